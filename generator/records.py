@@ -1,0 +1,232 @@
+"""What the atlas is made of, as plain frozen records, and their JSON form. No torch here."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from generator.errors import AtlasError
+
+SCHEMA = 1  # of the atlas folder; a reader refuses any other
+TOP = 9  # pictures kept a channel, as in arXiv:1701.02362
+
+LayerKind = Literal["stem", "block", "branch", "projection"]
+
+
+@dataclass(frozen=True)
+class ReceptiveField:
+    """Which pixels of the network's input one unit of a layer can see; square, the same in both directions.
+
+    side: length in px; stride: px between neighbouring units; centre: px coordinate of the middle of unit (0, 0)
+    (pixel 0's middle is at 0.0).
+    """
+
+    side: int
+    stride: int
+    centre: float
+
+    def box(self, row: int, column: int) -> tuple[int, int, int, int]:
+        """Top, left, bottom, right in px (bottom and right exclusive), not clipped to the picture."""
+        top = round(self.centre + row * self.stride - (self.side - 1) / 2)
+        left = round(self.centre + column * self.stride - (self.side - 1) / 2)
+        return top, left, top + self.side, left + self.side
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """A tapped layer.
+
+    name: Caffe's (`res2a_branch2b`); path: torchvision's alias (`layer1.0.conv2`);
+    channels, height, width: of its activation map for the profile's picture size;
+    block: the block it belongs to (`res2a`; the layer's own name for a block output; '' for the stem);
+    stage: 2 … 5, 1 for the stem; rectified: whether its values come out of a ReLU.
+    """
+
+    name: str
+    path: str
+    kind: LayerKind
+    block: str
+    stage: int
+    channels: int
+    height: int
+    width: int
+    rectified: bool
+    receptive_field: ReceptiveField
+
+    @property
+    def is_inner(self) -> bool:
+        """Whether the layer lies inside a block."""
+        return self.kind in ("branch", "projection")
+
+
+@dataclass(frozen=True)
+class UnitId:
+    """A channel of a layer (`res5a:1660`), or one position of it (`res5a:1660@3,4`: row, column)."""
+
+    layer: str
+    channel: int
+    row: int | None = None
+    column: int | None = None
+
+    _FORM = re.compile(r"(?P<layer>[\w.]+):(?P<channel>\d+)(@(?P<row>\d+),(?P<column>\d+))?")
+
+    @classmethod
+    def parse(cls, text: str) -> UnitId:
+        """Read `layer:channel` or `layer:channel@row,column`; raises AtlasError on anything else."""
+        found = cls._FORM.fullmatch(text.strip())
+        if found is None:
+            raise AtlasError("not a unit", text, "write it as res5a:1660 or res5a:1660@3,4")
+        row, column = found["row"], found["column"]
+        return cls(
+            found["layer"],
+            int(found["channel"]),
+            None if row is None else int(row),
+            None if column is None else int(column),
+        )
+
+    def __str__(self) -> str:
+        position = "" if self.row is None else f"@{self.row},{self.column}"
+        return f"{self.layer}:{self.channel}{position}"
+
+
+@dataclass(frozen=True)
+class PictureRecord:
+    """One row of images.csv. label_id is −1 and label '' where nothing is known; width and height are the file's."""
+
+    index: int
+    path: str
+    label_id: int
+    label: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A picture file that could not be used, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """From a decoded RGB picture to the network's input.
+
+    resize: shorter side in px, bilinear with antialiasing (0: leave); crop: side of the centre crop in px;
+    value_range: 1.0 if the network expects values in [0, 1], 255.0 if in [0, 255]; then (x − mean) / std.
+    """
+
+    resize: int
+    crop: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    value_range: float = 1.0
+
+
+@dataclass(frozen=True)
+class WeightsInfo:
+    """Where the weights came from. source: 'built-in', a torchvision enum's name, a file's name, or 'random'."""
+
+    source: str
+    sha256: str
+    random: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class PictureSetInfo:
+    """The pictures. sha256 is over every usable file's relative path and bytes, in order of index."""
+
+    source: str
+    sha256: str
+    count: int
+    skipped: tuple[Skipped, ...] = ()
+
+
+@dataclass(frozen=True)
+class SpriteInfo:
+    """How the sprites of one layer are laid out: panels side by side, each 3 × 3 tiles, strongest first, row by row.
+
+    panels: e.g. ('patches', 'guided'); tile: side of a tile in px.
+    """
+
+    panels: tuple[str, ...]
+    tile: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """manifest.json: what the atlas is, and everything needed to cite and to check it."""
+
+    name: str
+    title: str
+    model: str
+    weights: WeightsInfo
+    pictures: PictureSetInfo
+    preprocessing: Preprocessing
+    profile: Mapping[str, Any]
+    versions: Mapping[str, str]
+    date: str
+    layers: tuple[LayerInfo, ...]
+    sprites: Mapping[str, SpriteInfo]
+    publish_patches: bool = True
+    parameters: int = 0
+    accuracy: float | None = None  # top-1 on these pictures, where labels name the network's classes
+    schema: int = SCHEMA
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def layer(self, name: str) -> LayerInfo:
+        """The layer with this name or torchvision path."""
+        return find_layer(self.layers, name)
+
+
+def find_layer(layers: tuple[LayerInfo, ...], name: str) -> LayerInfo:
+    """The layer with this Caffe name or torchvision path; raises AtlasError that lists the nearest names."""
+    import difflib
+
+    for layer in layers:
+        if name in (layer.name, layer.path):
+            return layer
+    known = [layer.name for layer in layers] + [layer.path for layer in layers]
+    near = difflib.get_close_matches(name, known, n=3)
+    raise AtlasError("unknown layer", name, f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}")
+
+
+def to_json(record: Any) -> dict[str, Any]:
+    """A record as JSON-ready dictionaries and lists."""
+    return dataclasses.asdict(record)
+
+
+def layer_from_json(data: Mapping[str, Any]) -> LayerInfo:
+    return LayerInfo(**{**data, "receptive_field": ReceptiveField(**data["receptive_field"])})
+
+
+def manifest_from_json(data: Mapping[str, Any]) -> Manifest:
+    """Read a manifest's JSON; raises AtlasError if it is of another schema or lacks a field."""
+    if data.get("schema") != SCHEMA:
+        raise AtlasError(
+            f"the atlas has schema {data.get('schema')!r}, this version reads {SCHEMA}", remedy="compute the atlas again"
+        )
+    try:
+        pictures = data["pictures"]
+        preprocessing = data["preprocessing"]
+        return Manifest(
+            **{
+                **data,
+                "weights": WeightsInfo(**data["weights"]),
+                "pictures": PictureSetInfo(**{**pictures, "skipped": tuple(Skipped(**s) for s in pictures["skipped"])}),
+                "preprocessing": Preprocessing(
+                    **{**preprocessing, "mean": tuple(preprocessing["mean"]), "std": tuple(preprocessing["std"])}
+                ),
+                "layers": tuple(layer_from_json(layer) for layer in data["layers"]),
+                "sprites": {
+                    layer: SpriteInfo(tuple(sprite["panels"]), sprite["tile"]) for layer, sprite in data["sprites"].items()
+                },
+            }
+        )
+    except (KeyError, TypeError) as error:
+        raise AtlasError(f"manifest.json is damaged ({error})", remedy="compute the atlas again") from error
