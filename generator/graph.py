@@ -1,0 +1,323 @@
+"""A torch module as a flat list of steps, read from it by torch.fx.
+
+Everything that walks a network walks this list: the scan (forward), the unit gradients (backward), receptive fields,
+drawings. It is what frees the rest of the house from module hooks, which on residual networks lie: blocks share one
+in-place ReLU, and `out += identity` overwrites what a hook on `bn2` was handed.
+
+BatchNorm is folded into the convolution before it where nothing else reads that convolution; the fold is computed in
+float64. Any other BatchNorm stays as an `affine` step (a fixed scale and shift a channel: the network is in eval mode).
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+
+from generator.errors import AtlasError
+
+Op = Literal[
+    "input", "conv", "affine", "relu", "max_pool", "avg_pool", "adaptive_pool", "add", "concat", "flatten", "linear"
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operation. inputs: indices of the steps it reads; scope: torchvision's path of the module it came from.
+
+    weight: (C_out, C_in / groups, k, k) of a conv, (C_out, C_in) of a linear, (C,) of an affine; bias: (C_out,).
+    kernel: side of the window in px; of an adaptive_pool, side of its output.
+    """
+
+    op: Op
+    inputs: tuple[int, ...]
+    scope: str
+    weight: Tensor | None = field(default=None, repr=False)
+    bias: Tensor | None = field(default=None, repr=False)
+    kernel: int = 1
+    stride: int = 1
+    padding: int = 0
+    dilation: int = 1
+    groups: int = 1
+    ceil_mode: bool = False
+
+    def run(self, *inputs: Tensor, in_place: bool = False) -> Tensor:
+        """The step's output for its inputs; in_place: the first input may be overwritten."""
+        x = inputs[0]
+        match self.op:
+            case "conv":
+                assert self.weight is not None
+                return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+            case "affine":
+                assert self.weight is not None and self.bias is not None
+                return x * self.weight[:, None, None] + self.bias[:, None, None]
+            case "relu":
+                return x.relu_() if in_place else x.relu()
+            case "max_pool":
+                return F.max_pool2d(x, self.kernel, self.stride, self.padding, self.dilation, self.ceil_mode)
+            case "avg_pool":
+                return F.avg_pool2d(x, self.kernel, self.stride, self.padding, self.ceil_mode)
+            case "adaptive_pool":
+                return F.adaptive_avg_pool2d(x, self.kernel)
+            case "add":
+                return x.add_(inputs[1]) if in_place else x + inputs[1]
+            case "concat":
+                return torch.cat(inputs, 1)
+            case "flatten":
+                return x.flatten(1)
+            case "linear":
+                assert self.weight is not None
+                return F.linear(x, self.weight, self.bias)
+        raise AssertionError(self.op)  # "input" is never run
+
+
+class ZeroPadShortcut(nn.Module):
+    """The option-A shortcut of arXiv:1512.03385, section 4.2: every `stride`-th pixel, new channels zero, half on each side."""
+
+    def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
+        super().__init__()
+        self.channels_in, self.channels_out, self.stride = channels_in, channels_out, stride
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, C_in, H, W) → (B, C_out, H / stride, W / stride)
+        before = (self.channels_out - self.channels_in) // 2
+        after = self.channels_out - self.channels_in - before
+        return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, before, after))
+
+    def as_convolution(self) -> Tensor:
+        """The same map as the weight of a 1×1 convolution (exact: it multiplies by one and adds zeros)."""
+        weight = torch.zeros(self.channels_out, self.channels_in, 1, 1)
+        before = (self.channels_out - self.channels_in) // 2
+        weight[torch.arange(self.channels_in) + before, torch.arange(self.channels_in)] = 1
+        return weight
+
+
+class Graph:
+    """The steps of a network in forward order. Step 0 is the input, (B, 3, H, W)."""
+
+    def __init__(self, steps: tuple[Step, ...]) -> None:
+        self.steps = steps
+        self.consumers: list[list[int]] = [[] for _ in steps]
+        for index, step in enumerate(steps):
+            for source in step.inputs:
+                self.consumers[source].append(index)
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def count(self, op: Op) -> int:
+        return sum(step.op == op for step in self.steps)
+
+    def until(self, last: int) -> Graph:
+        """The graph up to and with step `last`, without the steps that do not lead there."""
+        needed = {last}
+        for index in range(last, -1, -1):
+            if index in needed:
+                needed.update(self.steps[index].inputs)
+        return self._keep(sorted(needed))
+
+    def _keep(self, kept: list[int]) -> Graph:
+        place = {old: new for new, old in enumerate(kept)}
+        return Graph(
+            tuple(replace(self.steps[old], inputs=tuple(place[i] for i in self.steps[old].inputs)) for old in kept)
+        )
+
+    def end_of(self, path: str) -> int:
+        """The last step that belongs to the module at `path`: for a block, its output after the addition and ReLU."""
+        inside = [i for i, step in enumerate(self.steps) if step.scope == path or step.scope.startswith(path + ".")]
+        if not inside:
+            raise AtlasError("the network has no such module", path)
+        return inside[-1]
+
+    def after_convolution(self, path: str) -> int:
+        """The convolution at `path` after its BatchNorm, and after the ReLU where that alone reads it."""
+        index = next((i for i, step in enumerate(self.steps) if step.op == "conv" and step.scope == path), None)
+        if index is None:
+            raise AtlasError("the network has no such convolution", path)
+        for op in ("affine", "relu"):
+            readers = self.consumers[index]
+            if len(readers) == 1 and self.steps[readers[0]].op == op:
+                index = readers[0]
+        return index
+
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> Graph:
+        """The same graph with its weights elsewhere; convolution weights are laid out channels_last."""
+
+        def move(tensor: Tensor | None) -> Tensor | None:
+            if tensor is None:
+                return None
+            layout = torch.channels_last if tensor.dim() == 4 else torch.contiguous_format
+            return tensor.to(device, dtype).contiguous(memory_format=layout)
+
+        return Graph(tuple(replace(step, weight=move(step.weight), bias=move(step.bias)) for step in self.steps))
+
+    def run(self, pictures: Tensor) -> Iterator[tuple[int, Tensor]]:
+        """Run the network, yielding (step, output) in forward order; pictures: (B, 3, H, W).
+
+        An output is valid until the next one is asked for: later steps reuse its memory. Who keeps one, clones it.
+        """
+        last_use = [max(readers, default=len(self.steps)) for readers in self.consumers]
+        values: dict[int, Tensor] = {0: pictures}
+        yield 0, pictures
+        for index, step in enumerate(self.steps):
+            if step.op == "input":
+                continue
+            first, shared = step.inputs[0], len(set(step.inputs)) < len(step.inputs)
+            in_place = first != 0 and last_use[first] == index and not shared
+            output = step.run(*(values[i] for i in step.inputs), in_place=in_place)
+            for source in step.inputs:
+                if last_use[source] == index:
+                    values.pop(source, None)
+            values[index] = output
+            yield index, output
+
+
+# -- from a module to steps --------------------------------------------------------------------------------------------
+
+
+class _Tracer(fx.Tracer):
+    def is_leaf_module(self, module: nn.Module, qualified_name: str) -> bool:
+        return isinstance(module, ZeroPadShortcut) or super().is_leaf_module(module, qualified_name)
+
+
+def trace(module: nn.Module) -> Graph:
+    """Read the steps of a module in eval mode; raises AtlasError naming an operation that the atlas does not know."""
+    module = module.eval()
+    try:
+        graph = _Tracer().trace(module)
+    except Exception as error:  # torch.fx raises many kinds; all mean the same to the user
+        raise AtlasError(f"the network cannot be traced by torch.fx ({error})", type(module).__name__) from error
+    steps: list[Step] = []
+    place: dict[fx.Node, int] = {}
+    scope = ""
+    for node in graph.nodes:
+        if node.op == "output":
+            break
+        # A functional call carries no module of its own: it belongs to the innermost module that was being run.
+        stack = node.meta.get("nn_module_stack")
+        scope = str(node.target) if node.op == "call_module" else (list(stack)[-1] if stack else scope)
+        step = _step_of(node, dict(module.named_modules()), place, scope)
+        if step is None:  # dropout and identity pass their input on
+            place[node] = place[node.args[0]]
+            continue
+        place[node] = len(steps)
+        steps.append(step)
+    return _fold(Graph(tuple(steps)))
+
+
+def _one(value: Any) -> int:
+    """A square size given as an int or a pair; raises AtlasError if it is not square."""
+    if isinstance(value, (tuple, list)):
+        if len(set(value)) != 1:
+            raise AtlasError(f"only square kernels, strides and paddings are supported, not {tuple(value)}")
+        value = value[0]
+    return int(value)
+
+
+def _step_of(node: fx.Node, modules: dict[str, nn.Module], place: dict[fx.Node, int], scope: str) -> Step | None:
+    inputs = tuple(place[arg] for arg in node.all_input_nodes)
+    if node.op == "placeholder":
+        return Step("input", (), "")
+    if node.op == "call_module":
+        return _step_of_module(modules[str(node.target)], inputs, scope)
+    target = node.target
+    if target in (operator.add, operator.iadd, torch.add) or target in ("add", "add_"):
+        # `x + x` reads one node twice.
+        both = tuple(place[arg] for arg in node.args if isinstance(arg, fx.Node))
+        if len(both) == 2:
+            return Step("add", both, scope)
+    if target in (F.relu, torch.relu, F.relu_, torch.relu_, "relu", "relu_"):
+        return Step("relu", inputs, scope)
+    if target in (torch.flatten, "flatten"):
+        return Step("flatten", inputs, scope)
+    if target is torch.cat or target is torch.concat:
+        parts = node.args[0]
+        return Step("concat", tuple(place[part] for part in parts), scope)  # type: ignore[union-attr, index]
+    if target is F.adaptive_avg_pool2d:
+        return Step("adaptive_pool", inputs, scope, kernel=_one(node.args[1]))
+    if target is F.dropout:
+        return None
+    raise AtlasError("the network uses an operation that the atlas does not know", f"{target} in {scope or 'the network'}")
+
+
+def _step_of_module(module: nn.Module, inputs: tuple[int, ...], scope: str) -> Step | None:
+    match module:
+        case nn.Conv2d():
+            if module.padding_mode != "zeros" or isinstance(module.padding, str):
+                raise AtlasError("only zero padding given in pixels is supported", scope)
+            return Step(
+                "conv",
+                inputs,
+                scope,
+                module.weight.detach(),
+                None if module.bias is None else module.bias.detach(),
+                kernel=_one(module.kernel_size),
+                stride=_one(module.stride),
+                padding=_one(module.padding),
+                dilation=_one(module.dilation),
+                groups=module.groups,
+            )
+        case nn.BatchNorm2d():
+            if module.running_mean is None or module.running_var is None:
+                raise AtlasError("a BatchNorm without running statistics has no fixed scale", scope)
+            gain = torch.ones_like(module.running_var) if module.weight is None else module.weight.detach()
+            shift = torch.zeros_like(module.running_mean) if module.bias is None else module.bias.detach()
+            scale = gain.double() / (module.running_var.double() + module.eps).sqrt()
+            return Step("affine", inputs, scope, scale, shift.double() - module.running_mean.double() * scale)
+        case ZeroPadShortcut():
+            return Step("conv", inputs, scope, module.as_convolution(), None, stride=module.stride)
+        case nn.ReLU():
+            return Step("relu", inputs, scope)
+        case nn.MaxPool2d():
+            return Step(
+                "max_pool",
+                inputs,
+                scope,
+                kernel=_one(module.kernel_size),
+                stride=_one(module.stride),
+                padding=_one(module.padding),
+                dilation=_one(module.dilation),
+                ceil_mode=module.ceil_mode,
+            )
+        case nn.AvgPool2d():
+            kernel, padding = _one(module.kernel_size), _one(module.padding)
+            return Step("avg_pool", inputs, scope, kernel=kernel, stride=_one(module.stride), padding=padding)
+        case nn.AdaptiveAvgPool2d():
+            return Step("adaptive_pool", inputs, scope, kernel=_one(module.output_size))
+        case nn.Linear():
+            bias = None if module.bias is None else module.bias.detach()
+            return Step("linear", inputs, scope, module.weight.detach(), bias)
+        case nn.Flatten():
+            return Step("flatten", inputs, scope)
+        case nn.Identity() | nn.Dropout():
+            return None
+    raise AtlasError("the network uses a module that the atlas does not know", f"{type(module).__name__} at {scope}")
+
+
+def _fold(graph: Graph) -> Graph:
+    """Fold each affine step into the convolution that it alone reads."""
+    steps = list(graph.steps)
+    kept: list[int] = []
+    moved: dict[int, int] = {}  # a folded affine's readers read the convolution instead
+    for index, step in enumerate(steps):
+        step = replace(step, inputs=tuple(moved.get(i, i) for i in step.inputs))
+        steps[index] = step
+        source = step.inputs[0] if step.inputs else -1
+        if step.op == "affine" and steps[source].op == "conv" and graph.consumers[source] == [index]:
+            steps[source] = _folded(steps[source], step)
+            moved[index] = source
+        else:
+            kept.append(index)
+    return Graph(tuple(steps))._keep(kept)
+
+
+def _folded(conv: Step, affine: Step) -> Step:
+    assert conv.weight is not None and affine.weight is not None and affine.bias is not None
+    # The convolution keeps its own scope; the BatchNorm's is a neighbour (conv1, bn1) and no layer is named by it.
+    weight = conv.weight.double() * affine.weight[:, None, None, None]
+    bias = affine.bias if conv.bias is None else affine.bias + conv.bias.double() * affine.weight
+    return replace(conv, weight=weight, bias=bias)

@@ -1,0 +1,139 @@
+"""A network ready to be looked at: its graph, its preprocessing, its tapped layers in forward order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from generator.errors import AtlasError
+from generator.graph import Graph, trace
+from generator.receptive_field import receptive_fields
+from generator.records import LayerInfo, LayerKind, Preprocessing, WeightsInfo, find_layer
+
+
+@dataclass(frozen=True)
+class Tap:
+    """Where a model file wants a layer: the Caffe name for a module path. A convolution is tapped after its BatchNorm
+    and ReLU, a block after its last operation."""
+
+    name: str
+    path: str
+    kind: LayerKind
+    block: str
+    stage: int
+
+
+@dataclass(frozen=True)
+class Network:
+    """A traced network.
+
+    graph: float64-folded, on the CPU; layers: in forward order; steps: the graph step of each layer;
+    classes: names of the classifier's outputs, () if unknown; parameters: of the whole module as built.
+    """
+
+    model: str
+    graph: Graph
+    layers: tuple[LayerInfo, ...]
+    steps: tuple[int, ...]
+    preprocessing: Preprocessing
+    weights: WeightsInfo
+    classes: tuple[str, ...] = ()
+    parameters: int = 0
+
+    @classmethod
+    def from_module(
+        cls,
+        model: str,
+        module: nn.Module,
+        taps: Sequence[Tap],
+        preprocessing: Preprocessing,
+        weights: WeightsInfo,
+        *,
+        classes: tuple[str, ...] = (),
+        last: str | None = None,
+    ) -> Network:
+        """Trace a module and find its taps. last: path of the last usable block; what lies behind it is cut off."""
+        graph = trace(module)
+        if last is not None:
+            graph = graph.until(graph.end_of(last))
+        shapes = _shapes(graph, preprocessing.crop)
+        fields = receptive_fields(graph)
+        found: list[tuple[int, LayerInfo]] = []
+        for tap in taps:
+            inner = tap.kind in ("stem", "branch", "projection")
+            try:
+                step = graph.after_convolution(tap.path) if inner else graph.end_of(tap.path)
+            except AtlasError:
+                if last is None:
+                    raise
+                continue  # behind the cut
+            field = fields[step]
+            assert field is not None, f"{tap.name} lies behind the global pooling"
+            channels, height, width = shapes[step]
+            rectified = _is_rectified(graph, step)
+            layer = LayerInfo(
+                tap.name, tap.path, tap.kind, tap.block, tap.stage, channels, height, width, rectified, field
+            )  # fmt: skip
+            found.append((step, layer))
+        found.sort(key=lambda pair: pair[0])
+        return cls(
+            model,
+            graph,
+            tuple(layer for _, layer in found),
+            tuple(step for step, _ in found),
+            preprocessing,
+            weights,
+            classes if last is None else (),
+            sum(parameter.numel() for parameter in module.parameters()),
+        )
+
+    def layer(self, name: str) -> LayerInfo:
+        """The layer with this Caffe name or torchvision path."""
+        return find_layer(self.layers, name)
+
+    def step(self, layer: str) -> int:
+        """The graph step whose output is this layer's activation map."""
+        return self.steps[self.layers.index(self.layer(layer))]
+
+    def keep(self, names: Sequence[str]) -> Network:
+        """The same network with these layers alone, cut behind the last of them (the classifier stays if it was there
+        and the classes are known: accuracy is read from it)."""
+        wanted = {self.layer(name).name for name in names}
+        pairs = [(step, layer) for step, layer in zip(self.steps, self.layers, strict=True) if layer.name in wanted]
+        if not pairs:
+            raise AtlasError("no layer is left to look at", remedy="name at least one layer")
+        return replace(self, layers=tuple(layer for _, layer in pairs), steps=tuple(step for step, _ in pairs))
+
+    def prepare(self, pictures: Tensor) -> Tensor:
+        """Decoded pictures (B, H, W, 3) uint8 → the network's input (B, 3, H, W), channels_last, in the graph's dtype."""
+        some = next(step.weight for step in self.graph.steps if step.weight is not None)
+        p = self.preprocessing
+        mean = torch.tensor(p.mean, device=some.device, dtype=some.dtype)
+        std = torch.tensor(p.std, device=some.device, dtype=some.dtype)
+        x = pictures.to(some.device, non_blocking=True).to(some.dtype) * (p.value_range / 255)
+        return ((x - mean) / std).permute(0, 3, 1, 2)  # (B, 3, H, W); NHWC in memory is channels_last
+
+    def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> Network:
+        """The same network with its weights on a device."""
+        return replace(self, graph=self.graph.to(device, dtype))
+
+
+def _shapes(graph: Graph, side: int) -> list[tuple[int, int, int]]:
+    """(C, H, W) of every step for square pictures, found without computing (torch's meta device)."""
+    blank = torch.empty(1, 3, side, side, device="meta")
+    shapes: list[tuple[int, int, int]] = []
+    for _, output in graph.to("meta", torch.float32).run(blank):
+        size = (*output.shape[1:], 1, 1)
+        shapes.append((size[0], size[1], size[2]))
+    return shapes
+
+
+def _is_rectified(graph: Graph, index: int) -> bool:
+    """Whether no value of the step can be negative because a ReLU (or a pooling of one) made it."""
+    step = graph.steps[index]
+    if step.op == "relu":
+        return True
+    return step.op in ("max_pool", "avg_pool") and _is_rectified(graph, step.inputs[0])
