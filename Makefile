@@ -1,0 +1,55 @@
+# make site   the demo atlas, computed and rendered into site/
+# make site PROFILE=… IMAGES=… WEIGHTS=… [ARGS="--limit 200"]   the same for another network and other pictures
+# make test   lint, every test, the browser's too
+
+PYTHON ?= python3
+BIN := .venv/bin
+PROFILE ?= demo
+IMAGES ?=
+WEIGHTS ?=
+ARGS ?=
+
+.PHONY: site serve test test-fast lint format bench clean
+
+site: .venv/installed
+	$(BIN)/atlas site $(PROFILE) $(if $(IMAGES),--images "$(IMAGES)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(ARGS)
+
+serve: .venv/installed
+	$(BIN)/atlas serve
+
+lint: .venv/tested
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/tested
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: lint
+	$(BIN)/python tools/ensure_chromium.py
+	$(BIN)/pytest -m "not slow and not browser"
+	$(BIN)/pytest -m "slow or browser"
+
+test-fast: .venv/tested
+	$(BIN)/pytest -q -m "not slow and not browser"
+
+bench: .venv/tested
+	$(BIN)/pip install -q -e ".[bench]"
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf site build dist .pytest_cache .mypy_cache .ruff_cache *.egg-info
+
+# torch and torchvision come together from PyPI: a CPU-only torch wheel fits no torchvision wheel there.
+.venv/installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Residual Atlas needs Python 3.11 or newer; say make PYTHON=python3.11 …")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q --upgrade pip
+	@echo "installing torch, torchvision and the rest (a minute or two)"
+	$(BIN)/python -m pip install --progress-bar on -q -e .
+	touch $@
+
+.venv/tested: .venv/installed
+	$(BIN)/python -m pip install -q -e ".[test]"
+	touch $@

@@ -1,0 +1,40 @@
+"""Find a Chromium for the browser tests, or get one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+def find() -> str | None:
+    """Path of an installed Chromium, or of the one that Playwright downloaded."""
+    for name in NAMES:
+        if path := shutil.which(name):
+            return path
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        downloaded = playwright.chromium.executable_path
+    return downloaded if Path(downloaded).exists() else None
+
+
+def ensure() -> str:
+    """A Chromium's path; installs one where none is: Playwright's own download, else Debian's package when root."""
+    if path := find():
+        return path
+    print("no Chromium found; asking Playwright for its own", flush=True)
+    subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], timeout=300, check=False)
+    if path := find():
+        return path
+    if os.geteuid() == 0 and shutil.which("apt-get"):
+        print("installing Debian's chromium", flush=True)
+        subprocess.run(["apt-get", "update", "-qq"], check=False)
+        subprocess.run(["apt-get", "install", "-y", "-qq", "chromium"], check=False)
+    if path := find():
+        return path
+    sys.exit("no Chromium for the browser tests: install one (Debian: apt-get install chromium) and run again")
