@@ -1,0 +1,154 @@
+"""The profile: which network, which pictures, which layers, how. A TOML file, validated."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from generator.errors import AtlasError
+
+PositiveInt = Annotated[int, Field(ge=1)]
+GradientName = Literal["guided", "deconvnet", "plain"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class NetworkSection(_Section):
+    """model: a name that `atlas list models` knows; weights: a file, a torchvision enum's name, 'random', or the
+    model's own default where left out; seed: of random weights; classes: a file, one class name a line."""
+
+    model: str
+    weights: str | None = None
+    seed: int = 0
+    classes: str | None = None
+
+
+class PicturesSection(_Section):
+    """folder: the pictures, or drawn = a number of drawn ones (the demo's world); labels: a label file;
+    limit: use that many, evenly spaced; resize and crop: in px, where they differ from the model's own."""
+
+    folder: str | None = None
+    drawn: PositiveInt | None = None
+    labels: str | None = None
+    limit: PositiveInt | None = None
+    resize: Annotated[int, Field(ge=0, le=4096)] | None = None
+    crop: Annotated[int, Field(ge=8, le=4096)] | None = None
+
+
+class LayersSection(_Section):
+    """which: 'blocks' (conv1 and every block output), 'all' (the convolutions inside too), or a list of names;
+    channels: only the first so many of each layer, for a quick look."""
+
+    which: Literal["blocks", "all"] | list[str] = "blocks"
+    channels: PositiveInt | None = None
+
+
+class SpritesSection(_Section):
+    """tile: wanted side in px of a tile of a block output, inner_tile: of a convolution inside a block (small patches
+    are enlarged by the whole factor that comes nearest); quality: of WebP; picture: side in px of whole pictures."""
+
+    tile: Annotated[int, Field(ge=16, le=512)] = 96
+    inner_tile: Annotated[int, Field(ge=16, le=512)] = 72
+    quality: Annotated[int, Field(ge=1, le=100)] = 75
+    picture: Annotated[int, Field(ge=32, le=1024)] = 160
+
+
+class ComputeSection(_Section):
+    """How, not what. batch: pictures a forward; workers: decoding processes (left out: chosen by the machine);
+    precision: of the scan's forward; score_pictures: keep the scores of at most so many pictures, evenly spaced,
+    for rank correlations."""
+
+    device: str = "auto"
+    batch: PositiveInt = 32
+    workers: Annotated[int, Field(ge=0, le=256)] | None = None
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    score_pictures: PositiveInt = 5000
+
+
+class SiteSection(_Section):
+    """publish_patches: whether pieces of the pictures appear on the site; max_site_bytes: the build fails above it."""
+
+    publish_patches: bool = True
+    max_site_bytes: PositiveInt = 900_000_000
+
+
+class Profile(_Section):
+    """Everything an atlas is made from. name is the first part of every address: `<name>/<layer>/<channel>.html`."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+    title: str = ""
+    network: NetworkSection
+    pictures: PicturesSection = PicturesSection()
+    layers: LayersSection = LayersSection()
+    gradients: Annotated[list[GradientName], Field(min_length=1)] = ["guided"]
+    sprites: SpritesSection = SpritesSection()
+    compute: ComputeSection = ComputeSection()
+    site: SiteSection = SiteSection()
+
+    @field_validator("gradients")
+    @classmethod
+    def _no_gradient_twice(cls, value: list[GradientName]) -> list[GradientName]:
+        if len(set(value)) < len(value):
+            raise ValueError("a gradient is named twice")
+        return value
+
+    def changed(self, **sections: dict[str, Any]) -> Profile:
+        """A copy with some values of some sections replaced, validated again; None leaves a value as it is."""
+        data = self.model_dump()
+        for section, values in sections.items():
+            data[section].update({key: value for key, value in values.items() if value is not None})
+        return _validated(data, "command line")
+
+
+def names() -> tuple[str, ...]:
+    """The profiles that come with the package."""
+    folder = resources.files("generator") / "profiles"
+    return tuple(sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".toml")))
+
+
+def load(profile: str) -> Profile:
+    """A profile by its name or its file's path; raises AtlasError naming the key at fault."""
+    if profile in names():
+        text, where = (resources.files("generator") / "profiles" / f"{profile}.toml").read_text("utf-8"), profile
+    elif (path := Path(profile)).suffix == ".toml":
+        try:
+            text, where = path.read_text("utf-8"), str(path)
+        except (OSError, UnicodeDecodeError) as error:
+            raise AtlasError("the profile cannot be read", path, str(getattr(error, "strerror", "") or error)) from error
+    else:
+        near = difflib.get_close_matches(profile, names(), n=1)
+        remedy = f"did you mean {near[0]}?" if near else f"known: {', '.join(names())}; or give a path to a .toml file"
+        raise AtlasError("unknown profile", profile, remedy)
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise AtlasError(f"the profile is not TOML ({error})", where) from error
+    return _validated(data, where)
+
+
+def _validated(data: dict[str, Any], where: str) -> Profile:
+    try:
+        return Profile.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(str(first["loc"][-1]), _keys(first["loc"][:-1]), n=1)
+            raise AtlasError(
+                f"unknown key {key} in the profile", where, f"did you mean {near[0]}?" if near else None
+            ) from None
+        raise AtlasError(f"{key} in the profile: {first['msg'].lower()}", where) from None
+
+
+def _keys(section: tuple[int | str, ...]) -> list[str]:
+    model: Any = Profile
+    for part in section:
+        model = model.model_fields[part].annotation
+    return list(model.model_fields)
