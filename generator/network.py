@@ -31,7 +31,8 @@ class Network:
     """A traced network.
 
     graph: float64-folded, on the CPU; layers: in forward order; steps: the graph step of each layer;
-    classes: names of the classifier's outputs, () if unknown; parameters: of the whole module as built.
+    classes: names of the classifier's outputs, () if unknown; parameters: of the whole module as built;
+    kernels: the first convolution's weight before the fold, (C, 3, k, k), None if it does not read three colours.
     """
 
     model: str
@@ -42,6 +43,7 @@ class Network:
     weights: WeightsInfo
     classes: tuple[str, ...] = ()
     parameters: int = 0
+    kernels: Tensor | None = None
 
     @classmethod
     def from_module(
@@ -88,6 +90,7 @@ class Network:
             weights,
             classes if last is None else (),
             sum(parameter.numel() for parameter in module.parameters()),
+            _first_kernels(module),
         )
 
     def layer(self, name: str) -> LayerInfo:
@@ -129,6 +132,13 @@ def _shapes(graph: Graph, side: int) -> list[tuple[int, int, int]]:
         size = (*output.shape[1:], 1, 1)
         shapes.append((size[0], size[1], size[2]))
     return shapes
+
+
+def _first_kernels(module: nn.Module) -> Tensor | None:
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d):
+            return part.weight.detach().clone() if part.weight.shape[1] == 3 else None
+    return None
 
 
 def _is_rectified(graph: Graph, index: int) -> bool:

@@ -216,3 +216,45 @@ class Store:
 
     def clear_work(self) -> None:
         shutil.rmtree(self.work, ignore_errors=True)
+
+
+class TileFile:
+    """The tiles of one layer while it is being pictured: (C, 9, P, s, s, 3) uint8 on disk, written in any order.
+
+    Plain reads and writes at a position, not a memory map: the pages then never count as this process's memory.
+    """
+
+    def __init__(self, path: Path, channels: int, panels: int, native: int) -> None:
+        self.path, self.shape = path, (9, panels, native, native, 3)
+        self._tile = native * native * 3
+        self._channel = 9 * panels * self._tile
+        self._panels = panels
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT)
+            # A hole of the full length: blocks are taken only as tiles come.
+            os.ftruncate(self._file, channels * self._channel)
+        except OSError as error:
+            raise disk_error(error, path) from error
+
+    def write(self, channel: int, slot: int, tiles: np.ndarray) -> None:
+        """tiles: (P, s, s, 3), the panels of one unit."""
+        place = channel * self._channel + slot * self._panels * self._tile
+        try:
+            os.pwrite(self._file, np.ascontiguousarray(tiles).data, place)
+        except OSError as error:
+            raise disk_error(error, self.path) from error
+
+    def read(self, channel: int) -> np.ndarray:
+        """(9, P, s, s, 3); slots never written are zeros."""
+        raw = os.pread(self._file, self._channel, channel * self._channel)
+        return np.frombuffer(raw, np.uint8).reshape(self.shape)
+
+    def close(self) -> None:
+        os.close(self._file)
+
+    def __enter__(self) -> TileFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

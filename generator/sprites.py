@@ -1,0 +1,83 @@
+"""Arrays → tiles → WebP. Pure arithmetic on pictures: no torch, no atlas folder."""
+
+from __future__ import annotations
+
+import io
+import math
+
+import numpy as np
+from PIL import Image
+
+GROUND = 128  # mid-grey: the zero of a gradient picture, and what lies behind every patch
+THUMB = 48  # px, the side of a thumbnail on a layer's grid
+
+
+def native_side(field_side: int, picture_side: int, wanted: int) -> int:
+    """Side in px at which a tile is kept before enlarging: its true pixels where they are few enough."""
+    seen = min(field_side, picture_side)
+    return seen if enlargement(seen, wanted) >= 1 and seen <= wanted * 1.2 else wanted
+
+
+def enlargement(native: int, wanted: int) -> int:
+    """The whole factor by which true pixels are enlarged: the one that comes nearest to the wanted side."""
+    return max(1, round(wanted / native))
+
+
+def gradient_pixels(gradients: np.ndarray) -> np.ndarray:
+    """Gradients (..., S, S, 3) float → uint8: zero is mid-grey, one scale a picture for the three colours.
+
+    x / max|x| × 0.5 + 0.5, as CORRECTNESS.md has it; a gradient that is zero everywhere stays mid-grey.
+    """
+    peak = np.abs(gradients).max(axis=(-3, -2, -1), keepdims=True)
+    scaled = gradients / np.where(peak > 0, peak, 1) * 0.5 + 0.5
+    # 0.5 must become GROUND exactly, so that tiles and ground meet without an edge.
+    return np.clip(np.floor(scaled * 255 + 0.5), 0, 255).astype(np.uint8)
+
+
+def enlarge(tile: np.ndarray, factor: int) -> np.ndarray:
+    """(s, s, 3) uint8 → (s × factor, s × factor, 3), smooth (bicubic), its true pixels keeping their places."""
+    if factor == 1:
+        return tile
+    side = tile.shape[0] * factor
+    return np.asarray(Image.fromarray(tile).resize((side, side), Image.Resampling.BICUBIC))
+
+
+def shrink(pixels: np.ndarray, side: int) -> np.ndarray:
+    """(h, w, 3) uint8 → (side, side, 3) with antialiasing."""
+    if pixels.shape[:2] == (side, side):
+        return pixels
+    return np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC))
+
+
+def sprite(panels: np.ndarray, factor: int) -> np.ndarray:
+    """Tiles (P, 9, s, s, 3) uint8 → one picture of P panels side by side, each 3 × 3 tiles, strongest first, row by row."""
+    count, _, native, _, _ = panels.shape
+    side = native * factor
+    canvas = np.full((3 * side, 3 * count * side, 3), GROUND, np.uint8)
+    for panel in range(count):
+        for slot in range(9):
+            top, left = slot // 3 * side, (panel * 3 + slot % 3) * side
+            canvas[top : top + side, left : left + side] = enlarge(panels[panel, slot], factor)
+    return canvas
+
+
+def thumb_columns(channels: int) -> int:
+    """How many thumbnails stand in a row of a layer's sprite of thumbnails."""
+    return math.ceil(math.sqrt(channels))
+
+
+def mosaic(tiles: np.ndarray, columns: int) -> np.ndarray:
+    """Tiles (N, s, s, 3) uint8 → one picture, row by row, ground where the last row ends early."""
+    count, side = tiles.shape[0], tiles.shape[1]
+    canvas = np.full((math.ceil(count / columns) * side, columns * side, 3), GROUND, np.uint8)
+    for index, tile in enumerate(tiles):
+        top, left = index // columns * side, index % columns * side
+        canvas[top : top + side, left : left + side] = tile
+    return canvas
+
+
+def webp(pixels: np.ndarray, quality: int, *, lossless: bool = False) -> bytes:
+    """(h, w, 3) uint8 → the bytes of a WebP file (method 4: SITE.md measured what more costs and brings)."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "WEBP", quality=quality, method=4, lossless=lossless)
+    return buffer.getvalue()

@@ -1,0 +1,79 @@
+"""What every stage needs to know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from generator.network import Network
+from generator.pictures import PictureSet
+from generator.profile import Profile
+from generator.progress import Reporter
+from generator.records import LayerInfo, SpriteInfo
+from generator.sprites import enlargement, native_side
+from generator.store import Store, fingerprint
+
+CODE = 1  # raise it when a change of the code changes any number or picture of an atlas: old work is then done anew
+
+
+@dataclass(frozen=True)
+class Job:
+    """One atlas being made. network: on the CPU in float64, with the layers of the profile alone."""
+
+    profile: Profile
+    network: Network
+    pictures: PictureSet
+    digest: str  # of the picture files' paths and bytes
+    store: Store
+    device: torch.device
+    reporter: Reporter
+
+    @property
+    def scan_key(self) -> str:
+        """Fingerprint of all that the scan's numbers depend on."""
+        network, compute = self.network, self.profile.compute
+        return fingerprint(
+            CODE,
+            network.model,
+            network.weights.sha256,
+            network.preprocessing,
+            [layer.name for layer in network.layers],
+            self.digest,
+            [compute.batch, compute.precision, compute.score_pictures],
+            [self.device.type, torch.__version__],
+        )
+
+    @property
+    def tiles_key(self) -> str:
+        """Fingerprint of all that patches and gradients depend on."""
+        sprites = self.profile.sprites
+        return fingerprint(
+            self.scan_key, self.panels, self.profile.layers.channels, sprites.tile, sprites.inner_tile, sprites.picture
+        )
+
+    @property
+    def sprites_key(self) -> str:
+        """Fingerprint of all that the sprites depend on."""
+        return fingerprint(self.tiles_key, self.profile.sprites.quality)
+
+    @property
+    def panels(self) -> tuple[str, ...]:
+        """The panels of a sprite; without patches where the profile may not publish any."""
+        patches = ("patches",) if self.profile.site.publish_patches else ()
+        return (*patches, *self.profile.gradients)
+
+    def native(self, layer: LayerInfo) -> int:
+        """Side in px at which this layer's tiles are kept."""
+        return native_side(layer.receptive_field.side, self.network.preprocessing.crop, self._wanted(layer))
+
+    def sprite_info(self, layer: LayerInfo) -> SpriteInfo:
+        native = self.native(layer)
+        return SpriteInfo(self.panels, native * enlargement(native, self._wanted(layer)))
+
+    def channels(self, layer: LayerInfo) -> int:
+        """How many of the layer's channels are pictured."""
+        return min(layer.channels, self.profile.layers.channels or layer.channels)
+
+    def _wanted(self, layer: LayerInfo) -> int:
+        return self.profile.sprites.inner_tile if layer.is_inner else self.profile.sprites.tile

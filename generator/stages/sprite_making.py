@@ -1,0 +1,103 @@
+"""Tiles → sprites and thumbnails, in as many processes as there are cores. No torch: the processes start at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from generator.errors import AtlasError
+from generator.sprites import GROUND, THUMB, mosaic, shrink, sprite, thumb_columns, webp
+from generator.store import Store, TileFile
+
+CHUNK = 32  # channels a task: large enough to hide the cost of handing it over
+
+
+@dataclass(frozen=True)
+class SpriteTask:
+    """Some channels of one layer to encode. alive: (n, 9) bool, which tiles exist; thumbs: make the layer's thumbnails."""
+
+    folder: Path
+    tiles: Path
+    layer: str
+    channels: int
+    first: int
+    alive: np.ndarray
+    panels: int
+    native: int
+    factor: int
+    quality: int
+    thumbs: bool = False
+
+
+def tasks_of(template: SpriteTask) -> list[SpriteTask]:
+    """A layer's task cut into chunks, and one more for its thumbnails."""
+    from dataclasses import replace
+
+    chunks = [
+        replace(template, first=first, alive=template.alive[first : first + CHUNK])
+        for first in range(0, len(template.alive), CHUNK)
+    ]
+    return [*chunks, replace(template, thumbs=True)]
+
+
+def run_task(task: SpriteTask) -> int:
+    """Encode and write; returns how many sprites were written."""
+    store = Store(task.folder)
+    with TileFile(task.tiles, task.channels, task.panels, task.native) as tiles:
+        if task.thumbs:
+            store.write_file(store.thumbs_path(task.layer), webp(_thumbs(task, tiles), task.quality))
+            return 0
+        written = 0
+        for offset, alive in enumerate(task.alive):
+            if alive.any():
+                channel = task.first + offset
+                pixels = sprite(_panels(tiles, channel, alive), task.factor)
+                store.write_file(store.sprite_path(task.layer, channel), webp(pixels, task.quality))
+                written += 1
+    return written
+
+
+def _panels(tiles: TileFile, channel: int, alive: np.ndarray) -> np.ndarray:
+    """(P, 9, s, s, 3), ground where there is no unit."""
+    panels = tiles.read(channel).copy()  # (9, P, s, s, 3)
+    panels[~alive] = GROUND
+    return panels.transpose(1, 0, 2, 3, 4)
+
+
+def _thumbs(task: SpriteTask, tiles: TileFile) -> np.ndarray:
+    strongest = np.full((task.channels, THUMB, THUMB, 3), GROUND, np.uint8)
+    for channel, alive in enumerate(task.alive):
+        if alive[0]:
+            strongest[channel] = shrink(tiles.read(channel)[0, 0], THUMB)
+    return mosaic(strongest, thumb_columns(task.channels))
+
+
+def run_tasks(tasks: list[SpriteTask], workers: int | None = None) -> Iterator[tuple[SpriteTask, int]]:
+    """Run tasks in processes, yielding each with its count as it is done; raises AtlasError if a process is killed."""
+    count = min(workers or os.cpu_count() or 1, len(tasks))
+    if count <= 1:
+        for task in tasks:
+            yield task, run_task(task)
+        return
+    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+        waiting = iter(tasks)
+        running = {pool.submit(run_task, task): task for _, task in zip(range(count * 2), waiting, strict=False)}
+        try:
+            while running:
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    task = running.pop(future)
+                    yield task, future.result()
+                    if (following := next(waiting, None)) is not None:
+                        running[pool.submit(run_task, following)] = following
+        except BrokenProcessPool as error:
+            raise AtlasError(
+                "a process that encodes sprites was killed", remedy="free some memory and run the same command again"
+            ) from error
