@@ -155,10 +155,11 @@ class Graph:
 
         return Graph(tuple(replace(step, weight=move(step.weight), bias=move(step.bias)) for step in self.steps))
 
-    def run(self, pictures: Tensor) -> Iterator[tuple[int, Tensor]]:
+    def run(self, pictures: Tensor, arg_max: dict[int, Tensor] | None = None) -> Iterator[tuple[int, Tensor]]:
         """Run the network, yielding (step, output) in forward order; pictures: (B, 3, H, W).
 
         An output is valid until the next one is asked for: later steps reuse its memory. Who keeps one, clones it.
+        arg_max: filled with the flat indices that each max_pool took its values from, as torch gives them.
         """
         last_use = [max(readers, default=len(self.steps)) for readers in self.consumers]
         values: dict[int, Tensor] = {0: pictures}
@@ -168,7 +169,12 @@ class Graph:
                 continue
             first, shared = step.inputs[0], len(set(step.inputs)) < len(step.inputs)
             in_place = first != 0 and last_use[first] == index and not shared
-            output = step.run(*(values[i] for i in step.inputs), in_place=in_place)
+            if step.op == "max_pool" and arg_max is not None:
+                output, arg_max[index] = F.max_pool2d(
+                    values[first], step.kernel, step.stride, step.padding, step.dilation, step.ceil_mode, True
+                )
+            else:
+                output = step.run(*(values[i] for i in step.inputs), in_place=in_place)
             for source in step.inputs:
                 if last_use[source] == index:
                     values.pop(source, None)
