@@ -110,6 +110,17 @@ class Network:
             raise AtlasError("no layer is left to look at", remedy="name at least one layer")
         return replace(self, layers=tuple(layer for _, layer in pairs), steps=tuple(step for step, _ in pairs))
 
+    def resized(self, resize: int | None, crop: int | None) -> Network:
+        """The same network for pictures of another size; None leaves a value as it is."""
+        p = self.preprocessing
+        p = replace(p, resize=p.resize if resize is None else resize, crop=p.crop if crop is None else crop)
+        shapes = _shapes(self.graph, p.crop)
+        layers = tuple(
+            replace(layer, height=shapes[step][1], width=shapes[step][2])
+            for layer, step in zip(self.layers, self.steps, strict=True)
+        )
+        return replace(self, preprocessing=p, layers=layers)
+
     def prepare(self, pictures: Tensor) -> Tensor:
         """Decoded pictures (B, H, W, 3) uint8 → the network's input (B, 3, H, W), channels_last, in the graph's dtype."""
         some = next(step.weight for step in self.graph.steps if step.weight is not None)

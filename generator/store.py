@@ -3,6 +3,7 @@
     manifest.json  images.csv  channels.csv
     layers/<layer>.npz      top_value (C, 9) float32, top_image (C, 9) int32, top_unit (C, 9, 2) int32, one array a statistic
     scores/<layer>.npy      (N, C) float32: every picture's score for every channel (a sample of pictures where many)
+    scan.json               what the scan found: pictures used and skipped, accuracy
     sprites/<layer>/<channel>.webp   thumbs/<layer>.webp   pictures/<index>.webp
     kernels/<layer>.webp    the first convolution's kernels as pixels
     work/                   what an interrupted run needs to go on; removed when all is done
@@ -21,7 +22,8 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +102,14 @@ class Store:
     # -- one writer at a time --------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the folder for one job; raises AtlasError at once if another process holds it."""
+    def locked(self, *, alone: bool = True) -> Iterator[None]:
+        """Hold the folder for one job; raises AtlasError at once if another process holds it.
+
+        alone: false for the further processes of a torchrun, whose leader holds it for all.
+        """
+        if not alone:
+            yield
+            return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock = (self.folder / ".lock").open("a")
@@ -130,6 +138,17 @@ class Store:
         except (OSError, ValueError) as error:
             raise AtlasError(f"manifest.json cannot be read ({error})", path, "compute the atlas again") from error
         return manifest_from_json(data)
+
+    def manifest_extra(self) -> Mapping[str, Any]:
+        """The manifest's free part, {} where the manifest cannot be read."""
+        try:
+            return self.manifest().extra
+        except AtlasError:
+            return {}
+
+    def withdraw_manifest(self) -> None:
+        """Take the manifest away: the folder is no finished atlas until it is written again."""
+        (self.folder / "manifest.json").unlink(missing_ok=True)
 
     def write_manifest(self, manifest: Manifest) -> None:
         self.write_json("manifest.json", to_json(manifest))
@@ -182,7 +201,7 @@ class Store:
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 return {name: arrays[name] for name in arrays.files}
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise AtlasError(f"the layer's numbers cannot be read ({error})", path, "compute the atlas again") from error
 
     def write_layer(self, layer: str, arrays: Mapping[str, np.ndarray]) -> None:
@@ -200,6 +219,10 @@ class Store:
     def write_file(self, path: Path, content: bytes) -> None:
         write_atomically(path, content)
 
+    def tiles(self, layer: str, channels: int, panels: int, native: int) -> TileFile:
+        """The tiles of a layer that is being pictured, opened for reading and writing."""
+        return TileFile(self.work / "tiles" / f"{layer}.u8", channels, panels, native)
+
     # -- resuming --------------------------------------------------------------------------------------------------
 
     def stamp(self, artefact: str) -> str | None:
@@ -214,8 +237,37 @@ class Store:
         """Say that the artefact is complete, made from inputs with this fingerprint."""
         write_atomically(self.work / "stamps" / artefact, key.encode())
 
+    def unstamp(self, artefact: str) -> None:
+        """Say that the artefact is about to change: until it is stamped again it is not complete."""
+        (self.work / "stamps" / artefact).unlink(missing_ok=True)
+
+    def clear_tiles(self) -> None:
+        """Drop tiles, and the pictures beside them, that were made from other inputs."""
+        for stamp in (self.work / "stamps").glob("group-*"):
+            stamp.unlink(missing_ok=True)
+        self.unstamp("tiles")
+        shutil.rmtree(self.work / "tiles", ignore_errors=True)
+        shutil.rmtree(self.folder / "pictures", ignore_errors=True)
+
     def clear_work(self) -> None:
         shutil.rmtree(self.work, ignore_errors=True)
+
+    def keep_sprites(self, layer: str, channels: Iterable[int]) -> None:
+        """Drop the layer's sprites of all channels but these."""
+        kept = {f"{channel}.webp" for channel in channels}
+        for path in (self.folder / "sprites" / layer).glob("*"):
+            if path.name not in kept:
+                path.unlink(missing_ok=True)
+
+    def tidy(self, layers: Sequence[str], *, patches: bool) -> None:
+        """Drop the files of layers that are not in the atlas any more; without patches, the pictures too."""
+        for folder in ("layers", "scores", "thumbs", "kernels", "sprites"):
+            for path in (self.folder / folder).glob("*"):
+                if (path.name if path.is_dir() else path.stem) in layers:
+                    continue
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        if not patches:
+            shutil.rmtree(self.folder / "pictures", ignore_errors=True)
 
 
 class TileFile:

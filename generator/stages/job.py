@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from generator.network import Network
-from generator.pictures import PictureSet
+from generator.pictures import PictureBatch, PictureSet, read_batches
 from generator.profile import Profile
 from generator.progress import Reporter
+from generator.ranks import Ranks
 from generator.records import LayerInfo, SpriteInfo
 from generator.sprites import enlargement, native_side
 from generator.store import Store, fingerprint
@@ -28,6 +31,7 @@ class Job:
     store: Store
     device: torch.device
     reporter: Reporter
+    ranks: Ranks
 
     @property
     def scan_key(self) -> str:
@@ -65,15 +69,40 @@ class Job:
 
     def native(self, layer: LayerInfo) -> int:
         """Side in px at which this layer's tiles are kept."""
-        return native_side(layer.receptive_field.side, self.network.preprocessing.crop, self._wanted(layer))
+        return native_side(layer.receptive_field.side, self.network.preprocessing.crop, self.wanted(layer))
 
     def sprite_info(self, layer: LayerInfo) -> SpriteInfo:
         native = self.native(layer)
-        return SpriteInfo(self.panels, native * enlargement(native, self._wanted(layer)))
+        return SpriteInfo(self.panels, native * enlargement(native, self.wanted(layer)))
 
     def channels(self, layer: LayerInfo) -> int:
         """How many of the layer's channels are pictured."""
         return min(layer.channels, self.profile.layers.channels or layer.channels)
 
-    def _wanted(self, layer: LayerInfo) -> int:
+    @property
+    def workers(self) -> int:
+        """Decoding processes: the profile's number, or enough to keep the device busy without crowding it out."""
+        if self.profile.compute.workers is not None:
+            return self.profile.compute.workers
+        cores = (os.cpu_count() or 1) // self.ranks.local_world
+        return max(1, cores - 1 if self.device.type == "cuda" else cores // 4)
+
+    @property
+    def processes(self) -> int:
+        """Processes that encode sprites, on this machine, for this rank."""
+        return max(1, (os.cpu_count() or 1) // self.ranks.local_world)
+
+    def read(self, files: Sequence[int]) -> Iterator[PictureBatch]:
+        """Decode files, by their places in the picture set, in batches of the profile's size, in order."""
+        return read_batches(
+            self.pictures,
+            files,
+            self.network.preprocessing,
+            batch=self.profile.compute.batch,
+            workers=self.workers if len(files) > self.profile.compute.batch else 0,
+            pin=self.device.type == "cuda",
+        )
+
+    def wanted(self, layer: LayerInfo) -> int:
+        """The side in px that the profile wants for this layer's tiles."""
         return self.profile.sprites.inner_tile if layer.is_inner else self.profile.sprites.tile

@@ -24,7 +24,6 @@ class SpriteTask:
     """Some channels of one layer to encode. alive: (n, 9) bool, which tiles exist; thumbs: make the layer's thumbnails."""
 
     folder: Path
-    tiles: Path
     layer: str
     channels: int
     first: int
@@ -50,7 +49,7 @@ def tasks_of(template: SpriteTask) -> list[SpriteTask]:
 def run_task(task: SpriteTask) -> int:
     """Encode and write; returns how many sprites were written."""
     store = Store(task.folder)
-    with TileFile(task.tiles, task.channels, task.panels, task.native) as tiles:
+    with store.tiles(task.layer, task.channels, task.panels, task.native) as tiles:
         if task.thumbs:
             store.write_file(store.thumbs_path(task.layer), webp(_thumbs(task, tiles), task.quality))
             return 0

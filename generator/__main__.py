@@ -1,0 +1,226 @@
+"""The command line: parses, calls, and turns the one error type into one sentence."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+import generator
+from generator.errors import AtlasError
+
+BUILD, SITE = Path("build"), Path("site")
+
+
+class _Atlas(click.Group):
+    """Catches AtlasError once, for every command."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except AtlasError as error:
+            click.echo(f"atlas: {error}", err=True)
+            ctx.exit(1)
+        except KeyboardInterrupt:
+            click.echo("atlas: stopped — run the same command again and it goes on from here", err=True)
+            ctx.exit(130)
+
+
+@click.group(cls=_Atlas, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(generator.__version__, prog_name="atlas")
+def main() -> None:
+    """Turn a trained residual network and a folder of pictures into a browsable atlas of its features."""
+
+
+def profile_options(command: Any) -> Any:
+    """The options that change a profile for one run."""
+    options = (
+        click.option("--images", type=click.Path(path_type=Path), help="Folder of pictures."),
+        click.option("--labels", type=click.Path(path_type=Path), help="Label file, where folders do not tell."),
+        click.option("--model", help="Network to look at (see: atlas list models)."),
+        click.option("--weights", help="File (.safetensors, .pt, .pth), torchvision enum name, or 'random'."),
+        click.option("--classes", type=click.Path(path_type=Path), help="Class names of the network, one a line."),
+        click.option("--layers", help="'blocks', 'all', or names separated by commas."),
+        click.option("--channels", type=click.IntRange(min=1), help="Picture only the first so many of each layer."),
+        click.option("--limit", type=click.IntRange(min=1), help="Use so many pictures, evenly spaced."),
+        click.option("--batch", type=click.IntRange(min=1), help="Pictures a forward."),
+        click.option("--workers", type=click.IntRange(min=0), help="Decoding processes."),
+        click.option("--precision", type=click.Choice(["fp32", "tf32", "bf16"]), help="Of the scan's forward."),
+        click.option("--device", help="cpu, cuda, cuda:1, mps; the best there is by default."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _profile(name: str, options: dict[str, Any]) -> Any:
+    from generator import profile
+
+    layers = options["layers"]
+    which = layers if layers in (None, "blocks", "all") else [part.strip() for part in layers.split(",")]
+    text = {key: None if options[key] is None else str(options[key]) for key in ("images", "labels", "classes")}
+    return profile.load(name).changed(
+        network={"model": options["model"], "weights": options["weights"], "classes": text["classes"]},
+        pictures={"folder": text["images"], "labels": text["labels"], "limit": options["limit"]},
+        layers={"which": which, "channels": options["channels"]},
+        compute={key: options[key] for key in ("batch", "workers", "precision", "device")},
+    )
+
+
+@main.command()
+@click.argument("profile")
+@click.option("--out", type=click.Path(path_type=Path), help="The atlas folder  [default: build/<name>]")
+@profile_options
+def compute(profile: str, out: Path | None, **options: Any) -> None:
+    """Compute the atlas of PROFILE: a name (see: atlas list profiles) or the path of a TOML file."""
+    from generator.pipeline import compute as run
+
+    chosen = _profile(profile, options)
+    run(chosen, out or BUILD / chosen.name)
+
+
+@main.command()
+@click.argument("atlases", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), default=SITE, show_default=True, help="The site folder.")
+@click.option("--base-url", default="", help="Where the site will live; citations then give full addresses.")
+def render(atlases: tuple[Path, ...], out: Path, base_url: str) -> None:
+    """Write the site of one or more computed ATLASES. Needs no torch."""
+    _render(atlases, out, base_url, max_bytes=None)
+
+
+@main.command()
+@click.argument("profiles", nargs=-1, required=True)
+@click.option("--out", type=click.Path(path_type=Path), default=SITE, show_default=True, help="The site folder.")
+@click.option("--build", type=click.Path(path_type=Path), default=BUILD, show_default=True, help="Holds the atlases.")
+@click.option("--base-url", default="", help="Where the site will live; citations then give full addresses.")
+@profile_options
+def site(profiles: tuple[str, ...], out: Path, build: Path, base_url: str, **options: Any) -> None:
+    """Compute and render PROFILES into one site, then check its size and its links."""
+    from generator.pipeline import compute as run
+
+    chosen = [_profile(name, options) for name in profiles]
+    folders = [run(one, build / one.name).folder for one in chosen]
+    _render(folders, out, base_url, max_bytes=max(one.site.max_site_bytes for one in chosen))
+
+
+def _render(atlases: Sequence[Path], out: Path, base_url: str, max_bytes: int | None) -> None:
+    from generator.progress import Reporter
+    from generator.render import check_links, render_site
+
+    reporter = Reporter()
+    report = render_site(atlases, out, base_url=base_url, max_bytes=max_bytes, reporter=reporter)
+    with reporter.stage("links", 1, "site") as advance:
+        broken = check_links(out)
+        advance()
+    if broken:
+        raise AtlasError(f"the site has {len(broken)} broken links, the first {broken[0]}", out)
+    reporter.summary(
+        f"{out / 'index.html'}: {report.pages:,} pages ({report.unchanged:,} unchanged), "
+        f"{report.bytes / 1e6:,.1f} MB, every link leads somewhere"
+    )
+
+
+@main.command()
+@click.argument("folder", default=SITE, type=click.Path(path_type=Path))
+@click.option("--port", default=8000, show_default=True)
+def serve(folder: Path, port: int) -> None:
+    """Serve a rendered site on this machine."""
+    from functools import partial
+    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+    if not (folder / "index.html").is_file():
+        raise AtlasError("no site here", folder, "make one with: atlas site demo")
+    try:
+        server = ThreadingHTTPServer(("127.0.0.1", port), partial(SimpleHTTPRequestHandler, directory=str(folder)))
+    except OSError as error:
+        raise AtlasError(f"port {port} cannot be opened ({error.strerror})", remedy="choose another --port") from error
+    click.echo(f"http://127.0.0.1:{port}/ — stop with Ctrl-C")
+    with server:
+        server.serve_forever()
+
+
+@main.group(name="list")
+def list_() -> None:
+    """Say what there is: profiles, models, methods, the layers of a model."""
+
+
+@list_.command(name="profiles")
+def list_profiles() -> None:
+    """The profiles that come with the package."""
+    from generator import profile
+
+    for name in profile.names():
+        click.echo(f"{name:<22}{profile.load(name).title}")
+
+
+@list_.command(name="models")
+def list_models() -> None:
+    """The networks that can be loaded."""
+    from generator import models
+
+    for name in models.names():
+        click.echo(name)
+
+
+@list_.command(name="methods")
+def list_methods() -> None:
+    """The methods, one file each."""
+    import ast
+    from importlib import resources
+
+    for file in sorted((resources.files("generator") / "methods").iterdir(), key=lambda file: file.name):
+        if file.name.endswith(".py") and not file.name.startswith("_"):
+            about = (ast.get_docstring(ast.parse(file.read_text("utf-8"))) or "").splitlines()[0]
+            click.echo(f"{file.name[:-3]:<16}{about}")
+
+
+@list_.command(name="layers")
+@click.argument("model")
+def list_layers(model: str) -> None:
+    """The layers of MODEL: both names, channels, map, receptive field."""
+    from generator import models
+
+    network = models.load(model, "random")
+    click.echo(f"{'layer':<22}{'torchvision':<24}{'kind':<12}{'channels':>8}{'map':>10}{'field px':>10}{'stride':>8}")
+    for layer in network.layers:
+        field = layer.receptive_field
+        size = f"{layer.height}×{layer.width}"
+        click.echo(
+            f"{layer.name:<22}{layer.path:<24}{layer.kind:<12}{layer.channels:>8}{size:>10}"
+            f"{field.side:>10}{field.stride:>8}"
+        )
+
+
+@main.group()
+def demo() -> None:
+    """The drawn world and the small network trained on it."""
+
+
+@demo.command()
+@click.option("--out", type=click.Path(path_type=Path), default=Path("build/demo-training"), show_default=True)
+@click.option("--seed", default=0, show_default=True)
+@click.option("--device", default="auto", show_default=True)
+def train(out: Path, seed: int, device: str) -> None:
+    """Train the demo network anew (a few minutes on a GPU, under an hour on two cores)."""
+    from generator.demo.train import train as run
+
+    run(out, seed=seed, device=device)
+
+
+@demo.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--count", default=2000, show_default=True)
+def draw(folder: Path, count: int) -> None:
+    """Write COUNT drawn pictures into FOLDER, one folder a class."""
+    from generator.demo.world import write_pictures
+    from generator.progress import Reporter
+
+    with Reporter().stage("drawing pictures", count, "pictures") as advance:
+        write_pictures(folder, count, progress=advance)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

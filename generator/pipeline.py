@@ -1,0 +1,54 @@
+"""A profile becomes an atlas. This page is the whole way; every stage takes up where an interrupted run stopped."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from generator.device import avoid_page_faults, choose_device
+from generator.profile import Profile
+from generator.progress import Reporter
+from generator.ranks import Ranks, joined
+from generator.stages.finishing import finish, is_complete, prepare
+from generator.stages.job import Job
+from generator.stages.opening import open_network, open_pictures
+from generator.stages.picturing import picture_units
+from generator.stages.scanning import scan_pictures
+from generator.stages.encoding import make_sprites
+from generator.stages.tables import add_refinement
+from generator.store import Store
+
+
+def compute(profile: Profile, folder: Path, reporter: Reporter | None = None) -> Store:
+    """Compute the atlas of a profile into a folder and return it; at once if it is there already.
+
+    Raises AtlasError for anything the user can mend. Killed at any moment and called again, it goes on and ends with
+    the same bytes. Under torchrun every process calls it; they share the pictures and the units.
+    """
+    reporter = reporter or Reporter()
+    start = time.monotonic()
+    avoid_page_faults()
+    store = Store(folder)
+    with joined() as ranks, store.locked(alone=ranks.leads):
+        device = choose_device(profile.compute.device, ranks.local_rank)
+        network = open_network(profile)
+        pictures, digest = open_pictures(profile, folder, reporter, ranks)
+        job = Job(profile, network, pictures, digest, store, device, reporter, ranks)
+        if is_complete(job):
+            reporter.say(f"{folder} is complete: nothing to compute")
+            return store
+        prepare(job)
+        scan_pictures(job)  # one pass: top-9 and statistics of every channel of every layer
+        once(job, add_refinement)  # the same channel from block to block
+        picture_units(job)  # patches and gradients of every unit in a list
+        make_sprites(job)  # one file a channel
+        once(job, finish)  # tables, manifest, and the work folder goes
+    reporter.summary(f"{folder}: {len(network.layers)} layers in {time.monotonic() - start:.0f} s")
+    return store
+
+
+def once(job: Job, stage) -> None:  # noqa: ANN001
+    """Run a stage in the leading process while the others wait."""
+    if job.ranks.leads:
+        stage(job)
+    job.ranks.meet()

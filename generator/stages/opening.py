@@ -1,0 +1,77 @@
+"""What goes in: the network and the pictures that a profile names."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from generator import models
+from generator.errors import AtlasError
+from generator.network import Network
+from generator.pictures import PictureSet, find_pictures
+from generator.profile import Profile
+from generator.progress import Reporter
+from generator.ranks import Ranks
+from generator.store import file_sha256
+
+
+def open_network(profile: Profile) -> Network:
+    """The profile's network with its weights, picture size and layers."""
+    section = profile.network
+    classes = None if section.classes is None else Path(section.classes)
+    network = models.load(section.model, section.weights, seed=section.seed, classes=classes)
+    network = network.resized(profile.pictures.resize, profile.pictures.crop)
+    which = profile.layers.which
+    if which == "all":
+        return network
+    if which == "blocks":
+        return network.keep([layer.name for layer in network.layers if not layer.is_inner])
+    return network.keep(which)
+
+
+def open_pictures(profile: Profile, folder: Path, reporter: Reporter, ranks: Ranks) -> tuple[PictureSet, str]:
+    """The profile's pictures and the fingerprint of their paths, labels and bytes; drawn ones are drawn first."""
+    section = profile.pictures
+    if section.folder is not None:
+        source, labels = Path(section.folder), None if section.labels is None else Path(section.labels)
+    elif section.drawn is not None:
+        source, labels = _drawn(section.drawn, folder, reporter, ranks), None
+    else:
+        raise AtlasError("the profile names no pictures", profile.name, "give a folder with --images")
+    pictures = find_pictures(source, labels=labels, limit=section.limit)
+    return pictures, _digest(pictures, reporter)
+
+
+def _drawn(count: int, folder: Path, reporter: Reporter, ranks: Ranks) -> Path:
+    """The drawn world as picture files, beside the atlas so that several atlases share them."""
+    from generator.demo.world import write_pictures
+
+    target = folder.absolute().parent / "drawn" / f"world-{count}"
+    if ranks.leads:
+        with reporter.stage("drawing pictures", count, "pictures") as advance:
+            write_pictures(target, count, progress=advance)
+    ranks.meet()
+    return target
+
+
+def _digest(pictures: PictureSet, reporter: Reporter) -> str:
+    """SHA-256 over every file's path, label and bytes: what the atlas's work is valid for."""
+    digest = hashlib.sha256()
+    with (
+        ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads,
+        reporter.stage("fingerprints", len(pictures.files), "pictures") as advance,
+    ):
+        paths = (pictures.root / file.path for file in pictures.files)
+        for file, content in zip(pictures.files, threads.map(_content, paths), strict=True):
+            digest.update(f"{file.path}\0{file.label_id}\0{file.label}\0{content}\n".encode("utf-8", "surrogateescape"))
+            advance()
+    return digest.hexdigest()
+
+
+def _content(path: Path) -> str:
+    try:
+        return file_sha256(path)
+    except OSError:
+        return "unreadable"  # the scan lists it among the files that it skipped, with the reason

@@ -1,0 +1,75 @@
+"""The scan's numbers → the tables that people read: layers/*.npz, scores/*.npy, images.csv, channels.csv."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+
+from generator.methods.refinement import rank_correlation, shared_pictures
+from generator.records import LayerInfo
+from generator.stages.job import Job
+from generator.store import Store
+
+
+def previous_blocks(layers: Sequence[LayerInfo]) -> dict[str, str]:
+    """For each block output the block before it in its stage: there a channel keeps its number."""
+    blocks = [layer for layer in layers if layer.kind == "block"]
+    pairs = zip(blocks, blocks[1:], strict=False)
+    return {
+        after.name: before.name
+        for before, after in pairs
+        if after.stage == before.stage and after.channels == before.channels
+    }
+
+
+def add_refinement(job: Job) -> None:
+    """Add to every layer's numbers how each channel compares with itself one block earlier."""
+    layers = job.network.layers
+    before = previous_blocks(layers)
+    with job.reporter.stage("refinement", len(layers), "layers") as advance:
+        for layer in layers:
+            numbers = job.store.layer(layer.name)
+            shared = np.full(layer.channels, -1, np.int32)
+            ranks = np.full(layer.channels, np.nan, np.float32)
+            if (earlier := before.get(layer.name)) is not None:
+                shared = shared_pictures(numbers["top_image"], job.store.layer(earlier)["top_image"])
+                scores, earlier_scores = job.store.scores(layer.name), job.store.scores(earlier)
+                assert scores is not None and earlier_scores is not None
+                ranks = rank_correlation(scores, earlier_scores)
+            numbers |= {"shared_previous": shared, "spearman_previous": ranks}
+            job.store.write_layer(layer.name, numbers)
+            advance()
+
+
+def write_channels_csv(store: Store, layers: Sequence[LayerInfo]) -> None:
+    """One row a channel with every statistic; floats in full precision, an empty field where there is no number."""
+    columns: list[str] = []
+    rows: list[list[object]] = []
+    for layer in layers:
+        numbers = store.layer(layer.name)
+        statistics = {name: array for name, array in numbers.items() if array.shape == (layer.channels,)}
+        columns = columns or list(statistics)
+        first = numbers["top_value"][:, 0]
+        for channel in range(layer.channels):
+            values = [_field(array[channel]) for array in (statistics[name] for name in columns)]
+            place = [numbers["top_image"][channel, 0], *numbers["top_unit"][channel, 0]]
+            rows.append([layer.name, channel, _field(first[channel]), *(int(part) for part in place), *values])
+    leading = ["layer", "channel", "top_value", "top_image", "top_row", "top_column"]
+    store.write_table("channels.csv", [*leading, *columns], rows)
+
+
+def _field(value: np.generic) -> object:
+    if isinstance(value, np.bool_):
+        return int(value)
+    if isinstance(value, np.floating):
+        return "" if np.isnan(value) else repr(float(value)) if value.dtype == np.float64 else str(value)
+    return value
+
+
+def npy_bytes(array: np.ndarray) -> bytes:
+    """The array as the content of an .npy file."""
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()

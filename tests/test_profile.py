@@ -1,0 +1,59 @@
+"""Profiles: what is wrong is named, with the nearest right word."""
+
+from __future__ import annotations
+
+import pytest
+from generator import profile
+from generator.errors import AtlasError
+
+SMALL = 'name = "mine"\n[network]\nmodel = "resnet18"\n'
+
+
+@pytest.mark.parametrize("name", profile.names())
+def test_every_profile_of_the_package_is_valid_and_named_after_its_file(name):
+    assert profile.load(name).name == name
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name = ", "not TOML"),
+        (SMALL + "[pictures]\ncropp = 3\n", "did you mean crop"),
+        (SMALL + '[pictures]\ncrop = "224"\n', "pictures.crop"),
+        (SMALL + "[compute]\nbatch = 0\n", "compute.batch"),
+        (SMALL + '[compute]\nprecision = "fp8"\n', "compute.precision"),
+        (SMALL.replace("mine", "../etc"), "name"),
+        (SMALL.replace("mine", "Mine"), "name"),
+        ('name = "mine"\n', "network"),
+        ("gradients = []\n" + SMALL, "gradients"),
+        ('gradients = ["guided", "guided"]\n' + SMALL, "twice"),
+        ('gradient = ["guided"]\n' + SMALL, "did you mean gradients"),
+    ],
+)
+def test_a_wrong_profile_is_one_sentence_naming_the_key(tmp_path, text, said):
+    path = tmp_path / "profile.toml"
+    path.write_text(text)
+    with pytest.raises(AtlasError, match=said) as caught:
+        profile.load(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_profile_gets_a_suggestion():
+    with pytest.raises(AtlasError, match="did you mean resnet50"):
+        profile.load("resnet5")
+
+
+def test_a_missing_or_binary_file_is_one_sentence(tmp_path):
+    with pytest.raises(AtlasError, match="cannot be read"):
+        profile.load(str(tmp_path / "absent.toml"))
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(AtlasError, match="cannot be read"):
+        profile.load(str(tmp_path / "binary.toml"))
+
+
+def test_the_command_line_changes_a_copy_and_is_checked_too():
+    demo = profile.load("demo")
+    assert demo.changed(pictures={"limit": 5, "crop": None}).pictures.limit == 5
+    assert demo.pictures.limit is None
+    with pytest.raises(AtlasError, match=r"pictures\.limit"):
+        demo.changed(pictures={"limit": 0})

@@ -1,0 +1,61 @@
+"""Tiles and sprites: true pixels, mid-grey zero, the order of the nine."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from generator import sprites
+from PIL import Image
+
+
+def test_zero_is_mid_grey_and_a_dead_gradient_stays_so():
+    assert (sprites.gradient_pixels(np.zeros((2, 4, 4, 3))) == sprites.GROUND).all()
+
+
+def test_each_gradient_has_its_own_scale_and_the_three_colours_share_it():
+    gradients = np.zeros((2, 1, 3, 3))
+    gradients[0, 0] = [[1, 0, -1], [0.5, 0, 0], [0, 0, 0]]
+    gradients[1] = gradients[0] * 1000
+    pixels = sprites.gradient_pixels(gradients)
+    assert np.array_equal(pixels[0], pixels[1])
+    assert pixels[0, 0, 0].tolist() == [255, 128, 0]
+    assert pixels[0, 0, 1].tolist() == [191, 128, 128]
+
+
+@pytest.mark.parametrize(("side", "kept", "tile"), [(19, 19, 95), (35, 35, 105), (67, 67, 67), (99, 99, 99), (131, 96, 96)])
+def test_small_fields_keep_their_pixels_and_grow_by_whole_factors(side, kept, tile):
+    native = sprites.native_side(side, 224, 96)
+    assert native == kept
+    assert native * sprites.enlargement(native, 96) == tile
+
+
+def test_a_field_larger_than_the_picture_shows_the_picture():
+    assert sprites.native_side(483, 32, 96) == 32
+
+
+def test_a_sprite_holds_its_panels_side_by_side_strongest_first():
+    panels = np.zeros((2, 9, 4, 4, 3), np.uint8)
+    for panel in range(2):
+        for slot in range(9):
+            panels[panel, slot] = panel * 100 + slot
+    picture = sprites.sprite(panels, 1)
+    assert picture.shape == (12, 24, 3)
+    assert picture[::4, ::4, 0].tolist() == [
+        [0, 1, 2, 100, 101, 102],
+        [3, 4, 5, 103, 104, 105],
+        [6, 7, 8, 106, 107, 108],
+    ]
+
+
+def test_thumbnails_stand_row_by_row_on_the_ground():
+    tiles = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones((5, 2, 2, 3), np.uint8)
+    picture = sprites.mosaic(tiles, sprites.thumb_columns(5))
+    assert picture[::2, ::2, 0].tolist() == [[0, 1, 2], [3, 4, sprites.GROUND]]
+
+
+def test_webp_can_be_read_back():
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 16, 3), dtype=np.uint8)
+    read = Image.open(io.BytesIO(sprites.webp(pixels, 100, lossless=True)))
+    assert np.array_equal(np.asarray(read), pixels)

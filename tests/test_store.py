@@ -1,0 +1,116 @@
+"""The atlas folder: nothing half-written, one writer, every file the reader needs."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+
+import numpy as np
+import pytest
+from generator.errors import AtlasError
+from generator.records import PictureRecord
+from generator.store import Store, TileFile, disk_error, fingerprint, write_atomically
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(AtlasError, match="the disk is full"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_read_only_folder_is_one_sentence(tmp_path):
+    error = disk_error(OSError(errno.EROFS, "Read-only file system"), tmp_path / "x")
+    assert "cannot be written" in str(error) and "--out" in str(error)
+
+
+def _hold(folder, held, release):
+    with Store(folder).locked():
+        held.set()
+        release.wait(20)
+
+
+def test_a_second_process_says_so_and_stops(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    held, release = context.Event(), context.Event()
+    other = context.Process(target=_hold, args=(tmp_path, held, release))
+    other.start()
+    try:
+        assert held.wait(20)
+        with pytest.raises(AtlasError, match="another process"), Store(tmp_path).locked():
+            pass
+    finally:
+        release.set()
+        other.join()
+    with Store(tmp_path).locked():
+        pass  # the lock went with the process
+
+
+def test_images_survive_any_name(tmp_path):
+    names = ["a,b.png", 'quote".png', "new\nline.png", "<script>.png", "caf\udce9.png"]
+    records = [PictureRecord(i, name, -1, name, 1, 2) for i, name in enumerate(names)]
+    store = Store(tmp_path)
+    store.write_images(records)
+    assert store.images() == records
+
+
+def test_layer_arrays_come_back_and_their_bytes_depend_on_nothing_else(tmp_path):
+    arrays = {"top_value": np.arange(18, dtype=np.float32).reshape(2, 9), "dead": np.array([True, False])}
+    contents = []
+    for name in ("one", "two"):
+        store = Store(tmp_path / name)
+        store.write_layer("res2a", arrays)
+        contents.append(store.layer_path("res2a").read_bytes())
+        assert all(np.array_equal(array, store.layer("res2a")[key]) for key, array in arrays.items())
+    assert contents[0] == contents[1]
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not a zip", b"\x00" * 100])
+def test_a_damaged_layer_is_one_sentence(tmp_path, content):
+    store = Store(tmp_path)
+    write_atomically(store.layer_path("res2a"), content)
+    with pytest.raises(AtlasError, match="cannot be read"):
+        store.layer("res2a")
+
+
+def test_no_atlas_and_a_damaged_manifest_are_told_apart(tmp_path):
+    store = Store(tmp_path)
+    with pytest.raises(AtlasError, match="no atlas here"):
+        store.manifest()
+    (tmp_path / "manifest.json").write_text("{")
+    with pytest.raises(AtlasError, match="cannot be read"):
+        store.manifest()
+    (tmp_path / "manifest.json").write_text('{"schema": 99}')
+    with pytest.raises(AtlasError, match="schema 99"):
+        store.manifest()
+
+
+def test_tiles_written_in_any_order_are_read_by_channel(tmp_path):
+    rng = np.random.default_rng(0)
+    tiles = rng.integers(0, 256, (5, 9, 2, 4, 4, 3), dtype=np.uint8)
+    with TileFile(tmp_path / "tiles", 5, 2, 4) as file:
+        for place in rng.permutation(45):
+            file.write(int(place) // 9, int(place) % 9, tiles[place // 9, place % 9])
+        assert all(np.array_equal(file.read(channel), tiles[channel]) for channel in range(5))
+
+
+def test_a_stamp_holds_until_it_is_taken_back(tmp_path):
+    store = Store(tmp_path)
+    assert store.stamp("scan") is None
+    store.write_stamp("scan", "key")
+    assert store.stamp("scan") == "key"
+    store.unstamp("scan")
+    assert store.stamp("scan") is None
+
+
+def test_equal_inputs_equal_fingerprint():
+    assert fingerprint({"a": 1, "b": (1, 2)}) == fingerprint({"b": [1, 2], "a": 1})
+    assert fingerprint(1) != fingerprint("1")
