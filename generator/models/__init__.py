@@ -1,0 +1,182 @@
+"""The networks that can be shown, by name, and how one is loaded.
+
+>>> from generator import models
+>>> network = models.load("resnet20-cifar", "resnet20_cifar10.safetensors")  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from generator.errors import AtlasError
+from generator.models import drawn, resnet, resnet_caffe, resnet_cifar
+from generator.models.model import Model, Published
+from generator.network import Network
+from generator.records import Preprocessing, WeightsInfo
+from generator.weights import (
+    SUFFIXES,
+    file_sha256,
+    fit,
+    he_initialise,
+    read_class_list,
+    read_classes,
+    read_state_dict,
+    state_sha256,
+)
+
+MODELS: dict[str, Model] = {
+    model.name: model
+    for family in (drawn.MODELS, resnet.MODELS, resnet_caffe.MODELS, resnet_cifar.MODELS)
+    for model in family
+}
+
+
+def names() -> tuple[str, ...]:
+    """The names of all models."""
+    return tuple(MODELS)
+
+
+def find(name: str) -> Model:
+    """The model of this name; raises AtlasError that lists the nearest names."""
+    if name not in MODELS:
+        near = difflib.get_close_matches(name, MODELS, n=3)
+        remedy = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(MODELS)}"
+        raise AtlasError("unknown model", name, remedy)
+    return MODELS[name]
+
+
+def load(
+    name: str,
+    weights: str | Path | None = None,
+    *,
+    seed: int = 0,
+    classes: Path | None = None,
+    preprocessing: Preprocessing | None = None,
+) -> Network:
+    """A network ready to be looked at.
+
+    weights: a .safetensors, .pt or .pth file, a name that the model publishes (`IMAGENET1K_V1`, `built-in`),
+    'random' (seeded He initialisation), or None for the model's default;
+    classes: a file with one class name a line, in the order of the outputs;
+    preprocessing: instead of the one the weights were trained for.
+    Raises AtlasError for an unknown model, weights that are missing, damaged or another network's, or a wrong
+    number of classes.
+    """
+    model = find(name)
+    loaded = _load(model, weights, seed)
+    return Network.from_module(
+        name,
+        loaded.module,
+        model.taps(loaded.module),
+        preprocessing or loaded.preprocessing,
+        loaded.info,
+        classes=_class_names(model, loaded, classes),
+        last=loaded.last,
+    )
+
+
+def load_module(name: str, weights: str | Path | None = None, *, seed: int = 0) -> nn.Module:
+    """The torch module behind `load`, in eval mode: what oracles and benchmarks run.
+
+    Of weights that end before the network does, what lies behind the end stays on torch's meta device.
+    """
+    return _load(find(name), weights, seed).module.eval()
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    module: nn.Module
+    preprocessing: Preprocessing
+    info: WeightsInfo
+    classes: tuple[str, ...]
+    outputs: int
+    last: str | None = None
+
+
+def _load(model: Model, weights: str | Path | None, seed: int) -> _Loaded:
+    if str(weights) == "random":
+        return _random(model, seed)
+    published = _choose(model, weights)
+    state = _renamed(model, read_state_dict(published.path))
+    head = state.get("fc.weight")
+    outputs = (
+        model.outputs if head is None or head.dim() != 2 else head.shape[0]
+    )  # a fine-tuned network brings its own
+    module = _blank(model, outputs)
+    blocks = [tap for tap in model.taps(module) if tap.kind == "block"]
+    last = fit(module, state, [block.path for block in blocks], source=published.path)
+    note = ""
+    if last is not None:
+        name = next(block.name for block in blocks if block.path == last)
+        note = f"the file ends at {name}: the network is shown up to there"
+    info = WeightsInfo(published.name, file_sha256(published.path), note=note)
+    names = read_classes(published.path) or published.classes
+    return _Loaded(module, published.preprocessing or model.preprocessing, info, names, outputs, last)
+
+
+def _random(model: Model, seed: int) -> _Loaded:
+    module = _blank(model, model.outputs).to_empty(device="cpu")
+    he_initialise(module, seed)
+    info = WeightsInfo("random", state_sha256(module.state_dict()), True, f"random weights (He), seed {seed}")
+    return _Loaded(module, model.preprocessing, info, (), model.outputs)
+
+
+def _blank(model: Model, outputs: int) -> nn.Module:
+    """The module without any numbers: initialising a large one that a file then overwrites takes seconds."""
+    with torch.device("meta"):
+        return model.build(outputs)
+
+
+def _choose(model: Model, weights: str | Path | None) -> Published:
+    """The weights meant, and what is known about them."""
+    if weights is None and not model.weights:
+        raise AtlasError(
+            f"{model.name} has no weights of its own",
+            remedy="bring a file: --weights file.safetensors (or .pt, .pth)",
+        )
+    text = model.weights[0] if weights is None else str(weights)
+    known = {name.lower(): name for name in model.weights}
+    name = known.get(text.rsplit(".", 1)[-1].lower())  # also `ResNet50_Weights.IMAGENET1K_V2`
+    if name is not None and model.fetch is not None:
+        return model.fetch(name)
+    path = Path(text)
+    if path.suffix.lower() not in SUFFIXES and not path.exists():
+        choices = ", ".join((*model.weights, "random"))
+        raise AtlasError(
+            f"unknown weights for {model.name}",
+            text,
+            f"give a file ({', '.join(SUFFIXES)}) or one of {choices}",
+        )
+    about = model.recognise(path)
+    return Published(path.name, path) if about is None else replace(about, name=path.name, path=path)
+
+
+def _renamed(model: Model, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    for foreign, own in model.aliases.items():
+        state = {own + key[len(foreign) :] if key.startswith(foreign) else key: t for key, t in state.items()}
+    return state
+
+
+def _class_names(model: Model, loaded: _Loaded, path: Path | None) -> tuple[str, ...]:
+    """From the user's file, else from the weights, else from what the number of outputs says, else
+    numbered."""
+    if path is not None:
+        names = read_class_list(path)
+        if len(names) != loaded.outputs:
+            raise AtlasError(
+                f"the file names {len(names)} classes, the network has {loaded.outputs} outputs",
+                path,
+                "write one class name a line, in the order of the outputs",
+            )
+        return names
+    if loaded.info.random:
+        return ()  # what a random classifier says means nothing
+    names = loaded.classes or model.class_names(loaded.outputs)
+    if len(names) == loaded.outputs:
+        return names
+    return tuple(f"class {number}" for number in range(loaded.outputs))
