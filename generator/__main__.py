@@ -107,19 +107,19 @@ def site(profiles: tuple[str, ...], out: Path, build: Path, base_url: str, **opt
 
 
 def _render(atlases: Sequence[Path], out: Path, base_url: str, max_bytes: int | None) -> None:
+    from generator.links import check_links
     from generator.progress import Reporter
-    from generator.render import check_links, render_site
+    from generator.render import render_site
 
     reporter = Reporter()
-    report = render_site(atlases, out, base_url=base_url, max_bytes=max_bytes, reporter=reporter)
-    with reporter.stage("links", 1, "site") as advance:
-        broken = check_links(out)
-        advance()
+    with reporter.stages_by_call("pages") as progress:
+        report = render_site(atlases, out, base_url=base_url, max_bytes=max_bytes, progress=progress)
+    broken = check_links(out)
     if broken:
         raise AtlasError(f"the site has {len(broken)} broken links, the first {broken[0]}", out)
     reporter.summary(
-        f"{out / 'index.html'}: {report.pages:,} pages ({report.unchanged:,} unchanged), "
-        f"{report.bytes / 1e6:,.1f} MB, every link leads somewhere"
+        f"{out / 'index.html'}: {report.written:,} files written, {report.unchanged:,} unchanged, "
+        f"{report.bytes['total'] / 1e6:,.1f} MB; every link leads somewhere"
     )
 
 

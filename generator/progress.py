@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -68,6 +68,25 @@ class Reporter:
                 yield advance
         finally:
             record.seconds = time.monotonic() - start
+
+    @contextmanager
+    def stages_by_call(self, unit: str) -> Iterator[Callable[[str, int, int], None]]:
+        """For a room that knows no reporter: a callable taking (what, done, total) that opens a stage for each `what`."""
+        current: list[tuple[str, int]] = []
+        opened = ExitStack()
+        advance: Advance = lambda done=1: None  # noqa: E731
+
+        def report(what: str, done: int, total: int) -> None:
+            nonlocal advance
+            if not current or current[0][0] != what:
+                opened.close()
+                advance = opened.enter_context(self.stage(what, total, unit))
+                current[:] = [(what, 0)]
+            advance(done - current[0][1])
+            current[:] = [(what, done)]
+
+        with opened:
+            yield report
 
     def summary(self, closing: str) -> None:
         """Seconds and counts of every stage, and a closing line."""

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import errno
 import fcntl
 import hashlib
 import io
@@ -30,6 +29,7 @@ from typing import Any
 import numpy as np
 
 from generator.errors import AtlasError
+from generator.files import ScoreFile, TileFile, disk_error, write_atomically
 from generator.records import Manifest, PictureRecord, manifest_from_json, to_json
 
 IMAGE_COLUMNS = ("index", "path", "label_id", "label", "width", "height")
@@ -46,27 +46,18 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a whole file or nothing; raises AtlasError with one sentence where the disk refuses."""
-    # The process id keeps two processes of one job (torchrun) from sharing a half-written file.
-    half = path.with_name(f".{path.name[:200]}.{os.getpid()}.tmp")
+def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]  # numpy's stub mistakes the arrays for its own options
+    return buffer.getvalue()
+
+
+def _read_arrays(path: Path, what: str) -> dict[str, np.ndarray]:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        half.write_bytes(content)
-        os.replace(half, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            half.unlink(missing_ok=True)
-        raise disk_error(error, path) from error
-
-
-def disk_error(error: OSError, path: Path) -> AtlasError:
-    """The sentence for a disk that refuses."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return AtlasError("the disk is full", path, "free some space and run the same command again: it goes on from here")
-    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        return AtlasError("this folder cannot be written", path.parent, "choose another with --out")
-    return AtlasError(f"writing failed ({error.strerror or error})", path, "mend the cause and run the same command again")
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise AtlasError(f"the {what} cannot be read ({error})", path, "compute the atlas again") from error
 
 
 class Store:
@@ -197,17 +188,10 @@ class Store:
 
     def layer(self, layer: str) -> dict[str, np.ndarray]:
         """top_value, top_image, top_unit and every statistic of a layer, by name."""
-        path = self.layer_path(layer)
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                return {name: arrays[name] for name in arrays.files}
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise AtlasError(f"the layer's numbers cannot be read ({error})", path, "compute the atlas again") from error
+        return _read_arrays(self.layer_path(layer), "layer's numbers")
 
     def write_layer(self, layer: str, arrays: Mapping[str, np.ndarray]) -> None:
-        buffer = io.BytesIO()
-        np.savez(buffer, **arrays)  # type: ignore[arg-type]  # numpy's stub mistakes the arrays for its own options
-        write_atomically(self.layer_path(layer), buffer.getvalue())
+        write_atomically(self.layer_path(layer), _npz(arrays))
 
     def scores(self, layer: str) -> np.ndarray | None:
         """(N, C) float32, mapped from the disk, or None if the atlas does not hold them."""
@@ -219,9 +203,38 @@ class Store:
     def write_file(self, path: Path, content: bytes) -> None:
         write_atomically(path, content)
 
-    def tiles(self, layer: str, channels: int, panels: int, native: int) -> TileFile:
+    def tiles(self, layer: str, panels: int, native: int) -> TileFile:
         """The tiles of a layer that is being pictured, opened for reading and writing."""
-        return TileFile(self.work / "tiles" / f"{layer}.u8", channels, panels, native)
+        return TileFile(self.work / "tiles" / f"{layer}.u8", panels, native)
+
+    def write_scores(self, layer: str, scores: np.ndarray) -> None:
+        buffer = io.BytesIO()
+        np.save(buffer, scores)
+        write_atomically(self.scores_path(layer), buffer.getvalue())
+
+    def score_file(self, channels: Sequence[int]) -> ScoreFile:
+        """The scores of a scan under way, opened; channels: of each layer."""
+        return ScoreFile(self.work / "scan" / "scores.f32", channels)
+
+    # -- parts of a scan -------------------------------------------------------------------------------------------
+
+    def part_names(self) -> list[str]:
+        """The parts of a scan that processes have saved; a merged one comes first."""
+        return sorted((path.stem for path in (self.work / "scan").glob("*.npz")), key=lambda name: (name != "merged", name))
+
+    def read_part(self, name: str) -> dict[str, np.ndarray]:
+        return _read_arrays(self.work / "scan" / f"{name}.npz", "part of a scan")
+
+    def write_part(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
+        write_atomically(self.work / "scan" / f"{name}.npz", _npz(arrays))
+
+    def drop_parts(self, but: str | None = None) -> None:
+        """Remove the saved parts; without `but` the scores of the scan under way too."""
+        for name in self.part_names():
+            if name != but:
+                (self.work / "scan" / f"{name}.npz").unlink(missing_ok=True)
+        if but is None:
+            shutil.rmtree(self.work / "scan", ignore_errors=True)
 
     # -- resuming --------------------------------------------------------------------------------------------------
 
@@ -268,45 +281,3 @@ class Store:
                 shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
         if not patches:
             shutil.rmtree(self.folder / "pictures", ignore_errors=True)
-
-
-class TileFile:
-    """The tiles of one layer while it is being pictured: (C, 9, P, s, s, 3) uint8 on disk, written in any order.
-
-    Plain reads and writes at a position, not a memory map: the pages then never count as this process's memory.
-    """
-
-    def __init__(self, path: Path, channels: int, panels: int, native: int) -> None:
-        self.path, self.shape = path, (9, panels, native, native, 3)
-        self._tile = native * native * 3
-        self._channel = 9 * panels * self._tile
-        self._panels = panels
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT)
-            # A hole of the full length: blocks are taken only as tiles come.
-            os.ftruncate(self._file, channels * self._channel)
-        except OSError as error:
-            raise disk_error(error, path) from error
-
-    def write(self, channel: int, slot: int, tiles: np.ndarray) -> None:
-        """tiles: (P, s, s, 3), the panels of one unit."""
-        place = channel * self._channel + slot * self._panels * self._tile
-        try:
-            os.pwrite(self._file, np.ascontiguousarray(tiles).data, place)
-        except OSError as error:
-            raise disk_error(error, self.path) from error
-
-    def read(self, channel: int) -> np.ndarray:
-        """(9, P, s, s, 3); slots never written are zeros."""
-        raw = os.pread(self._file, self._channel, channel * self._channel)
-        return np.frombuffer(raw, np.uint8).reshape(self.shape)
-
-    def close(self) -> None:
-        os.close(self._file)
-
-    def __enter__(self) -> TileFile:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from generator.errors import AtlasError
 from generator.records import PictureRecord
-from generator.store import Store, TileFile, disk_error, fingerprint, write_atomically
+from generator.files import ScoreFile, TileFile, disk_error, write_atomically
+from generator.store import Store, fingerprint
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path, monkeypatch):
@@ -96,10 +97,19 @@ def test_no_atlas_and_a_damaged_manifest_are_told_apart(tmp_path):
 def test_tiles_written_in_any_order_are_read_by_channel(tmp_path):
     rng = np.random.default_rng(0)
     tiles = rng.integers(0, 256, (5, 9, 2, 4, 4, 3), dtype=np.uint8)
-    with TileFile(tmp_path / "tiles", 5, 2, 4) as file:
+    with TileFile(tmp_path / "tiles", 2, 4) as file:
         for place in rng.permutation(45):
             file.write(int(place) // 9, int(place) % 9, tiles[place // 9, place % 9])
         assert all(np.array_equal(file.read(channel), tiles[channel]) for channel in range(5))
+
+
+def test_scores_written_in_any_order_are_read_by_layer(tmp_path):
+    scores = np.random.default_rng(0).random((6, 7)).astype(np.float32)
+    with ScoreFile(tmp_path / "scores", [3, 4]) as file:
+        for rows in ([4, 1], [0, 5, 2]):
+            file.write(np.array(rows), scores[rows])
+        assert np.array_equal(file.read(1, np.array([0, 2, 5])), scores[[0, 2, 5], 3:])
+        assert np.array_equal(file.read(0, np.array([1])), scores[[1], :3])
 
 
 def test_a_stamp_holds_until_it_is_taken_back(tmp_path):

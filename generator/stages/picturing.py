@@ -16,7 +16,7 @@ from generator.pictures import PictureBatch
 from generator.records import LayerInfo
 from generator.sprites import shrink, webp
 from generator.stages.job import Job
-from generator.store import TileFile
+from generator.files import TileFile
 from generator.unit_gradients import UnitGradients, Units, forward_switches
 
 UNITS_A_CALL = 128  # bounds the memory of gradients as large as the picture
@@ -57,7 +57,7 @@ def unit_table(job: Job) -> UnitTable:
 
 def tile_file(job: Job, layer: LayerInfo) -> TileFile:
     """The layer's tiles on disk, opened."""
-    return job.store.tiles(layer.name, job.channels(layer), len(job.panels), job.native(layer))
+    return job.store.tiles(layer.name, len(job.panels), job.native(layer))
 
 
 def picture_units(job: Job) -> None:
@@ -159,5 +159,6 @@ def _picture_group(
 
 
 def _engines(job: Job) -> list[UnitGradients]:
-    network = job.network.to(job.device, torch.float32)
-    return [UnitGradients(network, rule) for rule in job.profile.gradients]
+    first, *others = job.profile.gradients
+    engine = UnitGradients(job.network.to(job.device, torch.float32), first)
+    return [engine, *(engine.with_rule(rule) for rule in others)]

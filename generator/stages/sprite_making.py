@@ -14,7 +14,8 @@ import numpy as np
 
 from generator.errors import AtlasError
 from generator.sprites import GROUND, THUMB, mosaic, shrink, sprite, thumb_columns, webp
-from generator.store import Store, TileFile
+from generator.files import TileFile
+from generator.store import Store
 
 CHUNK = 32  # channels a task: large enough to hide the cost of handing it over
 
@@ -49,7 +50,7 @@ def tasks_of(template: SpriteTask) -> list[SpriteTask]:
 def run_task(task: SpriteTask) -> int:
     """Encode and write; returns how many sprites were written."""
     store = Store(task.folder)
-    with store.tiles(task.layer, task.channels, task.panels, task.native) as tiles:
+    with store.tiles(task.layer, task.panels, task.native) as tiles:
         if task.thumbs:
             store.write_file(store.thumbs_path(task.layer), webp(_thumbs(task, tiles), task.quality))
             return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -67,9 +66,3 @@ def _field(value: np.generic) -> object:
         return "" if np.isnan(value) else repr(float(value)) if value.dtype == np.float64 else str(value)
     return value
 
-
-def npy_bytes(array: np.ndarray) -> bytes:
-    """The array as the content of an .npy file."""
-    buffer = io.BytesIO()
-    np.save(buffer, array)
-    return buffer.getvalue()

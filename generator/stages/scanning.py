@@ -1,0 +1,202 @@
+"""The one pass over the pictures, in batches that are done once each, by whichever process, and survive a kill."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from generator.errors import AtlasError
+from generator.records import PictureRecord
+from generator.scan import ScanState, scan
+from generator.stages.job import Job
+
+CHECKPOINT_SECONDS = 15.0  # work lost to a kill at most
+
+
+@dataclass
+class Part:
+    """What some batches brought: the reducers' state, and what was learnt about each file.
+
+    batches: numbers done; files, sizes, digests: place in the picture set, (width, height) and SHA-256 of every usable
+    file; skipped: place and reason of every unusable one.
+    """
+
+    state: ScanState
+    batches: list[int] = field(default_factory=list)
+    files: list[int] = field(default_factory=list)
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+    digests: list[str] = field(default_factory=list)
+    skipped: list[tuple[int, str]] = field(default_factory=list)
+
+    def merge(self, other: Part) -> None:
+        self.state.merge(other.state)
+        for name in ("batches", "files", "sizes", "digests", "skipped"):
+            getattr(self, name).extend(getattr(other, name))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {
+            **{f"state.{name}": array for name, array in self.state.arrays().items()},
+            "batches": np.array(self.batches, np.int64),
+            "files": np.array(self.files, np.int64),
+            "sizes": np.array(self.sizes, np.int64).reshape(-1, 2),
+            "digests": np.array(self.digests, "S64"),
+            "skipped": np.array([index for index, _ in self.skipped], np.int64),
+            "reasons": np.array([reason for _, reason in self.skipped], "U"),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Part:
+        state = {name[6:]: array for name, array in arrays.items() if name.startswith("state.")}
+        return cls(
+            ScanState.from_arrays(state),
+            arrays["batches"].tolist(),
+            arrays["files"].tolist(),
+            [(int(width), int(height)) for width, height in arrays["sizes"]],
+            [digest.decode() for digest in arrays["digests"].tolist()],
+            list(zip(arrays["skipped"].tolist(), arrays["reasons"].tolist(), strict=True)),
+        )
+
+
+def scan_pictures(job: Job) -> None:
+    """Scan every picture and write layers/*.npz, scores/*.npy, images.csv and scan.json."""
+    if job.store.stamp("scan") == job.scan_key:
+        return
+    if job.ranks.leads:
+        _begin(job)
+    job.ranks.meet()
+    merged = _merge_parts(job)
+    job.ranks.meet()  # nobody writes a new part before all have read the old ones
+    _scan_rest(job, done=set() if merged is None else set(merged.batches))
+    job.ranks.meet()
+    if job.ranks.leads:
+        part = _merge_parts(job)
+        assert part is not None
+        _write(job, part)
+        job.store.write_stamp("scan", job.scan_key)
+        job.store.drop_parts()
+    job.ranks.meet()
+
+
+def sample(job: Job) -> np.ndarray:
+    """Places of the pictures whose scores are kept: all, or as many as the profile allows, evenly spaced."""
+    count, most = len(job.pictures.files), job.profile.compute.score_pictures
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
+
+
+def _begin(job: Job) -> None:
+    """Withdraw what an earlier scan of something else left."""
+    job.store.unstamp("scan")
+    if job.store.stamp("scan-of") != job.scan_key:
+        job.store.drop_parts()
+        job.store.write_stamp("scan-of", job.scan_key)
+
+
+def _merge_parts(job: Job) -> Part | None:
+    """All parts on disk as one; the leading process also writes them as one, so that the next run may have any number
+    of processes."""
+    merged: Part | None = None
+    seen: set[int] = set()
+    names = job.store.part_names()
+    for name in names:
+        part = Part.from_arrays(job.store.read_part(name))
+        if seen & set(part.batches):
+            continue  # killed between merging and dropping: the merged part holds these batches already
+        seen |= set(part.batches)
+        if merged is None:
+            merged = part
+        else:
+            merged.merge(part)
+    if merged is not None and job.ranks.leads and len(names) > 1:
+        job.store.write_part("merged", merged.arrays())
+        job.store.drop_parts(but="merged")
+    return merged
+
+
+def _scan_rest(job: Job, done: set[int]) -> None:
+    count, size = len(job.pictures.files), job.profile.compute.batch
+    batches = [number for number in range(-(-count // size)) if number not in done]
+    mine = job.ranks.share(batches)
+    if not mine:
+        return
+    rows = np.full(count, -1)
+    rows[sample(job)] = np.arange(len(sample(job)))
+    earlier = min(len(done) * size, count)
+    total = earlier + sum(min(size, count - number * size) for number in mine)
+    part = Part(ScanState.empty(job.scan_plan))
+    network = job.network.to(job.device, job.scan_dtype)
+    saved = time.monotonic()
+    with (
+        job.store.score_file([layer.channels for layer in network.layers]) as scores,
+        job.reporter.stage("scan", total, "pictures", earlier) as advance,
+    ):
+        read = job.read([i for number in mine for i in range(number * size, min((number + 1) * size, count))])
+        for number, (batch, maxima) in zip(mine, scan(network, read, part.state), strict=True):
+            places = batch.indices.numpy()
+            kept = rows[places] >= 0
+            scores.write(rows[places][kept], maxima[kept])
+            part.batches.append(number)
+            part.files += places.tolist()
+            part.sizes += batch.sizes
+            part.digests += batch.digests
+            part.skipped += batch.skipped
+            advance(len(places) + len(batch.skipped))
+            if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                job.store.write_part(f"rank-{job.ranks.rank}", part.arrays())
+                saved = time.monotonic()
+    job.store.write_part(f"rank-{job.ranks.rank}", part.arrays())
+
+
+def _write(job: Job, part: Part) -> None:
+    """The scan's results as the files that people read. Pictures are numbered anew without the unusable ones: that
+    keeps their order, so no tie is decided otherwise."""
+    order = np.argsort(part.files)
+    files = np.array(part.files, np.int64)[order]
+    if not len(files):
+        reason = part.skipped[0][1] if part.skipped else "none was found"
+        raise AtlasError(f"not one picture could be used ({reason})", job.pictures.source, "give readable pictures")
+    number = np.full(len(job.pictures.files) + 1, -1, np.int64)  # the last one stands for −1, no picture
+    number[files] = np.arange(len(files))
+    places = [place for place in sample(job) if number[place] >= 0]
+    rows = np.flatnonzero(number[sample(job)] >= 0)
+    _write_images(job, part, order)
+    with job.reporter.stage("statistics", len(job.network.layers), "layers") as advance:
+        with job.store.score_file([layer.channels for layer in job.network.layers]) as scores:
+            for index, layer in enumerate(job.network.layers):
+                numbers = part.state.layer(layer.name)
+                numbers["top_image"] = number[numbers["top_image"]].astype(np.int32)
+                job.store.write_layer(layer.name, numbers)
+                job.store.write_scores(layer.name, scores.read(index, rows))
+                advance()
+    correct, seen = part.state.accuracy
+    skipped = sorted(part.skipped)
+    report = {
+        "pictures": len(files),
+        "pictures_sha256": _pictures_sha256(job, part, order),
+        "skipped": [[job.pictures.files[place].path, reason] for place, reason in skipped],
+        "accuracy": correct / seen if seen else None,
+        "score_pictures": None if len(places) == len(files) else number[places].tolist(),
+    }
+    job.store.write_json("scan.json", report)
+    if skipped:
+        path, reason = report["skipped"][0]
+        job.reporter.note(f"{len(skipped)} pictures could not be used, the first {path}: {reason}; scan.json lists them")
+
+
+def _write_images(job: Job, part: Part, order: np.ndarray) -> None:
+    records = []
+    for index, row in enumerate(order):
+        file, (width, height) = job.pictures.files[part.files[row]], part.sizes[row]
+        records.append(PictureRecord(index, file.path, file.label_id, file.label, width, height))
+    job.store.write_images(records)
+
+
+def _pictures_sha256(job: Job, part: Part, order: np.ndarray) -> str:
+    digest = hashlib.sha256()
+    for row in order:
+        path = job.pictures.files[part.files[row]].path
+        digest.update(f"{path}\0{part.digests[row]}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()

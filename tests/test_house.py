@@ -1,0 +1,92 @@
+"""The rooms keep to their floors: imports point downward only, as the table says."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+GENERATOR = Path(__file__).resolve().parent.parent / "generator"
+
+# Which rooms of this house a room may import. What HOUSE.md draws, plus the rooms that were split off since.
+NO_TORCH: dict[str, set[str]] = {
+    "errors": set(),
+    "profile": {"errors"},
+    "records": {"errors"},
+    "files": {"errors"},
+    "store": {"records", "errors", "files"},
+    "sprites": set(),
+    "progress": set(),
+}
+TORCH: dict[str, set[str]] = {
+    "device": {"errors"},
+    "ranks": set(),
+    "graph": {"errors"},
+    "receptive_field": {"graph", "records"},
+    "network": {"graph", "receptive_field", "records", "errors"},
+    "weights": {"errors", "records"},
+    "labels": {"errors"},
+    "decoding": {"records"},
+    "pictures": {"decoding", "labels", "records", "errors"},
+    "top_units": {"records", "errors"},
+    "moments": {"errors", "records"},
+    "scan": {"network", "pictures", "top_units", "moments", "records", "errors", "graph"},
+    "cones": {"graph", "errors"},
+    "switches": {"graph", "network", "errors", "cones", "records"},
+    "transposed": {"graph", "errors", "cones"},
+    "unit_gradients": {"network", "receptive_field", "cones", "switches", "transposed", "graph", "errors", "records"},
+}
+FIRST_FLOORS = {*NO_TORCH, *TORCH}
+SITE: dict[str, set[str]] = {}  # filled below: the site's rooms may import each other and these
+SITE_ROOMS = ("measures", "finder", "home", "links", "narrative", "pages", "render", "revisited")
+for room in SITE_ROOMS:
+    SITE[room] = {"errors", "records", "store", "files", *SITE_ROOMS}
+GALLERIES: dict[str, set[str]] = {
+    "models": {"network", "graph", "records", "errors", "weights", "models"},
+    "methods": {*FIRST_FLOORS, "methods"} - {"profile", "store", "files", "progress", "ranks"},
+    "demo": {*FIRST_FLOORS, "demo", "models"},
+}
+UPPER: dict[str, set[str]] = {
+    "stages": {*FIRST_FLOORS, *GALLERIES, "stages"},
+    "pipeline": {*FIRST_FLOORS, *GALLERIES, "stages"},
+    "__main__": {"errors"},
+}
+TABLE = {**NO_TORCH, **TORCH, **SITE, **GALLERIES, **UPPER}
+
+
+def _room(path: Path) -> str:
+    return path.relative_to(GENERATOR).parts[0].removesuffix(".py")
+
+
+def _imports(path: Path, *, everywhere: bool) -> set[str]:
+    """The rooms that a file imports; at its top alone, or inside functions too."""
+    tree = ast.parse(path.read_text("utf-8"))
+    found: set[str] = set()
+    for node in ast.walk(tree) if everywhere else tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module == "generator":
+            found.update(alias.name for alias in node.names if alias.name != "__version__")
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("generator."):
+            found.add((node.module or "").split(".")[1])
+        elif isinstance(node, ast.Import):
+            found.update(alias.name.split(".")[1] for alias in node.names if alias.name.startswith("generator."))
+    return found
+
+
+FILES = sorted(path for path in GENERATOR.rglob("*.py") if path != GENERATOR / "__init__.py" and "_resources" not in path.parts)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(GENERATOR)))
+def test_a_room_imports_only_what_its_floor_allows(path):
+    room = _room(path)
+    assert room in TABLE, f"{room} stands in no floor of the table"
+    # The roof imports floors inside its commands, so that `atlas --help` is quick.
+    assert _imports(path, everywhere=room != "__main__") <= TABLE[room]
+
+
+def test_the_site_part_imports_no_torch():
+    rooms = [*NO_TORCH, *SITE_ROOMS, "__main__", "stages.sprite_making"]
+    code = f"import sys\nfor room in {rooms}: __import__('generator.' + room)\nsys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
