@@ -1,0 +1,37 @@
+"""The index that the finder loads when it is first used: layers, class names, three classes a channel."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+from generator.pages import Atlas
+
+CLASSES_A_CHANNEL = 3
+
+
+def finder_index(atlas: Atlas) -> str:
+    """A script that hands the index over: a page opened from a folder may run a script but not read a JSON file.
+
+    layers: [name, path, channels] in forward order; classes: label texts; top: for each layer a flat list,
+    CLASSES_A_CHANNEL class numbers a channel (−1 for none), most frequent among the nine pictures first.
+    """
+    classes: dict[str, int] = {}
+    class_of = [classes.setdefault(record.label, len(classes)) if record.label else -1 for record in atlas.pictures]
+    top: list[list[int]] = []
+    for info in atlas.layers:
+        layer = atlas.layer(info.name)
+        flat: list[int] = []
+        for channel in range(info.channels):
+            found = Counter(c for c in (class_of[image] for image in layer.nine(channel)) if c >= 0)
+            best = [c for c, _ in found.most_common(CLASSES_A_CHANNEL)]
+            flat += best + [-1] * (CLASSES_A_CHANNEL - len(best))
+        top.append(flat)
+    index: dict[str, Any] = {
+        "model": atlas.name,
+        "layers": [[layer.name, layer.path, layer.channels] for layer in atlas.layers],
+        "classes": list(classes),
+        "top": top,
+    }
+    return f"residualAtlas.index({json.dumps(index, separators=(',', ':'), ensure_ascii=False)});\n"

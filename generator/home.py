@@ -1,0 +1,103 @@
+"""What the front pages say: one network's home, and the home that sets several atlases side by side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from generator.measures import significant
+from generator.pages import Atlas
+from generator.records import LayerInfo
+
+HERO = 3  # channels on the home page
+
+
+def label_agreement(atlas: Atlas, layer: str) -> np.ndarray:
+    """(C,): how many of the nine pictures carry the most frequent label; zero where nothing is labelled."""
+    channels = atlas.layer(layer).info.channels
+    return np.array([labels[0][1] if (labels := atlas.labels_of(layer, c)) else 0 for c in range(channels)])
+
+
+def hero(atlas: Atlas) -> list[dict[str, Any]]:
+    """The channels of the home page, at most one a stage first: alive in the whole stage, and then by
+    (1) how much more the nine pictures agree in their label in the stage's last block than in its first,
+    (2) how strong the channel is among its layer's, (3) its number."""
+    ranked: list[tuple[int, float, float, int, list[LayerInfo]]] = []
+    for stage in sorted({block.stage for block in atlas.blocks}):
+        blocks = atlas.stage_blocks(stage)
+        # Three blocks tell the story; of a long stage the first, the middle and the last.
+        shown = blocks if len(blocks) <= 3 else [blocks[0], blocks[len(blocks) // 2], blocks[-1]]
+        alive = ~np.any([np.array(atlas.layer(b.name).dead) for b in blocks], axis=0)
+        full = np.all([atlas.layer(b.name).arrays["top_image"][:, -1] >= 0 for b in blocks], axis=0)
+        gain = label_agreement(atlas, blocks[-1].name) - label_agreement(atlas, blocks[0].name)
+        strength = np.mean([_share_of_largest(atlas, b.name) for b in shown], axis=0)
+        choice = [(float(gain[c]), float(strength[c]), c) for c in np.flatnonzero(alive & full).tolist()]
+        choice.sort(key=lambda item: (-item[0], -item[1], item[2]))
+        ranked += [(place, -g, -s, c, shown) for place, (g, s, c) in enumerate(choice[:HERO])]
+    ranked.sort(key=lambda item: item[:4])
+    return [_hero_entry(atlas, c, shown, int(-g)) for _, g, _, c, shown in ranked[:HERO]]
+
+
+def _share_of_largest(atlas: Atlas, layer: str) -> np.ndarray:
+    """Each channel's strongest value as a share of the layer's strongest."""
+    strongest = atlas.layer(layer).arrays["top_value"][:, 0]
+    return strongest / max(float(strongest.max()), 1e-12)
+
+
+def _hero_entry(atlas: Atlas, channel: int, shown: list[LayerInfo], gain: int) -> dict[str, Any]:
+    rows = []
+    for number, block in enumerate(shown):
+        labels = atlas.labels_of(block.name, channel)
+        shared = atlas.shared(block.name, shown[number - 1].name)[channel] if number else None
+        rows.append({"layer": block.name, "labels": labels[:2], "shared": shared, "previous": shown[number - 1].name})
+    return {"channel": channel, "stage": shown[0].stage, "rows": rows, "gain": gain}
+
+
+def doors(atlas: Atlas) -> list[dict[str, Any]]:
+    """The network as a line: a group a stage, in it a door a block, and the field drawn to the picture's scale."""
+    groups: list[dict[str, Any]] = []
+    side = atlas.input_side
+    for layer in atlas.layers:
+        if layer.is_inner:
+            continue
+        if not groups or groups[-1]["stage"] != layer.stage:
+            groups.append({"stage": layer.stage, "layer": layer, "doors": []})
+        field = layer.receptive_field
+        drawn = min(1.0, field.side / side)
+        # Drawn around the map's middle unit, in hundredths of the picture; a field that is larger fills it.
+        groups[-1]["doors"].append(
+            {
+                "layer": layer,
+                "side": round(100 * drawn, 1),
+                "at": round(50 - 50 * drawn, 1),
+                "whole": field.side >= side,
+                "inner": atlas.inner_of(layer.name),
+            }
+        )
+    return groups
+
+
+def counts(atlas: Atlas) -> dict[str, Any]:
+    """How much there is, and what neighbouring blocks have in common."""
+    blocks = atlas.blocks
+    channels = sum(layer.channels for layer in atlas.layers)
+    dead = sum(sum(atlas.layer(layer.name).dead) for layer in atlas.layers)
+    kept = [atlas.layer(b.name).arrays.get("shared_previous") for b in blocks]
+    known = [values[values >= 0] for values in kept if values is not None and (values >= 0).any()]
+    rho = [atlas.layer(b.name).arrays.get("spearman_previous") for b in blocks]
+    known_rho = [values[np.isfinite(values)] for values in rho if values is not None and np.isfinite(values).any()]
+    return {
+        "layers": len(atlas.layers),
+        "blocks": len(blocks),
+        "channels": channels,
+        "inner": sum(layer.channels for layer in atlas.layers if layer.is_inner),
+        "dead": dead,
+        "kept": significant(float(np.concatenate(known).mean())) if known else None,
+        "rho": significant(float(np.median(np.concatenate(known_rho)))) if known_rho else None,
+    }
+
+
+def network_home(atlas: Atlas) -> dict[str, Any]:
+    """One network's home page."""
+    return {"hero": hero(atlas), "doors": doors(atlas), "counts": counts(atlas)}

@@ -1,0 +1,399 @@
+"""From the atlas folder to what a page says: plain dictionaries for the templates. No torch, no HTML here."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from generator.errors import AtlasError
+from generator.measures import BY_KEY, MEASURES, Measure, histogram
+from generator.records import TOP, LayerInfo, Manifest, PictureRecord, SpriteInfo
+from generator.store import Store
+
+PANEL_NAMES = {
+    "patches": "patches",
+    "guided": "guided backprop",
+    "deconvnet": "deconvnet",
+    "plain": "plain gradient",
+    "optimised": "optimised picture",
+}
+HARDLY_CHANGES = 7  # of nine pictures shared by neighbouring blocks: from here on the sentence says so
+FINGERPRINT = 12  # hex digits of a SHA-256 that a citation names
+
+
+def thumb_columns(channels: int) -> int:
+    """Columns of a layer's sheet of thumbnails, which is as square as it can be."""
+    return max(1, math.ceil(math.sqrt(channels)))
+
+
+def short_label(label: str) -> str:
+    """The first of a class's synonyms: ImageNet's labels list several."""
+    return label.split(",")[0]
+
+
+def number_word(number: int) -> str:
+    return ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")[number]
+
+
+@dataclass
+class Layer:
+    """One layer's numbers, turned into lists once, because a page is written for every channel of it."""
+
+    info: LayerInfo
+    sprite: SpriteInfo
+    arrays: dict[str, np.ndarray]
+    images: list[list[int]] = field(init=False)
+    values: list[list[float]] = field(init=False)
+    units: list[list[list[int]]] = field(init=False)
+    dead: list[bool] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.images = self.arrays["top_image"].tolist()
+        self.values = self.arrays["top_value"].tolist()
+        self.units = self.arrays["top_unit"].tolist()
+        dead = self.arrays.get("dead")
+        self.dead = [row[0] < 0 for row in self.images] if dead is None else dead.astype(bool).tolist()
+
+    @cached_property
+    def measures(self) -> list[tuple[Measure, list[str], list[bool], list[float], str]]:
+        """Every known statistic that some channel has: itself, the values as text, which channels have one,
+        where each lies between the layer's lowest and highest (0 … 96), and the histogram's path."""
+        found = []
+        for measure in MEASURES:
+            values = self.arrays.get(measure.key)
+            if values is None or values.shape != (self.info.channels,):
+                continue
+            alive = measure.present(values) & ~np.array(self.dead)
+            if not alive.any():
+                continue
+            low, high, bars = histogram(values, alive)
+            place = np.clip(np.nan_to_num((values - low) / ((high - low) or 1.0)), 0, 1) * 96
+            path = "".join(f"M{4 * n + 2} 12v-{height}" for n, height in enumerate(bars) if height)
+            text = [measure.format(value) for value in np.nan_to_num(values).tolist()]
+            found.append((measure, text, alive.tolist(), place.round(1).tolist(), path))
+        return found
+
+    def nine(self, channel: int) -> list[int]:
+        """The picture numbers of the channel's top nine, strongest first."""
+        return [image for image in self.images[channel] if image >= 0]
+
+    def shared_with(self, other: Layer) -> list[int]:
+        """For every channel: how many of its nine pictures are also among the nine of the same channel there."""
+        mine, theirs = self.arrays["top_image"], other.arrays["top_image"]
+        count = min(len(mine), len(theirs))
+        same = (mine[:count, :, None] == theirs[:count, None, :]) & (mine[:count] >= 0)[:, :, None]
+        return [int(value) for value in same.sum((1, 2))]
+
+
+class Atlas:
+    """An atlas folder, read once."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.store = Store(folder)
+        self.manifest: Manifest = self.store.manifest()
+        self.pictures: list[PictureRecord] = self.store.images()
+        self.short = [short_label(record.label) for record in self.pictures]
+        self._layers: dict[str, Layer] = {}
+        self._shared: dict[tuple[str, str], list[int]] = {}
+        if not self.manifest.publish_patches and any("patches" in s.panels for s in self.manifest.sprites.values()):
+            raise AtlasError(
+                "the profile forbids publishing patches, but the sprites hold them",
+                self.store.folder,
+                "compute the atlas again with publish_patches = false",
+            )
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+    @cached_property
+    def layers(self) -> tuple[LayerInfo, ...]:
+        """The layers that have pages: those whose sprites the atlas holds, in forward order."""
+        return tuple(layer for layer in self.manifest.layers if layer.name in self.manifest.sprites)
+
+    @cached_property
+    def blocks(self) -> tuple[LayerInfo, ...]:
+        return tuple(layer for layer in self.layers if layer.kind == "block")
+
+    @cached_property
+    def input_side(self) -> int:
+        """Side of the network's input in px."""
+        crop = self.manifest.preprocessing.crop
+        first = self.manifest.layers[0]
+        return crop or first.height * first.receptive_field.stride
+
+    @property
+    def shows_pictures(self) -> bool:
+        """Whether whole pictures may be shown and are there."""
+        return self.manifest.publish_patches and (self.store.folder / "pictures").is_dir()
+
+    def layer(self, name: str) -> Layer:
+        if name not in self._layers:
+            self._layers[name] = Layer(
+                self.manifest.layer(name), self.manifest.sprites[name], self.store.layer(name)
+            )
+        return self._layers[name]
+
+    def has(self, name: str) -> bool:
+        return any(layer.name == name for layer in self.layers)
+
+    def stage_blocks(self, stage: int) -> list[LayerInfo]:
+        return [layer for layer in self.blocks if layer.stage == stage]
+
+    def inner_of(self, block: str) -> list[LayerInfo]:
+        return [layer for layer in self.layers if layer.is_inner and layer.block == block]
+
+    def shared(self, one: str, other: str) -> list[int]:
+        key = (one, other)
+        if key not in self._shared:
+            self._shared[key] = self.layer(one).shared_with(self.layer(other))
+        return self._shared[key]
+
+    def correlation(self, layer: str, channel: int) -> str | None:
+        """The rank correlation with the previous block as text, or None."""
+        values = self.layer(layer).arrays.get("spearman_previous")
+        if values is None or not np.isfinite(values[channel]):
+            return None
+        return BY_KEY["spearman_previous"].format(float(values[channel]))
+
+    def neighbours(self, layer: LayerInfo) -> tuple[LayerInfo | None, LayerInfo | None]:
+        """The layer of the same kind before and after this one in its stage: what ↑ and ↓ lead to."""
+
+        def suffix(info: LayerInfo) -> str:
+            return info.name.removeprefix(info.block)
+
+        alike = [x for x in self.layers if x.stage == layer.stage and x.kind == layer.kind and suffix(x) == suffix(layer)]
+        at = alike.index(layer)
+        return (alike[at - 1] if at else None, alike[at + 1] if at + 1 < len(alike) else None)
+
+    def labels_of(self, layer: str, channel: int) -> list[tuple[str, int]]:
+        """The labels among the nine with how often each occurs, most frequent first."""
+        labels = (self.short[image] for image in self.layer(layer).nine(channel))
+        return Counter(label for label in labels if label).most_common()
+
+
+def sentence(atlas: Atlas, layer: LayerInfo, channel: int) -> str:
+    """One sentence made from the channel's numbers; never a guess at what it means."""
+    numbers = atlas.layer(layer.name)
+    if numbers.dead[channel]:
+        return f"Dead on these pictures: none of the {atlas.manifest.pictures.count:,} activates it."
+    nine = numbers.nine(channel)
+    if len(nine) < TOP:
+        return f"Only {number_word(len(nine))} of the {atlas.manifest.pictures.count:,} pictures activate it."
+    parts = []
+    stage = atlas.stage_blocks(layer.stage) if layer.kind == "block" else []
+    at = stage.index(layer) if layer in stage else -1
+    if at >= 0 and len(stage) > 1:
+        steps = [atlas.shared(later.name, earlier.name)[channel] for earlier, later in zip(stage, stage[1:], strict=False)]
+        if min(steps) >= HARDLY_CHANGES:
+            parts.append(
+                f"hardly changes from {stage[0].name} to {stage[-1].name}: "
+                f"neighbouring blocks share at least {number_word(min(steps))} of nine pictures"
+            )
+        elif at == 0:
+            parts.append(f"{stage[1].name} keeps {number_word(steps[0])} of its nine pictures")
+        else:
+            said = f"shares {number_word(steps[at - 1])} of nine pictures with {stage[at - 1].name}"
+            if at > 1:
+                first = atlas.shared(layer.name, stage[0].name)[channel]
+                said += f", {number_word(first) if first else 'none'} with {stage[0].name}"
+            parts.append(said)
+    labels = atlas.labels_of(layer.name, channel)
+    if labels and labels[0][1] >= 5:
+        often = "all nine" if labels[0][1] == TOP else number_word(labels[0][1]) + " of the nine"
+        parts.append(f"{often} are labelled “{labels[0][0]}”")
+    elif labels and not parts:
+        parts.append(f"its nine pictures carry {number_word(len(labels)) if len(labels) > 1 else 'one'} labels")
+    text = "; ".join(parts) or f"strongest on picture {nine[0]}"
+    return text[0].upper() + text[1:] + "."
+
+
+def cite(atlas: Atlas, layer: str, channel: int, address: str) -> dict[str, str]:
+    """BibTeX and a plain line; network, weights and pictures are named by fingerprint."""
+    manifest = atlas.manifest
+    weights, pictures = manifest.weights.sha256[:FINGERPRINT], manifest.pictures.sha256[:FINGERPRINT]
+    note = f"network {manifest.model}, weights {weights}, pictures {pictures}"
+    key = f"atlas-{manifest.name}-{layer}-{channel}"
+    return {
+        "plain": f"Residual Atlas, {manifest.title}: channel {channel} of {layer} ({note}), {manifest.date[:10]}.",
+        "bibtex": (
+            f"@misc{{{key},\n  title = {{Channel {channel} of {layer}, {manifest.title}}},\n"
+            f"  howpublished = {{Residual Atlas}},\n  year = {{{manifest.date[:4]}}},\n"
+            f"  note = {{{note}}},\n  url = {{{address}}}\n}}"
+        ),
+        "address": address,
+    }
+
+
+def tiles(atlas: Atlas, layer: Layer, channel: int) -> list[dict[str, Any]]:
+    """The nine, strongest first."""
+    value = BY_KEY["max"].format
+    return [
+        {
+            "k": k,
+            "image": image,
+            "value": value(layer.values[channel][k - 1]),
+            "row": layer.units[channel][k - 1][0],
+            "column": layer.units[channel][k - 1][1],
+            "label": atlas.pictures[image].label,
+            "short": atlas.short[image],
+            "path": atlas.pictures[image].path,
+        }
+        for k, image in enumerate(layer.images[channel], 1)
+        if image >= 0
+    ]
+
+
+def tile_data(atlas: Atlas, names: list[str], channel: int) -> str:
+    """What the script needs to draw the rows and to say what a tile shows, as compact JSON.
+
+    labels: text; rows: by layer, its receptive field [side, stride, centre], its tile's side, and the nine as
+    [picture, value, row, column, label]; side: of the network's input; pictures: whether whole pictures are published.
+    """
+    labels: dict[str, int] = {}
+    rows: dict[str, Any] = {}
+    for name in names:
+        layer = atlas.layer(name)
+        field = layer.info.receptive_field
+        value = BY_KEY["max"].format
+        nine = [
+            [image, value(layer.values[channel][k]), *layer.units[channel][k],
+             labels.setdefault(atlas.short[image], len(labels))]
+            for k, image in enumerate(layer.images[channel])
+            if image >= 0
+        ]  # fmt: skip
+        rows[name] = [[field.side, field.stride, field.centre], layer.sprite.tile, nine]
+    panels = atlas.manifest.sprites[names[0]].panels
+    data = {
+        "labels": list(labels),
+        "rows": rows,
+        "side": atlas.input_side,
+        "pictures": int(atlas.shows_pictures),
+        "panels": [PANEL_NAMES.get(panel, panel) for panel in panels],
+    }
+    # "<" never appears in the JSON, so that no label can end the script element that carries it.
+    return json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
+
+
+def strip_layers(atlas: Atlas, layer: LayerInfo) -> list[LayerInfo]:
+    """What a channel is set beside: its stage's blocks; for the convolutions that end in the addition, their block."""
+    if layer.kind == "block":
+        return atlas.stage_blocks(layer.stage)
+    ends = [x for x in atlas.layers if x.block == layer.block and x.block and x.channels == layer.channels]
+    return ends if tied(atlas, layer) and len(ends) > 1 else [layer]
+
+
+def tied(atlas: Atlas, layer: LayerInfo) -> bool:
+    """Whether the layer's channel n is the one that is added into channel n of the block's output."""
+    if layer.kind == "block":
+        return True
+    if layer.kind == "projection":
+        return True
+    branch = [x for x in atlas.manifest.layers if x.kind == "branch" and x.block == layer.block]
+    return bool(branch) and branch[-1] == layer
+
+
+def channel_page(atlas: Atlas, info: LayerInfo, channel: int, base_url: str) -> dict[str, Any]:
+    """Everything that one channel's page says."""
+    layer = atlas.layer(info.name)
+    before, after = atlas.neighbours(info)
+    strip = strip_layers(atlas, info)
+    rows = []
+    for number, other in enumerate(strip):
+        is_block = other.kind == "block" and number > 0 and strip[number - 1].kind == "block"
+        rows.append(
+            {
+                "layer": other.name,
+                "here": other == info,
+                "dead": atlas.layer(other.name).dead[channel],
+                "panels": atlas.manifest.sprites[other.name].panels,
+                "shared": atlas.shared(other.name, strip[number - 1].name)[channel] if is_block else None,
+                "previous": strip[number - 1].name if is_block else "",
+                "rho": atlas.correlation(other.name, channel) if is_block else None,
+            }
+        )
+    inner = [x for x in atlas.inner_of(info.name)] if info.kind == "block" else []
+    inner_tied = [x for x in inner if tied(atlas, x)]
+    dead = layer.dead[channel]
+    alive = [x.name for x in [*strip, *inner_tied] if not atlas.layer(x.name).dead[channel]]
+    return {
+        "channel": channel,
+        "dead": dead,
+        "previous": channel - 1 if channel else None,
+        "next": channel + 1 if channel + 1 < info.channels else None,
+        "up": before.name if before and channel < before.channels else None,
+        "down": after.name if after and channel < after.channels else None,
+        "sentence": sentence(atlas, info, channel),
+        "tiles": [] if dead else tiles(atlas, layer, channel),
+        "statistics": []
+        if dead
+        else [(m, text[channel], place[channel], path) for m, text, has, place, path in layer.measures if has[channel]],
+        "labels": atlas.labels_of(info.name, channel),
+        "strip": rows if len(rows) > 1 else [],
+        "inner": [
+            {"layer": x.name, "dead": atlas.layer(x.name).dead[channel], "panels": atlas.manifest.sprites[x.name].panels}
+            for x in inner_tied
+        ],
+        "inner_untied": [x for x in inner if x not in inner_tied],
+        "data": tile_data(atlas, alive, channel) if alive else "",
+        "cite": cite(atlas, info.name, channel, f"{base_url}{atlas.name}/{info.name}/{channel}.html"),
+    }
+
+
+def layer_page(atlas: Atlas, info: LayerInfo) -> dict[str, Any]:
+    """A layer's grid: a thumbnail a channel, and the numbers that sorting and filtering need."""
+    layer = atlas.layer(info.name)
+    columns = thumb_columns(info.channels)
+    labels: dict[str, int] = {}
+    cells = []
+    nine_labels = []
+    for channel in range(info.channels):
+        nine = [labels.setdefault(label, len(labels)) for label, _ in atlas.labels_of(info.name, channel)]
+        nine_labels.append(nine)
+        first = atlas.short[layer.images[channel][0]] if layer.images[channel][0] >= 0 else ""
+        cells.append((channel, channel % columns, channel // columns, first, layer.dead[channel]))
+    sorts = [(m, layer.arrays[m.key], has) for m, _, has, _, _ in layer.measures]
+    at = atlas.layers.index(info)
+    numbers = {
+        measure.key: [float(f"{v:.4g}") if ok else None for v, ok in zip(values.tolist(), has, strict=True)]
+        for measure, values, has in sorts
+    }
+    data = {
+        "labels": list(labels),
+        "nine": nine_labels,
+        "numbers": numbers,
+        "panels": layer.sprite.panels,
+        "units": {measure.key: [measure.name, measure.unit] for measure, _, _ in sorts},
+    }
+    return {
+        "cells": cells,
+        "columns": columns,
+        "alive": info.channels - sum(layer.dead),
+        "sorts": [measure for measure, _, _ in sorts],
+        "label_names": sorted(label for label in labels if label),
+        "previous": atlas.layers[at - 1] if at else None,
+        "next": atlas.layers[at + 1] if at + 1 < len(atlas.layers) else None,
+        "data": json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c"),
+        "has_kernels": atlas.store.kernels_path(info.name).is_file(),
+    }
+
+
+def kernel_page(atlas: Atlas, info: LayerInfo) -> dict[str, Any] | None:
+    """The first convolution's kernels as pixel maps, with the nine of each beside; None if the atlas has none."""
+    layout = atlas.manifest.extra.get("kernels", {}).get(info.name)
+    if layout is None or not atlas.store.kernels_path(info.name).is_file():
+        return None
+    columns = int(layout["columns"])
+    layer = atlas.layer(info.name)
+    return {
+        "columns": columns,
+        "rows": math.ceil(info.channels / columns),
+        "kernels": [(c, c % columns, c // columns, layer.dead[c]) for c in range(info.channels)],
+    }

@@ -1,0 +1,335 @@
+"""Writing the site: the Jinja environment, the pages, the files beside them. The page contexts come from pages.py."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from generator.errors import AtlasError
+from generator.finder import finder_index
+from generator.home import network_home
+from generator.links import measure
+from generator.narrative import build_narrative, resources
+from generator.pages import PANEL_NAMES, Atlas, channel_page, kernel_page, layer_page, tile_data
+from generator.records import LayerInfo
+from generator.revisited import revisited_page
+from generator.store import disk_error
+
+Progress = Callable[[str, int, int], None]
+
+MARKER = ".residual-atlas"  # lies in every site we wrote: only there may files be removed
+RESERVED = {"assets", "guide", "static", "index.html"}  # names that a network's folder may not take
+STYLES = ("tokens", "header", "base", "channel", "layer", "home", "print")
+GUIDE_STYLES = ("tokens", "header", "guide")
+SCRIPTS = ("header", "finder", "keys", "rows", "inspect", "grid", "cite")
+LARGEST_SHEET = 64  # columns of a sheet of thumbnails that the styles can address
+
+# Nothing is loaded from elsewhere and no script stands in a page. `file:` lets browsers that do not count a
+# folder as 'self' open the site from a disk; on a web server it matches nothing.
+POLICY = (
+    "default-src 'none'; img-src 'self' file: data:; style-src 'self' file:; script-src 'self' file:; "
+    "base-uri 'none'; form-action 'none'"
+)
+
+
+@dataclass
+class SiteReport:
+    """What render_site did. bytes: of the whole site by kind of file, with 'total'."""
+
+    written: int = 0
+    unchanged: int = 0
+    copied: int = 0
+    removed: int = 0
+    seconds: float = 0.0
+    bytes: dict[str, int] = field(default_factory=dict)
+
+
+class Site:
+    """The folder being written: leaves alone what is already right, and removes what is no longer part of the site."""
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self.report = SiteReport()
+        self._kept: set[str] = {MARKER}
+        self._folders: set[str] = set()
+        if out.is_dir() and any(out.iterdir()) and not (out / MARKER).exists():
+            raise AtlasError("this folder holds something else than a site", out, "choose another, or empty it first")
+        self.write(MARKER, "A site written by Residual Atlas: files that are no part of it are removed at the next build.\n")
+
+    def _place(self, address: str) -> Path:
+        self._kept.add(address)
+        folder = address.rpartition("/")[0]
+        if folder not in self._folders:
+            (self.out / folder).mkdir(parents=True, exist_ok=True)
+            self._folders.add(folder)
+        return self.out / address
+
+    def write(self, address: str, text: str | bytes) -> None:
+        content = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
+        try:
+            path = self._place(address)
+            try:
+                same = path.read_bytes() == content
+            except OSError:
+                same = False
+            if not same:
+                path.write_bytes(content)
+        except OSError as error:
+            raise disk_error(error, self.out / address) from error
+        if address.endswith(".html"):
+            if same:
+                self.report.unchanged += 1
+            else:
+                self.report.written += 1
+
+    def copy(self, source: str | Path, address: str) -> None:
+        """Copy a file unless its copy has the same size and time; never a link: GitHub Pages takes none."""
+        try:
+            path = self._place(address)
+            new = os.stat(source)
+            try:
+                old = os.stat(path)
+                if old.st_size == new.st_size and old.st_mtime_ns == new.st_mtime_ns:
+                    return
+            except OSError:
+                pass
+            shutil.copyfile(source, path)
+            os.utime(path, ns=(new.st_atime_ns, new.st_mtime_ns))
+        except OSError as error:
+            raise disk_error(error, self.out / address) from error
+        self.report.copied += 1
+
+    def tidy(self) -> None:
+        """Remove what the last build left and this one did not make. A CNAME file is the host's."""
+        for folder, folders, names in os.walk(self.out, topdown=False):
+            inside = os.path.relpath(folder, self.out)
+            for name in names:
+                address = name if inside == "." else f"{inside}/{name}".replace(os.sep, "/")
+                if address not in self._kept and address != "CNAME" and not address.startswith(".git"):
+                    os.unlink(os.path.join(folder, name))
+                    self.report.removed += 1
+            if folders or inside != ".":
+                if inside != "." and not os.listdir(folder):
+                    os.rmdir(folder)
+
+
+def environment() -> Environment:
+    """The templates, with autoescape on everywhere; an unknown name in a template is an error."""
+    folder = resources() / "templates"
+    env = Environment(
+        loader=FileSystemLoader([folder, folder / "mkdocs"]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    env.globals["names"] = PANEL_NAMES
+    env.globals["policy"] = POLICY
+    return env
+
+
+def position_styles() -> str:
+    """Classes that say which tile of a sheet is shown: the policy allows no style attributes."""
+    rules = [f".n{n}{{--n:{n}}}.m{n}{{--m:{n}}}.x{n}{{--x:{n}}}.y{n}{{--y:{n}}}" for n in range(LARGEST_SHEET + 1)]
+    rules += [f".k{k}{{--x:{(k - 1) % 3};--y:{(k - 1) // 3}}}" for k in range(1, 10)]
+    rules += [f".p{p}{{--p:{p}}}.s{p + 1}{{--s:{p + 1}}}" for p in range(6)]
+    return "".join(rules) + "\n"
+
+
+def write_static(site: Site, atlases: Sequence[Atlas]) -> None:
+    """The site's own styles and scripts, each in one file so that a page asks for few."""
+    source = resources() / "site_src"
+
+    def joined(kind: str, names: Sequence[str]) -> str:
+        return "".join((source / kind / f"{name}.{kind}").read_text("utf-8") for name in names)
+
+    site.write("static/atlas.css", joined("css", STYLES) + position_styles())
+    site.write("static/guide.css", joined("css", GUIDE_STYLES))
+    models = ",".join(f'"{atlas.name}"' for atlas in atlases)
+    site.write("static/atlas.js", f"window.residualAtlas={{models:[{models}]}};\n" + joined("js", SCRIPTS))
+
+
+def _note(atlas: Atlas) -> str:
+    return "The weights of this network are random, not trained: a trial." if atlas.manifest.weights.random else ""
+
+
+def _notice(atlas: Atlas) -> str:
+    """The attribution in the footer, where pictures are shown."""
+    if not atlas.manifest.publish_patches:
+        return ""
+    return f"Pictures and patches: {atlas.manifest.pictures.source}; they remain their owners'."
+
+
+def _common(atlas: Atlas, atlases: Sequence[Atlas], root: str) -> dict[str, Any]:
+    return {
+        "root": root,
+        "model": atlas.name,
+        "title": atlas.manifest.title,
+        "several": len(atlases) > 1,
+        "notice": _notice(atlas),
+        "note": _note(atlas),
+        "pictures": atlas.shows_pictures,
+    }
+
+
+def write_layer(site: Site, env: Environment, atlas: Atlas, info: LayerInfo, common: dict[str, Any], url: str) -> None:
+    """A layer's grid, its channels' pages, and their pictures."""
+    folder = f"{atlas.name}/{info.name}"
+    sprite = atlas.manifest.sprites[info.name]
+    names = {layer.name: layer for layer in atlas.layers}
+    kernels = kernel_page(atlas, info)
+    shared = {
+        **common,
+        "layer": info,
+        "panels": sprite.panels,
+        "has_block": info.block in names,
+        "block_channels": names[info.block].channels if info.block in names else 0,
+        "has_kernels": kernels is not None,
+        "kernels": kernels,
+    }
+    inner = atlas.inner_of(info.name) if info.kind == "block" else []
+    grid = layer_page(atlas, info)
+    if grid["columns"] > LARGEST_SHEET:
+        raise AtlasError(f"a layer of {info.channels:,} channels is larger than the site's grids", info.name)
+    site.write(f"{folder}/index.html", env.get_template("layer.html").render({**shared, **grid, "inner": inner}))
+    page = env.get_template("channel.html")
+    layer = atlas.layer(info.name)
+    for channel in range(info.channels):
+        site.write(f"{folder}/{channel}.html", page.render({**shared, **channel_page(atlas, info, channel, url)}))
+        if not layer.dead[channel]:
+            site.copy(atlas.store.sprite_path(info.name, channel), f"{folder}/{channel}.webp")
+    site.copy(atlas.store.thumbs_path(info.name), f"{folder}/thumbs.webp")
+    if kernels:
+        site.write(f"{folder}/kernels.html", env.get_template("kernels.html").render({**shared, **kernels}))
+        site.copy(atlas.store.kernels_path(info.name), f"{folder}/kernels.webp")
+
+
+def write_atlas(site: Site, env: Environment, atlas: Atlas, atlases: Sequence[Atlas], url: str, progress: Progress) -> None:
+    """Everything below the network's own folder, except its home."""
+    common = _common(atlas, atlases, "../../")
+    for number, info in enumerate(atlas.layers):
+        progress(f"pages of {atlas.name}", number, len(atlas.layers))
+        write_layer(site, env, atlas, info, common, url)
+    progress(f"pages of {atlas.name}", len(atlas.layers), len(atlas.layers))
+    site.write(f"{atlas.name}/finder.js", finder_index(atlas))
+    revisited = revisited_page(atlas)
+    if revisited:
+        for entry in revisited["entries"]:
+            alive = [row["layer"] for row in entry["rows"] if not row["dead"]]
+            entry["data"] = tile_data(atlas, alive, entry["claim"].channel)
+        first = next(iter(atlas.manifest.sprites.values()))
+        has_kernels = atlas.has("conv1") and kernel_page(atlas, atlas.manifest.layer("conv1")) is not None
+        more = {
+            "panels": first.panels,
+            "kernels": has_kernels,
+            "pictures_count": atlas.manifest.pictures.count,
+        }
+        page = env.get_template("revisited.html")
+        site.write(f"{atlas.name}/revisited.html", page.render({**common, "root": "../", **revisited, **more}))
+    for name in ("manifest.json", "channels.csv", "images.csv"):
+        if (atlas.store.folder / name).is_file():
+            site.copy(atlas.store.folder / name, f"{atlas.name}/data/{name}")
+    if atlas.shows_pictures:
+        with os.scandir(atlas.store.folder / "pictures") as files:
+            for file in files:
+                if file.name.endswith(".webp"):
+                    site.copy(file.path, f"{atlas.name}/pictures/{file.name}")
+
+
+def write_homes(site: Site, env: Environment, atlases: Sequence[Atlas]) -> None:
+    """Each network's home and the site's; with one network both say the same."""
+    page = env.get_template("home.html")
+    entries = [
+        {
+            "atlas": atlas,
+            "manifest": atlas.manifest,
+            "network": network_home(atlas),
+            "panels": atlas.manifest.sprites[atlas.layers[0].name].panels,
+            "revisited": revisited_page(atlas) is not None,
+        }
+        for atlas in atlases
+    ]
+    for entry, atlas in zip(entries, atlases, strict=True):
+        here = {**entry, "base": "", "root": "../"}
+        context = {**_common(atlas, atlases, "../"), "heading": atlas.manifest.title, "entries": [here]}
+        site.write(f"{atlas.name}/index.html", page.render(context))
+    notices = {notice for atlas in atlases if (notice := _notice(atlas))}
+    context = {
+        **_common(atlases[0], atlases, "./"),
+        "model": "" if len(atlases) > 1 else atlases[0].name,
+        "heading": "Residual Atlas",
+        "notice": " ".join(sorted(notices)),
+        "note": " ".join(f"{atlas.name}: {note}" for atlas in atlases if (note := _note(atlas))),
+        "entries": [{**entry, "base": f"{atlas.name}/", "root": "./"} for entry, atlas in zip(entries, atlases, strict=True)],
+    }
+    site.write("index.html", page.render(context))
+
+
+def render_site(
+    atlases: Sequence[Path],
+    out: Path,
+    *,
+    base_url: str = "",
+    max_bytes: int | None = None,
+    progress: Progress | None = None,
+) -> SiteReport:
+    """Write the site of one or several atlases into `out`.
+
+    base_url: where the site will be published, for the addresses in citations. Raises AtlasError if two atlases have
+    one name, if the folder holds something else, or if the site comes out larger than max_bytes.
+    """
+    start = time.perf_counter()
+    report_progress: Progress = progress or (lambda what, done, total: None)
+    if not atlases:
+        raise AtlasError("no atlas to render", remedy="name at least one atlas folder")
+    loaded = [Atlas(folder) for folder in atlases]
+    names = [atlas.name for atlas in loaded]
+    for atlas in loaded:
+        if names.count(atlas.name) > 1:
+            raise AtlasError(f"two atlases are named {atlas.name}", atlas.store.folder, "give one another name in its profile")
+        if atlas.name in RESERVED:
+            raise AtlasError(f"an atlas cannot be named {atlas.name}", atlas.store.folder, "the site needs that folder")
+        if not atlas.layers:
+            raise AtlasError("the atlas holds no layer's sprites", atlas.store.folder, "compute the atlas again")
+    url = base_url.rstrip("/") + "/" if base_url else ""
+    site = Site(Path(out))
+    report_progress("prose pages", 0, 1)
+    with tempfile.TemporaryDirectory() as work:
+        built = build_narrative(loaded, Path(work), url)
+        for path in sorted(built.rglob("*")):
+            if path.is_file() and path.name != "index.html":
+                site.write(path.relative_to(built).as_posix(), path.read_bytes())
+    report_progress("prose pages", 1, 1)
+    write_static(site, loaded)
+    env = environment()
+    for atlas in loaded:
+        write_atlas(site, env, atlas, loaded, url, report_progress)
+    write_homes(site, env, loaded)
+    site.tidy()
+    site.report.bytes = measure(site.out)
+    site.report.seconds = time.perf_counter() - start
+    check_size(site.report, max_bytes)
+    return site.report
+
+
+def check_size(report: SiteReport, max_bytes: int | None) -> None:
+    """Raise AtlasError above the budget, saying what takes the room and what to turn down."""
+    total = report.bytes.get("total", 0)
+    if max_bytes is None or total <= max_bytes:
+        return
+    kinds = sorted(((size, kind) for kind, size in report.bytes.items() if kind != "total"), reverse=True)
+    parts = ", ".join(f"{kind} {size / 1e6:,.0f} MB" for size, kind in kinds[:3])
+    raise AtlasError(
+        f"the site is {total / 1e6:,.0f} MB, above its budget of {max_bytes / 1e6:,.0f} MB ({parts})",
+        remedy="in the profile, leave out inner layers, make the tiles smaller, or lower the WebP quality; "
+        "or raise max_site_bytes",
+    )

@@ -1,0 +1,165 @@
+// What a tile shows: label, value, position, and the whole picture with the receptive field drawn on it.
+// A card while the pointer rests on a tile; a dialog when the tile is opened; #k in the address opens the k-th of the nine.
+(function (atlas) {
+  "use strict";
+  var main = document.querySelector("main");
+  if (!main || !document.querySelector("[data-row]")) return;
+  var card = null;
+
+  function roundHalfEven(x) {
+    var near = Math.round(x);
+    return Math.abs(x % 1) === 0.5 && near % 2 ? near - 1 : near;
+  }
+  function about(tile) {
+    var holder = tile.closest("[data-row]");
+    var data = atlas.dataOf(holder);
+    if (!data || !data.rows[holder.dataset.row]) return null;
+    var place = Array.from(tile.parentElement.children).indexOf(tile);
+    var row = data.rows[holder.dataset.row];
+    var entry = row[2][place];
+    var field = row[0];
+    var image = tile.querySelector("img");
+    var top = roundHalfEven(field[2] + entry[2] * field[1] - (field[0] - 1) / 2);
+    var left = roundHalfEven(field[2] + entry[3] * field[1] - (field[0] - 1) / 2);
+    return {
+      k: place + 1, of: row[2].length, layer: holder.dataset.row, channel: holder.dataset.channel || channel(),
+      picture: entry[0], value: entry[1], row: entry[2], column: entry[3], label: data.labels[entry[4]] || "",
+      box: [left, top, field[0]], side: data.side, whole: data.pictures ? atlas.root + atlas.model + "/pictures/" + entry[0] + ".webp" : "",
+      sprite: image.src, panels: data.panels, holder: holder, tile: tile,
+    };
+  }
+  function channel() {
+    return location.pathname.replace(/.*\//, "").replace(".html", "");
+  }
+  function words(it) {
+    var text = atlas.element("p");
+    if (it.label) text.append(atlas.element("b", { text: it.label }), " · ");
+    text.append(it.value + " act. · row " + it.row + ", column " + it.column + " · picture " + it.picture);
+    return text;
+  }
+  function whole(it) {
+    var frame = atlas.element("span", { class: "whole" }, [atlas.element("img", { src: it.whole, alt: "picture " + it.picture })]);
+    var ns = "http://www.w3.org/2000/svg";
+    var svg = document.createElementNS(ns, "svg");
+    svg.setAttribute("viewBox", "0 0 " + it.side + " " + it.side);
+    ["dark", ""].forEach(function (kind) {
+      var box = document.createElementNS(ns, "rect");
+      if (kind) box.setAttribute("class", kind);
+      box.setAttribute("x", it.box[0]);
+      box.setAttribute("y", it.box[1]);
+      box.setAttribute("width", it.box[2]);
+      box.setAttribute("height", it.box[2]);
+      svg.append(box);
+    });
+    frame.append(svg);
+    return frame;
+  }
+  function hide() {
+    if (card) card.remove();
+    card = null;
+  }
+  function show(tile) {
+    hide();
+    var it = about(tile);
+    if (!it) return;
+    card = atlas.element("div", { class: "card", "aria-hidden": "true" });
+    if (it.whole) card.append(whole(it));
+    card.append(words(it));
+    document.body.append(card);
+    // Beside the tile where there is room, else on its other side; never outside the window.
+    var at = tile.getBoundingClientRect();
+    var size = card.getBoundingClientRect();
+    var left = at.right + 10 + size.width <= innerWidth ? at.right + 10 : Math.max(4, at.left - 10 - size.width);
+    card.style.left = left + "px";
+    card.style.top = Math.max(56, Math.min(at.top, innerHeight - size.height - 8)) + "px";
+  }
+
+  var dialog = null;
+  function open(it) {
+    hide();
+    if (!dialog) {
+      dialog = atlas.element("dialog", { class: "large", "aria-labelledby": "large-title" });
+      document.body.append(dialog);
+      dialog.addEventListener("click", function (event) {
+        if (event.target === dialog) dialog.close();
+      });
+      dialog.addEventListener("close", function () {
+        mark(null);
+      });
+      dialog.addEventListener("keydown", function (event) {
+        var step = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
+        if (step) turn(step);
+      });
+    }
+    dialog.current = it;
+    function button(text, label, act) {
+      var made = atlas.element("button", { type: "button", "aria-label": label, text: text });
+      made.addEventListener("click", act);
+      return made;
+    }
+    var figures = atlas.element("div", { class: "figures s" + it.panels.length });
+    it.panels.forEach(function (panel, number) {
+      figures.append(atlas.element("figure", { class: "p" + number }, [
+        atlas.element("figcaption", { text: panel }),
+        atlas.element("span", { class: "t" }, [atlas.element("img", { class: "k" + it.k, src: it.sprite, alt: panel + ", " + (it.label || "picture " + it.picture) })]),
+      ]));
+    });
+    if (it.whole) figures.append(atlas.element("figure", {}, [atlas.element("figcaption", { text: "whole picture, receptive field " + it.box[2] + " px" }), whole(it)]));
+    dialog.replaceChildren(
+      atlas.element("div", { class: "bar" }, [
+        atlas.element("h2", { id: "large-title", text: it.layer + " " + it.channel + ", " + it.k + " of " + it.of }),
+        button("←", "stronger", function () { turn(-1); }),
+        button("→", "weaker", function () { turn(1); }),
+        button("close", "close", function () { dialog.close(); }),
+      ]),
+      figures,
+      words(it)
+    );
+    if (!dialog.open) dialog.showModal();
+    mark(it);
+  }
+  function turn(step) {
+    var tiles = dialog.current.tile.parentElement.children;
+    var place = (dialog.current.k - 1 + step + tiles.length) % tiles.length;
+    open(about(tiles[place]));
+  }
+  // The chosen one of the nine stands in the address, for the page's own channel.
+  function mark(it) {
+    document.querySelectorAll(".t.chosen").forEach(function (tile) {
+      tile.classList.remove("chosen");
+    });
+    if (it) it.tile.classList.add("chosen");
+    var own = it && it.holder.classList.contains("nine");
+    if (own) history.replaceState(null, "", "#" + it.k);
+    else if (!it && /^#\d$/.test(location.hash)) history.replaceState(null, "", location.pathname + location.search);
+  }
+
+  main.addEventListener("pointerover", function (event) {
+    var tile = event.pointerType !== "touch" && event.target.closest(".t");
+    if (tile) show(tile);
+    else hide();
+  });
+  main.addEventListener("pointerleave", hide);
+  main.addEventListener("focusin", function (event) {
+    if (event.target.matches("a.t:focus-visible")) show(event.target);
+    else hide();
+  });
+  window.addEventListener("scroll", hide, { passive: true });
+  document.addEventListener("keydown", function (event) {
+    if (event.key === "Escape") hide();
+  });
+  main.addEventListener("click", function (event) {
+    var tile = event.target.closest(".t");
+    if (!tile || event.button || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    var it = about(tile);
+    if (!it) return;
+    event.preventDefault();
+    open(it);
+  });
+  function fromAddress() {
+    var tile = /^#[1-9]$/.test(location.hash) && document.getElementById(location.hash.slice(1));
+    if (tile) open(about(tile));
+  }
+  window.addEventListener("hashchange", fromAddress);
+  fromAddress();
+})(window.residualAtlas);
