@@ -14,8 +14,8 @@ from torchvision.models.resnet import Bottleneck, conv1x1
 SIDE = 96  # pixels, the side of the pictures that the network is trained on
 
 # Mean and standard deviation of the drawn world's colours in [0, 1], one a channel (R, G, B).
-MEAN = (0.5, 0.5, 0.5)
-STD = (0.25, 0.25, 0.25)
+MEAN = (0.470, 0.485, 0.497)
+STD = (0.283, 0.254, 0.268)
 
 _STAGES = ((12, 3, 1), (24, 4, 2), (48, 6, 2), (96, 3, 2))  # planes, blocks, stride of the first block
 _STEM = 24
