@@ -16,7 +16,8 @@ from PIL import Image, UnidentifiedImageError
 from generator.records import Preprocessing
 
 # Pillow would also try formats that start other programs (EPS) or are no pictures.
-_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
+Image.init()
+_FORMATS = tuple(f for f in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF") if f in Image.OPEN)
 _MOST_PIXELS = 100_000_000  # 300 MB decoded, in every worker at once
 _MOST_BYTES = 1 << 29
 

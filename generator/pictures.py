@@ -21,7 +21,8 @@ from generator.decoding import PictureError, read_picture
 from generator.errors import AtlasError
 from generator.records import Preprocessing
 
-SUFFIXES = tuple(".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .tif .tiff .ppm .pgm .avif".split())
+_JPEG, _PNM = (".jpg", ".jpeg", ".jpe", ".jfif"), (".ppm", ".pgm")
+SUFFIXES = (*_JPEG, ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", *_PNM, ".avif")
 
 # -- finding -------------------------------------------------------------------------------------------------
 

@@ -56,14 +56,12 @@ def load(
     *,
     seed: int = 0,
     classes: Path | None = None,
-    preprocessing: Preprocessing | None = None,
 ) -> Network:
     """A network ready to be looked at.
 
     weights: a .safetensors, .pt or .pth file, a name that the model publishes (`IMAGENET1K_V1`, `built-in`),
     'random' (seeded He initialisation), or None for the model's default;
     classes: a file with one class name a line, in the order of the outputs;
-    preprocessing: instead of the one the weights were trained for.
     Raises AtlasError for an unknown model, weights that are missing, damaged or another network's, or a wrong
     number of classes.
     """
@@ -73,7 +71,7 @@ def load(
         name,
         loaded.module,
         model.taps(loaded.module),
-        preprocessing or loaded.preprocessing,
+        loaded.preprocessing,
         loaded.info,
         classes=_class_names(model, loaded, classes),
         last=loaded.last,

@@ -1,7 +1,7 @@
 """The original Caffe ResNet-50 of He et al. 2015: the network of Chu, Yang and Tadinada's figures.
 
-It differs from torchvision's `resnet50`: stride 2 sits in the first 1×1 convolution of a projection block (and
-in its shortcut); conv1 has a bias; pool1 is not padded and rounds up; the input is 0–255 minus the mean, not
+It differs from torchvision's `resnet50`: stride 2 sits in the first 1×1 convolution of a projection block and
+in its shortcut; conv1 has a bias; pool1 is not padded and rounds up; the input is 0–255 minus the mean, not
 divided.
 The tensor names are torchvision's.
 """
