@@ -8,7 +8,6 @@ windows of many units line up when each is counted from its unit's own position:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
 
 import torch
 from torch import Tensor
@@ -115,17 +114,14 @@ def seen_through(step: Step, window: Window) -> Window:
     )
 
 
-def flat_index(frame: Frame, rows: Tensor, columns: Tensor, pictures: Tensor, size: tuple[int, int]) -> Tensor:
-    """Where each position of the units' windows lies in a (1 + P · H · W, C) table of maps whose row 0 stands for
-    everything outside the map; rows, columns, pictures: (U,); size: (H, W). Returns int32 (U, h, w)."""
+def flat_index(rows: Tensor, columns: Tensor, tables: Tensor, size: tuple[int, int]) -> Tensor:
+    """Where positions lie in a (1 + N · H · W, C) table of N maps, whose row 0 stands for everything outside a map.
+
+    rows: (U, h) and columns: (U, w) of each unit's window; tables: (U,), which map; size: (H, W).
+    Returns int32 (U, h, w).
+    """
     height, width = size
-    y = frame[0].positions(rows)  # (U, h)
-    x = frame[1].positions(columns)  # (U, w)
-    start = 1 + (pictures[:, None] * height + y) * width
-    start = torch.where((y >= 0) & (y < height), start, OUTSIDE).to(torch.int32)
-    x = torch.where((x >= 0) & (x < width), x, OUTSIDE).to(torch.int32)
-    return (start[:, :, None] + x[:, None, :]).clamp_(min=0)  # (U, h, w)
-
-
-def area(frame: Frame) -> int:
-    return prod(window.size for window in frame)
+    start = 1 + (tables[:, None] * height + rows) * width
+    start = torch.where((rows >= 0) & (rows < height), start, OUTSIDE).to(torch.int32)
+    columns = torch.where((columns >= 0) & (columns < width), columns, OUTSIDE).to(torch.int32)
+    return (start[:, :, None] + columns[:, None, :]).clamp_(min=0)  # (U, h, w)

@@ -1,0 +1,151 @@
+"""The plain reference for unit gradients: automatic differentiation of the original module, ReLUs replaced by their rule.
+
+It shares no code with generator/: no graph, no folding, no windows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from generator.network import Network, Tap
+from generator.records import Preprocessing, ReceptiveField, WeightsInfo
+
+RELUS = {F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_}
+RULES = ("guided", "deconvnet", "plain")
+
+
+class RuledReLU(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, rule):
+        ctx.save_for_backward(x)
+        ctx.rule = rule
+        return x.clamp(min=0)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (x,) = ctx.saved_tensors
+        keep = torch.ones_like(gradient, dtype=torch.bool)
+        if ctx.rule in ("guided", "plain"):
+            keep &= x > 0
+        if ctx.rule in ("guided", "deconvnet"):
+            keep &= gradient > 0
+        return torch.where(keep, gradient, 0), None
+
+
+class RuledReLUs(TorchFunctionMode):
+    """Replaces every call of a ReLU (by module, function or method, in place or not) and counts them."""
+
+    def __init__(self, rule: str) -> None:
+        super().__init__()
+        self.rule, self.count = rule, 0
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func in RELUS:
+            self.count += 1
+            return RuledReLU.apply(args[0], self.rule)
+        return func(*args, **(kwargs or {}))
+
+
+def layer_maps(
+    module: nn.Module, x: Tensor, rule: str, watched: dict[str, tuple[str, bool]]
+) -> tuple[dict[str, Tensor], int]:
+    """Activation maps by layer, connected to x, and the number of ReLUs run.
+
+    watched: layer → (module whose output it is, whether a ReLU is still to come).
+    """
+    maps: dict[str, Tensor] = {}
+    handles = []
+    for layer, (path, then_relu) in watched.items():
+
+        def hook(_m, _i, output, layer=layer, then_relu=then_relu):
+            # A clone: the module's own output may be added to in place later.
+            maps[layer] = RuledReLU.apply(output, rule) if then_relu else output.clone()
+
+        handles.append(module.get_submodule(path).register_forward_hook(hook))
+    try:
+        with RuledReLUs(rule) as mode:
+            module(x)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return maps, mode.count
+
+
+def framed(gradient: Tensor, field: ReceptiveField, row: int, column: int) -> Tensor:
+    """A whole-picture gradient (3, H, W) as the engine returns it."""
+    if field.side > min(gradient.shape[1:]):
+        return gradient
+    top, left, bottom, right = field.box(row, column)
+    reach = field.side + field.stride
+    padded = F.pad(gradient, (reach, reach, reach, reach))
+    return padded[:, top + reach : bottom + reach, left + reach : right + reach]
+
+
+def randomise(module: nn.Module, seed: int = 0) -> nn.Module:
+    """Random BatchNorm statistics and biases, so that nothing is left out by being zero or one."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def uniform(like: Tensor, low: float, high: float) -> Tensor:
+        return torch.rand(like.shape, generator=generator, dtype=like.dtype) * (high - low) + low
+
+    with torch.no_grad():
+        for part in module.modules():
+            if isinstance(part, (nn.Conv2d, nn.Linear)):
+                fan = part.weight[0].numel()
+                part.weight.copy_(torch.randn(part.weight.shape, generator=generator) * (2 / fan) ** 0.5)
+                if part.bias is not None:
+                    part.bias.copy_(uniform(part.bias, -0.2, 0.2))
+            if isinstance(part, nn.BatchNorm2d):
+                part.weight.copy_(uniform(part.weight, 0.4, 1.2))
+                part.bias.copy_(uniform(part.bias, -0.2, 0.3))
+                part.running_mean.copy_(uniform(part.running_mean, -0.2, 0.2))
+                part.running_var.copy_(uniform(part.running_var, 0.5, 1.5))
+    return module.double().eval()
+
+
+def network_of(module: nn.Module, taps: Sequence[Tap], side: int) -> Network:
+    """The module as the engine takes it, in float64."""
+    plain = Preprocessing(side, side, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    network = Network.from_module("test", module, taps, plain, WeightsInfo("random", "", True))
+    return network.to("cpu", torch.float64)
+
+
+def resnet_taps(module: nn.Module) -> tuple[list[Tap], dict[str, tuple[str, bool]]]:
+    """Every layer of a torchvision ResNet, under its module path, and where the oracle finds it."""
+    taps = [Tap("conv1", "conv1", "stem", "", 1)]
+    watched: dict[str, tuple[str, bool]] = {"conv1": ("bn1", True)}
+    for stage in range(1, 5):
+        for number, block in enumerate(getattr(module, f"layer{stage}")):
+            path = f"layer{stage}.{number}"
+            convolutions = [name for name in ("conv1", "conv2", "conv3") if hasattr(block, name)]
+            for name in convolutions:
+                taps.append(Tap(f"{path}.{name}", f"{path}.{name}", "branch", path, stage))
+                watched[f"{path}.{name}"] = (f"{path}.bn{name[-1]}", name != convolutions[-1])
+            if block.downsample is not None:
+                taps.append(Tap(f"{path}.downsample.0", f"{path}.downsample.0", "projection", path, stage))
+                watched[f"{path}.downsample.0"] = (f"{path}.downsample.1", False)
+            taps.append(Tap(path, path, "block", path, stage))
+            watched[path] = (path, False)
+    return taps, watched
+
+
+Pick = Callable[[int, int], tuple[int, int]]  # (H, W) → row, column
+PICKS: tuple[Pick, ...] = (
+    lambda h, w: (0, 0),
+    lambda h, w: (h // 2, w // 2),
+    lambda h, w: (h - 1, w // 3),
+    lambda h, w: (h // 3, w - 1),
+    lambda h, w: (h - 1, w - 1),
+    lambda h, w: (min(1, h - 1), max(0, w - 2)),
+)
+
+
+def relative_error(got: Tensor, expected: Tensor) -> float:
+    """The largest difference, as a share of the largest value expected."""
+    assert got.shape == expected.shape, (got.shape, expected.shape)
+    return float((got - expected).abs().max() / expected.abs().max().clamp(min=1e-300))
