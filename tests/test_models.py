@@ -19,8 +19,8 @@ from generator.records import Preprocessing
 
 PUBLISHED = [name for name in models.names() if models.find(name).parameters]
 
-# At the ends of the stages (strides 4, 8, 16, 32): sides of the receptive fields; units of block outputs and of
-# inner convolutions; all from CORRECTNESS.md.
+# At the ends of the stages (strides 4, 8, 16, 32): sides of the fields; units of block outputs and of inner
+# convolutions; all from CORRECTNESS.md.
 SIDES = {
     "resnet18": (43, 99, 211, 435),
     "resnet34": (59, 179, 547, 899),
