@@ -75,7 +75,7 @@ MEASURES: tuple[Measure, ...] = (
     ),
     Measure(
         "std",
-        "standard deviation",
+        "spread",
         ACTIVATION,
         "The standard deviation of the channel's activation over all positions of all pictures.",
         significant,

@@ -62,9 +62,9 @@ class Layer:
         self.dead = [row[0] < 0 for row in self.images] if dead is None else dead.astype(bool).tolist()
 
     @cached_property
-    def measures(self) -> list[tuple[Measure, list[str], list[bool], list[float], str]]:
+    def measures(self) -> list[tuple[Measure, list[str], list[bool], list[int], list[int]]]:
         """Every known statistic that some channel has: itself, the values as text, which channels have one,
-        where each lies between the layer's lowest and highest (0 … 96), and the histogram's path."""
+        where each lies between the layer's lowest and highest (0 … 96), and the histogram's bars."""
         found = []
         for measure in MEASURES:
             values = self.arrays.get(measure.key)
@@ -75,9 +75,8 @@ class Layer:
                 continue
             low, high, bars = histogram(values, alive)
             place = np.clip(np.nan_to_num((values - low) / ((high - low) or 1.0)), 0, 1) * 96
-            path = "".join(f"M{4 * n + 2} 12v-{height}" for n, height in enumerate(bars) if height)
             text = [measure.format(value) for value in np.nan_to_num(values).tolist()]
-            found.append((measure, text, alive.tolist(), place.round(1).tolist(), path))
+            found.append((measure, text, alive.tolist(), place.round().astype(int).tolist(), bars))
         return found
 
     def nine(self, channel: int) -> list[int]:
@@ -232,21 +231,13 @@ def cite(atlas: Atlas, layer: str, channel: int, address: str) -> dict[str, str]
     }
 
 
-def tiles(atlas: Atlas, layer: Layer, channel: int) -> list[dict[str, Any]]:
-    """The nine, strongest first."""
+def tiles(atlas: Atlas, layer: Layer, channel: int) -> list[tuple[int, str, str, str, int]]:
+    """The nine, strongest first: rank from 1, label, value, row and column, picture."""
     value = BY_KEY["max"].format
+    rows = zip(layer.images[channel], layer.values[channel], layer.units[channel], strict=True)
     return [
-        {
-            "k": k,
-            "image": image,
-            "value": value(layer.values[channel][k - 1]),
-            "row": layer.units[channel][k - 1][0],
-            "column": layer.units[channel][k - 1][1],
-            "label": atlas.pictures[image].label,
-            "short": atlas.short[image],
-            "path": atlas.pictures[image].path,
-        }
-        for k, image in enumerate(layer.images[channel], 1)
+        (k, atlas.pictures[image].label, value(score), f"{unit[0]}, {unit[1]}", image)
+        for k, (image, score, unit) in enumerate(rows, 1)
         if image >= 0
     ]
 
@@ -254,7 +245,7 @@ def tiles(atlas: Atlas, layer: Layer, channel: int) -> list[dict[str, Any]]:
 def tile_data(atlas: Atlas, names: list[str], channel: int) -> str:
     """What the script needs to draw the rows and to say what a tile shows, as compact JSON.
 
-    labels: text; rows: by layer, its receptive field [side, stride, centre], its tile's side, and the nine as
+    labels: text; rows: by layer, its receptive field [side, stride, centre] and the nine as
     [picture, value, row, column, label]; side: of the network's input; pictures: whether whole pictures are published.
     """
     labels: dict[str, int] = {}
@@ -262,14 +253,14 @@ def tile_data(atlas: Atlas, names: list[str], channel: int) -> str:
     for name in names:
         layer = atlas.layer(name)
         field = layer.info.receptive_field
-        value = BY_KEY["max"].format
         nine = [
-            [image, value(layer.values[channel][k]), *layer.units[channel][k],
+            [image, float(f"{layer.values[channel][k]:.3g}"), *layer.units[channel][k],
              labels.setdefault(atlas.short[image], len(labels))]
             for k, image in enumerate(layer.images[channel])
             if image >= 0
         ]  # fmt: skip
-        rows[name] = [[field.side, field.stride, field.centre], layer.sprite.tile, nine]
+        centre = int(field.centre) if field.centre == int(field.centre) else field.centre
+        rows[name] = [[field.side, field.stride, centre], nine]
     panels = atlas.manifest.sprites[names[0]].panels
     data = {
         "labels": list(labels),
@@ -322,6 +313,7 @@ def channel_page(atlas: Atlas, info: LayerInfo, channel: int, base_url: str) -> 
     inner = [x for x in atlas.inner_of(info.name)] if info.kind == "block" else []
     inner_tied = [x for x in inner if tied(atlas, x)]
     dead = layer.dead[channel]
+    nine = [] if dead else tiles(atlas, layer, channel)
     alive = [x.name for x in [*strip, *inner_tied] if not atlas.layer(x.name).dead[channel]]
     return {
         "channel": channel,
@@ -331,10 +323,17 @@ def channel_page(atlas: Atlas, info: LayerInfo, channel: int, base_url: str) -> 
         "up": before.name if before and channel < before.channels else None,
         "down": after.name if after and channel < after.channels else None,
         "sentence": sentence(atlas, info, channel),
-        "tiles": [] if dead else tiles(atlas, layer, channel),
+        "source": f"{channel}.webp",
+        "tiles": nine,
+        # What a screen reader says of a tile: its rank, label and value.
+        "alts": [(k, f"{k}: {short_label(label)}, {value}" if label else f"{k}: {value}") for k, label, value, _, _ in nine],
         "statistics": []
         if dead
-        else [(m, text[channel], place[channel], path) for m, text, has, place, path in layer.measures if has[channel]],
+        # Every row is there, also without a value: the histograms beside them are one picture for the whole layer.
+        else [
+            (m, text[channel], place[channel]) if has[channel] else (m, "–", None)
+            for m, text, has, place, _ in layer.measures
+        ],
         "labels": atlas.labels_of(info.name, channel),
         "strip": rows if len(rows) > 1 else [],
         "inner": [

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,7 @@ from generator.finder import finder_index
 from generator.home import network_home
 from generator.links import measure
 from generator.narrative import build_narrative, resources
-from generator.pages import PANEL_NAMES, Atlas, channel_page, kernel_page, layer_page, tile_data
+from generator.pages import PANEL_NAMES, Atlas, Layer, channel_page, kernel_page, layer_page, tile_data
 from generator.records import LayerInfo
 from generator.revisited import revisited_page
 from generator.store import disk_error
@@ -30,14 +33,14 @@ RESERVED = {"assets", "guide", "static", "index.html"}  # names that a network's
 STYLES = ("tokens", "header", "base", "channel", "layer", "home", "print")
 GUIDE_STYLES = ("tokens", "header", "guide")
 SCRIPTS = ("header", "finder", "keys", "rows", "inspect", "grid", "cite")
+BAR_ROW = 26  # px; the height of a statistic's row, which base.css and channel.html know too
+WORTH_PROCESSES = 4000  # pages; below, starting processes takes longer than writing
+MOST_PROCESSES = 8
 LARGEST_SHEET = 64  # columns of a sheet of thumbnails that the styles can address
 
 # Nothing is loaded from elsewhere and no script stands in a page. `file:` lets browsers that do not count a
 # folder as 'self' open the site from a disk; on a web server it matches nothing.
-POLICY = (
-    "default-src 'none'; img-src 'self' file: data:; style-src 'self' file:; script-src 'self' file:; "
-    "base-uri 'none'; form-action 'none'"
-)
+POLICY = "default-src 'self' file:; base-uri 'none'; form-action 'none'"
 
 
 @dataclass
@@ -58,14 +61,25 @@ class Site:
     def __init__(self, out: Path) -> None:
         self.out = out
         self.report = SiteReport()
-        self._kept: set[str] = {MARKER}
+        self.kept: set[str] = {MARKER}
         self._folders: set[str] = set()
+
+    def claim(self) -> None:
+        """Make sure that the folder is ours, so that files may be removed from it."""
+        out = self.out
         if out.is_dir() and any(out.iterdir()) and not (out / MARKER).exists():
             raise AtlasError("this folder holds something else than a site", out, "choose another, or empty it first")
         self.write(MARKER, "A site written by Residual Atlas: files that are no part of it are removed at the next build.\n")
 
+    def merge(self, other: Site) -> None:
+        """Take over what another process wrote into the same folder."""
+        self.kept |= other.kept
+        self.report.written += other.report.written
+        self.report.unchanged += other.report.unchanged
+        self.report.copied += other.report.copied
+
     def _place(self, address: str) -> Path:
-        self._kept.add(address)
+        self.kept.add(address)
         folder = address.rpartition("/")[0]
         if folder not in self._folders:
             (self.out / folder).mkdir(parents=True, exist_ok=True)
@@ -113,7 +127,7 @@ class Site:
             inside = os.path.relpath(folder, self.out)
             for name in names:
                 address = name if inside == "." else f"{inside}/{name}".replace(os.sep, "/")
-                if address not in self._kept and address != "CNAME" and not address.startswith(".git"):
+                if address not in self.kept and address != "CNAME" and not address.startswith(".git"):
                     os.unlink(os.path.join(folder, name))
                     self.report.removed += 1
             if folders or inside != ".":
@@ -141,6 +155,7 @@ def position_styles() -> str:
     """Classes that say which tile of a sheet is shown: the policy allows no style attributes."""
     rules = [f".n{n}{{--n:{n}}}.m{n}{{--m:{n}}}.x{n}{{--x:{n}}}.y{n}{{--y:{n}}}" for n in range(LARGEST_SHEET + 1)]
     rules += [f".k{k}{{--x:{(k - 1) % 3};--y:{(k - 1) // 3}}}" for k in range(1, 10)]
+    rules += [f".q{q}{{--q:{q}}}" for q in range(97)]
     rules += [f".p{p}{{--p:{p}}}.s{p + 1}{{--s:{p + 1}}}" for p in range(6)]
     return "".join(rules) + "\n"
 
@@ -181,6 +196,19 @@ def _common(atlas: Atlas, atlases: Sequence[Atlas], root: str) -> dict[str, Any]
     }
 
 
+def bars(layer: Layer) -> str:
+    """The histograms of the layer's statistics, one below the other as on a channel's page: one file for all its pages.
+
+    The grey is seen on light and on dark pages, because a picture does not know which the reader chose.
+    """
+    paths = []
+    for number, (_, _, _, _, heights) in enumerate(layer.measures):
+        strokes = "".join(f"M{4 * n + 2} {BAR_ROW * number + 20}v-{height}" for n, height in enumerate(heights) if height)
+        paths.append(f'<path d="{strokes}"/>')
+    size = f'viewBox="0 0 96 {BAR_ROW * len(paths)}"'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} stroke="#8c8c8c" stroke-width="1.5">{"".join(paths)}</svg>\n'
+
+
 def write_layer(site: Site, env: Environment, atlas: Atlas, info: LayerInfo, common: dict[str, Any], url: str) -> None:
     """A layer's grid, its channels' pages, and their pictures."""
     folder = f"{atlas.name}/{info.name}"
@@ -208,18 +236,51 @@ def write_layer(site: Site, env: Environment, atlas: Atlas, info: LayerInfo, com
         if not layer.dead[channel]:
             site.copy(atlas.store.sprite_path(info.name, channel), f"{folder}/{channel}.webp")
     site.copy(atlas.store.thumbs_path(info.name), f"{folder}/thumbs.webp")
+    site.write(f"{folder}/bars.svg", bars(layer))
     if kernels:
         site.write(f"{folder}/kernels.html", env.get_template("kernels.html").render({**shared, **kernels}))
         site.copy(atlas.store.kernels_path(info.name), f"{folder}/kernels.webp")
 
 
+def write_layers(site: Site, env: Environment, atlas: Atlas, common: dict[str, Any], url: str) -> Iterator[Site]:
+    """Write every layer, in several processes where there is enough to write; yields what each one did."""
+    pages = sum(layer.channels for layer in atlas.layers)
+    processes = min(os.cpu_count() or 1, MOST_PROCESSES)
+    # A new process runs the main module again: without a file (a program read from stdin) it could not.
+    if pages < WORTH_PROCESSES or processes < 2 or not hasattr(sys.modules["__main__"], "__file__"):
+        for info in atlas.layers:
+            write_layer(site, env, atlas, info, common, url)
+            yield site
+        return
+    largest_first = sorted(atlas.layers, key=lambda layer: -layer.channels)
+    # Not forked: the caller may have computed with torch, whose threads do not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, context, _start_worker, (atlas.store.folder, site.out, common, url)) as pool:
+        for done in as_completed([pool.submit(_write_layer_there, layer.name) for layer in largest_first]):
+            yield done.result()
+
+
+_worker: dict[str, Any] = {}  # of a process that writes layers: what it needs for every one of them
+
+
+def _start_worker(folder: Path, out: Path, common: dict[str, Any], url: str) -> None:
+    _worker.update(atlas=Atlas(folder), env=environment(), out=out, common=common, url=url)
+
+
+def _write_layer_there(name: str) -> Site:
+    site = Site(_worker["out"])
+    atlas: Atlas = _worker["atlas"]
+    write_layer(site, _worker["env"], atlas, atlas.manifest.layer(name), _worker["common"], _worker["url"])
+    return site
+
+
 def write_atlas(site: Site, env: Environment, atlas: Atlas, atlases: Sequence[Atlas], url: str, progress: Progress) -> None:
     """Everything below the network's own folder, except its home."""
     common = _common(atlas, atlases, "../../")
-    for number, info in enumerate(atlas.layers):
+    for number, part in enumerate(write_layers(site, env, atlas, common, url), 1):
+        if part is not site:
+            site.merge(part)
         progress(f"pages of {atlas.name}", number, len(atlas.layers))
-        write_layer(site, env, atlas, info, common, url)
-    progress(f"pages of {atlas.name}", len(atlas.layers), len(atlas.layers))
     site.write(f"{atlas.name}/finder.js", finder_index(atlas))
     revisited = revisited_page(atlas)
     if revisited:
@@ -302,6 +363,7 @@ def render_site(
             raise AtlasError("the atlas holds no layer's sprites", atlas.store.folder, "compute the atlas again")
     url = base_url.rstrip("/") + "/" if base_url else ""
     site = Site(Path(out))
+    site.claim()
     report_progress("prose pages", 0, 1)
     with tempfile.TemporaryDirectory() as work:
         built = build_narrative(loaded, Path(work), url)

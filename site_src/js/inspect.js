@@ -5,6 +5,7 @@
   var main = document.querySelector("main");
   if (!main || !document.querySelector("[data-row]")) return;
   var card = null;
+  var TILE = ".nine > *, .line > *";
 
   function roundHalfEven(x) {
     var near = Math.round(x);
@@ -16,13 +17,13 @@
     if (!data || !data.rows[holder.dataset.row]) return null;
     var place = Array.from(tile.parentElement.children).indexOf(tile);
     var row = data.rows[holder.dataset.row];
-    var entry = row[2][place];
+    var entry = row[1][place];
     var field = row[0];
     var image = tile.querySelector("img");
     var top = roundHalfEven(field[2] + entry[2] * field[1] - (field[0] - 1) / 2);
     var left = roundHalfEven(field[2] + entry[3] * field[1] - (field[0] - 1) / 2);
     return {
-      k: place + 1, of: row[2].length, layer: holder.dataset.row, channel: holder.dataset.channel || channel(),
+      k: place + 1, of: row[1].length, layer: holder.dataset.row, channel: holder.dataset.channel || channel(),
       picture: entry[0], value: entry[1], row: entry[2], column: entry[3], label: data.labels[entry[4]] || "",
       box: [left, top, field[0]], side: data.side, whole: data.pictures ? atlas.root + atlas.model + "/pictures/" + entry[0] + ".webp" : "",
       sprite: image.src, panels: data.panels, holder: holder, tile: tile,
@@ -125,7 +126,7 @@
   }
   // The chosen one of the nine stands in the address, for the page's own channel.
   function mark(it) {
-    document.querySelectorAll(".t.chosen").forEach(function (tile) {
+    document.querySelectorAll(".chosen").forEach(function (tile) {
       tile.classList.remove("chosen");
     });
     if (it) it.tile.classList.add("chosen");
@@ -135,13 +136,13 @@
   }
 
   main.addEventListener("pointerover", function (event) {
-    var tile = event.pointerType !== "touch" && event.target.closest(".t");
+    var tile = event.pointerType !== "touch" && event.target.closest(TILE);
     if (tile) show(tile);
     else hide();
   });
   main.addEventListener("pointerleave", hide);
   main.addEventListener("focusin", function (event) {
-    if (event.target.matches("a.t:focus-visible")) show(event.target);
+    if (event.target.matches(".nine > a:focus-visible, .line > a:focus-visible")) show(event.target);
     else hide();
   });
   window.addEventListener("scroll", hide, { passive: true });
@@ -149,7 +150,7 @@
     if (event.key === "Escape") hide();
   });
   main.addEventListener("click", function (event) {
-    var tile = event.target.closest(".t");
+    var tile = event.target.closest(TILE);
     if (!tile || event.button || event.ctrlKey || event.metaKey || event.shiftKey) return;
     var it = about(tile);
     if (!it) return;

@@ -16,8 +16,8 @@
     if (!spare || !data) return;
     var sheet = new DOMParser().parseFromString(spare.textContent, "text/html").querySelector("img");
     var address = sheet.getAttribute("src");
-    var nine = data.rows[row.dataset.row][2];
-    var panels = sheet.width / sheet.height;
+    var nine = data.rows[row.dataset.row][1];
+    var panels = data.panels.length;
     var lines = atlas.element("div", { class: "lines s" + panels });
     for (var panel = 0; panel < panels; panel++) {
       var line = atlas.element("div", { class: "line p" + panel });
@@ -26,13 +26,25 @@
         var text = panel ? "" : place + 1 + (label ? ": " + label : "") + ", " + tile[1];
         var image = atlas.element("img", { class: "k" + (place + 1), src: address, alt: text });
         var go = address.replace(/\.webp$/, ".html") + "#" + (place + 1);
-        line.append(panel ? atlas.element("span", { class: "t" }, [image]) : atlas.element("a", { class: "t", href: go }, [image]));
+        line.append(panel ? atlas.element("span", {}, [image]) : atlas.element("a", { href: go }, [image]));
       });
       lines.append(line);
     }
     row.replaceChildren(lines);
   }
   if (!rows.length) return;
+
+  // The switch between the panels; the styles do the rest.
+  var head = document.querySelector(".strip:not(.inside) .head, .revisited .head");
+  var names = (atlas.dataOf(rows[0]) || { panels: [] }).panels;
+  if (head && names.length > 1) {
+    var choices = names.map(String).concat(names.length > 2 ? "all" : "both");
+    head.append(atlas.element("fieldset", { class: "show" }, [atlas.element("legend", { text: "show" })].concat(choices.map(function (text, number) {
+      var input = atlas.element("input", { type: "radio", name: "show", value: number < names.length ? number : "all" });
+      input.checked = number === names.length;
+      return atlas.element("label", {}, [input, text]);
+    }))));
+  }
   var watch = new IntersectionObserver(function (entries) {
     entries.forEach(function (entry) {
       if (!entry.isIntersecting) return;
