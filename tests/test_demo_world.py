@@ -159,4 +159,4 @@ def test_pictures_are_written_once_with_their_truth(tmp_path: Path) -> None:
             np.testing.assert_array_equal(np.asarray(image), np.asarray(drawing.image))
     (tmp_path / rows[5]["path"]).unlink()
     assert write_pictures(tmp_path, count, seed=8) == 1
-    assert not [path for path in tmp_path.rglob(".*")]
+    assert not any(tmp_path.rglob(".*"))
