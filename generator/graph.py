@@ -10,8 +10,9 @@ float64. Any other BatchNorm stays as an `affine` step (a fixed scale and shift 
 
 from __future__ import annotations
 
+import functools
 import operator
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -74,6 +75,16 @@ class Step:
                 assert self.weight is not None
                 return F.linear(x, self.weight, self.bias)
         raise AssertionError(self.op)  # "input" is never run
+
+    def run_fused(self, x: Tensor, other: Tensor | None, relu: bool) -> Tensor:
+        """A convolution, then `other` added (into other's memory), then a ReLU, in one pass: oneDNN, CPU, float32."""
+        geometry = [self.padding] * 2, [self.stride] * 2, [self.dilation] * 2, self.groups
+        after = "relu" if relu else None
+        if other is None:
+            return torch.ops.mkldnn._convolution_pointwise(x, self.weight, self.bias, *geometry, after or "none", [], "")
+        return torch.ops.mkldnn._convolution_pointwise_.binary(
+            other, x, self.weight, self.bias, *geometry, "add", 1.0, after, [], ""
+        )
 
 
 class ZeroPadShortcut(nn.Module):
@@ -180,6 +191,87 @@ class Graph:
                     values.pop(source, None)
             values[index] = output
             yield index, output
+
+    def visit(self, pictures: Tensor, wanted: Collection[int]) -> Iterator[tuple[int, Tensor]]:
+        """Like run, but yielding the wanted steps alone and stopping after the last of them.
+
+        On a CPU a convolution does the addition and the ReLU behind it on its way out, where neither its own output nor
+        the sum is wanted: every pass over a large map that is saved counts there.
+        """
+        last = max(wanted)
+        last_use = [max(readers, default=last) for readers in self.consumers]
+        values: dict[int, Tensor] = {0: pictures}
+        fused = self._fusible(pictures, wanted, last)
+        done: set[int] = set()
+        if 0 in wanted:
+            yield 0, pictures
+        for index, step in enumerate(self.steps[: last + 1]):
+            if step.op == "input" or index in done:
+                continue
+            add, relu = fused.get(index, (None, None))
+            sources = list(step.inputs)
+            end = index
+            other = None
+            if add is not None:
+                partner = next(i for i in self.steps[add].inputs if i != index)
+                # The convolution adds its result to the other branch's in place: that must be there, and free to change.
+                free = all(reader < index or reader == add for reader in self.consumers[partner])
+                if partner in values and partner != 0 and free:
+                    other, end = values[partner], relu if relu is not None else add
+                    sources.append(partner)
+                    done.update(i for i in (add, relu) if i is not None)
+            elif relu is not None:
+                end = relu
+                done.add(relu)
+            if end == index:
+                first, shared = step.inputs[0], len(set(step.inputs)) < len(step.inputs)
+                in_place = first != 0 and last_use[first] == index and not shared
+                output = step.run(*(values[i] for i in step.inputs), in_place=in_place)
+            else:
+                output = step.run_fused(values[step.inputs[0]], other, relu is not None)
+            for source in set(sources):
+                if last_use[source] <= end and all(reader <= index or reader in done for reader in self.consumers[source]):
+                    values.pop(source, None)
+            values[end] = output
+            if end in wanted:
+                yield end, output
+
+    def _fusible(
+        self, pictures: Tensor, wanted: Collection[int], last: int
+    ) -> dict[int, tuple[int | None, int | None]]:
+        """For each convolution the addition and the ReLU that may be done with it."""
+        if pictures.device.type != "cpu" or pictures.dtype != torch.float32 or not _can_fuse():
+            return {}
+        found: dict[int, tuple[int | None, int | None]] = {}
+        for index, step in enumerate(self.steps):
+            if step.op != "conv":
+                continue
+            add = self._only_reader(index, "add", wanted, last)
+            relu = self._only_reader(index if add is None else add, "relu", wanted, last)
+            if add is not None or relu is not None:
+                found[index] = (add, relu)
+        return found
+
+    def _only_reader(self, index: int, op: Op, wanted: Collection[int], last: int) -> int | None:
+        readers = self.consumers[index]
+        if index in wanted or len(readers) != 1 or readers[0] > last or self.steps[readers[0]].op != op:
+            return None
+        return readers[0]
+
+
+@functools.cache
+def _can_fuse() -> bool:
+    """Whether this torch has oneDNN's convolutions with work done on the way out; tried, for the calls are torch's own
+    and may change."""
+    x = torch.ones(1, 16, 2, 2).contiguous(memory_format=torch.channels_last)
+    weight = -torch.ones(16, 16, 1, 1)
+    conv = Step("conv", (0,), "", weight, torch.ones(16))
+    try:
+        alone = conv.run_fused(x, None, True)
+        summed = conv.run_fused(x, torch.full_like(x, 16.0), False)
+    except (RuntimeError, AttributeError, TypeError, NotImplementedError):
+        return False
+    return bool((alone == 0).all() and (summed == 1).all())
 
 
 # -- from a module to steps --------------------------------------------------------------------------------------------

@@ -1,0 +1,68 @@
+"""Where the numbers are computed, and how to make that place quick and repeatable."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+import torch
+
+from generator.errors import AtlasError
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h of glibc
+_NEVER = 2**31 - 1  # bytes; mallopt takes a C int, and glibc reads this one as "keep all"
+
+
+def avoid_page_faults() -> bool:
+    """Have glibc keep the memory of large buffers instead of giving it back to the system after every batch; there
+    each batch would fault its pages in anew, which halves the rate of a CPU run. Returns whether it was done: never
+    but on Linux with glibc. Call it before the first large tensor."""
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+        ctypes.CDLL(None).gnu_get_libc_version  # noqa: B018 — musl has a mallopt in name only, and lacks this
+    except (OSError, AttributeError):
+        return False
+    # 1 is success.
+    return bool(mallopt(_M_MMAP_MAX, 0) == 1 and mallopt(_M_TRIM_THRESHOLD, _NEVER) == 1)
+
+
+def choose_device(name: str | None = "auto", local_rank: int = 0, threads: int | None = None) -> torch.device:
+    """The device for a profile's `device`, set up to give the same numbers on every run.
+
+    name: auto (CUDA where there is one, else the CPU), cpu, cuda (the one of this process's local rank) or cuda:N;
+    threads: of the CPU (left out: torch's choice). Apple's MPS is not taken: it has no float64, which the exact
+    statistics need. Raises AtlasError for anything else and for a GPU that is not there.
+    """
+    if threads is not None:
+        if threads < 1:
+            raise AtlasError(f"{threads} threads can compute nothing", remedy="give at least 1")
+        torch.set_num_threads(threads)
+    name = (name or "auto").lower()
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cpu":
+        return torch.device("cpu")
+    kind, _, number = name.partition(":")
+    if kind != "cuda" or (number and not number.isdecimal()):
+        raise AtlasError("unknown device", name, "write auto, cpu, cuda or cuda:0")
+    if not torch.cuda.is_available():
+        raise AtlasError("torch finds no CUDA device", name, "use --device cpu, or install a CUDA build of torch")
+    count = torch.cuda.device_count()
+    index = int(number) if number else local_rank % count
+    if index >= count:
+        raise AtlasError(f"there are {count} CUDA devices, counted from 0", name, f"use at most cuda:{count - 1}")
+    device = torch.device("cuda", index)
+    torch.cuda.set_device(device)
+    # "fp32" is to mean fp32; cuDNN's search by stopwatch may choose another algorithm, and so other last bits, each run.
+    use_tf32(False)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+    return device
+
+
+def use_tf32(allowed: bool) -> None:
+    """Whether CUDA may multiply in TF32 (10 bits of mantissa) from here on."""
+    torch.backends.cuda.matmul.allow_tf32 = allowed
+    torch.backends.cudnn.allow_tf32 = allowed

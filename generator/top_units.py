@@ -1,0 +1,129 @@
+"""The strongest pictures of every channel of a layer, streamed.
+
+A picture's score for a channel is the largest value of the channel's map, at one unit; equal scores go to the lower
+picture index, equal values within a map to the lower row, then the lower column (arXiv:1701.02362 keeps nine such).
+Scores not above zero never enter, so that a dead channel's list stays empty.
+
+Score and index are packed into one int64 key (positive floats order as their bits do). All keys differ, so the k
+largest are one set, whatever the order of arrival: batches, shards and resumed runs end with the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from generator.records import TOP
+
+_INDICES = 2**31 - 1  # pictures a list can tell apart
+_GATHERED = 2**23  # values read at once while looking for positions
+
+
+class TopUnits:
+    """The k best pictures of each of C channels. Memory: 16 k C bytes."""
+
+    def __init__(self, channels: int, k: int = TOP, device: torch.device | str = "cpu") -> None:
+        self.k = k
+        self._key = torch.zeros(channels, k, dtype=torch.int64, device=device)  # descending; 0: nothing yet
+        self._place = torch.zeros(channels, k, dtype=torch.int64, device=device)  # row * width + column
+        self._device = torch.device(device)
+
+    @property
+    def channels(self) -> int:
+        return len(self._key)
+
+    @property
+    def values(self) -> Tensor:
+        """(C, k) float32, descending; 0 where there is none."""
+        return (self._key >> 32).to(torch.int32).view(torch.float32)
+
+    @property
+    def images(self) -> Tensor:
+        """(C, k) int64 picture indices; −1 where there is none."""
+        return torch.where(self._key > 0, _INDICES - (self._key & 0xFFFFFFFF), -1)
+
+    @property
+    def places(self) -> Tensor:
+        """(C, k) int64: row × width + column."""
+        return self._place
+
+    def update(self, maps: Tensor, images: Tensor, maxima: Tensor | None = None) -> Tensor:
+        """Take in a batch; returns the pictures' scores (B, C).
+
+        maps: (B, C, H, W), fastest where channels_last; images: (B,) int64 indices, each at most once in the life of
+        this object; maxima: (B, C), the maps' spatial maxima where the caller has them.
+        """
+        flat = positions_first(maps)
+        if maxima is None:
+            maxima = flat.amax(1)
+        scores = maxima.float()
+        bits = scores.contiguous().view(torch.int32).to(torch.int64)
+        keys = torch.where(scores > 0, (bits << 32) | (_INDICES - images[:, None]), 0).T  # (C, B)
+        if self._device.type == "cpu":
+            self._take_few(flat, maxima, keys)
+        else:
+            self._take_all(flat, maxima, keys)
+        return maxima
+
+    def _take_few(self, flat: Tensor, maxima: Tensor, keys: Tensor) -> None:
+        """Look for positions only where a picture enters a list: seldom, once the lists have filled."""
+        rows = (keys > self._key[:, -1:]).any(1).nonzero()[:, 0]
+        if not len(rows):
+            return
+        best, chosen = torch.cat([self._key[rows], keys[rows]], 1).topk(self.k, 1)
+        old = chosen < self.k
+        place = self._place[rows].gather(1, chosen.clamp(max=self.k - 1))
+        place[best == 0] = 0
+        line, slot = (~old & (best > 0)).nonzero(as_tuple=True)
+        if len(line):
+            place[line, slot] = _first_places(flat, maxima, chosen[line, slot] - self.k, rows[line])
+        self._key[rows], self._place[rows] = best, place
+
+    def _take_all(self, flat: Tensor, maxima: Tensor, keys: Tensor) -> None:
+        """The same without asking the device what it found: that would make the host wait."""
+        count = flat.shape[1]
+        numbers = torch.arange(count, device=flat.device, dtype=torch.int32)[:, None]
+        found = torch.where(flat == maxima[:, None], numbers, count).amin(1).clamp_(max=count - 1)  # (B, C)
+        best, chosen = torch.cat([self._key, keys], 1).topk(self.k, 1)
+        self._place = torch.cat([self._place, found.T.to(torch.int64)], 1).gather(1, chosen) * (best > 0)
+        self._key = best
+
+    def merge(self, other: TopUnits) -> None:
+        """Take in what another saw of other pictures; in any order the result is the same."""
+        self._key, chosen = torch.cat([self._key, other._key.to(self._device)], 1).topk(self.k, 1)
+        places = torch.cat([self._place, other._place.to(self._device)], 1)
+        self._place = places.gather(1, chosen) * (self._key > 0)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The whole state, for from_arrays."""
+        return {"key": self._key.cpu().numpy(), "place": self._place.cpu().numpy()}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], device: torch.device | str = "cpu") -> TopUnits:
+        top = cls(*arrays["key"].shape, device=device)
+        top._key = torch.tensor(arrays["key"], device=device)
+        top._place = torch.tensor(arrays["place"], device=device)
+        return top
+
+
+def positions_first(maps: Tensor) -> Tensor:
+    """Maps (B, C, H, W) as (B, H × W, C): a view where they are channels_last."""
+    batch, channels = maps.shape[:2]
+    return maps.permute(0, 2, 3, 1).reshape(batch, -1, channels)
+
+
+def _first_places(flat: Tensor, maxima: Tensor, pictures: Tensor, channels: Tensor) -> Tensor:
+    """The first position of the maximum for pairs of picture in the batch and channel; (n,) int64. torch.argmax does
+    not promise which of several equal values it returns."""
+    count = flat.shape[1]
+    numbers = torch.arange(count)
+    parts = []
+    size = max(1, _GATHERED // count)
+    for picture, channel in zip(pictures.split(size), channels.split(size), strict=True):
+        columns = flat[picture, :, channel]  # (n, H × W)
+        is_maximum = columns == maxima[picture, channel][:, None]
+        parts.append(torch.where(is_maximum, numbers, count).amin(1))
+    return torch.cat(parts)

@@ -1,0 +1,255 @@
+"""The pass over the pictures, against networks whose answer is known and against keeping everything."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from generator.device import avoid_page_faults, choose_device
+from generator.errors import AtlasError
+from generator.network import Network, Tap
+from generator.records import Preprocessing, WeightsInfo
+from generator.scan import CANDIDATES, ScanPlan, ScanState, rescore, scan
+
+SIDE = 12
+
+
+@dataclass(frozen=True)
+class Drawn:
+    indices: torch.Tensor
+    pixels: torch.Tensor
+
+
+class Block(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
+        self.conv2, self.bn2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        out = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
+        out += x  # the trap: in place
+        return self.relu(out)
+
+
+class Small(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.bn1, self.relu = nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(inplace=True)
+        self.layer1 = nn.Sequential(Block(16), Block(16))
+        self.avgpool, self.fc = nn.AdaptiveAvgPool2d(1), nn.Linear(16, 5)
+
+    def forward(self, x):
+        x = self.layer1(self.relu(self.bn1(self.conv1(x))))
+        return self.fc(torch.flatten(self.avgpool(x), 1))
+
+
+TAPS = (
+    Tap("conv1", "conv1", "stem", "", 1),
+    Tap("res2a_branch2a", "layer1.0.conv1", "branch", "res2a", 2),
+    Tap("res2a_branch2b", "layer1.0.conv2", "branch", "res2a", 2),
+    Tap("res2a", "layer1.0", "block", "res2a", 2),
+    Tap("res2b", "layer1.1", "block", "res2b", 2),
+)
+PLAIN = Preprocessing(0, SIDE, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), 255.0)
+
+
+def _module(whole_numbers=False):
+    torch.manual_seed(3)
+    module = Small().eval()
+    if whole_numbers:  # all sums exact: bits may be compared whatever the convolution's algorithm
+        for layer in module.modules():
+            if isinstance(layer, nn.Conv2d):
+                layer.weight.data = torch.randint(-1, 2, layer.weight.shape).float()
+                if layer.bias is not None:
+                    layer.bias.data.zero_()
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.eps = 0.0
+                layer.weight.data.fill_(0.25)
+    else:
+        for layer in module.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.running_mean.uniform_(-0.5, 0.5)
+                layer.running_var.uniform_(0.5, 2)
+    return module
+
+
+def _network(module, scale=255.0):
+    preprocessing = replace(PLAIN, value_range=scale)
+    weights = WeightsInfo("random", "0", True)
+    names = tuple("abcde")
+    return Network.from_module("small", module, TAPS, preprocessing, weights, classes=names).to("cpu")
+
+
+def _pictures(count=41):
+    return torch.randint(0, 9, (count, SIDE, SIDE, 3), generator=torch.Generator().manual_seed(5), dtype=torch.uint8)
+
+
+def _batches(pictures, size, order=None):
+    order = torch.arange(len(pictures)) if order is None else order
+    return [Drawn(chosen, pictures[chosen]) for chosen in order.split(size)]
+
+
+def _scan(network, batches, batch, labels=None, **options):
+    state = ScanState.empty(replace(ScanPlan.of(network, batch), **options))
+    scores = [(b.indices, s) for b, s in scan(network, batches, state, labels)]
+    table = np.full((len(_pictures()), scores[0][1].shape[1]), np.nan, np.float32)
+    for indices, part in scores:
+        table[indices] = part
+    return state, table
+
+
+def _numbers(state):
+    return {(layer.name, key): a for layer in state.plan.layers for key, a in state.layer(layer.name).items()}
+
+
+def _same(first, second):
+    first, second = _numbers(first), _numbers(second)
+    assert first.keys() == second.keys()
+    for key, array in first.items():
+        assert array.dtype == second[key].dtype
+        np.testing.assert_array_equal(array, second[key], err_msg=str(key))
+
+
+def test_every_batch_size_and_order_gives_the_same_bits():
+    network, pictures = _network(_module(whole_numbers=True)), _pictures()
+    expected, scores = _scan(network, _batches(pictures, 41), 41)
+    for size in (1, 3, 7, 32):
+        order = torch.randperm(41, generator=torch.Generator().manual_seed(size))
+        state, table = _scan(network, _batches(pictures, size, order), size)
+        _same(expected, state)
+        np.testing.assert_array_equal(table, scores)
+
+
+def test_parts_merge_and_checkpoints_go_on_to_the_same_bits():
+    network, pictures = _network(_module()), _pictures()
+    batches = _batches(pictures, 8)
+    expected, _ = _scan(network, batches, 8)
+    first, _ = _scan(network, batches[1::2], 8)
+    second, _ = _scan(network, batches[0:3:2], 8)
+    file = io.BytesIO()
+    np.savez(file, **second.arrays())
+    file.seek(0)
+    with np.load(file, allow_pickle=False) as arrays:
+        resumed = ScanState.from_arrays(dict(arrays))
+    for _ in scan(network, batches[4::2], resumed):
+        pass
+    first.merge(resumed)
+    assert first.pictures == 41
+    _same(expected, first)
+
+
+def test_the_scan_finds_what_keeping_everything_finds():
+    """Hooks that clone at once, on the original module; its inner convolutions are read before the addition."""
+    module, pictures = _module(), _pictures()
+    kept: dict[str, torch.Tensor] = {}
+
+    def keep(name, rectify):
+        return lambda _, __, output: kept.__setitem__(name, output.clone().relu() if rectify else output.clone())
+
+    module.bn1.register_forward_hook(keep("conv1", True))
+    module.layer1[0].bn1.register_forward_hook(keep("res2a_branch2a", True))
+    module.layer1[0].bn2.register_forward_hook(keep("res2a_branch2b", False))
+    module.layer1[0].register_forward_hook(keep("res2a", False))
+    module.layer1[1].register_forward_hook(keep("res2b", False))
+    with torch.no_grad():
+        logits = module(pictures.permute(0, 3, 1, 2).float())
+    labels = logits.argmax(1).tolist()
+    labels[:4] = [-1, -1, (labels[2] + 1) % 5, -1]
+    network = _network(_module())
+    state, table = _scan(network, _batches(pictures, 16), 16, labels)
+    assert state.accuracy == (37, 38)
+    start = 0
+    for layer in state.plan.layers:
+        maps, found = kept[layer.name], state.layer(layer.name)
+        scores = maps.amax((2, 3)).numpy()
+        np.testing.assert_allclose(table[:, start : start + 16], scores, rtol=1e-4, atol=1e-4)
+        start += 16
+        order = np.argsort(-scores, 0, kind="stable")[:9].T
+        alive = np.take_along_axis(scores.T, order, 1) > 0
+        np.testing.assert_array_equal(found["top_image"], np.where(alive, order, -1))
+        for c, slot in zip(*alive.nonzero(), strict=True):
+            row, column = found["top_unit"][c, slot]
+            value = float(maps[order[c, slot], c, row, column])
+            assert value == pytest.approx(float(found["top_value"][c, slot]), rel=1e-4)
+        exact = maps.double().numpy()
+        np.testing.assert_allclose(found["mean"], exact.mean((0, 2, 3)), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(found["std"], exact.std((0, 2, 3)), rtol=1e-4, atol=1e-5)
+    pearson = state.layer("res2b")["pearson_previous"]
+    x, y = (kept[name].amax((2, 3)).numpy() for name in ("res2a", "res2b"))
+    right = [np.corrcoef(x[:, c], y[:, c])[0, 1] for c in range(16)]
+    np.testing.assert_allclose(pearson, right, rtol=1e-3, atol=1e-4)
+    assert np.isnan(state.layer("res2a")["pearson_previous"]).all()
+
+
+def test_ties_between_pictures_rows_and_columns():
+    module = _module()
+    conv = module.conv1
+    conv.weight.data.zero_()
+    conv.bias.data.zero_()
+    conv.weight.data[0, 0, 1, 1] = 1  # channel 0 is the red of the picture, the others are zero
+    for parameter, value in ((module.bn1.running_mean, 0), (module.bn1.running_var, 1)):
+        parameter.fill_(value)
+    module.bn1.eps = 0.0
+    pictures = torch.zeros(20, SIDE, SIDE, 3, dtype=torch.uint8)
+    for picture, row, column, red in [(4, 2, 7, 9), (4, 2, 5, 9), (4, 1, 11, 9), (17, 3, 3, 9), (2, 8, 8, 1)]:
+        pictures[picture, row, column, 0] = red
+    network = _network(module).keep(["conv1"])
+    found = _scan(network, _batches(pictures, 6, torch.arange(19, -1, -1)), 6)[0].layer("conv1")
+    assert found["top_image"][0].tolist() == [4, 17, 2] + [-1] * 6
+    assert found["top_unit"][0, :3].tolist() == [[1, 11], [3, 3], [8, 8]]
+    assert found["top_value"][0].tolist() == [9, 9, 1] + [0] * 6
+    assert found["dead"].tolist() == [False] + [True] * 15
+    assert (found["top_image"][1:] == -1).all()
+
+
+@pytest.mark.parametrize(("value", "says"), [(float("nan"), "finite"), (float("inf"), "finite"), (1e6, "larger")])
+def test_a_number_that_is_none_names_layer_and_picture(value, says):
+    module = _module()
+    module.layer1[0].bn2.weight.data[3] = value
+    pictures = torch.zeros(4, SIDE, SIDE, 3, dtype=torch.uint8)
+    with pytest.raises(AtlasError, match=says) as error:
+        _scan(_network(module), _batches(pictures + 9, 4), 4)
+    assert "res2a_branch2b, picture 0" in str(error.value)
+
+
+def test_a_batch_without_pictures_changes_nothing():
+    network, pictures = _network(_module()), _pictures()
+    expected, _ = _scan(network, _batches(pictures, 8), 8)
+    nothing = Drawn(torch.zeros(0, dtype=torch.int64), pictures[:0])
+    state, _ = _scan(network, [nothing, *_batches(pictures, 8)], 8)
+    _same(expected, state)
+
+
+def test_a_fast_scan_rescored_has_the_nine_of_fp32():
+    network, pictures = _network(_module()), _pictures()
+    expected, _ = _scan(network, _batches(pictures, 8), 8)
+    plan = ScanPlan.of(network, 8, "bf16")
+    assert plan.keep == CANDIDATES
+    fast = ScanState.empty(replace(plan, keep=16))
+    for _ in scan(network.to("cpu", plan.dtype), _batches(pictures, 8), fast):
+        pass
+    result, report = rescore(network, fast, lambda chosen: _batches(pictures, 8, torch.tensor(chosen)))
+    for layer in plan.layers:
+        for key in ("top_image", "top_unit", "top_value"):
+            np.testing.assert_array_equal(result.layer(layer.name)[key], expected.layer(layer.name)[key])
+    assert 0 < report.reordered <= report.channels <= 80
+    assert report.certain <= report.channels
+
+
+def test_devices_by_name():
+    assert choose_device("cpu") == torch.device("cpu")
+    for name in ("tpu", "cuda:x", "mps"):
+        with pytest.raises(AtlasError):
+            choose_device(name)
+    if not torch.cuda.is_available():
+        with pytest.raises(AtlasError, match="no CUDA"):
+            choose_device("cuda")
+    avoid_page_faults()
+    assert avoid_page_faults() == avoid_page_faults()
