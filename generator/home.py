@@ -20,10 +20,13 @@ def label_agreement(atlas: Atlas, layer: str) -> np.ndarray:
 
 
 def hero(atlas: Atlas) -> list[dict[str, Any]]:
-    """The channels of the home page, at most one a stage first: alive in the whole stage, and then by
-    (1) how much more the nine pictures agree in their label in the stage's last block than in its first,
-    (2) how strong the channel is among its layer's, (3) its number."""
-    ranked: list[tuple[int, float, float, int, list[LayerInfo]]] = []
+    """The channels of the home page, the best of each stage first; shown in the order of the stages.
+
+    Of a stage's channels that are alive in all its blocks: first those whose nine pictures gain most in agreement of
+    label from the first to the last block, then those that keep one to six of the nine (both blocks answer to something
+    akin, yet not the same), then the strongest among their layer's.
+    """
+    ranked: list[tuple[int, float, int, float, int, list[LayerInfo]]] = []
     for stage in sorted({block.stage for block in atlas.blocks}):
         blocks = atlas.stage_blocks(stage)
         # Three blocks tell the story; of a long stage the first, the middle and the last.
@@ -31,12 +34,13 @@ def hero(atlas: Atlas) -> list[dict[str, Any]]:
         alive = ~np.any([np.array(atlas.layer(b.name).dead) for b in blocks], axis=0)
         full = np.all([atlas.layer(b.name).arrays["top_image"][:, -1] >= 0 for b in blocks], axis=0)
         gain = label_agreement(atlas, blocks[-1].name) - label_agreement(atlas, blocks[0].name)
+        kept = atlas.shared(blocks[-1].name, blocks[0].name)
         strength = np.mean([_share_of_largest(atlas, b.name) for b in shown], axis=0)
-        choice = [(float(gain[c]), float(strength[c]), c) for c in np.flatnonzero(alive & full).tolist()]
-        choice.sort(key=lambda item: (-item[0], -item[1], item[2]))
-        ranked += [(place, -g, -s, c, shown) for place, (g, s, c) in enumerate(choice[:HERO])]
-    ranked.sort(key=lambda item: item[:4])
-    return [_hero_entry(atlas, c, shown, int(-g)) for _, g, _, c, shown in ranked[:HERO]]
+        choice = [(-float(gain[c]), -int(1 <= kept[c] <= 6), -float(strength[c]), c) for c in np.flatnonzero(alive & full).tolist()]
+        ranked += [(place, *entry, shown) for place, entry in enumerate(sorted(choice)[:HERO])]
+    ranked.sort(key=lambda item: item[:5])
+    chosen = sorted(ranked[:HERO], key=lambda item: (item[5][0].stage, item[0]))
+    return [_hero_entry(atlas, channel, shown, int(-gain)) for _, gain, _, _, channel, shown in chosen]
 
 
 def _share_of_largest(atlas: Atlas, layer: str) -> np.ndarray:

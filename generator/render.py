@@ -24,7 +24,7 @@ from generator.narrative import build_narrative, resources
 from generator.pages import PANEL_NAMES, Atlas, Layer, channel_page, kernel_page, layer_page, tile_data
 from generator.records import LayerInfo
 from generator.revisited import revisited_page
-from generator.store import disk_error
+from generator.files import disk_error
 
 Progress = Callable[[str, int, int], None]
 

@@ -1,0 +1,153 @@
+"""From the small atlas to what the pages say: no HTML here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from make_small_atlas import PAPER_STAGES, make_atlas
+
+from generator.errors import AtlasError
+from generator.finder import CLASSES_A_CHANNEL, finder_index
+from generator.home import doors, hero
+from generator.measures import MEASURES, histogram, percent, significant
+from generator.pages import Atlas, channel_page, layer_page, sentence, thumb_columns, tile_data
+from generator.revisited import CLAIMS, revisited_page
+
+SMALL = Path(__file__).parent / "small_atlas"
+
+
+@pytest.fixture(scope="module")
+def atlas() -> Atlas:
+    return Atlas(SMALL)
+
+
+def test_shared_pictures_are_counted_as_sets(atlas: Atlas) -> None:
+    counted = atlas.shared("res2b", "res2a")
+    for channel, value in enumerate(counted):
+        mine, theirs = (set(atlas.layer(name).nine(channel)) for name in ("res2b", "res2a"))
+        assert value == len(mine & theirs)
+
+
+def test_shared_pictures_agree_with_the_atlas(atlas: Atlas) -> None:
+    layer = atlas.layer("res2c")
+    stored = layer.arrays["shared_previous"].tolist()
+    for channel, value in enumerate(atlas.shared("res2c", "res2b")):
+        assert layer.dead[channel] or value == stored[channel]
+
+
+def test_a_dead_channel_says_so_and_shows_nothing(atlas: Atlas) -> None:
+    page = channel_page(atlas, atlas.manifest.layer("res2a"), 5, "")
+    assert page["dead"] and page["tiles"] == [] and page["statistics"] == []
+    assert page["sentence"] == "Dead on these pictures: none of the 36 activates it."
+
+
+def test_fewer_than_nine_pictures_are_said(atlas: Atlas) -> None:
+    page = channel_page(atlas, atlas.manifest.layer("res2a"), 9, "")
+    assert len(page["tiles"]) == 7
+    assert page["sentence"] == "Only seven of the 36 pictures activate it."
+
+
+def test_sentence_of_a_stage_that_hardly_changes(atlas: Atlas, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(atlas, "shared", lambda one, other: [9] * 12)
+    assert sentence(atlas, atlas.manifest.layer("res2b"), 0).startswith(
+        "Hardly changes from res2a to res2c: neighbouring blocks share at least nine of nine pictures"
+    )
+
+
+def test_sentence_names_both_earlier_blocks(atlas: Atlas, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(atlas, "shared", lambda one, other: [0 if {one, other} == {"res2a", "res2c"} else 3] * 12)
+    text = sentence(atlas, atlas.manifest.layer("res2c"), 0)
+    assert text.startswith("Shares three of nine pictures with res2b, none with res2a")
+
+
+def test_neighbours_stay_in_the_stage(atlas: Atlas) -> None:
+    assert [x and x.name for x in atlas.neighbours(atlas.manifest.layer("res2a"))] == [None, "res2b"]
+    assert [x and x.name for x in atlas.neighbours(atlas.manifest.layer("res3d"))] == ["res3c", None]
+
+
+def test_only_the_tied_convolution_is_set_inside_the_block(atlas: Atlas) -> None:
+    page = channel_page(atlas, atlas.manifest.layer("res2b"), 0, "")
+    assert [row["layer"] for row in page["inner"]] == ["res2b_branch2c"]
+    assert [layer.name for layer in page["inner_untied"]] == ["res2b_branch2a", "res2b_branch2b"]
+
+
+def test_an_unknown_statistic_is_ignored(atlas: Atlas) -> None:
+    known = {measure.key for measure, *_ in atlas.layer("res2b").measures}
+    assert known == {measure.key for measure in MEASURES}
+
+
+def test_first_block_of_a_stage_has_no_comparison(atlas: Atlas) -> None:
+    known = {measure.key for measure, *_ in atlas.layer("res2a").measures}
+    assert "shared_previous" not in known and "spearman_previous" not in known
+
+
+def test_numbers_in_words_and_digits() -> None:
+    assert [significant(v) for v in (0.0, 4.306, -0.5, 12345.0)] == ["0", "4.31", "−0.5", "12,345"]
+    assert [percent(v) for v in (0.0, 0.00012, 0.5)] == ["0", "0.01", "50"]
+
+
+def test_histogram_keeps_single_channels_visible() -> None:
+    values = np.array([0.0] * 500 + [1.0])
+    low, high, bars = histogram(values, np.ones(501, bool))
+    assert (low, high, bars[0], bars[-1], sum(bars)) == (0.0, 1.0, 12, 1, 13)
+
+
+def test_grid_has_a_cell_for_every_channel(atlas: Atlas) -> None:
+    page = layer_page(atlas, atlas.manifest.layer("res3b"))
+    assert len(page["cells"]) == 12 and page["columns"] == thumb_columns(12) == 4
+    data = json.loads(page["data"])
+    assert len(data["nine"]) == 12 and len(data["numbers"]["max"]) == 12
+    assert data["numbers"]["max"][5] is None  # dead
+
+
+def test_finder_index_names_the_most_frequent_classes(atlas: Atlas) -> None:
+    text = finder_index(atlas)
+    index = json.loads(text.removeprefix("residualAtlas.index(").rstrip().removesuffix(");"))
+    place = [entry[0] for entry in index["layers"]].index("res2b")
+    assert len(index["top"][place]) == 12 * CLASSES_A_CHANNEL
+    first = index["classes"][index["top"][place][0]]
+    assert first == atlas.labels_of("res2b", 0)[0][0]
+
+
+def test_tile_data_cannot_end_its_script(atlas: Atlas, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(atlas, "short", ["</script><b>"] * len(atlas.pictures))
+    assert "<" not in tile_data(atlas, ["res2b"], 0)
+
+
+def test_hero_channels_are_alive_and_in_stage_order(atlas: Atlas) -> None:
+    chosen = hero(atlas)
+    assert [entry["stage"] for entry in chosen] == sorted(entry["stage"] for entry in chosen)
+    for entry in chosen:
+        assert not any(atlas.layer(row["layer"]).dead[entry["channel"]] for row in entry["rows"])
+
+
+def test_doors_are_drawn_to_scale(atlas: Atlas) -> None:
+    groups = doors(atlas)
+    assert [group["stage"] for group in groups] == [1, 2, 3]
+    first = groups[1]["doors"][0]
+    assert first["side"] == round(100 * first["layer"].receptive_field.side / 96, 1)
+
+
+def test_no_paper_page_for_other_networks(atlas: Atlas) -> None:
+    assert revisited_page(atlas) is None
+
+
+def test_paper_page_holds_every_claim_that_the_atlas_can_show(tmp_path: Path) -> None:
+    options = {"stem": 4, "pictures": 12, "side": 64, "tile": 8, "distinct": 1, "inner": ()}
+    make_atlas(tmp_path, name="caffe", model="resnet50-caffe", stages=PAPER_STAGES[:1], **options)
+    page = revisited_page(Atlas(tmp_path))
+    assert page is not None
+    assert [entry["claim"].channel for entry in page["entries"]] == [12, 79, 150, 210]  # 400 lies in stage 3
+    assert {entry["verdict"].word for entry in page["entries"]} <= {"borne out", "partly", "not borne out", "for the eye"}
+    assert [claim.channel for claim in CLAIMS] == [12, 79, 150, 210, 400]
+
+
+def test_patches_in_the_sprites_may_not_slip_through(tmp_path: Path) -> None:
+    make_atlas(tmp_path, stages=((2, 1, 4),), inner=(), stem=4, pictures=9)
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    (tmp_path / "manifest.json").write_text(json.dumps({**manifest, "publish_patches": False}))
+    with pytest.raises(AtlasError, match="forbids publishing patches"):
+        Atlas(tmp_path)

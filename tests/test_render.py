@@ -1,0 +1,201 @@
+"""The written site, read back: every page kind, every link, nothing unescaped, nothing written twice."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from make_small_atlas import make_atlas
+
+from generator import render
+from generator.errors import AtlasError
+from generator.links import check_links, measure
+from generator.measures import MEASURES
+from generator.render import SiteReport, render_site
+
+SMALL = Path(__file__).parent / "small_atlas"
+TINY = {"stages": ((2, 2, 4),), "inner": (), "stem": 4, "pictures": 9, "side": 48, "tile": 12}
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("site")
+    render_site([SMALL], out, base_url="https://example.org/atlas")
+    return out
+
+
+def test_every_page_kind_is_there(site: Path) -> None:
+    for address in (
+        "index.html",
+        "small/index.html",
+        "small/res2b/index.html",
+        "small/res2b/0.html",
+        "small/res2b/0.webp",
+        "small/res2b_branch2c/0.html",
+        "small/res2a/5.html",  # dead
+        "small/conv1/kernels.html",
+        "small/finder.js",
+        "small/data/manifest.json",
+        "small/data/channels.csv",
+        "small/data/images.csv",
+        "small/pictures/0.webp",
+        "guide/reading.html",
+        "guide/layers.html",
+        "static/atlas.css",
+        "static/theme.js",
+    ):
+        assert (site / address).is_file(), address
+    assert not (site / "small/res2a/5.webp").exists()
+    assert not (site / "small/revisited.html").exists()
+
+
+def test_no_link_is_broken(site: Path) -> None:
+    assert check_links(site) == []
+
+
+def test_broken_links_are_found(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text('<a href="b.html">x</a><a href="#no">x</a><img src="/c.webp"><a href="https://x.org">x</a>')
+    assert [line.partition(" (")[0] for line in check_links(tmp_path)] == ["a.html: #no", "a.html: /c.webp", "a.html: b.html"]
+
+
+def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
+    for page in site.rglob("*.html"):
+        text = page.read_text("utf-8")
+        assert not re.search(r'(?:src|srcset)="(?:https?:)?//', text), page
+        assert not re.search(r'<link[^>]+href="(?:https?:)?//', text.replace('rel="canonical"', "")) or "canonical" in text
+        assert "Content-Security-Policy" in text, page
+    for style in site.rglob("*.css"):
+        assert not re.search(r"url\(\s*['\"]?(?:https?:)?//", style.read_text("utf-8")), style
+
+
+def test_no_script_stands_in_a_page(site: Path) -> None:
+    """The policy would block it."""
+    for page in site.rglob("*.html"):
+        for attributes, body in re.findall(r"<script([^>]*)>(.*?)</script>", page.read_text("utf-8"), re.S):
+            assert 'type="application/json"' in attributes or not body.strip(), page
+
+
+def test_every_statistic_has_its_definition(site: Path) -> None:
+    text = (site / "guide/statistics.html").read_text("utf-8")
+    for known in MEASURES:
+        assert f'id="{known.key}"' in text
+
+
+def test_citation_names_address_and_fingerprints(site: Path) -> None:
+    text = (site / "small/res2b/0.html").read_text("utf-8")
+    assert "https://example.org/atlas/small/res2b/0.html" in text
+    assert re.search(r"weights [0-9a-f]{12}, pictures [0-9a-f]{12}", text)
+
+
+def test_random_weights_are_said_on_every_page(site: Path) -> None:
+    for page in (site / "small").rglob("*.html"):
+        assert "random" in page.read_text("utf-8"), page
+
+
+def test_unchanged_pages_are_not_rewritten(tmp_path: Path) -> None:
+    make_atlas(tmp_path / "atlas", **TINY)
+    render_site([tmp_path / "atlas"], tmp_path / "site")
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "site").rglob("*") if path.is_file()}
+    report = render_site([tmp_path / "atlas"], tmp_path / "site")
+    assert (report.written, report.copied, report.removed) == (0, 0, 0)
+    assert times == {path: path.stat().st_mtime_ns for path in (tmp_path / "site").rglob("*") if path.is_file()}
+
+
+def test_what_is_no_longer_part_of_the_site_is_removed(tmp_path: Path) -> None:
+    make_atlas(tmp_path / "atlas", **TINY)
+    render_site([tmp_path / "atlas"], tmp_path / "site")
+    (tmp_path / "site/small/old").mkdir()
+    (tmp_path / "site/small/old/1.html").write_text("x")
+    assert render_site([tmp_path / "atlas"], tmp_path / "site").removed == 1
+    assert not (tmp_path / "site/small/old").exists()
+
+
+def test_a_folder_that_is_not_a_site_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "letters.txt").write_text("dear")
+    with pytest.raises(AtlasError, match="holds something else"):
+        render_site([SMALL], tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["letters.txt"]
+
+
+def test_labels_are_escaped(tmp_path: Path) -> None:
+    evil = "<script>alert(1)</script>\"'"
+    make_atlas(tmp_path / "atlas", labels=(evil, "plain & simple"), title=evil, **TINY)
+    render_site([tmp_path / "atlas"], tmp_path / "site")
+    for page in (tmp_path / "site").rglob("*.html"):
+        assert "<script>alert" not in page.read_text("utf-8"), page
+    assert check_links(tmp_path / "site") == []
+
+
+def test_without_leave_no_picture_is_published(tmp_path: Path) -> None:
+    make_atlas(tmp_path / "atlas", publish_patches=False, **TINY)
+    (tmp_path / "atlas/pictures").mkdir()  # even if the atlas holds them
+    shutil.copy(SMALL / "pictures/0.webp", tmp_path / "atlas/pictures/0.webp")
+    render_site([tmp_path / "atlas"], tmp_path / "site")
+    assert not (tmp_path / "site/small/pictures").exists()
+    page = (tmp_path / "site/small/res2a/0.html").read_text("utf-8")
+    assert "patches</figcaption>" not in page and "guided backprop" in page and "taken down" not in page
+    assert check_links(tmp_path / "site") == []
+
+
+def test_several_atlases_stand_side_by_side(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        make_atlas(tmp_path / name, name=name, title=f"Network {name}", **TINY)
+    render_site([tmp_path / "one", tmp_path / "two"], tmp_path / "site")
+    home = (tmp_path / "site/index.html").read_text("utf-8")
+    assert "one/index.html" in home and "two/index.html" in home and "Network two" in home
+    assert check_links(tmp_path / "site") == []
+    with pytest.raises(AtlasError, match="two atlases are named one"):
+        render_site([tmp_path / "one", tmp_path / "one"], tmp_path / "site")
+
+
+def test_the_papers_page(tmp_path: Path) -> None:
+    options = {**TINY, "stages": ((2, 3, 256),), "distinct": 1}
+    make_atlas(tmp_path / "atlas", name="resnet50-caffe", model="resnet50-caffe", **options)
+    render_site([tmp_path / "atlas"], tmp_path / "site")
+    text = (tmp_path / "site/resnet50-caffe/revisited.html").read_text("utf-8")
+    for channel in (12, 79, 150, 210):
+        assert f'id="c{channel}"' in text
+    assert "The paper, revisited" in (tmp_path / "site/index.html").read_text("utf-8")
+    assert check_links(tmp_path / "site") == []
+
+
+def test_layers_written_by_several_processes_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_atlas(tmp_path / "atlas", **TINY)
+    render_site([tmp_path / "atlas"], tmp_path / "site")
+    monkeypatch.setattr(render, "WORTH_PROCESSES", 1)
+    monkeypatch.setattr(render.os, "cpu_count", lambda: 2)
+    report = render_site([tmp_path / "atlas"], tmp_path / "site")
+    assert (report.written, report.copied, report.removed) == (0, 0, 0)
+
+
+def test_a_site_above_its_budget_is_refused() -> None:
+    report = SiteReport(bytes={"webp": 800_000_000, "html": 200_000_000, "total": 1_000_000_000})
+    render.check_size(report, 1_000_000_000)
+    with pytest.raises(AtlasError, match="1,000 MB, above its budget of 900 MB .webp 800 MB.*inner layers"):
+        render.check_size(report, 900_000_000)
+
+
+def test_sizes_are_measured_by_kind(site: Path) -> None:
+    sizes = measure(site)
+    assert sizes["total"] == sum(size for kind, size in sizes.items() if kind != "total")
+    assert sizes["total"] == sum(path.stat().st_size for path in site.rglob("*") if path.is_file())
+
+
+def test_a_channel_page_is_light(site: Path) -> None:
+    assert max(path.stat().st_size for path in (site / "small").rglob("[0-9]*.html")) < 12_000
+
+
+def test_the_site_needs_no_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from pathlib import Path; from generator.render import render_site\n"
+        f"render_site([Path({str(SMALL)!r})], Path({str(tmp_path / 'site')!r}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=SMALL.parent.parent, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

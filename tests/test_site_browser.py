@@ -1,0 +1,222 @@
+"""The site in a browser: keys, finder, sorting, colours, from a folder, below a sub-path, without scripts."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from generator.render import render_site
+
+sync_api = pytest.importorskip("playwright.sync_api")
+pytestmark = pytest.mark.browser
+
+SMALL = Path(__file__).parent / "small_atlas"
+SUBPATH = "project/atlas"
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        return
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("host")
+    (root / SUBPATH).mkdir(parents=True)
+    render_site([SMALL], root / SUBPATH)
+    return root
+
+
+@pytest.fixture(scope="module")
+def address(folder: Path) -> Iterator[str]:
+    """The site below a sub-path of a local server."""
+    handler = functools.partial(_Quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/{SUBPATH}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser(chromium_path: str) -> Iterator[Any]:
+    with sync_api.sync_playwright() as play:
+        opened = play.chromium.launch(executable_path=chromium_path, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser: Any, address: str) -> Iterator[Any]:
+    """A page that fails the test on any console error and on any request that leaves the site."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme="light")
+    opened = context.new_page()
+    faults: list[str] = []
+    host = address.removesuffix(f"/{SUBPATH}")
+    opened.on("console", lambda m: faults.append(m.text) if m.type in ("error", "warning") else None)
+    opened.on("pageerror", lambda error: faults.append(str(error)))
+    opened.on("request", lambda r: None if r.url.startswith((host, "file:")) else faults.append(r.url))
+    opened.on("response", lambda r: faults.append(f"{r.status} {r.url}") if r.status >= 400 else None)
+    yield opened
+    context.close()
+    assert faults == []
+
+
+def test_keys_walk_across_channels_and_blocks(page: Any, address: str) -> None:
+    page.goto(f"{address}/small/res2b/3.html")
+    for key, there in (("ArrowRight", "res2b/4"), ("ArrowLeft", "res2b/3"), ("ArrowDown", "res2c/3"), ("ArrowUp", "res2b/3")):
+        page.keyboard.press(key)
+        page.wait_for_url(f"**/small/{there}.html")
+
+
+def test_finder_answers_units_and_classes(page: Any, address: str) -> None:
+    page.goto(f"{address}/small/res2b/3.html")
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    box = page.get_by_role("combobox")
+    box.fill("layer2.1:7")
+    first = page.get_by_role("option").first
+    sync_api.expect(first).to_contain_text("res3b 7")
+    assert [url for url in requests if url.endswith("finder.js")] == [f"{address}/small/finder.js"]
+    box.fill("spiral")
+    sync_api.expect(page.get_by_role("option").first).to_contain_text("spiral")
+    box.fill("res3c 11")
+    sync_api.expect(first).to_contain_text("res3c 11")
+    box.press("Enter")
+    page.wait_for_url("**/small/res3c/11.html")
+
+
+def test_finder_works_on_prose_pages(page: Any, address: str) -> None:
+    page.goto(f"{address}/guide/method.html")
+    page.get_by_role("combobox").fill("res2a 1")
+    sync_api.expect(page.get_by_role("option").first).to_contain_text("res2a 1")
+    page.get_by_role("combobox").press("Enter")
+    page.wait_for_url("**/small/res2a/1.html")
+
+
+def test_grid_sorts_and_filters_and_keeps_the_address(page: Any, address: str) -> None:
+    page.goto(f"{address}/small/res2b/index.html")
+    page.get_by_label("sort").select_option("max")
+    assert page.url.endswith("#sort=max")
+    strongest = page.evaluate("JSON.parse(document.getElementById('channels').textContent).numbers.max")
+    order = [int(text) for text in page.locator(".grid li:visible").all_inner_texts()]
+    values = [strongest[channel] for channel in order]
+    assert values == sorted(values, reverse=True)
+    page.get_by_label("label").fill("tandem")
+    assert page.url.endswith("#sort=max&label=tandem")
+    fewer = [int(text) for text in page.locator(".grid li:visible").all_inner_texts()]
+    assert 0 < len(fewer) < len(order)
+    page.reload()
+    assert [int(text) for text in page.locator(".grid li:visible").all_inner_texts()] == fewer
+
+
+def test_dead_channels_are_shown_on_request(page: Any, address: str) -> None:
+    page.goto(f"{address}/small/res2b/index.html")
+    dead = page.locator(".grid li.dead").first
+    sync_api.expect(dead).to_be_hidden()
+    page.get_by_label("dead ones too").check()
+    sync_api.expect(dead).to_be_visible()
+
+
+def test_tiles_say_what_they_show(page: Any, address: str) -> None:
+    page.goto(f"{address}/small/res2b/3.html")
+    page.locator(".nine a").first.hover()
+    card = page.locator(".card")
+    sync_api.expect(card).to_contain_text("act. · row")
+    sync_api.expect(card.locator("rect").first).to_be_attached()
+    page.locator(".nine a").nth(1).click()
+    dialog = page.get_by_role("dialog")
+    sync_api.expect(dialog).to_contain_text("res2b 3, 2 of 9")
+    assert page.url.endswith("#2")
+    page.keyboard.press("ArrowRight")
+    sync_api.expect(dialog).to_contain_text("3 of 9")
+    page.keyboard.press("Escape")
+    sync_api.expect(dialog).to_be_hidden()
+    assert page.url.endswith("3.html")
+
+
+def test_an_address_selects_one_of_the_nine(page: Any, address: str) -> None:
+    page.goto(f"{address}/small/res2b/3.html#4")
+    sync_api.expect(page.get_by_role("dialog")).to_contain_text("4 of 9")
+
+
+def test_first_load_is_light_and_rows_come_with_the_view(page: Any, address: str) -> None:
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.set_viewport_size({"width": 1280, "height": 560})
+    page.goto(f"{address}/small/res3a/3.html", wait_until="networkidle")
+    own = [url for url in requests if "/static/" not in url]
+    assert len(own) <= 6
+    assert not any("res3d" in url for url in own)
+    page.mouse.wheel(0, 4000)
+    page.wait_for_function("document.querySelectorAll('[data-row=res3d] img').length === 18")
+
+
+def test_panels_can_be_switched(page: Any, address: str) -> None:
+    page.goto(f"{address}/small/res2b/3.html")
+    page.get_by_label("both").scroll_into_view_if_needed()
+    line = page.locator(".strip .line.p0").first
+    sync_api.expect(line).to_be_visible()
+    page.get_by_label("guided backprop", exact=True).check()
+    sync_api.expect(line).to_be_hidden()
+    page.keyboard.press("Tab")
+    page.goto(f"{address}/small/res2b/4.html")
+    assert page.get_by_label("guided backprop", exact=True).is_checked()
+
+
+def test_colours_are_shared_with_prose_pages(page: Any, address: str) -> None:
+    ground = "getComputedStyle(document.body).backgroundColor"
+    page.goto(f"{address}/small/res2b/3.html")
+    light = page.evaluate(ground)
+    button = page.get_by_role("button", name="Colours")
+    button.click()
+    button.click()
+    dark = page.evaluate(ground)
+    assert dark != light
+    page.goto(f"{address}/guide/method.html")
+    assert page.evaluate(ground) == dark
+    page.get_by_role("button", name="Colours").click()  # as the system again
+    assert page.evaluate(ground) == light
+    page.emulate_media(color_scheme="dark")
+    assert page.evaluate(ground) == dark
+
+
+def test_nothing_is_wider_than_a_phone(page: Any, address: str) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    for place in ("index", "small/res2b/index", "small/res2b/3", "small/conv1/kernels", "small/conv1/1", "guide/layers"):
+        page.goto(f"{address}/{place}.html")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, place
+
+
+def test_the_site_opens_from_a_folder(page: Any, folder: Path) -> None:
+    page.goto((folder / SUBPATH / "index.html").as_uri())
+    page.locator(".line-of-blocks a").nth(1).click()
+    page.locator(".grid a").nth(2).click()
+    page.keyboard.press("ArrowRight")
+    page.get_by_role("combobox").fill("res2b 1")
+    sync_api.expect(page.get_by_role("option").first).to_contain_text("res2b 1")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/small/res2b/1.html")
+    page.locator(".ra-nav a").last.click()
+    page.wait_for_url("**/guide/reading.html")
+    assert page.evaluate("getComputedStyle(document.querySelector('.md-typeset h1')).fontSize") == "24px"
+
+
+def test_everything_can_be_read_without_scripts(browser: Any, address: str) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    opened = context.new_page()
+    opened.goto(f"{address}/small/index.html")
+    opened.locator(".line-of-blocks a").nth(2).click()
+    assert opened.locator(".grid a:visible").count() == 12
+    opened.locator(".grid a").nth(1).click()
+    assert opened.locator(".nine a img").first.is_visible()
+    assert opened.locator(".row img").first.is_visible()
+    assert not opened.locator(".tools").count()
+    opened.locator("[data-go=right]").click()
+    assert opened.url.endswith("/2.html")
+    context.close()
