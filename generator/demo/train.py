@@ -147,7 +147,7 @@ def _fit(
 
 
 def _run(settings: Settings, done: int) -> str:
-    """All that the first `done` epochs depend on: a longer or shorter run may go on from them."""
+    """All that the first `done` epochs depend on: longer or shorter runs may go on from them."""
     planned = asdict(settings)
     falls_from = len(settings.sides) - settings.cool
     planned["sides"] = settings.sides[:done]
@@ -156,7 +156,7 @@ def _run(settings: Settings, done: int) -> str:
 
 
 def _rate(settings: Settings, epoch: float) -> float:
-    """The learning rate at that many epochs from the start: it rises, stays, and falls straight to nothing."""
+    """All that the first `done` epochs depend on: longer or shorter runs may go on from there."""
     rising = (epoch + 0.01) / settings.warm
     falling = (len(settings.sides) - epoch) / settings.cool
     return settings.rate * min(rising, 1.0, falling)
