@@ -156,7 +156,7 @@ def _run(settings: Settings, done: int) -> str:
 
 
 def _rate(settings: Settings, epoch: float) -> float:
-    """All that the first `done` epochs depend on: longer or shorter runs may go on from there."""
+    """The learning rate that many epochs from the start: it rises, stays, and falls straight to nothing."""
     rising = (epoch + 0.01) / settings.warm
     falling = (len(settings.sides) - epoch) / settings.cool
     return settings.rate * min(rising, 1.0, falling)
