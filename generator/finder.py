@@ -12,13 +12,16 @@ CLASSES_A_CHANNEL = 3
 
 
 def finder_index(atlas: Atlas) -> str:
-    """A script that hands the index over: a page opened from a folder may run a script but not read a JSON file.
+    """A script that hands the index over: a page opened from a folder may run a script but not read a JSON
+    file.
 
     layers: [name, path, channels] in forward order; classes: label texts; top: for each layer a flat list,
     CLASSES_A_CHANNEL class numbers a channel (−1 for none), most frequent among the nine pictures first.
     """
     classes: dict[str, int] = {}
-    class_of = [classes.setdefault(record.label, len(classes)) if record.label else -1 for record in atlas.pictures]
+    class_of = [
+        classes.setdefault(record.label, len(classes)) if record.label else -1 for record in atlas.pictures
+    ]
     top: list[list[int]] = []
     for info in atlas.layers:
         layer = atlas.layer(info.name)

@@ -22,8 +22,10 @@ def label_agreement(atlas: Atlas, layer: str) -> np.ndarray:
 def hero(atlas: Atlas) -> list[dict[str, Any]]:
     """The channels of the home page, the best of each stage first; shown in the order of the stages.
 
-    Of a stage's channels that are alive in all its blocks: first those whose nine pictures gain most in agreement of
-    label from the first to the last block, then those that keep one to six of the nine (both blocks answer to something
+    Of a stage's channels that are alive in all its blocks: first those whose nine pictures gain most in
+    agreement of
+    label from the first to the last block, then those that keep one to six of the nine (both blocks answer
+    to something
     akin, yet not the same), then the strongest among their layer's.
     """
     ranked: list[tuple[int, float, int, float, int, list[LayerInfo]]] = []
@@ -32,11 +34,15 @@ def hero(atlas: Atlas) -> list[dict[str, Any]]:
         # Three blocks tell the story; of a long stage the first, the middle and the last.
         shown = blocks if len(blocks) <= 3 else [blocks[0], blocks[len(blocks) // 2], blocks[-1]]
         alive = ~np.any([np.array(atlas.layer(b.name).dead) for b in blocks], axis=0)
+        alive &= [all(c in atlas.layer(b.name).pictured for b in blocks) for c in range(blocks[0].channels)]
         full = np.all([atlas.layer(b.name).arrays["top_image"][:, -1] >= 0 for b in blocks], axis=0)
         gain = label_agreement(atlas, blocks[-1].name) - label_agreement(atlas, blocks[0].name)
         kept = atlas.shared(blocks[-1].name, blocks[0].name)
         strength = np.mean([_share_of_largest(atlas, b.name) for b in shown], axis=0)
-        choice = [(-float(gain[c]), -int(1 <= kept[c] <= 6), -float(strength[c]), c) for c in np.flatnonzero(alive & full).tolist()]
+        choice = [
+            (-float(gain[c]), -int(1 <= kept[c] <= 6), -float(strength[c]), c)
+            for c in np.flatnonzero(alive & full).tolist()
+        ]
         ranked += [(place, *entry, shown) for place, entry in enumerate(sorted(choice)[:HERO])]
     ranked.sort(key=lambda item: item[:5])
     chosen = sorted(ranked[:HERO], key=lambda item: (item[5][0].stage, item[0]))
@@ -54,12 +60,14 @@ def _hero_entry(atlas: Atlas, channel: int, shown: list[LayerInfo], gain: int) -
     for number, block in enumerate(shown):
         labels = atlas.labels_of(block.name, channel)
         shared = atlas.shared(block.name, shown[number - 1].name)[channel] if number else None
-        rows.append({"layer": block.name, "labels": labels[:2], "shared": shared, "previous": shown[number - 1].name})
+        rows.append(
+            {"layer": block.name, "labels": labels[:2], "shared": shared, "previous": shown[number - 1].name}
+        )
     return {"channel": channel, "stage": shown[0].stage, "rows": rows, "gain": gain}
 
 
 def doors(atlas: Atlas) -> list[dict[str, Any]]:
-    """The network as a line: a group a stage, in it a door a block, and the field drawn to the picture's scale."""
+    """The network as a line: a group a stage, in it a door a block, and the field drawn to scale."""
     groups: list[dict[str, Any]] = []
     side = atlas.input_side
     for layer in atlas.layers:
@@ -90,7 +98,9 @@ def counts(atlas: Atlas) -> dict[str, Any]:
     kept = [atlas.layer(b.name).arrays.get("shared_previous") for b in blocks]
     known = [values[values >= 0] for values in kept if values is not None and (values >= 0).any()]
     rho = [atlas.layer(b.name).arrays.get("spearman_previous") for b in blocks]
-    known_rho = [values[np.isfinite(values)] for values in rho if values is not None and np.isfinite(values).any()]
+    known_rho = [
+        values[np.isfinite(values)] for values in rho if values is not None and np.isfinite(values).any()
+    ]
     return {
         "layers": len(atlas.layers),
         "blocks": len(blocks),

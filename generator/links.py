@@ -30,12 +30,13 @@ class _Addresses(HTMLParser):
                 self.addresses += [part.split()[0] for part in value.split(",") if part.strip()]
 
     def handle_data(self, data: str) -> None:
-        # What a <noscript> holds is read as text by some parsers; this one reads it as elements, so nothing to do.
+        # What a <noscript> holds is read as text by some parsers; this one reads it as elements, so
+        # nothing to do.
         return
 
 
 def check_links(out: Path) -> list[str]:
-    """Every broken address of a built site, as 'page: address (reason)'; addresses of other hosts are left alone."""
+    """Every broken address of a built site, as 'page: address (reason)'; other hosts are left alone."""
     root = Path(out).resolve()
     pages: dict[Path, _Addresses] = {}
     files: set[str] = set()
@@ -56,7 +57,9 @@ def check_links(out: Path) -> list[str]:
     return sorted(broken)
 
 
-def _reason(page: Path, address: str, root: Path, files: set[str], pages: dict[Path, _Addresses]) -> str | None:
+def _reason(
+    page: Path, address: str, root: Path, files: set[str], pages: dict[Path, _Addresses]
+) -> str | None:
     """Why the address is broken, or None."""
     parts = urlsplit(address)
     if parts.scheme in ("http", "https", "mailto", "data") or parts.netloc:

@@ -1,4 +1,4 @@
-"""The channel statistics that the site knows: how each is named, written and defined. A new one is one entry."""
+"""The statistics that the site knows: how each is named, written and defined. A new one is one entry."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def count(value: float) -> str:
 
 @dataclass(frozen=True)
 class Measure:
-    """One statistic of a channel. key: the array's name in the layer's file and the anchor of its definition."""
+    """One statistic of a channel; its key is the array's name and the anchor of its definition."""
 
     key: str
     name: str
@@ -62,8 +62,8 @@ MEASURES: tuple[Measure, ...] = (
         "max",
         "strongest",
         ACTIVATION,
-        "The largest value of the channel's activation map over all positions of all pictures, in the network's own "
-        "units (activations have no physical unit; compare them within a layer only).",
+        "The largest value of the channel's activation map over all positions of all pictures, in the "
+        "network's own units (activations have no physical unit; compare them within a layer only).",
         significant,
     ),
     Measure(
@@ -98,9 +98,9 @@ MEASURES: tuple[Measure, ...] = (
         "shared_previous",
         "pictures kept",
         "of 9",
-        "How many of the channel's nine pictures are also among the nine of the same channel number in the previous "
-        "block of the stage. The addition of a residual block ties the two channels together; between stages there "
-        "is no such tie, so the first block of a stage has no value.",
+        "How many of the channel's nine pictures are also among the nine of the same channel number in the "
+        "previous block of the stage. The addition of a residual block ties the two channels together; "
+        "between stages there is no such tie, so the first block of a stage has no value.",
         count,
         missing=-1,
     ),
@@ -108,9 +108,9 @@ MEASURES: tuple[Measure, ...] = (
         "spearman_previous",
         "rank correlation",
         "ρ",
-        "Spearman's rank correlation, over the pictures, of the channel's score (its spatial maximum in the picture) "
-        "with the score of the same channel number in the previous block of the stage: 1 where both blocks put the "
-        "pictures in the same order, 0 where the orders have nothing to do with each other.",
+        "Spearman's rank correlation, over the pictures, of the channel's score (its spatial maximum in the "
+        "picture) with the score of the same channel number in the previous block of the stage: 1 where both "
+        "blocks put the pictures in the same order, 0 where the orders have nothing to do with each other.",
         correlation,
     ),
     Measure(
@@ -127,7 +127,9 @@ BINS = 24
 
 
 def histogram(values: np.ndarray, present: np.ndarray) -> tuple[float, float, list[int]]:
-    """Lowest value, highest value, and the bars' heights in twelfths of the highest bar; a bar never rounds to nothing."""
+    """Lowest value, highest value, and the bars' heights in twelfths of the highest bar; a bar never
+    rounds to nothing.
+    """
     shown = values[present].astype(np.float64)
     if shown.size == 0:
         return 0.0, 0.0, [0] * BINS

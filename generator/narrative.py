@@ -1,4 +1,4 @@
-"""The pages in prose: MkDocs builds them from site_src/, after the tables that depend on the atlases are filled in."""
+"""The pages in prose: MkDocs builds them from site_src/, once the atlases' tables are filled in."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from generator.errors import AtlasError
 from generator.measures import MEASURES
 from generator.pages import PANEL_NAMES, Atlas
 
-# The theme's own scripts are not used by our pages (templates/mkdocs/main.html leaves them out): 3 MB less to publish.
-UNUSED = ("assets/javascripts", "assets/_markdown_exec_pyodide", "404.html", "sitemap.xml", "sitemap.xml.gz", "search")
+# What the theme and MkDocs add and our pages do not use (templates/mkdocs/main.html): 3 MB less to publish.
+# 404.html and the sitemap hold absolute addresses, which a site that may lie anywhere cannot have.
+UNUSED = ("assets", "404.html", "sitemap.xml", "sitemap.xml.gz", "search")
 
 
 def resources() -> Path:
-    """The folder that holds templates/, site_src/ and mkdocs.yml: the checkout's root, or inside the installed package."""
+    """The folder that holds templates/, site_src/ and mkdocs.yml: the checkout, or inside the package."""
     package = Path(__file__).resolve().parent
     for folder in (package / "_resources", package.parent):
         if (folder / "templates").is_dir() and (folder / "mkdocs.yml").is_file():
@@ -38,7 +39,8 @@ def build_narrative(atlases: Sequence[Atlas], work: Path, base_url: str = "") ->
         )
         if filled != text:
             page.write_text(filled, "utf-8")
-    # MkDocs and its theme print notices about their own future; they are of no use to whoever builds an atlas.
+    # MkDocs and its theme print notices about their own future; they are of no use to whoever builds an
+    # atlas.
     os.environ.setdefault("NO_MKDOCS_2_WARNING", "1")
     from mkdocs.commands.build import build
     from mkdocs.config import load_config
@@ -47,24 +49,36 @@ def build_narrative(atlases: Sequence[Atlas], work: Path, base_url: str = "") ->
     logging.getLogger("mkdocs").setLevel(logging.ERROR)
     try:
         config = load_config(
-            str(source / "mkdocs.yml"), docs_dir=str(docs), site_dir=str(built), site_url=base_url or None, strict=True
+            str(source / "mkdocs.yml"),
+            docs_dir=str(docs),
+            site_dir=str(built),
+            site_url=base_url or None,
+            strict=True,
         )
         build(config)
     except MkDocsException as error:
         raise AtlasError(f"MkDocs refused the prose pages ({error})", source / "site_src") from error
+    take_theme_styles(built)
     for name in UNUSED:
         path = built / name
         if path.is_dir():
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
-    for path in built.rglob("*.map"):  # source maps of the theme's styles
-        path.unlink()
     return built
 
 
+def take_theme_styles(built: Path) -> None:
+    """Put Material's stylesheet where our pages expect it: nothing else knows the theme's file names."""
+    found = sorted((built / "assets" / "stylesheets").glob("main.*.min.css"))
+    if not found:
+        raise AtlasError("the theme's stylesheet was not found", built, "install mkdocs-material>=9.7,<10")
+    styles = found[0].read_text("utf-8").partition("/*# sourceMappingURL")[0]
+    (built / "static" / "material.css").write_text(styles, "utf-8")
+
+
 def layer_tables(atlases: Sequence[Atlas]) -> str:
-    """A table of layers for each atlas, as HTML (Markdown leaves it alone, and nothing in it can be taken for Markdown)."""
+    """A table of layers for each atlas, as HTML: nothing in it can then be taken for Markdown."""
     parts = []
     for atlas in atlases:
         manifest = atlas.manifest
@@ -73,23 +87,42 @@ def layer_tables(atlases: Sequence[Atlas]) -> str:
         for layer in manifest.layers:
             field = layer.receptive_field
             name = escape(layer.name)
-            link = f'<a href="../{escape(atlas.name)}/{name}/index.html">{name}</a>' if layer.name in held else name
+            link = (
+                f'<a href="../{escape(atlas.name)}/{name}/index.html">{name}</a>'
+                if layer.name in held
+                else name
+            )
             sprite = manifest.sprites.get(layer.name)
-            shown = ", ".join(PANEL_NAMES.get(panel, panel) for panel in sprite.panels) if sprite else "not in the atlas"
+            shown = (
+                ", ".join(PANEL_NAMES.get(panel, panel) for panel in sprite.panels)
+                if sprite
+                else "not in the atlas"
+            )
             rows.append(
-                f"<tr><th scope='row'>{link}</th><td><code>{escape(layer.path)}</code></td><td>{layer.kind}</td>"
+                f'<tr><th scope="row">{link}</th>'
+                f"<td><code>{escape(layer.path)}</code></td><td>{layer.kind}</td>"
                 f"<td>{layer.channels:,}</td><td>{layer.height} × {layer.width}</td><td>{field.side} px</td>"
                 f"<td>{field.stride} px</td><td>{field.centre:g} px</td><td>{escape(shown)}</td></tr>"
             )
         head = "".join(
-            f"<th scope='col'>{name}</th>"
-            for name in ("layer", "torchvision's name", "kind", "channels", "map", "field", "stride", "centre", "shown")
+            f'<th scope="col">{name}</th>'
+            for name in (
+                "layer",
+                "torchvision's name",
+                "kind",
+                "channels",
+                "map",
+                "field",
+                "stride",
+                "centre",
+                "shown",
+            )
         )
         # The tabindex lets a keyboard scroll a table that is wider than the page.
         parts.append(
-            f"<h2 id='{escape(atlas.name)}'>{escape(manifest.title)}</h2>\n"
-            f"<div class='ra-wide' tabindex='0' role='region' aria-label='Layers of {escape(atlas.name)}'>"
-            f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+            f'<h2 id="{escape(atlas.name)}">{escape(manifest.title)}</h2>\n'
+            f'<section class="ra-wide" tabindex="0" aria-label="Layers of {escape(atlas.name)}">'
+            f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></section>"
         )
     return "\n\n".join(parts)
 

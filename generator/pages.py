@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
+import os
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -53,6 +55,7 @@ class Layer:
     values: list[list[float]] = field(init=False)
     units: list[list[list[int]]] = field(init=False)
     dead: list[bool] = field(init=False)
+    pictured: set[int] = field(default_factory=set)  # channels that have a sprite
 
     def __post_init__(self) -> None:
         self.images = self.arrays["top_image"].tolist()
@@ -79,12 +82,18 @@ class Layer:
             found.append((measure, text, alive.tolist(), place.round().astype(int).tolist(), bars))
         return found
 
+    def absence(self, channel: int) -> str:
+        """Why the channel shows no tiles, or ''."""
+        if self.dead[channel]:
+            return "dead on these pictures"
+        return "" if channel in self.pictured else "not pictured in this atlas"
+
     def nine(self, channel: int) -> list[int]:
         """The picture numbers of the channel's top nine, strongest first."""
         return [image for image in self.images[channel] if image >= 0]
 
     def shared_with(self, other: Layer) -> list[int]:
-        """For every channel: how many of its nine pictures are also among the nine of the same channel there."""
+        """For every channel: how many of its nine pictures the same channel there has among its nine."""
         mine, theirs = self.arrays["top_image"], other.arrays["top_image"]
         count = min(len(mine), len(theirs))
         same = (mine[:count, :, None] == theirs[:count, None, :]) & (mine[:count] >= 0)[:, :, None]
@@ -101,7 +110,9 @@ class Atlas:
         self.short = [short_label(record.label) for record in self.pictures]
         self._layers: dict[str, Layer] = {}
         self._shared: dict[tuple[str, str], list[int]] = {}
-        if not self.manifest.publish_patches and any("patches" in s.panels for s in self.manifest.sprites.values()):
+        if not self.manifest.publish_patches and any(
+            "patches" in s.panels for s in self.manifest.sprites.values()
+        ):
             raise AtlasError(
                 "the profile forbids publishing patches, but the sprites hold them",
                 self.store.folder,
@@ -135,8 +146,14 @@ class Atlas:
 
     def layer(self, name: str) -> Layer:
         if name not in self._layers:
+            folder = self.store.sprite_path(name, 0).parent
             self._layers[name] = Layer(
-                self.manifest.layer(name), self.manifest.sprites[name], self.store.layer(name)
+                self.manifest.layer(name),
+                self.manifest.sprites[name],
+                self.store.layer(name),
+                pictured={int(file[:-5]) for file in os.listdir(folder) if file[:-5].isdecimal()}
+                if folder.is_dir()
+                else set(),
             )
         return self._layers[name]
 
@@ -168,7 +185,11 @@ class Atlas:
         def suffix(info: LayerInfo) -> str:
             return info.name.removeprefix(info.block)
 
-        alike = [x for x in self.layers if x.stage == layer.stage and x.kind == layer.kind and suffix(x) == suffix(layer)]
+        alike = [
+            x
+            for x in self.layers
+            if x.stage == layer.stage and x.kind == layer.kind and suffix(x) == suffix(layer)
+        ]
         at = alike.index(layer)
         return (alike[at - 1] if at else None, alike[at + 1] if at + 1 < len(alike) else None)
 
@@ -190,7 +211,9 @@ def sentence(atlas: Atlas, layer: LayerInfo, channel: int) -> str:
     stage = atlas.stage_blocks(layer.stage) if layer.kind == "block" else []
     at = stage.index(layer) if layer in stage else -1
     if at >= 0 and len(stage) > 1:
-        steps = [atlas.shared(later.name, earlier.name)[channel] for earlier, later in zip(stage, stage[1:], strict=False)]
+        steps = [
+            atlas.shared(later.name, earlier.name)[channel] for earlier, later in itertools.pairwise(stage)
+        ]
         if min(steps) >= HARDLY_CHANGES:
             parts.append(
                 f"hardly changes from {stage[0].name} to {stage[-1].name}: "
@@ -209,7 +232,9 @@ def sentence(atlas: Atlas, layer: LayerInfo, channel: int) -> str:
         often = "all nine" if labels[0][1] == TOP else number_word(labels[0][1]) + " of the nine"
         parts.append(f"{often} are labelled “{labels[0][0]}”")
     elif labels and not parts:
-        parts.append(f"its nine pictures carry {number_word(len(labels)) if len(labels) > 1 else 'one'} labels")
+        parts.append(
+            f"its nine pictures carry {number_word(len(labels)) if len(labels) > 1 else 'one'} labels"
+        )
     text = "; ".join(parts) or f"strongest on picture {nine[0]}"
     return text[0].upper() + text[1:] + "."
 
@@ -221,7 +246,8 @@ def cite(atlas: Atlas, layer: str, channel: int, address: str) -> dict[str, str]
     note = f"network {manifest.model}, weights {weights}, pictures {pictures}"
     key = f"atlas-{manifest.name}-{layer}-{channel}"
     return {
-        "plain": f"Residual Atlas, {manifest.title}: channel {channel} of {layer} ({note}), {manifest.date[:10]}.",
+        "plain": f"Residual Atlas, {manifest.title}: channel {channel} of {layer} ({note}), "
+        "{manifest.date[:10]}.",
         "bibtex": (
             f"@misc{{{key},\n  title = {{Channel {channel} of {layer}, {manifest.title}}},\n"
             f"  howpublished = {{Residual Atlas}},\n  year = {{{manifest.date[:4]}}},\n"
@@ -246,7 +272,8 @@ def tile_data(atlas: Atlas, names: list[str], channel: int) -> str:
     """What the script needs to draw the rows and to say what a tile shows, as compact JSON.
 
     labels: text; rows: by layer, its receptive field [side, stride, centre] and the nine as
-    [picture, value, row, column, label]; side: of the network's input; pictures: whether whole pictures are published.
+    [picture, value, row, column, label]; side: of the network's input; pictures: whether whole pictures
+    are published.
     """
     labels: dict[str, int] = {}
     rows: dict[str, Any] = {}
@@ -274,7 +301,7 @@ def tile_data(atlas: Atlas, names: list[str], channel: int) -> str:
 
 
 def strip_layers(atlas: Atlas, layer: LayerInfo) -> list[LayerInfo]:
-    """What a channel is set beside: its stage's blocks; for the convolutions that end in the addition, their block."""
+    """What a channel is set beside: its stage's blocks; for the last convolution of a block, the block."""
     if layer.kind == "block":
         return atlas.stage_blocks(layer.stage)
     ends = [x for x in atlas.layers if x.block == layer.block and x.block and x.channels == layer.channels]
@@ -303,21 +330,21 @@ def channel_page(atlas: Atlas, info: LayerInfo, channel: int, base_url: str) -> 
             {
                 "layer": other.name,
                 "here": other == info,
-                "dead": atlas.layer(other.name).dead[channel],
+                "absent": atlas.layer(other.name).absence(channel),
                 "panels": atlas.manifest.sprites[other.name].panels,
                 "shared": atlas.shared(other.name, strip[number - 1].name)[channel] if is_block else None,
                 "previous": strip[number - 1].name if is_block else "",
                 "rho": atlas.correlation(other.name, channel) if is_block else None,
             }
         )
-    inner = [x for x in atlas.inner_of(info.name)] if info.kind == "block" else []
+    inner = list(atlas.inner_of(info.name)) if info.kind == "block" else []
     inner_tied = [x for x in inner if tied(atlas, x)]
-    dead = layer.dead[channel]
+    dead, absent = layer.dead[channel], layer.absence(channel)
     nine = [] if dead else tiles(atlas, layer, channel)
-    alive = [x.name for x in [*strip, *inner_tied] if not atlas.layer(x.name).dead[channel]]
+    alive = [x.name for x in [*strip, *inner_tied] if not atlas.layer(x.name).absence(channel)]
     return {
         "channel": channel,
-        "dead": dead,
+        "absent": absent,
         "previous": channel - 1 if channel else None,
         "next": channel + 1 if channel + 1 < info.channels else None,
         "up": before.name if before and channel < before.channels else None,
@@ -326,10 +353,14 @@ def channel_page(atlas: Atlas, info: LayerInfo, channel: int, base_url: str) -> 
         "source": f"{channel}.webp",
         "tiles": nine,
         # What a screen reader says of a tile: its rank, label and value.
-        "alts": [(k, f"{k}: {short_label(label)}, {value}" if label else f"{k}: {value}") for k, label, value, _, _ in nine],
+        "alts": [
+            (k, f"{k}: {short_label(label)}, {value}" if label else f"{k}: {value}")
+            for k, label, value, _, _ in nine
+        ],
         "statistics": []
         if dead
-        # Every row is there, also without a value: the histograms beside them are one picture for the whole layer.
+        # Every row is there, also without a value: the histograms beside them are one picture for the
+        # whole layer.
         else [
             (m, text[channel], place[channel]) if has[channel] else (m, "–", None)
             for m, text, has, place, _ in layer.measures
@@ -337,7 +368,11 @@ def channel_page(atlas: Atlas, info: LayerInfo, channel: int, base_url: str) -> 
         "labels": atlas.labels_of(info.name, channel),
         "strip": rows if len(rows) > 1 else [],
         "inner": [
-            {"layer": x.name, "dead": atlas.layer(x.name).dead[channel], "panels": atlas.manifest.sprites[x.name].panels}
+            {
+                "layer": x.name,
+                "absent": atlas.layer(x.name).absence(channel),
+                "panels": atlas.manifest.sprites[x.name].panels,
+            }
             for x in inner_tied
         ],
         "inner_untied": [x for x in inner if x not in inner_tied],
@@ -385,7 +420,7 @@ def layer_page(atlas: Atlas, info: LayerInfo) -> dict[str, Any]:
 
 
 def kernel_page(atlas: Atlas, info: LayerInfo) -> dict[str, Any] | None:
-    """The first convolution's kernels as pixel maps, with the nine of each beside; None if the atlas has none."""
+    """The first convolution's kernels as pixel maps, with the nine of each beside; or None."""
     layout = atlas.manifest.extra.get("kernels", {}).get(info.name)
     if layout is None or not atlas.store.kernels_path(info.name).is_file():
         return None
@@ -394,5 +429,5 @@ def kernel_page(atlas: Atlas, info: LayerInfo) -> dict[str, Any] | None:
     return {
         "columns": columns,
         "rows": math.ceil(info.channels / columns),
-        "kernels": [(c, c % columns, c // columns, layer.dead[c]) for c in range(info.channels)],
+        "kernels": [(c, c % columns, c // columns, layer.absence(c)) for c in range(info.channels)],
     }

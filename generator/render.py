@@ -1,4 +1,4 @@
-"""Writing the site: the Jinja environment, the pages, the files beside them. The page contexts come from pages.py."""
+"""Writing the site: the Jinja environment, the pages of every atlas, the files beside them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from generator.errors import AtlasError
+from generator.files import disk_error
 from generator.finder import finder_index
 from generator.home import network_home
 from generator.links import measure
@@ -24,7 +25,6 @@ from generator.narrative import build_narrative, resources
 from generator.pages import PANEL_NAMES, Atlas, Layer, channel_page, kernel_page, layer_page, tile_data
 from generator.records import LayerInfo
 from generator.revisited import revisited_page
-from generator.files import disk_error
 
 Progress = Callable[[str, int, int], None]
 
@@ -56,7 +56,7 @@ class SiteReport:
 
 
 class Site:
-    """The folder being written: leaves alone what is already right, and removes what is no longer part of the site."""
+    """The folder being written: what is right already is left alone, what is no longer part of it removed."""
 
     def __init__(self, out: Path) -> None:
         self.out = out
@@ -68,8 +68,13 @@ class Site:
         """Make sure that the folder is ours, so that files may be removed from it."""
         out = self.out
         if out.is_dir() and any(out.iterdir()) and not (out / MARKER).exists():
-            raise AtlasError("this folder holds something else than a site", out, "choose another, or empty it first")
-        self.write(MARKER, "A site written by Residual Atlas: files that are no part of it are removed at the next build.\n")
+            raise AtlasError(
+                "this folder holds something else than a site", out, "choose another, or empty it first"
+            )
+        self.write(
+            MARKER,
+            "A site written by Residual Atlas: files that are no part of it are removed at the next build.\n",
+        )
 
     def merge(self, other: Site) -> None:
         """Take over what another process wrote into the same folder."""
@@ -130,9 +135,8 @@ class Site:
                 if address not in self.kept and address != "CNAME" and not address.startswith(".git"):
                     os.unlink(os.path.join(folder, name))
                     self.report.removed += 1
-            if folders or inside != ".":
-                if inside != "." and not os.listdir(folder):
-                    os.rmdir(folder)
+            if (folders or inside != ".") and inside != "." and not os.listdir(folder):
+                os.rmdir(folder)
 
 
 def environment() -> Environment:
@@ -153,7 +157,9 @@ def environment() -> Environment:
 
 def position_styles() -> str:
     """Classes that say which tile of a sheet is shown: the policy allows no style attributes."""
-    rules = [f".n{n}{{--n:{n}}}.m{n}{{--m:{n}}}.x{n}{{--x:{n}}}.y{n}{{--y:{n}}}" for n in range(LARGEST_SHEET + 1)]
+    rules = [
+        f".n{n}{{--n:{n}}}.m{n}{{--m:{n}}}.x{n}{{--x:{n}}}.y{n}{{--y:{n}}}" for n in range(LARGEST_SHEET + 1)
+    ]
     rules += [f".k{k}{{--x:{(k - 1) % 3};--y:{(k - 1) // 3}}}" for k in range(1, 10)]
     rules += [f".q{q}{{--q:{q}}}" for q in range(97)]
     rules += [f".p{p}{{--p:{p}}}.s{p + 1}{{--s:{p + 1}}}" for p in range(6)]
@@ -174,7 +180,11 @@ def write_static(site: Site, atlases: Sequence[Atlas]) -> None:
 
 
 def _note(atlas: Atlas) -> str:
-    return "The weights of this network are random, not trained: a trial." if atlas.manifest.weights.random else ""
+    return (
+        "The weights of this network are random, not trained: a trial."
+        if atlas.manifest.weights.random
+        else ""
+    )
 
 
 def _notice(atlas: Atlas) -> str:
@@ -197,19 +207,25 @@ def _common(atlas: Atlas, atlases: Sequence[Atlas], root: str) -> dict[str, Any]
 
 
 def bars(layer: Layer) -> str:
-    """The histograms of the layer's statistics, one below the other as on a channel's page: one file for all its pages.
+    """The histograms of the layer's statistics, one below the other as on a channel's page: one file for
+    all its pages.
 
     The grey is seen on light and on dark pages, because a picture does not know which the reader chose.
     """
     paths = []
     for number, (_, _, _, _, heights) in enumerate(layer.measures):
-        strokes = "".join(f"M{4 * n + 2} {BAR_ROW * number + 20}v-{height}" for n, height in enumerate(heights) if height)
+        strokes = "".join(
+            f"M{4 * n + 2} {BAR_ROW * number + 20}v-{height}" for n, height in enumerate(heights) if height
+        )
         paths.append(f'<path d="{strokes}"/>')
     size = f'viewBox="0 0 96 {BAR_ROW * len(paths)}"'
-    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} stroke="#8c8c8c" stroke-width="1.5">{"".join(paths)}</svg>\n'
+    pen = 'stroke="#8c8c8c" stroke-width="1.5"'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {pen}>{"".join(paths)}</svg>\n'
 
 
-def write_layer(site: Site, env: Environment, atlas: Atlas, info: LayerInfo, common: dict[str, Any], url: str) -> None:
+def write_layer(
+    site: Site, env: Environment, atlas: Atlas, info: LayerInfo, common: dict[str, Any], url: str
+) -> None:
     """A layer's grid, its channels' pages, and their pictures."""
     folder = f"{atlas.name}/{info.name}"
     sprite = atlas.manifest.sprites[info.name]
@@ -228,12 +244,16 @@ def write_layer(site: Site, env: Environment, atlas: Atlas, info: LayerInfo, com
     grid = layer_page(atlas, info)
     if grid["columns"] > LARGEST_SHEET:
         raise AtlasError(f"a layer of {info.channels:,} channels is larger than the site's grids", info.name)
-    site.write(f"{folder}/index.html", env.get_template("layer.html").render({**shared, **grid, "inner": inner}))
+    site.write(
+        f"{folder}/index.html", env.get_template("layer.html").render({**shared, **grid, "inner": inner})
+    )
     page = env.get_template("channel.html")
     layer = atlas.layer(info.name)
     for channel in range(info.channels):
-        site.write(f"{folder}/{channel}.html", page.render({**shared, **channel_page(atlas, info, channel, url)}))
-        if not layer.dead[channel]:
+        site.write(
+            f"{folder}/{channel}.html", page.render({**shared, **channel_page(atlas, info, channel, url)})
+        )
+        if not layer.absence(channel):
             site.copy(atlas.store.sprite_path(info.name, channel), f"{folder}/{channel}.webp")
     site.copy(atlas.store.thumbs_path(info.name), f"{folder}/thumbs.webp")
     site.write(f"{folder}/bars.svg", bars(layer))
@@ -242,7 +262,9 @@ def write_layer(site: Site, env: Environment, atlas: Atlas, info: LayerInfo, com
         site.copy(atlas.store.kernels_path(info.name), f"{folder}/kernels.webp")
 
 
-def write_layers(site: Site, env: Environment, atlas: Atlas, common: dict[str, Any], url: str) -> Iterator[Site]:
+def write_layers(
+    site: Site, env: Environment, atlas: Atlas, common: dict[str, Any], url: str
+) -> Iterator[Site]:
     """Write every layer, in several processes where there is enough to write; yields what each one did."""
     pages = sum(layer.channels for layer in atlas.layers)
     processes = min(os.cpu_count() or 1, MOST_PROCESSES)
@@ -255,7 +277,9 @@ def write_layers(site: Site, env: Environment, atlas: Atlas, common: dict[str, A
     largest_first = sorted(atlas.layers, key=lambda layer: -layer.channels)
     # Not forked: the caller may have computed with torch, whose threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, _start_worker, (atlas.store.folder, site.out, common, url)) as pool:
+    with ProcessPoolExecutor(
+        processes, context, _start_worker, (atlas.store.folder, site.out, common, url)
+    ) as pool:
         for done in as_completed([pool.submit(_write_layer_there, layer.name) for layer in largest_first]):
             yield done.result()
 
@@ -274,7 +298,9 @@ def _write_layer_there(name: str) -> Site:
     return site
 
 
-def write_atlas(site: Site, env: Environment, atlas: Atlas, atlases: Sequence[Atlas], url: str, progress: Progress) -> None:
+def write_atlas(
+    site: Site, env: Environment, atlas: Atlas, atlases: Sequence[Atlas], url: str, progress: Progress
+) -> None:
     """Everything below the network's own folder, except its home."""
     common = _common(atlas, atlases, "../../")
     for number, part in enumerate(write_layers(site, env, atlas, common, url), 1):
@@ -285,7 +311,7 @@ def write_atlas(site: Site, env: Environment, atlas: Atlas, atlases: Sequence[At
     revisited = revisited_page(atlas)
     if revisited:
         for entry in revisited["entries"]:
-            alive = [row["layer"] for row in entry["rows"] if not row["dead"]]
+            alive = [row["layer"] for row in entry["rows"] if not row["absent"]]
             entry["data"] = tile_data(atlas, alive, entry["claim"].channel)
         first = next(iter(atlas.manifest.sprites.values()))
         has_kernels = atlas.has("conv1") and kernel_page(atlas, atlas.manifest.layer("conv1")) is not None
@@ -295,7 +321,9 @@ def write_atlas(site: Site, env: Environment, atlas: Atlas, atlases: Sequence[At
             "pictures_count": atlas.manifest.pictures.count,
         }
         page = env.get_template("revisited.html")
-        site.write(f"{atlas.name}/revisited.html", page.render({**common, "root": "../", **revisited, **more}))
+        site.write(
+            f"{atlas.name}/revisited.html", page.render({**common, "root": "../", **revisited, **more})
+        )
     for name in ("manifest.json", "channels.csv", "images.csv"):
         if (atlas.store.folder / name).is_file():
             site.copy(atlas.store.folder / name, f"{atlas.name}/data/{name}")
@@ -330,7 +358,10 @@ def write_homes(site: Site, env: Environment, atlases: Sequence[Atlas]) -> None:
         "heading": "Residual Atlas",
         "notice": " ".join(sorted(notices)),
         "note": " ".join(f"{atlas.name}: {note}" for atlas in atlases if (note := _note(atlas))),
-        "entries": [{**entry, "base": f"{atlas.name}/", "root": "./"} for entry, atlas in zip(entries, atlases, strict=True)],
+        "entries": [
+            {**entry, "base": f"{atlas.name}/", "root": "./"}
+            for entry, atlas in zip(entries, atlases, strict=True)
+        ],
     }
     site.write("index.html", page.render(context))
 
@@ -345,7 +376,8 @@ def render_site(
 ) -> SiteReport:
     """Write the site of one or several atlases into `out`.
 
-    base_url: where the site will be published, for the addresses in citations. Raises AtlasError if two atlases have
+    base_url: where the site will be published, for the addresses in citations. Raises AtlasError if two
+    atlases have
     one name, if the folder holds something else, or if the site comes out larger than max_bytes.
     """
     start = time.perf_counter()
@@ -356,11 +388,19 @@ def render_site(
     names = [atlas.name for atlas in loaded]
     for atlas in loaded:
         if names.count(atlas.name) > 1:
-            raise AtlasError(f"two atlases are named {atlas.name}", atlas.store.folder, "give one another name in its profile")
+            raise AtlasError(
+                f"two atlases are named {atlas.name}",
+                atlas.store.folder,
+                "give one another name in its profile",
+            )
         if atlas.name in RESERVED:
-            raise AtlasError(f"an atlas cannot be named {atlas.name}", atlas.store.folder, "the site needs that folder")
+            raise AtlasError(
+                f"an atlas cannot be named {atlas.name}", atlas.store.folder, "the site needs that folder"
+            )
         if not atlas.layers:
-            raise AtlasError("the atlas holds no layer's sprites", atlas.store.folder, "compute the atlas again")
+            raise AtlasError(
+                "the atlas holds no layer's sprites", atlas.store.folder, "compute the atlas again"
+            )
     url = base_url.rstrip("/") + "/" if base_url else ""
     site = Site(Path(out))
     site.claim()

@@ -1,6 +1,7 @@
 """The page "The paper, revisited": the figures of arXiv:1701.02362 from this atlas, claim by claim.
 
-Channel numbers mean the paper's channels only for the original Caffe weights, so the page is made for that network alone.
+Channel numbers mean the paper's channels only for the original Caffe weights, so the page is made for that
+network alone.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Verdict:
-    """word: 'borne out', 'partly', 'not borne out' or 'for the eye'; why: the numbers behind it, or what is missing."""
+    """word: 'borne out', 'partly', 'not borne out' or 'for the eye'; why: the numbers behind it, or what
+    is missing.
+    """
 
     word: str
     why: str
@@ -53,6 +56,11 @@ def _listed(values: tuple[Any, ...], form: Callable[[Any], str] = str) -> str:
     return ", ".join(form(value) for value in values)
 
 
+def _in_common(n: Numbers) -> str:
+    rho = _listed(n.rho, correlation)
+    return f"neighbouring blocks share {_listed(n.shared)} of nine pictures; rank correlation {rho}"
+
+
 def _more_discriminative(n: Numbers) -> Verdict:
     why = f"active on {_listed(n.active, percent)} % of the pictures in {_listed(n.layers)}"
     if len(n.active) < 2:
@@ -65,7 +73,7 @@ def _more_discriminative(n: Numbers) -> Verdict:
 def _hardly_changes(n: Numbers) -> Verdict:
     if not n.shared:
         return Verdict("for the eye", "the atlas holds only one of these blocks")
-    why = f"neighbouring blocks share {_listed(n.shared)} of nine pictures; rank correlation {_listed(n.rho, correlation)}"
+    why = _in_common(n)
     if min(n.shared) >= 6:
         return Verdict("borne out", why)
     if min(n.shared) >= 3 or min(n.rho) >= 0.7:
@@ -97,9 +105,11 @@ def _nothing_then_lines(n: Numbers) -> Verdict:
 def _gains_surroundings(n: Numbers) -> Verdict:
     if not n.shared:
         return Verdict("for the eye", "the atlas holds only one of these blocks")
-    why = f"neighbouring blocks share {_listed(n.shared)} of nine pictures; rank correlation {_listed(n.rho, correlation)}"
+    why = _in_common(n)
     if 1 <= n.shared[0] <= 7:
-        return Verdict("borne out", why + ": part of the pictures stays, part is new; the surroundings are for the eye")
+        return Verdict(
+            "borne out", why + ": part of the pictures stays, part is new; the surroundings are for the eye"
+        )
     return Verdict("partly" if n.rho[0] >= 0.3 else "not borne out", why)
 
 
@@ -109,38 +119,44 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "Figure 2", 12, RES2,
         "Complex lined patterns in 2a; in 2b the channel is more discriminative.",
-        "Borne out if the share of pictures on which it is active falls by a tenth or more from 2a to 2b; partly if it falls.",
+        "Borne out if the share of pictures on which it is active falls by a tenth or more from 2a to 2b; "
+        "partly if it falls.",
         _more_discriminative,
     ),
     Claim(
         "Figure 2", 79, RES2,
         "Hardly changes from block to block.",
-        "Borne out if neighbouring blocks share at least six of nine pictures; partly from three, or from a rank "
+        "Borne out if neighbouring blocks share at least six of nine pictures; partly from three, or from a "
+        "rank "
         "correlation of 0.7.",
         _hardly_changes,
     ),
     Claim(
         "Figure 3", 150, RES2,
         "Curved dark lines in 2a become loops and tight curves.",
-        "The numbers can only say whether it changes: borne out if some step shares at most three of nine pictures; "
+        "The numbers can only say whether it changes: borne out if some step shares at most three of nine "
+        "pictures; "
         "partly up to five.",
         _changes,
     ),
     Claim(
         "Figure 3", 210, RES2,
         "Nothing in 2a; parallel lines in 2b and 2c.",
-        "Borne out if its strongest value in 2a is at most a third of the layer's median channel's; partly up to two thirds.",
+        "Borne out if its strongest value in 2a is at most a third of the layer's median channel's; partly "
+        "up to two thirds.",
         _nothing_then_lines,
     ),
     Claim(
         "Figure 4", 400, RES3,
         "A spot of light in 3a, then the spot with its surroundings.",
-        "Borne out if 3b keeps between one and seven of the nine pictures of 3a; partly if the rank correlation is 0.3 or more.",
+        "Borne out if 3b keeps between one and seven of the nine pictures of 3a; partly if the rank "
+        "correlation is 0.3 or more.",
         _gains_surroundings,
     ),
 )  # fmt: skip
 
-# What a person saw in the pictures, by the picture set's fingerprint and the channel: it holds for those pictures alone.
+# What a person saw in the pictures, by the picture set's fingerprint and the channel: it holds for those
+# pictures alone.
 OBSERVED: dict[tuple[str, int], str] = {}
 
 
@@ -176,7 +192,7 @@ def revisited_page(atlas: Atlas) -> dict[str, Any] | None:
             rows.append(
                 {
                     "layer": name,
-                    "dead": numbers.dead[n],
+                    "absent": atlas.layer(name).absence(claim.channel),
                     "panels": atlas.manifest.sprites[name].panels,
                     "shared": numbers.shared[n - 1] if n else None,
                     "rho": correlation(numbers.rho[n - 1]) if n and np.isfinite(numbers.rho[n - 1]) else None,

@@ -1,10 +1,10 @@
 """Write an atlas of drawn data, in the format that the pipeline writes: what the site's tests read.
 
-    python tests/make_small_atlas.py                 # tests/small_atlas, checked in, below 400 KB
-    python tests/make_small_atlas.py OUT --full      # the size of ResNet-50's block outputs, to measure the site
-    python tests/make_small_atlas.py OUT --paper     # named resnet50-caffe, stages 2 and 3, for the page on the paper
+    python tests/make_small_atlas.py               # tests/small_atlas, checked in, below 400 KB
+    python tests/make_small_atlas.py OUT --full    # as many channels as ResNet-50's blocks
+    python tests/make_small_atlas.py OUT --paper   # named resnet50-caffe, stages 2 and 3
 
-No network is run: every picture gets a score for every channel from a seed, and the rest follows from the scores.
+No network is run: every picture gets a score for every channel from a seed, and the rest follows from that.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
@@ -32,7 +33,20 @@ from generator.records import (
 )
 from generator.store import Store
 
-CLASSES = ("bicycle", "tandem", "loop", "spiral", "ring", "dish", "crane", "bow tie", "mosaic", "brick", "clock", "face")
+CLASSES = (
+    "bicycle",
+    "tandem",
+    "loop",
+    "spiral",
+    "ring",
+    "dish",
+    "crane",
+    "bow tie",
+    "mosaic",
+    "brick",
+    "clock",
+    "face",
+)
 SMALL_STAGES = ((2, 3, 12), (3, 4, 12))  # stage, blocks, channels
 PAPER_STAGES = ((2, 3, 256), (3, 4, 512))
 FULL_STAGES = ((2, 3, 256), (3, 4, 512), (4, 6, 1024), (5, 3, 2048))
@@ -60,14 +74,17 @@ def draw_picture(label: str, seed: int, side: int) -> Image.Image:
         for shift in (-0.6, 0.6) if label == "bicycle" else (-0.9, 0.0, 0.9):
             circle(cx + shift * size, cy + size * 0.3, size * 0.4, outline=ink, width=line)
         pen.line(
-            [(cx - 0.6 * size, cy + 0.3 * size), (cx, cy - 0.3 * size), (cx + 0.6 * size, cy + 0.3 * size)], ink, line
+            [(cx - 0.6 * size, cy + 0.3 * size), (cx, cy - 0.3 * size), (cx + 0.6 * size, cy + 0.3 * size)],
+            ink,
+            line,
         )
     elif label in ("loop", "ring"):
         circle(cx, cy, size * 0.7, outline=ink, width=line * (1 if label == "loop" else 4))
     elif label == "spiral":
         turn = np.linspace(0, 6 * math.pi, 90)
         points = [
-            (cx + size * t / 19 * math.cos(t) * 0.9, cy + size * t / 19 * math.sin(t) * 0.9) for t in turn.tolist()
+            (cx + size * t / 19 * math.cos(t) * 0.9, cy + size * t / 19 * math.sin(t) * 0.9)
+            for t in turn.tolist()
         ]
         pen.line(points, ink, line)
     elif label in ("mosaic", "brick"):
@@ -76,7 +93,9 @@ def draw_picture(label: str, seed: int, side: int) -> Image.Image:
             for x in range(-step, full, step * (2 if label == "brick" else 1)):
                 shade = tuple(int(v) for v in np.clip(np.array(ink) + random.integers(-40, 40, 3), 0, 255))
                 left = x + (step if row % 2 and label == "brick" else 0)
-                pen.rectangle((left, y, left + step * (2 if label == "brick" else 1) - 3, y + step - 3), fill=shade)
+                pen.rectangle(
+                    (left, y, left + step * (2 if label == "brick" else 1) - 3, y + step - 3), fill=shade
+                )
     elif label in ("face", "clock"):
         circle(cx, cy, size * 0.8, outline=ink, width=line)
         if label == "face":
@@ -122,7 +141,9 @@ def network_layers(
 ) -> list[LayerInfo]:
     """A bottleneck network's layers; the receptive fields are ResNet-50's."""
     layers = [
-        LayerInfo("conv1", "conv1", "stem", "", 1, stem, side // 2, side // 2, True, ReceptiveField(7, 2, 0.0)),
+        LayerInfo(
+            "conv1", "conv1", "stem", "", 1, stem, side // 2, side // 2, True, ReceptiveField(7, 2, 0.0)
+        ),
     ]
     field = 11
     for stage, blocks, channels in stages:
@@ -160,7 +181,11 @@ def rank_correlation(one: np.ndarray, other: np.ndarray, ranked: bool = True) ->
     """Per channel, of scores (N, C)."""
 
     def centred(scores: np.ndarray) -> np.ndarray:
-        values = scores.argsort(0, kind="stable").argsort(0).astype(np.float64) if ranked else scores.astype(np.float64)
+        values = (
+            scores.argsort(0, kind="stable").argsort(0).astype(np.float64)
+            if ranked
+            else scores.astype(np.float64)
+        )
         return values - values.mean(0)
 
     a, b = centred(one), centred(other)
@@ -186,7 +211,9 @@ def make_atlas(
     labels: Sequence[str] = CLASSES,
     seed: int = 1,
 ) -> None:
-    """Write the atlas. distinct: draw only so many sprites a layer and use them again and again (for large ones)."""
+    """Write the atlas. distinct: draw only so many sprites a layer and use them again and again (for large
+    ones).
+    """
     shutil.rmtree(folder, ignore_errors=True)
     store = Store(folder)
     random = np.random.default_rng(seed)
@@ -200,7 +227,9 @@ def make_atlas(
         size = inner_tile if layer.is_inner else tile
         sprites[layer.name] = SpriteInfo(panels, size)
         affinity = random.gamma(0.6, 1.0, (len(labels), layer.channels)).astype(np.float32)
-        scores = affinity[of_class] * 1.2 + random.gamma(2.0, 0.5, (pictures, layer.channels)).astype(np.float32)
+        scores = affinity[of_class] * 1.2 + random.gamma(2.0, 0.5, (pictures, layer.channels)).astype(
+            np.float32
+        )
         before = previous.get(layer.stage) if layer.kind == "block" else None
         if before is not None:  # a block refines: part of the channel's scores stays
             keep = random.uniform(0, 1, layer.channels).astype(np.float32) ** 0.7
@@ -236,7 +265,9 @@ def make_atlas(
                 "active_positions": (active * random.uniform(0.1, 0.6, layer.channels)).astype(np.float32),
                 "dead": dead,
                 "spearman_previous": nothing if before is None else rank_correlation(scores, before[0]),
-                "pearson_previous": nothing if before is None else rank_correlation(scores, before[0], ranked=False),
+                "pearson_previous": nothing
+                if before is None
+                else rank_correlation(scores, before[0], ranked=False),
                 "shared_previous": shared.astype(np.int32),
                 "unheard_of": nothing,  # a statistic that this version of the site does not know
             },
@@ -270,7 +301,9 @@ def make_atlas(
             store.write_file(store.sprite_path(layer.name, channel), made[channel % len(made)])
         store.write_file(store.thumbs_path(layer.name), to_webp(thumbs, 45 if distinct is None else 75))
     kernels = Image.fromarray(
-        np.kron(random.integers(30, 226, (math.ceil(stem / 8) * 7, 8 * 7, 3)), np.ones((4, 4, 1))).astype(np.uint8)
+        np.kron(random.integers(30, 226, (math.ceil(stem / 8) * 7, 8 * 7, 3)), np.ones((4, 4, 1))).astype(
+            np.uint8
+        )
     )
     store.write_file(store.kernels_path("conv1"), to_webp(kernels, 60))
     if publish_patches:
@@ -281,14 +314,20 @@ def make_atlas(
         for n, c in enumerate(of_class)
     ]
     store.write_images(records)
-    store.write_table("channels.csv", ("layer", "channel"), [(x.name, c) for x in layers for c in range(x.channels)])
+    store.write_table(
+        "channels.csv", ("layer", "channel"), [(x.name, c) for x in layers for c in range(x.channels)]
+    )
     store.write_manifest(
         Manifest(
             name=name,
             title=title,
             model=model,
-            weights=WeightsInfo("random", hashlib.sha256(name.encode()).hexdigest(), True, "numbers drawn from a seed"),
-            pictures=PictureSetInfo("drawn by make_small_atlas.py", hashlib.sha256(b"p").hexdigest(), pictures),
+            weights=WeightsInfo(
+                "random", hashlib.sha256(name.encode()).hexdigest(), True, "numbers drawn from a seed"
+            ),
+            pictures=PictureSetInfo(
+                "drawn by make_small_atlas.py", hashlib.sha256(b"p").hexdigest(), pictures
+            ),
             preprocessing=Preprocessing(0, side, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
             profile={"name": name},
             versions={"residual-atlas": "0"},
@@ -309,11 +348,22 @@ if __name__ == "__main__":
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--paper", action="store_true")
     options = parser.parse_args()
-    large = {"stem": 64, "side": 224, "tile": 96, "inner_tile": 72, "distinct": 12, "pictures": 240}
+    large: dict[str, Any] = {
+        "stem": 64,
+        "side": 224,
+        "tile": 96,
+        "inner_tile": 72,
+        "distinct": 12,
+        "pictures": 240,
+    }
     if options.full:
         make_atlas(options.out, name="resnet50", title="ResNet-50, drawn data", stages=FULL_STAGES, **large)
     elif options.paper:
-        names = {"name": "resnet50-caffe", "model": "resnet50-caffe", "title": "ResNet-50 (Caffe), drawn data"}
+        names: dict[str, Any] = {
+            "name": "resnet50-caffe",
+            "model": "resnet50-caffe",
+            "title": "ResNet-50 (Caffe), drawn data",
+        }
         make_atlas(options.out, stages=PAPER_STAGES, **names, **large)
     else:
         make_atlas(options.out)

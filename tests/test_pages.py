@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,7 +41,9 @@ def test_shared_pictures_agree_with_the_atlas(atlas: Atlas) -> None:
 
 def test_a_dead_channel_says_so_and_shows_nothing(atlas: Atlas) -> None:
     page = channel_page(atlas, atlas.manifest.layer("res2a"), 5, "")
-    assert page["dead"] and page["tiles"] == [] and page["statistics"] == []
+    assert page["absent"] == "dead on these pictures"
+    assert page["tiles"] == []
+    assert page["statistics"] == []
     assert page["sentence"] == "Dead on these pictures: none of the 36 activates it."
 
 
@@ -58,7 +61,9 @@ def test_sentence_of_a_stage_that_hardly_changes(atlas: Atlas, monkeypatch: pyte
 
 
 def test_sentence_names_both_earlier_blocks(atlas: Atlas, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(atlas, "shared", lambda one, other: [0 if {one, other} == {"res2a", "res2c"} else 3] * 12)
+    monkeypatch.setattr(
+        atlas, "shared", lambda one, other: [0 if {one, other} == {"res2a", "res2c"} else 3] * 12
+    )
     text = sentence(atlas, atlas.manifest.layer("res2c"), 0)
     assert text.startswith("Shares three of nine pictures with res2b, none with res2a")
 
@@ -81,7 +86,8 @@ def test_an_unknown_statistic_is_ignored(atlas: Atlas) -> None:
 
 def test_first_block_of_a_stage_has_no_comparison(atlas: Atlas) -> None:
     known = {measure.key for measure, *_ in atlas.layer("res2a").measures}
-    assert "shared_previous" not in known and "spearman_previous" not in known
+    assert "shared_previous" not in known
+    assert "spearman_previous" not in known
 
 
 def test_numbers_in_words_and_digits() -> None:
@@ -97,9 +103,11 @@ def test_histogram_keeps_single_channels_visible() -> None:
 
 def test_grid_has_a_cell_for_every_channel(atlas: Atlas) -> None:
     page = layer_page(atlas, atlas.manifest.layer("res3b"))
-    assert len(page["cells"]) == 12 and page["columns"] == thumb_columns(12) == 4
+    assert len(page["cells"]) == 12
+    assert page["columns"] == thumb_columns(12) == 4
     data = json.loads(page["data"])
-    assert len(data["nine"]) == 12 and len(data["numbers"]["max"]) == 12
+    assert len(data["nine"]) == 12
+    assert len(data["numbers"]["max"]) == 12
     assert data["numbers"]["max"][5] is None  # dead
 
 
@@ -136,12 +144,17 @@ def test_no_paper_page_for_other_networks(atlas: Atlas) -> None:
 
 
 def test_paper_page_holds_every_claim_that_the_atlas_can_show(tmp_path: Path) -> None:
-    options = {"stem": 4, "pictures": 12, "side": 64, "tile": 8, "distinct": 1, "inner": ()}
+    options: dict[str, Any] = {"stem": 4, "pictures": 12, "side": 64, "tile": 8, "distinct": 1, "inner": ()}
     make_atlas(tmp_path, name="caffe", model="resnet50-caffe", stages=PAPER_STAGES[:1], **options)
     page = revisited_page(Atlas(tmp_path))
     assert page is not None
     assert [entry["claim"].channel for entry in page["entries"]] == [12, 79, 150, 210]  # 400 lies in stage 3
-    assert {entry["verdict"].word for entry in page["entries"]} <= {"borne out", "partly", "not borne out", "for the eye"}
+    assert {entry["verdict"].word for entry in page["entries"]} <= {
+        "borne out",
+        "partly",
+        "not borne out",
+        "for the eye",
+    }
     assert [claim.channel for claim in CLAIMS] == [12, 79, 150, 210, 400]
 
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from make_small_atlas import make_atlas
@@ -18,7 +19,7 @@ from generator.measures import MEASURES
 from generator.render import SiteReport, render_site
 
 SMALL = Path(__file__).parent / "small_atlas"
-TINY = {"stages": ((2, 2, 4),), "inner": (), "stem": 4, "pictures": 9, "side": 48, "tile": 12}
+TINY: dict[str, Any] = {"stages": ((2, 2, 4),), "inner": (), "stem": 4, "pictures": 9, "side": 48, "tile": 12}
 
 
 @pytest.fixture(scope="session")
@@ -58,15 +59,24 @@ def test_no_link_is_broken(site: Path) -> None:
 
 
 def test_broken_links_are_found(tmp_path: Path) -> None:
-    (tmp_path / "a.html").write_text('<a href="b.html">x</a><a href="#no">x</a><img src="/c.webp"><a href="https://x.org">x</a>')
-    assert [line.partition(" (")[0] for line in check_links(tmp_path)] == ["a.html: #no", "a.html: /c.webp", "a.html: b.html"]
+    (tmp_path / "a.html").write_text(
+        '<a href="b.html">x</a><a href="#no">x</a><img src="/c.webp"><a href="https://x.org">x</a>'
+    )
+    assert [line.partition(" (")[0] for line in check_links(tmp_path)] == [
+        "a.html: #no",
+        "a.html: /c.webp",
+        "a.html: b.html",
+    ]
 
 
 def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
     for page in site.rglob("*.html"):
         text = page.read_text("utf-8")
         assert not re.search(r'(?:src|srcset)="(?:https?:)?//', text), page
-        assert not re.search(r'<link[^>]+href="(?:https?:)?//', text.replace('rel="canonical"', "")) or "canonical" in text
+        assert (
+            not re.search(r'<link[^>]+href="(?:https?:)?//', text.replace('rel="canonical"', ""))
+            or "canonical" in text
+        )
         assert "Content-Security-Policy" in text, page
     for style in site.rglob("*.css"):
         assert not re.search(r"url\(\s*['\"]?(?:https?:)?//", style.read_text("utf-8")), style
@@ -102,7 +112,9 @@ def test_unchanged_pages_are_not_rewritten(tmp_path: Path) -> None:
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / "site").rglob("*") if path.is_file()}
     report = render_site([tmp_path / "atlas"], tmp_path / "site")
     assert (report.written, report.copied, report.removed) == (0, 0, 0)
-    assert times == {path: path.stat().st_mtime_ns for path in (tmp_path / "site").rglob("*") if path.is_file()}
+    assert times == {
+        path: path.stat().st_mtime_ns for path in (tmp_path / "site").rglob("*") if path.is_file()
+    }
 
 
 def test_what_is_no_longer_part_of_the_site_is_removed(tmp_path: Path) -> None:
@@ -137,7 +149,9 @@ def test_without_leave_no_picture_is_published(tmp_path: Path) -> None:
     render_site([tmp_path / "atlas"], tmp_path / "site")
     assert not (tmp_path / "site/small/pictures").exists()
     page = (tmp_path / "site/small/res2a/0.html").read_text("utf-8")
-    assert "patches</figcaption>" not in page and "guided backprop" in page and "taken down" not in page
+    assert "patches</figcaption>" not in page
+    assert "guided backprop" in page
+    assert "taken down" not in page
     assert check_links(tmp_path / "site") == []
 
 
@@ -146,14 +160,16 @@ def test_several_atlases_stand_side_by_side(tmp_path: Path) -> None:
         make_atlas(tmp_path / name, name=name, title=f"Network {name}", **TINY)
     render_site([tmp_path / "one", tmp_path / "two"], tmp_path / "site")
     home = (tmp_path / "site/index.html").read_text("utf-8")
-    assert "one/index.html" in home and "two/index.html" in home and "Network two" in home
+    assert "one/index.html" in home
+    assert "two/index.html" in home
+    assert "Network two" in home
     assert check_links(tmp_path / "site") == []
     with pytest.raises(AtlasError, match="two atlases are named one"):
         render_site([tmp_path / "one", tmp_path / "one"], tmp_path / "site")
 
 
 def test_the_papers_page(tmp_path: Path) -> None:
-    options = {**TINY, "stages": ((2, 3, 256),), "distinct": 1}
+    options: dict[str, Any] = {**TINY, "stages": ((2, 3, 256),), "distinct": 1}
     make_atlas(tmp_path / "atlas", name="resnet50-caffe", model="resnet50-caffe", **options)
     render_site([tmp_path / "atlas"], tmp_path / "site")
     text = (tmp_path / "site/resnet50-caffe/revisited.html").read_text("utf-8")
@@ -163,7 +179,9 @@ def test_the_papers_page(tmp_path: Path) -> None:
     assert check_links(tmp_path / "site") == []
 
 
-def test_layers_written_by_several_processes_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_layers_written_by_several_processes_are_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make_atlas(tmp_path / "atlas", **TINY)
     render_site([tmp_path / "atlas"], tmp_path / "site")
     monkeypatch.setattr(render, "WORTH_PROCESSES", 1)
@@ -175,7 +193,7 @@ def test_layers_written_by_several_processes_are_the_same(tmp_path: Path, monkey
 def test_a_site_above_its_budget_is_refused() -> None:
     report = SiteReport(bytes={"webp": 800_000_000, "html": 200_000_000, "total": 1_000_000_000})
     render.check_size(report, 1_000_000_000)
-    with pytest.raises(AtlasError, match="1,000 MB, above its budget of 900 MB .webp 800 MB.*inner layers"):
+    with pytest.raises(AtlasError, match=r"1,000 MB, above its budget of 900 MB \(webp 800 MB.*inner layers"):
         render.check_size(report, 900_000_000)
 
 
@@ -199,3 +217,11 @@ def test_the_site_needs_no_torch(tmp_path: Path) -> None:
         [sys.executable, "-c", code], cwd=SMALL.parent.parent, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_channel_without_a_sprite_says_so(tmp_path: Path) -> None:
+    make_atlas(tmp_path / "atlas", **TINY)
+    (tmp_path / "atlas/sprites/res2b/1.webp").unlink()
+    render_site([tmp_path / "atlas"], tmp_path / "site")
+    assert "not pictured in this atlas" in (tmp_path / "site/small/res2b/1.html").read_text("utf-8")
+    assert check_links(tmp_path / "site") == []

@@ -69,7 +69,12 @@ def page(browser: Any, address: str) -> Iterator[Any]:
 
 def test_keys_walk_across_channels_and_blocks(page: Any, address: str) -> None:
     page.goto(f"{address}/small/res2b/3.html")
-    for key, there in (("ArrowRight", "res2b/4"), ("ArrowLeft", "res2b/3"), ("ArrowDown", "res2c/3"), ("ArrowUp", "res2b/3")):
+    for key, there in (
+        ("ArrowRight", "res2b/4"),
+        ("ArrowLeft", "res2b/3"),
+        ("ArrowDown", "res2c/3"),
+        ("ArrowUp", "res2b/3"),
+    ):
         page.keyboard.press(key)
         page.wait_for_url(f"**/small/{there}.html")
 
@@ -188,7 +193,14 @@ def test_colours_are_shared_with_prose_pages(page: Any, address: str) -> None:
 
 def test_nothing_is_wider_than_a_phone(page: Any, address: str) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
-    for place in ("index", "small/res2b/index", "small/res2b/3", "small/conv1/kernels", "small/conv1/1", "guide/layers"):
+    for place in (
+        "index",
+        "small/res2b/index",
+        "small/res2b/3",
+        "small/conv1/kernels",
+        "small/conv1/1",
+        "guide/layers",
+    ):
         page.goto(f"{address}/{place}.html")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, place
 

@@ -70,9 +70,6 @@
     apply();
   }
   form.addEventListener("input", remember);
-  form.addEventListener("submit", function (event) {
-    event.preventDefault();
-  });
   window.addEventListener("hashchange", apply);
   apply();
 
