@@ -1,8 +1,8 @@
-"""The cone of a unit: which positions of every step below it the unit can see, and the windows that hold them.
+"""The cone of a unit: which positions of every step below it the unit sees, and the windows that hold them.
 
-A unit's gradient is zero outside its cone, so the backward pass of a unit needs a window of each map, not the map. The
-windows of many units line up when each is counted from its unit's own position: the window of unit i begins at
-`scale · i + low`. It may hang over the border of the map; what lies outside is zero.
+A unit's gradient is zero outside its cone, so the backward pass of a unit needs a window of each map, not the
+map. The windows of many units line up when each is counted from its unit's own position: the window of unit i
+begins at `scale · i + low`. It may hang over the border of the map; what lies outside is zero.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ OUTSIDE = -(2**30)  # the sum of two still fits into 32 bits
 
 @dataclass(frozen=True)
 class Window:
-    """A stretch of `size` positions along one axis that begins, for the unit at position i, at scale · i + low.
+    """A stretch of `size` positions along one axis; for the unit at position i it begins at scale · i + low.
 
     scale 0 is a window fixed to the map, the same for every unit.
     """
@@ -40,18 +40,18 @@ class Window:
         return self.scale * units[:, None] + steps
 
     def inside(self, extent: int, units: tuple[int, int]) -> bool:
-        """Whether no unit from units[0] to units[1] has a part of its window outside a map of `extent` positions."""
+        """Whether the windows of units[0] … units[1] lie wholly on a map of `extent` positions."""
         return self.scale * units[0] + self.low >= 0 and self.scale * units[1] + self.high < extent
 
     def trimmed(self, extent: int, units: tuple[int, int]) -> Window:
-        """What is left after cutting off what lies outside the map for every unit from units[0] to units[1]."""
+        """The window without what lies outside the map for all of the units units[0] … units[1]."""
         low = max(self.low, -self.scale * units[1])
         high = min(self.high, extent - 1 - self.scale * units[0])
         # A unit that sees nothing but padding keeps one position, so that no window is empty.
         return Window(self.scale, low, high - low + 1) if low <= high else Window(self.scale, self.low, 1)
 
     def meet(self, into: Window, stride: int, shift: int) -> tuple[slice, slice]:
-        """Where position x of this window goes to stride · x + shift of `into`: the part of each that takes part."""
+        """Which of our positions x have their stride · x + shift in `into`, and where that is in it."""
         start = stride * self.low + shift - into.low  # of our position 0, in `into`
         first = max(0, -(start // stride))
         last = min(self.size - 1, (into.size - 1 - start) // stride)
@@ -64,7 +64,8 @@ Frame = tuple[Window, Window]  # rows, columns
 
 
 class Cone:
-    """The cone of the units of step `top`: the steps that lead there, and the window of each before any trimming.
+    """The cone of the units of step `top`: the steps that lead there, and the window of each before any
+    trimming.
 
     Raises AtlasError where a step on the way has no backward pass here (global pooling, the classifier).
     """
@@ -78,7 +79,9 @@ class Cone:
                 continue
             step = graph.steps[index]
             if step.op not in BACKWARD:
-                raise AtlasError("no unit gradients through this operation", f"{step.op} at {step.scope or 'the end'}")
+                raise AtlasError(
+                    "no unit gradients through this operation", f"{step.op} at {step.scope or 'the end'}"
+                )
             seen = seen_through(step, self.windows[index])
             for source in dict.fromkeys(step.inputs):
                 known = self.windows.get(source, seen)
@@ -90,7 +93,8 @@ class Cone:
         self.order = sorted(self.windows, reverse=True)
 
     def trimmed(self, extents: dict[int, int], units: tuple[int, int]) -> dict[int, Window]:
-        """The windows along one axis for a batch of units at positions units[0] … units[1]; extents: of each map.
+        """The windows along one axis for a batch of units at positions units[0] … units[1]; extents: of each
+        map.
 
         Once a window would be as large as its map, the whole map takes its place there and everywhere below.
         """
@@ -115,7 +119,8 @@ def seen_through(step: Step, window: Window) -> Window:
 
 
 def flat_index(rows: Tensor, columns: Tensor, tables: Tensor, size: tuple[int, int]) -> Tensor:
-    """Where positions lie in a (1 + N · H · W, C) table of N maps, whose row 0 stands for everything outside a map.
+    """Where positions lie in a (1 + N · H · W, C) table of N maps, whose row 0 stands for everything outside
+    a map.
 
     rows: (U, h) and columns: (U, w) of each unit's window; tables: (U,), which map; size: (H, W).
     Returns int32 (U, h, w).

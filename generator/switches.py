@@ -1,5 +1,6 @@
-"""What one forward pass leaves for the backward passes of all units of its pictures: which ReLUs were on, and where each
-max-pool took its value from. Also the crops on which the forward of a lonely unit can run instead of the whole picture."""
+"""What one forward pass leaves for the backward passes of all units of its pictures: which ReLUs were on, and
+where each max-pool took its value from. Also the crops on which the forward of a lonely unit can run instead
+of the whole picture."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ NOWHERE = 255  # the tap of a pooling position outside the map
 
 @dataclass(frozen=True)
 class Units:
-    """Single units of one layer. picture: index into the batch of the switches; channel, row, column; int64 (U,) each."""
+    """Single units of one layer. picture: index into the batch of the switches; channel, row, column; int64
+    (U,) each."""
 
     picture: Tensor
     channel: Tensor
@@ -38,9 +40,10 @@ class Units:
 class Switches:
     """The switches of P pictures.
 
-    sizes: (C, H, W) of each step; masks: of each ReLU, 1 where its input was positive; taps: of each max-pool, which
-    position of its k × k window was the largest (row · k + column). Both are tables, (1 + P · H · W, C) uint8; row 0
-    stands for every position outside the map. maps: whole outputs that were asked for, (P, C, H, W).
+    sizes: (C, H, W) of each step; masks: of each ReLU, 1 where its input was positive; taps: of each
+    max-pool, which position of its k × k window was the largest (row · k + column). Both are tables, (1 + P ·
+    H · W, C) uint8; row 0 stands for every position outside the map. maps: whole outputs that were asked for,
+    (P, C, H, W).
     """
 
     sizes: dict[int, tuple[int, int, int]]
@@ -61,7 +64,8 @@ def forward_switches(
 ) -> Switches:
     """Run the network up to the layer `last` (default: the last tapped layer) and keep its switches.
 
-    pictures: (P, 3, H, W) from network.prepare, or crops of it. keep: layers whose maps are kept for Switches.values.
+    pictures: (P, 3, H, W) from network.prepare, or crops of it. keep: layers whose maps are kept for
+    Switches.values.
     """
     graph = network.graph
     end = network.steps[-1] if last is None else network.step(last)
@@ -99,7 +103,9 @@ def _tap_table(arg_max: Tensor, pool: Step, width_in: int) -> Tensor:
     first_row = torch.arange(height, device=arg_max.device, dtype=torch.int32) * pool.stride - pool.padding
     first_column = torch.arange(width, device=arg_max.device, dtype=torch.int32) * pool.stride - pool.padding
     start = first_row[:, None] * width_in + first_column
-    past = arg_max.permute(0, 2, 3, 1).to(torch.int32) - start[:, :, None]  # row · W_in + column within the window
+    past = (
+        arg_max.permute(0, 2, 3, 1).to(torch.int32) - start[:, :, None]
+    )  # row · W_in + column within the window
     row = past.div(width_in, rounding_mode="floor")
     column = past - row * width_in
     table = torch.empty(1 + pictures * height * width, channels, dtype=torch.uint8, device=arg_max.device)
@@ -112,10 +118,10 @@ def _tap_table(arg_max: Tensor, pool: Step, width_in: int) -> Tensor:
 def crops(network: Network, pictures: Tensor, layer: str, units: Units) -> tuple[Tensor, Units]:
     """Each unit's receptive field cut from its picture, and the same units counted within these crops.
 
-    Exact: a crop begins on a multiple of the layer's stride, so that strided positions stay on their grid, and ends
-    beyond the receptive field or at the picture's own border, so that no padding is seen that was not there before.
-    All crops have one size: where one would hang over the border it is moved back inside. Returns pictures as they are
-    where the field is as large as they are.
+    Exact: a crop begins on a multiple of the layer's stride, so that strided positions stay on their grid,
+    and ends beyond the receptive field or at the picture's own border, so that no padding is seen that was
+    not there before. All crops have one size: where one would hang over the border it is moved back inside.
+    Returns pictures as they are where the field is as large as they are.
 
     pictures: (P, 3, H, W); returns (U, 3, h, w) and the units, whose picture is now their crop.
     """

@@ -1,4 +1,5 @@
-"""The gradient of a convolution with respect to its input, on windows, in the way that is fastest for its shape."""
+"""The gradient of a convolution with respect to its input, on windows, in the way that is fastest for its
+shape."""
 
 from __future__ import annotations
 
@@ -16,10 +17,10 @@ FEW_CHANNELS = 4
 class TransposedConvolution:
     """Carries gradients from a convolution's output to its input.
 
-    1 × 1 convolutions are matrix products, written to every stride-th position. Of stride 1, larger ones are convolutions
-    with turned kernels. Strided ones are torch's transposed convolutions, but at the pixels, where three channels leave
-    most of a vector register empty, the stride² phases of the result are computed side by side as channels
-    (measured with two cores, 7 × 7 stride 2 to three channels: 3.3 times as fast).
+    1 × 1 convolutions are matrix products, written to every stride-th position. Of stride 1, larger ones are
+    convolutions with turned kernels. Strided ones are torch's transposed convolutions, but at the pixels,
+    where three channels leave most of a vector register empty, the stride² phases of the result are computed
+    side by side as channels (measured with two cores, 7 × 7 stride 2 to three channels: 3.3 times as fast).
     """
 
     def __init__(self, step: Step, dtype: torch.dtype | None = None) -> None:
@@ -39,8 +40,8 @@ class TransposedConvolution:
             self.weight = self.weight.contiguous(memory_format=torch.channels_last)
 
     def __call__(self, gradient: Tensor, out: Frame, into: Frame) -> tuple[Tensor, Place] | None:
-        """gradient: (U, h, w, C_out) on the frame `out`, zero outside the map. Returns a gradient (U, h', w', C_in) and
-        the part of the frame `into` that it belongs to; None if they do not meet."""
+        """gradient: (U, h, w, C_out) on the frame `out`, zero outside the map. Returns a gradient (U, h', w',
+        C_in) and the part of the frame `into` that it belongs to; None if they do not meet."""
         if self.way == "product":
             return self._product(gradient, out, into)
         natural = (seen_through(self.step, out[0]), seen_through(self.step, out[1]))
@@ -117,7 +118,8 @@ def _turned(weight: Tensor, groups: int) -> Tensor:
 
 
 def _phases(weight: Tensor, stride: int) -> Tensor:
-    """(C_out, C_in, k, k) → (stride² · C_in, C_out, j, j): for each phase, the kernel's taps that reach it, turned."""
+    """(C_out, C_in, k, k) → (stride² · C_in, C_out, j, j): for each phase, the kernel's taps that reach it,
+    turned."""
     out, within, k, _ = weight.shape
     side = -(-k // stride)
     phases = weight.new_zeros(stride, stride, within, out, side, side)

@@ -1,4 +1,4 @@
-"""The plain reference for unit gradients: automatic differentiation of the original module, ReLUs replaced by their rule.
+"""The plain reference for unit gradients: autograd on the original module, its ReLUs replaced by their rule.
 
 It shares no code with generator/: no graph, no folding, no windows.
 """

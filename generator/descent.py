@@ -1,0 +1,249 @@
+"""The backward pass of one batch of units of one layer, step by step down the cone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from generator.cones import Cone, Frame, Window, flat_index
+from generator.graph import Step
+from generator.switches import Switches, Units
+from generator.transposed import Place, TransposedConvolution
+
+ReluRule = Literal["guided", "deconvnet", "plain"]
+
+
+@dataclass(frozen=True)
+class Means:
+    """What every descent of an engine uses. convolution: the way back through the convolution at a step."""
+
+    steps: tuple[Step, ...]
+    convolution: Callable[[int], TransposedConvolution]
+    rule: ReluRule
+    dtype: torch.dtype
+    device: torch.device
+
+
+@dataclass
+class Part:
+    """What one path brings to a step: a gradient (U, h, w, C) for a place in the step's frame. own: whether
+    nothing else reads the tensor; clean: whether it is zero outside the map."""
+
+    value: Tensor
+    place: Place
+    own: bool
+    clean: bool
+
+
+class Descent:
+    """The backward pass of one batch of units of one layer."""
+
+    def __init__(self, means: Means, cone: Cone, switches: Switches, units: Units) -> None:
+        self.means, self.cone, self.switches = means, cone, switches
+        rows = cone.trimmed({i: size[1] for i, size in switches.sizes.items()}, _span(units.row))
+        columns = cone.trimmed({i: size[2] for i, size in switches.sizes.items()}, _span(units.column))
+        self.frames: dict[int, Frame] = {i: (rows[i], columns[i]) for i in cone.order}
+        self.inside = {
+            i: rows[i].inside(switches.sizes[i][1], _span(units.row))
+            and columns[i].inside(switches.sizes[i][2], _span(units.column))
+            for i in cone.order
+        }
+        self.units = units.to(means.device)
+        self.parts: dict[int, list[Part]] = {}
+        self._indices: dict[tuple[Frame, tuple[int, int]], Tensor] = {}
+
+    def gradient(self, frame: Frame) -> Tensor:
+        """The units' gradients at the pixels, (U, h, w, 3) in the given frame."""
+        steps, count = self.means.steps, len(self.units)
+        seed = torch.zeros(
+            count,
+            1,
+            1,
+            self.switches.sizes[self.cone.top][0],
+            dtype=self.means.dtype,
+            device=self.means.device,
+        )
+        seed[torch.arange(count), 0, 0, self.units.channel] = 1
+        self._add(self.cone.top, Part(seed, _whole(self.frames[self.cone.top]), own=True, clean=True))
+        for index in self.cone.order:
+            joined = self._joined(index)
+            if index == 0:
+                return self._reframed(self._settled(joined, index), self.frames[0], frame)
+            self._back(index, steps[index], joined)
+        raise AssertionError("the input belongs to every cone")
+
+    # -- one step back ---------------------------------------------------------------------------------------
+
+    def _back(self, index: int, step: Step, part: Part) -> None:
+        match step.op:
+            case "conv":
+                self._back_through_convolution(index, step, part)
+            case "max_pool":
+                self._back_through_max_pool(index, step, part)
+            case "avg_pool":
+                self._back_through_average(index, step, part)
+            case "relu":
+                self._give(index, step.inputs[0], self._rectified(index, part))
+            case "affine":
+                assert step.weight is not None
+                part.value = part.value * step.weight.to(part.value.dtype)
+                part.own = True
+                self._give(index, step.inputs[0], part)
+            case "add":
+                for source in step.inputs:
+                    self._give(index, source, Part(part.value, part.place, own=False, clean=part.clean))
+            case "concat":
+                sizes = [self.switches.sizes[source][0] for source in step.inputs]
+                for source, value in zip(step.inputs, part.value.split(sizes, 3), strict=True):
+                    self._give(index, source, Part(value, part.place, own=False, clean=part.clean))
+            case _:
+                raise AssertionError(step.op)  # Cone has refused it
+
+    def _give(self, index: int, source: int, part: Part) -> None:
+        """Hand a gradient on to a step whose map has the same size."""
+        value, own, clean = part.value, part.own, part.clean
+        frame = self._towards(index, source)
+        if frame != self.frames[index]:
+            value, own, clean = self._reframed(value, self.frames[index], frame), True, True
+        (take_rows, rows), (take_columns, columns) = (
+            frame[axis].meet(self.frames[source][axis], 1, 0) for axis in (0, 1)
+        )  # fmt: skip
+        value = value[:, take_rows, take_columns]
+        self._add(source, Part(value, (rows, columns), own, clean))
+
+    def _rectified(self, index: int, part: Part) -> Part:
+        rule, value, clean = self.means.rule, part.value, part.clean
+        if rule != "plain":
+            value = value.relu_() if part.own else value.relu()
+        if rule != "deconvnet":
+            mask = self._looked_up(self.switches.masks[index], index)
+            if not value.is_cuda:
+                mask = mask.to(value.dtype)
+            value = value.mul_(mask) if part.own or rule == "guided" else value * mask
+            clean = True
+        return Part(value, part.place, own=True, clean=clean)
+
+    def _back_through_convolution(self, index: int, step: Step, part: Part) -> None:
+        source = step.inputs[0]
+        value, out = self._aligned(index, source, part)
+        found = self.means.convolution(index)(value, out, self.frames[source])
+        if found is not None:
+            # Zero columns stay zero in a 1 × 1 convolution; larger kernels reach over the border.
+            clean = (step.kernel == 1 and not step.padding) or self.inside[source]
+            self._add(source, Part(*found, own=True, clean=clean))
+
+    def _back_through_max_pool(self, index: int, step: Step, part: Part) -> None:
+        source = step.inputs[0]
+        value, out = self._aligned(index, source, part)
+        into = self.frames[source]
+        # As floats, since torch compares those into floats several times as fast as bytes into booleans.
+        taps = self._looked_up(self.switches.taps[index], index, out).to(torch.float32)  # (U, h, w, C)
+        here = torch.empty_like(value)
+        result = value.new_zeros(len(value), into[0].size, into[1].size, value.shape[3])
+        for tap in range(step.kernel**2):
+            reach = [offset * step.dilation - step.padding for offset in divmod(tap, step.kernel)]
+            (take_rows, rows), (take_columns, columns) = (
+                out[axis].meet(into[axis], step.stride, reach[axis]) for axis in (0, 1)
+            )  # fmt: skip
+            torch.eq(taps, tap, out=here).mul_(value)
+            result[:, rows, columns] += here[:, take_rows, take_columns]
+        self._add(source, Part(result, _whole(into), own=True, clean=True))
+
+    def _back_through_average(self, index: int, step: Step, part: Part) -> None:
+        source = step.inputs[0]
+        value, out = self._aligned(index, source, part)
+        into = self.frames[source]
+        value = value / step.kernel**2
+        result = value.new_zeros(len(value), into[0].size, into[1].size, value.shape[3])
+        for tap in range(step.kernel**2):
+            reach = [offset - step.padding for offset in divmod(tap, step.kernel)]
+            (take_rows, rows), (take_columns, columns) = (
+                out[axis].meet(into[axis], step.stride, reach[axis]) for axis in (0, 1)
+            )  # fmt: skip
+            result[:, rows, columns] += value[:, take_rows, take_columns]
+        self._add(source, Part(result, _whole(into), own=True, clean=self.inside[source]))
+
+    # -- windows ---------------------------------------------------------------------------------------------
+
+    def _add(self, index: int, part: Part) -> None:
+        self.parts.setdefault(index, []).append(part)
+
+    def _joined(self, index: int) -> Part:
+        """The sum of what all paths bring to a step, filling the step's frame."""
+        frame, parts = self.frames[index], self.parts.pop(index, [])
+        whole = _whole(frame)
+        clean = all(part.clean for part in parts)
+        if len(parts) == 1 and parts[0].place == whole:
+            return parts[0]
+        base = next((part for part in parts if part.own and part.place == whole), None)
+        if base is None:
+            channels = self.switches.sizes[index][0]
+            sizes = (len(self.units), frame[0].size, frame[1].size, channels)
+            total = torch.zeros(sizes, dtype=self.means.dtype, device=self.means.device)
+        else:
+            total = base.value
+        for part in parts:
+            if part is not base:
+                total[:, part.place[0], part.place[1]] += part.value
+        return Part(total, whole, own=True, clean=clean)
+
+    def _settled(self, part: Part, index: int) -> Tensor:
+        """The gradient with zeros outside the map."""
+        if part.clean or self.inside[index]:
+            return part.value
+        on_map = (
+            (self._index(self.frames[index], index) > 0).unsqueeze(3).to(part.value.dtype)
+        )  # (U, h, w, 1)
+        return part.value.mul_(on_map) if part.own else part.value * on_map
+
+    def _towards(self, index: int, source: int) -> Frame:
+        """The step's frame, with the whole map where its source's frame is the whole map."""
+        rows, columns = self.frames[index]
+        _, height, width = self.switches.sizes[index]
+        into = self.frames[source]
+        return (
+            Window(0, 0, height) if into[0].scale == 0 else rows,
+            Window(0, 0, width) if into[1].scale == 0 else columns,
+        )
+
+    def _aligned(self, index: int, source: int, part: Part) -> tuple[Tensor, Frame]:
+        """The gradient, zero outside the map, on a frame that lines up with its source's."""
+        value = self._settled(part, index)
+        frame = self._towards(index, source)
+        return self._reframed(value, self.frames[index], frame), frame
+
+    def _reframed(self, value: Tensor, old: Frame, new: Frame) -> Tensor:
+        """Move gradients from one frame to another, each unit's to its own place."""
+        if old == new:
+            return value
+        units, height, width, channels = value.shape
+        rows = new[0].positions(self.units.row) - old[0].positions(self.units.row)[:, :1]
+        columns = new[1].positions(self.units.column) - old[1].positions(self.units.column)[:, :1]
+        index = flat_index(rows, columns, torch.arange(units, device=value.device), (height, width))
+        table = torch.cat((value.new_zeros(1, channels), value.reshape(-1, channels)))
+        return table.index_select(0, index.view(-1)).view(*index.shape, channels)
+
+    def _index(self, frame: Frame, index: int) -> Tensor:
+        """Rows of the switches' tables for each position of a frame at a step, (U, h, w)."""
+        size = self.switches.sizes[index][1:]
+        if (frame, size) not in self._indices:
+            rows, columns = frame[0].positions(self.units.row), frame[1].positions(self.units.column)
+            self._indices[frame, size] = flat_index(rows, columns, self.units.picture, size)
+        return self._indices[frame, size]
+
+    def _looked_up(self, table: Tensor, index: int, frame: Frame | None = None) -> Tensor:
+        """The switches at each position of a step's frame, (U, h, w, C)."""
+        where = self._index(frame or self.frames[index], index)
+        return table.index_select(0, where.view(-1)).view(*where.shape, table.shape[1])
+
+
+def _whole(frame: Frame) -> Place:
+    return slice(0, frame[0].size, 1), slice(0, frame[1].size, 1)
+
+
+def _span(positions: Tensor) -> tuple[int, int]:
+    return int(positions.min()), int(positions.max())

@@ -1,0 +1,108 @@
+"""Theoretical receptive fields: published sides, and the support of a real gradient."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from generator.graph import trace
+from generator.receptive_field import receptive_fields
+from generator.records import ReceptiveField
+
+models = pytest.importorskip("torchvision.models")
+
+SIDES = {
+    "resnet18": (43, 99, 211, 435),
+    "resnet34": (59, 179, 547, 899),
+    "resnet50": (35, 91, 267, 427),
+    "resnet101": (35, 91, 811, 971),
+    "resnet152": (35, 155, 1291, 1451),
+    "caffe50": (35, 99, 291, 483),
+}
+STAGES = ("layer1", "layer2", "layer3", "layer4")
+
+
+class Caffe(nn.Module):
+    """ResNet-50 as published: the stride in the first 1 × 1 convolution, the pool unpadded with ceil_mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        net = models.resnet50()
+        net.maxpool = nn.MaxPool2d(3, 2, 0, ceil_mode=True)
+        for stage in STAGES[1:]:
+            first = getattr(net, stage)[0]
+            first.conv1.stride, first.conv2.stride = (2, 2), (1, 1)
+        self.net = net
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+
+def build(name: str) -> nn.Module:
+    return Caffe().net if name == "caffe50" else getattr(models, name)()
+
+
+def fields_at_ends(module: nn.Module, paths: tuple[str, ...]) -> list[ReceptiveField]:
+    graph = trace(module)
+    fields = receptive_fields(graph)
+    found = [fields[graph.end_of(path)] for path in paths]
+    return [field for field in found if field is not None]
+
+
+@pytest.mark.parametrize("name", SIDES)
+def test_sides_at_the_ends_of_the_stages_are_as_published(name: str) -> None:
+    with torch.device("meta"):  # geometry needs no numbers
+        fields = fields_at_ends(build(name), STAGES)
+    assert tuple(field.side for field in fields) == SIDES[name]
+    assert tuple(field.stride for field in fields) == (4, 8, 16, 32)
+
+
+def test_nothing_is_local_behind_the_global_pooling() -> None:
+    with torch.device("meta"):
+        graph = trace(models.resnet18())
+    assert receptive_fields(graph)[-1] is None
+
+
+def geometry_alone(module: nn.Module) -> nn.Module:
+    """The same network with one channel everywhere, positive weights, no ReLU, averages in place of maxima: its gradient
+    is positive exactly where a path leads."""
+    for name, part in list(module.named_children()):
+        match part:
+            case nn.Conv2d():
+                channels = 3 if part.in_channels == 3 else 1
+                thin = nn.Conv2d(channels, 1, part.kernel_size, part.stride, part.padding, bias=False)
+                nn.init.constant_(thin.weight, 1 / part.kernel_size[0])
+                setattr(module, name, thin)
+            case nn.BatchNorm2d() | nn.ReLU():
+                setattr(module, name, nn.Identity())
+            case nn.MaxPool2d():
+                average = nn.AvgPool2d(part.kernel_size, part.stride, part.padding, part.ceil_mode)
+                setattr(module, name, average)
+            case _:
+                geometry_alone(part)
+    return module
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnet34", "caffe50"])
+@pytest.mark.parametrize("side", [128, 141])
+def test_the_field_is_the_support_of_a_real_gradient(name: str, side: int) -> None:
+    module = build(name)
+    paths = ("conv1", "maxpool", "layer1.0.conv1", *(f"{stage}.0" for stage in STAGES), *STAGES)
+    fields = fields_at_ends(module, paths)
+    thin = geometry_alone(module).double()
+    x = torch.zeros(1, 3, side, side, dtype=torch.float64, requires_grad=True)
+    maps: dict[str, Tensor] = {}
+    for path in paths:
+        keep = lambda _m, _i, output, path=path: maps.__setitem__(path, output.clone())  # noqa: E731
+        thin.get_submodule(path).register_forward_hook(keep)
+    thin.fc = nn.Identity()
+    thin(x)
+    for path, field in zip(paths, fields, strict=True):
+        height, width = maps[path].shape[2:]
+        for row, column in ((0, 0), (height // 2, width // 2), (height - 1, width // 3), (1, width - 1)):
+            (gradient,) = torch.autograd.grad(maps[path][0, 0, row, column], x, retain_graph=True)
+            top, left, bottom, right = field.box(row, column)
+            expected = torch.zeros(side, side, dtype=torch.bool)
+            expected[max(0, top) : max(0, bottom), max(0, left) : max(0, right)] = True
+            assert torch.equal(gradient[0, 0] > 0, expected), (path, row, column)
