@@ -14,6 +14,7 @@ from generator.profile import Profile
 from generator.progress import Reporter
 from generator.ranks import Ranks
 from generator.records import LayerInfo, SpriteInfo
+from generator.scan import ScanPlan
 from generator.sprites import enlargement, native_side
 from generator.store import Store, fingerprint
 
@@ -47,6 +48,10 @@ class Job:
             [compute.batch, compute.precision, compute.score_pictures],
             [self.device.type, torch.__version__],
         )
+
+    @property
+    def scan_plan(self) -> ScanPlan:
+        return ScanPlan.of(self.network, self.profile.compute.batch, self.profile.compute.precision)
 
     @property
     def tiles_key(self) -> str:

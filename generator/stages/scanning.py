@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
+import torch
 
+from generator.device import use_tf32
 from generator.errors import AtlasError
+from generator.pictures import PictureBatch
 from generator.records import PictureRecord
-from generator.scan import ScanState, scan
+from generator.scan import ScanState, rescore, scan
 from generator.stages.job import Job
+from generator.stages.labelling import network_labels
 
 CHECKPOINT_SECONDS = 15.0  # work lost to a kill at most
 
@@ -126,15 +130,17 @@ def _scan_rest(job: Job, done: set[int]) -> None:
     rows[sample(job)] = np.arange(len(sample(job)))
     earlier = min(len(done) * size, count)
     total = earlier + sum(min(size, count - number * size) for number in mine)
-    part = Part(ScanState.empty(job.scan_plan))
-    network = job.network.to(job.device, job.scan_dtype)
+    part = Part(ScanState.empty(job.scan_plan, job.device))
+    network = job.network.to(job.device, job.scan_plan.dtype)
+    use_tf32(job.profile.compute.precision == "tf32")
+    labels = network_labels(job.network, job.pictures)
     saved = time.monotonic()
     with (
         job.store.score_file([layer.channels for layer in network.layers]) as scores,
         job.reporter.stage("scan", total, "pictures", earlier) as advance,
     ):
         read = job.read([i for number in mine for i in range(number * size, min((number + 1) * size, count))])
-        for number, (batch, maxima) in zip(mine, scan(network, read, part.state), strict=True):
+        for number, (batch, maxima) in zip(mine, scan(network, read, part.state, labels), strict=True):
             places = batch.indices.numpy()
             kept = rows[places] >= 0
             scores.write(rows[places][kept], maxima[kept])
@@ -158,32 +164,61 @@ def _write(job: Job, part: Part) -> None:
     if not len(files):
         reason = part.skipped[0][1] if part.skipped else "none was found"
         raise AtlasError(f"not one picture could be used ({reason})", job.pictures.source, "give readable pictures")
+    state, rescoring = _exact(job, part.state)
     number = np.full(len(job.pictures.files) + 1, -1, np.int64)  # the last one stands for −1, no picture
     number[files] = np.arange(len(files))
-    places = [place for place in sample(job) if number[place] >= 0]
-    rows = np.flatnonzero(number[sample(job)] >= 0)
     _write_images(job, part, order)
-    with job.reporter.stage("statistics", len(job.network.layers), "layers") as advance:
-        with job.store.score_file([layer.channels for layer in job.network.layers]) as scores:
-            for index, layer in enumerate(job.network.layers):
-                numbers = part.state.layer(layer.name)
-                numbers["top_image"] = number[numbers["top_image"]].astype(np.int32)
-                job.store.write_layer(layer.name, numbers)
-                job.store.write_scores(layer.name, scores.read(index, rows))
-                advance()
-    correct, seen = part.state.accuracy
-    skipped = sorted(part.skipped)
+    _write_layers(job, state, number)
+    correct, seen = state.accuracy
+    skipped = [[job.pictures.files[place].path, reason] for place, reason in sorted(part.skipped)]
+    kept = number[sample(job)]
     report = {
         "pictures": len(files),
         "pictures_sha256": _pictures_sha256(job, part, order),
-        "skipped": [[job.pictures.files[place].path, reason] for place, reason in skipped],
+        "skipped": skipped,
         "accuracy": correct / seen if seen else None,
-        "score_pictures": None if len(places) == len(files) else number[places].tolist(),
+        "score_pictures": None if len(kept) == len(job.pictures.files) else kept[kept >= 0].tolist(),
+        "rescoring": rescoring,
     }
     job.store.write_json("scan.json", report)
     if skipped:
-        path, reason = report["skipped"][0]
+        path, reason = skipped[0]
         job.reporter.note(f"{len(skipped)} pictures could not be used, the first {path}: {reason}; scan.json lists them")
+
+
+def _exact(job: Job, state: ScanState) -> tuple[ScanState, dict[str, int] | None]:
+    """The state with the nine chosen by fp32 scores, and how often a fast precision had them otherwise."""
+    if job.profile.compute.precision == "fp32":
+        return state, None
+    use_tf32(False)
+    with job.reporter.stage("re-scoring in fp32", state.pictures, "pictures") as advance:
+
+        def read(places: Sequence[int]) -> Iterator[PictureBatch]:
+            for batch in job.read(places):
+                yield batch
+                advance(len(batch.indices))
+
+        exact, found = rescore(job.network.to(job.device, torch.float32), state, read)
+    job.reporter.note(
+        f"{found.reordered:,} of {found.channels:,} channels had other pictures, or another order, in "
+        f"{job.profile.compute.precision}; what is published are the fp32 ones"
+    )
+    return exact, asdict(found)
+
+
+def _write_layers(job: Job, state: ScanState, number: np.ndarray) -> None:
+    layers = job.network.layers
+    rows = np.flatnonzero(number[sample(job)] >= 0)
+    with (
+        job.store.score_file([layer.channels for layer in layers]) as scores,
+        job.reporter.stage("statistics", len(layers), "layers") as advance,
+    ):
+        for index, layer in enumerate(layers):
+            numbers = state.layer(layer.name)
+            numbers["top_image"] = number[numbers["top_image"]].astype(np.int32)
+            job.store.write_layer(layer.name, numbers)
+            job.store.write_scores(layer.name, scores.read(index, rows))
+            advance()
 
 
 def _write_images(job: Job, part: Part, order: np.ndarray) -> None:

@@ -8,25 +8,15 @@ import numpy as np
 
 from generator.methods.refinement import rank_correlation, shared_pictures
 from generator.records import LayerInfo
+from generator.scan import earlier_blocks
 from generator.stages.job import Job
 from generator.store import Store
-
-
-def previous_blocks(layers: Sequence[LayerInfo]) -> dict[str, str]:
-    """For each block output the block before it in its stage: there a channel keeps its number."""
-    blocks = [layer for layer in layers if layer.kind == "block"]
-    pairs = zip(blocks, blocks[1:], strict=False)
-    return {
-        after.name: before.name
-        for before, after in pairs
-        if after.stage == before.stage and after.channels == before.channels
-    }
 
 
 def add_refinement(job: Job) -> None:
     """Add to every layer's numbers how each channel compares with itself one block earlier."""
     layers = job.network.layers
-    before = previous_blocks(layers)
+    before = earlier_blocks(layers)
     with job.reporter.stage("refinement", len(layers), "layers") as advance:
         for layer in layers:
             numbers = job.store.layer(layer.name)
