@@ -13,51 +13,57 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from generator.top_units import positions_first
-
 BITS = 32  # of the fraction: sums count in units of 2^-32
 LARGEST = 2.0**30  # of a value added: its whole units must fit their 63 bits with room to spare
-_CACHED = 2**18  # values reduced at once on a CPU: 1 MiB, which stays in its cache for all four reductions
+_TINY = 2.0**-100  # activations above zero are taken to be above this
+_CACHED = 2**17  # values reduced at once on a CPU: 512 KiB, which stay in a core's cache for all four reductions
+_SMALL = 2**14  # values of a map below which calls cost more than memory, so that pictures share them
 
 
 @dataclass(frozen=True)
 class Reduced:
-    """Each picture's map of each channel in four numbers, all (B, C): maximum in the map's own type; mean and
-    mean_square over the positions, float64; active: int64 count of positions above zero."""
+    """Each picture's map of each channel in a few numbers, (B, C) but for the first.
 
+    row_maximum: (B, H, C), in the map's own type like maximum; mean and mean_square over the positions, float64;
+    active: int64 count of positions above zero.
+    """
+
+    row_maximum: Tensor
     maximum: Tensor
     mean: Tensor
     mean_square: Tensor
     active: Tensor
 
 
-def reduce_maps(maps: Tensor, rectified: bool) -> Reduced:
-    """Reduce maps (B, C, H, W), quickest where channels_last; a picture's numbers do not depend on the others.
-    rectified: no value is negative, which saves a pass."""
-    flat = positions_first(maps)
-    batch, count, channels = flat.shape
-    pieces = _pieces(count, channels) if flat.device.type == "cpu" else 1
-    lines = flat.reshape(batch * pieces, count // pieces, channels)  # a view
+def reduce_maps(maps: Tensor) -> Reduced:
+    """Reduce maps (B, C, H, W), quickest where channels_last; a picture's numbers do not depend on the others."""
+    batch, channels, height, width = maps.shape
+    on_cpu = maps.device.type == "cpu"
+    bands = _bands(height, width * channels) if on_cpu else 1
+    bands_of = maps.permute(0, 2, 3, 1).reshape(batch * bands, height // bands, width, channels)  # a view
     # Several passes over what lies in the cache cost less than the memory's one over the whole batch.
-    size = max(1, _CACHED // (lines.shape[1] * channels)) if flat.device.type == "cpu" else len(lines)
-    parts: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
-    for part in lines.split(size):
-        values = part.float() if part.dtype in (torch.bfloat16, torch.float16) else part
-        signs = values.sign() if rectified else values.clamp_min(0).sign_()
-        # torch sums along an outer dimension in one order for any number of threads, as matrix products do not.
-        parts.append((part.amax(1), values.sum(1), (values * values).sum(1), signs.sum(1)))
-    maximum, total, square, active = (torch.cat(part).view(batch, pieces, channels) for part in zip(*parts, strict=True))
-    return Reduced(
-        maximum.amax(1),
-        total.sum(1, dtype=torch.float64) / count,
-        square.sum(1, dtype=torch.float64) / count,
-        active.sum(1, dtype=torch.float64).to(torch.int64),
-    )
+    one = bands_of[0].numel()
+    size = len(bands_of) if not on_cpu else _CACHED // one if one < _SMALL else 1
+    parts = [_reduce(part) for part in bands_of.split(size)]
+    row_maximum, total, square, active = (torch.cat(part) for part in zip(*parts, strict=True))
+    total, square, active = (part.view(batch, bands, channels).double().sum(1) for part in (total, square, active))
+    row_maximum = row_maximum.view(batch, height, channels)
+    count = height * width
+    active = (active / _TINY).round_().to(torch.int64)
+    return Reduced(row_maximum, row_maximum.amax(1), total / count, square / count, active)
 
 
-def _pieces(count: int, channels: int) -> int:
-    """Into how many equal runs of positions a map is cut to fit the cache; fixed by the map's size alone."""
-    return next((n for n in range(1, count + 1) if count % n == 0 and count // n * channels <= _CACHED), count)
+def _reduce(part: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Maxima of the rows, sums, sums of squares and counts in units of _TINY of maps (n, H, W, C)."""
+    values = (part if part.dtype == torch.float64 else part.float()).flatten(1, 2)  # (n, H × W, C)
+    # torch sums along an outer dimension in one order for any number of threads, as matrix products do not.
+    # Cutting off at _TINY counts what is above zero in fewer passes than a comparison and its conversion.
+    return part.amax(2), values.sum(1), (values * values).sum(1), values.clamp(0, _TINY).sum(1)
+
+
+def _bands(height: int, row: int) -> int:
+    """Into how many equal bands of rows a map is cut to fit the cache; fixed by the map's size alone."""
+    return next((n for n in range(1, height + 1) if height % n == 0 and height // n * row <= _CACHED), height)
 
 
 class FixedSum:

@@ -46,7 +46,6 @@ class ScannedLayer:
     channels: int
     height: int
     width: int
-    rectified: bool
     earlier: str = ""
 
 
@@ -64,7 +63,7 @@ class ScanPlan:
         """All layers of a network, block outputs correlated with the block before them in their stage."""
         before = earlier_blocks(network.layers)
         layers = tuple(
-            ScannedLayer(x.name, x.channels, x.height, x.width, x.rectified, before.get(x.name, ""))
+            ScannedLayer(x.name, x.channels, x.height, x.width, before.get(x.name, ""))
             for x in network.layers
         )
         return cls(layers, batch, precision, TOP if precision == "fp32" else CANDIDATES)
@@ -181,10 +180,10 @@ def _scan_batch(network: Network, batch: Batch, state: ScanState, labels: Sequen
     for index, maps in network.graph.visit(pictures, {*layers, end} if labels is not None else set(layers)):
         if index in layers:
             layer = layers[index]
-            reduced = reduce_maps(maps[:n], layer.rectified)
+            reduced = reduce_maps(maps[:n])
             scores[layer.name] = reduced.maximum.float()
             squares.append(reduced.mean_square.amax(1).float())
-            state.tops[layer.name].update(maps[:n], images, reduced.maximum)
+            state.tops[layer.name].update(maps[:n], images, reduced.row_maximum)
             state.moments[layer.name].update(reduced, scores[layer.earlier] if layer.earlier else None)
         if index == end and labels is not None:
             _count_correct(state, maps[:n], [labels[i] for i in batch.indices.tolist()])
@@ -267,7 +266,7 @@ def rescore(
     for _ in scan(network, read(candidates), exact):
         pass
     result = ScanState.from_arrays(state.arrays())
-    result.tops = {name: top for name, top in exact.tops.items()}
+    result.tops = exact.tops
     counts = [_compare(state.tops[name], exact.tops[name], state.pictures) for name in state.tops]
     channels, reordered, certain = (sum(part) for part in zip(*counts, strict=True))
     return result, Rescoring(len(candidates), channels, reordered, certain)

@@ -19,7 +19,6 @@ from torch import Tensor
 from generator.records import TOP
 
 _INDICES = 2**31 - 1  # pictures a list can tell apart
-_GATHERED = 2**23  # values read at once while looking for positions
 
 
 class TopUnits:
@@ -50,45 +49,48 @@ class TopUnits:
         """(C, k) int64: row × width + column."""
         return self._place
 
-    def update(self, maps: Tensor, images: Tensor, maxima: Tensor | None = None) -> Tensor:
+    def update(self, maps: Tensor, images: Tensor, row_maxima: Tensor | None = None) -> Tensor:
         """Take in a batch; returns the pictures' scores (B, C).
 
-        maps: (B, C, H, W), fastest where channels_last; images: (B,) int64 indices, each at most once in the life of
-        this object; maxima: (B, C), the maps' spatial maxima where the caller has them.
+        maps: (B, C, H, W), fastest where channels_last; images: (B,) int64 indices, each at most once in the life
+        of this object; row_maxima: (B, H, C), the largest value of every row, where the caller has them.
         """
-        flat = positions_first(maps)
-        if maxima is None:
-            maxima = flat.amax(1)
+        maps = maps.permute(0, 2, 3, 1)  # (B, H, W, C)
+        if row_maxima is None:
+            row_maxima = maps.amax(2)
+        maxima = row_maxima.amax(1)
         scores = maxima.float()
         bits = scores.contiguous().view(torch.int32).to(torch.int64)
         keys = torch.where(scores > 0, (bits << 32) | (_INDICES - images[:, None]), 0).T  # (C, B)
         if self._device.type == "cpu":
-            self._take_few(flat, maxima, keys)
+            self._take_few(maps, row_maxima, keys)
         else:
-            self._take_all(flat, maxima, keys)
+            self._take_all(maps, row_maxima, keys)
         return maxima
 
-    def _take_few(self, flat: Tensor, maxima: Tensor, keys: Tensor) -> None:
+    def _take_few(self, maps: Tensor, row_maxima: Tensor, keys: Tensor) -> None:
         """Look for positions only where a picture enters a list: seldom, once the lists have filled."""
-        rows = (keys > self._key[:, -1:]).any(1).nonzero()[:, 0]
-        if not len(rows):
+        lists = (keys > self._key[:, -1:]).any(1).nonzero()[:, 0]
+        if not len(lists):
             return
-        best, chosen = torch.cat([self._key[rows], keys[rows]], 1).topk(self.k, 1)
-        old = chosen < self.k
-        place = self._place[rows].gather(1, chosen.clamp(max=self.k - 1))
+        best, chosen = torch.cat([self._key[lists], keys[lists]], 1).topk(self.k, 1)
+        place = self._place[lists].gather(1, chosen.clamp(max=self.k - 1))
         place[best == 0] = 0
-        line, slot = (~old & (best > 0)).nonzero(as_tuple=True)
-        if len(line):
-            place[line, slot] = _first_places(flat, maxima, chosen[line, slot] - self.k, rows[line])
-        self._key[rows], self._place[rows] = best, place
+        line, slot = ((chosen >= self.k) & (best > 0)).nonzero(as_tuple=True)
+        picture, channel = chosen[line, slot] - self.k, lists[line]
+        row = _first_largest(row_maxima[picture, :, channel], 1)
+        column = _first_largest(maps[picture, row, :, channel], 1)
+        place[line, slot] = row * maps.shape[2] + column
+        self._key[lists], self._place[lists] = best, place
 
-    def _take_all(self, flat: Tensor, maxima: Tensor, keys: Tensor) -> None:
+    def _take_all(self, maps: Tensor, row_maxima: Tensor, keys: Tensor) -> None:
         """The same without asking the device what it found: that would make the host wait."""
-        count = flat.shape[1]
-        numbers = torch.arange(count, device=flat.device, dtype=torch.int32)[:, None]
-        found = torch.where(flat == maxima[:, None], numbers, count).amin(1).clamp_(max=count - 1)  # (B, C)
+        batch, _, width, channels = maps.shape
+        row = _first_largest(row_maxima, 1)  # (B, C)
+        chosen_rows = maps.gather(1, row[:, None, None].expand(batch, 1, width, channels))[:, 0]  # (B, W, C)
+        column = _first_largest(chosen_rows, 1)
         best, chosen = torch.cat([self._key, keys], 1).topk(self.k, 1)
-        self._place = torch.cat([self._place, found.T.to(torch.int64)], 1).gather(1, chosen) * (best > 0)
+        self._place = torch.cat([self._place, (row * width + column).T], 1).gather(1, chosen) * (best > 0)
         self._key = best
 
     def merge(self, other: TopUnits) -> None:
@@ -109,21 +111,13 @@ class TopUnits:
         return top
 
 
-def positions_first(maps: Tensor) -> Tensor:
-    """Maps (B, C, H, W) as (B, H × W, C): a view where they are channels_last."""
-    batch, channels = maps.shape[:2]
-    return maps.permute(0, 2, 3, 1).reshape(batch, -1, channels)
-
-
-def _first_places(flat: Tensor, maxima: Tensor, pictures: Tensor, channels: Tensor) -> Tensor:
-    """The first position of the maximum for pairs of picture in the batch and channel; (n,) int64. torch.argmax does
-    not promise which of several equal values it returns."""
-    count = flat.shape[1]
-    numbers = torch.arange(count)
-    parts = []
-    size = max(1, _GATHERED // count)
-    for picture, channel in zip(pictures.split(size), channels.split(size), strict=True):
-        columns = flat[picture, :, channel]  # (n, H × W)
-        is_maximum = columns == maxima[picture, channel][:, None]
-        parts.append(torch.where(is_maximum, numbers, count).amin(1))
-    return torch.cat(parts)
+def _first_largest(values: Tensor, dim: int) -> Tensor:
+    """Where along a dimension the largest value stands first. torch.argmax does not promise which of several equal
+    values it returns."""
+    size = values.shape[dim]
+    # Floats count exactly to 2^24, and torch takes their maximum several times as fast as that of integers.
+    left = torch.arange(size, 0, -1, device=values.device, dtype=torch.float32)
+    left = left.view(-1, *[1] * (values.dim() - dim - 1))
+    # A NaN equals nothing; the scan raises on it afterwards.
+    found = (values == values.amax(dim, keepdim=True)) * left
+    return (size - found.amax(dim)).to(torch.int64).clamp_(max=size - 1)
