@@ -34,7 +34,7 @@
     return atlas.root + index.model + "/" + index.layers[layer][0] + "/" + (channel === null ? "index" : channel) + ".html";
   }
   function name(index, text) {
-    return atlas.models.length > 1 ? index.model + " · " + text : text;
+    return index.model === atlas.model || atlas.models.length < 2 ? text : index.model + " · " + text;
   }
 
   // Each answer: [text, small text, address].
@@ -77,19 +77,26 @@
       return a[2] - b[2] || a[0].length - b[0].length;
     });
     var found = [];
-    // Later layers first: there a channel is more likely to stand for a whole class.
-    classes.slice(0, 8).forEach(function (entry) {
-      for (var layer = index.layers.length - 1; layer >= 0 && found.length < 400; layer--) {
+    // Later layers first: there a channel is more likely to stand for a whole class. Of each layer the first few
+    // channels that have the class among their three, and a door to all of them.
+    classes.slice(0, 4).forEach(function (entry) {
+      for (var layer = index.layers.length - 1; layer >= 0; layer--) {
+        var here = [];
         for (var at = index.top[layer].indexOf(entry[1]); at >= 0; at = index.top[layer].indexOf(entry[1], at + 1)) {
-          found.push([at % 3, name(index, index.layers[layer][0] + " " + Math.floor(at / 3)), entry[0], address(index, layer, Math.floor(at / 3)) ]);
+          here.push([at % 3, Math.floor(at / 3)]);
+        }
+        here.sort(function (a, b) {
+          return a[0] - b[0] || a[1] - b[1];
+        });
+        here.slice(0, 3).forEach(function (unit) {
+          found.push([name(index, index.layers[layer][0] + " " + unit[1]), entry[0], address(index, layer, unit[1])]);
+        });
+        if (here.length > 3) {
+          found.push([name(index, index.layers[layer][0] + ", all " + here.length), entry[0], address(index, layer, null) + "#label=" + encodeURIComponent(entry[0].split(",")[0])]);
         }
       }
     });
-    return found.sort(function (a, b) {
-      return a[0] - b[0];
-    }).map(function (entry) {
-      return entry.slice(1);
-    });
+    return found;
   }
   function answer() {
     var text = input.value.trim().toLowerCase();

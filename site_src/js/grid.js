@@ -7,6 +7,7 @@
   var data = atlas.json(document.getElementById("channels"));
   if (!grid || !form || !data) return;
   var cells = Array.from(grid.children);
+  var shownOrder = Array.from(cells.keys()).join();
 
   function state() {
     return new URLSearchParams(location.hash.slice(1));
@@ -43,7 +44,6 @@
     });
     var dead = Boolean(form.elements.dead && form.elements.dead.checked);
     var shown = 0;
-    var sorted = document.createDocumentFragment();
     order.forEach(function (channel) {
       var cell = cells[channel];
       var fits = !text || data.nine[channel].some(function (label) {
@@ -51,9 +51,17 @@
       });
       cell.hidden = !fits;
       if (fits && (dead || !cell.classList.contains("dead"))) shown++;
-      sorted.append(cell);
     });
-    grid.append(sorted);
+    // Cells are moved only when their order changes: moving thousands takes a while.
+    var named = order.join();
+    if (named !== shownOrder) {
+      var sorted = document.createDocumentFragment();
+      order.forEach(function (channel) {
+        sorted.append(cells[channel]);
+      });
+      grid.append(sorted);
+      shownOrder = named;
+    }
     grid.classList.toggle("with-dead", dead);
     grid.classList.toggle("big", form.elements.large.checked);
     form.elements.shown.value = shown + " of " + cells.length;

@@ -67,12 +67,18 @@
     if (it.whole) card.append(whole(it));
     card.append(words(it));
     document.body.append(card);
-    // Beside the tile where there is room, else on its other side; never outside the window.
+    // Beside the nine, or below the row, so that it hides none of the tiles it may be compared with.
     var at = tile.getBoundingClientRect();
+    var group = tile.closest(".nine, .lines").getBoundingClientRect();
     var size = card.getBoundingClientRect();
-    var left = at.right + 10 + size.width <= innerWidth ? at.right + 10 : Math.max(4, at.left - 10 - size.width);
-    card.style.left = left + "px";
-    card.style.top = Math.max(56, Math.min(at.top, innerHeight - size.height - 8)) + "px";
+    var left = at.left;
+    var top = group.bottom + 8;
+    if (tile.parentElement.classList.contains("nine")) {
+      left = group.right + 10 + size.width <= innerWidth ? group.right + 10 : group.left - 10 - size.width;
+      top = at.top;
+    } else if (top + size.height > innerHeight) top = group.top - 8 - size.height;
+    card.style.left = Math.max(4, Math.min(left, innerWidth - size.width - 8)) + "px";
+    card.style.top = Math.max(56, Math.min(top, innerHeight - size.height - 8)) + "px";
   }
 
   var dialog = null;
