@@ -48,12 +48,13 @@ class Settings:
     seed: int = 0
     pictures: int = 13_200
     held_out: int = 2_200
-    sides: tuple[int, ...] = (48,) * 4 + (64,) * 2 + (96,)  # pixels, one an epoch
+    sides: tuple[int, ...] = (48, 48, 48, 48, 64, 96)  # pixels, one an epoch
     batch: int = 64
     rate: float = 4e-3  # AdamW's at its highest
+    # The share of it at the start of every epoch and at the end of the last; straight lines between them.
+    shares: tuple[float, ...] = (1, 1, 1, 1, 1, 2 / 3, 0)
     decay: float = 0.05
-    warm: float = 0.5  # epochs over which the rate rises
-    cool: float = 3.0  # epochs at the end over which it falls to nothing
+    warm: float = 0.5  # epochs over which the rate first rises
     smoothing: float = 0.1
     shift: int = 6  # pixels, whole pictures are moved by up to this much
     window: int = 78  # pixels, a reduced picture shows a random window of at least this side
@@ -149,17 +150,15 @@ def _fit(
 def _run(settings: Settings, done: int) -> str:
     """All that the first `done` epochs depend on: longer or shorter runs may go on from them."""
     planned = asdict(settings)
-    falls_from = len(settings.sides) - settings.cool
     planned["sides"] = settings.sides[:done]
-    planned["cool"] = None if done <= falls_from else falls_from
+    planned["shares"] = settings.shares[: done + 1]
     return json.dumps(planned)
 
 
 def _rate(settings: Settings, epoch: float) -> float:
-    """The learning rate that many epochs from the start: it rises, stays, and falls straight to nothing."""
-    rising = (epoch + 0.01) / settings.warm
-    falling = (len(settings.sides) - epoch) / settings.cool
-    return settings.rate * min(rising, 1.0, falling)
+    """The learning rate that many epochs from the start."""
+    rising = min((epoch + 0.01) / settings.warm, 1.0)
+    return settings.rate * rising * float(np.interp(epoch, range(len(settings.shares)), settings.shares))
 
 
 def _epoch(
