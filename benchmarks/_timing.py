@@ -1,4 +1,5 @@
-"""Timing things beside each other: they take turns, so that whatever else the machine does falls on all of them."""
+"""Timing things beside each other: they take turns, so that whatever else the machine does falls on all of
+them."""
 
 from __future__ import annotations
 
@@ -33,8 +34,8 @@ def take_turns(
     warmups: int = 1,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
-    """Seconds of every run, in rounds: each round runs all of them once. clock: time.process_time where others crowd
-    the machine; it counts waiting threads too, so set one thread."""
+    """Seconds of every run, in rounds: each round runs all of them once. clock: time.process_time where
+    others crowd the machine; it counts waiting threads too, so set one thread."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(warmups + repeats):
         for name, run in runs.items():
@@ -52,8 +53,11 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Spread:
     return Spread.of([b / a for a, b in zip(ours, theirs, strict=True)])
 
 
-def report(title: str, seconds: dict[str, list[float]], amount: float, unit: str, against: Sequence[str]) -> None:
-    """Print a Markdown table: the rate of every run, and its ratio to some of them; median (minimum – maximum)."""
+def report(
+    title: str, seconds: dict[str, list[float]], amount: float, unit: str, against: Sequence[str]
+) -> None:
+    """Print a Markdown table: the rate of every run, and its ratio to some of them; median (minimum –
+    maximum)."""
     print(f"\n### {title}\n\n{machine()}; {len(next(iter(seconds.values())))} interleaved rounds\n")
     print("| | " + " | ".join([f"{unit} a second", *(f"× {name}" for name in against)]) + " |")
     print("|---" * (2 + len(against)) + "|")

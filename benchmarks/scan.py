@@ -2,10 +2,10 @@
 
     python -m benchmarks.scan [--batch 32] [--repeats 3] [--images FOLDER] [--precision fp32]
 
-ResNet-50 at 224 px with random weights; pixels already decoded unless a folder is given. All runs share one process
-and so one allocator: page faults are avoided for torchvision's bare forward too, which doubles its rate. What it does
-with glibc's defaults can only be seen in a process of its own (--default-malloc: that forward alone).
-"""
+ResNet-50 at 224 px with random weights; pixels already decoded unless a folder is given. All runs share one
+process and so one allocator: page faults are avoided for torchvision's bare forward too, which doubles its
+rate. What it does with glibc's defaults can only be seen in a process of its own (--default-malloc: that
+forward alone)."""
 
 from __future__ import annotations
 
@@ -45,7 +45,13 @@ def main() -> None:
     eager = torch.randn(options.batch, 3, 224, 224, device=device)
     runs: dict[str, Callable[[], object]] = {"torchvision, eager": lambda: _eager(module, eager)}
     if options.default_malloc:
-        report("Bare forward with glibc's defaults", take_turns(runs, options.repeats), options.batch, "pictures", [])
+        report(
+            "Bare forward with glibc's defaults",
+            take_turns(runs, options.repeats),
+            options.batch,
+            "pictures",
+            [],
+        )
         return
     blocks = network.keep([layer.name for layer in network.layers if layer.kind == "block"])
     float32 = network.to(device, torch.float32)
@@ -61,13 +67,21 @@ def main() -> None:
     clock = time.process_time if options.cpu_time else time.perf_counter
     seconds = take_turns(runs, options.repeats, clock=clock)
     against = ["torchvision, eager", "best bare forward", "the same, unfused"]
-    report(f"Scan of ResNet-50, batch {options.batch}, {options.precision}", seconds, options.batch, "pictures", against)
+    report(
+        f"Scan of ResNet-50, batch {options.batch}, {options.precision}",
+        seconds,
+        options.batch,
+        "pictures",
+        against,
+    )
     if options.images:
         _from_folder(options, blocks, device)
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--images", help="a folder: also scan from the files, decoding in worker processes")
@@ -93,15 +107,17 @@ def _bare(network: Network, pixels: Tensor, last: int) -> None:
 
 @torch.inference_mode()
 def _unfused(network: Network, pixels: Tensor, last: int) -> None:
-    """Folded, channels_last, one call an operation: what torch alone offers, and what SPEED.md calls the best."""
+    """Folded, channels_last, one call an operation: what torch alone offers, and what SPEED.md calls the
+    best."""
     for index, _ in network.graph.run(network.prepare(pixels)):
         if index == last:
             break
 
 
 def _scan(network: Network, pixels: Tensor, device: torch.device, precision: str) -> Callable[[], None]:
-    """A scan in its steady state: half the channels' lists take in no picture of the batch, half take one. (Among the
-    first thousand pictures a channel takes in 51 in all, among the first 50,000 it takes in 87.)"""
+    """A scan in its steady state: half the channels' lists take in no picture of the batch, half take one.
+    (Among the first thousand pictures a channel takes in 51 in all, among the first 50,000 it takes in
+    87.)"""
     plan = ScanPlan.of(network, len(pixels), precision)  # type: ignore[arg-type]
     state = ScanState.empty(plan, device)
     ready = network.to(device, plan.dtype)

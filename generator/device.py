@@ -14,9 +14,9 @@ _NEVER = 2**31 - 1  # bytes; mallopt takes a C int, and glibc reads this one as 
 
 
 def avoid_page_faults() -> bool:
-    """Have glibc keep the memory of large buffers instead of giving it back to the system after every batch; there
-    each batch would fault its pages in anew, which halves the rate of a CPU run. Returns whether it was done: never
-    but on Linux with glibc. Call it before the first large tensor."""
+    """Have glibc keep the memory of large buffers instead of giving it back to the system after every batch;
+    there each batch would fault its pages in anew, which halves the rate of a CPU run. Returns whether it was
+    done: never but on Linux with glibc. Call it before the first large tensor."""
     if not sys.platform.startswith("linux"):
         return False
     try:
@@ -31,10 +31,9 @@ def avoid_page_faults() -> bool:
 def choose_device(name: str | None = "auto", local_rank: int = 0, threads: int | None = None) -> torch.device:
     """The device for a profile's `device`, set up to give the same numbers on every run.
 
-    name: auto (CUDA where there is one, else the CPU), cpu, cuda (the one of this process's local rank) or cuda:N;
-    threads: of the CPU (left out: torch's choice). Apple's MPS is not taken: it has no float64, which the exact
-    statistics need. Raises AtlasError for anything else and for a GPU that is not there.
-    """
+    name: auto (CUDA where there is one, else the CPU), cpu, cuda (the one of this process's local rank) or
+    cuda:N; threads: of the CPU (left out: torch's choice). Apple's MPS is not taken: it has no float64, which
+    the exact statistics need. Raises AtlasError for anything else and for a GPU that is not there."""
     if threads is not None:
         if threads < 1:
             raise AtlasError(f"{threads} threads can compute nothing", remedy="give at least 1")
@@ -48,14 +47,19 @@ def choose_device(name: str | None = "auto", local_rank: int = 0, threads: int |
     if kind != "cuda" or (number and not number.isdecimal()):
         raise AtlasError("unknown device", name, "write auto, cpu, cuda or cuda:0")
     if not torch.cuda.is_available():
-        raise AtlasError("torch finds no CUDA device", name, "use --device cpu, or install a CUDA build of torch")
+        raise AtlasError(
+            "torch finds no CUDA device", name, "use --device cpu, or install a CUDA build of torch"
+        )
     count = torch.cuda.device_count()
     index = int(number) if number else local_rank % count
     if index >= count:
-        raise AtlasError(f"there are {count} CUDA devices, counted from 0", name, f"use at most cuda:{count - 1}")
+        raise AtlasError(
+            f"there are {count} CUDA devices, counted from 0", name, f"use at most cuda:{count - 1}"
+        )
     device = torch.device("cuda", index)
     torch.cuda.set_device(device)
-    # "fp32" is to mean fp32; cuDNN's search by stopwatch may choose another algorithm, and so other last bits, each run.
+    # "fp32" is to mean fp32; cuDNN's search by stopwatch may choose another algorithm, and so other last
+    # bits, each run.
     use_tf32(False)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True

@@ -1,12 +1,12 @@
 """A torch module as a flat list of steps, read from it by torch.fx.
 
-Everything that walks a network walks this list: the scan (forward), the unit gradients (backward), receptive fields,
-drawings. It is what frees the rest of the house from module hooks, which on residual networks lie: blocks share one
-in-place ReLU, and `out += identity` overwrites what a hook on `bn2` was handed.
+Everything that walks a network walks this list: the scan (forward), the unit gradients (backward), receptive
+fields, drawings. It is what frees the rest of the house from module hooks, which on residual networks lie:
+blocks share one in-place ReLU, and `out += identity` overwrites what a hook on `bn2` was handed.
 
-BatchNorm is folded into the convolution before it where nothing else reads that convolution; the fold is computed in
-float64. Any other BatchNorm stays as an `affine` step (a fixed scale and shift a channel: the network is in eval mode).
-"""
+BatchNorm is folded into the convolution before it where nothing else reads that convolution; the fold is
+computed in float64. Any other BatchNorm stays as an `affine` step (a fixed scale and shift a channel: the
+network is in eval mode)."""
 
 from __future__ import annotations
 
@@ -23,17 +23,18 @@ from torch import Tensor, fx, nn
 from generator.errors import AtlasError
 
 Op = Literal[
-    "input", "conv", "affine", "relu", "max_pool", "avg_pool", "adaptive_pool", "add", "concat", "flatten", "linear"
+    "input", "conv", "affine", "relu", "max_pool", "avg_pool", "adaptive_pool", "add", "concat", "flatten",
+    "linear",
 ]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Step:
-    """One operation. inputs: indices of the steps it reads; scope: torchvision's path of the module it came from.
+    """One operation. inputs: indices of the steps it reads; scope: torchvision's path of the module it came
+    from.
 
-    weight: (C_out, C_in / groups, k, k) of a conv, (C_out, C_in) of a linear, (C,) of an affine; bias: (C_out,).
-    kernel: side of the window in px; of an adaptive_pool, side of its output.
-    """
+    weight: (C_out, C_in / groups, k, k) of a conv, (C_out, C_in) of a linear, (C,) of an affine; bias:
+    (C_out,). kernel: side of the window in px; of an adaptive_pool, side of its output."""
 
     op: Op
     inputs: tuple[int, ...]
@@ -53,9 +54,12 @@ class Step:
         match self.op:
             case "conv":
                 assert self.weight is not None
-                return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+                return F.conv2d(
+                    x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
+                )
             case "affine":
-                assert self.weight is not None and self.bias is not None
+                assert self.weight is not None
+                assert self.bias is not None
                 return x * self.weight[:, None, None] + self.bias[:, None, None]
             case "relu":
                 return x.relu_() if in_place else x.relu()
@@ -77,18 +81,22 @@ class Step:
         raise AssertionError(self.op)  # "input" is never run
 
     def run_fused(self, x: Tensor, other: Tensor | None, relu: bool) -> Tensor:
-        """A convolution, then `other` added (into other's memory), then a ReLU, in one pass: oneDNN, CPU, float32."""
+        """A convolution, then `other` added (into other's memory), then a ReLU, in one pass: oneDNN, CPU,
+        float32."""
         geometry = [self.padding] * 2, [self.stride] * 2, [self.dilation] * 2, self.groups
         after = "relu" if relu else None
         if other is None:
-            return torch.ops.mkldnn._convolution_pointwise(x, self.weight, self.bias, *geometry, after or "none", [], "")
+            return torch.ops.mkldnn._convolution_pointwise(
+                x, self.weight, self.bias, *geometry, after or "none", [], ""
+            )
         return torch.ops.mkldnn._convolution_pointwise_.binary(
             other, x, self.weight, self.bias, *geometry, "add", 1.0, after, [], ""
         )
 
 
 class ZeroPadShortcut(nn.Module):
-    """The option-A shortcut of arXiv:1512.03385, section 4.2: every `stride`-th pixel, new channels zero, half on each side."""
+    """The option-A shortcut of arXiv:1512.03385, section 4.2: every `stride`-th pixel, new channels zero,
+    half on each side."""
 
     def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
         super().__init__()
@@ -134,19 +142,27 @@ class Graph:
     def _keep(self, kept: list[int]) -> Graph:
         place = {old: new for new, old in enumerate(kept)}
         return Graph(
-            tuple(replace(self.steps[old], inputs=tuple(place[i] for i in self.steps[old].inputs)) for old in kept)
+            tuple(
+                replace(self.steps[old], inputs=tuple(place[i] for i in self.steps[old].inputs))
+                for old in kept
+            )
         )
 
     def end_of(self, path: str) -> int:
-        """The last step that belongs to the module at `path`: for a block, its output after the addition and ReLU."""
-        inside = [i for i, step in enumerate(self.steps) if step.scope == path or step.scope.startswith(path + ".")]
+        """The last step that belongs to the module at `path`: for a block, its output after the addition and
+        ReLU."""
+        inside = [
+            i for i, step in enumerate(self.steps) if step.scope == path or step.scope.startswith(path + ".")
+        ]
         if not inside:
             raise AtlasError("the network has no such module", path)
         return inside[-1]
 
     def after_convolution(self, path: str) -> int:
         """The convolution at `path` after its BatchNorm, and after the ReLU where that alone reads it."""
-        index = next((i for i, step in enumerate(self.steps) if step.op == "conv" and step.scope == path), None)
+        index = next(
+            (i for i, step in enumerate(self.steps) if step.op == "conv" and step.scope == path), None
+        )
         if index is None:
             raise AtlasError("the network has no such convolution", path)
         for op in ("affine", "relu"):
@@ -164,14 +180,16 @@ class Graph:
             layout = torch.channels_last if tensor.dim() == 4 else torch.contiguous_format
             return tensor.to(device, dtype).contiguous(memory_format=layout)
 
-        return Graph(tuple(replace(step, weight=move(step.weight), bias=move(step.bias)) for step in self.steps))
+        return Graph(
+            tuple(replace(step, weight=move(step.weight), bias=move(step.bias)) for step in self.steps)
+        )
 
     def run(self, pictures: Tensor, arg_max: dict[int, Tensor] | None = None) -> Iterator[tuple[int, Tensor]]:
         """Run the network, yielding (step, output) in forward order; pictures: (B, 3, H, W).
 
-        An output is valid until the next one is asked for: later steps reuse its memory. Who keeps one, clones it.
-        arg_max: filled with the flat indices that each max_pool took its values from, as torch gives them.
-        """
+        An output is valid until the next one is asked for: later steps reuse its memory. Who keeps one,
+        clones it. arg_max: filled with the flat indices that each max_pool took its values from, as torch
+        gives them."""
         last_use = [max(readers, default=len(self.steps)) for readers in self.consumers]
         values: dict[int, Tensor] = {0: pictures}
         yield 0, pictures
@@ -195,9 +213,8 @@ class Graph:
     def visit(self, pictures: Tensor, wanted: Collection[int]) -> Iterator[tuple[int, Tensor]]:
         """Like run, but yielding the wanted steps alone and stopping after the last of them.
 
-        On a CPU a convolution does the addition and the ReLU behind it on its way out, where neither its own output nor
-        the sum is wanted: every pass over a large map that is saved counts there.
-        """
+        On a CPU a convolution does the addition and the ReLU behind it on its way out, where neither its own
+        output nor the sum is wanted: every pass over a large map that is saved counts there."""
         last = max(wanted)
         last_use = [max(readers, default=last) for readers in self.consumers]
         values: dict[int, Tensor] = {0: pictures}
@@ -214,7 +231,8 @@ class Graph:
             other = None
             if add is not None:
                 partner = next(i for i in self.steps[add].inputs if i != index)
-                # The convolution adds its result to the other branch's in place: that must be there, and free to change.
+                # The convolution adds its result to the other branch's in place: that must be there, and free
+                # to change.
                 free = all(reader < index or reader == add for reader in self.consumers[partner])
                 if partner in values and partner != 0 and free:
                     other, end = values[partner], relu if relu is not None else add
@@ -230,7 +248,9 @@ class Graph:
             else:
                 output = step.run_fused(values[step.inputs[0]], other, relu is not None)
             for source in set(sources):
-                if last_use[source] <= end and all(reader <= index or reader in done for reader in self.consumers[source]):
+                if last_use[source] <= end and all(
+                    reader <= index or reader in done for reader in self.consumers[source]
+                ):
                     values.pop(source, None)
             values[end] = output
             if end in wanted:
@@ -261,8 +281,8 @@ class Graph:
 
 @functools.cache
 def _can_fuse() -> bool:
-    """Whether this torch has oneDNN's convolutions with work done on the way out; tried, for the calls are torch's own
-    and may change."""
+    """Whether this torch has oneDNN's convolutions with work done on the way out; tried, for the calls are
+    torch's own and may change."""
     x = torch.ones(1, 16, 2, 2).contiguous(memory_format=torch.channels_last)
     weight = -torch.ones(16, 16, 1, 1)
     conv = Step("conv", (0,), "", weight, torch.ones(16))
@@ -274,7 +294,7 @@ def _can_fuse() -> bool:
     return bool((alone == 0).all() and (summed == 1).all())
 
 
-# -- from a module to steps --------------------------------------------------------------------------------------------
+# -- from a module to steps ----------------------------------------------------------------------------------
 
 
 class _Tracer(fx.Tracer):
@@ -283,19 +303,23 @@ class _Tracer(fx.Tracer):
 
 
 def trace(module: nn.Module) -> Graph:
-    """Read the steps of a module in eval mode; raises AtlasError naming an operation that the atlas does not know."""
+    """Read the steps of a module in eval mode; raises AtlasError naming an operation that the atlas does not
+    know."""
     module = module.eval()
     try:
         graph = _Tracer().trace(module)
     except Exception as error:  # torch.fx raises many kinds; all mean the same to the user
-        raise AtlasError(f"the network cannot be traced by torch.fx ({error})", type(module).__name__) from error
+        raise AtlasError(
+            f"the network cannot be traced by torch.fx ({error})", type(module).__name__
+        ) from error
     steps: list[Step] = []
     place: dict[fx.Node, int] = {}
     scope = ""
     for node in graph.nodes:
         if node.op == "output":
             break
-        # A functional call carries no module of its own: it belongs to the innermost module that was being run.
+        # A functional call carries no module of its own: it belongs to the innermost module that was being
+        # run.
         stack = node.meta.get("nn_module_stack")
         scope = str(node.target) if node.op == "call_module" else (list(stack)[-1] if stack else scope)
         step = _step_of(node, dict(module.named_modules()), place, scope)
@@ -316,7 +340,9 @@ def _one(value: Any) -> int:
     return int(value)
 
 
-def _step_of(node: fx.Node, modules: dict[str, nn.Module], place: dict[fx.Node, int], scope: str) -> Step | None:
+def _step_of(
+    node: fx.Node, modules: dict[str, nn.Module], place: dict[fx.Node, int], scope: str
+) -> Step | None:
     inputs = tuple(place[arg] for arg in node.all_input_nodes)
     if node.op == "placeholder":
         return Step("input", (), "")
@@ -339,7 +365,9 @@ def _step_of(node: fx.Node, modules: dict[str, nn.Module], place: dict[fx.Node, 
         return Step("adaptive_pool", inputs, scope, kernel=_one(node.args[1]))
     if target is F.dropout:
         return None
-    raise AtlasError("the network uses an operation that the atlas does not know", f"{target} in {scope or 'the network'}")
+    raise AtlasError(
+        "the network uses an operation that the atlas does not know", f"{target} in {scope or 'the network'}"
+    )
 
 
 def _step_of_module(module: nn.Module, inputs: tuple[int, ...], scope: str) -> Step | None:
@@ -393,7 +421,9 @@ def _step_of_module(module: nn.Module, inputs: tuple[int, ...], scope: str) -> S
             return Step("flatten", inputs, scope)
         case nn.Identity() | nn.Dropout():
             return None
-    raise AtlasError("the network uses a module that the atlas does not know", f"{type(module).__name__} at {scope}")
+    raise AtlasError(
+        "the network uses a module that the atlas does not know", f"{type(module).__name__} at {scope}"
+    )
 
 
 def _fold(graph: Graph) -> Graph:
@@ -414,8 +444,11 @@ def _fold(graph: Graph) -> Graph:
 
 
 def _folded(conv: Step, affine: Step) -> Step:
-    assert conv.weight is not None and affine.weight is not None and affine.bias is not None
-    # The convolution keeps its own scope; the BatchNorm's is a neighbour (conv1, bn1) and no layer is named by it.
+    assert conv.weight is not None
+    assert affine.weight is not None
+    assert affine.bias is not None
+    # The convolution keeps its own scope; the BatchNorm's is a neighbour (conv1, bn1) and no layer is named
+    # by it.
     weight = conv.weight.double() * affine.weight[:, None, None, None]
     bias = affine.bias if conv.bias is None else affine.bias + conv.bias.double() * affine.weight
     return replace(conv, weight=weight, bias=bias)

@@ -1,8 +1,7 @@
 """Statistics of every channel of a layer over all pictures, streamed and free of order.
 
-Each picture is reduced on its own, then added up in 64-bit integers: sums of integers do not depend on their order, so
-any cutting into batches, shards and resumed runs ends with the same bits.
-"""
+Each picture is reduced on its own, then added up in 64-bit integers: sums of integers do not depend on their
+order, so any cutting into batches, shards and resumed runs ends with the same bits."""
 
 from __future__ import annotations
 
@@ -16,7 +15,9 @@ from torch import Tensor
 BITS = 32  # of the fraction: sums count in units of 2^-32
 LARGEST = 2.0**30  # of a value added: its whole units must fit their 63 bits with room to spare
 _TINY = 2.0**-100  # activations above zero are taken to be above this
-_CACHED = 2**17  # values reduced at once on a CPU: 512 KiB, which stay in a core's cache for all four reductions
+_CACHED = (
+    2**17
+)  # values reduced at once on a CPU: 512 KiB, which stay in a core's cache for all four reductions
 _SMALL = 2**14  # values of a map below which calls cost more than memory, so that pictures share them
 
 
@@ -24,9 +25,8 @@ _SMALL = 2**14  # values of a map below which calls cost more than memory, so th
 class Reduced:
     """Each picture's map of each channel in a few numbers, (B, C) but for the first.
 
-    row_maximum: (B, H, C), in the map's own type like maximum; mean and mean_square over the positions, float64;
-    active: int64 count of positions above zero.
-    """
+    row_maximum: (B, H, C), in the map's own type like maximum; mean and mean_square over the positions,
+    float64; active: int64 count of positions above zero."""
 
     row_maximum: Tensor
     maximum: Tensor
@@ -36,7 +36,8 @@ class Reduced:
 
 
 def reduce_maps(maps: Tensor) -> Reduced:
-    """Reduce maps (B, C, H, W), quickest where channels_last; a picture's numbers do not depend on the others."""
+    """Reduce maps (B, C, H, W), quickest where channels_last; a picture's numbers do not depend on the
+    others."""
     batch, channels, height, width = maps.shape
     on_cpu = maps.device.type == "cpu"
     bands = _bands(height, width * channels) if on_cpu else 1
@@ -46,7 +47,9 @@ def reduce_maps(maps: Tensor) -> Reduced:
     size = len(bands_of) if not on_cpu else _CACHED // one if one < _SMALL else 1
     parts = [_reduce(part) for part in bands_of.split(size)]
     row_maximum, total, square, active = (torch.cat(part) for part in zip(*parts, strict=True))
-    total, square, active = (part.view(batch, bands, channels).double().sum(1) for part in (total, square, active))
+    total, square, active = (
+        part.view(batch, bands, channels).double().sum(1) for part in (total, square, active)
+    )
     row_maximum = row_maximum.view(batch, height, channels)
     count = height * width
     active = (active / _TINY).round_().to(torch.int64)
@@ -74,7 +77,8 @@ class FixedSum:
         self.low = torch.zeros(channels, dtype=torch.int64, device=device)
 
     def add(self, values: Tensor) -> None:
-        """Add values (B, C) float64, each rounded to 2^-32 by itself; |values| ≤ LARGEST is the caller's to check."""
+        """Add values (B, C) float64, each rounded to 2^-32 by itself; |values| ≤ LARGEST is the caller's to
+        check."""
         units = (values * 2.0**BITS).round_().to(torch.int64)
         self.high += (units >> BITS).sum(0)
         self._carry((units & (2**BITS - 1)).sum(0))
@@ -98,8 +102,8 @@ _COUNTS = ("active_pictures", "active_positions")
 
 
 class Moments:
-    """Mean, standard deviation, maximum and activity of each of C channels; where the channel also stands in an earlier
-    layer, Pearson's correlation of the pictures' scores in the two. Memory: 100 C bytes."""
+    """Mean, standard deviation, maximum and activity of each of C channels; where the channel also stands in
+    an earlier layer, Pearson's correlation of the pictures' scores in the two. Memory: 100 C bytes."""
 
     def __init__(self, channels: int, positions: int, device: torch.device | str = "cpu") -> None:
         self.positions = positions  # of one map
@@ -131,8 +135,8 @@ class Moments:
         self.maximum = torch.maximum(self.maximum, other.maximum.to(self.maximum.device))
 
     def statistics(self, earlier: Moments | None = None) -> dict[str, np.ndarray]:
-        """(C,) each, under the names that the atlas folder uses; NaN where there is no number. earlier: the moments of
-        the layer that update() was given scores of."""
+        """(C,) each, under the names that the atlas folder uses; NaN where there is no number. earlier: the
+        moments of the layer that update() was given scores of."""
         seen = max(self.pictures, 1)
         mean = self.sums["mean"].value() / seen
         variance = self.sums["mean_square"].value() / seen - mean**2
@@ -164,7 +168,9 @@ class Moments:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The whole state, for from_arrays."""
-        sums = {f"{name}.{part}": getattr(s, part) for name, s in self.sums.items() for part in ("high", "low")}
+        sums = {
+            f"{name}.{part}": getattr(s, part) for name, s in self.sums.items() for part in ("high", "low")
+        }
         tensors = {**sums, **self.counts, "maximum": self.maximum}
         return {
             **{name: tensor.cpu().numpy() for name, tensor in tensors.items()},

@@ -1,12 +1,14 @@
-"""One pass over the pictures, every layer at once: the strongest pictures and the statistics of every channel.
+"""One pass over the pictures, every layer at once: the strongest pictures and the statistics of every
+channel.
 
-No activation map is kept: a layer's reductions read it while the forward pass waits, and the next step may overwrite
-it. All that lasts is a ScanState, whose size does not depend on the number of pictures and whose bits do not depend on
-the order in which batches come, on the process that took them, or on where a run was cut.
-"""
+No activation map is kept: a layer's reductions read it while the forward pass waits, and the next step may
+overwrite it. All that lasts is a ScanState, whose size does not depend on the number of pictures and whose
+bits do not depend on the order in which batches come, on the process that took them, or on where a run was
+cut."""
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -79,7 +81,7 @@ def earlier_blocks(layers: Sequence[LayerInfo]) -> dict[str, str]:
     blocks = [layer for layer in layers if layer.kind == "block"]
     return {
         after.name: before.name
-        for before, after in zip(blocks, blocks[1:], strict=False)
+        for before, after in itertools.pairwise(blocks)
         if (before.stage, before.channels) == (after.stage, after.channels)
     }
 
@@ -107,15 +109,17 @@ class ScanState:
     def merge(self, other: ScanState) -> None:
         """Take in what another scan of the same plan found on other pictures."""
         if other.plan != self.plan:
-            raise AtlasError("two parts of a scan belong to different scans", remedy="compute the atlas again")
+            raise AtlasError(
+                "two parts of a scan belong to different scans", remedy="compute the atlas again"
+            )
         for name in self.tops:
             self.tops[name].merge(other.tops[name])
             self.moments[name].merge(other.moments[name])
         self.accuracy = (self.accuracy[0] + other.accuracy[0], self.accuracy[1] + other.accuracy[1])
 
     def layer(self, name: str) -> dict[str, np.ndarray]:
-        """A layer's numbers as the atlas folder holds them: top_value (C, 9) float32, top_image (C, 9) int32, top_unit
-        (C, 9, 2) int32 row and column, and one (C,) array a statistic."""
+        """A layer's numbers as the atlas folder holds them: top_value (C, 9) float32, top_image (C, 9) int32,
+        top_unit (C, 9, 2) int32 row and column, and one (C,) array a statistic."""
         layer = next(layer for layer in self.plan.layers if layer.name == name)
         top = self.tops[name]
         places = top.places[:, :TOP].cpu().numpy()
@@ -129,7 +133,10 @@ class ScanState:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The whole state as flat arrays, for from_arrays and np.savez."""
-        found: dict[str, np.ndarray] = {"plan": np.array(json.dumps(asdict(self.plan))), "accuracy": np.array(self.accuracy)}
+        found: dict[str, np.ndarray] = {
+            "plan": np.array(json.dumps(asdict(self.plan))),
+            "accuracy": np.array(self.accuracy),
+        }
         for name in self.tops:
             found |= {f"top.{name}.{key}": array for key, array in self.tops[name].arrays().items()}
             found |= {f"moments.{name}.{key}": array for key, array in self.moments[name].arrays().items()}
@@ -138,7 +145,9 @@ class ScanState:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], device: torch.device | str = "cpu") -> ScanState:
         plan: dict[str, Any] = json.loads(str(arrays["plan"]))
-        state = cls(ScanPlan(**{**plan, "layers": tuple(ScannedLayer(**layer) for layer in plan["layers"])}), device)
+        state = cls(
+            ScanPlan(**{**plan, "layers": tuple(ScannedLayer(**layer) for layer in plan["layers"])}), device
+        )
         for name in state.tops:
             state.tops[name] = TopUnits.from_arrays(_below(arrays, f"top.{name}."), device)
             state.moments[name] = Moments.from_arrays(_below(arrays, f"moments.{name}."), device)
@@ -153,13 +162,12 @@ def _below(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarra
 def scan(
     network: Network, batches: Iterable[SomeBatch], state: ScanState, labels: Sequence[int] | None = None
 ) -> Iterator[tuple[SomeBatch, np.ndarray]]:
-    """Take every batch into the state; yield it with its pictures' scores (n, ΣC) float32, the layers' channels side by
-    side in the plan's order. The state holds exactly the batches yielded so far.
+    """Take every batch into the state; yield it with its pictures' scores (n, ΣC) float32, the layers'
+    channels side by side in the plan's order. The state holds exactly the batches yielded so far.
 
-    network: with the plan's layers, on its device and in the plan's dtype; labels: of each picture by its index, as a
-    number of the network's output, −1 where unknown: they ask for the accuracy. Raises AtlasError where an activation
-    is not a finite number, naming the layer and the picture.
-    """
+    network: with the plan's layers, on its device and in the plan's dtype; labels: of each picture by its
+    index, as a number of the network's output, −1 where unknown: they ask for the accuracy. Raises AtlasError
+    where an activation is not a finite number, naming the layer and the picture."""
     if [layer.name for layer in network.layers] != [layer.name for layer in state.plan.layers]:
         raise AssertionError("the network's layers are not the plan's")
     for batch in batches:
@@ -195,8 +203,9 @@ def _scan_batch(network: Network, batch: Batch, state: ScanState, labels: Sequen
 
 
 def _padded(pixels: Tensor, size: int) -> Tensor:
-    """The batch filled up with black pictures. Convolutions choose their algorithm, and with it their last bits, by the
-    batch's size; with one size alone, a picture's numbers do not depend on how full its batch was."""
+    """The batch filled up with black pictures. Convolutions choose their algorithm, and with it their last
+    bits, by the batch's size; with one size alone, a picture's numbers do not depend on how full its batch
+    was."""
     missing = size - len(pixels)
     if missing <= 0:
         return pixels
@@ -211,7 +220,8 @@ def _count_correct(state: ScanState, logits: Tensor, labels: list[int]) -> None:
 
 
 def _check(plan: ScanPlan, batch: Batch, maxima: np.ndarray, largest: np.ndarray) -> None:
-    """largest: (n, layers), the largest mean square of each layer's maps; a NaN or infinity anywhere in them shows."""
+    """largest: (n, layers), the largest mean square of each layer's maps; a NaN or infinity anywhere in them
+    shows."""
     bound = LARGEST**0.5
     if np.isfinite(largest).all() and (largest <= LARGEST).all() and (np.abs(maxima) <= bound).all():
         return
@@ -224,7 +234,11 @@ def _check(plan: ScanPlan, batch: Batch, maxima: np.ndarray, largest: np.ndarray
         if bad.any():
             row = int(bad.argmax())
             finite = bool(np.isfinite(part[row]).all() and np.isfinite(largest[row, number]))
-            what = f"an activation is larger than {bound:,.0f}" if finite else "an activation is not a finite number"
+            what = (
+                f"an activation is larger than {bound:,.0f}"
+                if finite
+                else "an activation is not a finite number"
+            )
             raise AtlasError(
                 what,
                 f"layer {layer.name}, picture {int(batch.indices[row])}",
@@ -232,18 +246,17 @@ def _check(plan: ScanPlan, batch: Batch, maxima: np.ndarray, largest: np.ndarray
             )
 
 
-# -- fast precisions ---------------------------------------------------------------------------------------------------
+# -- fast precisions ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Rescoring:
     """What re-scoring a fast scan found.
 
-    pictures: run again in fp32; channels: with anything in their lists; reordered: channels whose nine were others, or
-    stood in another order, in the fast precision; certain: channels for which no picture outside the candidates can
-    belong to the nine unless the fast precision erred on it by more than twice its largest error on the layer's
-    candidates.
-    """
+    pictures: run again in fp32; channels: with anything in their lists; reordered: channels whose nine were
+    others, or stood in another order, in the fast precision; certain: channels for which no picture outside
+    the candidates can belong to the nine unless the fast precision erred on it by more than twice its largest
+    error on the layer's candidates."""
 
     pictures: int
     channels: int
@@ -254,12 +267,12 @@ class Rescoring:
 def rescore(
     network: Network, state: ScanState, read: Callable[[Sequence[int]], Iterable[Batch]]
 ) -> tuple[ScanState, Rescoring]:
-    """The nine of every channel by fp32 scores, chosen among all pictures that are a candidate of any channel. The
-    statistics stay those of the fast precision.
+    """The nine of every channel by fp32 scores, chosen among all pictures that are a candidate of any
+    channel. The statistics stay those of the fast precision.
 
-    network: in fp32; state: of a complete scan in a fast precision; read: gives the pictures with these indices.
-    This is a second forward of every candidate: it pays where the pictures are many more than the channels' candidates.
-    """
+    network: in fp32; state: of a complete scan in a fast precision; read: gives the pictures with these
+    indices. This is a second forward of every candidate: it pays where the pictures are many more than the
+    channels' candidates."""
     images = torch.cat([top.images.flatten() for top in state.tops.values()]).unique()
     candidates = images[images >= 0].tolist()
     exact = ScanState(replace(state.plan, precision="fp32", keep=state.plan.keep))

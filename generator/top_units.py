@@ -1,12 +1,12 @@
 """The strongest pictures of every channel of a layer, streamed.
 
-A picture's score for a channel is the largest value of the channel's map, at one unit; equal scores go to the lower
-picture index, equal values within a map to the lower row, then the lower column (arXiv:1701.02362 keeps nine such).
-Scores not above zero never enter, so that a dead channel's list stays empty.
+A picture's score for a channel is the largest value of the channel's map, at one unit; equal scores go to the
+lower picture index, equal values within a map to the lower row, then the lower column (arXiv:1701.02362 keeps
+nine such). Scores not above zero never enter, so that a dead channel's list stays empty.
 
-Score and index are packed into one int64 key (positive floats order as their bits do). All keys differ, so the k
-largest are one set, whatever the order of arrival: batches, shards and resumed runs end with the same bits.
-"""
+Score and index are packed into one int64 key (positive floats order as their bits do). All keys differ, so
+the k largest are one set, whatever the order of arrival: batches, shards and resumed runs end with the same
+bits."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class TopUnits:
     def update(self, maps: Tensor, images: Tensor, row_maxima: Tensor | None = None) -> Tensor:
         """Take in a batch; returns the pictures' scores (B, C).
 
-        maps: (B, C, H, W), fastest where channels_last; images: (B,) int64 indices, each at most once in the life
-        of this object; row_maxima: (B, H, C), the largest value of every row, where the caller has them.
+        maps: (B, C, H, W), fastest where channels_last; images: (B,) int64 indices, each at most once in the
+        life of this object; row_maxima: (B, H, C), the largest value of every row, where the caller has them.
         """
         maps = maps.permute(0, 2, 3, 1)  # (B, H, W, C)
         if row_maxima is None:
@@ -105,15 +105,16 @@ class TopUnits:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], device: torch.device | str = "cpu") -> TopUnits:
-        top = cls(*arrays["key"].shape, device=device)
+        channels, k = arrays["key"].shape
+        top = cls(channels, k, device)
         top._key = torch.tensor(arrays["key"], device=device)
         top._place = torch.tensor(arrays["place"], device=device)
         return top
 
 
 def _first_largest(values: Tensor, dim: int) -> Tensor:
-    """Where along a dimension the largest value stands first. torch.argmax does not promise which of several equal
-    values it returns."""
+    """Where along a dimension the largest value stands first. torch.argmax does not promise which of several
+    equal values it returns."""
     size = values.shape[dim]
     # Floats count exactly to 2^24, and torch takes their maximum several times as fast as that of integers.
     left = torch.arange(size, 0, -1, device=values.device, dtype=torch.float32)

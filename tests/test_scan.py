@@ -28,8 +28,14 @@ class Drawn:
 class Block(nn.Module):
     def __init__(self, channels):
         super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
-        self.conv2, self.bn2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
+        self.conv1, self.bn1 = (
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(channels),
+        )
+        self.conv2, self.bn2 = (
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(channels),
+        )
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x):
@@ -41,7 +47,11 @@ class Block(nn.Module):
 class Small(nn.Module):
     def __init__(self):
         super().__init__()
-        self.conv1, self.bn1, self.relu = nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(inplace=True)
+        self.conv1, self.bn1, self.relu = (
+            nn.Conv2d(3, 16, 3, padding=1),
+            nn.BatchNorm2d(16),
+            nn.ReLU(inplace=True),
+        )
         self.layer1 = nn.Sequential(Block(16), Block(16))
         self.avgpool, self.fc = nn.AdaptiveAvgPool2d(1), nn.Linear(16, 5)
 
@@ -88,7 +98,9 @@ def _network(module, scale=255.0):
 
 
 def _pictures(count=41):
-    return torch.randint(0, 9, (count, SIDE, SIDE, 3), generator=torch.Generator().manual_seed(5), dtype=torch.uint8)
+    return torch.randint(
+        0, 9, (count, SIDE, SIDE, 3), generator=torch.Generator().manual_seed(5), dtype=torch.uint8
+    )
 
 
 def _batches(pictures, size, order=None):
@@ -146,12 +158,15 @@ def test_parts_merge_and_checkpoints_go_on_to_the_same_bits():
 
 
 def test_the_scan_finds_what_keeping_everything_finds():
-    """Hooks that clone at once, on the original module; its inner convolutions are read before the addition."""
+    """Hooks that clone at once, on the original module; its inner convolutions are read before the
+    addition."""
     module, pictures = _module(), _pictures()
     kept: dict[str, torch.Tensor] = {}
 
     def keep(name, rectify):
-        return lambda _, __, output: kept.__setitem__(name, output.clone().relu() if rectify else output.clone())
+        return lambda _, __, output: kept.__setitem__(
+            name, output.clone().relu() if rectify else output.clone()
+        )
 
     module.bn1.register_forward_hook(keep("conv1", True))
     module.layer1[0].bn1.register_forward_hook(keep("res2a_branch2a", True))
@@ -209,7 +224,9 @@ def test_ties_between_pictures_rows_and_columns():
     assert (found["top_image"][1:] == -1).all()
 
 
-@pytest.mark.parametrize(("value", "says"), [(float("nan"), "finite"), (float("inf"), "finite"), (1e6, "larger")])
+@pytest.mark.parametrize(
+    ("value", "says"), [(float("nan"), "finite"), (float("inf"), "finite"), (1e6, "larger")]
+)
 def test_a_number_that_is_none_names_layer_and_picture(value, says):
     module = _module()
     module.layer1[0].bn2.weight.data[3] = value
