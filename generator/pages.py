@@ -27,12 +27,18 @@ PANEL_NAMES = {
     "optimised": "optimised picture",
 }
 HARDLY_CHANGES = 7  # of nine pictures shared by neighbouring blocks: from here on the sentence says so
+THUMB = 48  # px; side of a thumbnail where the manifest does not say
 FINGERPRINT = 12  # hex digits of a SHA-256 that a citation names
 
 
-def thumb_columns(channels: int) -> int:
-    """Columns of a layer's sheet of thumbnails, which is as square as it can be."""
-    return max(1, math.ceil(math.sqrt(channels)))
+def sheet_layout(path: Path, tile: int) -> tuple[int, int]:
+    """Columns and rows of a sheet of square tiles, from its own size; (0, 0) where there is none."""
+    from PIL import Image
+
+    if not path.is_file():
+        return 0, 0
+    with Image.open(path) as sheet:
+        return sheet.width // tile, sheet.height // tile
 
 
 def short_label(label: str) -> str:
@@ -384,7 +390,9 @@ def channel_page(atlas: Atlas, info: LayerInfo, channel: int, base_url: str) -> 
 def layer_page(atlas: Atlas, info: LayerInfo) -> dict[str, Any]:
     """A layer's grid: a thumbnail a channel, and the numbers that sorting and filtering need."""
     layer = atlas.layer(info.name)
-    columns = thumb_columns(info.channels)
+    columns, rows = sheet_layout(
+        atlas.store.thumbs_path(info.name), int(atlas.manifest.extra.get("thumb", THUMB))
+    )
     labels: dict[str, int] = {}
     cells = []
     nine_labels = []
@@ -392,7 +400,9 @@ def layer_page(atlas: Atlas, info: LayerInfo) -> dict[str, Any]:
         nine = [labels.setdefault(label, len(labels)) for label, _ in atlas.labels_of(info.name, channel)]
         nine_labels.append(nine)
         first = atlas.short[layer.images[channel][0]] if layer.images[channel][0] >= 0 else ""
-        cells.append((channel, channel % columns, channel // columns, first, layer.dead[channel]))
+        # An atlas of the first so many channels alone has a smaller sheet.
+        place = (channel % columns, channel // columns) if channel < columns * rows else None
+        cells.append((channel, None if layer.absence(channel) else place, first, layer.dead[channel]))
     sorts = [(m, layer.arrays[m.key], has) for m, _, has, _, _ in layer.measures]
     at = atlas.layers.index(info)
     numbers = {
@@ -409,6 +419,7 @@ def layer_page(atlas: Atlas, info: LayerInfo) -> dict[str, Any]:
     return {
         "cells": cells,
         "columns": columns,
+        "rows": rows,
         "alive": info.channels - sum(layer.dead),
         "sorts": [measure for measure, _, _ in sorts],
         "label_names": sorted(label for label in labels if label),

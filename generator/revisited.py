@@ -27,7 +27,7 @@ class Numbers:
     shared: tuple[int, ...]  # of nine, with the block before; one fewer than layers
     rho: tuple[float, ...]  # likewise
     strongest: tuple[float, ...]  # as a share of the layer's median strongest value
-    active: tuple[float, ...]  # share of pictures
+    active: tuple[float, ...]  # share of positions
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def _in_common(n: Numbers) -> str:
 
 
 def _more_discriminative(n: Numbers) -> Verdict:
-    why = f"active on {_listed(n.active, percent)} % of the pictures in {_listed(n.layers)}"
+    why = f"active at {_listed(n.active, percent)} % of the positions in {_listed(n.layers)}"
     if len(n.active) < 2:
         return Verdict("for the eye", "the atlas holds only one of these blocks")
     if n.active[1] <= 0.9 * n.active[0]:
@@ -119,7 +119,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "Figure 2", 12, RES2,
         "Complex lined patterns in 2a; in 2b the channel is more discriminative.",
-        "Borne out if the share of pictures on which it is active falls by a tenth or more from 2a to 2b; "
+        "Borne out if the share of positions at which it is active falls by a tenth or more from 2a to 2b; "
         "partly if it falls.",
         _more_discriminative,
     ),
@@ -169,7 +169,7 @@ def numbers_of(atlas: Atlas, layers: tuple[str, ...], channel: int) -> Numbers:
         median = float(np.median(top[top > 0])) if (top > 0).any() else 1.0
         dead.append(layer.dead[channel])
         strongest.append(float(top[channel]) / median)
-        share = layer.arrays.get("active_pictures")
+        share = layer.arrays.get("active_positions")
         active.append(float(share[channel]) if share is not None else float("nan"))
         if number:
             shared.append(atlas.shared(name, held[number - 1])[channel])

@@ -14,7 +14,7 @@ from generator.errors import AtlasError
 from generator.finder import CLASSES_A_CHANNEL, finder_index
 from generator.home import doors, hero
 from generator.measures import MEASURES, histogram, percent, significant
-from generator.pages import Atlas, channel_page, layer_page, sentence, thumb_columns, tile_data
+from generator.pages import Atlas, channel_page, layer_page, sentence, tile_data
 from generator.revisited import CLAIMS, revisited_page
 
 SMALL = Path(__file__).parent / "small_atlas"
@@ -104,7 +104,7 @@ def test_histogram_keeps_single_channels_visible() -> None:
 def test_grid_has_a_cell_for_every_channel(atlas: Atlas) -> None:
     page = layer_page(atlas, atlas.manifest.layer("res3b"))
     assert len(page["cells"]) == 12
-    assert page["columns"] == thumb_columns(12) == 4
+    assert page["columns"] == 4
     data = json.loads(page["data"])
     assert len(data["nine"]) == 12
     assert len(data["numbers"]["max"]) == 12
