@@ -1,0 +1,232 @@
+"""The main job end to end, on a small network and few pictures."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from generator import models, profile
+from generator.decoding import read_picture
+from generator.errors import AtlasError
+from generator.pipeline import compute
+from generator.progress import Reporter
+from generator.store import Store
+from PIL import Image
+
+PROFILE = """
+name = "small"
+[network]
+model = "resnet20-cifar"
+weights = "random"
+[layers]
+which = ["conv1", "res2a", "res2b", "res3a_branch2b", "res3a", "res4c"]
+[pictures]
+folder = "{folder}"
+[compute]
+batch = 8
+workers = 0
+"""
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory) -> Path:
+    """30 pictures in three classes, one of them broken."""
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for index in range(30):
+        path = folder / f"class {index % 3}" / f"{index:02d}.png"
+        path.parent.mkdir(exist_ok=True)
+        rough = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
+        Image.fromarray(rough).resize((40, 36), Image.Resampling.BICUBIC).save(path)
+    (folder / "class 1" / "00 broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def small(pictures, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("profile") / "small.toml"
+    path.write_text(PROFILE.format(folder=pictures))
+    return path
+
+
+@pytest.fixture(scope="module")
+def atlas(small, tmp_path_factory) -> Store:
+    return compute(profile.load(str(small)), tmp_path_factory.mktemp("atlas"), Reporter(quiet=True))
+
+
+def _bytes(folder: Path) -> dict[str, str]:
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != ".lock")
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_the_folder_holds_what_the_format_says_and_nothing_else(atlas):
+    manifest = atlas.manifest()
+    assert [layer.name for layer in manifest.layers] == ["conv1", "res2a", "res2b", "res3a_branch2b", "res3a", "res4c"]
+    top = {path.name for path in atlas.folder.iterdir()} - {".lock"}
+    assert top == {
+        "manifest.json", "images.csv", "channels.csv", "scan.json", "layers", "scores", "sprites", "thumbs",
+        "pictures", "kernels",
+    }  # fmt: skip
+    assert manifest.weights.random
+    for layer in manifest.layers:
+        numbers = atlas.layer(layer.name)
+        assert numbers["top_value"].dtype == np.float32 and numbers["top_value"].shape == (layer.channels, 9)
+        assert numbers["top_image"].dtype == np.int32 and numbers["top_unit"].shape == (layer.channels, 9, 2)
+        alive = numbers["top_image"][:, 0] >= 0
+        assert np.array_equal(~alive, numbers["dead"])
+        for channel in range(layer.channels):
+            assert atlas.sprite_path(layer.name, channel).exists() == alive[channel]
+
+
+def test_a_broken_picture_is_skipped_counted_and_listed_and_the_rest_is_numbered_without_gap(atlas):
+    pictures = atlas.manifest().pictures
+    assert pictures.count == 30 and [skipped.path for skipped in pictures.skipped] == ["class 1/00 broken.png"]
+    images = atlas.images()
+    assert [image.index for image in images] == list(range(30))
+    assert {image.label for image in images} == {"class 0", "class 1", "class 2"}
+    assert (images[0].width, images[0].height) == (40, 36)
+
+
+def test_the_top_nine_are_those_of_a_plain_implementation(atlas, pictures):
+    manifest = atlas.manifest()
+    network = models.load("resnet20-cifar", "random")
+    module = models.load_module("resnet20-cifar", "random").double()
+    pixels = np.stack([read_picture(pictures / image.path, manifest.preprocessing).pixels for image in atlas.images()])
+    double = network.to("cpu", torch.float64)
+    maps = {}
+    for name, path in (("res2b", "layer1.1"), ("res4c", "layer3.2")):
+        # The block's own last call is what leaves it, so its output needs no clone here.
+        module.get_submodule(path).register_forward_hook(lambda _m, _i, out, name=name: maps.update({name: out.clone()}))
+    with torch.inference_mode():
+        module(double.prepare(torch.from_numpy(pixels)))
+    for name, values in maps.items():
+        scores = values.amax((2, 3)).numpy()  # (N, C)
+        numbers = atlas.layer(name)
+        for channel in range(scores.shape[1]):
+            order = np.lexsort((np.arange(len(scores)), -scores[:, channel]))[:9]
+            kept = order[scores[order, channel] > 0]
+            ours = numbers["top_image"][channel][: len(kept)]
+            np.testing.assert_allclose(numbers["top_value"][channel][: len(kept)], scores[kept, channel], rtol=1e-4)
+            # Where two scores differ by rounding alone, float32 may order them otherwise.
+            if len(kept) > 1 and np.min(-np.diff(scores[kept, channel])) > 1e-4 * scores[kept[0], channel]:
+                assert np.array_equal(ours, kept)
+            row, column = numbers["top_unit"][channel, 0]
+            best = values[kept[0], channel]
+            assert best[row, column].item() == pytest.approx(best.max().item(), rel=1e-5)
+
+
+def test_a_second_run_finds_nothing_to_do(atlas, small):
+    before = _bytes(atlas.folder)
+    compute(profile.load(str(small)), atlas.folder, Reporter(quiet=True))
+    assert _bytes(atlas.folder) == before
+
+
+def test_another_quality_makes_new_sprites_without_a_new_scan(atlas, small, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(atlas.folder, folder)
+    text = small.read_text() + "\n[sprites]\nquality = 30\n"
+    (tmp_path / "other.toml").write_text(text)
+    reporter = Reporter(quiet=True)
+    compute(profile.load(str(tmp_path / "other.toml")), folder, reporter)
+    stages = [stage.name for stage in reporter.stages]
+    assert "sprites" in stages and "scan" not in stages
+    sprite = atlas.sprite_path("res2a", int(np.flatnonzero(~atlas.layer("res2a")["dead"])[0]))
+    assert (folder / sprite.relative_to(atlas.folder)).stat().st_size < sprite.stat().st_size
+
+
+def test_a_changed_picture_changes_the_scan(atlas, small, pictures, tmp_path):
+    mine = tmp_path / "pictures"
+    shutil.copytree(pictures, mine)
+    folder = tmp_path / "copy"
+    shutil.copytree(atlas.folder, folder)
+    Image.fromarray(np.full((36, 40, 3), 255, np.uint8)).save(mine / "class 0" / "00.png")
+    (tmp_path / "other.toml").write_text(small.read_text().replace(str(pictures), str(mine)))
+    reporter = Reporter(quiet=True)
+    compute(profile.load(str(tmp_path / "other.toml")), folder, reporter)
+    assert "scan" in [stage.name for stage in reporter.stages]
+    assert Store(folder).manifest().pictures.sha256 != atlas.manifest().pictures.sha256
+
+
+def test_without_the_right_to_publish_no_patch_is_computed(small, tmp_path):
+    (tmp_path / "other.toml").write_text(small.read_text() + "\n[site]\npublish_patches = false\n")
+    store = compute(profile.load(str(tmp_path / "other.toml")), tmp_path / "atlas", Reporter(quiet=True))
+    assert not (store.folder / "pictures").exists()
+    assert {sprite.panels for sprite in store.manifest().sprites.values()} == {("guided",)}
+
+
+def test_every_gradient_of_the_profile_gets_its_panel(small, tmp_path):
+    text = 'gradients = ["guided", "plain", "deconvnet"]\n' + small.read_text()
+    (tmp_path / "other.toml").write_text(text)
+    store = compute(profile.load(str(tmp_path / "other.toml")), tmp_path / "atlas", Reporter(quiet=True))
+    sprite = store.manifest().sprites["res2a"]
+    assert sprite.panels == ("patches", "guided", "plain", "deconvnet")
+    channel = int(np.flatnonzero(~store.layer("res2a")["dead"])[0])
+    with Image.open(store.sprite_path("res2a", channel)) as picture:
+        assert picture.size == (12 * sprite.tile, 3 * sprite.tile)
+
+
+def test_a_folder_without_one_usable_picture_is_one_sentence(small, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "a.png").write_bytes(b"no")
+    chosen = profile.load(str(small)).changed(pictures={"folder": str(tmp_path / "pictures")})
+    with pytest.raises(AtlasError, match="not one picture could be used"):
+        compute(chosen, tmp_path / "atlas", Reporter(quiet=True))
+    assert not (tmp_path / "atlas" / "manifest.json").exists()
+
+
+def _command(small: Path, folder: Path) -> list[str]:
+    return [sys.executable, "-m", "generator", "compute", str(small), "--out", str(folder)]
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_it_ends_byte_for_byte_the_same(atlas, small, tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+    chance = random.Random(0)
+    folder = tmp_path / "atlas"
+    start = time.monotonic()
+    subprocess.run(_command(small, tmp_path / "timed"), check=True, capture_output=True, env=environment)
+    whole = time.monotonic() - start
+    kills = 0
+    for _ in range(6):
+        process = subprocess.Popen(
+            _command(small, folder), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        time.sleep(whole * chance.uniform(0.3, 1.0))
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            kills += 1
+        process.wait()
+    subprocess.run(_command(small, folder), check=True, capture_output=True, env=environment)
+    assert kills
+    assert _bytes(folder) == _bytes(tmp_path / "timed")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [2, 3])
+def test_torchrun_ends_with_the_numbers_of_one_process(atlas, small, tmp_path, processes):
+    environment = {
+        **os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent), "OMP_NUM_THREADS": str(torch.get_num_threads()),
+    }  # fmt: skip
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--master-port", "0"]
+    command = [*torchrun, "-m", "generator", "compute", str(small), "--out", str(tmp_path / "atlas")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert _bytes(tmp_path / "atlas") == _bytes(atlas.folder)
+
+
+def test_the_command_line_says_one_sentence_and_exits_with_a_code(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+    command = [sys.executable, "-m", "generator", "compute", "demo", "--images", str(tmp_path / "absent"), "--out", str(tmp_path / "x")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr and "absent" in done.stderr
