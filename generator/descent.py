@@ -17,6 +17,9 @@ from generator.transposed import Place, TransposedConvolution
 ReluRule = Literal["guided", "deconvnet", "plain"]
 
 
+NEAR = 1 << 17  # values of a gradient that stay in a CPU's cache from one operation to the next
+
+
 @dataclass(frozen=True)
 class Means:
     """What every descent of an engine uses. convolution: the way back through the convolution at a step."""
@@ -116,16 +119,19 @@ class Descent:
         self._add(source, Part(value, (rows, columns), own, clean))
 
     def _rectified(self, index: int, part: Part) -> Part:
-        rule, value, clean = self.means.rule, part.value, part.clean
-        if rule != "plain":
+        rule, value = self.means.rule, part.value
+        if rule == "deconvnet":
             value = value.relu_() if part.own else value.relu()
-        if rule != "deconvnet":
-            mask = self._looked_up(self.switches.masks[index], index)
-            if not value.is_cuda:
-                mask = mask.to(value.dtype)
-            value = value.mul_(mask) if part.own or rule == "guided" else value * mask
-            clean = True
-        return Part(value, part.place, own=True, clean=clean)
+            return Part(value, part.place, own=True, clean=part.clean)
+        value = value.contiguous() if part.own else value.clone(memory_format=torch.contiguous_format)
+        where, table = self._index(self.frames[index], index).view(-1), self.switches.masks[index]
+        rows = value.view(-1, value.shape[3])  # (U · h · w, C)
+        for some in self._slices(len(rows), value.shape[3]):
+            passed = rows[some].relu_() if rule == "guided" else rows[some]
+            mask = table.index_select(0, where[some])
+            # A CPU turns bytes into floats first and fast; a GPU multiplies by bytes in one go.
+            passed.mul_(mask if value.is_cuda else mask.to(value.dtype))
+        return Part(value, part.place, own=True, clean=True)
 
     def _back_through_convolution(self, index: int, step: Step, part: Part) -> None:
         source = step.inputs[0]
@@ -141,16 +147,18 @@ class Descent:
         value, out = self._aligned(index, source, part)
         into = self.frames[source]
         # As floats, since torch compares those into floats several times as fast as bytes into booleans.
-        taps = self._looked_up(self.switches.taps[index], index, out).to(torch.float32)  # (U, h, w, C)
-        here = torch.empty_like(value)
+        where, table = self._index(out, index), self.switches.taps[index]
         result = value.new_zeros(len(value), into[0].size, into[1].size, value.shape[3])
-        for tap in range(step.kernel**2):
-            reach = [offset * step.dilation - step.padding for offset in divmod(tap, step.kernel)]
-            (take_rows, rows), (take_columns, columns) = (
-                out[axis].meet(into[axis], step.stride, reach[axis]) for axis in (0, 1)
-            )  # fmt: skip
-            torch.eq(taps, tap, out=here).mul_(value)
-            result[:, rows, columns] += here[:, take_rows, take_columns]
+        for some in self._slices(len(value), value[0].numel()):
+            taps = table.index_select(0, where[some].view(-1)).view(value[some].shape).to(torch.float32)
+            here = torch.empty_like(value[some])  # (u, h, w, C)
+            for tap in range(step.kernel**2):
+                reach = [offset * step.dilation - step.padding for offset in divmod(tap, step.kernel)]
+                (take_rows, rows), (take_columns, columns) = (
+                    out[axis].meet(into[axis], step.stride, reach[axis]) for axis in (0, 1)
+                )  # fmt: skip
+                torch.eq(taps, tap, out=here).mul_(value[some])
+                result[some, rows, columns] += here[:, take_rows, take_columns]
         self._add(source, Part(result, _whole(into), own=True, clean=True))
 
     def _back_through_average(self, index: int, step: Step, part: Part) -> None:
@@ -235,10 +243,10 @@ class Descent:
             self._indices[frame, size] = flat_index(rows, columns, self.units.picture, size)
         return self._indices[frame, size]
 
-    def _looked_up(self, table: Tensor, index: int, frame: Frame | None = None) -> Tensor:
-        """The switches at each position of a step's frame, (U, h, w, C)."""
-        where = self._index(frame or self.frames[index], index)
-        return table.index_select(0, where.view(-1)).view(*where.shape, table.shape[1])
+    def _slices(self, count: int, size: int) -> list[slice]:
+        """Cut `count` rows of `size` values so that on a CPU one operation finds them cached by the last."""
+        length = max(1, NEAR // size) if self.means.device.type == "cpu" else max(1, count)
+        return [slice(start, start + length) for start in range(0, count, length)]
 
 
 def _whole(frame: Frame) -> Place:

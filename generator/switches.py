@@ -128,7 +128,8 @@ def crops(network: Network, pictures: Tensor, layer: str, units: Units) -> tuple
     field = network.layer(layer).receptive_field
     extents = pictures.shape[2:]
     if field.side > min(extents):
-        return pictures, units
+        used, place = units.picture.unique(return_inverse=True)
+        return pictures[used.to(pictures.device)], Units(place, units.channel, units.row, units.column)
     starts: list[Tensor] = []
     sizes: list[int] = []
     for extent, position in zip(extents, (units.row, units.column), strict=True):

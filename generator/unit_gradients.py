@@ -23,7 +23,7 @@ from generator.transposed import TransposedConvolution
 
 __all__ = ["ReluRule", "Switches", "UnitGradients", "Units", "crops", "forward_switches"]
 
-MEMORY = {"cpu": 256 << 20, "cuda": 2 << 30}  # bytes a batch of units may take
+MEMORY = {"cpu": 128 << 20, "cuda": 2 << 30}  # bytes a batch of units may take
 LIVE = 4  # gradients the size of the largest that are alive at once: two paths, a result, a mask
 
 

@@ -65,8 +65,10 @@ def test_nothing_is_local_behind_the_global_pooling() -> None:
 
 
 def geometry_alone(module: nn.Module) -> nn.Module:
-    """The same network with one channel everywhere, positive weights, no ReLU, averages in place of maxima: its gradient
-    is positive exactly where a path leads."""
+    """The same network with one channel everywhere, positive weights, no ReLU, averages in place of maxima.
+
+    Its gradient is positive exactly where a path leads.
+    """
     for name, part in list(module.named_children()):
         match part:
             case nn.Conv2d():
@@ -85,7 +87,7 @@ def geometry_alone(module: nn.Module) -> nn.Module:
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnet34", "caffe50"])
-@pytest.mark.parametrize("side", [128, 141])
+@pytest.mark.parametrize("side", [141])
 def test_the_field_is_the_support_of_a_real_gradient(name: str, side: int) -> None:
     module = build(name)
     paths = ("conv1", "maxpool", "layer1.0.conv1", *(f"{stage}.0" for stage in STAGES), *STAGES)
