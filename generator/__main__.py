@@ -215,11 +215,11 @@ def train(out: Path, seed: int, device: str) -> None:
 @click.option("--count", default=2000, show_default=True)
 def draw(folder: Path, count: int) -> None:
     """Write COUNT drawn pictures into FOLDER, one folder a class."""
-    from generator.demo.world import write_pictures
+    from generator.demo.gallery import draw_pictures
     from generator.progress import Reporter
 
     with Reporter().stage("drawing pictures", count, "pictures") as advance:
-        write_pictures(folder, count, progress=advance)
+        draw_pictures(folder, count, progress=advance)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 BITS = 32  # of the fraction: sums count in units of 2^-32
-LARGEST = 2.0**30  # of a value added: its whole units must fit their 63 bits with room to spare
+WHOLE = 24  # a sum's high part counts in units of 2^24, its low part what is below
+LARGEST = 2.0**64  # of a value added: 2^23 of them still fit a sum. Deep networks with random weights get far
 _TINY = 2.0**-100  # activations above zero are taken to be above this
 _CACHED = (
     2**17
@@ -70,18 +71,19 @@ def _bands(height: int, row: int) -> int:
 
 
 class FixedSum:
-    """Exact sums, one a channel: `high` + `low` / 2^32, both int64, `low` in [0, 2^32)."""
+    """Exact sums, one a channel: `high` · 2^24 + `low` / 2^32, both int64, `low` in [0, 2^56)."""
 
     def __init__(self, channels: int, device: torch.device | str = "cpu") -> None:
         self.high = torch.zeros(channels, dtype=torch.int64, device=device)
         self.low = torch.zeros(channels, dtype=torch.int64, device=device)
 
     def add(self, values: Tensor) -> None:
-        """Add values (B, C) float64, each rounded to 2^-32 by itself; |values| ≤ LARGEST is the caller's to
-        check."""
-        units = (values * 2.0**BITS).round_().to(torch.int64)
-        self.high += (units >> BITS).sum(0)
-        self._carry((units & (2**BITS - 1)).sum(0))
+        """Add values (B, C) float64, each rounded to 2^-32 by itself; |values| ≤ LARGEST is the caller's to check."""
+        whole = (values * 2.0**-WHOLE).floor_()
+        rest = ((values - whole * 2.0**WHOLE) * 2.0**BITS).round_().to(torch.int64)
+        self.high += whole.to(torch.int64).sum(0)
+        for part in rest.split(64):  # 64 rests stay below 2^63
+            self._carry(part.sum(0))
 
     def merge(self, other: FixedSum) -> None:
         self.high += other.high.to(self.high.device)
@@ -89,12 +91,12 @@ class FixedSum:
 
     def _carry(self, units: Tensor) -> None:
         units = units + self.low
-        self.high += units >> BITS
-        self.low = units & (2**BITS - 1)
+        self.high += units >> (WHOLE + BITS)
+        self.low = units & (2 ** (WHOLE + BITS) - 1)
 
     def value(self) -> np.ndarray:
         """(C,) float64."""
-        return self.high.cpu().numpy() + self.low.cpu().numpy() / 2.0**BITS
+        return self.high.cpu().numpy() * 2.0**WHOLE + self.low.cpu().numpy() / 2.0**BITS
 
 
 _SUMS = ("mean", "mean_square", "score", "score_square", "product")

@@ -37,7 +37,8 @@ TORCH: dict[str, set[str]] = {
     "cones": {"graph", "errors"},
     "switches": {"graph", "network", "errors", "cones", "records"},
     "transposed": {"graph", "errors", "cones"},
-    "unit_gradients": {"network", "receptive_field", "cones", "switches", "transposed", "graph", "errors", "records"},
+    "descent": {"cones", "graph", "switches", "transposed", "errors"},
+    "unit_gradients": {"network", "cones", "switches", "transposed", "descent", "graph", "errors", "records"},
 }
 FIRST_FLOORS = {*NO_TORCH, *TORCH}
 SITE: dict[str, set[str]] = {}  # filled below: the site's rooms may import each other and these

@@ -277,6 +277,7 @@ def _save(network: nn.Module, record: dict[str, Any], folder: Path) -> None:
         "versions": json.dumps(record["versions"]),
     }
     safetensors.torch.save_file(tensors, folder / "weights.safetensors", metadata)
+    (folder / "weights.safetensors").chmod(0o644)  # safetensors lets only the owner read
     (folder / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 

@@ -20,6 +20,7 @@ from PIL import Image
 from generator.demo import built, figures, indoors, light, palette, surfaces, swatches
 from generator.demo.canvas import SIDE, Canvas, Place
 from generator.demo.kinds import Kind
+from generator.files import write_atomically
 
 TRAIN_SEED = 1  # the pictures that the network is trained on
 HELD_OUT_SEED = 1_000_003  # the pictures that its accuracy is measured on
@@ -100,52 +101,59 @@ def _place(kind: Kind, rng: np.random.Generator) -> Place:
     return Place(float(row), float(column), scale, rotation, mirrored)
 
 
+def picture_path(index: int) -> Path:
+    """Where the picture of that index lies in a folder of drawings: `<class name>/<index>.png`."""
+    return Path(CLASSES[index % len(CLASSES)]) / f"{index:06d}.png"
+
+
 def write_pictures(
     folder: str | os.PathLike[str],
     count: int,
     seed: int = ATLAS_SEED,
-    progress: Callable[[], object] | None = None,
+    progress: Callable[[], object] = lambda: None,
 ) -> int:
-    """Draw pictures 0 … count − 1 as `folder/<class name>/<index>.png`; the truth goes to `folder/truth.csv`.
+    """Draw pictures 0 … count − 1 into `folder/<class name>/<index>.png`, and their truth into `folder/truth.csv`.
 
     Pictures that are there already are left as they are, so an interrupted call can simply be repeated; the
-    truth is written for all. Every file appears whole or not at all. `progress` is called once a picture.
+    truth is written for all. Every file appears whole or not at all. gallery.draw_pictures does the same in several
+    processes. `progress` is called after each picture.
 
     Returns:
         The number of pictures written by this call.
     """
     root = Path(folder)
-    for name in CLASSES:
-        (root / name).mkdir(parents=True, exist_ok=True)
     written = 0
+    for index in range(count):
+        if not (root / picture_path(index)).exists():
+            written += write_drawings(root, [index], seed)
+        progress()
+    write_truth(root, count, seed)
+    return written
+
+
+def write_drawings(folder: Path, indices: Sequence[int], seed: int = ATLAS_SEED) -> int:
+    """Draw these pictures into the folder; returns how many."""
+    for index in indices:
+        buffer = io.BytesIO()
+        draw(index, seed).image.save(buffer, format="PNG")
+        write_atomically(folder / picture_path(index), buffer.getvalue())
+    return len(indices)
+
+
+def write_truth(folder: Path, count: int, seed: int = ATLAS_SEED) -> None:
+    """Write truth.csv for pictures 0 … count − 1."""
     rows = []
     for index in range(count):
         kind = KINDS[index % len(KINDS)]
-        path = root / kind.name / f"{index:06d}.png"
-        if not path.exists():
-            buffer = io.BytesIO()
-            draw(index, seed).image.save(buffer, format="PNG")
-            _write(path, buffer.getvalue())
-            written += 1
         # The place is the first thing drawn from the seed, so the truth of a picture costs no drawing.
         place = _place(kind, np.random.default_rng([seed, index]).spawn(1)[0])
-        if progress is not None:
-            progress()
-        rows.append((path.relative_to(root).as_posix(), index % len(KINDS), kind.name, *_numbers(place)))
+        rows.append((picture_path(index).as_posix(), index % len(KINDS), kind.name, *_numbers(place)))
     table = io.StringIO(newline="")
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(_TRUTH)
     writer.writerows(rows)
-    _write(root / "truth.csv", table.getvalue().encode())
-    return written
+    write_atomically(folder / "truth.csv", table.getvalue().encode())
 
 
 def _numbers(place: Place) -> tuple[str, ...]:
     return (f"{place.scale:.5f}", f"{place.row:.3f}", f"{place.column:.3f}", f"{place.rotation:.3f}")
-
-
-def _write(path: Path, data: bytes) -> None:
-    # Two processes may write the same picture at once: each has its own unfinished file.
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_bytes(data)
-    unfinished.replace(path)

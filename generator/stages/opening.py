@@ -46,12 +46,12 @@ def open_pictures(profile: Profile, folder: Path, reporter: Reporter, ranks: Ran
 
 def _drawn(count: int, folder: Path, reporter: Reporter, ranks: Ranks) -> Path:
     """The drawn world as picture files, beside the atlas so that several atlases share them."""
-    from generator.demo.world import write_pictures
+    from generator.demo.gallery import draw_pictures
 
     target = folder.absolute().parent / "drawn" / f"world-{count}"
     if ranks.leads:
         with reporter.stage("drawing pictures", count, "pictures") as advance:
-            write_pictures(target, count, progress=advance)
+            draw_pictures(target, count, progress=advance)
     ranks.meet()
     return target
 

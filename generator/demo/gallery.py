@@ -1,0 +1,37 @@
+"""The drawn world as a folder of picture files, drawn by as many processes as there are cores."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from generator.demo import world
+
+_CHUNK = 40  # pictures a task: a fraction of a second, so that progress shows
+
+
+def draw_pictures(
+    folder: Path,
+    count: int,
+    seed: int = world.ATLAS_SEED,
+    workers: int | None = None,
+    progress: Callable[[int], object] = lambda done: None,
+) -> None:
+    """Write drawings 0 … count − 1 of a seed as `world.write_pictures` does. Pictures that are there are left alone.
+
+    progress: called with the number of pictures looked after since. Raises AtlasError where the disk refuses.
+    """
+    missing = [index for index in range(count) if not (folder / world.picture_path(index)).exists()]
+    progress(count - len(missing))
+    tasks = [missing[first : first + _CHUNK] for first in range(0, len(missing), _CHUNK)]
+    if tasks:
+        # Fresh processes, not forked ones: torch's threads in this process would not survive a fork.
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(min(workers or os.cpu_count() or 1, len(tasks)), mp_context=context) as pool:
+            for done in pool.map(partial(world.write_drawings, folder, seed=seed), tasks):
+                progress(done)
+    world.write_truth(folder, count, seed)
