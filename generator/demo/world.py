@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -112,11 +112,11 @@ def write_pictures(
     seed: int = ATLAS_SEED,
     progress: Callable[[], object] = lambda: None,
 ) -> int:
-    """Draw pictures 0 … count − 1 into `folder/<class name>/<index>.png`, and their truth into `folder/truth.csv`.
+    """Draw pictures 0 … count − 1 as `folder/<class name>/<index>.png`; the truth goes to `folder/truth.csv`.
 
     Pictures that are there already are left as they are, so an interrupted call can simply be repeated; the
-    truth is written for all. Every file appears whole or not at all. gallery.draw_pictures does the same in several
-    processes. `progress` is called after each picture.
+    truth is written for all. Every file appears whole or not at all. gallery.draw_pictures does the same in
+    several processes. `progress` is called after each picture.
 
     Returns:
         The number of pictures written by this call.
