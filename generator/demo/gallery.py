@@ -21,7 +21,7 @@ def draw_pictures(
     workers: int | None = None,
     progress: Callable[[int], object] = lambda done: None,
 ) -> None:
-    """Write drawings 0 … count − 1 of a seed as `world.write_pictures` does; those that are there are left alone.
+    """Write drawings 0 … count − 1 of a seed as `world.write_pictures` does; those there are left alone.
 
     progress: called with the number of pictures looked after since. Raises AtlasError where the disk refuses.
     """
