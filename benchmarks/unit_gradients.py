@@ -160,7 +160,8 @@ def _whole(bench: Bench, clock: Callable[[], float]) -> None:
     rate = _convolution_rate(clock, bench.pictures.device)
     switches = forward_switches(bench.network, bench.pictures)
     engine = UnitGradients(bench.network, dtype=bench.dtype)
-    total = floor = 0.0
+    total = 0.0
+    floors = [0.0, 0.0]  # windows no larger than the map; windows cut off at its border for each unit
     count = 0
     for info in bench.network.layers:
         if info.kind != "block":
@@ -173,19 +174,25 @@ def _whole(bench: Bench, clock: Callable[[], float]) -> None:
         engine.gradients(switches, info.name, units)
         share = 9 * info.channels / len(units)
         total += (clock() - start) * share
-        floor += _operations(bench.network, info.name, switches.sizes, units) / rate * share
+        for kind, operations in enumerate(_operations(bench.network, info.name, switches.sizes, units)):
+            floors[kind] += operations / rate * share
         count += 9 * info.channels
     print(
-        f"\n### All block outputs\n\n{count:,} units: {total:,.0f} s, {total / floor:.2f} times the floor",
-        end="",
+        f"\n### All block outputs\n\n{count:,} units: {total:,.0f} s; a convolution: {rate / 1e9:.0f} GFLOP/s"
     )
-    print(f" ({floor:,.0f} s at {rate / 1e9:.0f} GFLOP/s)")
+    for floor, what in zip(floors, ("cones", "cones cut off at the border"), strict=True):
+        print(f"{total / floor:.2f} times the floor of the {what}, {floor:,.0f} s")
 
 
-def _operations(network: Network, layer: str, sizes: dict[int, tuple[int, int, int]], units: Units) -> int:
-    """Floating-point operations of the convolutions in the units' cones, cut off at the border of the map."""
+def _operations(
+    network: Network, layer: str, sizes: dict[int, tuple[int, int, int]], units: Units
+) -> tuple[int, int]:
+    """Floating-point operations of the convolutions in the units' cones.
+
+    First with windows no larger than the map, then with each unit's windows cut off at the border of the map.
+    """
     cone = Cone(network.graph, network.step(layer))
-    operations = 0
+    whole = cut = 0
     for row, column in zip(units.row.tolist(), units.column.tolist(), strict=True):
         for index in cone.order:
             step = network.graph.steps[index]
@@ -196,8 +203,9 @@ def _operations(network: Network, layer: str, sizes: dict[int, tuple[int, int, i
             window = cone.windows[index]
             rows = window.trimmed(height, (row, row)).size
             columns = window.trimmed(width, (column, column)).size
-            operations += 2 * rows * columns * step.weight.numel()
-    return operations
+            whole += 2 * min(window.size, height) * min(window.size, width) * step.weight.numel()
+            cut += 2 * rows * columns * step.weight.numel()
+    return whole, cut
 
 
 def _convolution_rate(clock: Callable[[], float], device: torch.device) -> float:
