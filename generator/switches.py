@@ -121,7 +121,7 @@ def crops(network: Network, pictures: Tensor, layer: str, units: Units) -> tuple
     Exact: a crop begins on a multiple of the layer's stride, so that strided positions stay on their grid,
     and ends beyond the receptive field or at the picture's own border, so that no padding is seen that was
     not there before. All crops have one size: where one would hang over the border it is moved back inside.
-    Returns pictures as they are where the field is as large as they are.
+    Where the field is larger than the pictures, those that are used are returned whole.
 
     pictures: (P, 3, H, W); returns (U, 3, h, w) and the units, whose picture is now their crop.
     """
