@@ -29,7 +29,7 @@ MODELS = (
         build=demo.demo_resnet,
         taps=residual_taps,
         preprocessing=Preprocessing(demo.SIDE, demo.SIDE, demo.MEAN, demo.STD),
-        outputs=32,
+        outputs=44,
         weights=("built-in",),
         fetch=_fetch,
     ),

@@ -97,14 +97,15 @@ class Job:
         """Processes that encode sprites, on this machine, for this rank."""
         return max(1, (os.cpu_count() or 1) // self.ranks.local_world)
 
-    def read(self, files: Sequence[int]) -> Iterator[PictureBatch]:
-        """Decode files, by their places in the picture set, in batches of the profile's size, in order."""
+    def read(self, files: Sequence[int], batch: int | None = None) -> Iterator[PictureBatch]:
+        """Decode files, by their places in the picture set, in order, in batches of the profile's size or another."""
+        size = batch or self.profile.compute.batch
         return read_batches(
             self.pictures,
             files,
             self.network.preprocessing,
-            batch=self.profile.compute.batch,
-            workers=self.workers if len(files) > self.profile.compute.batch else 0,
+            batch=size,
+            workers=self.workers if len(files) > size else 0,
             pin=self.device.type == "cuda",
         )
 

@@ -19,7 +19,9 @@ from generator.stages.job import Job
 from generator.files import TileFile
 from generator.unit_gradients import UnitGradients, Units, forward_switches
 
-UNITS_A_CALL = 128  # bounds the memory of gradients as large as the picture
+UNITS_A_CALL = 512  # bounds the memory of gradients as large as the picture: 300 MB at 224 px
+SWITCHES = 300 << 20  # bytes of switches that one group of pictures may leave; larger groups fill larger batches
+LARGEST_GROUP = 256  # pictures
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def picture_units(job: Job) -> None:
         job.store.write_stamp("tiles-of", job.tiles_key)
     job.ranks.meet()
     units = unit_table(job)
-    groups = _groups(units, job.profile.compute.batch)
+    groups = _groups(units, _group_size(job))
     done = {number for number in range(len(groups)) if job.store.stamp(_stamp(number)) == job.tiles_key}
     mine = job.ranks.share([number for number in range(len(groups)) if number not in done])
     earlier = sum(len(groups[number]) for number in done)
@@ -83,7 +85,7 @@ def picture_units(job: Job) -> None:
         total = sum(len(groups[number]) for number in mine) + earlier
         advance = open_files.enter_context(job.reporter.stage("patches and gradients", total, "units", earlier))
         engines = _engines(job) if mine else []
-        batches = job.read([files[index] for group in pictures for index in group])
+        batches = job.read([files[index] for group in pictures for index in group], batch=_group_size(job))
         for number, group, batch in zip(mine, pictures, batches, strict=True):
             if batch.skipped:
                 path = job.pictures.files[batch.skipped[0][0]].path
@@ -111,6 +113,20 @@ def files_of_records(job: Job) -> list[int]:
     """For each row of images.csv the place of its file among job.pictures (which holds the unusable ones too)."""
     place = {file.path: index for index, file in enumerate(job.pictures.files)}
     return [place[record.path] for record in job.store.images()]
+
+
+def _group_size(job: Job) -> int:
+    """Pictures a group, by the room that their switches take: the same on every machine, so that a run may move."""
+    side = job.network.preprocessing.crop
+    blank = torch.empty(1, 3, side, side, device="meta")
+    last = job.network.steps[-1]
+    switches = 0
+    for index, output in job.network.graph.to("meta", torch.float32).run(blank):
+        if job.network.graph.steps[index].op in ("relu", "max_pool"):
+            switches += output.numel()
+        if index == last:
+            break
+    return max(1, min(LARGEST_GROUP, SWITCHES // switches))
 
 
 def _groups(units: UnitTable, pictures_a_group: int) -> list[np.ndarray]:
