@@ -15,7 +15,7 @@ from generator.stages.opening import open_network, open_pictures
 from generator.stages.picturing import picture_units
 from generator.stages.scanning import scan_pictures
 from generator.stages.encoding import make_sprites
-from generator.stages.tables import add_refinement
+from generator.stages.tables import add_relations
 from generator.store import Store
 
 
@@ -39,7 +39,7 @@ def compute(profile: Profile, folder: Path, reporter: Reporter | None = None) ->
             return store
         prepare(job)
         scan_pictures(job)  # one pass: top-9 and statistics of every channel of every layer
-        once(job, add_refinement)  # the same channel from block to block
+        once(job, add_relations)  # the same channel from block to block, the inputs inside a block
         picture_units(job)  # patches and gradients of every unit in a list
         make_sprites(job)  # one file a channel
         once(job, finish)  # tables, manifest, and the work folder goes

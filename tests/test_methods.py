@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 from generator.methods.gradients import gradient_tiles
+from generator.methods.inputs import source_layer, strongest_inputs
 from generator.methods.patches import patch
 from generator.methods.refinement import correlation, rank_correlation, shared_pictures
-from generator.records import ReceptiveField
+from generator.network import Network, Tap
+from generator.records import Preprocessing, ReceptiveField, WeightsInfo
 from generator.sprites import GROUND
 from scipy.stats import pearsonr, spearmanr
 
@@ -60,3 +62,24 @@ def test_rank_correlation_is_scipy_s_ties_and_all():
 def test_a_channel_that_never_varies_has_no_correlation():
     x = np.zeros((5, 1), np.float32)
     assert np.isnan(rank_correlation(x, x)).all()
+
+
+def _grouped_network() -> Network:
+    """conv1 3→4, then a grouped 1×1 convolution 4→4 in two groups, with weights that are easy to rank."""
+    module = torch.nn.Sequential()
+    module.add_module("conv1", torch.nn.Conv2d(3, 4, 3, padding=1))
+    module.add_module("relu1", torch.nn.ReLU())
+    module.add_module("conv2", torch.nn.Conv2d(4, 4, 1, groups=2))
+    weight = torch.tensor([[1.0, 2.0], [3.0, -4.0], [0.5, 0.1], [-2.0, 1.0]])
+    module.conv2.weight.data = weight[:, :, None, None]
+    taps = [Tap("conv1", "conv1", "stem", "", 1), Tap("inner", "conv2", "branch", "b", 2)]
+    return Network.from_module("m", module, taps, Preprocessing(8, 8, (0, 0, 0), (1, 1, 1)), WeightsInfo("random", "", True))
+
+
+def test_the_strongest_inputs_are_ranked_by_weight_and_spread_within_their_group():
+    network = _grouped_network()
+    inner = network.layer("inner")
+    assert source_layer(network, inner) == network.layer("conv1")
+    found = strongest_inputs(network, inner, np.array([1.0, 1.0, 1.0, 10.0]))
+    assert found["inputs"].tolist() == [[1, 0, -1], [1, 0, -1], [3, 2, -1], [3, 2, -1]]
+    np.testing.assert_allclose(found["input_weight"][2], [1.0, 0.5, 0.0])

@@ -197,7 +197,7 @@ def test_killed_at_any_moment_it_ends_byte_for_byte_the_same(atlas, small, tmp_p
     subprocess.run(_command(small, tmp_path / "timed"), check=True, capture_output=True, env=environment)
     whole = time.monotonic() - start
     kills = 0
-    for _ in range(6):
+    for _ in range(4):
         process = subprocess.Popen(
             _command(small, folder), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from generator.methods.inputs import source_layer, strongest_inputs
 from generator.methods.refinement import rank_correlation, shared_pictures
 from generator.records import LayerInfo
 from generator.scan import earlier_blocks
@@ -13,11 +14,12 @@ from generator.stages.job import Job
 from generator.store import Store
 
 
-def add_refinement(job: Job) -> None:
-    """Add to every layer's numbers how each channel compares with itself one block earlier."""
+def add_relations(job: Job) -> None:
+    """Add to every layer's numbers how each channel compares with itself one block earlier and, inside a block, which
+    channels of the layer before it reads most."""
     layers = job.network.layers
     before = earlier_blocks(layers)
-    with job.reporter.stage("refinement", len(layers), "layers") as advance:
+    with job.reporter.stage("relations", len(layers), "layers") as advance:
         for layer in layers:
             numbers = job.store.layer(layer.name)
             shared = np.full(layer.channels, -1, np.int32)
@@ -28,6 +30,8 @@ def add_refinement(job: Job) -> None:
                 assert scores is not None and earlier_scores is not None
                 ranks = rank_correlation(scores, earlier_scores)
             numbers |= {"shared_previous": shared, "spearman_previous": ranks}
+            if layer.is_inner and (source := source_layer(job.network, layer)) is not None:
+                numbers |= strongest_inputs(job.network, layer, job.store.layer(source.name)["std"])
             job.store.write_layer(layer.name, numbers)
             advance()
 

@@ -1,0 +1,48 @@
+"""What a channel inside a block is made of: its strongest input channels (the reading of arXiv:1701.02362, Figure 7)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from generator.network import Network
+from generator.records import LayerInfo
+
+KEPT = 3  # inputs a channel
+
+
+def source_layer(network: Network, layer: LayerInfo) -> LayerInfo | None:
+    """The tapped layer that this layer's convolution reads, None where it reads something else."""
+    steps = network.graph.steps
+    index = _convolution(network, layer)
+    source = steps[index].inputs[0]
+    return network.layers[network.steps.index(source)] if source in network.steps else None
+
+
+def strongest_inputs(network: Network, layer: LayerInfo, source_std: np.ndarray) -> dict[str, np.ndarray]:
+    """For each channel of a convolution its strongest input channels.
+
+    source_std: (C_in,) standard deviation of the source layer's activations. An input's strength is the norm of its
+    kernel times that deviation: how far the channel moves when the input moves as it usually does.
+    Returns inputs (C, 3) int32, −1 where there are fewer, and input_weight (C, 3) float32, descending.
+    """
+    step = network.graph.steps[_convolution(network, layer)]
+    assert step.weight is not None
+    norms = step.weight.double().square().sum((2, 3)).sqrt().cpu().numpy()  # (C_out, C_in / groups)
+    out, within = norms.shape
+    first = np.arange(out) // (out // step.groups) * within  # each group reads a run of inputs of its own
+    candidates = first[:, None] + np.arange(within)  # (C_out, C_in / groups)
+    strength = norms * source_std[candidates]
+    order = np.argsort(-strength, axis=1, kind="stable")[:, :KEPT]
+    inputs = np.full((out, KEPT), -1, np.int32)
+    weight = np.zeros((out, KEPT), np.float32)
+    inputs[:, : order.shape[1]] = np.take_along_axis(candidates, order, 1)
+    weight[:, : order.shape[1]] = np.take_along_axis(strength, order, 1)
+    return {"inputs": inputs, "input_weight": weight}
+
+
+def _convolution(network: Network, layer: LayerInfo) -> int:
+    """The step of the convolution whose output the layer is, before its ReLU and an unfolded BatchNorm."""
+    index = network.step(layer.name)
+    while network.graph.steps[index].op in ("relu", "affine"):
+        index = network.graph.steps[index].inputs[0]
+    return index
