@@ -39,16 +39,24 @@ def profile_options(command: Any) -> Any:
     """The options that change a profile for one run."""
     options = (
         click.option("--images", type=click.Path(path_type=Path), help="Folder of pictures."),
-        click.option("--labels", type=click.Path(path_type=Path), help="Label file, where folders do not tell."),
+        click.option(
+            "--labels", type=click.Path(path_type=Path), help="Label file, where folders do not tell."
+        ),
         click.option("--model", help="Network to look at (see: atlas list models)."),
         click.option("--weights", help="File (.safetensors, .pt, .pth), torchvision enum name, or 'random'."),
-        click.option("--classes", type=click.Path(path_type=Path), help="Class names of the network, one a line."),
+        click.option(
+            "--classes", type=click.Path(path_type=Path), help="Class names of the network, one a line."
+        ),
         click.option("--layers", help="'blocks', 'all', or names separated by commas."),
-        click.option("--channels", type=click.IntRange(min=1), help="Picture only the first so many of each layer."),
+        click.option(
+            "--channels", type=click.IntRange(min=1), help="Picture only the first so many of each layer."
+        ),
         click.option("--limit", type=click.IntRange(min=1), help="Use so many pictures, evenly spaced."),
         click.option("--batch", type=click.IntRange(min=1), help="Pictures a forward."),
         click.option("--workers", type=click.IntRange(min=0), help="Decoding processes."),
-        click.option("--precision", type=click.Choice(["fp32", "tf32", "bf16"]), help="Of the scan's forward."),
+        click.option(
+            "--precision", type=click.Choice(["fp32", "tf32", "bf16"]), help="Of the scan's forward."
+        ),
         click.option("--device", help="cpu, cuda, cuda:1, mps; the best there is by default."),
     )
     for option in reversed(options):
@@ -61,7 +69,9 @@ def _profile(name: str, options: dict[str, Any]) -> Any:
 
     layers = options["layers"]
     which = layers if layers in (None, "blocks", "all") else [part.strip() for part in layers.split(",")]
-    text = {key: None if options[key] is None else str(options[key]) for key in ("images", "labels", "classes")}
+    text = {
+        key: None if options[key] is None else str(options[key]) for key in ("images", "labels", "classes")
+    }
     return profile.load(name).changed(
         network={"model": options["model"], "weights": options["weights"], "classes": text["classes"]},
         pictures={"folder": text["images"], "labels": text["labels"], "limit": options["limit"]},
@@ -84,7 +94,9 @@ def compute(profile: str, out: Path | None, **options: Any) -> None:
 
 @main.command()
 @click.argument("atlases", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), default=SITE, show_default=True, help="The site folder.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=SITE, show_default=True, help="The site folder."
+)
 @click.option("--base-url", default="", help="Where the site will live; citations then give full addresses.")
 def render(atlases: tuple[Path, ...], out: Path, base_url: str) -> None:
     """Write the site of one or more computed ATLASES. Needs no torch."""
@@ -93,8 +105,12 @@ def render(atlases: tuple[Path, ...], out: Path, base_url: str) -> None:
 
 @main.command()
 @click.argument("profiles", nargs=-1, required=True)
-@click.option("--out", type=click.Path(path_type=Path), default=SITE, show_default=True, help="The site folder.")
-@click.option("--build", type=click.Path(path_type=Path), default=BUILD, show_default=True, help="Holds the atlases.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=SITE, show_default=True, help="The site folder."
+)
+@click.option(
+    "--build", type=click.Path(path_type=Path), default=BUILD, show_default=True, help="Holds the atlases."
+)
 @click.option("--base-url", default="", help="Where the site will live; citations then give full addresses.")
 @profile_options
 def site(profiles: tuple[str, ...], out: Path, build: Path, base_url: str, **options: Any) -> None:
@@ -134,9 +150,13 @@ def serve(folder: Path, port: int) -> None:
     if not (folder / "index.html").is_file():
         raise AtlasError("no site here", folder, "make one with: atlas site demo")
     try:
-        server = ThreadingHTTPServer(("127.0.0.1", port), partial(SimpleHTTPRequestHandler, directory=str(folder)))
+        server = ThreadingHTTPServer(
+            ("127.0.0.1", port), partial(SimpleHTTPRequestHandler, directory=str(folder))
+        )
     except OSError as error:
-        raise AtlasError(f"port {port} cannot be opened ({error.strerror})", remedy="choose another --port") from error
+        raise AtlasError(
+            f"port {port} cannot be opened ({error.strerror})", remedy="choose another --port"
+        ) from error
     click.echo(f"http://127.0.0.1:{port}/ — stop with Ctrl-C")
     with server:
         server.serve_forever()
@@ -184,7 +204,9 @@ def list_layers(model: str) -> None:
     from generator import models
 
     network = models.load(model, "random")
-    click.echo(f"{'layer':<22}{'torchvision':<24}{'kind':<12}{'channels':>8}{'map':>10}{'field px':>10}{'stride':>8}")
+    click.echo(
+        f"{'layer':<22}{'torchvision':<24}{'kind':<12}{'channels':>8}{'map':>10}{'field px':>10}{'stride':>8}"
+    )
     for layer in network.layers:
         field = layer.receptive_field
         size = f"{layer.height}×{layer.width}"
@@ -200,7 +222,9 @@ def demo() -> None:
 
 
 @demo.command()
-@click.option("--out", type=click.Path(path_type=Path), default=Path("build/demo-training"), show_default=True)
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("build/demo-training"), show_default=True
+)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--device", default="auto", show_default=True)
 def train(out: Path, seed: int, device: str) -> None:

@@ -30,10 +30,14 @@ def write_atomically(path: Path, content: bytes) -> None:
 def disk_error(error: OSError, path: Path) -> AtlasError:
     """The sentence for a disk that refuses."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return AtlasError("the disk is full", path, "free some space and run the same command again: it goes on from here")
+        return AtlasError(
+            "the disk is full", path, "free some space and run the same command again: it goes on from here"
+        )
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         return AtlasError("this folder cannot be written", path.parent, "choose another with --out")
-    return AtlasError(f"writing failed ({error.strerror or error})", path, "mend the cause and run the same command again")
+    return AtlasError(
+        f"writing failed ({error.strerror or error})", path, "mend the cause and run the same command again"
+    )
 
 
 class _Filled:
@@ -48,7 +52,7 @@ class _Filled:
             raise disk_error(error, path) from error
 
     def _write(self, content: np.ndarray, place: int) -> None:
-        left = memoryview(np.ascontiguousarray(content)).cast("B")
+        left = np.ascontiguousarray(content).data.cast("B")
         try:
             while left:  # a write may take less than all of it, on a disk that is about to be full
                 written = os.pwrite(self._file, left, place)
@@ -103,7 +107,9 @@ class TileFile(_Filled):
 
     def read(self, channel: int) -> np.ndarray:
         """(9, P, s, s, 3); slots never written are zeros."""
-        return np.frombuffer(self._read(9 * self._slot, channel * 9 * self._slot), np.uint8).reshape(self.shape)
+        return np.frombuffer(self._read(9 * self._slot, channel * 9 * self._slot), np.uint8).reshape(
+            self.shape
+        )
 
     def __enter__(self) -> TileFile:
         return self

@@ -410,7 +410,11 @@ def _step_of_module(module: nn.Module, inputs: tuple[int, ...], scope: str) -> S
                 ceil_mode=module.ceil_mode,
             )
         case nn.AvgPool2d():
-            if module.ceil_mode or module.divisor_override or (module.padding and not module.count_include_pad):
+            if (
+                module.ceil_mode
+                or module.divisor_override
+                or (module.padding and not module.count_include_pad)
+            ):
                 raise AtlasError("only average pooling that counts every position is supported", scope)
             kernel, padding = _one(module.kernel_size), _one(module.padding)
             return Step("avg_pool", inputs, scope, kernel=kernel, stride=_one(module.stride), padding=padding)

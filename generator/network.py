@@ -105,10 +105,14 @@ class Network:
         """The same network with these layers alone, cut behind the last of them (the classifier stays if it was there
         and the classes are known: accuracy is read from it)."""
         wanted = {self.layer(name).name for name in names}
-        pairs = [(step, layer) for step, layer in zip(self.steps, self.layers, strict=True) if layer.name in wanted]
+        pairs = [
+            (step, layer) for step, layer in zip(self.steps, self.layers, strict=True) if layer.name in wanted
+        ]
         if not pairs:
             raise AtlasError("no layer is left to look at", remedy="name at least one layer")
-        return replace(self, layers=tuple(layer for _, layer in pairs), steps=tuple(step for step, _ in pairs))
+        return replace(
+            self, layers=tuple(layer for _, layer in pairs), steps=tuple(step for step, _ in pairs)
+        )
 
     def resized(self, resize: int | None, crop: int | None) -> Network:
         """The same network for pictures of another size; None leaves a value as it is."""
@@ -122,7 +126,7 @@ class Network:
         return replace(self, preprocessing=p, layers=layers)
 
     def prepare(self, pictures: Tensor) -> Tensor:
-        """Decoded pictures (B, H, W, 3) uint8 → the network's input (B, 3, H, W), channels_last, in the graph's dtype."""
+        """Decoded pictures (B, H, W, 3) uint8 → the network's input (B, 3, H, W), channels_last, in its dtype."""
         some = next(step.weight for step in self.graph.steps if step.weight is not None)
         p = self.preprocessing
         mean = torch.tensor(p.mean, device=some.device, dtype=some.dtype)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from generator.device import avoid_page_faults, choose_device
 from generator.profile import Profile
 from generator.progress import Reporter
-from generator.ranks import Ranks, joined
+from generator.ranks import joined
+from generator.stages.encoding import make_sprites
 from generator.stages.finishing import finish, is_complete, prepare
 from generator.stages.job import Job
 from generator.stages.opening import open_network, open_pictures
 from generator.stages.picturing import picture_units
 from generator.stages.scanning import scan_pictures
-from generator.stages.encoding import make_sprites
 from generator.stages.tables import add_relations
 from generator.store import Store
 
@@ -47,7 +48,7 @@ def compute(profile: Profile, folder: Path, reporter: Reporter | None = None) ->
     return store
 
 
-def once(job: Job, stage) -> None:  # noqa: ANN001
+def once(job: Job, stage: Callable[[Job], None]) -> None:
     """Run a stage in the leading process while the others wait."""
     if job.ranks.leads:
         stage(job)

@@ -116,15 +116,24 @@ def names() -> tuple[str, ...]:
 def load(profile: str) -> Profile:
     """A profile by its name or its file's path; raises AtlasError naming the key at fault."""
     if profile in names():
-        text, where = (resources.files("generator") / "profiles" / f"{profile}.toml").read_text("utf-8"), profile
+        text, where = (
+            (resources.files("generator") / "profiles" / f"{profile}.toml").read_text("utf-8"),
+            profile,
+        )
     elif (path := Path(profile)).suffix == ".toml":
         try:
             text, where = path.read_text("utf-8"), str(path)
         except (OSError, UnicodeDecodeError) as error:
-            raise AtlasError("the profile cannot be read", path, str(getattr(error, "strerror", "") or error)) from error
+            raise AtlasError(
+                "the profile cannot be read", path, str(getattr(error, "strerror", "") or error)
+            ) from error
     else:
         near = difflib.get_close_matches(profile, names(), n=1)
-        remedy = f"did you mean {near[0]}?" if near else f"known: {', '.join(names())}; or give a path to a .toml file"
+        remedy = (
+            f"did you mean {near[0]}?"
+            if near
+            else f"known: {', '.join(names())}; or give a path to a .toml file"
+        )
         raise AtlasError("unknown profile", profile, remedy)
     try:
         data = tomllib.loads(text)

@@ -71,7 +71,7 @@ class Reporter:
 
     @contextmanager
     def stages_by_call(self, unit: str) -> Iterator[Callable[[str, int, int], None]]:
-        """For a room that knows no reporter: a callable taking (what, done, total) that opens a stage for each `what`."""
+        """For a room that knows no reporter: a callable (what, done, total) that opens a stage for each `what`."""
         current: list[tuple[str, int]] = []
         opened = ExitStack()
         advance: Advance = lambda done=1: None  # noqa: E731
@@ -122,18 +122,18 @@ def _bar(console: Console, record: StageTime, total: int, done: int) -> Iterator
 
 
 @contextmanager
-def _lines(console: Console, record: StageTime, total: int, done: int) -> Iterator[Advance]:
+def _lines(console: Console, record: StageTime, total: int, earlier: int) -> Iterator[Advance]:
     start = last = time.monotonic()
 
-    def advance(done_now: int = 1) -> None:
+    def advance(done: int = 1) -> None:
         nonlocal last
-        record.count += done_now
+        record.count += done
         now = time.monotonic()
         if now - last >= PLAIN_SECONDS:
             last = now
             rate = record.count / (now - start)
-            left = (total - done - record.count) / rate if rate else 0.0
-            position = f"{done + record.count:,} of {total:,} {record.unit}"
+            left = (total - earlier - record.count) / rate if rate else 0.0
+            position = f"{earlier + record.count:,} of {total:,} {record.unit}"
             console.print(f"{record.name}: {position}, {rate:,.1f}/s, {left:,.0f} s left", soft_wrap=True)
             sys.stderr.flush()
 

@@ -26,7 +26,9 @@ def receptive_fields(graph: Graph) -> list[ReceptiveField | None]:
     return fields
 
 
-def _through_window(field: ReceptiveField, kernel: int, stride: int, padding: int, dilation: int) -> ReceptiveField:
+def _through_window(
+    field: ReceptiveField, kernel: int, stride: int, padding: int, dilation: int
+) -> ReceptiveField:
     reach = (kernel - 1) * dilation
     return ReceptiveField(
         side=field.side + reach * field.stride,

@@ -193,7 +193,9 @@ def find_layer(layers: tuple[LayerInfo, ...], name: str) -> LayerInfo:
             return layer
     known = [layer.name for layer in layers] + [layer.path for layer in layers]
     near = difflib.get_close_matches(name, known, n=3)
-    raise AtlasError("unknown layer", name, f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}")
+    raise AtlasError(
+        "unknown layer", name, f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
+    )
 
 
 def to_json(record: Any) -> dict[str, Any]:
@@ -209,7 +211,8 @@ def manifest_from_json(data: Mapping[str, Any]) -> Manifest:
     """Read a manifest's JSON; raises AtlasError if it is of another schema or lacks a field."""
     if data.get("schema") != SCHEMA:
         raise AtlasError(
-            f"the atlas has schema {data.get('schema')!r}, this version reads {SCHEMA}", remedy="compute the atlas again"
+            f"the atlas has schema {data.get('schema')!r}, this version reads {SCHEMA}",
+            remedy="compute the atlas again",
         )
     try:
         pictures = data["pictures"]
@@ -218,13 +221,20 @@ def manifest_from_json(data: Mapping[str, Any]) -> Manifest:
             **{
                 **data,
                 "weights": WeightsInfo(**data["weights"]),
-                "pictures": PictureSetInfo(**{**pictures, "skipped": tuple(Skipped(**s) for s in pictures["skipped"])}),
+                "pictures": PictureSetInfo(
+                    **{**pictures, "skipped": tuple(Skipped(**s) for s in pictures["skipped"])}
+                ),
                 "preprocessing": Preprocessing(
-                    **{**preprocessing, "mean": tuple(preprocessing["mean"]), "std": tuple(preprocessing["std"])}
+                    **{
+                        **preprocessing,
+                        "mean": tuple(preprocessing["mean"]),
+                        "std": tuple(preprocessing["std"]),
+                    }
                 ),
                 "layers": tuple(layer_from_json(layer) for layer in data["layers"]),
                 "sprites": {
-                    layer: SpriteInfo(tuple(sprite["panels"]), sprite["tile"]) for layer, sprite in data["sprites"].items()
+                    layer: SpriteInfo(tuple(sprite["panels"]), sprite["tile"])
+                    for layer, sprite in data["sprites"].items()
                 },
             }
         )

@@ -50,7 +50,7 @@ def shrink(pixels: np.ndarray, side: int) -> np.ndarray:
 
 
 def sprite(panels: np.ndarray, factor: int) -> np.ndarray:
-    """Tiles (P, 9, s, s, 3) uint8 → one picture of P panels side by side, each 3 × 3 tiles, strongest first, row by row."""
+    """Tiles (P, 9, s, s, 3) uint8 → one picture of P panels side by side, each 3 × 3 tiles, strongest first."""
     count, _, native, _, _ = panels.shape
     side = native * factor
     canvas = np.full((3 * side, 3 * count * side, 3), GROUND, np.uint8)

@@ -1,7 +1,7 @@
 """The atlas folder: the only room that reads or writes it.
 
     manifest.json  images.csv  channels.csv
-    layers/<layer>.npz      top_value (C, 9) float32, top_image (C, 9) int32, top_unit (C, 9, 2) int32, one array a statistic
+    layers/<layer>.npz      top_value (C, 9) float32, top_image (C, 9) int32, top_unit (C, 9, 2) int32; statistics
     scores/<layer>.npy      (N, C) float32: every picture's score for every channel (a sample of pictures where many)
     scan.json               what the scan found: pictures used and skipped, accuracy
     sprites/<layer>/<channel>.webp   thumbs/<layer>.webp   pictures/<index>.webp
@@ -19,7 +19,6 @@ import fcntl
 import hashlib
 import io
 import json
-import os
 import shutil
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -111,7 +110,9 @@ class Store:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 raise AtlasError(
-                    "another process is computing this atlas", self.folder, "wait for it, or choose another folder with --out"
+                    "another process is computing this atlas",
+                    self.folder,
+                    "wait for it, or choose another folder with --out",
                 ) from error
             yield  # the lock goes with the file, also when the process is killed
 
@@ -125,9 +126,13 @@ class Store:
         try:
             data = json.loads(path.read_text("utf-8"))
         except FileNotFoundError:
-            raise AtlasError("no atlas here", self.folder, "compute one with: atlas compute PROFILE") from None
+            raise AtlasError(
+                "no atlas here", self.folder, "compute one with: atlas compute PROFILE"
+            ) from None
         except (OSError, ValueError) as error:
-            raise AtlasError(f"manifest.json cannot be read ({error})", path, "compute the atlas again") from error
+            raise AtlasError(
+                f"manifest.json cannot be read ({error})", path, "compute the atlas again"
+            ) from error
         return manifest_from_json(data)
 
     def manifest_extra(self) -> Mapping[str, Any]:
@@ -171,7 +176,9 @@ class Store:
                     for row in csv.DictReader(file)
                 ]
         except (OSError, KeyError, ValueError, TypeError) as error:
-            raise AtlasError(f"images.csv cannot be read ({error})", path, "compute the atlas again") from error
+            raise AtlasError(
+                f"images.csv cannot be read ({error})", path, "compute the atlas again"
+            ) from error
 
     def write_images(self, records: Sequence[PictureRecord]) -> None:
         rows = [[getattr(record, column) for column in IMAGE_COLUMNS] for record in records]
@@ -193,10 +200,15 @@ class Store:
     def write_layer(self, layer: str, arrays: Mapping[str, np.ndarray]) -> None:
         write_atomically(self.layer_path(layer), _npz(arrays))
 
-    def scores(self, layer: str) -> np.ndarray | None:
-        """(N, C) float32, mapped from the disk, or None if the atlas does not hold them."""
+    def scores(self, layer: str) -> np.ndarray:
+        """(N, C) float32, mapped from the disk."""
         path = self.scores_path(layer)
-        return np.load(path, mmap_mode="r", allow_pickle=False) if path.is_file() else None
+        try:
+            return np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise AtlasError(
+                f"the layer's scores cannot be read ({error})", path, "compute the atlas again"
+            ) from error
 
     # -- pictures --------------------------------------------------------------------------------------------------
 
@@ -220,7 +232,10 @@ class Store:
 
     def part_names(self) -> list[str]:
         """The parts of a scan that processes have saved; a merged one comes first."""
-        return sorted((path.stem for path in (self.work / "scan").glob("*.npz")), key=lambda name: (name != "merged", name))
+        return sorted(
+            (path.stem for path in (self.work / "scan").glob("*.npz")),
+            key=lambda name: (name != "merged", name),
+        )
 
     def read_part(self, name: str) -> dict[str, np.ndarray]:
         return _read_arrays(self.work / "scan" / f"{name}.npz", "part of a scan")

@@ -19,7 +19,7 @@ def root() -> Path:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Real weights and pictures beside the checkout; tests that use them are skipped, visibly, where they are absent."""
+    """Real weights and pictures beside the checkout; tests that use them skip, visibly, where they are absent."""
     folder = ROOT.parent / "shared" / "data"
     if not folder.is_dir():
         pytest.skip(f"real data is absent: {folder}")

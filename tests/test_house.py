@@ -72,11 +72,17 @@ def _imports(path: Path, *, everywhere: bool) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("generator."):
             found.add((node.module or "").split(".")[1])
         elif isinstance(node, ast.Import):
-            found.update(alias.name.split(".")[1] for alias in node.names if alias.name.startswith("generator."))
+            found.update(
+                alias.name.split(".")[1] for alias in node.names if alias.name.startswith("generator.")
+            )
     return found
 
 
-FILES = sorted(path for path in GENERATOR.rglob("*.py") if path != GENERATOR / "__init__.py" and "_resources" not in path.parts)
+FILES = sorted(
+    path
+    for path in GENERATOR.rglob("*.py")
+    if path != GENERATOR / "__init__.py" and "_resources" not in path.parts
+)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(GENERATOR)))
@@ -89,5 +95,7 @@ def test_a_room_imports_only_what_its_floor_allows(path):
 
 def test_the_site_part_imports_no_torch():
     rooms = [*NO_TORCH, *SITE_ROOMS, "__main__", "stages.sprite_making"]
-    code = f"import sys\nfor room in {rooms}: __import__('generator.' + room)\nsys.exit('torch' in sys.modules)"
+    code = (
+        f"import sys\nfor room in {rooms}: __import__('generator.' + room)\nsys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from scipy.stats import pearsonr, spearmanr
+
 from generator.methods.gradients import gradient_tiles
 from generator.methods.inputs import source_layer, strongest_inputs
 from generator.methods.patches import patch
@@ -11,7 +13,6 @@ from generator.methods.refinement import correlation, rank_correlation, shared_p
 from generator.network import Network, Tap
 from generator.records import Preprocessing, ReceptiveField, WeightsInfo
 from generator.sprites import GROUND
-from scipy.stats import pearsonr, spearmanr
 
 
 def _coordinates(side: int) -> np.ndarray:
@@ -56,7 +57,9 @@ def test_rank_correlation_is_scipy_s_ties_and_all():
     ours = rank_correlation(x, y, chunk=3)
     theirs = [spearmanr(x[:, c], y[:, c]).statistic for c in range(7)]
     np.testing.assert_allclose(ours, theirs, rtol=1e-6)
-    np.testing.assert_allclose(correlation(x, y), [pearsonr(x[:, c], y[:, c]).statistic for c in range(7)], rtol=1e-5)
+    np.testing.assert_allclose(
+        correlation(x, y), [pearsonr(x[:, c], y[:, c]).statistic for c in range(7)], rtol=1e-5
+    )
 
 
 def test_a_channel_that_never_varies_has_no_correlation():
@@ -73,7 +76,9 @@ def _grouped_network() -> Network:
     weight = torch.tensor([[1.0, 2.0], [3.0, -4.0], [0.5, 0.1], [-2.0, 1.0]])
     module.conv2.weight.data = weight[:, :, None, None]
     taps = [Tap("conv1", "conv1", "stem", "", 1), Tap("inner", "conv2", "branch", "b", 2)]
-    return Network.from_module("m", module, taps, Preprocessing(8, 8, (0, 0, 0), (1, 1, 1)), WeightsInfo("random", "", True))
+    return Network.from_module(
+        "m", module, taps, Preprocessing(8, 8, (0, 0, 0), (1, 1, 1)), WeightsInfo("random", "", True)
+    )
 
 
 def test_the_strongest_inputs_are_ranked_by_weight_and_spread_within_their_group():

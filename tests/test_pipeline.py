@@ -15,13 +15,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+
 from generator import models, profile
 from generator.decoding import read_picture
 from generator.errors import AtlasError
 from generator.pipeline import compute
 from generator.progress import Reporter
 from generator.store import Store
-from PIL import Image
 
 PROFILE = """
 name = "small"
@@ -71,7 +72,14 @@ def _bytes(folder: Path) -> dict[str, str]:
 
 def test_the_folder_holds_what_the_format_says_and_nothing_else(atlas):
     manifest = atlas.manifest()
-    assert [layer.name for layer in manifest.layers] == ["conv1", "res2a", "res2b", "res3a_branch2b", "res3a", "res4c"]
+    assert [layer.name for layer in manifest.layers] == [
+        "conv1",
+        "res2a",
+        "res2b",
+        "res3a_branch2b",
+        "res3a",
+        "res4c",
+    ]
     top = {path.name for path in atlas.folder.iterdir()} - {".lock"}
     assert top == {
         "manifest.json", "images.csv", "channels.csv", "scan.json", "layers", "scores", "sprites", "thumbs",
@@ -90,7 +98,9 @@ def test_the_folder_holds_what_the_format_says_and_nothing_else(atlas):
 
 def test_a_broken_picture_is_skipped_counted_and_listed_and_the_rest_is_numbered_without_gap(atlas):
     pictures = atlas.manifest().pictures
-    assert pictures.count == 30 and [skipped.path for skipped in pictures.skipped] == ["class 1/00 broken.png"]
+    assert pictures.count == 30 and [skipped.path for skipped in pictures.skipped] == [
+        "class 1/00 broken.png"
+    ]
     images = atlas.images()
     assert [image.index for image in images] == list(range(30))
     assert {image.label for image in images} == {"class 0", "class 1", "class 2"}
@@ -101,12 +111,16 @@ def test_the_top_nine_are_those_of_a_plain_implementation(atlas, pictures):
     manifest = atlas.manifest()
     network = models.load("resnet20-cifar", "random")
     module = models.load_module("resnet20-cifar", "random").double()
-    pixels = np.stack([read_picture(pictures / image.path, manifest.preprocessing).pixels for image in atlas.images()])
+    pixels = np.stack(
+        [read_picture(pictures / image.path, manifest.preprocessing).pixels for image in atlas.images()]
+    )
     double = network.to("cpu", torch.float64)
     maps = {}
     for name, path in (("res2b", "layer1.1"), ("res4c", "layer3.2")):
         # The block's own last call is what leaves it, so its output needs no clone here.
-        module.get_submodule(path).register_forward_hook(lambda _m, _i, out, name=name: maps.update({name: out.clone()}))
+        module.get_submodule(path).register_forward_hook(
+            lambda _m, _i, out, name=name: maps.update({name: out.clone()})
+        )
     with torch.inference_mode():
         module(double.prepare(torch.from_numpy(pixels)))
     for name, values in maps.items():
@@ -116,7 +130,9 @@ def test_the_top_nine_are_those_of_a_plain_implementation(atlas, pictures):
             order = np.lexsort((np.arange(len(scores)), -scores[:, channel]))[:9]
             kept = order[scores[order, channel] > 0]
             ours = numbers["top_image"][channel][: len(kept)]
-            np.testing.assert_allclose(numbers["top_value"][channel][: len(kept)], scores[kept, channel], rtol=1e-4)
+            np.testing.assert_allclose(
+                numbers["top_value"][channel][: len(kept)], scores[kept, channel], rtol=1e-4
+            )
             # Where two scores differ by rounding alone, float32 may order them otherwise.
             if len(kept) > 1 and np.min(-np.diff(scores[kept, channel])) > 1e-4 * scores[kept[0], channel]:
                 assert np.array_equal(ours, kept)
@@ -215,9 +231,19 @@ def test_killed_at_any_moment_it_ends_byte_for_byte_the_same(atlas, small, tmp_p
 @pytest.mark.parametrize("processes", [2, 3])
 def test_torchrun_ends_with_the_numbers_of_one_process(atlas, small, tmp_path, processes):
     environment = {
-        **os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent), "OMP_NUM_THREADS": str(torch.get_num_threads()),
-    }  # fmt: skip
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--master-port", "0"]
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).resolve().parent.parent),
+        "OMP_NUM_THREADS": str(torch.get_num_threads()),
+    }
+    torchrun = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        str(processes),
+        "--master-port",
+        "0",
+    ]
     command = [*torchrun, "-m", "generator", "compute", str(small), "--out", str(tmp_path / "atlas")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -226,7 +252,17 @@ def test_torchrun_ends_with_the_numbers_of_one_process(atlas, small, tmp_path, p
 
 def test_the_command_line_says_one_sentence_and_exits_with_a_code(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
-    command = [sys.executable, "-m", "generator", "compute", "demo", "--images", str(tmp_path / "absent"), "--out", str(tmp_path / "x")]
+    command = [
+        sys.executable,
+        "-m",
+        "generator",
+        "compute",
+        "demo",
+        "--images",
+        str(tmp_path / "absent"),
+        "--out",
+        str(tmp_path / "x"),
+    ]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr and "absent" in done.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from generator.errors import AtlasError
 from generator.records import (
     LayerInfo,

@@ -6,8 +6,9 @@ import io
 
 import numpy as np
 import pytest
-from generator import sprites
 from PIL import Image
+
+from generator import sprites
 
 
 def test_zero_is_mid_grey_and_a_dead_gradient_stays_so():
@@ -24,7 +25,9 @@ def test_each_gradient_has_its_own_scale_and_the_three_colours_share_it():
     assert pixels[0, 0, 1].tolist() == [191, 128, 128]
 
 
-@pytest.mark.parametrize(("side", "kept", "tile"), [(19, 19, 95), (35, 35, 105), (67, 67, 67), (99, 99, 99), (131, 96, 96)])
+@pytest.mark.parametrize(
+    ("side", "kept", "tile"), [(19, 19, 95), (35, 35, 105), (67, 67, 67), (99, 99, 99), (131, 96, 96)]
+)
 def test_small_fields_keep_their_pixels_and_grow_by_whole_factors(side, kept, tile):
     native = sprites.native_side(side, 224, 96)
     assert native == kept

@@ -8,9 +8,10 @@ import os
 
 import numpy as np
 import pytest
+
 from generator.errors import AtlasError
-from generator.records import PictureRecord
 from generator.files import ScoreFile, TileFile, disk_error, write_atomically
+from generator.records import PictureRecord
 from generator.store import Store, fingerprint
 
 

@@ -37,4 +37,6 @@ def ensure() -> str:
         subprocess.run(["apt-get", "install", "-y", "-qq", "chromium"], check=False)
     if path := find():
         return path
-    sys.exit("no Chromium for the browser tests: install one (Debian: apt-get install chromium) and run again")
+    sys.exit(
+        "no Chromium for the browser tests: install one (Debian: apt-get install chromium) and run again"
+    )

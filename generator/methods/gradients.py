@@ -1,4 +1,4 @@
-"""Pictures of unit gradients: guided backpropagation (arXiv:1412.6806), deconvnet (arXiv:1311.2901), plain (1312.6034)."""
+"""Pictures of unit gradients: guided (arXiv:1412.6806), deconvnet (arXiv:1311.2901), plain (arXiv:1312.6034)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a channel inside a block is made of: its strongest input channels (the reading of arXiv:1701.02362, Figure 7)."""
+"""What a channel inside a block is made of: its strongest input channels (compare arXiv:1701.02362, Figure 7)."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ def shared_pictures(top_image: np.ndarray, other_top_image: np.ndarray) -> np.nd
 
 
 def rank_correlation(scores: np.ndarray, other_scores: np.ndarray, chunk: int = 64) -> np.ndarray:
-    """Spearman's ρ of each channel's scores over all pictures; (N, C), (N, C) → (C,) float32, NaN where one is constant.
+    """Spearman's ρ of each channel's scores over all pictures; (N, C), (N, C) → (C,), NaN where one is constant.
 
     Ties, such as the many zeros of a channel that is seldom active, get their average rank.
     """

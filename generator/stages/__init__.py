@@ -1,1 +1,1 @@
-"""The stages of a job, as pipeline.py calls them one after the other. Each takes up where an interrupted run stopped."""
+"""The stages of a job, as pipeline.py calls them. Each takes up where an interrupted run stopped."""

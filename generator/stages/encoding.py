@@ -29,7 +29,9 @@ def make_sprites(job: Job) -> None:
         )
         job.store.keep_sprites(layer.name, np.nonzero(template.alive.any(axis=1))[0])
         tasks += tasks_of(template)
-    unfinished = {layer: sum(task.layer == layer for task in tasks) for layer in dict.fromkeys(t.layer for t in tasks)}
+    unfinished = {
+        layer: sum(task.layer == layer for task in tasks) for layer in dict.fromkeys(t.layer for t in tasks)
+    }
     total = sum(int(task.alive.any(axis=1).sum()) for task in tasks if not task.thumbs)
     with job.reporter.stage("sprites", total, "channels") as advance:
         for task, written in run_tasks(tasks, job.processes):

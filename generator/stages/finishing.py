@@ -39,7 +39,11 @@ def prepare(job: Job) -> None:
         current = _keys(job)
         for stage in STAGES:
             if earlier.get(stage) == current[stage]:
-                stamps = ["scan"] if stage == "scan" else ["tiles", *(f"sprites-{n.name}" for n in job.network.layers)]
+                stamps = (
+                    ["scan"]
+                    if stage == "scan"
+                    else ["tiles", *(f"sprites-{n.name}" for n in job.network.layers)]
+                )
                 for stamp in stamps:
                     job.store.write_stamp(stamp, job.tiles_key if stamp == "tiles" else current[stage])
         job.store.withdraw_manifest()
@@ -106,7 +110,9 @@ def _manifest(job: Job) -> Manifest:
             "torchvision": torchvision.__version__,
             "numpy": np.__version__,
             "pillow": PIL.__version__,
-            "device": torch.cuda.get_device_name(job.device) if job.device.type == "cuda" else job.device.type,
+            "device": torch.cuda.get_device_name(job.device)
+            if job.device.type == "cuda"
+            else job.device.type,
         },
         date=_date(),
         layers=network.layers,

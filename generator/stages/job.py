@@ -58,7 +58,12 @@ class Job:
         """Fingerprint of all that patches and gradients depend on."""
         sprites = self.profile.sprites
         return fingerprint(
-            self.scan_key, self.panels, self.profile.layers.channels, sprites.tile, sprites.inner_tile, sprites.picture
+            self.scan_key,
+            self.panels,
+            self.profile.layers.channels,
+            sprites.tile,
+            sprites.inner_tile,
+            sprites.picture,
         )
 
     @property

@@ -65,7 +65,9 @@ def _digest(pictures: PictureSet, reporter: Reporter) -> str:
     ):
         paths = (pictures.root / file.path for file in pictures.files)
         for file, content in zip(pictures.files, threads.map(_content, paths), strict=True):
-            digest.update(f"{file.path}\0{file.label_id}\0{file.label}\0{content}\n".encode("utf-8", "surrogateescape"))
+            digest.update(
+                f"{file.path}\0{file.label_id}\0{file.label}\0{content}\n".encode("utf-8", "surrogateescape")
+            )
             advance()
     return digest.hexdigest()
 

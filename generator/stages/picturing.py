@@ -10,17 +10,19 @@ import numpy as np
 import torch
 
 from generator.errors import AtlasError
+from generator.files import TileFile
 from generator.methods.gradients import gradient_tiles
 from generator.methods.patches import patch
 from generator.pictures import PictureBatch
 from generator.records import LayerInfo
 from generator.sprites import shrink, webp
 from generator.stages.job import Job
-from generator.files import TileFile
 from generator.unit_gradients import UnitGradients, Units, forward_switches
 
 UNITS_A_CALL = 512  # bounds the memory of gradients as large as the picture: 300 MB at 224 px
-SWITCHES = 300 << 20  # bytes of switches that one group of pictures may leave; larger groups fill larger batches
+SWITCHES = (
+    300 << 20
+)  # bytes of switches that one group of pictures may leave; larger groups fill larger batches
 LARGEST_GROUP = 256  # pictures
 
 
@@ -83,13 +85,17 @@ def picture_units(job: Job) -> None:
     with contextlib.ExitStack() as open_files:
         tiles = {layer.name: open_files.enter_context(tile_file(job, layer)) for layer in job.network.layers}
         total = sum(len(groups[number]) for number in mine) + earlier
-        advance = open_files.enter_context(job.reporter.stage("patches and gradients", total, "units", earlier))
+        advance = open_files.enter_context(
+            job.reporter.stage("patches and gradients", total, "units", earlier)
+        )
         engines = _engines(job) if mine else []
         batches = job.read([files[index] for group in pictures for index in group], batch=_group_size(job))
         for number, group, batch in zip(mine, pictures, batches, strict=True):
             if batch.skipped:
                 path = job.pictures.files[batch.skipped[0][0]].path
-                raise AtlasError("a picture changed or vanished during the run", path, "run the same command again")
+                raise AtlasError(
+                    "a picture changed or vanished during the run", path, "run the same command again"
+                )
             advance_units = _picture_group(job, engines, tiles, units.take(groups[number]), group, batch)
             for count in advance_units:
                 advance(count)
@@ -102,7 +108,9 @@ def picture_units(job: Job) -> None:
 
 def _is_done(job: Job) -> bool:
     sprites = (f"sprites-{layer.name}" for layer in job.network.layers)
-    return job.store.stamp("tiles") == job.tiles_key or all(job.store.stamp(s) == job.sprites_key for s in sprites)
+    return job.store.stamp("tiles") == job.tiles_key or all(
+        job.store.stamp(s) == job.sprites_key for s in sprites
+    )
 
 
 def _stamp(group: int) -> str:
@@ -153,18 +161,24 @@ def _picture_group(
             small = shrink(one, min(job.profile.sprites.picture, one.shape[0]))
             job.store.write_file(job.store.picture_path(int(index)), webp(small, job.profile.sprites.quality))
     place = np.searchsorted(pictures, units.picture)
-    switches = forward_switches(network, network.prepare(batch.pixels), network.layers[int(units.layer.max())].name)
+    switches = forward_switches(
+        network, network.prepare(batch.pixels), network.layers[int(units.layer.max())].name
+    )
     for index in np.unique(units.layer):
         layer = network.layers[index]
         rows = np.nonzero(units.layer == index)[0]
         for part in np.split(rows, range(UNITS_A_CALL, len(rows), UNITS_A_CALL)):
             some, where = units.take(part), place[part]
-            asked = Units(*(torch.from_numpy(column) for column in (where, some.channel, some.row, some.column)))
+            asked = Units(
+                *(torch.from_numpy(column) for column in (where, some.channel, some.row, some.column))
+            )
             panels = []
             if job.profile.site.publish_patches:
                 field, native = layer.receptive_field, job.native(layer)
                 spots = zip(where, some.row, some.column, strict=True)
-                panels.append(np.stack([patch(pixels[p], field, int(r), int(c), native) for p, r, c in spots]))
+                panels.append(
+                    np.stack([patch(pixels[p], field, int(r), int(c), native) for p, r, c in spots])
+                )
             for engine in engines:
                 gradients = engine.gradients(switches, layer.name, asked)  # (U, 3, S, S)
                 panels.append(gradient_tiles(gradients, job.native(layer)))

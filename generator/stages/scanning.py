@@ -163,7 +163,9 @@ def _write(job: Job, part: Part) -> None:
     files = np.array(part.files, np.int64)[order]
     if not len(files):
         reason = part.skipped[0][1] if part.skipped else "none was found"
-        raise AtlasError(f"not one picture could be used ({reason})", job.pictures.source, "give readable pictures")
+        raise AtlasError(
+            f"not one picture could be used ({reason})", job.pictures.source, "give readable pictures"
+        )
     state, rescoring = _exact(job, part.state)
     number = np.full(len(job.pictures.files) + 1, -1, np.int64)  # the last one stands for −1, no picture
     number[files] = np.arange(len(files))
@@ -183,7 +185,9 @@ def _write(job: Job, part: Part) -> None:
     job.store.write_json("scan.json", report)
     if skipped:
         path, reason = skipped[0]
-        job.reporter.note(f"{len(skipped)} pictures could not be used, the first {path}: {reason}; scan.json lists them")
+        job.reporter.note(
+            f"{len(skipped)} pictures could not be used, the first {path}: {reason}; scan.json lists them"
+        )
 
 
 def _exact(job: Job, state: ScanState) -> tuple[ScanState, dict[str, int] | None]:

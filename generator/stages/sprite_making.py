@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from generator.errors import AtlasError
-from generator.sprites import GROUND, THUMB, mosaic, shrink, sprite, thumb_columns, webp
 from generator.files import TileFile
+from generator.sprites import GROUND, THUMB, mosaic, shrink, sprite, thumb_columns, webp
 from generator.store import Store
 
 CHUNK = 32  # channels a task: large enough to hide the cost of handing it over
@@ -22,7 +22,7 @@ CHUNK = 32  # channels a task: large enough to hide the cost of handing it over
 
 @dataclass(frozen=True)
 class SpriteTask:
-    """Some channels of one layer to encode. alive: (n, 9) bool, which tiles exist; thumbs: make the layer's thumbnails."""
+    """Some channels of one layer to encode. alive: (n, 9) bool, which tiles exist; thumbs: make the thumbnails."""
 
     folder: Path
     layer: str
@@ -88,7 +88,9 @@ def run_tasks(tasks: list[SpriteTask], workers: int | None = None) -> Iterator[t
         return
     with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
         waiting = iter(tasks)
-        running = {pool.submit(run_task, task): task for _, task in zip(range(count * 2), waiting, strict=False)}
+        running = {
+            pool.submit(run_task, task): task for _, task in zip(range(count * 2), waiting, strict=False)
+        }
         try:
             while running:
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -99,5 +101,6 @@ def run_tasks(tasks: list[SpriteTask], workers: int | None = None) -> Iterator[t
                         running[pool.submit(run_task, following)] = following
         except BrokenProcessPool as error:
             raise AtlasError(
-                "a process that encodes sprites was killed", remedy="free some memory and run the same command again"
+                "a process that encodes sprites was killed",
+                remedy="free some memory and run the same command again",
             ) from error

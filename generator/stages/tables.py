@@ -27,7 +27,6 @@ def add_relations(job: Job) -> None:
             if (earlier := before.get(layer.name)) is not None:
                 shared = shared_pictures(numbers["top_image"], job.store.layer(earlier)["top_image"])
                 scores, earlier_scores = job.store.scores(layer.name), job.store.scores(earlier)
-                assert scores is not None and earlier_scores is not None
                 ranks = rank_correlation(scores, earlier_scores)
             numbers |= {"shared_previous": shared, "spearman_previous": ranks}
             if layer.is_inner and (source := source_layer(job.network, layer)) is not None:
@@ -48,7 +47,9 @@ def write_channels_csv(store: Store, layers: Sequence[LayerInfo]) -> None:
         for channel in range(layer.channels):
             values = [_field(array[channel]) for array in (statistics[name] for name in columns)]
             place = [numbers["top_image"][channel, 0], *numbers["top_unit"][channel, 0]]
-            rows.append([layer.name, channel, _field(first[channel]), *(int(part) for part in place), *values])
+            rows.append(
+                [layer.name, channel, _field(first[channel]), *(int(part) for part in place), *values]
+            )
     leading = ["layer", "channel", "top_value", "top_image", "top_row", "top_column"]
     store.write_table("channels.csv", [*leading, *columns], rows)
 
@@ -59,4 +60,3 @@ def _field(value: np.generic) -> object:
     if isinstance(value, np.floating):
         return "" if np.isnan(value) else repr(float(value)) if value.dtype == np.float64 else str(value)
     return value
-
