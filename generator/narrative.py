@@ -131,6 +131,6 @@ def definitions() -> str:
     """The definition of every statistic, each under the anchor that the pages link to."""
     return "\n\n".join(
         f"### {measure.name} {{#{measure.key}}}\n\n{measure.definition}\n\n"
-        f"Unit: {measure.unit} Column in `channels.csv` and array in `layers/*.npz`: `{measure.key}`."
+        f"Unit: {measure.unit.rstrip('.')}. Column in `channels.csv` and array in `layers/*.npz`: `{measure.key}`."
         for measure in MEASURES
     )

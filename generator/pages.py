@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from generator.errors import AtlasError
-from generator.measures import BY_KEY, MEASURES, Measure, histogram
+from generator.measures import BY_KEY, MEASURES, Measure, histogram, significant
 from generator.records import TOP, LayerInfo, Manifest, PictureRecord, SpriteInfo
 from generator.store import Store
 
@@ -274,6 +274,19 @@ def tiles(atlas: Atlas, layer: Layer, channel: int) -> list[tuple[int, str, str,
     ]
 
 
+def covers_picture(atlas: Atlas, info: LayerInfo) -> bool:
+    """Whether the field is larger than the picture, so that the tiles show whole pictures."""
+    return info.receptive_field.side > atlas.input_side
+
+
+def unit_mark(info: LayerInfo, row: int, column: int) -> str:
+    """The square of the picture that the unit stands for in its map, as an SVG path in px of the input."""
+    field = info.receptive_field
+    # Pixel 0 of the input reaches from 0 to 1 in the drawing: its middle lies at 0.5.
+    left, top = (field.centre + place * field.stride + 0.5 - field.stride / 2 for place in (column, row))
+    return f"M{left:g} {top:g}h{field.stride}v{field.stride}h-{field.stride}z"
+
+
 def tile_data(atlas: Atlas, names: list[str], channel: int) -> str:
     """What the script needs to draw the rows and to say what a tile shows, as compact JSON.
 
@@ -324,6 +337,46 @@ def tied(atlas: Atlas, layer: LayerInfo) -> bool:
     return bool(branch) and branch[-1] == layer
 
 
+def input_source(atlas: Atlas, info: LayerInfo) -> LayerInfo | None:
+    """The convolution of the same block that this one reads; for the first, the block before."""
+    if info.kind != "branch":
+        return None
+    branch = [x for x in atlas.manifest.layers if x.kind == "branch" and x.block == info.block]
+    at = branch.index(info)
+    if at:
+        return branch[at - 1]
+    blocks = [x for x in atlas.manifest.layers if x.kind == "block"]
+    place = [x.name for x in blocks].index(info.block) if info.block in [x.name for x in blocks] else 0
+    return blocks[place - 1] if place else None
+
+
+def input_tree(atlas: Atlas, info: LayerInfo, channel: int, *, within: bool = True) -> list[dict[str, Any]]:
+    """The channel's strongest inputs, and theirs, down to the block's first convolution.
+
+    within: whether to stop at the block's own input. Empty where the atlas does not hold them.
+    """
+    source = input_source(atlas, info)
+    layer = atlas.layer(info.name)
+    chosen, weights = layer.arrays.get("inputs"), layer.arrays.get("input_weight")
+    if source is None or chosen is None or weights is None or not atlas.has(source.name):
+        return []
+    if within and source.kind == "block":
+        return []
+    given = atlas.layer(source.name)
+    return [
+        {
+            "layer": source.name,
+            "channel": number,
+            "weight": significant(weight),
+            "absent": given.absence(number),
+            "panels": given.sprite.panels,
+            "inputs": input_tree(atlas, source, number) if source.kind == "branch" else [],
+        }
+        for number, weight in zip(chosen[channel].tolist(), weights[channel].tolist(), strict=True)
+        if 0 <= number < source.channels
+    ]
+
+
 def channel_page(atlas: Atlas, info: LayerInfo, channel: int, base_url: str) -> dict[str, Any]:
     """Everything that one channel's page says."""
     layer = atlas.layer(info.name)
@@ -345,8 +398,11 @@ def channel_page(atlas: Atlas, info: LayerInfo, channel: int, base_url: str) -> 
         )
     inner = list(atlas.inner_of(info.name)) if info.kind == "block" else []
     inner_tied = [x for x in inner if tied(atlas, x)]
+    last = next((x for x in inner_tied if x.kind == "branch"), None)
+    tree = input_tree(atlas, last or info, channel, within=last is not None)
     dead, absent = layer.dead[channel], layer.absence(channel)
     nine = [] if dead else tiles(atlas, layer, channel)
+    whole = covers_picture(atlas, info) and bool(layer.sprite.panels) and layer.sprite.panels[0] == "patches"
     alive = [x.name for x in [*strip, *inner_tied] if not atlas.layer(x.name).absence(channel)]
     return {
         "channel": channel,
@@ -360,9 +416,15 @@ def channel_page(atlas: Atlas, info: LayerInfo, channel: int, base_url: str) -> 
         "tiles": nine,
         # What a screen reader says of a tile: its rank, label and value.
         "alts": [
-            (k, f"{k}: {short_label(label)}, {value}" if label else f"{k}: {value}")
+            (
+                k,
+                f"{k}: {short_label(label)}, {value}" if label else f"{k}: {value}",
+                unit_mark(info, *layer.units[channel][k - 1]) if whole else "",
+            )
             for k, label, value, _, _ in nine
         ],
+        "whole": whole,
+        "side": atlas.input_side,
         "statistics": []
         if dead
         # Every row is there, also without a value: the histograms beside them are one picture for the
@@ -381,7 +443,9 @@ def channel_page(atlas: Atlas, info: LayerInfo, channel: int, base_url: str) -> 
             }
             for x in inner_tied
         ],
-        "inner_untied": [x for x in inner if x not in inner_tied],
+        "inner_untied": [] if tree else [x for x in inner if x not in inner_tied],
+        "tree": tree,
+        "inner_last": last.name if last else "",
         "data": tile_data(atlas, alive, channel) if alive else "",
         "cite": cite(atlas, info.name, channel, f"{base_url}{atlas.name}/{info.name}/{channel}.html"),
     }

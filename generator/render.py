@@ -191,7 +191,15 @@ def _notice(atlas: Atlas) -> str:
     """The attribution in the footer, where pictures are shown."""
     if not atlas.manifest.publish_patches:
         return ""
+    if drawn(atlas):
+        return "The pictures are drawn by the program itself."
     return f"Pictures and patches: {atlas.manifest.pictures.source}; they remain their owners'."
+
+
+def drawn(atlas: Atlas) -> bool:
+    """Whether the pictures are the program's own drawings, which nobody else has a right to."""
+    given = atlas.manifest.profile.get("pictures") or {}
+    return bool(given.get("drawn")) and not given.get("folder")
 
 
 def _common(atlas: Atlas, atlases: Sequence[Atlas], root: str) -> dict[str, Any]:
@@ -201,6 +209,7 @@ def _common(atlas: Atlas, atlases: Sequence[Atlas], root: str) -> dict[str, Any]
         "title": atlas.manifest.title,
         "several": len(atlases) > 1,
         "notice": _notice(atlas),
+        "takedown": atlas.manifest.publish_patches and not drawn(atlas),
         "note": _note(atlas),
         "pictures": atlas.shows_pictures,
     }
@@ -357,6 +366,7 @@ def write_homes(site: Site, env: Environment, atlases: Sequence[Atlas]) -> None:
         "model": "" if len(atlases) > 1 else atlases[0].name,
         "heading": "Residual Atlas",
         "notice": " ".join(sorted(notices)),
+        "takedown": any(atlas.manifest.publish_patches and not drawn(atlas) for atlas in atlases),
         "note": " ".join(f"{atlas.name}: {note}" for atlas in atlases if (note := _note(atlas))),
         "entries": [
             {**entry, "base": f"{atlas.name}/", "root": "./"}

@@ -25,7 +25,7 @@
     return {
       k: place + 1, of: row[1].length, layer: holder.dataset.row, channel: holder.dataset.channel || channel(),
       picture: entry[0], value: entry[1], row: entry[2], column: entry[3], label: data.labels[entry[4]] || "",
-      box: [left, top, field[0]], side: data.side, whole: data.pictures ? atlas.root + atlas.model + "/pictures/" + entry[0] + ".webp" : "",
+      box: [left, top, field[0]], cell: atlas.cell(field, entry), larger: field[0] > data.side, side: data.side, whole: data.pictures ? atlas.root + atlas.model + "/pictures/" + entry[0] + ".webp" : "",
       sprite: image.src, panels: data.panels, holder: holder, tile: tile,
     };
   }
@@ -40,19 +40,8 @@
   }
   function whole(it) {
     var frame = atlas.element("span", { class: "whole" }, [atlas.element("img", { src: it.whole, alt: "picture " + it.picture })]);
-    var ns = "http://www.w3.org/2000/svg";
-    var svg = document.createElementNS(ns, "svg");
-    svg.setAttribute("viewBox", "0 0 " + it.side + " " + it.side);
-    ["dark", ""].forEach(function (kind) {
-      var box = document.createElementNS(ns, "rect");
-      if (kind) box.setAttribute("class", kind);
-      box.setAttribute("x", it.box[0]);
-      box.setAttribute("y", it.box[1]);
-      box.setAttribute("width", it.box[2]);
-      box.setAttribute("height", it.box[2]);
-      svg.append(box);
-    });
-    frame.append(svg);
+    // The field's box; where it is larger than the picture, the unit's place.
+    frame.append(atlas.drawing(it.side, [it.larger ? it.cell : it.box], "mark"));
     return frame;
   }
   function hide() {
@@ -111,7 +100,7 @@
         atlas.element("span", { class: "t" }, [atlas.element("img", { class: "k" + it.k, src: it.sprite, alt: panel + ", " + (it.label || "picture " + it.picture) })]),
       ]));
     });
-    if (it.whole) figures.append(atlas.element("figure", {}, [atlas.element("figcaption", { text: "whole picture, receptive field " + it.box[2] + " px" }), whole(it)]));
+    if (it.whole) figures.append(atlas.element("figure", {}, [atlas.element("figcaption", { text: "whole picture; " + (it.larger ? "the unit's place" : "receptive field of " + it.box[2] + " px") }), whole(it)]));
     dialog.replaceChildren(
       atlas.element("div", { class: "bar" }, [
         atlas.element("h2", { id: "large-title", text: it.layer + " " + it.channel + ", " + it.k + " of " + it.of }),

@@ -10,12 +10,33 @@
     script.parsed = script.parsed || atlas.json(script);
     return script.parsed;
   };
+  // Squares [left, top, side] of the input, drawn over a picture of it; `side` is the input's.
+  atlas.drawing = function (side, squares, kind) {
+    var ns = "http://www.w3.org/2000/svg";
+    var svg = document.createElementNS(ns, "svg");
+    svg.setAttribute("viewBox", "0 0 " + side + " " + side);
+    svg.setAttribute("class", kind);
+    svg.setAttribute("aria-hidden", "true");
+    squares.forEach(function (square) {
+      var path = document.createElementNS(ns, "path");
+      path.setAttribute("d", "M" + square[0] + " " + square[1] + "h" + square[2] + "v" + square[2] + "h-" + square[2] + "z");
+      svg.append(path);
+    });
+    return svg;
+  };
+  // The square that a unit stands for in its map. Pixel 0 reaches from 0 to 1 in a drawing: its middle lies at 0.5.
+  atlas.cell = function (field, tile) {
+    return [tile[3], tile[2]].map(function (place) {
+      return field[2] + place * field[1] + 0.5 - field[1] / 2;
+    }).concat(field[1]);
+  };
   function draw(row) {
     var spare = row.querySelector("noscript");
     var data = atlas.dataOf(row);
     if (!spare || !data) return;
     var sheet = new DOMParser().parseFromString(spare.textContent, "text/html").querySelector("img");
     var address = sheet.getAttribute("src");
+    var field = data.rows[row.dataset.row][0];
     var nine = data.rows[row.dataset.row][1];
     var panels = data.panels.length;
     var lines = atlas.element("div", { class: "lines s" + panels });
@@ -26,7 +47,10 @@
         var text = panel ? "" : place + 1 + (label ? ": " + label : "") + ", " + tile[1];
         var image = atlas.element("img", { class: "k" + (place + 1), src: address, alt: text });
         var go = address.replace(/\.webp$/, ".html") + "#" + (place + 1);
-        line.append(panel ? atlas.element("span", {}, [image]) : atlas.element("a", { href: go }, [image]));
+        var shown = [image];
+        // Where the field is larger than the picture the tile is the whole picture: the unit's place is marked on it.
+        if (data.panels[panel] === "patches" && field[0] > data.side) shown.push(atlas.drawing(data.side, [atlas.cell(field, tile)], "mark"));
+        line.append(atlas.element(panel ? "span" : "a", panel ? {} : { href: go }, shown));
       });
       lines.append(line);
     }
