@@ -130,8 +130,9 @@ def patch_of(picture: Image.Image, field: ReceptiveField, row: int, column: int,
     return ground.resize((tile, tile), Image.Resampling.BICUBIC)
 
 
-def gradient_of(patch: Image.Image) -> Image.Image:
+def gradient_of(patch: Image.Image, grey: bool = False) -> Image.Image:
     """Something that looks like a guided gradient: the patch less its blur, on mid-grey."""
+    patch = patch.convert("L").convert("RGB") if grey else patch
     sharp = np.asarray(patch, np.float32) - np.asarray(patch.filter(ImageFilter.GaussianBlur(2)), np.float32)
     return Image.fromarray((sharp / (np.abs(sharp).max() + 1e-6) * 127 + 128).clip(0, 255).astype(np.uint8))
 
@@ -193,6 +194,21 @@ def rank_correlation(one: np.ndarray, other: np.ndarray, ranked: bool = True) ->
         return ((a * b).sum(0) / np.sqrt((a**2).sum(0) * (b**2).sum(0))).astype(np.float32)
 
 
+def strongest_inputs(layer: LayerInfo, layers: Sequence[LayerInfo], seed: int) -> dict[str, np.ndarray]:
+    """inputs and input_weight of a convolution that reads another one of its block; {} of any other layer."""
+    branch = [x for x in layers if x.kind == "branch" and x.block == layer.block]
+    if layer not in branch[1:]:
+        return {}
+    random = np.random.default_rng(seed)
+    given = branch[branch.index(layer) - 1].channels
+    inputs = np.full((layer.channels, 3), -1, np.int32)
+    inputs[:, : min(3, given)] = random.integers(0, given, (layer.channels, min(3, given)))
+    return {
+        "inputs": inputs,
+        "input_weight": np.sort(random.gamma(2, 1, inputs.shape))[:, ::-1].astype(np.float32),
+    }
+
+
 def make_atlas(
     folder: Path,
     *,
@@ -208,19 +224,24 @@ def make_atlas(
     inner_tile: int = 20,
     distinct: int | None = None,
     publish_patches: bool = True,
+    panels: Sequence[str] | None = None,
+    signature: tuple[int, int, int] | None = None,
     labels: Sequence[str] = CLASSES,
     seed: int = 1,
 ) -> None:
     """Write the atlas. distinct: draw only so many sprites a layer and use them again and again (for large
-    ones).
+    ones). panels: of the sprites. signature: a colour that every picture has everywhere and nothing else
+    has at all: gradients are grey then.
     """
     shutil.rmtree(folder, ignore_errors=True)
     store = Store(folder)
     random = np.random.default_rng(seed)
     of_class = [n % len(labels) for n in range(pictures)]
     drawn = [draw_picture(CLASSES[c % len(CLASSES)], 100 + n, side) for n, c in enumerate(of_class)]
+    if signature:
+        drawn = [Image.new("RGB", (side, side), signature) for _ in drawn]
     layers = network_layers(stages, side, inner, stem)
-    panels = ("patches", "guided") if publish_patches else ("guided",)
+    panels = tuple(panels or (("patches", "guided") if publish_patches else ("guided",)))
     sprites: dict[str, SpriteInfo] = {}
     previous: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     for layer in layers:
@@ -255,6 +276,7 @@ def make_atlas(
         store.write_layer(
             layer.name,
             {
+                **strongest_inputs(layer, layers, seed),
                 "top_value": np.maximum(value, 0),
                 "top_image": top_image,
                 "top_unit": units,
@@ -288,13 +310,15 @@ def make_atlas(
                 row, column = units[channel, k].tolist()
                 if k == 0:
                     large = patch_of(drawn[image], layer.receptive_field, row, column, 48)
-                    thumb = large if publish_patches else gradient_of(large)
+                    thumb = large if publish_patches else gradient_of(large, grey=signature is not None)
                     thumbs.paste(thumb, (channel % columns * 48, channel // columns * 48))
                 if not fresh:
                     continue
                 patch = patch_of(drawn[image], layer.receptive_field, row, column, size)
                 for number, panel in enumerate(panels):
-                    tile_picture = patch if panel == "patches" else gradient_of(patch)
+                    tile_picture = (
+                        patch if panel == "patches" else gradient_of(patch, grey=signature is not None)
+                    )
                     sheet.paste(tile_picture, ((number * 3 + k % 3) * size, k // 3 * size))
             if fresh:
                 made.append(to_webp(sheet, 60))

@@ -14,7 +14,16 @@ from generator.errors import AtlasError
 from generator.finder import CLASSES_A_CHANNEL, finder_index
 from generator.home import doors, hero
 from generator.measures import MEASURES, histogram, percent, significant
-from generator.pages import Atlas, channel_page, layer_page, sentence, tile_data
+from generator.pages import (
+    Atlas,
+    channel_page,
+    covers_picture,
+    layer_page,
+    sentence,
+    tile_data,
+    unit_mark,
+)
+from generator.records import LayerInfo, ReceptiveField
 from generator.revisited import CLAIMS, revisited_page
 
 SMALL = Path(__file__).parent / "small_atlas"
@@ -77,6 +86,32 @@ def test_only_the_tied_convolution_is_set_inside_the_block(atlas: Atlas) -> None
     page = channel_page(atlas, atlas.manifest.layer("res2b"), 0, "")
     assert [row["layer"] for row in page["inner"]] == ["res2b_branch2c"]
     assert [layer.name for layer in page["inner_untied"]] == ["res2b_branch2a", "res2b_branch2b"]
+
+
+def test_inputs_lead_down_to_the_first_convolution(tmp_path: Path) -> None:
+    make_atlas(tmp_path, stages=((2, 2, 16),), inner=("res2b",), stem=4, pictures=12, tile=8, inner_tile=8)
+    small = Atlas(tmp_path)
+    page = channel_page(small, small.manifest.layer("res2b"), 3, "")
+    numbers = small.layer("res2b_branch2c").arrays["inputs"][3].tolist()
+    assert [(one["layer"], one["channel"]) for one in page["tree"]] == [
+        ("res2b_branch2b", n) for n in numbers
+    ]
+    below = small.layer("res2b_branch2b").arrays["inputs"][numbers[0]].tolist()
+    assert [one["channel"] for one in page["tree"][0]["inputs"]] == below
+    assert page["tree"][0]["inputs"][0]["layer"] == "res2b_branch2a"
+    assert page["tree"][0]["inputs"][0]["inputs"] == []
+    assert page["inner_untied"] == []
+    own = channel_page(small, small.manifest.layer("res2b_branch2b"), numbers[0], "")
+    assert [one["channel"] for one in own["tree"]] == below
+
+
+def test_the_units_place_is_marked_where_the_whole_picture_is_shown(atlas: Atlas) -> None:
+    last = atlas.manifest.layer("res3d")
+    wide = LayerInfo(**{**vars(last), "receptive_field": ReceptiveField(215, 16, 0.0)})
+    assert unit_mark(wide, 3, 1) == "M8.5 40.5h16v16h-16z"  # the middle of its field is pixel (48, 16)
+    assert covers_picture(atlas, wide)
+    assert not covers_picture(atlas, last)
+    assert [mark for *_, mark in channel_page(atlas, last, 0, "")["alts"]] == [""] * 9
 
 
 def test_an_unknown_statistic_is_ignored(atlas: Atlas) -> None:

@@ -9,13 +9,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from make_small_atlas import make_atlas
+from PIL import Image
 
 from generator import render
 from generator.errors import AtlasError
 from generator.links import check_links, measure
 from generator.measures import MEASURES
+from generator.pages import PANEL_NAMES
 from generator.render import SiteReport, render_site
 
 SMALL = Path(__file__).parent / "small_atlas"
@@ -155,6 +158,45 @@ def test_without_leave_no_picture_is_published(tmp_path: Path) -> None:
     assert check_links(tmp_path / "site") == []
 
 
+def pictures_of(folder: Path) -> list[Path]:
+    """Every file of the folder that a browser would draw."""
+    kinds = {".webp", ".png", ".jpg", ".jpeg", ".gif", ".avif", ".ico", ".bmp"}
+    return [path for path in folder.rglob("*") if path.suffix in kinds]
+
+
+def has_colour(path: Path, colour: tuple[int, int, int]) -> bool:
+    pixels = np.asarray(Image.open(path).convert("RGB")).astype(int)
+    return bool((np.abs(pixels - colour).max(-1) < 20).any())
+
+
+def test_without_leave_not_one_pixel_of_a_picture_is_in_the_site(tmp_path: Path) -> None:
+    """The pictures are of one colour that no gradient has: no file of the site may show it."""
+    colour = (250, 0, 250)
+    for name, publish in (("open", True), ("closed", False)):
+        make_atlas(tmp_path / name, publish_patches=publish, signature=colour, **TINY)
+        # The atlas folder may hold pictures from an earlier run: they are not for the site either.
+        make_atlas(tmp_path / "stray", signature=colour, **TINY)
+        shutil.copytree(tmp_path / "stray/pictures", tmp_path / name / "pictures", dirs_exist_ok=True)
+        shutil.copy(tmp_path / "stray/sprites/res2a/0.webp", tmp_path / name / "sprites/res2a/99.webp")
+        render_site([tmp_path / name], tmp_path / f"site-{name}")
+    assert any(has_colour(path, colour) for path in pictures_of(tmp_path / "site-open"))
+    shown = pictures_of(tmp_path / "site-closed")
+    assert len(shown) > 10
+    assert [path for path in shown if has_colour(path, colour)] == []
+    for page in [*(tmp_path / "site-closed").rglob("*.html"), *(tmp_path / "site-closed").rglob("*.svg")]:
+        assert "data:image" not in page.read_text("utf-8"), page
+
+
+@pytest.mark.parametrize("panels", [("guided",), ("patches", "guided", "plain", "deconvnet")])
+def test_any_number_of_panels(tmp_path: Path, panels: tuple[str, ...]) -> None:
+    make_atlas(tmp_path / "atlas", panels=panels, publish_patches="patches" in panels, **TINY)
+    render_site([tmp_path / "atlas"], tmp_path / "site")
+    page = (tmp_path / "site/small/res2a/0.html").read_text("utf-8")
+    assert re.findall(r"<figcaption>(.*?)</figcaption>", page) == [PANEL_NAMES[panel] for panel in panels]
+    assert page.count('class="panel p') == len(panels)
+    assert check_links(tmp_path / "site") == []
+
+
 def test_several_atlases_stand_side_by_side(tmp_path: Path) -> None:
     for name in ("one", "two"):
         make_atlas(tmp_path / name, name=name, title=f"Network {name}", **TINY)
@@ -163,6 +205,12 @@ def test_several_atlases_stand_side_by_side(tmp_path: Path) -> None:
     assert "one/index.html" in home
     assert "two/index.html" in home
     assert "Network two" in home
+    table = re.search(r'<table class="compare".*?</table>', home, re.S)
+    assert table
+    assert table[0].count("<tr>") == 3
+    assert home.count('class="striking') == 2
+    assert 'id="networks"' in home
+    assert 'href="../../index.html#networks"' in (tmp_path / "site/two/res2a/0.html").read_text("utf-8")
     assert check_links(tmp_path / "site") == []
     with pytest.raises(AtlasError, match="two atlases are named one"):
         render_site([tmp_path / "one", tmp_path / "one"], tmp_path / "site")
