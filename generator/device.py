@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import sys
+from collections.abc import Iterator
 
 import torch
 
@@ -64,6 +66,21 @@ def choose_device(name: str | None = "auto", local_rank: int = 0, threads: int |
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
     return device
+
+
+@contextlib.contextmanager
+def one_thread_each(device: torch.device) -> Iterator[int]:
+    """Inside, torch computes every operation in one thread on the CPU; yields how many threads may compute side by
+    side. On a GPU nothing changes, and one thread feeds it."""
+    threads = torch.get_num_threads()
+    if device.type != "cpu":
+        yield 1
+        return
+    torch.set_num_threads(1)
+    try:
+        yield threads
+    finally:
+        torch.set_num_threads(threads)
 
 
 def use_tf32(allowed: bool) -> None:

@@ -26,11 +26,11 @@ def compute(profile: Profile, folder: Path, reporter: Reporter | None = None) ->
     Raises AtlasError for anything the user can mend. Killed at any moment and called again, it goes on and ends with
     the same bytes. Under torchrun every process calls it; they share the pictures and the units.
     """
-    reporter = reporter or Reporter()
     start = time.monotonic()
     avoid_page_faults()
     store = Store(folder)
     with joined() as ranks, store.locked(alone=ranks.leads):
+        reporter = reporter or Reporter(quiet=not ranks.leads)
         device = choose_device(profile.compute.device, ranks.local_rank)
         network = open_network(profile)
         pictures, digest = open_pictures(profile, folder, reporter, ranks)
@@ -44,7 +44,10 @@ def compute(profile: Profile, folder: Path, reporter: Reporter | None = None) ->
         picture_units(job)  # patches and gradients of every unit in a list
         make_sprites(job)  # one file a channel
         once(job, finish)  # tables, manifest, and the work folder goes
-    reporter.summary(f"{folder}: {len(network.layers)} layers in {time.monotonic() - start:.0f} s")
+        seconds = time.monotonic() - start
+        reporter.summary(
+            f"{folder}: {len(network.layers)} layers, {store.size() / 1e6:,.1f} MB in {seconds:,.0f} s"
+        )
     return store
 
 

@@ -89,6 +89,10 @@ class Store:
     def kernels_path(self, layer: str) -> Path:
         return self.folder / "kernels" / f"{layer}.webp"
 
+    def size(self) -> int:
+        """Bytes in the whole folder."""
+        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+
     # -- one writer at a time --------------------------------------------------------------------------------------
 
     @contextlib.contextmanager

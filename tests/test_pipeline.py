@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from generator.decoding import read_picture
 from generator.errors import AtlasError
 from generator.pipeline import compute
 from generator.progress import Reporter
+from generator.stages import scanning
 from generator.store import Store
 
 PROFILE = """
@@ -198,6 +200,43 @@ def test_a_folder_without_one_usable_picture_is_one_sentence(small, tmp_path):
     with pytest.raises(AtlasError, match="not one picture could be used"):
         compute(chosen, tmp_path / "atlas", Reporter(quiet=True))
     assert not (tmp_path / "atlas" / "manifest.json").exists()
+
+
+class _Interrupting(Reporter):
+    """Stops the job, as Ctrl-C does, after some things of one stage were done."""
+
+    def __init__(self, stage: str, after: int) -> None:
+        super().__init__(quiet=True)
+        self._stage, self._left = stage, after
+
+    @contextmanager
+    def stage(self, name, total, unit, done=0):
+        with super().stage(name, total, unit, done) as advance:
+
+            def counting(count: int = 1) -> None:
+                advance(count)
+                if name == self._stage:
+                    self._left -= count
+                    if self._left <= 0:
+                        raise KeyboardInterrupt
+
+            yield counting
+
+
+def test_stopped_in_every_stage_again_and_again_it_ends_with_the_same_bytes(
+    atlas, small, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(scanning, "CHECKPOINT_SECONDS", 0.0)
+    stops = [("scan", 9), ("scan", 9), ("statistics", 2), ("relations", 3), ("patches and gradients", 50)]
+    stops += [("sprites", 3), ("sprites", 40)]
+    for stage, after in stops:
+        with pytest.raises(KeyboardInterrupt):
+            compute(profile.load(str(small)), tmp_path, _Interrupting(stage, after))
+        assert not (tmp_path / "manifest.json").exists()
+    reporter = Reporter(quiet=True)
+    compute(profile.load(str(small)), tmp_path, reporter)
+    assert "scan" not in [stage.name for stage in reporter.stages if stage.count]
+    assert _bytes(tmp_path) == _bytes(atlas.folder)
 
 
 def _command(small: Path, folder: Path) -> list[str]:

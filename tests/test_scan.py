@@ -14,7 +14,7 @@ from generator.device import avoid_page_faults, choose_device
 from generator.errors import AtlasError
 from generator.network import Network, Tap
 from generator.records import Preprocessing, WeightsInfo
-from generator.scan import CANDIDATES, ScanPlan, ScanState, rescore, scan
+from generator.scan import CANDIDATES, ScanPlan, ScanState, rescore, scan, scan_side_by_side
 
 SIDE = 12
 
@@ -270,3 +270,13 @@ def test_devices_by_name():
             choose_device("cuda")
     avoid_page_faults()
     assert avoid_page_faults() == avoid_page_faults()
+
+
+def test_batches_side_by_side_give_the_same_bits_in_rounds():
+    network, pictures = _network(_module(whole_numbers=True)), _pictures()
+    batches = _batches(pictures, 8)
+    expected, _ = _scan(network, batches, 8)
+    state = ScanState.empty(expected.plan)
+    rounds = [len(batches) for batches in scan_side_by_side(network, batches, state, threads=3)]
+    assert rounds == [3, 3]
+    _same(expected, state)

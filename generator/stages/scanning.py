@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,15 +11,16 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 import torch
 
-from generator.device import use_tf32
+from generator.device import one_thread_each, use_tf32
 from generator.errors import AtlasError
 from generator.pictures import PictureBatch
 from generator.records import PictureRecord
-from generator.scan import ScanState, rescore, scan
+from generator.scan import ScanState, rescore, scan_side_by_side
 from generator.stages.job import Job
 from generator.stages.labelling import network_labels
 
 CHECKPOINT_SECONDS = 15.0  # work lost to a kill at most
+MERGED = "merged"  # the part that holds what earlier runs did
 
 
 @dataclass
@@ -72,14 +74,14 @@ def scan_pictures(job: Job) -> None:
     if job.ranks.leads:
         _begin(job)
     job.ranks.meet()
-    merged = _merge_parts(job)
-    job.ranks.meet()  # nobody writes a new part before all have read the old ones
-    _scan_rest(job, done=set() if merged is None else set(merged.batches))
+    if job.ranks.leads:
+        _merge_parts(job)
+    job.ranks.meet()  # from here on the parts of earlier runs are one, and nobody else touches it
+    _scan_rest(job, _done(job))
     job.ranks.meet()
     if job.ranks.leads:
-        part = _merge_parts(job)
-        assert part is not None
-        _write(job, part)
+        _merge_parts(job)
+        _write(job, Part.from_arrays(job.store.read_part(MERGED)))
         job.store.write_stamp("scan", job.scan_key)
         job.store.drop_parts()
     job.ranks.meet()
@@ -99,12 +101,11 @@ def _begin(job: Job) -> None:
         job.store.write_stamp("scan-of", job.scan_key)
 
 
-def _merge_parts(job: Job) -> Part | None:
-    """All parts on disk as one; the leading process also writes them as one, so that the next run may have any number
-    of processes."""
+def _merge_parts(job: Job) -> None:
+    """Make one part of all that are on disk, so that the next run may have any number of processes."""
     merged: Part | None = None
     seen: set[int] = set()
-    names = job.store.part_names()
+    names = job.store.part_names()  # the merged one first
     for name in names:
         part = Part.from_arrays(job.store.read_part(name))
         if seen & set(part.batches):
@@ -114,10 +115,14 @@ def _merge_parts(job: Job) -> Part | None:
             merged = part
         else:
             merged.merge(part)
-    if merged is not None and job.ranks.leads and len(names) > 1:
-        job.store.write_part("merged", merged.arrays())
-        job.store.drop_parts(but="merged")
-    return merged
+    if merged is not None and names != [MERGED]:
+        job.store.write_part(MERGED, merged.arrays())
+        job.store.drop_parts(but=MERGED)
+
+
+def _done(job: Job) -> set[int]:
+    """The batches that earlier runs did."""
+    return set(job.store.read_part(MERGED)["batches"].tolist()) if MERGED in job.store.part_names() else set()
 
 
 def _scan_rest(job: Job, done: set[int]) -> None:
@@ -135,21 +140,23 @@ def _scan_rest(job: Job, done: set[int]) -> None:
     use_tf32(job.profile.compute.precision == "tf32")
     labels = network_labels(job.network, job.pictures)
     saved = time.monotonic()
-    with (
-        job.store.score_file([layer.channels for layer in network.layers]) as scores,
-        job.reporter.stage("scan", total, "pictures", earlier) as advance,
-    ):
+    with contextlib.ExitStack() as opened:
+        threads = opened.enter_context(one_thread_each(job.device))
+        scores = opened.enter_context(job.store.score_file([layer.channels for layer in network.layers]))
+        advance = opened.enter_context(job.reporter.stage("scan", total, "pictures", earlier))
         read = job.read([i for number in mine for i in range(number * size, min((number + 1) * size, count))])
-        for number, (batch, maxima) in zip(mine, scan(network, read, part.state, labels), strict=True):
-            places = batch.indices.numpy()
-            kept = rows[places] >= 0
-            scores.write(rows[places][kept], maxima[kept])
-            part.batches.append(number)
-            part.files += places.tolist()
-            part.sizes += batch.sizes
-            part.digests += batch.digests
-            part.skipped += batch.skipped
-            advance(len(places) + len(batch.skipped))
+        numbers = iter(mine)
+        for done_batches in scan_side_by_side(network, read, part.state, labels, threads=threads):
+            for batch, maxima in done_batches:
+                places = batch.indices.numpy()
+                kept = rows[places] >= 0
+                scores.write(rows[places][kept], maxima[kept])
+                part.batches.append(next(numbers))
+                part.files += places.tolist()
+                part.sizes += batch.sizes
+                part.digests += batch.digests
+                part.skipped += batch.skipped
+                advance(len(places) + len(batch.skipped))
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
                 job.store.write_part(f"rank-{job.ranks.rank}", part.arrays())
                 saved = time.monotonic()
