@@ -253,7 +253,7 @@ def cite(atlas: Atlas, layer: str, channel: int, address: str) -> dict[str, str]
     key = f"atlas-{manifest.name}-{layer}-{channel}"
     return {
         "plain": f"Residual Atlas, {manifest.title}: channel {channel} of {layer} ({note}), "
-        "{manifest.date[:10]}.",
+        f"{manifest.date[:10]}.",
         "bibtex": (
             f"@misc{{{key},\n  title = {{Channel {channel} of {layer}, {manifest.title}}},\n"
             f"  howpublished = {{Residual Atlas}},\n  year = {{{manifest.date[:4]}}},\n"

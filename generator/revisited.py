@@ -188,12 +188,12 @@ OBSERVED: dict[tuple[str, str], dict[int, str]] = {
 }
 GRADIENT = "guided"
 GROUND = 128  # the zero of a gradient picture, as the format has it
-FAINT = 8  # of 255: differences from the ground below this are the encoder's
+FAINT = 16  # of 255: differences from the ground below this are the encoder's
 
 
 def gradient_reach(atlas: Atlas, layer: str, channel: int) -> float:
     """How far the channel's gradients reach, in px of the input: the radius around the middle of a gradient's
-    energy that holds nine tenths of it, the median of the nine. NaN where the atlas does not show them."""
+    energy that holds nine tenths of it, the mean of the nine. NaN where the atlas does not show them."""
     sprite, numbers = atlas.manifest.sprites[layer], atlas.layer(layer)
     path = atlas.store.sprite_path(layer, channel)
     if GRADIENT not in sprite.panels or numbers.absence(channel) or not path.is_file():
@@ -207,7 +207,7 @@ def gradient_reach(atlas: Atlas, layer: str, channel: int) -> float:
     for k in range(len(numbers.nine(channel))):
         top, start = k // 3 * side, left + k % 3 * side
         found.append(_energy_radius(pixels[top : top + side, start : start + side]) * seen / side)
-    return float(np.median(found)) if found else float("nan")
+    return float(np.mean(found)) if found else float("nan")
 
 
 def _energy_radius(tile: np.ndarray) -> float:

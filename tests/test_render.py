@@ -101,7 +101,7 @@ def test_every_statistic_has_its_definition(site: Path) -> None:
 def test_citation_names_address_and_fingerprints(site: Path) -> None:
     text = (site / "small/res2b/0.html").read_text("utf-8")
     assert "https://example.org/atlas/small/res2b/0.html" in text
-    assert re.search(r"weights [0-9a-f]{12}, pictures [0-9a-f]{12}", text)
+    assert re.search(r"weights [0-9a-f]{12}, pictures [0-9a-f]{12}\), 2026-01-15\.", text)
 
 
 def test_random_weights_are_said_on_every_page(site: Path) -> None:

@@ -133,7 +133,7 @@ def test_tiles_say_what_they_show(page: Any, address: str) -> None:
     page.locator(".nine a").first.hover()
     card = page.locator(".card")
     sync_api.expect(card).to_contain_text("act. · row")
-    sync_api.expect(card.locator("rect").first).to_be_attached()
+    sync_api.expect(card.locator(".mark path").first).to_be_attached()
     page.locator(".nine a").nth(1).click()
     dialog = page.get_by_role("dialog")
     sync_api.expect(dialog).to_contain_text("res2b 3, 2 of 9")
@@ -232,3 +232,39 @@ def test_everything_can_be_read_without_scripts(browser: Any, address: str) -> N
     opened.locator("[data-go=right]").click()
     assert opened.url.endswith("/2.html")
     context.close()
+
+
+PAGE_KINDS = (
+    "index",
+    "small/res2b/index",
+    "small/res2b/3",
+    "small/res2a/5",  # dead
+    "small/res2b_branch2b/1",
+    "small/conv1/kernels",
+    "guide/reading",
+    "guide/layers",
+    "guide/statistics",
+)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_no_violation(page: Any, address: str, theme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page.emulate_media(color_scheme=theme)
+    found: list[str] = []
+
+    def look(what: str) -> None:
+        for fault in axe.run(page).response["violations"]:
+            found.append(f"{what}: {fault['id']}: {fault['nodes'][0]['html'][:160]}")
+
+    for place in PAGE_KINDS:
+        page.goto(f"{address}/{place}.html")
+        page.evaluate("document.querySelectorAll('details').forEach(fold => { fold.open = true; })")
+        look(place)
+    page.goto(f"{address}/small/res2b/3.html#2")
+    look("dialog")
+    page.goto(f"{address}/index.html")
+    page.get_by_role("combobox", name="Find").fill("res2a 1")
+    sync_api.expect(page.get_by_role("option").first).to_contain_text("res2a 1")
+    look("finder")
+    assert found == []

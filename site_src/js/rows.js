@@ -56,6 +56,41 @@
     }
     row.replaceChildren(lines);
   }
+  // Inputs of a convolution: their whole sprites, asked for when they can be seen.
+  function dress(place) {
+    var data = atlas.dataOf(place);
+    place.querySelectorAll(".inputs li:not(.dead) > a").forEach(function (link) {
+      if (!data || link.firstElementChild) return;
+      var address = link.getAttribute("href").replace(/\.html$/, ".webp");
+      link.prepend(atlas.element("span", { class: "sheet s" + data.panels.length }, [atlas.element("img", { src: address, loading: "lazy", alt: "" })]));
+    });
+  }
+  document.querySelectorAll("section.strip").forEach(dress);
+  document.querySelectorAll(".inside").forEach(function (fold) {
+    fold.addEventListener("toggle", function () {
+      dress(fold);
+    });
+  });
+  // The nine in words, from the data that the page carries anyway.
+  document.querySelectorAll("details.table").forEach(function (fold) {
+    fold.addEventListener("toggle", function () {
+      var data = atlas.dataOf(fold);
+      var row = data && data.rows[document.querySelector(".nine").dataset.row];
+      if (!row || fold.querySelector("table")) return;
+      function line(name, cells) {
+        return atlas.element("tr", {}, cells.map(function (cell) {
+          return cell.nodeType ? atlas.element(name, {}, [cell]) : atlas.element(name, name === "th" ? { scope: "col", text: cell } : { text: cell });
+        }));
+      }
+      var body = row[1].map(function (tile, place) {
+        var picture = data.pictures ? atlas.element("a", { href: "../pictures/" + tile[0] + ".webp", text: tile[0] }) : tile[0];
+        return line("td", [place + 1, data.labels[tile[4]], tile[1], tile[2] + ", " + tile[3], picture]);
+      });
+      fold.append(atlas.element("table", {}, [
+        atlas.element("thead", {}, [line("th", ["№", "label", "value", "row, column", "picture"])]), atlas.element("tbody", {}, body),
+      ]));
+    });
+  });
   if (!rows.length) return;
 
   // The switch between the panels; the styles do the rest.
