@@ -1,0 +1,1 @@
+"""Benchmarks: ours and the alternative in turn, in one run, as ratios. Results are in RESULTS.md."""

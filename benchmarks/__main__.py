@@ -1,0 +1,19 @@
+"""`make bench`: every benchmark at a size that two cores manage in about twenty minutes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+RUNS = (
+    ["scan"],
+    ["unit_gradients"],
+    ["site"],
+    ["memory", "--counts", "1000", "10000"],
+    ["whole_job", "--pictures", "64", "--channels", "8"],
+)
+
+if __name__ == "__main__":
+    for name, *options in RUNS:
+        print(f"\n## {name}\n", flush=True)
+        subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *options], check=True)
