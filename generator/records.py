@@ -151,11 +151,13 @@ class PictureSetInfo:
 class SpriteInfo:
     """How the sprites of one layer are laid out: panels side by side, each 3 × 3 tiles, strongest first, row by row.
 
-    panels: e.g. ('patches', 'guided'); tile: side of a tile in px.
+    panels: e.g. ('patches', 'guided'); tile: side of a tile in px; side: of the picture in its middle, the rest is
+    ground (0: as large as the tile).
     """
 
     panels: tuple[str, ...]
     tile: int
+    side: int = 0
 
 
 @dataclass(frozen=True)
@@ -233,7 +235,7 @@ def manifest_from_json(data: Mapping[str, Any]) -> Manifest:
                 ),
                 "layers": tuple(layer_from_json(layer) for layer in data["layers"]),
                 "sprites": {
-                    layer: SpriteInfo(tuple(sprite["panels"]), sprite["tile"])
+                    layer: SpriteInfo(tuple(sprite["panels"]), sprite["tile"], sprite.get("side", 0))
                     for layer, sprite in data["sprites"].items()
                 },
             }

@@ -9,18 +9,34 @@ import numpy as np
 from PIL import Image
 
 GROUND = 128  # mid-grey: the zero of a gradient picture, and what lies behind every patch
+TRUE_PIXELS = 40  # px; fields up to here keep their pixels and grow by a whole factor
+BLOCK = 8  # px, how far one value of colour reaches in WebP
+MARGIN = 2  # px of ground around the picture in every tile: decoders smooth colour across two
 THUMB = 48  # px, the side of a thumbnail on a layer's grid
 
 
 def native_side(field_side: int, picture_side: int, wanted: int) -> int:
-    """Side in px at which a tile is kept before enlarging: its true pixels where they are few enough."""
+    """Side in px at which a tile's picture is kept before enlarging: its true pixels where they are few, or about as
+    many as wanted; else what fills a tile of the wanted side."""
     seen = min(field_side, picture_side)
-    return seen if enlargement(seen, wanted) >= 1 and seen <= wanted * 1.2 else wanted
+    if seen <= min(TRUE_PIXELS, wanted) or 0.8 * wanted <= seen <= 1.05 * wanted:
+        return seen
+    return tile_side(wanted - 2 * MARGIN) - 2 * MARGIN
 
 
 def enlargement(native: int, wanted: int) -> int:
-    """The whole factor by which true pixels are enlarged: the one that comes nearest to the wanted side."""
-    return max(1, round(wanted / native))
+    """The whole factor by which true pixels are enlarged: of those that come near the wanted side (within a quarter),
+    the one that leaves the least ground around."""
+    near = [f for f in range(1, 2 * wanted) if 0.8 * wanted <= native * f <= 1.25 * wanted]
+    if not near:
+        return max(1, round(wanted / native))
+    return min(near, key=lambda f: (1 - native * f / tile_side(native * f), abs(native * f - wanted)))
+
+
+def tile_side(side: int) -> int:
+    """The side of the tile that holds a picture of so many px: with the ground around it, the next multiple of WebP's
+    8 × 8 blocks of colour. Without both, a bright patch would show in the grey beside it."""
+    return -(-(side + 2 * MARGIN) // BLOCK) * BLOCK
 
 
 def gradient_pixels(gradients: np.ndarray) -> np.ndarray:
@@ -52,12 +68,14 @@ def shrink(pixels: np.ndarray, side: int) -> np.ndarray:
 def sprite(panels: np.ndarray, factor: int) -> np.ndarray:
     """Tiles (P, 9, s, s, 3) uint8 → one picture of P panels side by side, each 3 × 3 tiles, strongest first."""
     count, _, native, _, _ = panels.shape
-    side = native * factor
+    side = tile_side(native * factor)
+    margin = (side - native * factor) // 2
     canvas = np.full((3 * side, 3 * count * side, 3), GROUND, np.uint8)
     for panel in range(count):
         for slot in range(9):
-            top, left = slot // 3 * side, (panel * 3 + slot % 3) * side
-            canvas[top : top + side, left : left + side] = enlarge(panels[panel, slot], factor)
+            tile = enlarge(panels[panel, slot], factor)
+            top, left = slot // 3 * side + margin, (panel * 3 + slot % 3) * side + margin
+            canvas[top : top + len(tile), left : left + len(tile)] = tile
     return canvas
 
 

@@ -25,13 +25,29 @@ def test_each_gradient_has_its_own_scale_and_the_three_colours_share_it():
     assert pixels[0, 0, 1].tolist() == [191, 128, 128]
 
 
-@pytest.mark.parametrize(
-    ("side", "kept", "tile"), [(19, 19, 95), (35, 35, 105), (67, 67, 67), (99, 99, 99), (131, 96, 96)]
-)
-def test_small_fields_keep_their_pixels_and_grow_by_whole_factors(side, kept, tile):
+@pytest.mark.parametrize("side", [7, 11, 19, 27, 35])
+def test_small_fields_keep_their_pixels_and_grow_by_whole_factors(side):
+    assert sprites.native_side(side, 224, 96) == side
+    enlarged = side * sprites.enlargement(side, 96)
+    assert 0.8 * 96 <= enlarged <= 1.25 * 96
+    assert enlarged + 2 * sprites.MARGIN <= sprites.tile_side(enlarged) < enlarged * 1.15
+
+
+@pytest.mark.parametrize("side", [51, 67, 131, 291])
+def test_larger_fields_fill_a_tile_of_the_wanted_side(side):
     native = sprites.native_side(side, 224, 96)
-    assert native == kept
-    assert native * sprites.enlargement(native, 96) == tile
+    assert sprites.enlargement(native, 96) == 1
+    assert sprites.tile_side(native) == 96
+
+
+@pytest.mark.parametrize(("native", "factor"), [(19, 4), (92, 1), (96, 1)])
+def test_a_bright_patch_does_not_run_into_the_grey_beside_it(native, factor):
+    panels = np.full((2, 9, native, native, 3), sprites.GROUND, np.uint8)
+    panels[0] = (255, 0, 0)
+    picture = Image.open(io.BytesIO(sprites.webp(sprites.sprite(panels, factor), 75)))
+    side = picture.height // 3
+    grey = np.asarray(picture.convert("RGB"))[:, 3 * side + sprites.MARGIN :].astype(int)
+    assert np.abs(grey - sprites.GROUND).max() <= 8
 
 
 def test_a_field_larger_than_the_picture_shows_the_picture():
@@ -44,8 +60,8 @@ def test_a_sprite_holds_its_panels_side_by_side_strongest_first():
         for slot in range(9):
             panels[panel, slot] = panel * 100 + slot
     picture = sprites.sprite(panels, 1)
-    assert picture.shape == (12, 24, 3)
-    assert picture[::4, ::4, 0].tolist() == [
+    assert picture.shape == (24, 48, 3)
+    assert picture[4::8, 4::8, 0].tolist() == [
         [0, 1, 2, 100, 101, 102],
         [3, 4, 5, 103, 104, 105],
         [6, 7, 8, 106, 107, 108],

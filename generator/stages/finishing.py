@@ -16,7 +16,7 @@ import torchvision
 import generator
 from generator.methods.kernels import first_kernels
 from generator.records import Manifest, PictureSetInfo, Skipped, to_json
-from generator.sprites import THUMB, enlarge, enlargement, mosaic, thumb_columns, webp
+from generator.sprites import THUMB, enlarge, mosaic, thumb_columns, webp
 from generator.stages.job import Job
 from generator.stages.tables import write_channels_csv
 from generator.store import fingerprint
@@ -63,11 +63,14 @@ def finish(job: Job) -> None:
 
 def _write_kernels(job: Job) -> None:
     kernels = first_kernels(job.network)
-    factor = enlargement(kernels.shape[1], KERNEL_TILE)
-    tiles = np.stack([enlarge(kernel, factor) for kernel in kernels])
+    tiles = np.stack([enlarge(kernel, _kernel_factor(kernels.shape[1])) for kernel in kernels])
     # Lossless: a kernel is a few dozen numbers, and each pixel should stay one.
     pixels = mosaic(tiles, thumb_columns(len(tiles)))
     job.store.write_file(job.store.kernels_path(job.network.layers[0].name), webp(pixels, 100, lossless=True))
+
+
+def _kernel_factor(side: int) -> int:
+    return max(1, round(KERNEL_TILE / side))
 
 
 def _keys(job: Job) -> dict[str, str]:
@@ -87,7 +90,7 @@ def _manifest(job: Job) -> Manifest:
     extra: dict[str, Any] = {"keys": _keys(job), "scan": scan.get("report", {}), "thumb": THUMB}
     if network.kernels is not None and network.layers[0].kind == "stem":
         side = network.kernels.shape[-1]
-        tile = side * enlargement(side, KERNEL_TILE)
+        tile = side * _kernel_factor(side)
         columns = thumb_columns(network.kernels.shape[0])
         extra["kernels"] = {network.layers[0].name: {"tile": tile, "columns": columns, "side": side}}
     return Manifest(

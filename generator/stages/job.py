@@ -15,10 +15,10 @@ from generator.progress import Reporter
 from generator.ranks import Ranks
 from generator.records import LayerInfo, SpriteInfo
 from generator.scan import ScanPlan
-from generator.sprites import enlargement, native_side
+from generator.sprites import enlargement, native_side, tile_side
 from generator.store import Store, fingerprint
 
-CODE = 1  # raise it when a change of the code changes any number or picture of an atlas: old work is then done anew
+CODE = 2  # raise it when a change of the code changes any number or picture of an atlas: old work is then done anew
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,8 @@ class Job:
 
     def sprite_info(self, layer: LayerInfo) -> SpriteInfo:
         native = self.native(layer)
-        return SpriteInfo(self.panels, native * enlargement(native, self.wanted(layer)))
+        side = native * enlargement(native, self.wanted(layer))
+        return SpriteInfo(self.panels, tile_side(side), side)
 
     def channels(self, layer: LayerInfo) -> int:
         """How many of the layer's channels are pictured."""
