@@ -278,10 +278,9 @@ def test_torchrun_ends_with_the_numbers_of_one_process(atlas, small, tmp_path, p
         sys.executable,
         "-m",
         "torch.distributed.run",
+        "--standalone",
         "--nproc-per-node",
         str(processes),
-        "--master-port",
-        "0",
     ]
     command = [*torchrun, "-m", "generator", "compute", str(small), "--out", str(tmp_path / "atlas")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)

@@ -227,7 +227,8 @@ def test_everything_can_be_read_without_scripts(browser: Any, address: str) -> N
     assert opened.locator(".grid a:visible").count() == 12
     opened.locator(".grid a").nth(1).click()
     assert opened.locator(".nine a img").first.is_visible()
-    assert opened.locator(".row img").first.is_visible()
+    opened.locator(".row img").first.scroll_into_view_if_needed()
+    sync_api.expect(opened.locator(".row img").first).to_be_visible()
     assert not opened.locator(".tools").count()
     opened.locator("[data-go=right]").click()
     assert opened.url.endswith("/2.html")
