@@ -22,10 +22,10 @@ from torch import Tensor
 
 from benchmarks._timing import report, take_turns
 from generator import models
-from generator.device import avoid_page_faults, choose_device
+from generator.device import avoid_page_faults, choose_device, one_thread_each
 from generator.network import Network
 from generator.pictures import find_pictures, read_batches
-from generator.scan import ScanPlan, ScanState, scan
+from generator.scan import ScanPlan, ScanState, scan, scan_side_by_side
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,17 @@ def main() -> None:
     network = models.load("resnet50", "random")
     pixels = torch.randint(0, 256, (options.batch, 224, 224, 3), dtype=torch.uint8)
     eager = torch.randn(options.batch, 3, 224, 224, device=device)
-    runs: dict[str, Callable[[], object]] = {"torchvision, eager": lambda: _eager(module, eager)}
+    side_by_side = (
+        1 if device.type == "cuda" else torch.get_num_threads()
+    )  # batches in a round, ours and theirs
+    runs: dict[str, Callable[[], object]] = {
+        "torchvision, eager": lambda: _repeat(lambda: _eager(module, eager), side_by_side)
+    }
     if options.default_malloc:
         report(
             "Bare forward with glibc's defaults",
             take_turns(runs, options.repeats),
-            options.batch,
+            options.batch * side_by_side,
             "pictures",
             [],
         )
@@ -57,20 +62,20 @@ def main() -> None:
     float32 = network.to(device, torch.float32)
     last = blocks.steps[-1]
     runs |= {
-        "best bare forward": lambda: _bare(float32, pixels, last),
-        "the same, unfused": lambda: _unfused(float32, pixels, last),
+        "best bare forward": lambda: _repeat(lambda: _bare(float32, pixels, last), side_by_side),
+        "the same, unfused": lambda: _repeat(lambda: _unfused(float32, pixels, last), side_by_side),
         "scan, block outputs": _scan(blocks, pixels, device, options.precision),
         "scan, all layers": _scan(network, pixels, device, options.precision),
     }
     if (crp := _zennit_crp(module, eager)) is not None:
-        runs["zennit-crp, block outputs"] = crp
+        runs["zennit-crp, block outputs"] = lambda: _repeat(crp, side_by_side)
     clock = time.process_time if options.cpu_time else time.perf_counter
     seconds = take_turns(runs, options.repeats, clock=clock)
     against = ["torchvision, eager", "best bare forward", "the same, unfused"]
     report(
         f"Scan of ResNet-50, batch {options.batch}, {options.precision}",
         seconds,
-        options.batch,
+        options.batch * side_by_side,
         "pictures",
         against,
     )
@@ -91,6 +96,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--cpu-time", action="store_true", help="time of this process, for a crowded machine")
     parser.add_argument("--default-malloc", action="store_true")
     return parser.parse_args()
+
+
+def _repeat(run: Callable[[], object], times: int) -> None:
+    for _ in range(times):
+        run()
 
 
 @torch.inference_mode()
@@ -121,8 +131,12 @@ def _scan(network: Network, pixels: Tensor, device: torch.device, precision: str
     plan = ScanPlan.of(network, len(pixels), precision)  # type: ignore[arg-type]
     state = ScanState.empty(plan, device)
     ready = network.to(device, plan.dtype)
-    batch = Preloaded(torch.arange(len(pixels)), pixels)
-    for _ in scan(ready, [batch], state):
+    with one_thread_each(device) as threads:
+        pass
+    batches = [
+        Preloaded(torch.arange(len(pixels)) + len(pixels) * number, pixels) for number in range(threads)
+    ]
+    for _ in scan(ready, batches, state):
         pass
     for top in state.tops.values():
         # Scores that nothing beats, but for the last one in the lists, which every other channel leaves free.
@@ -133,8 +147,9 @@ def _scan(network: Network, pixels: Tensor, device: torch.device, precision: str
         for name, top in state.tops.items():
             top._key.copy_(filled[name])
             top._key[::2, -1] = 0
-        for _ in scan(ready, [batch], state):
-            pass
+        with one_thread_each(device):  # as the job does it: a thread a core, each with a batch
+            for _ in scan_side_by_side(ready, batches, state, threads=threads):
+                pass
 
     return run
 
