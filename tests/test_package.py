@@ -18,7 +18,9 @@ ROOT = Path(__file__).resolve().parent.parent
 def test_the_installed_wheel_makes_a_site_outside_the_checkout(tmp_path):
     """Build the wheel, install it alone into a fresh environment that borrows the other packages, make a small site."""
     pip = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check"]
-    subprocess.run([*pip, "wheel", "--no-deps", "-w", str(tmp_path), str(ROOT)], check=True, capture_output=True)
+    subprocess.run(
+        [*pip, "wheel", "--no-deps", "-w", str(tmp_path), str(ROOT)], check=True, capture_output=True
+    )
     (wheel,) = tmp_path.glob("residual_atlas-*.whl")
     venv.create(tmp_path / "env", with_pip=False)
     (site_packages,) = (tmp_path / "env").glob("lib/python*/site-packages")
@@ -27,7 +29,17 @@ def test_the_installed_wheel_makes_a_site_outside_the_checkout(tmp_path):
     (site_packages / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     done = subprocess.run(
-        [tmp_path / "env" / "bin" / "python", "-m", "generator", "site", "demo", "--limit", "20", "--channels", "2"],
+        [
+            tmp_path / "env" / "bin" / "python",
+            "-m",
+            "generator",
+            "site",
+            "demo",
+            "--limit",
+            "20",
+            "--channels",
+            "2",
+        ],
         cwd=tmp_path,
         env=environment,
         capture_output=True,
