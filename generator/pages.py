@@ -287,10 +287,25 @@ def unit_mark(info: LayerInfo, row: int, column: int) -> str:
     return f"M{left:g} {top:g}h{field.stride}v{field.stride}h-{field.stride}z"
 
 
+def tile_margin(atlas: Atlas, info: LayerInfo) -> float:
+    """How much ground a tile has around its picture, in px of the input where the whole picture is shown."""
+    sprite = atlas.manifest.sprites[info.name]
+    if not sprite.side or not covers_picture(atlas, info):
+        return 0.0
+    return round((sprite.tile - sprite.side) / 2 * atlas.input_side / sprite.side, 2)
+
+
+def _view(atlas: Atlas, info: LayerInfo) -> str:
+    """The viewBox of a drawing over a whole tile, in px of the input."""
+    margin = tile_margin(atlas, info)
+    side = atlas.input_side + 2 * margin
+    return f"{-margin:g} {-margin:g} {side:g} {side:g}"
+
+
 def tile_data(atlas: Atlas, names: list[str], channel: int) -> str:
     """What the script needs to draw the rows and to say what a tile shows, as compact JSON.
 
-    labels: text; rows: by layer, its receptive field [side, stride, centre] and the nine as
+    labels: text; rows: by layer, its receptive field [side, stride, centre], ground around a tile, and the nine as
     [picture, value, row, column, label]; side: of the network's input; pictures: whether whole pictures
     are published.
     """
@@ -306,7 +321,7 @@ def tile_data(atlas: Atlas, names: list[str], channel: int) -> str:
             if image >= 0
         ]  # fmt: skip
         centre = int(field.centre) if field.centre == int(field.centre) else field.centre
-        rows[name] = [[field.side, field.stride, centre], nine]
+        rows[name] = [[field.side, field.stride, centre, tile_margin(atlas, layer.info)], nine]
     panels = atlas.manifest.sprites[names[0]].panels
     data = {
         "labels": list(labels),
@@ -425,6 +440,7 @@ def channel_page(atlas: Atlas, info: LayerInfo, channel: int, base_url: str) -> 
         ],
         "whole": whole,
         "side": atlas.input_side,
+        "view": _view(atlas, info),
         "statistics": []
         if dead
         # Every row is there, also without a value: the histograms beside them are one picture for the

@@ -11,10 +11,12 @@
     return script.parsed;
   };
   // Squares [left, top, side] of the input, drawn over a picture of it; `side` is the input's.
-  atlas.drawing = function (side, squares, kind) {
+  // around: how much ground lies around the picture that the drawing covers, in px of the input.
+  atlas.drawing = function (side, squares, kind, around) {
     var ns = "http://www.w3.org/2000/svg";
     var svg = document.createElementNS(ns, "svg");
-    svg.setAttribute("viewBox", "0 0 " + side + " " + side);
+    var margin = around || 0;
+    svg.setAttribute("viewBox", [-margin, -margin, side + 2 * margin, side + 2 * margin].join(" "));
     svg.setAttribute("class", kind);
     svg.setAttribute("aria-hidden", "true");
     squares.forEach(function (square) {
@@ -49,7 +51,7 @@
         var go = address.replace(/\.webp$/, ".html") + "#" + (place + 1);
         var shown = [image];
         // Where the field is larger than the picture the tile is the whole picture: the unit's place is marked on it.
-        if (data.panels[panel] === "patches" && field[0] > data.side) shown.push(atlas.drawing(data.side, [atlas.cell(field, tile)], "mark"));
+        if (data.panels[panel] === "patches" && field[0] > data.side) shown.push(atlas.drawing(data.side, [atlas.cell(field, tile)], "mark", field[3]));
         line.append(atlas.element(panel ? "span" : "a", panel ? {} : { href: go }, shown));
       });
       lines.append(line);
