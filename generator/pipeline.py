@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,11 +30,13 @@ def compute(profile: Profile, folder: Path, reporter: Reporter | None = None) ->
     start = time.monotonic()
     avoid_page_faults()
     store = Store(folder)
-    with joined() as ranks, store.locked(alone=ranks.leads):
+    with contextlib.ExitStack() as held:
+        ranks = held.enter_context(joined())
         reporter = reporter or Reporter(quiet=not ranks.leads)
         device = choose_device(profile.compute.device, ranks.local_rank)
         network = open_network(profile)
         pictures, digest = open_pictures(profile, folder, reporter, ranks)
+        held.enter_context(store.locked(alone=ranks.leads))
         job = Job(profile, network, pictures, digest, store, device, reporter, ranks)
         if is_complete(job):
             reporter.say(f"{folder} is complete: nothing to compute")

@@ -304,3 +304,4 @@ def test_the_command_line_says_one_sentence_and_exits_with_a_code(tmp_path):
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr and "absent" in done.stderr
+    assert not (tmp_path / "x").exists()
