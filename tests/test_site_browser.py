@@ -142,7 +142,7 @@ def test_tiles_say_what_they_show(page: Any, address: str) -> None:
     sync_api.expect(dialog).to_contain_text("3 of 9")
     page.keyboard.press("Escape")
     sync_api.expect(dialog).to_be_hidden()
-    assert page.evaluate("location.hash") == ""
+    page.wait_for_function("location.hash === ''")  # a dialog's close event comes after it is hidden
 
 
 def test_an_address_selects_one_of_the_nine(page: Any, address: str) -> None:
