@@ -107,13 +107,13 @@ def test_finder_works_on_prose_pages(page: Any, address: str) -> None:
 def test_grid_sorts_and_filters_and_keeps_the_address(page: Any, address: str) -> None:
     page.goto(f"{address}/small/res2b/index.html")
     page.get_by_label("sort").select_option("max")
-    assert page.evaluate("location.hash") == "#sort=max"
+    page.wait_for_function("location.hash === '#sort=max'")
     strongest = page.evaluate("JSON.parse(document.getElementById('channels').textContent).numbers.max")
     order = [int(text) for text in page.locator(".grid li:visible").all_inner_texts()]
     values = [strongest[channel] for channel in order]
     assert values == sorted(values, reverse=True)
     page.get_by_label("label").fill("tandem")
-    assert page.evaluate("location.hash") == "#sort=max&label=tandem"
+    page.wait_for_function("location.hash === '#sort=max&label=tandem'")
     fewer = [int(text) for text in page.locator(".grid li:visible").all_inner_texts()]
     assert 0 < len(fewer) < len(order)
     page.reload()
@@ -137,7 +137,7 @@ def test_tiles_say_what_they_show(page: Any, address: str) -> None:
     page.locator(".nine a").nth(1).click()
     dialog = page.get_by_role("dialog")
     sync_api.expect(dialog).to_contain_text("res2b 3, 2 of 9")
-    assert page.evaluate("location.hash") == "#2"
+    page.wait_for_function("location.hash === '#2'")
     page.keyboard.press("ArrowRight")
     sync_api.expect(dialog).to_contain_text("3 of 9")
     page.keyboard.press("Escape")
