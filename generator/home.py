@@ -74,7 +74,7 @@ def doors(atlas: Atlas) -> list[dict[str, Any]]:
         if layer.is_inner:
             continue
         if not groups or groups[-1]["stage"] != layer.stage:
-            groups.append({"stage": layer.stage, "layer": layer, "doors": []})
+            groups.append({"stage": layer.stage, "place": atlas.place(layer), "layer": layer, "doors": []})
         field = layer.receptive_field
         drawn = min(1.0, field.side / side)
         # Drawn around the map's middle unit, in hundredths of the picture; a field that is larger fills it.

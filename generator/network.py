@@ -65,9 +65,8 @@ class Network:
         fields = receptive_fields(graph)
         found: list[tuple[int, LayerInfo]] = []
         for tap in taps:
-            inner = tap.kind in ("stem", "branch", "projection")
             try:
-                step = graph.after_convolution(tap.path) if inner else graph.end_of(tap.path)
+                step = graph.end_of(tap.path) if tap.kind == "block" else graph.after_convolution(tap.path)
             except AtlasError:
                 if last is None:
                     raise

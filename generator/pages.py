@@ -166,6 +166,13 @@ class Atlas:
     def has(self, name: str) -> bool:
         return any(layer.name == name for layer in self.layers)
 
+    def place(self, layer: LayerInfo) -> str:
+        """Where in the network a layer stands, in words; '' for a layer of a plain network, which has no stages."""
+        if layer.kind == "stem":
+            return "stem"
+        alone = sum(other.stage == layer.stage for other in self.manifest.layers) == 1
+        return "" if layer.kind == "layer" and alone else f"stage {layer.stage}"
+
     def stage_blocks(self, stage: int) -> list[LayerInfo]:
         return [layer for layer in self.blocks if layer.stage == stage]
 
@@ -348,6 +355,9 @@ def tied(atlas: Atlas, layer: LayerInfo) -> bool:
         return True
     if layer.kind == "projection":
         return True
+    # What a dense layer's name stands for is no sum but its last convolution, of kind "layer".
+    if any(x.name == layer.block and x.kind == "layer" for x in atlas.manifest.layers):
+        return False
     branch = [x for x in atlas.manifest.layers if x.kind == "branch" and x.block == layer.block]
     return bool(branch) and branch[-1] == layer
 
@@ -411,7 +421,7 @@ def channel_page(atlas: Atlas, info: LayerInfo, channel: int, base_url: str) -> 
                 "rho": atlas.correlation(other.name, channel) if is_block else None,
             }
         )
-    inner = list(atlas.inner_of(info.name)) if info.kind == "block" else []
+    inner = list(atlas.inner_of(info.name)) if info.kind in ("block", "layer") else []
     inner_tied = [x for x in inner if tied(atlas, x)]
     last = next((x for x in inner_tied if x.kind == "branch"), None)
     tree = input_tree(atlas, last or info, channel, within=last is not None)

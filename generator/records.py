@@ -13,7 +13,8 @@ from generator.errors import AtlasError
 SCHEMA = 1  # of the atlas folder; a reader refuses any other
 TOP = 9  # pictures kept a channel, as in arXiv:1701.02362
 
-LayerKind = Literal["stem", "block", "branch", "projection"]
+# "layer": of a network without residual blocks, whose channels are tied to no other layer's.
+LayerKind = Literal["stem", "block", "layer", "branch", "projection"]
 
 
 @dataclass(frozen=True)

@@ -243,13 +243,14 @@ def write_layer(
     shared = {
         **common,
         "layer": info,
+        "place": atlas.place(info),
         "panels": sprite.panels,
         "has_block": info.block in names,
         "block_channels": names[info.block].channels if info.block in names else 0,
         "has_kernels": kernels is not None,
         "kernels": kernels,
     }
-    inner = atlas.inner_of(info.name) if info.kind == "block" else []
+    inner = atlas.inner_of(info.name) if info.kind in ("block", "layer") else []
     grid = layer_page(atlas, info)
     if grid["columns"] > LARGEST_SHEET:
         raise AtlasError(f"a layer of {info.channels:,} channels is larger than the site's grids", info.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from urllib.error import URLError
 
@@ -16,6 +17,7 @@ from generator.models import demo, drawn
 from generator.network import Network
 from generator.pictures import find_pictures, read_batches
 from generator.records import Preprocessing
+from generator.scan import earlier_blocks
 
 PUBLISHED = [name for name in models.names() if models.find(name).parameters]
 
@@ -100,6 +102,57 @@ def test_layers_have_caffes_names_and_torchvisions_paths() -> None:
     assert not rectified["res2a_branch1"]
 
 
+def test_alexnets_fields_are_as_published() -> None:
+    """Sides and strides as in the receptive-field tables of arXiv:1411.1792's network."""
+    layers = blank("alexnet").layers
+    fields = [(layer.name, layer.receptive_field.side, layer.receptive_field.stride) for layer in layers]
+    assert fields == [
+        ("conv1", 11, 4),
+        ("conv2", 51, 8),
+        ("conv3", 99, 16),
+        ("conv4", 131, 16),
+        ("conv5", 163, 16),
+    ]
+    assert [layer.channels for layer in layers] == [64, 192, 384, 256, 256]
+    assert all(layer.rectified for layer in layers)
+    assert not any(layer.is_inner for layer in layers)
+    assert earlier_blocks(layers) == {}  # conv4 and conv5 have 256 channels each, yet nothing ties them
+
+
+def test_densenets_layers_are_those_of_its_table() -> None:
+    """arXiv:1608.06993, table 1: dense blocks of 6, 12, 24, 16 layers, growth 32, halving transitions."""
+    layers = blank("densenet121").layers
+    made = [[x for x in layers if x.stage == stage and x.name.startswith("dense")] for stage in (2, 3, 4, 5)]
+    assert [sum(not x.is_inner for x in some) for some in made] == [6, 12, 24, 16]
+    assert {(x.channels, x.rectified) for some in made for x in some if not x.is_inner} == {(32, False)}
+    assert {(x.channels, x.rectified) for some in made for x in some if x.is_inner} == {(128, True)}
+    assert [x.channels for x in layers if x.name.startswith("transition")] == [128, 256, 512]
+    assert [some[-1].receptive_field.stride for some in made] == [4, 8, 16, 32]
+    # By hand: the stem sees 7 px, its pool 11; each layer's 3 × 3 adds 2 strides.
+    assert [some[-1].receptive_field.side for some in made[:1]] == [11 + 6 * 2 * 4]
+    assert earlier_blocks(layers) == {}
+
+
+def test_densenets_published_files_have_older_names(tmp_path: Path) -> None:
+    state = models.load_module("densenet121", "random", seed=1).state_dict()
+    older = {re.sub(r"(denselayer\d+\.(?:norm|conv))(\d)", r"\1.\2", name): t for name, t in state.items()}
+    assert older.keys() != state.keys()
+    torch.save(older, tmp_path / "w.pth")
+    loaded = models.load_module("densenet121", tmp_path / "w.pth").state_dict()
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in state.items())
+
+
+@pytest.mark.parametrize(("name", "head"), [("alexnet", "classifier.6"), ("resnet18", "fc")])
+def test_a_file_with_other_classes_brings_its_own_head(tmp_path: Path, name: str, head: str) -> None:
+    module = torchvision.models.get_model(name, num_classes=7)
+    assert module.get_submodule(head).out_features == 7
+    torch.save({"model": module.state_dict(), "epoch": 3}, tmp_path / "mine.pt")
+    (tmp_path / "classes.txt").write_text("".join(f"kind {n}\n" for n in range(7)))
+    network = models.load(name, tmp_path / "mine.pt", classes=tmp_path / "classes.txt")
+    assert network.classes == tuple(f"kind {n}" for n in range(7))
+    assert models.load(name, tmp_path / "mine.pt").classes[-1] == "class 6"
+
+
 @pytest.mark.parametrize(
     ("name", "some", "count"),
     [
@@ -123,6 +176,8 @@ def test_long_stages_are_numbered_as_caffe_does(name: str, some: set[str], count
         "resnet50-caffe",
         "resnet20-cifar",
         "demo",
+        pytest.param("alexnet", marks=pytest.mark.slow),
+        pytest.param("densenet121", marks=pytest.mark.slow),
         pytest.param("resnext50_32x4d", marks=pytest.mark.slow),
     ],
 )
@@ -132,7 +187,7 @@ def test_the_graph_computes_what_the_module_does(name: str) -> None:
     info = models.WeightsInfo("random", "")
     network = Network.from_module(name, module, model.taps(module), model.preprocessing, info)
     network = network.to("cpu", torch.float64)
-    side = min(network.preprocessing.crop, 64)
+    side = min(network.preprocessing.crop, 96)
     picture = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     with torch.no_grad():
         expected = module.double()(picture)

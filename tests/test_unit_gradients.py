@@ -21,6 +21,8 @@ from torch import Tensor, nn
 
 from generator.errors import AtlasError
 from generator.graph import ZeroPadShortcut
+from generator.models.alexnet import alexnet_taps
+from generator.models.densenet import dense_taps
 from generator.network import Tap
 from generator.unit_gradients import UnitGradients, Units, crops, forward_switches
 
@@ -210,13 +212,44 @@ def test_every_layer_of_a_torchvision_resnet_agrees_with_autograd(name: str, rul
     check_against_autograd(module, *resnet_taps(module), 64, rules=(rule,), memory=1 << 26)
 
 
-@pytest.mark.parametrize(("name", "relus"), [("resnet18", 17), ("resnet50", 49), ("densenet121", 121)])
+def test_alexnet_agrees_with_autograd() -> None:
+    module = torchvision_resnet("alexnet")
+    taps = alexnet_taps(module)
+    watched = {tap.name: (f"features.{int(tap.path.split('.')[1]) + 1}", False) for tap in taps}
+    check_against_autograd(module, taps, watched, 127, memory=1 << 26)
+
+
+@pytest.mark.slow
+def test_densenet_agrees_with_autograd() -> None:
+    module = torchvision_resnet("densenet121")
+    taps = dense_taps(module)
+    watched = {tap.name: (tap.path, False) for tap in taps}
+    for tap in taps:
+        if tap.kind == "branch":  # read after the norm and ReLU behind it
+            watched[tap.name] = (tap.path.replace("conv1", "norm2"), True)
+    watched["conv1"] = ("features.norm0", True)
+    layers = (
+        "conv1",
+        "dense2a_1x1",
+        "dense2a",
+        "dense2f",
+        "transition2",
+        "dense3c",
+        "dense4b_1x1",
+        "dense4b",
+    )
+    check_against_autograd(module, taps, watched, 64, layers=layers, memory=1 << 26)
+
+
+@pytest.mark.parametrize(
+    ("name", "relus"), [("alexnet", 7), ("resnet18", 17), ("resnet50", 49), ("densenet121", 121)]
+)
 def test_no_relu_is_missed(name: str, relus: int) -> None:
     models = pytest.importorskip("torchvision.models")
     from generator.graph import trace
 
     module = getattr(models, name)().eval()
-    _, count = layer_maps(module, torch.zeros(1, 3, 32, 32), "guided", {})
+    _, count = layer_maps(module, torch.zeros(1, 3, 64, 64), "guided", {})
     assert count == relus
     assert trace(module).count("relu") == relus
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from generator.errors import AtlasError
-from generator.models import drawn, resnet, resnet_caffe, resnet_cifar
+from generator.models import alexnet, densenet, drawn, resnet, resnet_caffe, resnet_cifar
 from generator.models.model import Model, Published
 from generator.network import Network
 from generator.records import Preprocessing, WeightsInfo
@@ -31,8 +31,8 @@ from generator.weights import (
 
 MODELS: dict[str, Model] = {
     model.name: model
-    for family in (drawn.MODELS, resnet.MODELS, resnet_caffe.MODELS, resnet_cifar.MODELS)
-    for model in family
+    for family in (drawn, resnet, resnet_caffe, resnet_cifar, alexnet, densenet)
+    for model in family.MODELS
 }
 
 
@@ -101,7 +101,7 @@ def _load(model: Model, weights: str | Path | None, seed: int) -> _Loaded:
         return _random(model, seed)
     published = _choose(model, weights)
     state = _renamed(model, read_state_dict(published.path))
-    head = state.get("fc.weight")
+    head = state.get(model.head)
     outputs = (
         model.outputs if head is None or head.dim() != 2 else head.shape[0]
     )  # a fine-tuned network brings its own
@@ -155,6 +155,7 @@ def _choose(model: Model, weights: str | Path | None) -> Published:
 
 
 def _renamed(model: Model, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    state = {model.rename(name): tensor for name, tensor in state.items()}
     for foreign, own in model.aliases.items():
         state = {own + key[len(foreign) :] if key.startswith(foreign) else key: t for key, t in state.items()}
     return state

@@ -38,8 +38,10 @@ class Model:
     fetch: such a name → where the weights lie, downloading them if need be;
     recognise: a file the user brought → what is published about it, if it is a known one;
     class_names: number of outputs → their names, where that number leaves no doubt;
-    aliases: beginnings of tensor names that other codebases use → torchvision's;
-    parameters: the published count with `outputs` outputs, 0 if none is published.
+    aliases: beginnings of tensor names that other codebases use → torchvision's; rename: the same for names that
+    differ elsewhere;
+    parameters: the published count with `outputs` outputs, 0 if none is published;
+    head: the classifier's weight (outputs, features), by which a file says how many outputs it has.
     """
 
     name: str
@@ -54,6 +56,8 @@ class Model:
     recognise: Callable[[Path], Published | None] = lambda path: None
     class_names: Callable[[int], tuple[str, ...]] = lambda outputs: ()
     aliases: Mapping[str, str] = field(default_factory=dict)
+    rename: Callable[[str], str] = lambda name: name
+    head: str = "fc.weight"
 
 
 IMAGENET = Preprocessing(resize=256, crop=224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
