@@ -93,6 +93,36 @@ def compute(profile: str, out: Path | None, **options: Any) -> None:
 
 
 @main.command()
+@click.argument("atlas", type=click.Path(path_type=Path))
+@click.option("--images", type=click.Path(path_type=Path), help="Where its pictures lie today.")
+@click.option("--weights", help="Where its weights lie today.")
+@click.option(
+    "--units", type=click.IntRange(min=0), default=45, show_default=True, help="So many to compute again."
+)
+@click.option("--seed", default=0, show_default=True, help="Another one draws other units.")
+@click.option("--device", default="auto", help="cpu, cuda, cuda:1; the best there is by default.")
+def verify(atlas: Path, images: Path | None, weights: str | None, units: int, seed: int, device: str) -> None:
+    """Check every file of ATLAS, a folder, by its fingerprint, and compute some of its units anew."""
+    from generator.verify import Inputs
+    from generator.verify import verify as run
+
+    report = run(atlas, Inputs(images, weights, device), units=units, seed=seed)
+    for line in (*report.notes, *report.differences):
+        click.echo(line)
+    if not report.is_right:
+        raise AtlasError(
+            f"{len(report.differences)} differences, listed above",
+            atlas,
+            "atlas compute makes damaged files anew; other differences mean other pictures, weights or software",
+        )
+    rest = report.units - report.exact
+    click.echo(
+        f"{atlas}: {report.files:,} files as their checksums say; of {report.units} units computed again "
+        f"{report.exact} are bit for bit the same" + (f", {rest} within the tolerances" if rest else "")
+    )
+
+
+@main.command()
 @click.argument("atlases", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--out", type=click.Path(path_type=Path), default=SITE, show_default=True, help="The site folder."

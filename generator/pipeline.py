@@ -12,7 +12,7 @@ from generator.profile import Profile
 from generator.progress import Reporter
 from generator.ranks import joined
 from generator.stages.encoding import make_sprites
-from generator.stages.finishing import finish, is_complete, prepare
+from generator.stages.finishing import finish, look, prepare
 from generator.stages.job import Job
 from generator.stages.opening import open_network, open_pictures
 from generator.stages.picturing import picture_units
@@ -38,10 +38,11 @@ def compute(profile: Profile, folder: Path, reporter: Reporter | None = None) ->
         pictures, digest = open_pictures(profile, folder, reporter, ranks)
         held.enter_context(store.locked(alone=ranks.leads))
         job = Job(profile, network, pictures, digest, store, device, reporter, ranks)
-        if is_complete(job):
-            reporter.say(f"{folder} is complete: nothing to compute")
+        found = look(job)  # hashes every file that is there
+        if found.is_complete:
+            reporter.say(f"{folder} is complete and every checksum right: nothing to compute")
             return store
-        prepare(job)
+        prepare(job, found)  # what is damaged goes, what still holds stays
         scan_pictures(job)  # one pass: top-9 and statistics of every channel of every layer
         once(job, add_relations)  # the same channel from block to block, the inputs inside a block
         picture_units(job)  # patches and gradients of every unit in a list

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -104,7 +105,7 @@ class Profile(_Section):
         data = self.model_dump()
         for section, values in sections.items():
             data[section].update({key: value for key, value in values.items() if value is not None})
-        return _validated(data, "command line")
+        return validated(data, "command line")
 
 
 def names() -> tuple[str, ...]:
@@ -139,10 +140,11 @@ def load(profile: str) -> Profile:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise AtlasError(f"the profile is not TOML ({error})", where) from error
-    return _validated(data, where)
+    return validated(data, where)
 
 
-def _validated(data: dict[str, Any], where: str) -> Profile:
+def validated(data: Mapping[str, Any], where: str) -> Profile:
+    """A profile from its values; raises AtlasError naming the key at fault. where: what they come from."""
     try:
         return Profile.model_validate(data)
     except ValidationError as error:

@@ -6,6 +6,8 @@
     scan.json               what the scan found: pictures used and skipped, accuracy
     sprites/<layer>/<channel>.webp   thumbs/<layer>.webp   pictures/<index>.webp
     kernels/<layer>.webp    the first convolution's kernels as pixels
+    keys.json               fingerprints of what each stage was made from
+    SHA256SUMS              of every file, for `sha256sum -c` and `atlas verify`
     work/                   what an interrupted run needs to go on; removed when all is done
 
 Every file is written beside its place and then moved into it, so that a reader never sees half of one.
@@ -19,6 +21,7 @@ import fcntl
 import hashlib
 import io
 import json
+import os
 import shutil
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,10 +30,15 @@ from typing import Any
 
 import numpy as np
 
+from generator import checksums
 from generator.errors import AtlasError
 from generator.files import ScoreFile, TileFile, disk_error, write_atomically
 from generator.records import Manifest, PictureRecord, manifest_from_json, to_json
 
+OWN = (
+    "manifest.json", "keys.json", "scan.json", "images.csv", "channels.csv",
+    "layers", "scores", "sprites", "thumbs", "pictures", "kernels",
+)  # fmt: skip
 IMAGE_COLUMNS = ("index", "path", "label_id", "label", "width", "height")
 
 
@@ -43,6 +51,11 @@ def fingerprint(*parts: Any) -> str:
 def file_sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _json(data: Any) -> bytes:
+    text = json.dumps(data, indent=1, ensure_ascii=False, default=str) + "\n"
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
@@ -146,16 +159,50 @@ class Store:
         except AtlasError:
             return {}
 
-    def withdraw_manifest(self) -> None:
-        """Take the manifest away: the folder is no finished atlas until it is written again."""
-        (self.folder / "manifest.json").unlink(missing_ok=True)
+    def is_finished(self) -> bool:
+        """Whether an atlas was finished here, though files of it may have been damaged since."""
+        return self.exists() or (self.folder / checksums.NAME).is_file()
 
-    def write_manifest(self, manifest: Manifest) -> None:
-        self.write_json("manifest.json", to_json(manifest))
+    def made_from(self) -> tuple[Mapping[str, str], str]:
+        """Each stage's fingerprint of what the finished atlas was made from, and its date; from keys.json where the
+        manifest is damaged, {} and '' where both are."""
+        date = ""
+        with contextlib.suppress(AtlasError):
+            manifest = self.manifest()
+            if isinstance(keys := manifest.extra.get("keys"), Mapping):
+                return keys, manifest.date
+        keys = self.read_json("keys.json")
+        return (keys if isinstance(keys, Mapping) else {}), date
+
+    def withdraw_manifest(self) -> None:
+        """Take the manifest and the checksums away: the folder is no finished atlas until they are written again."""
+        (self.folder / "manifest.json").unlink(missing_ok=True)
+        (self.folder / checksums.NAME).unlink(missing_ok=True)
+
+    def manifest_bytes(self, manifest: Manifest) -> bytes:
+        return _json(to_json(manifest))
+
+    def write_manifest(self, manifest: Manifest | bytes) -> None:
+        content = manifest if isinstance(manifest, bytes) else self.manifest_bytes(manifest)
+        write_atomically(self.folder / "manifest.json", content)
+
+    def checksums(self) -> dict[str, str] | None:
+        """Path → SHA-256 of every file, as listed; None where there is no list."""
+        return checksums.read_checksums(self.folder)
+
+    def write_checksums(self, text: str) -> None:
+        write_atomically(self.folder / checksums.NAME, os.fsencode(text))
+
+    def own_files(self) -> set[str]:
+        """The files there that lie where an atlas's files lie."""
+        return {name for name in checksums.files_of(self.folder) if name.split("/")[0] in OWN}
+
+    def drop_file(self, name: str) -> None:
+        """Remove a file of the atlas by its path inside it."""
+        (self.folder / name).unlink(missing_ok=True)
 
     def write_json(self, name: str, data: Any) -> None:
-        text = json.dumps(data, indent=1, ensure_ascii=False, default=str) + "\n"
-        write_atomically(self.folder / name, text.encode("utf-8", "surrogateescape"))
+        write_atomically(self.folder / name, _json(data))
 
     def read_json(self, name: str) -> Any | None:
         """The content of a JSON file, or None if it is missing or damaged (it is then written anew)."""
@@ -273,13 +320,14 @@ class Store:
         """Say that the artefact is about to change: until it is stamped again it is not complete."""
         (self.work / "stamps" / artefact).unlink(missing_ok=True)
 
-    def clear_tiles(self) -> None:
+    def clear_tiles(self, *, pictures: bool = True) -> None:
         """Drop tiles, and the pictures beside them, that were made from other inputs."""
         for stamp in (self.work / "stamps").glob("group-*"):
             stamp.unlink(missing_ok=True)
         self.unstamp("tiles")
         shutil.rmtree(self.work / "tiles", ignore_errors=True)
-        shutil.rmtree(self.folder / "pictures", ignore_errors=True)
+        if pictures:
+            shutil.rmtree(self.folder / "pictures", ignore_errors=True)
 
     def clear_work(self) -> None:
         shutil.rmtree(self.work, ignore_errors=True)
@@ -300,3 +348,5 @@ class Store:
                 shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
         if not patches:
             shutil.rmtree(self.folder / "pictures", ignore_errors=True)
+        for path in self.folder.rglob(".*.tmp"):  # half-written files of a run that was killed
+            path.unlink(missing_ok=True)

@@ -17,7 +17,8 @@ NO_TORCH: dict[str, set[str]] = {
     "profile": {"errors"},
     "records": {"errors"},
     "files": {"errors"},
-    "store": {"records", "errors", "files"},
+    "checksums": {"errors"},
+    "store": {"records", "errors", "files", "checksums"},
     "sprites": set(),
     "progress": set(),
 }
@@ -53,6 +54,7 @@ GALLERIES: dict[str, set[str]] = {
 UPPER: dict[str, set[str]] = {
     "stages": {*FIRST_FLOORS, *GALLERIES, "stages"},
     "pipeline": {*FIRST_FLOORS, *GALLERIES, "stages"},
+    "verify": {*FIRST_FLOORS, *GALLERIES, "stages"},
     "__main__": {"errors"},
 }
 TABLE = {**NO_TORCH, **TORCH, **SITE, **GALLERIES, **UPPER}

@@ -6,6 +6,7 @@ import numpy as np
 
 from generator.sprites import enlargement
 from generator.stages.job import Job
+from generator.stages.repairing import is_kept
 from generator.stages.sprite_making import SpriteTask, run_tasks, tasks_of
 
 
@@ -26,6 +27,7 @@ def make_sprites(job: Job) -> None:
             native=native,
             factor=enlargement(native, job.wanted(layer)),
             quality=job.profile.sprites.quality,
+            kept=is_kept(job),
         )
         job.store.keep_sprites(layer.name, np.nonzero(template.alive.any(axis=1))[0])
         tasks += tasks_of(template)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,50 +15,83 @@ import torch
 import torchvision
 
 import generator
+from generator.checksums import Faults, checksum_text, find_faults
+from generator.errors import AtlasError
 from generator.methods.kernels import first_kernels
 from generator.records import Manifest, PictureSetInfo, Skipped, to_json
 from generator.sprites import THUMB, enlarge, mosaic, thumb_columns, webp
 from generator.stages.job import Job
+from generator.stages.repairing import damaged_stages, take_over
 from generator.stages.tables import write_channels_csv
 from generator.store import fingerprint
 
 KERNEL_TILE = 56  # px, wanted side of a first-layer kernel
-STAGES = ("scan", "sprites")
 
 
-def is_complete(job: Job) -> bool:
-    """Whether the folder holds just the atlas that this job would make."""
-    if not job.store.exists():
-        return False
-    return job.store.manifest_extra().get("keys") == _keys(job)
+@dataclass(frozen=True)
+class Found:
+    """What a job finds in its folder. keys: what an atlas that was finished there was made from, {} for none; date: of
+    that atlas; faults: of its files against their checksums, None where it has no checksums."""
+
+    keys: Mapping[str, str]
+    date: str
+    faults: Faults | None
+    is_complete: bool
 
 
-def prepare(job: Job) -> None:
-    """Take over from a finished atlas whatever still holds, and withdraw its manifest: it is no longer true."""
-    if job.ranks.leads and job.store.exists():
-        earlier = job.store.manifest_extra().get("keys", {})
+def look(job: Job) -> Found:
+    """Read what is in the folder and hash every file of it: it is complete if it is just the atlas that this job would
+    make, and no file has changed since it was written."""
+    store = job.store
+    if not store.is_finished():
+        return Found({}, "", None, False)
+    files = len(store.checksums() or ())
+    with job.reporter.stage("checksums", files, "files") as advance:
+        faults = find_faults(store.folder, advance)
+    keys, date = store.made_from()
+    good = faults is not None and not faults.damaged and not (set(faults.unlisted) & store.own_files())
+    return Found(keys, date, faults, good and keys == _keys(job))
+
+
+def prepare(job: Job, found: Found) -> None:
+    """Take over from a finished atlas whatever still holds, and withdraw its manifest: it is no longer true. Files that
+    are damaged are dropped, and made anew by the stages that make them."""
+    if job.ranks.leads and job.store.is_finished():
         current = _keys(job)
-        for stage in STAGES:
-            if earlier.get(stage) == current[stage]:
-                stamps = (
-                    ["scan"]
-                    if stage == "scan"
-                    else ["tiles", *(f"sprites-{n.name}" for n in job.network.layers)]
-                )
-                for stamp in stamps:
-                    job.store.write_stamp(stamp, job.tiles_key if stamp == "tiles" else current[stage])
+        if found.keys.get("all") == current["all"]:
+            job.store.write_stamp("date", f"{current['all']} {found.date}")
+        _say(job, found)
+        take_over(
+            job, {stage for stage, key in current.items() if found.keys.get(stage) == key}, found.faults
+        )
         job.store.withdraw_manifest()
     job.ranks.meet()
 
 
+def _say(job: Job, found: Found) -> None:
+    if found.faults is None:
+        job.reporter.note(f"{job.store.folder} has no checksums yet: its files are taken as they are")
+    elif damaged := found.faults.damaged:
+        again = ", ".join(sorted(damaged_stages(found.faults))) or "tables"
+        job.reporter.note(
+            f"{len(damaged)} damaged or missing files in {job.store.folder}, the first {damaged[0]}; "
+            f"what is made anew: {again}"
+        )
+
+
 def finish(job: Job) -> None:
-    """Write kernels, channels.csv and the manifest; drop what belongs to no layer of it, and the work folder."""
+    """Write kernels, channels.csv, the checksums and the manifest; drop what belongs to no layer of it, and the work
+    folder."""
     network, store = job.network, job.store
     if network.kernels is not None and network.layers[0].kind == "stem":
         _write_kernels(job)
     write_channels_csv(store, network.layers)
     store.tidy([layer.name for layer in network.layers], patches="patches" in job.panels)
-    store.write_manifest(_manifest(job))
+    store.write_json("keys.json", _keys(job))
+    manifest = store.manifest_bytes(_manifest(job))
+    # The manifest says that all is done, so it comes last; its checksum is known before.
+    store.write_checksums(checksum_text(store.folder, store.own_files(), {"manifest.json": manifest}))
+    store.write_manifest(manifest)
     store.clear_work()
 
 
@@ -117,7 +151,7 @@ def _manifest(job: Job) -> Manifest:
             if job.device.type == "cuda"
             else job.device.type,
         },
-        date=_date(),
+        date=_date(job),
         layers=network.layers,
         sprites={layer.name: job.sprite_info(layer) for layer in network.layers},
         publish_patches=profile.site.publish_patches,
@@ -128,14 +162,21 @@ def _manifest(job: Job) -> Manifest:
 
 
 def _public(profile: dict[str, Any]) -> dict[str, Any]:
-    """The profile without what changes no number: device and processes."""
-    profile["compute"].pop("device")
-    profile["compute"].pop("workers")
+    """The profile without what changes no number: device, processes, pictures read at a time."""
+    for key in ("device", "workers", "batch"):
+        profile["compute"].pop(key)
     return profile
 
 
-def _date() -> str:
-    """The day of the computation (UTC), or the one that SOURCE_DATE_EPOCH sets."""
+def _date(job: Job) -> str:
+    """The day of the computation (UTC), or the one that SOURCE_DATE_EPOCH sets; an atlas that is mended keeps its."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    moment = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
-    return moment.date().isoformat()
+    if not epoch:
+        made_from, _, date = (job.store.stamp("date") or "").partition(" ")
+        return date if date and made_from == _keys(job)["all"] else datetime.now(UTC).date().isoformat()
+    try:
+        return datetime.fromtimestamp(int(epoch), UTC).date().isoformat()
+    except (ValueError, OverflowError, OSError):
+        raise AtlasError(
+            "SOURCE_DATE_EPOCH is no point in time", epoch, "set it to seconds since 1970, or unset it"
+        ) from None

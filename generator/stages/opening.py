@@ -37,15 +37,15 @@ def open_pictures(profile: Profile, folder: Path, reporter: Reporter, ranks: Ran
     if section.folder is not None:
         source, labels = Path(section.folder), None if section.labels is None else Path(section.labels)
     elif section.drawn is not None:
-        source, labels = _drawn(section.drawn, folder, reporter, ranks), None
+        source, labels = draw(section.drawn, folder, reporter, ranks), None
     else:
         raise AtlasError("the profile names no pictures", profile.name, "give a folder with --images")
     pictures = find_pictures(source, labels=labels, limit=section.limit)
     return pictures, _digest(pictures, reporter)
 
 
-def _drawn(count: int, folder: Path, reporter: Reporter, ranks: Ranks) -> Path:
-    """The drawn world as picture files, beside the atlas so that several atlases share them."""
+def draw(count: int, folder: Path, reporter: Reporter, ranks: Ranks) -> Path:
+    """The drawn world as picture files, beside the atlas in `folder` so that several atlases share them."""
     from generator.demo.gallery import draw_pictures
 
     target = folder.absolute().parent / "drawn" / f"world-{count}"

@@ -19,6 +19,7 @@ from generator.pictures import PictureBatch
 from generator.records import LayerInfo
 from generator.sprites import shrink, webp
 from generator.stages.job import Job
+from generator.stages.repairing import is_kept, missing_pictures, tiles_of, wanted_units
 from generator.stages.unit_table import UnitTable, group_size, groups_of, unit_table
 from generator.unit_gradients import Switches, UnitGradients, Units, forward_switches
 
@@ -27,11 +28,13 @@ UNITS_A_CALL = 512  # bounds the memory of gradients as large as the picture: 30
 
 @dataclass(frozen=True)
 class Group:
-    """Some pictures and their units. number: its stamp's; pictures: their indices in images.csv, ascending."""
+    """Some pictures and their units. number: its stamp's; pictures: their indices in images.csv, ascending; wanted:
+    (U,) bool, of which units somebody needs the tiles."""
 
     number: int
     pictures: np.ndarray
     units: UnitTable
+    wanted: np.ndarray
 
 
 def tile_file(job: Job, layer: LayerInfo) -> TileFile:
@@ -44,32 +47,36 @@ def picture_units(job: Job) -> None:
 
     Groups of pictures that an earlier run finished are left alone; each process of a torchrun takes its share.
     """
-    if _is_done(job):
-        return
-    if job.ranks.leads and job.store.stamp("tiles-of") != job.tiles_key:
-        job.store.clear_tiles()
-        job.store.write_stamp("tiles-of", job.tiles_key)
-    job.ranks.meet()
     units = unit_table(job)
+    if job.ranks.leads:
+        _restore_pictures(job, missing_pictures(job, units))
+    wanted = wanted_units(job, units)  # all of them, but in an atlas that is mended
+    key = tiles_of(job, wanted)
+    if _is_done(job, key):
+        return
+    job.ranks.meet()
+    if job.ranks.leads and job.store.stamp("tiles-of") != key:
+        job.store.clear_tiles(pictures=not is_kept(job))
+        job.store.write_stamp("tiles-of", key)
+    job.ranks.meet()
     rows = groups_of(units, group_size(job))
-    done = {number for number in range(len(rows)) if job.store.stamp(_stamp(number)) == job.tiles_key}
-    mine = job.ranks.share([number for number in range(len(rows)) if number not in done])
-    groups = [
-        Group(number, np.unique(units.picture[rows[number]]), units.take(rows[number])) for number in mine
-    ]
-    earlier = sum(len(rows[number]) for number in done)
-    total = sum(len(group.units) for group in groups) + earlier
+    asked = [number for number in range(len(rows)) if wanted[rows[number]].any()]
+    done = {number for number in asked if job.store.stamp(_stamp(number)) == key}
+    mine = job.ranks.share([number for number in asked if number not in done])
+    groups = [Group(n, np.unique(units.picture[rows[n]]), units.take(rows[n]), wanted[rows[n]]) for n in mine]
+    earlier = sum(int(wanted[rows[number]].sum()) for number in done)
+    total = sum(int(group.wanted.sum()) for group in groups) + earlier
     with job.reporter.stage("patches and gradients", total, "units", earlier) as advance:
-        for count in _picture_groups(job, groups):
+        for count in _picture_groups(job, groups, key):
             advance(count)
     job.ranks.meet()
     if job.ranks.leads:
-        job.store.write_stamp("tiles", job.tiles_key)
+        job.store.write_stamp("tiles", key)
     job.ranks.meet()
 
 
-def _is_done(job: Job) -> bool:
-    if job.store.stamp("tiles") == job.tiles_key:
+def _is_done(job: Job, key: str) -> bool:
+    if job.store.stamp("tiles") == key:
         return True
     sprites = (f"sprites-{layer.name}" for layer in job.network.layers)
     return all(job.store.stamp(stamp) == job.sprites_key for stamp in sprites)
@@ -79,10 +86,43 @@ def _stamp(group: int) -> str:
     return f"group-{group}"
 
 
-def _picture_groups(job: Job, groups: list[Group]) -> Iterator[int]:
-    """Picture all units of the groups, yielding counts as they are done; a group is stamped once all of it is."""
+def _files(job: Job) -> list[int]:
+    """By a picture's index in images.csv its place in the picture set."""
     place = {file.path: index for index, file in enumerate(job.pictures.files)}
-    files = [place[record.path] for record in job.store.images()]
+    return [place[record.path] for record in job.store.images()]
+
+
+def _restore_pictures(job: Job, missing: list[int]) -> None:
+    """Write the whole pictures that an atlas lacks which is otherwise there."""
+    if not missing:
+        return
+    files, size = _files(job), group_size(job)
+    with job.reporter.stage("pictures", len(missing), "pictures") as advance:
+        for start, batch in enumerate(job.read([files[index] for index in missing], batch=size)):
+            _refuse_skipped(job, batch)
+            part = missing[start * size : (start + 1) * size]
+            write_pictures(job, np.array(part), batch.pixels.numpy())
+            advance(len(part))
+
+
+def _refuse_skipped(job: Job, batch: PictureBatch) -> None:
+    if batch.skipped:
+        path = job.pictures.files[batch.skipped[0][0]].path
+        raise AtlasError("a picture changed or vanished during the run", path, "run the same command again")
+
+
+def write_pictures(job: Job, indices: np.ndarray, pixels: np.ndarray) -> int:
+    """Write the whole pictures that readers see behind a patch; counts as no unit. pixels: (n, H, W, 3)."""
+    sprites, store = job.profile.sprites, job.store
+    for index, one in zip(indices.tolist(), pixels, strict=True):
+        small = shrink(one, min(sprites.picture, one.shape[0]))
+        store.write_file(store.picture_path(index), webp(small, sprites.quality))
+    return 0
+
+
+def _picture_groups(job: Job, groups: list[Group], key: str) -> Iterator[int]:
+    """Picture the groups' units, yielding counts as they are done; a group is stamped once all of it is."""
+    files = _files(job)
     batches = job.read([files[index] for group in groups for index in group.pictures], batch=group_size(job))
     with contextlib.ExitStack() as opened:
         # A thread a core, each with whole pieces of work: threads that share every small operation wait for each other.
@@ -97,16 +137,16 @@ def _picture_groups(job: Job, groups: list[Group]) -> Iterator[int]:
         for group, batch in zip(groups, batches, strict=True):
             tasks = [pool.submit(*task) for task in painter.tasks(group, batch)]
             if before is not None:  # one group's forward runs while the threads are at the last one's units
-                yield from _finished(job, *before)
+                yield from _finished(job, *before, key)
             before = group, tasks
         if before is not None:
-            yield from _finished(job, *before)
+            yield from _finished(job, *before, key)
 
 
-def _finished(job: Job, group: Group, tasks: list[Future[int]]) -> Iterator[int]:
+def _finished(job: Job, group: Group, tasks: list[Future[int]], key: str) -> Iterator[int]:
     for task in as_completed(tasks):
         yield task.result()
-    job.store.write_stamp(_stamp(group.number), job.tiles_key)
+    job.store.write_stamp(_stamp(group.number), key)
 
 
 class _Painter:
@@ -121,11 +161,7 @@ class _Painter:
 
     def tasks(self, group: Group, batch: PictureBatch) -> Iterable[tuple]:
         """Run the group's forward; return calls, each with its arguments, that picture its units."""
-        if batch.skipped:
-            path = self.job.pictures.files[batch.skipped[0][0]].path
-            raise AtlasError(
-                "a picture changed or vanished during the run", path, "run the same command again"
-            )
+        _refuse_skipped(self.job, batch)
         deepest = self.network.layers[int(group.units.layer.max())].name
         switches = forward_switches(self.network, self.network.prepare(batch.pixels), deepest)
         pixels = batch.pixels.numpy()  # (n, H, W, 3)
@@ -134,16 +170,26 @@ class _Painter:
         for index in np.unique(group.units.layer):
             rows = np.nonzero(group.units.layer == index)[0]
             for part in np.split(rows, range(UNITS_A_CALL, len(rows), UNITS_A_CALL)):
-                layer = self.network.layers[index]
-                calls.append((self._picture, layer, group.units.take(part), place[part], pixels, switches))
-        if self.job.profile.site.publish_patches:
-            calls.append((self._write_pictures, group.pictures, pixels))
+                # A part is done whole or not at all: last bits may depend on what is computed together.
+                if wanted := int(group.wanted[part].sum()):
+                    layer = self.network.layers[index]
+                    units = group.units.take(part)
+                    calls.append((self._picture, layer, units, place[part], pixels, switches, wanted))
+        if self.job.profile.site.publish_patches and not is_kept(self.job):
+            calls.append((write_pictures, self.job, group.pictures, pixels))
         return calls
 
     def _picture(
-        self, layer: LayerInfo, units: UnitTable, place: np.ndarray, pixels: np.ndarray, switches: Switches
+        self,
+        layer: LayerInfo,
+        units: UnitTable,
+        place: np.ndarray,
+        pixels: np.ndarray,
+        switches: Switches,
+        wanted: int,
     ) -> int:
-        """Write the tiles of some units of one layer; place: of each unit's picture in the group."""
+        """Write the tiles of some units of one layer; place: of each unit's picture in the group; wanted: how many of
+        the units to count."""
         native = self.job.native(layer)
         asked = Units(
             *(torch.from_numpy(column) for column in (place, units.channel, units.row, units.column))
@@ -159,12 +205,4 @@ class _Painter:
         stacked = np.stack(panels, axis=1)  # (U, P, s, s, 3)
         for unit, channel, slot in zip(stacked, units.channel, units.slot, strict=True):
             self.tiles[layer.name].write(int(channel), int(slot), unit)
-        return len(units)
-
-    def _write_pictures(self, pictures: np.ndarray, pixels: np.ndarray) -> int:
-        """Write the whole pictures that readers see behind a patch; counts as no unit."""
-        sprites, store = self.job.profile.sprites, self.job.store
-        for index, one in zip(pictures.tolist(), pixels, strict=True):
-            small = shrink(one, min(sprites.picture, one.shape[0]))
-            store.write_file(store.picture_path(index), webp(small, sprites.quality))
-        return 0
+        return wanted

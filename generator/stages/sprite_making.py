@@ -22,7 +22,8 @@ CHUNK = 32  # channels a task: large enough to hide the cost of handing it over
 
 @dataclass(frozen=True)
 class SpriteTask:
-    """Some channels of one layer to encode. alive: (n, 9) bool, which tiles exist; thumbs: make the thumbnails."""
+    """Some channels of one layer to encode. alive: (n, 9) bool, which tiles exist; thumbs: make the thumbnails; kept:
+    the files that are there are good, and only those that are not are made."""
 
     folder: Path
     layer: str
@@ -34,6 +35,7 @@ class SpriteTask:
     factor: int
     quality: int
     thumbs: bool = False
+    kept: bool = False
 
 
 def tasks_of(template: SpriteTask) -> list[SpriteTask]:
@@ -52,12 +54,14 @@ def run_task(task: SpriteTask) -> int:
     store = Store(task.folder)
     with store.tiles(task.layer, task.panels, task.native) as tiles:
         if task.thumbs:
+            if task.kept and store.thumbs_path(task.layer).exists():
+                return 0
             store.write_file(store.thumbs_path(task.layer), webp(_thumbs(task, tiles), task.quality))
             return 0
         written = 0
         for offset, alive in enumerate(task.alive):
-            if alive.any():
-                channel = task.first + offset
+            channel = task.first + offset
+            if alive.any() and not (task.kept and store.sprite_path(task.layer, channel).exists()):
                 pixels = sprite(_panels(tiles, channel, alive), task.factor)
                 store.write_file(store.sprite_path(task.layer, channel), webp(pixels, task.quality))
                 written += 1

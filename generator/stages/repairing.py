@@ -1,0 +1,105 @@
+"""Mending a finished atlas: damaged files go, and only what is missing is made anew."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from generator.checksums import Faults
+from generator.records import LayerInfo
+from generator.stages.job import Job
+from generator.stages.unit_table import UnitTable
+from generator.store import fingerprint
+
+# By the first part of its path, which stage makes a file; TABLES are written at the end of every run. A damaged file
+# that stands in neither has everything made anew.
+TABLES = ("manifest.json", "keys.json", "channels.csv", "kernels")
+MADE_BY = {
+    "layers": "scan",
+    "scores": "scan",
+    "images.csv": "scan",
+    "scan.json": "scan",
+    "sprites": "sprites",
+    "thumbs": "sprites",
+    "pictures": "sprites",
+}
+
+
+def damaged_stages(faults: Faults) -> set[str]:
+    """The stages of which some file is damaged or missing; 'everything' where nobody knows which."""
+    first = {name.split("/")[0] for name in _to_mend(faults)}
+    return {MADE_BY.get(part, "everything") for part in first if part not in TABLES}
+
+
+def take_over(job: Job, stages: set[str], faults: Faults | None) -> None:
+    """Stamp what a finished atlas has of these stages (made from the same inputs), less what is damaged: that is
+    removed, and the stamp `kept` says that the sprites and pictures still there are good."""
+    store = job.store
+    mend = [] if faults is None else _to_mend(faults)
+    damaged = set() if faults is None else damaged_stages(faults)
+    for name in mend:
+        store.drop_file(name)
+    if "everything" in damaged:
+        return
+    if "scan" in stages and "scan" not in damaged:
+        store.write_stamp("scan", job.scan_key)
+    if "sprites" not in stages:
+        return
+    store.write_stamp("kept", job.sprites_key)
+    if "sprites" not in damaged:
+        store.write_stamp("tiles", job.tiles_key)
+    hurt = {
+        name.split("/")[1].removesuffix(".webp") for name in mend if name.startswith(("sprites/", "thumbs/"))
+    }
+    for layer in job.network.layers:
+        if layer.name not in hurt:
+            store.write_stamp(f"sprites-{layer.name}", job.sprites_key)
+
+
+def _to_mend(faults: Faults) -> list[str]:
+    """Damaged files, and files of the atlas that its list does not know (the list itself may be what was damaged)."""
+    return sorted({*faults.damaged, *(name for name in faults.unlisted if name.split("/")[0] in MADE_BY)})
+
+
+# -- what is missing -------------------------------------------------------------------------------------------------
+
+
+def is_kept(job: Job) -> bool:
+    """Whether the sprites and pictures that are there belong to just this job."""
+    return job.store.stamp("kept") == job.sprites_key
+
+
+def missing_pictures(job: Job, units: UnitTable) -> list[int]:
+    """Where pictures are kept, the indices (in images.csv) of the units' pictures whose file is missing."""
+    if not is_kept(job) or "patches" not in job.panels:
+        return []
+    return [int(index) for index in np.unique(units.picture) if not job.store.picture_path(index).exists()]
+
+
+def wanted_units(job: Job, units: UnitTable) -> np.ndarray:
+    """(U,) bool: all units; where sprites are kept, those that a sprite or thumbnail still to be made needs."""
+    if not is_kept(job):
+        return np.ones(len(units), bool)
+    wanted = np.zeros(len(units), bool)
+    for index, layer in enumerate(job.network.layers):
+        if job.store.stamp(f"sprites-{layer.name}") == job.sprites_key:
+            continue
+        rows = units.layer == index
+        wanted |= rows & _without_sprite(job, layer)[units.channel * rows]
+        if not job.store.thumbs_path(layer.name).exists():
+            wanted |= rows & (units.slot == 0)
+    return wanted
+
+
+def _without_sprite(job: Job, layer: LayerInfo) -> np.ndarray:
+    """(C,) bool"""
+    there = {path.name for path in (job.store.folder / "sprites" / layer.name).glob("*.webp")}
+    return np.array([f"{channel}.webp" not in there for channel in range(layer.channels)])
+
+
+def tiles_of(job: Job, wanted: np.ndarray) -> str:
+    """Fingerprint of the tiles to be made: of all units, or of the wanted ones alone."""
+    if wanted.all():
+        return job.tiles_key
+    return fingerprint(job.tiles_key, hashlib.sha256(wanted.tobytes()).hexdigest())
