@@ -155,6 +155,12 @@ class Moments:
             "pearson_previous": pearson.astype(np.float32),
         }
 
+    def constant(self) -> np.ndarray:
+        """(C,) bool: whether the score is the same for every picture (as far as sums of scores can tell)."""
+        if self.pictures < 2:
+            return self.sums["score_square"].value() == 0
+        return np.isnan(self._spread())
+
     def _spread(self) -> np.ndarray:
         """The variance of the scores; NaN where it is lost in the rounding of its sums."""
         seen = max(self.pictures, 1)

@@ -216,7 +216,10 @@ def sentence(atlas: Atlas, layer: LayerInfo, channel: int) -> str:
     """One sentence made from the channel's numbers; never a guess at what it means."""
     numbers = atlas.layer(layer.name)
     if numbers.dead[channel]:
-        return f"Dead on these pictures: none of the {atlas.manifest.pictures.count:,} activates it."
+        count = f"{atlas.manifest.pictures.count:,}"
+        if layer.rectified:
+            return f"Dead on these pictures: none of the {count} activates it."
+        return f"Dead on these pictures: its score is the same on all {count}."
     nine = numbers.nine(channel)
     if len(nine) < TOP:
         return f"Only {number_word(len(nine))} of the {atlas.manifest.pictures.count:,} pictures activate it."

@@ -45,13 +45,15 @@ SomeBatch = TypeVar("SomeBatch", bound=Batch)
 
 @dataclass(frozen=True)
 class ScannedLayer:
-    """earlier: the layer whose scores this one's are correlated with, '' for none."""
+    """earlier: the layer whose scores this one's are correlated with, '' for none; signed: whether its values may be
+    negative, so that a score of zero or less says as much as any other."""
 
     name: str
     channels: int
     height: int
     width: int
     earlier: str = ""
+    signed: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class ScanPlan:
         """All layers of a network, block outputs correlated with the block before them in their stage."""
         before = earlier_blocks(network.layers)
         layers = tuple(
-            ScannedLayer(x.name, x.channels, x.height, x.width, before.get(x.name, ""))
+            ScannedLayer(x.name, x.channels, x.height, x.width, before.get(x.name, ""), not x.rectified)
             for x in network.layers
         )
         return cls(layers, batch, precision, TOP if precision == "fp32" else CANDIDATES)
@@ -94,7 +96,10 @@ class ScanState:
 
     def __init__(self, plan: ScanPlan, device: torch.device | str = "cpu") -> None:
         self.plan = plan
-        self.tops = {layer.name: TopUnits(layer.channels, plan.keep, device) for layer in plan.layers}
+        self.tops = {
+            layer.name: TopUnits(layer.channels, plan.keep, device, signed=layer.signed)
+            for layer in plan.layers
+        }
         self.moments = {
             layer.name: Moments(layer.channels, layer.height * layer.width, device) for layer in plan.layers
         }
@@ -128,12 +133,16 @@ class ScanState:
         top = self.tops[name]
         places = top.places[:, :TOP].cpu().numpy()
         earlier = self.moments[layer.earlier] if layer.earlier else None
-        return {
+        statistics = self.moments[name].statistics(earlier)
+        found = {
             "top_value": top.values[:, :TOP].cpu().numpy(),
             "top_image": top.images[:, :TOP].cpu().numpy().astype(np.int32),
             "top_unit": np.stack([places // layer.width, places % layer.width], 2).astype(np.int32),
-            **self.moments[name].statistics(earlier),
         }
+        if layer.signed:  # no sign of life but that pictures differ: else the nine would be the first nine
+            statistics["dead"] = self.moments[name].constant()
+            found["top_image"][statistics["dead"]] = -1
+        return {**found, **statistics}
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The whole state as flat arrays, for from_arrays and np.savez."""
@@ -153,7 +162,8 @@ class ScanState:
             ScanPlan(**{**plan, "layers": tuple(ScannedLayer(**layer) for layer in plan["layers"])}), device
         )
         for name in state.tops:
-            state.tops[name] = TopUnits.from_arrays(_below(arrays, f"top.{name}."), device)
+            signed = state.tops[name].signed
+            state.tops[name] = TopUnits.from_arrays(_below(arrays, f"top.{name}."), device, signed=signed)
             state.moments[name] = Moments.from_arrays(_below(arrays, f"moments.{name}."), device)
         state.accuracy = (int(arrays["accuracy"][0]), int(arrays["accuracy"][1]))
         return state

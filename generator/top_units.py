@@ -2,11 +2,12 @@
 
 A picture's score for a channel is the largest value of the channel's map, at one unit; equal scores go to the
 lower picture index, equal values within a map to the lower row, then the lower column (arXiv:1701.02362 keeps
-nine such). Scores not above zero never enter, so that a dead channel's list stays empty.
+nine such). Behind a ReLU scores not above zero never enter, so that a dead channel's list stays empty; in a
+signed layer every score counts.
 
-Score and index are packed into one int64 key (positive floats order as their bits do). All keys differ, so
-the k largest are one set, whatever the order of arrival: batches, shards and resumed runs end with the same
-bits."""
+Score and index are packed into one int64 key (positive floats order as their bits do, negative ones the other
+way round). All keys differ, so the k largest are one set, whatever the order of arrival: batches, shards and
+resumed runs end with the same bits."""
 
 from __future__ import annotations
 
@@ -19,13 +20,17 @@ from torch import Tensor
 from generator.records import TOP
 
 _INDICES = 2**31 - 1  # pictures a list can tell apart
+_LOWEST = 2**31  # added to a signed score's order, so that every key is above the empty place's zero
 
 
 class TopUnits:
-    """The k best pictures of each of C channels. Memory: 16 k C bytes."""
+    """The k best pictures of each of C channels. signed: whether scores of zero and below count.
+    Memory: 16 k C bytes."""
 
-    def __init__(self, channels: int, k: int = TOP, device: torch.device | str = "cpu") -> None:
-        self.k = k
+    def __init__(
+        self, channels: int, k: int = TOP, device: torch.device | str = "cpu", *, signed: bool = False
+    ) -> None:
+        self.k, self.signed = k, signed
         self._key = torch.zeros(channels, k, dtype=torch.int64, device=device)  # descending; 0: nothing yet
         self._place = torch.zeros(channels, k, dtype=torch.int64, device=device)  # row * width + column
         self._device = torch.device(device)
@@ -37,12 +42,15 @@ class TopUnits:
     @property
     def values(self) -> Tensor:
         """(C, k) float32, descending; 0 where there is none."""
-        return (self._key >> 32).to(torch.int32).view(torch.float32)
+        if not self.signed:
+            return (self._key >> 32).to(torch.int32).view(torch.float32)
+        order = ((self._key >> 31) - _LOWEST).to(torch.int32)
+        return torch.where(self._key > 0, _mirrored(order).view(torch.float32), 0.0)
 
     @property
     def images(self) -> Tensor:
         """(C, k) int64 picture indices; −1 where there is none."""
-        return torch.where(self._key > 0, _INDICES - (self._key & 0xFFFFFFFF), -1)
+        return torch.where(self._key > 0, _INDICES - (self._key & 0x7FFFFFFF), -1)
 
     @property
     def places(self) -> Tensor:
@@ -60,13 +68,20 @@ class TopUnits:
             row_maxima = maps.amax(2)
         maxima = row_maxima.amax(1)
         scores = maxima.float()
-        bits = scores.contiguous().view(torch.int32).to(torch.int64)
-        keys = torch.where(scores > 0, (bits << 32) | (_INDICES - images[:, None]), 0).T  # (C, B)
+        keys = self._keys(scores, images).T  # (C, B)
         if self._device.type == "cpu":
             self._take_few(maps, row_maxima, keys)
         else:
             self._take_all(maps, row_maxima, keys)
         return maxima
+
+    def _keys(self, scores: Tensor, images: Tensor) -> Tensor:
+        """(B, C) int64, larger for the better; 0 for what does not count."""
+        if not self.signed:
+            bits = scores.contiguous().view(torch.int32).to(torch.int64)
+            return torch.where(scores > 0, (bits << 32) | (_INDICES - images[:, None]), 0)
+        bits = (scores + 0.0).contiguous().view(torch.int32)  # −0 becomes 0, which it equals
+        return ((_mirrored(bits).to(torch.int64) + _LOWEST) << 31) | (_INDICES - images[:, None])
 
     def _take_few(self, maps: Tensor, row_maxima: Tensor, keys: Tensor) -> None:
         """Look for positions only where a picture enters a list: seldom, once the lists have filled."""
@@ -104,12 +119,19 @@ class TopUnits:
         return {"key": self._key.cpu().numpy(), "place": self._place.cpu().numpy()}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray], device: torch.device | str = "cpu") -> TopUnits:
+    def from_arrays(
+        cls, arrays: Mapping[str, np.ndarray], device: torch.device | str = "cpu", *, signed: bool = False
+    ) -> TopUnits:
         channels, k = arrays["key"].shape
-        top = cls(channels, k, device)
+        top = cls(channels, k, device, signed=signed)
         top._key = torch.tensor(arrays["key"], device=device)
         top._place = torch.tensor(arrays["place"], device=device)
         return top
+
+
+def _mirrored(bits: Tensor) -> Tensor:
+    """Between the bits of floats and integers (int32) in the floats' order; its own inverse."""
+    return bits ^ ((bits >> 31) & 0x7FFFFFFF)
 
 
 def _first_largest(values: Tensor, dim: int) -> Tensor:

@@ -188,6 +188,9 @@ def test_the_scan_finds_what_keeping_everything_finds():
         start += 16
         order = np.argsort(-scores, 0, kind="stable")[:9].T
         alive = np.take_along_axis(scores.T, order, 1) > 0
+        if layer.name == "res2a_branch2b":  # before the addition there is no ReLU: every score counts
+            assert layer.signed and not alive.all()
+            alive[:] = True
         np.testing.assert_array_equal(found["top_image"], np.where(alive, order, -1))
         for c, slot in zip(*alive.nonzero(), strict=True):
             row, column = found["top_unit"][c, slot]
@@ -201,6 +204,19 @@ def test_the_scan_finds_what_keeping_everything_finds():
     right = [np.corrcoef(x[:, c], y[:, c])[0, 1] for c in range(16)]
     np.testing.assert_allclose(pearson, right, rtol=1e-3, atol=1e-4)
     assert np.isnan(state.layer("res2a")["pearson_previous"]).all()
+
+
+def test_a_signed_channel_is_dead_only_if_no_picture_moves_it():
+    module, pictures = _module(), _pictures()
+    norm = module.layer1[0].bn2
+    norm.weight.data[:3] = torch.tensor([0.0, 0.0, 0.1])
+    norm.bias.data[:3] = torch.tensor([-1.5, 0.0, -20.0])  # constant, zero, always far below zero
+    state, _ = _scan(_network(module), _batches(pictures, 16), 16)
+    found = state.layer("res2a_branch2b")
+    assert found["dead"][:3].tolist() == [True, True, False]
+    assert (found["top_image"][:2] == -1).all()
+    assert (found["top_image"][2] >= 0).all()
+    assert (found["top_value"][2] < 0).all()
 
 
 def test_ties_between_pictures_rows_and_columns():

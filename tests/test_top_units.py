@@ -79,6 +79,40 @@ def test_a_dead_channel_and_negative_maxima_stay_out():
     assert (top.values == 0).all()
 
 
+@pytest.mark.parametrize("always", [False, True], ids=["few", "all"])
+@pytest.mark.parametrize("k", [9, 32])
+def test_in_a_signed_layer_every_score_counts(k, always):
+    """Values of both signs, ties everywhere, −0 equal to 0; channel 1 is never above zero."""
+    maps = _maps(levels=7) - 3
+    maps[:, 1] = -maps[:, 1].abs() - 1e-30
+    maps[::2, 2] *= -0.0
+    pictures, channels, height, width = maps.shape
+    flat = maps.permute(0, 2, 3, 1).reshape(pictures, height * width, channels).numpy()
+    scores, places = flat.max(1), flat.argmax(1)  # numpy's argmax is the first
+    order = np.argsort(-scores, 0, kind="stable")[:k].T  # (C, k)
+    found = {}
+    for size in (1, 7, 40):
+        top = TopUnits(channels, k, signed=True)
+        if always:
+            top._device = torch.device("meta")
+        for chosen in torch.from_numpy(np.random.default_rng(size).permutation(pictures)).split(size):
+            top.update(maps[chosen], chosen)
+        np.testing.assert_array_equal(top.images.numpy(), order)
+        np.testing.assert_array_equal(top.values.numpy(), np.take_along_axis(scores.T, order, 1))
+        np.testing.assert_array_equal(top.places.numpy(), np.take_along_axis(places.T, order, 1))
+        found[size] = top.arrays()
+    again = TopUnits.from_arrays(found[7], signed=True)
+    again.merge(TopUnits(channels, k, signed=True))
+    np.testing.assert_array_equal(again.values.numpy(), np.take_along_axis(scores.T, order, 1))
+
+
+def test_a_signed_list_that_is_not_full_says_so():
+    top = TopUnits(1, signed=True)
+    top.update(torch.tensor([-2.0]).view(1, 1, 1, 1), torch.tensor([3]))
+    assert top.images[0].tolist() == [3, *[-1] * 8]
+    assert top.values[0].tolist() == [-2.0, *[0.0] * 8]
+
+
 @pytest.mark.parametrize("rectified", [False, True])
 @pytest.mark.parametrize(("channels", "side"), [(3, 5), (64, 14), (256, 56), (2048, 7)])
 def test_statistics_are_numpys_in_float64(rectified, channels, side):

@@ -43,7 +43,7 @@ class Job:
             network.model,
             network.weights.sha256,
             network.preprocessing,
-            [layer.name for layer in network.layers],
+            [layer.name if layer.rectified else f"{layer.name} signed" for layer in network.layers],
             self.digest,
             [compute.batch, compute.precision, compute.score_pictures],
             [self.device.type, torch.__version__],
