@@ -38,6 +38,7 @@ def main() -> None:
 def profile_options(command: Any) -> Any:
     """The options that change a profile for one run."""
     options = (
+        click.option("--name", help="Another name than the profile's: the atlas's folder and addresses."),
         click.option("--images", type=click.Path(path_type=Path), help="Folder of pictures."),
         click.option(
             "--labels", type=click.Path(path_type=Path), help="Label file, where folders do not tell."
@@ -64,6 +65,13 @@ def profile_options(command: Any) -> Any:
     return command
 
 
+def _named(profile: str | None, options: dict[str, Any]) -> str:
+    """The profile, or that of the model where only this is named."""
+    if profile is None and options["model"] is None:
+        raise AtlasError("no profile", remedy="name one (atlas list profiles), or a network with --model")
+    return str(profile or options["model"])
+
+
 def _profile(name: str, options: dict[str, Any]) -> Any:
     from generator import profile
 
@@ -73,6 +81,7 @@ def _profile(name: str, options: dict[str, Any]) -> Any:
         key: None if options[key] is None else str(options[key]) for key in ("images", "labels", "classes")
     }
     return profile.load(name).changed(
+        name=options["name"],
         network={"model": options["model"], "weights": options["weights"], "classes": text["classes"]},
         pictures={"folder": text["images"], "labels": text["labels"], "limit": options["limit"]},
         layers={"which": which, "channels": options["channels"]},
@@ -81,14 +90,15 @@ def _profile(name: str, options: dict[str, Any]) -> Any:
 
 
 @main.command()
-@click.argument("profile")
+@click.argument("profile", required=False)
 @click.option("--out", type=click.Path(path_type=Path), help="The atlas folder  [default: build/<name>]")
 @profile_options
-def compute(profile: str, out: Path | None, **options: Any) -> None:
-    """Compute the atlas of PROFILE: a name (see: atlas list profiles) or the path of a TOML file."""
+def compute(profile: str | None, out: Path | None, **options: Any) -> None:
+    """Compute the atlas of PROFILE: a name (see: atlas list profiles) or the path of a TOML file. It may be left out
+    where --model names the network."""
     from generator.pipeline import compute as run
 
-    chosen = _profile(profile, options)
+    chosen = _profile(_named(profile, options), options)
     run(chosen, out or BUILD / chosen.name)
 
 
@@ -134,7 +144,7 @@ def render(atlases: tuple[Path, ...], out: Path, base_url: str) -> None:
 
 
 @main.command()
-@click.argument("profiles", nargs=-1, required=True)
+@click.argument("profiles", nargs=-1)
 @click.option(
     "--out", type=click.Path(path_type=Path), default=SITE, show_default=True, help="The site folder."
 )
@@ -144,10 +154,11 @@ def render(atlases: tuple[Path, ...], out: Path, base_url: str) -> None:
 @click.option("--base-url", default="", help="Where the site will live; citations then give full addresses.")
 @profile_options
 def site(profiles: tuple[str, ...], out: Path, build: Path, base_url: str, **options: Any) -> None:
-    """Compute and render PROFILES into one site, then check its size and its links."""
+    """Compute and render PROFILES into one site, then check its size and its links. Where --model names the network
+    they may be left out."""
     from generator.pipeline import compute as run
 
-    chosen = [_profile(name, options) for name in profiles]
+    chosen = [_profile(name, options) for name in profiles or (_named(None, options),)]
     folders = [run(one, build / one.name).folder for one in chosen]
     _render(folders, out, base_url, max_bytes=max(one.site.max_site_bytes for one in chosen))
 
@@ -213,6 +224,9 @@ def list_models() -> None:
 
     for name in models.names():
         click.echo(name)
+    click.echo(
+        "timm/NAME             timm's ResNet and ResNetV2 of that name (pip install 'residual-atlas[timm]')"
+    )
 
 
 @list_.command(name="methods")

@@ -100,9 +100,11 @@ class Profile(_Section):
             raise ValueError("a gradient is named twice")
         return value
 
-    def changed(self, **sections: dict[str, Any]) -> Profile:
+    def changed(self, name: str | None = None, **sections: dict[str, Any]) -> Profile:
         """A copy with some values of some sections replaced, validated again; None leaves a value as it is."""
         data = self.model_dump()
+        if name is not None:
+            data |= {"name": name, "title": name}
         for section, values in sections.items():
             data[section].update({key: value for key, value in values.items() if value is not None})
         return validated(data, "command line")
@@ -121,6 +123,8 @@ def load(profile: str) -> Profile:
             (resources.files("generator") / "profiles" / f"{profile}.toml").read_text("utf-8"),
             profile,
         )
+    elif profile.startswith("timm/"):  # any of timm's networks, without a file for each
+        text, where = "", profile
     elif (path := Path(profile)).suffix == ".toml":
         try:
             text, where = path.read_text("utf-8"), str(path)
@@ -140,6 +144,8 @@ def load(profile: str) -> Profile:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise AtlasError(f"the profile is not TOML ({error})", where) from error
+    if not data and profile.startswith("timm/"):
+        data = {"name": profile.replace("/", "-").lower(), "title": profile, "network": {"model": profile}}
     return validated(data, where)
 
 

@@ -119,6 +119,22 @@ def test_alexnets_fields_are_as_published() -> None:
     assert earlier_blocks(layers) == {}  # conv4 and conv5 have 256 channels each, yet nothing ties them
 
 
+def test_pre_activation_blocks_are_signed_and_see_what_resnet_50_sees() -> None:
+    layers = blank("preact_resnet50").layers
+    blocks = [layer for layer in layers if layer.kind == "block"]
+    assert not any(layer.rectified for layer in blocks)
+    rectified = {layer.name: layer.rectified for layer in layers}
+    assert [rectified[f"res3a_branch{part}"] for part in ("1", "2a", "2b", "2c")] == [
+        False,
+        True,
+        True,
+        False,
+    ]
+    ends = [[layer for layer in blocks if layer.stage == stage][-1] for stage in (2, 3, 4, 5)]
+    assert tuple(layer.receptive_field.side for layer in ends) == SIDES["resnet50"]
+    assert blank("preact_resnet50").graph.count("relu") == 49
+
+
 def test_densenets_layers_are_those_of_its_table() -> None:
     """arXiv:1608.06993, table 1: dense blocks of 6, 12, 24, 16 layers, growth 32, halving transitions."""
     layers = blank("densenet121").layers
@@ -176,6 +192,7 @@ def test_long_stages_are_numbered_as_caffe_does(name: str, some: set[str], count
         "resnet50-caffe",
         "resnet20-cifar",
         "demo",
+        pytest.param("preact_resnet50", marks=pytest.mark.slow),
         pytest.param("alexnet", marks=pytest.mark.slow),
         pytest.param("densenet121", marks=pytest.mark.slow),
         pytest.param("resnext50_32x4d", marks=pytest.mark.slow),

@@ -23,6 +23,8 @@ from generator.errors import AtlasError
 from generator.graph import ZeroPadShortcut
 from generator.models.alexnet import alexnet_taps
 from generator.models.densenet import dense_taps
+from generator.models.model import residual_taps
+from generator.models.resnet_preact import PreActResNet
 from generator.network import Tap
 from generator.unit_gradients import UnitGradients, Units, crops, forward_switches
 
@@ -210,6 +212,17 @@ def test_resnet18_agrees_with_autograd() -> None:
 def test_every_layer_of_a_torchvision_resnet_agrees_with_autograd(name: str, rule: str) -> None:
     module = torchvision_resnet(name)
     check_against_autograd(module, *resnet_taps(module), 64, rules=(rule,), memory=1 << 26)
+
+
+def test_pre_activation_blocks_agree_with_autograd() -> None:
+    """Signed sums, norms that nothing can be folded into, a projection that reads the rectified input."""
+    module = randomise(PreActResNet((2, 2), 5))
+    taps = residual_taps(module)
+    watched = {tap.name: (tap.path, False) for tap in taps}  # conv3, the projection and the sum: signed
+    for tap in taps:
+        if tap.path.endswith(("conv1", "conv2")) and tap.kind == "branch":
+            watched[tap.name] = (f"{tap.path[:-5]}bn{int(tap.path[-1]) + 1}", True)
+    check_against_autograd(module, taps, watched, 64, memory=1 << 26)
 
 
 def test_alexnet_agrees_with_autograd() -> None:

@@ -14,7 +14,16 @@ import torch
 from torch import Tensor, nn
 
 from generator.errors import AtlasError
-from generator.models import alexnet, densenet, drawn, resnet, resnet_caffe, resnet_cifar
+from generator.models import (
+    alexnet,
+    densenet,
+    drawn,
+    resnet,
+    resnet_caffe,
+    resnet_cifar,
+    resnet_preact,
+    timm_models,
+)
 from generator.models.model import Model, Published
 from generator.network import Network
 from generator.records import Preprocessing, WeightsInfo
@@ -31,7 +40,7 @@ from generator.weights import (
 
 MODELS: dict[str, Model] = {
     model.name: model
-    for family in (drawn, resnet, resnet_caffe, resnet_cifar, alexnet, densenet)
+    for family in (drawn, resnet, resnet_caffe, resnet_cifar, resnet_preact, alexnet, densenet)
     for model in family.MODELS
 }
 
@@ -42,7 +51,9 @@ def names() -> tuple[str, ...]:
 
 
 def find(name: str) -> Model:
-    """The model of this name; raises AtlasError that lists the nearest names."""
+    """The model of this name (`timm/…`: one of timm's); raises AtlasError that lists the nearest names."""
+    if name.startswith(timm_models.PREFIX):
+        return timm_models.find(name)
     if name not in MODELS:
         near = difflib.get_close_matches(name, MODELS, n=3)
         remedy = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(MODELS)}"
@@ -103,7 +114,7 @@ def _load(model: Model, weights: str | Path | None, seed: int) -> _Loaded:
     state = _renamed(model, read_state_dict(published.path))
     head = state.get(model.head)
     outputs = (
-        model.outputs if head is None or head.dim() != 2 else head.shape[0]
+        model.outputs if head is None or head.dim() not in (2, 4) else head.shape[0]
     )  # a fine-tuned network brings its own
     module = _blank(model, outputs)
     blocks = [tap for tap in model.taps(module) if tap.kind == "block"]

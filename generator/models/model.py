@@ -70,10 +70,15 @@ def residual_taps(module: nn.Module, *, numbered: bool = False) -> tuple[Tap, ..
     as in the Caffe ResNet-101 and -152. A block's convolutions are branch2a, 2b(, 2c), its projection
     branch1.
     """
-    taps = [Tap("conv1", "conv1", "stem", "", 1)]
+    stem = [
+        path
+        for path, part in module.named_modules()
+        if isinstance(part, nn.Conv2d) and path.startswith("conv1")
+    ]
+    taps = [Tap("conv1", stem[-1] if stem else "conv1", "stem", "", 1)]
     stage = 2
     while isinstance(blocks := getattr(module, f"layer{stage - 1}", None), nn.Sequential):
-        names = _block_names(stage, len(blocks), numbered and stage in (3, 4))
+        names = block_names(stage, len(blocks), numbered and stage in (3, 4))
         for (index, block), name in zip(blocks.named_children(), names, strict=True):
             path = f"layer{stage - 1}.{index}"
             for letter, convolution in zip("abc", ("conv1", "conv2", "conv3"), strict=True):
@@ -90,7 +95,8 @@ def residual_taps(module: nn.Module, *, numbered: bool = False) -> tuple[Tap, ..
     return tuple(taps)
 
 
-def _block_names(stage: int, count: int, numbered: bool) -> list[str]:
+def block_names(stage: int, count: int, numbered: bool) -> list[str]:
+    """Caffe's names of a stage's blocks."""
     if numbered:
         return [f"res{stage}a", *(f"res{stage}b{number}" for number in range(1, count))]
     assert count <= 26, "more blocks than letters: number them"
