@@ -12,6 +12,7 @@ from torch import Tensor
 
 from generator.graph import Step
 from generator.network import Network
+from generator.records import ReceptiveField
 
 NOWHERE = 255  # the tap of a pooling position outside the map
 
@@ -115,6 +116,19 @@ def _tap_table(arg_max: Tensor, pool: Step, width_in: int) -> Tensor:
     return table
 
 
+def crop_side(field: ReceptiveField, extent: int) -> int:
+    """Along an axis of `extent` px, the size in px of the crops that units with this field see."""
+    size = field.side + _before(field)[1]
+    return min(extent, size + (extent - size) % field.stride)
+
+
+def _before(field: ReceptiveField) -> tuple[int, int]:
+    """How many px outside the picture the field of unit 0 begins, and how many from there down to a multiple of
+    the stride."""
+    before = -field.box(0, 0)[0]
+    return before, -before % field.stride
+
+
 def crops(network: Network, pictures: Tensor, layer: str, units: Units) -> tuple[Tensor, Units]:
     """Each unit's receptive field cut from its picture, and the same units counted within these crops.
 
@@ -133,10 +147,8 @@ def crops(network: Network, pictures: Tensor, layer: str, units: Units) -> tuple
     starts: list[Tensor] = []
     sizes: list[int] = []
     for extent, position in zip(extents, (units.row, units.column), strict=True):
-        before = -field.box(0, 0)[0]  # the field of unit 0 begins so many px outside the picture
-        back = -before % field.stride  # from there down to a multiple of the stride
-        size = field.side + back
-        size = min(extent, size + (extent - size) % field.stride)
+        before, back = _before(field)
+        size = crop_side(field, extent)
         begin = position * field.stride - before - back
         starts.append(begin.clamp(0, extent - size))
         sizes.append(size)

@@ -37,6 +37,7 @@ TORCH: dict[str, set[str]] = {
     "scan": {"network", "pictures", "top_units", "moments", "records", "errors", "graph"},
     "cones": {"graph", "errors"},
     "switches": {"graph", "network", "errors", "cones", "records"},
+    "forwards": {"network", "switches"},
     "transposed": {"graph", "errors", "cones"},
     "descent": {"cones", "graph", "switches", "transposed", "errors"},
     "unit_gradients": {"network", "cones", "switches", "transposed", "descent", "graph", "errors", "records"},

@@ -1,18 +1,21 @@
-"""Patches and gradients of every unit among the strongest nine: one forward a picture serves all its units."""
+"""Patches and gradients of every unit among the strongest nine: one forward a picture serves all its units, or, where
+they are few and shallow, each has its own crop (generator/forwards.py)."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from generator.device import one_thread_each
 from generator.errors import AtlasError
 from generator.files import TileFile
+from generator.forwards import ForwardCosts
 from generator.methods.gradients import gradient_tiles
 from generator.methods.patches import patch
 from generator.pictures import PictureBatch
@@ -21,20 +24,48 @@ from generator.sprites import shrink, webp
 from generator.stages.job import Job
 from generator.stages.repairing import is_kept, missing_pictures, tiles_of, wanted_units
 from generator.stages.unit_table import UnitTable, group_size, groups_of, unit_table
-from generator.unit_gradients import Switches, UnitGradients, Units, forward_switches
+from generator.unit_gradients import Switches, UnitGradients, Units, crops, forward_switches
 
+CROPS_A_CALL = 64
 UNITS_A_CALL = 512  # bounds the memory of gradients as large as the picture: 300 MB at 224 px
 
 
 @dataclass(frozen=True)
 class Group:
     """Some pictures and their units. number: its stamp's; pictures: their indices in images.csv, ascending; wanted:
-    (U,) bool, of which units somebody needs the tiles."""
+    (U,) bool, of which units somebody needs the tiles; alone: (U,) bool, whether a unit's forward runs on a crop of
+    its own, alike for all units of a picture."""
 
     number: int
     pictures: np.ndarray
     units: UnitTable
     wanted: np.ndarray
+    alone: np.ndarray
+
+    def parts(self, chosen: np.ndarray, at_once: int, within: np.ndarray) -> Iterator[Part]:
+        """The chosen units in parts of one layer. within: the pictures that a part's places count in."""
+        for index in np.unique(self.units.layer[chosen]):
+            rows = np.nonzero(chosen & (self.units.layer == index))[0]
+            for some in np.split(rows, range(at_once, len(rows), at_once)):
+                # A part is done whole or not at all: last bits may depend on what is computed together.
+                if wanted := int(self.wanted[some].sum()):
+                    units = self.units.take(some)
+                    yield Part(int(index), units, np.searchsorted(within, units.picture), wanted)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Units of one layer (its index) that are pictured together. place: (U,) of each unit's picture among those at
+    hand; wanted: how many of the units to count."""
+
+    layer: int
+    units: UnitTable
+    place: np.ndarray
+    wanted: int
+
+    def asked(self) -> Units:
+        columns = (self.place, self.units.channel, self.units.row, self.units.column)
+        return Units(*(torch.from_numpy(column) for column in columns))
 
 
 def tile_file(job: Job, layer: LayerInfo) -> TileFile:
@@ -59,11 +90,15 @@ def picture_units(job: Job) -> None:
         job.store.clear_tiles(pictures=not is_kept(job))
         job.store.write_stamp("tiles-of", key)
     job.ranks.meet()
-    rows = groups_of(units, group_size(job))
+    alone = ForwardCosts(job.network).alone(units.layer, units.picture)
+    rows = groups_of(units, alone, group_size(job))
     asked = [number for number in range(len(rows)) if wanted[rows[number]].any()]
     done = {number for number in asked if job.store.stamp(_stamp(number)) == key}
     mine = job.ranks.share([number for number in asked if number not in done])
-    groups = [Group(n, np.unique(units.picture[rows[n]]), units.take(rows[n]), wanted[rows[n]]) for n in mine]
+    groups = [
+        Group(n, np.unique(units.picture[r]), units.take(r), wanted[r], alone[r])
+        for n, r in ((n, rows[n]) for n in mine)
+    ]
     earlier = sum(int(wanted[rows[number]].sum()) for number in done)
     total = sum(int(group.wanted.sum()) for group in groups) + earlier
     with job.reporter.stage("patches and gradients", total, "units", earlier) as advance:
@@ -160,43 +195,43 @@ class _Painter:
         self.engines = [engine, *(engine.with_rule(rule) for rule in others)]
 
     def tasks(self, group: Group, batch: PictureBatch) -> Iterable[tuple]:
-        """Run the group's forward; return calls, each with its arguments, that picture its units."""
+        """Run the forward that the group's units share; return calls, each with its arguments, that picture them."""
         _refuse_skipped(self.job, batch)
-        deepest = self.network.layers[int(group.units.layer.max())].name
-        switches = forward_switches(self.network, self.network.prepare(batch.pixels), deepest)
-        pixels = batch.pixels.numpy()  # (n, H, W, 3)
-        place = np.searchsorted(group.pictures, group.units.picture)
-        calls: list[tuple] = []
-        for index in np.unique(group.units.layer):
-            rows = np.nonzero(group.units.layer == index)[0]
-            for part in np.split(rows, range(UNITS_A_CALL, len(rows), UNITS_A_CALL)):
-                # A part is done whole or not at all: last bits may depend on what is computed together.
-                if wanted := int(group.wanted[part].sum()):
-                    layer = self.network.layers[index]
-                    units = group.units.take(part)
-                    calls.append((self._picture, layer, units, place[part], pixels, switches, wanted))
+        calls = self._shared(group, batch.pixels)
+        for part in group.parts(group.alone, CROPS_A_CALL, group.pictures):
+            calls.append((self._picture_crops, part, batch.pixels))
         if self.job.profile.site.publish_patches and not is_kept(self.job):
-            calls.append((write_pictures, self.job, group.pictures, pixels))
+            calls.append((write_pictures, self.job, group.pictures, batch.pixels.numpy()))
         return calls
 
-    def _picture(
-        self,
-        layer: LayerInfo,
-        units: UnitTable,
-        place: np.ndarray,
-        pixels: np.ndarray,
-        switches: Switches,
-        wanted: int,
-    ) -> int:
-        """Write the tiles of some units of one layer; place: of each unit's picture in the group; wanted: how many of
-        the units to count."""
+    def _shared(self, group: Group, pixels: Tensor) -> list[tuple]:
+        """Calls for the units whose picture has one forward for all of them."""
+        shared = ~group.alone
+        if not shared.any():
+            return []
+        pictures = np.unique(group.units.picture[shared])
+        pixels = pixels[torch.from_numpy(np.searchsorted(group.pictures, pictures))]
+        deepest = self.network.layers[int(group.units.layer[shared].max())].name
+        switches = forward_switches(self.network, self.network.prepare(pixels), deepest)
+        parts = group.parts(shared, UNITS_A_CALL, pictures)
+        return [(self._picture, part, pixels.numpy(), switches, part.asked()) for part in parts]
+
+    def _picture_crops(self, part: Part, pixels: Tensor) -> int:
+        """Write the tiles of some units, each with a forward of its own on the crop that it sees."""
+        used, place = np.unique(part.place, return_inverse=True)
+        part, pixels = replace(part, place=place), pixels[torch.from_numpy(used)]
+        layer = self.network.layers[part.layer].name
+        cut, inside = crops(self.network, self.network.prepare(pixels), layer, part.asked())
+        return self._picture(part, pixels.numpy(), forward_switches(self.network, cut, layer), inside)
+
+    def _picture(self, part: Part, pixels: np.ndarray, switches: Switches, asked: Units) -> int:
+        """Write the tiles of some units. pixels: (n, H, W, 3) of the pictures that the part's places mean; asked: the
+        same units as they are counted in the switches."""
+        layer, units = self.network.layers[part.layer], part.units
         native = self.job.native(layer)
-        asked = Units(
-            *(torch.from_numpy(column) for column in (place, units.channel, units.row, units.column))
-        )
         panels = []
         if self.job.profile.site.publish_patches:
-            spots = zip(place, units.row.tolist(), units.column.tolist(), strict=True)
+            spots = zip(part.place, units.row.tolist(), units.column.tolist(), strict=True)
             panels.append(
                 np.stack([patch(pixels[p], layer.receptive_field, r, c, native) for p, r, c in spots])
             )
@@ -205,4 +240,4 @@ class _Painter:
         stacked = np.stack(panels, axis=1)  # (U, P, s, s, 3)
         for unit, channel, slot in zip(stacked, units.channel, units.slot, strict=True):
             self.tiles[layer.name].write(int(channel), int(slot), unit)
-        return wanted
+        return part.wanted

@@ -62,9 +62,20 @@ def group_size(job: Job) -> int:
     return max(1, min(LARGEST_GROUP, SWITCHES // switches))
 
 
-def groups_of(units: UnitTable, pictures_a_group: int) -> list[np.ndarray]:
-    """Rows of the table cut into groups of so many different pictures."""
+def groups_of(units: UnitTable, alone: np.ndarray, pictures_a_group: int) -> list[np.ndarray]:
+    """Rows of the table cut into groups of so many different pictures.
+
+    alone: (U,) whether the unit's forward runs on a crop of its own. Such pictures come first, the others by their
+    deepest layer: so a group's forward goes no deeper than its pictures need.
+    """
     if not len(units):
         return []
-    _, first = np.unique(units.picture, return_index=True)
-    return np.split(np.arange(len(units)), first[pictures_a_group::pictures_a_group])
+    pictures, place = np.unique(units.picture, return_inverse=True)
+    depth = np.full(len(pictures), -1)
+    np.maximum.at(depth, place, np.where(alone, -1, units.layer))
+    order = np.argsort(depth, kind="stable")
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    number = rank[place] // pictures_a_group  # of each row's group
+    rows = np.argsort(number, kind="stable")
+    return np.split(rows, np.cumsum(np.bincount(number))[:-1])
