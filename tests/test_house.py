@@ -41,6 +41,11 @@ TORCH: dict[str, set[str]] = {
     "transposed": {"graph", "errors", "cones"},
     "descent": {"cones", "graph", "switches", "transposed", "errors"},
     "unit_gradients": {"network", "cones", "switches", "transposed", "descent", "graph", "errors", "records"},
+    "cone_walk": {"graph", "errors"},
+    "transforms": set(),
+    "parametrisations": set(),
+    "regularisers": set(),
+    "ascent": {"network", "cone_walk", "transforms", "parametrisations", "regularisers", "errors"},
 }
 FIRST_FLOORS = {*NO_TORCH, *TORCH}
 SITE: dict[str, set[str]] = {}  # filled below: the site's rooms may import each other and these

@@ -1,0 +1,194 @@
+"""A forward pass that automatic differentiation may follow, over nothing but what an objective sees.
+
+The objective reads one position of a step's map, or all of it. Every step below computes only the window of its
+own map that the objective sees: no padding but the network's own, at the picture's true border. So the value and
+its gradient are those of the whole network on the whole picture, at a fraction of the cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from generator.errors import AtlasError
+from generator.graph import Graph, Step
+
+WINDOWED = ("conv", "max_pool", "avg_pool")
+GLOBAL = ("adaptive_pool", "flatten", "linear")
+
+# How a gradient passes a ReLU: "plain", the true one; "guided" (arXiv:1412.6806); "deconvnet" (arXiv:1311.2901);
+# "leaky": the true one, and LEAK of it where the input was not positive, which wakes units that are silent.
+ReluRule = Literal["plain", "guided", "deconvnet", "leaky"]
+LEAK = 0.1
+
+
+@dataclass(frozen=True)
+class Span:
+    """Positions first … end − 1 along one axis of a map (the same for rows and columns)."""
+
+    first: int
+    end: int
+
+    @property
+    def size(self) -> int:
+        return self.end - self.first
+
+    def joined(self, other: Span) -> Span:
+        return Span(min(self.first, other.first), max(self.end, other.end))
+
+    def within(self, other: Span) -> slice:
+        """Where these positions lie in a tensor that holds the other's."""
+        return slice(self.first - other.first, self.end - other.first)
+
+
+class ConeWalk:
+    """The steps that lead to step `top` of a graph, each with the window that is needed of it, for square pictures of
+    `side` px.
+
+    position: (row and column alike) of the one unit that the objective reads; None: it reads the whole map. The
+    weights are as the graph has them; no gradient is ever computed for them. span: what of the picture is seen; extent:
+    positions along one side of each step's whole map; channels: of each step's map.
+    """
+
+    def __init__(self, graph: Graph, top: int, side: int, position: int | None = None) -> None:
+        self.graph, self.top = graph, top
+        self.extent, self.channels = _sizes(graph, top, side)
+        if position is not None and not 0 <= position < self.extent[top]:
+            raise AtlasError(
+                f"the map has no position {position}", f"step {top}", f"it has {self.extent[top]}"
+            )
+        whole = Span(0, self.extent[top])
+        self.spans = {top: whole if position is None else Span(position, position + 1)}
+        for index in range(top, -1, -1):
+            if index not in self.spans:
+                continue
+            step = graph.steps[index]
+            for source in step.inputs:
+                seen = _seen(step, self.spans[index], self.extent[source])
+                self.spans[source] = self.spans[source].joined(seen) if source in self.spans else seen
+        self.order = sorted(self.spans)
+        self._readers = {i: [r for r in graph.consumers[i] if r in self.spans] for i in self.order}
+
+    @property
+    def span(self) -> Span:
+        """The part of the picture that the objective sees: rows and columns alike."""
+        return self.spans[0]
+
+    def __call__(self, seen: Tensor, rule: ReluRule = "plain") -> Tensor:
+        """The window of step `top`'s map, (B, C, h, h), from the window `span` of the network's input, (B, 3, n, n)."""
+        values: dict[int, Tensor] = {0: seen}
+        for index in self.order[1:]:
+            step = self.graph.steps[index]
+            values[index] = self._run(step, index, values, rule)
+            for source in step.inputs:
+                if self._readers[source][-1] == index:
+                    values.pop(source, None)
+        return values[self.top]
+
+    def _run(self, step: Step, index: int, values: dict[int, Tensor], rule: ReluRule) -> Tensor:
+        span = self.spans[index]
+        if step.op in WINDOWED:
+            source = step.inputs[0]
+            return self._window(step, span, values[source], self.spans[source], self.extent[source])
+        if step.op in GLOBAL:
+            return step.run(values[step.inputs[0]])
+        parts = []
+        for source in step.inputs:
+            inside = span.within(self.spans[source])
+            part = values[source]
+            parts.append(part if self.spans[source] == span else part[:, :, inside, inside])
+        if step.op == "relu":
+            return relu(parts[0], rule)
+        return step.run(*parts)
+
+    def _window(self, step: Step, span: Span, x: Tensor, held: Span, extent: int) -> Tensor:
+        """A convolution or pooling at the positions `span` of its output; x holds the positions `held` of its input."""
+        if held == Span(0, extent) and span.size == _positions(step, extent):
+            return step.run(x)  # the whole map: the step's own padding is the right one
+        first = span.first * step.stride - step.padding
+        end = (span.end - 1) * step.stride - step.padding + (step.kernel - 1) * step.dilation + 1
+        inside = Span(max(first, 0), min(end, extent)).within(held)
+        x = x[:, :, inside, inside]
+        before, after = max(-first, 0), max(end - extent, 0)
+        if before or after:
+            ground = -torch.inf if step.op == "max_pool" else 0.0
+            x = F.pad(x, (before, after, before, after), value=ground)
+        if step.op == "conv":
+            assert step.weight is not None
+            return F.conv2d(x, step.weight, step.bias, step.stride, 0, step.dilation, step.groups)
+        if step.op == "max_pool":
+            return F.max_pool2d(x, step.kernel, step.stride, 0, step.dilation)
+        return F.avg_pool2d(x, step.kernel, step.stride)
+
+
+def _seen(step: Step, span: Span, extent: int) -> Span:
+    """What of its input a window of a step's output sees, as far as it lies on the map."""
+    if step.op in GLOBAL:
+        return Span(0, extent)
+    if step.op not in WINDOWED:
+        return span
+    first = span.first * step.stride - step.padding
+    end = (span.end - 1) * step.stride - step.padding + (step.kernel - 1) * step.dilation + 1
+    return Span(max(first, 0), min(end, extent))
+
+
+def _positions(step: Step, extent: int) -> int:
+    room = extent + 2 * step.padding - (step.kernel - 1) * step.dilation - 1
+    if not step.ceil_mode:
+        return room // step.stride + 1
+    count = -(-room // step.stride) + 1
+    return count - ((count - 1) * step.stride >= extent + step.padding)  # no window begins behind the map
+
+
+def _sizes(graph: Graph, top: int, side: int) -> tuple[dict[int, int], dict[int, int]]:
+    """The side and the channels of every map up to `top`, found without computing."""
+    extent: dict[int, int] = {}
+    channels: dict[int, int] = {}
+    blank = torch.empty(1, 3, side, side, device="meta")
+    for index, output in graph.until(top).to("meta", torch.float32).run(blank):
+        extent[index] = output.shape[2] if output.dim() == 4 else 1
+        channels[index] = output.shape[1]
+    kept = _kept(graph, top)
+    return {kept[i]: e for i, e in extent.items()}, {kept[i]: c for i, c in channels.items()}
+
+
+def _kept(graph: Graph, top: int) -> list[int]:
+    """The steps of the graph that graph.until(top) keeps, in their order."""
+    needed = {top}
+    for index in range(top, -1, -1):
+        if index in needed:
+            needed.update(graph.steps[index].inputs)
+    return sorted(needed)
+
+
+class _Relu(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, rule: ReluRule) -> Tensor:
+        output = x.relu()
+        ctx.rule = rule
+        ctx.save_for_backward(output)
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (output,) = ctx.saved_tensors
+        return through_relu(gradients[0], output, ctx.rule), None
+
+
+def through_relu(gradient: Tensor, output: Tensor, rule: ReluRule) -> Tensor:
+    """The gradient at a ReLU's input by the rule, from the gradient at its output and the output itself."""
+    if rule in ("guided", "deconvnet"):
+        gradient = gradient.clamp(min=0)
+    if rule == "deconvnet":
+        return gradient
+    if rule == "leaky":  # one pass each: over large maps that counts
+        return torch.ops.aten.leaky_relu_backward(gradient, output, LEAK, True)
+    return torch.ops.aten.threshold_backward(gradient, output, 0)
+
+
+def relu(x: Tensor, rule: ReluRule = "plain") -> Tensor:
+    """max(x, 0), whose gradient follows the rule."""
+    return _Relu.apply(x, rule)
