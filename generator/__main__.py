@@ -53,7 +53,7 @@ def profile_options(command: Any) -> Any:
             "--channels", type=click.IntRange(min=1), help="Picture only the first so many of each layer."
         ),
         click.option("--limit", type=click.IntRange(min=1), help="Use so many pictures, evenly spaced."),
-        click.option("--batch", type=click.IntRange(min=1), help="Pictures a forward."),
+        click.option("--batch", type=click.IntRange(min=1), help="Pictures read at a time."),
         click.option("--workers", type=click.IntRange(min=0), help="Decoding processes."),
         click.option(
             "--precision", type=click.Choice(["fp32", "tf32", "bf16"]), help="Of the scan's forward."

@@ -13,6 +13,7 @@ from pathlib import Path
 from generator.errors import AtlasError
 
 NAME = "SHA256SUMS"
+UNREADABLE = "0" * 64
 _PASSED_OVER = ("work",)  # a run under way; hidden files (the lock, half-written files) are passed over too
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 
@@ -92,21 +93,24 @@ def find_faults(folder: Path, progress: Callable[[int], object] = lambda done: N
 def digests(
     folder: Path, names: Iterable[str], progress: Callable[[int], object] = lambda done: None
 ) -> dict[str, str]:
-    """Path → SHA-256 of the files' bytes, '' where one cannot be read."""
+    """Path → SHA-256 of the files' bytes, UNREADABLE where one cannot be read."""
     names = list(names)
     found: dict[str, str] = {}
     with ThreadPoolExecutor(
         min(8, os.cpu_count() or 1)
     ) as threads:  # hashing and reading let go of Python's lock
-        for name, digest in zip(names, threads.map(lambda name: _digest(folder / name), names), strict=True):
+        for name, digest in zip(
+            names, threads.map(lambda name: file_digest(folder / name), names), strict=True
+        ):
             found[name] = digest
             progress(1)
     return found
 
 
-def _digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes; of none where it cannot be read: 64 zeros."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
-        return ""
+        return UNREADABLE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import sys
 from collections.abc import Iterator
 
@@ -11,6 +12,15 @@ import torch
 
 from generator.errors import AtlasError
 
+# What torch says besides its own kind of error: its allocator on the CPU, oneDNN, cuDNN and cuBLAS.
+_NO_MEMORY = (
+    "can't allocate memory",
+    "not enough memory",
+    "could not create a memory",
+    "out of memory",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h of glibc
 _NEVER = 2**31 - 1  # bytes; mallopt takes a C int, and glibc reads this one as "keep all"
 
@@ -81,6 +91,21 @@ def one_thread_each(device: torch.device) -> Iterator[int]:
         yield threads
     finally:
         torch.set_num_threads(threads)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the device, or the machine, has no memory left."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and any(part in text for part in _NO_MEMORY)
+
+
+def free_memory(device: torch.device) -> None:
+    """Give back what torch keeps of the device's memory for later."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def use_tf32(allowed: bool) -> None:

@@ -226,7 +226,11 @@ def _ahead(items: _Batches, workers: int, pin: bool) -> Iterator[Any]:
     while True:
         try:
             values = next(iterator, None)
-        except RuntimeError as error:  # broken pictures do not raise: this is the process itself
+        except (
+            RuntimeError,
+            EOFError,
+            OSError,
+        ) as error:  # broken pictures do not raise: this is the process itself
             raise AtlasError(
                 "a process that decodes pictures died, most likely for want of memory",
                 remedy="use fewer workers, or 0 to decode without any",

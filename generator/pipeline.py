@@ -35,9 +35,11 @@ def compute(profile: Profile, folder: Path, reporter: Reporter | None = None) ->
         reporter = reporter or Reporter(quiet=not ranks.leads)
         device = choose_device(profile.compute.device, ranks.local_rank)
         network = open_network(profile)
-        pictures, digest = open_pictures(profile, folder, reporter, ranks)
+        opened = open_pictures(profile, folder, reporter, ranks)
         held.enter_context(store.locked(alone=ranks.leads))
-        job = Job(profile, network, pictures, digest, store, device, reporter, ranks)
+        job = Job(
+            profile, network, opened.pictures, opened.digest, store, device, reporter, ranks, opened.contents
+        )
         found = look(job)  # hashes every file that is there
         if found.is_complete:
             reporter.say(f"{folder} is complete and every checksum right: nothing to compute")

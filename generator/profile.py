@@ -62,9 +62,9 @@ class SpritesSection(_Section):
 
 
 class ComputeSection(_Section):
-    """How, not what. batch: pictures a forward; workers: decoding processes (left out: chosen by the machine);
-    precision: of the scan's forward; score_pictures: keep the scores of at most so many pictures, evenly spaced,
-    for rank correlations."""
+    """How, not what. batch: pictures read at a time, in whole forwards of 32, so that no number depends on it; workers:
+    decoding processes (left out: chosen by the machine); precision: of the scan's forward; score_pictures: keep the
+    scores of at most so many pictures, evenly spaced, for rank correlations."""
 
     device: str = "auto"
     batch: PositiveInt = 32

@@ -28,6 +28,7 @@ from generator.records import TOP, LayerInfo
 from generator.top_units import TopUnits
 
 Precision = Literal["fp32", "tf32", "bf16"]
+FORWARD = 32  # pictures a forward of every job: one number, because a convolution's last bits depend on it
 CANDIDATES = 32  # kept a channel in a fast precision, from which fp32 then chooses
 
 
@@ -174,18 +175,23 @@ def _below(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarra
 
 
 def scan(
-    network: Network, batches: Iterable[SomeBatch], state: ScanState, labels: Sequence[int] | None = None
+    network: Network,
+    batches: Iterable[SomeBatch],
+    state: ScanState,
+    labels: Sequence[int] | None = None,
+    forward: int | None = None,
 ) -> Iterator[tuple[SomeBatch, np.ndarray]]:
     """Take every batch into the state; yield it with its pictures' scores (n, ΣC) float32, the layers'
     channels side by side in the plan's order. The state holds exactly the batches yielded so far.
 
     network: with the plan's layers, on its device and in the plan's dtype; labels: of each picture by its
-    index, as a number of the network's output, −1 where unknown: they ask for the accuracy. Raises AtlasError
+    index, as a number of the network's output, −1 where unknown: they ask for the accuracy; forward: pictures that
+    the network takes at once, the plan's number unless told. After an error the state is of no use. Raises AtlasError
     where an activation is not a finite number, naming the layer and the picture."""
     if [layer.name for layer in network.layers] != [layer.name for layer in state.plan.layers]:
         raise AssertionError("the network's layers are not the plan's")
     for batch in batches:
-        yield batch, _scan_batch(network, batch, state, labels)
+        yield batch, _scan_batch(network, batch, state, labels, forward)
 
 
 def scan_side_by_side(
@@ -195,28 +201,49 @@ def scan_side_by_side(
     labels: Sequence[int] | None = None,
     *,
     threads: int,
+    forward: int | None = None,
 ) -> Iterator[list[tuple[SomeBatch, np.ndarray]]]:
     """As `scan`, in rounds of one batch a thread: yields each round's batches, and the state holds exactly the rounds
     yielded so far. On a CPU threads that each compute a batch (device.one_thread_each) need not wait for each other at
-    every small operation; the numbers are the same."""
+    every small operation; the numbers are the same. forward: pictures that the network takes at once, the plan's number
+    unless told."""
     waiting = iter(batches)
     with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         ahead = list(islice(waiting, threads))
         while ahead:
-            tasks = [pool.submit(_scan_batch, network, batch, state, labels) for batch in ahead]
+            tasks = [pool.submit(_scan_batch, network, batch, state, labels, forward) for batch in ahead]
             following = list(islice(waiting, threads))  # are decoded meanwhile
             yield [(batch, task.result()) for batch, task in zip(ahead, tasks, strict=True)]
             ahead = following
 
 
+@dataclass(frozen=True)
+class _Some:
+    """Consecutive pictures of a batch."""
+
+    indices: Tensor
+    pixels: Tensor
+
+
+def _scan_batch(
+    network: Network, batch: Batch, state: ScanState, labels: Sequence[int] | None, forward: int | None = None
+) -> np.ndarray:
+    size = forward or state.plan.batch
+    parts = zip(batch.indices.split(size), batch.pixels.split(size), strict=True)
+    found = [_scan_forward(network, _Some(*part), state, labels, size) for part in parts if len(part[0])]
+    if not found:
+        return np.zeros((0, sum(layer.channels for layer in state.plan.layers)), np.float32)
+    return np.concatenate(found)
+
+
 @torch.no_grad()
-def _scan_batch(network: Network, batch: Batch, state: ScanState, labels: Sequence[int] | None) -> np.ndarray:
+def _scan_forward(
+    network: Network, batch: Batch, state: ScanState, labels: Sequence[int] | None, size: int
+) -> np.ndarray:
     plan, n = state.plan, len(batch.indices)
-    if n == 0:
-        return np.zeros((0, sum(layer.channels for layer in plan.layers)), np.float32)
     layers = dict(zip(network.steps, plan.layers, strict=True))
     end = len(network.graph) - 1
-    pictures = network.prepare(_padded(batch.pixels, plan.batch))
+    pictures = network.prepare(_padded(batch.pixels, size))
     images = batch.indices.to(pictures.device, non_blocking=True)
     scores: dict[str, Tensor] = {}
     squares: list[Tensor] = []
@@ -302,7 +329,10 @@ class Rescoring:
 
 
 def rescore(
-    network: Network, state: ScanState, read: Callable[[Sequence[int]], Iterable[Batch]]
+    network: Network,
+    state: ScanState,
+    read: Callable[[Sequence[int]], Iterable[Batch]],
+    forward: int | None = None,
 ) -> tuple[ScanState, Rescoring]:
     """The nine of every channel by fp32 scores, chosen among all pictures that are a candidate of any
     channel. The statistics stay those of the fast precision.
@@ -313,7 +343,7 @@ def rescore(
     images = torch.cat([top.images.flatten() for top in state.tops.values()]).unique()
     candidates = images[images >= 0].tolist()
     exact = ScanState(replace(state.plan, precision="fp32", keep=state.plan.keep))
-    for _ in scan(network, read(candidates), exact):
+    for _ in scan(network, read(candidates), exact, forward=forward):
         pass
     result = ScanState.from_arrays(state.arrays())
     result.tops = exact.tops

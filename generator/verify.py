@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from generator import profile as profiles
-from generator.checksums import digests, find_faults
+from generator.checksums import UNREADABLE, digests, find_faults
 from generator.device import choose_device
 from generator.errors import AtlasError
 from generator.network import Network
@@ -180,7 +180,7 @@ def _check_pictures(here: _Sampled, root: Path, report: Report) -> None:
     with here.reporter.stage("pictures", len(records), "pictures") as advance:
         names = [record.path for record in records]
         for name, content in digests(root, names, advance).items():
-            if not content:
+            if content == UNREADABLE:
                 report.differences.append(f"picture {name}: missing or unreadable in {root}")
             digest.update(f"{name}\0{content}\n".encode("utf-8", "surrogateescape"))
     if report.is_right and digest.hexdigest() != here.manifest.pictures.sha256:

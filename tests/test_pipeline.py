@@ -26,6 +26,7 @@ from generator.progress import Reporter
 from generator.stages import scanning
 from generator.store import Store
 
+COUNT = 80
 PROFILE = """
 name = "small"
 [network]
@@ -43,10 +44,10 @@ workers = 0
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory) -> Path:
-    """30 pictures in three classes, one of them broken."""
+    """80 pictures in three classes, and one that is broken: three forwards."""
     folder = tmp_path_factory.mktemp("pictures")
     rng = np.random.default_rng(0)
-    for index in range(30):
+    for index in range(COUNT):
         path = folder / f"class {index % 3}" / f"{index:02d}.png"
         path.parent.mkdir(exist_ok=True)
         rough = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
@@ -100,11 +101,11 @@ def test_the_folder_holds_what_the_format_says_and_nothing_else(atlas):
 
 def test_a_broken_picture_is_skipped_counted_and_listed_and_the_rest_is_numbered_without_gap(atlas):
     pictures = atlas.manifest().pictures
-    assert pictures.count == 30 and [skipped.path for skipped in pictures.skipped] == [
+    assert pictures.count == COUNT and [skipped.path for skipped in pictures.skipped] == [
         "class 1/00 broken.png"
     ]
     images = atlas.images()
-    assert [image.index for image in images] == list(range(30))
+    assert [image.index for image in images] == list(range(COUNT))
     assert {image.label for image in images} == {"class 0", "class 1", "class 2"}
     assert (images[0].width, images[0].height) == (40, 36)
 

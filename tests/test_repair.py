@@ -46,7 +46,7 @@ DAMAGES: list[tuple[str, Callable[[Path], None], set[str]]] = [
 
 
 @pytest.fixture
-def copy(atlas, tmp_path) -> Path:  # noqa: F811
+def copy(atlas, tmp_path) -> Path:
     return Path(shutil.copytree(atlas.folder, tmp_path / "copy"))
 
 
@@ -60,7 +60,7 @@ def _path(store: Store, name: str) -> Path:
 @pytest.mark.parametrize(
     ("name", "damage", "stages"), DAMAGES, ids=lambda value: getattr(value, "__name__", value)
 )
-def test_a_damaged_file_is_found_and_only_its_stages_run(atlas, small, copy, name, damage, stages):  # noqa: F811
+def test_a_damaged_file_is_found_and_only_its_stages_run(atlas, small, copy, name, damage, stages):
     path = _path(Store(copy), name)
     damage(path)
     untouched = {other: other.stat().st_ino for other in copy.glob("sprites/*/*.webp") if other != path}
@@ -73,7 +73,7 @@ def test_a_damaged_file_is_found_and_only_its_stages_run(atlas, small, copy, nam
     assert untouched == {other: other.stat().st_ino for other in untouched}
 
 
-def test_only_the_damaged_channels_units_are_pictured_again(small, copy):  # noqa: F811
+def test_only_the_damaged_channels_units_are_pictured_again(small, copy):
     _flip(_path(Store(copy), "sprites/res2b/{alive}.webp"))
     reporter = Reporter(quiet=True)
     compute(profile.load(str(small)), copy, reporter)
@@ -81,7 +81,8 @@ def test_only_the_damaged_channels_units_are_pictured_again(small, copy):  # noq
     assert 0 < units <= 9
 
 
-def test_many_damaged_files_and_a_stop_amid_the_mending_end_with_the_same_bytes(atlas, small, copy):  # noqa: F811
+@pytest.mark.slow
+def test_many_damaged_files_and_a_stop_amid_the_mending_end_with_the_same_bytes(atlas, small, copy):
     for path in [*sorted(copy.glob("sprites/*/*.webp"))[::5], *sorted(copy.glob("pictures/*"))[::3]]:
         path.unlink()
     _flip(copy / "thumbs" / "conv1.webp")
@@ -93,7 +94,7 @@ def test_many_damaged_files_and_a_stop_amid_the_mending_end_with_the_same_bytes(
     assert _bytes(copy) == _bytes(atlas.folder)
 
 
-def test_a_damaged_list_costs_what_it_does_not_name_and_nothing_foreign_is_touched(atlas, small, copy):  # noqa: F811
+def test_a_damaged_list_costs_what_it_does_not_name_and_nothing_foreign_is_touched(atlas, small, copy):
     (copy / "notes of mine.txt").write_text("keep me")
     lines = (copy / checksums.NAME).read_text().splitlines(keepends=True)
     (copy / checksums.NAME).write_text("".join(line for line in lines if "pictures/" not in line))
@@ -103,11 +104,11 @@ def test_a_damaged_list_costs_what_it_does_not_name_and_nothing_foreign_is_touch
     assert _bytes(copy) == _bytes(atlas.folder)
 
 
-def test_every_file_of_an_atlas_stands_in_its_list(atlas):  # noqa: F811
+def test_every_file_of_an_atlas_stands_in_its_list(atlas):
     assert set(atlas.checksums()) == set(checksums.files_of(atlas.folder))
 
 
-def test_an_atlas_from_before_the_checksums_gets_them_without_being_computed_again(atlas, small, copy):  # noqa: F811
+def test_an_atlas_from_before_the_checksums_gets_them_without_being_computed_again(atlas, small, copy):
     (copy / checksums.NAME).unlink()
     (copy / "keys.json").unlink()
     reporter = Reporter(quiet=True)
@@ -116,7 +117,7 @@ def test_an_atlas_from_before_the_checksums_gets_them_without_being_computed_aga
     assert _bytes(copy) == _bytes(atlas.folder)
 
 
-def test_a_mended_atlas_keeps_its_date(small, copy, monkeypatch):  # noqa: F811
+def test_a_mended_atlas_keeps_its_date(small, copy, monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
     (copy / "manifest.json").unlink()
     compute(profile.load(str(small)), copy, Reporter(quiet=True))

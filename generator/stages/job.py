@@ -6,15 +6,19 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
+from generator.checksums import file_digest
+from generator.device import free_memory
+from generator.errors import AtlasError
 from generator.network import Network
 from generator.pictures import PictureBatch, PictureSet, read_batches
 from generator.profile import Profile
 from generator.progress import Reporter
 from generator.ranks import Ranks
 from generator.records import LayerInfo, SpriteInfo
-from generator.scan import ScanPlan
+from generator.scan import FORWARD, ScanPlan
 from generator.sprites import enlargement, native_side, tile_side
 from generator.store import Store, fingerprint
 
@@ -33,6 +37,9 @@ class Job:
     device: torch.device
     reporter: Reporter
     ranks: Ranks
+    contents: np.ndarray | None = (
+        None  # (N, 32) uint8: SHA-256 of each file as the run began; None: not watched
+    )
 
     @property
     def scan_key(self) -> str:
@@ -45,13 +52,13 @@ class Job:
             network.preprocessing,
             [layer.name if layer.rectified else f"{layer.name} signed" for layer in network.layers],
             self.digest,
-            [compute.batch, compute.precision, compute.score_pictures],
+            [FORWARD, compute.precision, compute.score_pictures],
             [self.device.type, torch.__version__],
         )
 
     @property
     def scan_plan(self) -> ScanPlan:
-        return ScanPlan.of(self.network, self.profile.compute.batch, self.profile.compute.precision)
+        return ScanPlan.of(self.network, FORWARD, self.profile.compute.precision)
 
     @property
     def tiles_key(self) -> str:
@@ -99,21 +106,63 @@ class Job:
         return max(1, cores - 1 if self.device.type == "cuda" else cores // 4)
 
     @property
+    def forwards(self) -> int:
+        """How many forwards' pictures are read at a time."""
+        return max(1, -(-self.profile.compute.batch // FORWARD))
+
+    def smaller(self, size: int) -> int:
+        """Half of a number of things done at once, for a device whose memory did not suffice; said once a job."""
+        if size == 1:
+            raise AtlasError(
+                "there is not enough memory for a single picture",
+                str(self.device),
+                "give smaller pictures (crop), or another --device",
+            )
+        note = (
+            f"out of memory on {self.device}: less is computed at once from here on. Nothing is lost; last digits may "
+            "differ from those of a machine with more memory"
+        )
+        if note not in self.reporter.notes:
+            self.reporter.note(note)
+        free_memory(self.device)
+        return size // 2
+
+    @property
     def processes(self) -> int:
         """Processes that encode sprites, on this machine, for this rank."""
         return max(1, (os.cpu_count() or 1) // self.ranks.local_world)
 
     def read(self, files: Sequence[int], batch: int | None = None) -> Iterator[PictureBatch]:
-        """Decode files, by their places in the picture set, in order, in batches of the profile's size or another."""
-        size = batch or self.profile.compute.batch
-        return read_batches(
+        """Decode files, by their places in the picture set, in order, in batches of whole forwards or of another size.
+
+        Raises AtlasError where a file is no longer what it was when the run began.
+        """
+        size = batch or self.forwards * FORWARD
+        for found in read_batches(
             self.pictures,
             files,
             self.network.preprocessing,
             batch=size,
             workers=self.workers if len(files) > size else 0,
             pin=self.device.type == "cuda",
-        )
+        ):
+            self._refuse_changed(found)
+            yield found
+
+    def _refuse_changed(self, batch: PictureBatch) -> None:
+        if self.contents is None:
+            return
+        read = dict(zip(batch.indices.tolist(), batch.digests, strict=True))
+        read |= {
+            place: file_digest(self.pictures.root / self.pictures.files[place].path)
+            for place, _ in batch.skipped
+        }
+        for place, digest in read.items():
+            if digest != self.contents[place].tobytes().hex():
+                path = self.pictures.files[place].path
+                raise AtlasError(
+                    "a picture changed or vanished during the run", path, "run the same command again"
+                )
 
     def wanted(self, layer: LayerInfo) -> int:
         """The side in px that the profile wants for this layer's tiles."""

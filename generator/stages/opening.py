@@ -5,16 +5,29 @@ from __future__ import annotations
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from generator import models
+from generator.checksums import UNREADABLE, file_digest
 from generator.errors import AtlasError
 from generator.network import Network
 from generator.pictures import PictureSet, find_pictures
 from generator.profile import Profile
 from generator.progress import Reporter
 from generator.ranks import Ranks
-from generator.store import file_sha256
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The pictures of a run as it began. digest: SHA-256 over every file's path, label and bytes, what the atlas's work
+    is valid for; contents: (N, 32) uint8, SHA-256 of each file's bytes, zeros where it cannot be read."""
+
+    pictures: PictureSet
+    digest: str
+    contents: np.ndarray
 
 
 def open_network(profile: Profile) -> Network:
@@ -31,8 +44,8 @@ def open_network(profile: Profile) -> Network:
     return network.keep(which)
 
 
-def open_pictures(profile: Profile, folder: Path, reporter: Reporter, ranks: Ranks) -> tuple[PictureSet, str]:
-    """The profile's pictures and the fingerprint of their paths, labels and bytes; drawn ones are drawn first."""
+def open_pictures(profile: Profile, folder: Path, reporter: Reporter, ranks: Ranks) -> Opened:
+    """The profile's pictures and their fingerprints; drawn ones are drawn first."""
     section = profile.pictures
     if section.folder is not None:
         source, labels = Path(section.folder), None if section.labels is None else Path(section.labels)
@@ -41,7 +54,7 @@ def open_pictures(profile: Profile, folder: Path, reporter: Reporter, ranks: Ran
     else:
         raise AtlasError("the profile names no pictures", profile.name, "give a folder with --images")
     pictures = find_pictures(source, labels=labels, limit=section.limit)
-    return pictures, _digest(pictures, reporter)
+    return _fingerprinted(pictures, reporter)
 
 
 def draw(count: int, folder: Path, reporter: Reporter, ranks: Ranks) -> Path:
@@ -56,24 +69,20 @@ def draw(count: int, folder: Path, reporter: Reporter, ranks: Ranks) -> Path:
     return target
 
 
-def _digest(pictures: PictureSet, reporter: Reporter) -> str:
-    """SHA-256 over every file's path, label and bytes: what the atlas's work is valid for."""
-    digest = hashlib.sha256()
+def _fingerprinted(pictures: PictureSet, reporter: Reporter) -> Opened:
+    digest, contents = hashlib.sha256(), np.zeros((len(pictures.files), 32), np.uint8)
     with (
         ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads,
         reporter.stage("fingerprints", len(pictures.files), "pictures") as advance,
     ):
         paths = (pictures.root / file.path for file in pictures.files)
-        for file, content in zip(pictures.files, threads.map(_content, paths), strict=True):
+        for place, content in enumerate(threads.map(file_digest, paths)):
+            file = pictures.files[place]
+            contents[place] = np.frombuffer(bytes.fromhex(content), np.uint8)
+            if content == UNREADABLE:
+                content = "unreadable"  # the scan lists it among the files that it skipped, with the reason
             digest.update(
                 f"{file.path}\0{file.label_id}\0{file.label}\0{content}\n".encode("utf-8", "surrogateescape")
             )
             advance()
-    return digest.hexdigest()
-
-
-def _content(path: Path) -> str:
-    try:
-        return file_sha256(path)
-    except OSError:
-        return "unreadable"  # the scan lists it among the files that it skipped, with the reason
+    return Opened(pictures, digest.hexdigest(), contents)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from generator.device import one_thread_each
+from generator.device import is_out_of_memory, one_thread_each
 from generator.errors import AtlasError
 from generator.files import TileFile
 from generator.forwards import ForwardCosts
@@ -23,7 +23,7 @@ from generator.records import LayerInfo
 from generator.sprites import shrink, webp
 from generator.stages.job import Job
 from generator.stages.repairing import is_kept, missing_pictures, tiles_of, wanted_units
-from generator.stages.unit_table import UnitTable, group_size, groups_of, unit_table
+from generator.stages.unit_table import LARGEST_GROUP, UnitTable, group_size, groups_of, unit_table
 from generator.unit_gradients import Switches, UnitGradients, Units, crops, forward_switches
 
 CROPS_A_CALL = 64
@@ -168,20 +168,51 @@ def _picture_groups(job: Job, groups: list[Group], key: str) -> Iterator[int]:
         opened.callback(pool.shutdown, cancel_futures=True)
         tiles = {layer.name: opened.enter_context(tile_file(job, layer)) for layer in job.network.layers}
         painter = _Painter(job, tiles)
-        before: tuple[Group, list[Future[int]]] | None = None
+        before: tuple[Group, PictureBatch, list[Future[int]] | None] | None = None
         for group, batch in zip(groups, batches, strict=True):
-            tasks = [pool.submit(*task) for task in painter.tasks(group, batch)]
+            tasks = _submitted(pool, painter, group, batch)
             if before is not None:  # one group's forward runs while the threads are at the last one's units
-                yield from _finished(job, *before, key)
-            before = group, tasks
+                yield from _finished(painter, *before, key)
+            before = group, batch, tasks
         if before is not None:
-            yield from _finished(job, *before, key)
+            yield from _finished(painter, *before, key)
 
 
-def _finished(job: Job, group: Group, tasks: list[Future[int]], key: str) -> Iterator[int]:
-    for task in as_completed(tasks):
-        yield task.result()
-    job.store.write_stamp(_stamp(group.number), key)
+def _submitted(
+    pool: ThreadPoolExecutor, painter: _Painter, group: Group, batch: PictureBatch
+) -> list[Future[int]] | None:
+    """The group's tasks under way; None where the memory does not suffice for all of it at once."""
+    _refuse_skipped(painter.job, batch)
+    if painter.at_once < len(group.pictures):
+        return None
+    try:
+        return [pool.submit(*task) for task in painter.tasks(group, batch)]
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+    painter.less(group)
+    return None
+
+
+def _finished(
+    painter: _Painter, group: Group, batch: PictureBatch, tasks: list[Future[int]] | None, key: str
+) -> Iterator[int]:
+    counted, full, failed = 0, False, tasks is None
+    for task in as_completed(tasks or ()):
+        try:
+            count = task.result()
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            full = failed = True
+            continue
+        counted += count
+        yield count
+    if full:
+        painter.less(group)
+    if failed:  # tiles have their places in their files: what was done already is written once more, the same
+        yield painter.paint_in_parts(group, batch) - counted
+    painter.job.store.write_stamp(_stamp(group.number), key)
 
 
 class _Painter:
@@ -193,15 +224,48 @@ class _Painter:
         first, *others = job.profile.gradients
         engine = UnitGradients(self.network, first)
         self.engines = [engine, *(engine.with_rule(rule) for rule in others)]
+        self.at_once = LARGEST_GROUP  # pictures a forward
+        self.units_a_call = UNITS_A_CALL
+
+    def paint_in_parts(self, group: Group, batch: PictureBatch) -> int:
+        """The whole group in this thread, fewer and fewer pictures and units at once until the memory suffices;
+        returns how many wanted units it has."""
+        while True:
+            try:
+                return sum(self._paint(part, pixels) for part, pixels in self._parts(group, batch.pixels))
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+            self.less(group)
+
+    def less(self, group: Group) -> None:
+        """Half as much at once as did not fit for this group."""
+        self.units_a_call = self.job.smaller(self.units_a_call)
+        self.at_once = max(1, min(self.at_once, len(group.pictures)) // 2)
+
+    def _parts(self, group: Group, pixels: Tensor) -> Iterator[tuple[Group, Tensor]]:
+        for start in range(0, len(group.pictures), self.at_once):
+            pictures = group.pictures[start : start + self.at_once]
+            rows = np.flatnonzero(np.isin(group.units.picture, pictures))
+            part = Group(
+                group.number, pictures, group.units.take(rows), group.wanted[rows], group.alone[rows]
+            )
+            if len(rows):
+                yield part, pixels[start : start + self.at_once]
+
+    def _paint(self, group: Group, pixels: Tensor) -> int:
+        return sum(call(*arguments) for call, *arguments in self._calls(group, pixels))
 
     def tasks(self, group: Group, batch: PictureBatch) -> Iterable[tuple]:
         """Run the forward that the group's units share; return calls, each with its arguments, that picture them."""
-        _refuse_skipped(self.job, batch)
-        calls = self._shared(group, batch.pixels)
-        for part in group.parts(group.alone, CROPS_A_CALL, group.pictures):
-            calls.append((self._picture_crops, part, batch.pixels))
+        return self._calls(group, batch.pixels)
+
+    def _calls(self, group: Group, pixels: Tensor) -> list[tuple]:
+        calls = self._shared(group, pixels)
+        for part in group.parts(group.alone, min(CROPS_A_CALL, self.units_a_call), group.pictures):
+            calls.append((self._picture_crops, part, pixels))
         if self.job.profile.site.publish_patches and not is_kept(self.job):
-            calls.append((write_pictures, self.job, group.pictures, batch.pixels.numpy()))
+            calls.append((write_pictures, self.job, group.pictures, pixels.numpy()))
         return calls
 
     def _shared(self, group: Group, pixels: Tensor) -> list[tuple]:
@@ -213,7 +277,7 @@ class _Painter:
         pixels = pixels[torch.from_numpy(np.searchsorted(group.pictures, pictures))]
         deepest = self.network.layers[int(group.units.layer[shared].max())].name
         switches = forward_switches(self.network, self.network.prepare(pixels), deepest)
-        parts = group.parts(shared, UNITS_A_CALL, pictures)
+        parts = group.parts(shared, self.units_a_call, pictures)
         return [(self._picture, part, pixels.numpy(), switches, part.asked()) for part in parts]
 
     def _picture_crops(self, part: Part, pixels: Tensor) -> int:

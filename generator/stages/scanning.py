@@ -7,15 +7,17 @@ import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 
 import numpy as np
 import torch
 
-from generator.device import one_thread_each, use_tf32
+from generator.device import is_out_of_memory, one_thread_each, use_tf32
 from generator.errors import AtlasError
+from generator.network import Network
 from generator.pictures import PictureBatch
 from generator.records import PictureRecord
-from generator.scan import ScanState, rescore, scan_side_by_side
+from generator.scan import FORWARD, Rescoring, ScanState, rescore, scan_side_by_side
 from generator.stages.job import Job
 from generator.stages.labelling import network_labels
 
@@ -25,7 +27,8 @@ MERGED = "merged"  # the part that holds what earlier runs did
 
 @dataclass
 class Part:
-    """What some batches brought: the reducers' state, and what was learnt about each file.
+    """What some batches, of the pictures of one forward each, brought: the reducers' state, and what was learnt about
+    each file.
 
     batches: numbers done; files, sizes, digests: place in the picture set, (width, height) and SHA-256 of every usable
     file; skipped: place and reason of every unusable one.
@@ -107,7 +110,11 @@ def _merge_parts(job: Job) -> None:
     seen: set[int] = set()
     names = job.store.part_names()  # the merged one first
     for name in names:
-        part = Part.from_arrays(job.store.read_part(name))
+        try:
+            part = Part.from_arrays(job.store.read_part(name))
+        except (AtlasError, KeyError, ValueError):
+            job.reporter.note("what an interrupted run left is damaged: its pictures are scanned again")
+            continue
         if seen & set(part.batches):
             continue  # killed between merging and dropping: the merged part holds these batches already
         seen |= set(part.batches)
@@ -115,7 +122,9 @@ def _merge_parts(job: Job) -> None:
             merged = part
         else:
             merged.merge(part)
-    if merged is not None and names != [MERGED]:
+    if merged is None:
+        job.store.drop_parts()
+    elif names != [MERGED]:
         job.store.write_part(MERGED, merged.arrays())
         job.store.drop_parts(but=MERGED)
 
@@ -126,16 +135,37 @@ def _done(job: Job) -> set[int]:
 
 
 def _scan_rest(job: Job, done: set[int]) -> None:
-    count, size = len(job.pictures.files), job.profile.compute.batch
-    batches = [number for number in range(-(-count // size)) if number not in done]
-    mine = job.ranks.share(batches)
-    if not mine:
-        return
+    """Scan what is left of this process's share, with less at once after the memory did not suffice."""
+    count, forward = len(job.pictures.files), FORWARD
+    mine = job.ranks.share([number for number in range(-(-count // FORWARD)) if number not in done])
+    while mine:
+        try:
+            _scan_batches(job, mine, done, forward)
+            return
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+        forward = job.smaller(forward)
+        # The state was in the midst of a picture: go on from what is on disk, as after a kill.
+        saved = set(_saved(job).batches)
+        mine, done = [number for number in mine if number not in saved], done | saved
+
+
+def _saved(job: Job) -> Part:
+    """What this process has saved of its share since the parts of earlier runs were merged."""
+    name = f"rank-{job.ranks.rank}"
+    if name in job.store.part_names():
+        return Part.from_arrays(job.store.read_part(name))
+    return Part(ScanState.empty(job.scan_plan, job.device))
+
+
+def _scan_batches(job: Job, mine: list[int], done: set[int], forward: int) -> None:
+    count, size = len(job.pictures.files), FORWARD
     rows = np.full(count, -1)
     rows[sample(job)] = np.arange(len(sample(job)))
     earlier = min(len(done) * size, count)
     total = earlier + sum(min(size, count - number * size) for number in mine)
-    part = Part(ScanState.empty(job.scan_plan, job.device))
+    part = _saved(job)
     network = job.network.to(job.device, job.scan_plan.dtype)
     use_tf32(job.profile.compute.precision == "tf32")
     labels = network_labels(job.network, job.pictures)
@@ -146,12 +176,12 @@ def _scan_rest(job: Job, done: set[int]) -> None:
         advance = opened.enter_context(job.reporter.stage("scan", total, "pictures", earlier))
         read = job.read([i for number in mine for i in range(number * size, min((number + 1) * size, count))])
         numbers = iter(mine)
-        for done_batches in scan_side_by_side(network, read, part.state, labels, threads=threads):
-            for batch, maxima in done_batches:
+        for scanned in scan_side_by_side(network, read, part.state, labels, threads=threads, forward=forward):
+            for batch, maxima in scanned:
                 places = batch.indices.numpy()
                 kept = rows[places] >= 0
                 scores.write(rows[places][kept], maxima[kept])
-                part.batches.append(next(numbers))
+                part.batches += islice(numbers, job.forwards)
                 part.files += places.tolist()
                 part.sizes += batch.sizes
                 part.digests += batch.digests
@@ -202,6 +232,23 @@ def _exact(job: Job, state: ScanState) -> tuple[ScanState, dict[str, int] | None
     if job.profile.compute.precision == "fp32":
         return state, None
     use_tf32(False)
+    network, forward = job.network.to(job.device, torch.float32), FORWARD
+    while True:
+        try:
+            exact, found = _rescored(job, network, state, forward)
+            break
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+        forward = job.smaller(forward)
+    job.reporter.note(
+        f"{found.reordered:,} of {found.channels:,} channels had other pictures, or another order, in "
+        f"{job.profile.compute.precision}; what is published are the fp32 ones"
+    )
+    return exact, asdict(found)
+
+
+def _rescored(job: Job, network: Network, state: ScanState, forward: int) -> tuple[ScanState, Rescoring]:
     with job.reporter.stage("re-scoring in fp32", state.pictures, "pictures") as advance:
 
         def read(places: Sequence[int]) -> Iterator[PictureBatch]:
@@ -209,12 +256,7 @@ def _exact(job: Job, state: ScanState) -> tuple[ScanState, dict[str, int] | None
                 yield batch
                 advance(len(batch.indices))
 
-        exact, found = rescore(job.network.to(job.device, torch.float32), state, read)
-    job.reporter.note(
-        f"{found.reordered:,} of {found.channels:,} channels had other pictures, or another order, in "
-        f"{job.profile.compute.precision}; what is published are the fp32 ones"
-    )
-    return exact, asdict(found)
+        return rescore(network, state, read, forward)
 
 
 def _write_layers(job: Job, state: ScanState, number: np.ndarray) -> None:
