@@ -302,20 +302,24 @@ class _Tracer(fx.Tracer):
         return isinstance(module, ZeroPadShortcut) or super().is_leaf_module(module, qualified_name)
 
 
-def trace(module: nn.Module) -> Graph:
-    """Read the steps of a module in eval mode; raises AtlasError naming an operation that the atlas does not
-    know."""
-    module = module.eval()
+def nodes(module: nn.Module) -> list[fx.Node]:
+    """torch.fx's own nodes of a module in eval mode, in forward order; raises AtlasError where it cannot be traced."""
     try:
-        graph = _Tracer().trace(module)
+        return list(_Tracer().trace(module.eval()).nodes)
     except Exception as error:  # torch.fx raises many kinds; all mean the same to the user
         raise AtlasError(
             f"the network cannot be traced by torch.fx ({error})", type(module).__name__
         ) from error
+
+
+def trace(module: nn.Module) -> Graph:
+    """Read the steps of a module in eval mode; raises AtlasError naming an operation that the atlas does not
+    know."""
+    graph_nodes = nodes(module)
     steps: list[Step] = []
     place: dict[fx.Node, int] = {}
     scope = ""
-    for node in graph.nodes:
+    for node in graph_nodes:
         if node.op == "output":
             break
         # A functional call carries no module of its own: it belongs to the innermost module that was being
@@ -324,7 +328,7 @@ def trace(module: nn.Module) -> Graph:
         scope = str(node.target) if node.op == "call_module" else (list(stack)[-1] if stack else scope)
         step = _step_of(node, dict(module.named_modules()), place, scope)
         if step is None:  # dropout and identity pass their input on
-            place[node] = place[node.args[0]]
+            place[node] = place[node.args[0]]  # type: ignore[index]
             continue
         place[node] = len(steps)
         steps.append(step)

@@ -16,6 +16,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from generator.architecture_pages import architecture_page, blueprint_of, networks_page
 from generator.errors import AtlasError
 from generator.files import disk_error
 from generator.finder import finder_index
@@ -23,14 +24,21 @@ from generator.home import network_home
 from generator.links import measure
 from generator.narrative import build_narrative, resources
 from generator.pages import PANEL_NAMES, Atlas, Layer, channel_page, kernel_page, layer_page, tile_data
+from generator.published import NAMES, blueprints
 from generator.records import LayerInfo
 from generator.revisited import revisited_page
 
 Progress = Callable[[str, int, int], None]
 
 MARKER = ".residual-atlas"  # lies in every site we wrote: only there may files be removed
-RESERVED = {"assets", "guide", "static", "index.html"}  # names that a network's folder may not take
-STYLES = ("tokens", "header", "base", "channel", "layer", "home", "print")
+RESERVED = {
+    "assets",
+    "guide",
+    "static",
+    "networks",
+    "index.html",
+}  # names that a network's folder may not take
+STYLES = ("tokens", "header", "base", "channel", "layer", "home", "architecture", "print")
 GUIDE_STYLES = ("tokens", "header", "guide")
 SCRIPTS = ("header", "finder", "keys", "rows", "inspect", "grid", "cite")
 BAR_ROW = 26  # px; the height of a statistic's row, which base.css and channel.html know too
@@ -334,7 +342,7 @@ def write_atlas(
         site.write(
             f"{atlas.name}/revisited.html", page.render({**common, "root": "../", **revisited, **more})
         )
-    for name in ("manifest.json", "channels.csv", "images.csv"):
+    for name in ("manifest.json", "channels.csv", "images.csv", "architecture.json"):
         if (atlas.store.folder / name).is_file():
             site.copy(atlas.store.folder / name, f"{atlas.name}/data/{name}")
     if atlas.shows_pictures:
@@ -342,6 +350,47 @@ def write_atlas(
             for file in files:
                 if file.name.endswith(".webp"):
                     site.copy(file.path, f"{atlas.name}/pictures/{file.name}")
+
+
+def _leading(held: set[str], base: str) -> Callable[[str], str | None]:
+    """From a layer's name to its page, for the layers that an atlas holds."""
+    return lambda layer: f"{base}{layer}/index.html" if layer in held else None
+
+
+def write_architecture(site: Site, env: Environment, atlas: Atlas, common: dict[str, Any]) -> None:
+    """The network of an atlas, drawn and counted; old atlases of networks that no paper has go without."""
+    blueprint = blueprint_of(atlas)
+    if blueprint is None:
+        return
+    held = {layer.name for layer in atlas.layers}
+    page = architecture_page(blueprint, atlas.manifest.title, _leading(held, ""))
+    context = {**common, "root": "../", **page, "up": atlas.name, "here": "architecture", "atlases": []}
+    site.write(f"{atlas.name}/architecture.html", env.get_template("architecture.html").render(context))
+
+
+def write_networks(site: Site, env: Environment, atlases: Sequence[Atlas]) -> None:
+    """The papers' networks: a page for each, and one that lists them."""
+    common = {
+        **_common(atlases[0], atlases, "../"),
+        "model": "" if len(atlases) > 1 else atlases[0].name,
+        "notice": "",
+        "note": "",
+        "takedown": False,
+    }
+    page = env.get_template("architecture.html")
+    for name, blueprint in blueprints().items():
+        shown = [atlas.name for atlas in atlases if atlas.manifest.model == name]
+        first = next((atlas for atlas in atlases if atlas.name in shown), None)
+        held = {layer.name for layer in first.layers} if first else set()
+        base = f"../{first.name}/" if first else ""
+        context = architecture_page(blueprint, NAMES[name], _leading(held, base))
+        more = {"up": "networks", "here": name, "atlases": shown}
+        site.write(f"networks/{name}.html", page.render({**common, **context, **more}))
+    listed = networks_page(atlases, NAMES.__getitem__)
+    listed["comparisons"] = [
+        {**row, "network": NAMES[n["name"]]} for n in listed["networks"] for row in n["published"]
+    ]
+    site.write("networks/index.html", env.get_template("networks.html").render({**common, **listed}))
 
 
 def write_homes(site: Site, env: Environment, atlases: Sequence[Atlas]) -> None:
@@ -354,6 +403,7 @@ def write_homes(site: Site, env: Environment, atlases: Sequence[Atlas]) -> None:
             "network": network_home(atlas),
             "panels": atlas.manifest.sprites[atlas.layers[0].name].panels,
             "revisited": revisited_page(atlas) is not None,
+            "architecture": blueprint_of(atlas) is not None,
         }
         for atlas in atlases
     ]
@@ -426,6 +476,8 @@ def render_site(
     env = environment()
     for atlas in loaded:
         write_atlas(site, env, atlas, loaded, url, report_progress)
+        write_architecture(site, env, atlas, _common(atlas, loaded, "../"))
+    write_networks(site, env, loaded)
     write_homes(site, env, loaded)
     site.tidy()
     site.report.bytes = measure(site.out)

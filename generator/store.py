@@ -6,6 +6,7 @@
     scan.json               what the scan found: pictures used and skipped, accuracy
     sprites/<layer>/<channel>.webp   thumbs/<layer>.webp   pictures/<index>.webp
     kernels/<layer>.webp    the first convolution's kernels as pixels
+    architecture.json       the network's volumes, operations and costs (blueprint.py)
     keys.json               fingerprints of what each stage was made from
     SHA256SUMS              of every file, for `sha256sum -c` and `atlas verify`
     work/                   what an interrupted run needs to go on; removed when all is done
@@ -36,7 +37,7 @@ from generator.files import ScoreFile, TileFile, disk_error, write_atomically
 from generator.records import Manifest, PictureRecord, manifest_from_json, to_json
 
 OWN = (
-    "manifest.json", "keys.json", "scan.json", "images.csv", "channels.csv",
+    "manifest.json", "keys.json", "scan.json", "images.csv", "channels.csv", "architecture.json",
     "layers", "scores", "sprites", "thumbs", "pictures", "kernels",
 )  # fmt: skip
 IMAGE_COLUMNS = ("index", "path", "label_id", "label", "width", "height")

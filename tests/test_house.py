@@ -20,6 +20,7 @@ NO_TORCH: dict[str, set[str]] = {
     "checksums": {"errors"},
     "store": {"records", "errors", "files", "checksums"},
     "sprites": set(),
+    "blueprint": {"errors"},
     "progress": set(),
 }
 TORCH: dict[str, set[str]] = {
@@ -28,6 +29,7 @@ TORCH: dict[str, set[str]] = {
     "graph": {"errors"},
     "receptive_field": {"graph", "records"},
     "network": {"graph", "receptive_field", "records", "errors"},
+    "architecture": {"blueprint", "errors", "graph", "network", "receptive_field"},
     "weights": {"errors", "records"},
     "labels": {"errors"},
     "decoding": {"records"},
@@ -49,13 +51,26 @@ TORCH: dict[str, set[str]] = {
 }
 FIRST_FLOORS = {*NO_TORCH, *TORCH}
 SITE: dict[str, set[str]] = {}  # filled below: the site's rooms may import each other and these
-SITE_ROOMS = ("measures", "finder", "home", "links", "narrative", "pages", "render", "revisited")
+SITE_ROOMS = (
+    "measures",
+    "finder",
+    "home",
+    "links",
+    "narrative",
+    "pages",
+    "render",
+    "revisited",
+    "architecture_pages",
+    "published",
+    "volumes",
+)
 for room in SITE_ROOMS:
-    SITE[room] = {"errors", "records", "store", "files", *SITE_ROOMS}
+    SITE[room] = {"errors", "records", "store", "files", "blueprint", *SITE_ROOMS}
 GALLERIES: dict[str, set[str]] = {
     "models": {"network", "graph", "records", "errors", "weights", "models"},
     "methods": {*FIRST_FLOORS, "methods"} - {"profile", "store", "files", "progress", "ranks"},
     "demo": {*FIRST_FLOORS, "demo", "models"},
+    "reference_networks": {"models", "architecture", "blueprint"},
 }
 UPPER: dict[str, set[str]] = {
     "stages": {*FIRST_FLOORS, *GALLERIES, "stages"},

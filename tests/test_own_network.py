@@ -83,6 +83,10 @@ def test_signed_blocks_show_nine_whatever_their_sign(
     atlas = Atlas(tmp_path / "atlas")
     assert "same on all 14" in sentence(atlas, atlas.manifest.layer("res2b"), 1)
     render_site([tmp_path / "atlas"], tmp_path / "site")
+    drawn = (tmp_path / "site" / "preact_resnet50" / "architecture.html").read_text()
+    assert 'href="res2b/index.html"' in drawn
+    assert 'href="res3a/index.html"' not in drawn  # a layer that this atlas does not hold
+    assert sum(p.numel() for p in module.parameters()) == store.read_json("architecture.json")["parameters"]
     page = (tmp_path / "site" / "preact_resnet50" / "res2b" / "0.html").read_text()
     assert page.count("<a id=") == 9
     assert "−" in page

@@ -97,6 +97,12 @@ def load_module(name: str, weights: str | Path | None = None, *, seed: int = 0) 
     return _load(find(name), weights, seed).module.eval()
 
 
+def blank(name: str, outputs: int | None = None) -> nn.Module:
+    """A model's module without numbers, on torch's meta device; outputs: the model's own number where left out."""
+    model = find(name)
+    return _blank(model, outputs or model.outputs)
+
+
 @dataclass(frozen=True)
 class _Loaded:
     module: nn.Module

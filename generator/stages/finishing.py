@@ -15,6 +15,9 @@ import torch
 import torchvision
 
 import generator
+from generator import models
+from generator.architecture import blueprint
+from generator.blueprint import blueprint_to_json
 from generator.checksums import Faults, checksum_text, find_faults
 from generator.errors import AtlasError
 from generator.methods.kernels import first_kernels
@@ -85,6 +88,7 @@ def finish(job: Job) -> None:
     network, store = job.network, job.store
     if network.kernels is not None and network.layers[0].kind == "stem":
         _write_kernels(job)
+    _write_architecture(job)
     write_channels_csv(store, network.layers)
     store.tidy([layer.name for layer in network.layers], patches="patches" in job.panels)
     store.write_json("keys.json", _keys(job))
@@ -101,6 +105,16 @@ def _write_kernels(job: Job) -> None:
     # Lossless: a kernel is a few dozen numbers, and each pixel should stay one.
     pixels = mosaic(tiles, thumb_columns(len(tiles)))
     job.store.write_file(job.store.kernels_path(job.network.layers[0].name), webp(pixels, 100, lossless=True))
+
+
+def _write_architecture(job: Job) -> None:
+    """The blueprint of the whole network, also where the weights end before it does."""
+    network = job.network
+    module = models.blank(network.model, len(network.classes) or None)
+    drawn = blueprint(
+        network.model, module, models.find(network.model).taps(module), network.preprocessing.crop
+    )
+    job.store.write_json("architecture.json", blueprint_to_json(drawn))
 
 
 def _kernel_factor(side: int) -> int:
