@@ -24,13 +24,12 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 import torchvision
 from torch import Tensor
 
+from benchmarks._floors import cone_operations, convolution_rate
 from benchmarks._timing import Spread, machine, ratio, take_turns
 from generator import models
-from generator.cones import Cone
 from generator.device import avoid_page_faults, choose_device
 from generator.network import Network
 from generator.unit_gradients import UnitGradients, Units, forward_switches
@@ -157,7 +156,7 @@ def _loop(bench: Bench, layer: str, units: Units) -> Tensor:
 
 def _whole(bench: Bench, clock: Callable[[], float]) -> None:
     """Seconds for nine units of every channel of every block, beside the floor of their multiplications."""
-    rate = _convolution_rate(clock, bench.pictures.device)
+    rate = convolution_rate(bench.pictures.device, clock)
     switches = forward_switches(bench.network, bench.pictures)
     engine = UnitGradients(bench.network, dtype=bench.dtype)
     total = 0.0
@@ -174,7 +173,7 @@ def _whole(bench: Bench, clock: Callable[[], float]) -> None:
         engine.gradients(switches, info.name, units)
         share = 9 * info.channels / len(units)
         total += (clock() - start) * share
-        for kind, operations in enumerate(_operations(bench.network, info.name, switches.sizes, units)):
+        for kind, operations in enumerate(cone_operations(bench.network, info.name, switches.sizes, units)):
             floors[kind] += operations / rate * share
         count += 9 * info.channels
     print(
@@ -182,40 +181,6 @@ def _whole(bench: Bench, clock: Callable[[], float]) -> None:
     )
     for floor, what in zip(floors, ("cones", "cones cut off at the border"), strict=True):
         print(f"{total / floor:.2f} times the floor of the {what}, {floor:,.0f} s")
-
-
-def _operations(
-    network: Network, layer: str, sizes: dict[int, tuple[int, int, int]], units: Units
-) -> tuple[int, int]:
-    """Floating-point operations of the convolutions in the units' cones.
-
-    First with windows no larger than the map, then with each unit's windows cut off at the border of the map.
-    """
-    cone = Cone(network.graph, network.step(layer))
-    whole = cut = 0
-    for row, column in zip(units.row.tolist(), units.column.tolist(), strict=True):
-        for index in cone.order:
-            step = network.graph.steps[index]
-            if step.op != "conv":
-                continue
-            assert step.weight is not None
-            _, height, width = sizes[index]
-            window = cone.windows[index]
-            rows = window.trimmed(height, (row, row)).size
-            columns = window.trimmed(width, (column, column)).size
-            whole += 2 * min(window.size, height) * min(window.size, width) * step.weight.numel()
-            cut += 2 * rows * columns * step.weight.numel()
-    return whole, cut
-
-
-def _convolution_rate(clock: Callable[[], float], device: torch.device) -> float:
-    """Operations a second of a large 3 × 3 convolution in fp32, the best of some runs."""
-    x = torch.randn(16, 128, 28, 28, device=device).contiguous(memory_format=torch.channels_last)
-    weight = torch.randn(128, 128, 3, 3, device=device).contiguous(memory_format=torch.channels_last)
-    seconds = take_turns({"convolution": lambda: F.conv2d(x, weight, None, 1, 1)}, 12, 3, clock)[
-        "convolution"
-    ]
-    return 2 * 16 * 28 * 28 * weight.numel() / min(seconds)
 
 
 if __name__ == "__main__":

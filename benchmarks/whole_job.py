@@ -2,7 +2,9 @@
 
 Floors: operations of forward and cones over the measured rate of a large convolution; JPEGs over the measured decode
 rate of all cores; sprites over the measured encode rate of all cores. Random weights and drawn JPEGs: the work is the
-same as with real ones. 50,000 pictures want a GPU; for two cores give --pictures 100 --channels 16.
+same as with real ones. 50,000 pictures want a GPU; for two cores give --pictures 100 --channels 16, or real ones:
+
+    python -m benchmarks.whole_job --model resnet50-caffe --weights FILE --images FOLDER
 
     python -m benchmarks.whole_job --pictures 50000 [--layers all] [--device cuda]
 """
@@ -11,15 +13,16 @@ from __future__ import annotations
 
 import argparse
 import os
+import statistics
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
 
+from benchmarks._floors import cone_operations, convolution_rate, forward_operations
 from generator.decoding import read_picture
 from generator.device import avoid_page_faults, choose_device
 from generator.pipeline import compute
@@ -27,8 +30,12 @@ from generator.profile import Profile
 from generator.progress import Reporter
 from generator.records import Preprocessing
 from generator.sprites import webp
+from generator.stages.opening import open_network
+from generator.store import Store
+from generator.unit_gradients import Units, forward_switches
 
 WIDTH, HEIGHT = 500, 375  # of ImageNet's usual JPEG
+SAMPLE = 200  # units of a layer whose cones are counted
 
 
 def main() -> None:
@@ -37,30 +44,69 @@ def main() -> None:
     device = choose_device(options.device)
     with tempfile.TemporaryDirectory(dir=options.work) as work:
         folder = Path(work)
-        _make_jpegs(folder / "pictures", options.pictures)
+        if options.images is None:
+            _make_jpegs(folder / "pictures", options.pictures)
         profile = Profile.model_validate(
             {
                 "name": "whole-job",
-                "network": {"model": options.model, "weights": "random"},
-                "pictures": {"folder": str(folder / "pictures")},
+                "network": {"model": options.model, "weights": options.weights},
+                "pictures": {"folder": options.images or str(folder / "pictures")},
                 "layers": {"which": options.layers, "channels": options.channels},
                 "compute": {"device": options.device, "precision": options.precision, "batch": options.batch},
             }
         )
         reporter = Reporter()
+        rates = [convolution_rate(device)]
         start = time.perf_counter()
         store = compute(profile, folder / "atlas", reporter)
         seconds = time.perf_counter() - start
-        decode, encode = _decode_rate(folder / "pictures"), _encode_rate(store.folder)
-        print(f"\n{options.model}, {options.pictures:,} pictures on {_name(device)}: {seconds:.1f} s\n")
-        print("| stage | things | seconds | a second |\n|---|---|---|---|")
-        for stage in reporter.stages:
-            rate = stage.count / stage.seconds if stage.seconds else 0.0
-            print(f"| {stage.name} | {stage.count:,} {stage.unit} | {stage.seconds:.1f} | {rate:,.0f} |")
+        rates.append(convolution_rate(device))
+        pictures = store.manifest().pictures.count
+        print(f"\n{options.model}, {pictures:,} pictures on {_name(device)}: {seconds:.1f} s\n")
+        _table(reporter, _floors(profile, store, statistics.mean(rates)))
         print(
-            f"\nmeasured beside it: decoding {decode:,.0f} pictures/s on all cores, encoding {encode:,.0f} sprites/s"
+            f"\na large convolution before and after: {rates[0] / 1e9:,.0f} and {rates[1] / 1e9:,.0f} GFLOP/s"
         )
-        print(f"on all cores, a large convolution {_convolution_rate(device) / 1e12:.2f} TFLOP/s")
+
+
+def _table(reporter: Reporter, floors: dict[str, float]) -> None:
+    print("| stage | things | seconds | a second | × its floor |\n|---|---|---|---|---|")
+    for stage in reporter.stages:
+        rate = stage.count / stage.seconds if stage.seconds else 0.0
+        floor = floors.get(stage.name)
+        times = f"{stage.seconds / floor:.2f} × {floor:,.1f} s" if floor else ""
+        print(
+            f"| {stage.name} | {stage.count:,} {stage.unit} | {stage.seconds:.1f} | {rate:,.0f} | {times} |"
+        )
+
+
+def _floors(profile: Profile, store: Store, rate: float) -> dict[str, float]:
+    """Seconds that each stage takes at least. rate: of a large convolution, FLOP/s."""
+    network, cores = open_network(profile).to("cpu", torch.float32), os.cpu_count() or 1
+    count = store.manifest().pictures.count
+    forward = forward_operations(network) * count / rate
+    files = [Path(str(profile.pictures.folder)) / record.path for record in store.images()][
+        :: max(1, count // 100)
+    ]
+    decode = count / (_decode_rate(files, network.preprocessing) * cores)
+    side = network.preprocessing.crop
+    sizes = forward_switches(network, torch.zeros(1, 3, side, side)).sizes
+    cones = 0.0
+    sprites = 0
+    for layer in network.layers:
+        numbers = store.layer(layer.name)
+        channel, slot = np.nonzero(numbers["top_image"] >= 0)
+        some = np.random.default_rng(0).permutation(len(channel))[:SAMPLE]
+        row, column = numbers["top_unit"][channel[some], slot[some]].T
+        columns = (np.zeros_like(channel[some]), channel[some], row, column)
+        units = Units(*(torch.from_numpy(part.astype(np.int64)) for part in columns))
+        cones += cone_operations(network, layer.name, sizes, units)[1] / max(1, len(some)) * len(channel)
+        sprites += len(np.unique(channel))
+    return {
+        "scan": max(forward, decode),
+        "patches and gradients": forward + cones / rate,
+        "sprites": sprites / (_encode_rate(store.folder) * cores),
+    }
 
 
 def _options() -> argparse.Namespace:
@@ -68,7 +114,9 @@ def _options() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", default="resnet50")
-    parser.add_argument("--pictures", type=int, default=1000)
+    parser.add_argument("--weights", default="random")
+    parser.add_argument("--images", help="a folder of pictures instead of drawn JPEGs")
+    parser.add_argument("--pictures", type=int, default=1000, help="drawn JPEGs")
     parser.add_argument("--layers", default="blocks", choices=["blocks", "all"])
     parser.add_argument("--channels", type=int)
     parser.add_argument("--precision", default="fp32")
@@ -92,37 +140,21 @@ def _make_jpegs(folder: Path, count: int) -> None:
         os.link(folder / f"{index % 500:06d}.jpg", folder / f"{index:06d}.jpg")
 
 
-def _decode_rate(folder: Path) -> float:
-    """Pictures a second that all cores decode, from one core's rate."""
-    preprocessing = Preprocessing(256, 224, (0, 0, 0), (1, 1, 1))
-    paths = sorted(folder.iterdir())[:100]
+def _decode_rate(paths: list[Path], preprocessing: Preprocessing) -> float:
+    """Pictures a second that one core decodes."""
     start = time.perf_counter()
     for path in paths:
         read_picture(path, preprocessing)
-    return len(paths) / (time.perf_counter() - start) * (os.cpu_count() or 1)
+    return len(paths) / (time.perf_counter() - start)
 
 
 def _encode_rate(folder: Path) -> float:
-    """Sprites a second that all cores encode, from one core's rate on this atlas's own sprites."""
+    """Sprites a second that one core encodes, of this atlas's own."""
     sprites = [np.asarray(Image.open(path)) for path in sorted(folder.glob("sprites/*/*.webp"))[::50][:40]]
     start = time.perf_counter()
     for sprite in sprites:
         webp(sprite, 75)
-    return len(sprites) / (time.perf_counter() - start) * (os.cpu_count() or 1)
-
-
-def _convolution_rate(device: torch.device) -> float:
-    """FLOP/s of a 3×3 convolution of 256 channels on 28×28 maps, batch 32, the best of ten."""
-    x = torch.randn(32, 256, 28, 28, device=device).contiguous(memory_format=torch.channels_last)
-    weight = torch.randn(256, 256, 3, 3, device=device).contiguous(memory_format=torch.channels_last)
-    best = float("inf")
-    for _ in range(10):
-        start = time.perf_counter()
-        F.conv2d(x, weight, padding=1)
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        best = min(best, time.perf_counter() - start)
-    return 2 * 32 * 28 * 28 * 256 * 256 * 9 / best
+    return len(sprites) / (time.perf_counter() - start)
 
 
 def _name(device: torch.device) -> str:

@@ -1,0 +1,61 @@
+"""What a machine must do at the least: operations of forward passes and cones, and the rates measured beside them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+
+from benchmarks._timing import take_turns
+from generator.cones import Cone
+from generator.network import Network
+from generator.unit_gradients import Units
+
+
+def cone_operations(
+    network: Network, layer: str, sizes: dict[int, tuple[int, int, int]], units: Units
+) -> tuple[int, int]:
+    """Floating-point operations of the convolutions in the units' cones.
+
+    First with windows no larger than the map, then with each unit's windows cut off at the border of the map.
+    """
+    cone = Cone(network.graph, network.step(layer))
+    whole = cut = 0
+    for row, column in zip(units.row.tolist(), units.column.tolist(), strict=True):
+        for index in cone.order:
+            step = network.graph.steps[index]
+            if step.op != "conv":
+                continue
+            assert step.weight is not None
+            _, height, width = sizes[index]
+            window = cone.windows[index]
+            rows = window.trimmed(height, (row, row)).size
+            columns = window.trimmed(width, (column, column)).size
+            whole += 2 * min(window.size, height) * min(window.size, width) * step.weight.numel()
+            cut += 2 * rows * columns * step.weight.numel()
+    return whole, cut
+
+
+def forward_operations(network: Network) -> int:
+    """Floating-point operations of the convolutions of one picture's forward to the last layer."""
+    side, total, last = network.preprocessing.crop, 0, network.steps[-1]
+    graph = network.graph.to("meta", torch.float32)
+    for index, output in graph.run(torch.empty(1, 3, side, side, device="meta")):
+        weight = graph.steps[index].weight
+        if graph.steps[index].op == "conv" and weight is not None:
+            total += 2 * output.numel() * weight[0].numel()
+        if index == last:
+            break
+    return total
+
+
+def convolution_rate(device: torch.device, clock: Callable[[], float] = time.perf_counter) -> float:
+    """Operations a second of a large 3 × 3 convolution in fp32, the best of some runs."""
+    x = torch.randn(16, 128, 28, 28, device=device).contiguous(memory_format=torch.channels_last)
+    weight = torch.randn(128, 128, 3, 3, device=device).contiguous(memory_format=torch.channels_last)
+    seconds = take_turns({"convolution": lambda: F.conv2d(x, weight, None, 1, 1)}, 12, 3, clock)[
+        "convolution"
+    ]
+    return 2 * 16 * 28 * 28 * weight.numel() / min(seconds)
