@@ -495,6 +495,6 @@ def check_size(report: SiteReport, max_bytes: int | None) -> None:
     parts = ", ".join(f"{kind} {size / 1e6:,.0f} MB" for size, kind in kinds[:3])
     raise AtlasError(
         f"the site is {total / 1e6:,.0f} MB, above its budget of {max_bytes / 1e6:,.0f} MB ({parts})",
-        remedy="in the profile, leave out inner layers, make the tiles smaller, or lower the WebP quality; "
+        remedy="in the profile, leave out inner layers, lower sprites.picture, sprites.tile or sprites.quality, "
         "or raise max_site_bytes",
     )

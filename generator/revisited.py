@@ -273,6 +273,8 @@ def revisited_page(atlas: Atlas) -> dict[str, Any] | None:
                     "labels": atlas.labels_of(name, claim.channel)[:3],
                 }
             )
+        if all(row["absent"] for row in rows):
+            continue  # not among the channels that this atlas pictures
         entries.append(
             {
                 "claim": claim,
@@ -282,4 +284,4 @@ def revisited_page(atlas: Atlas) -> dict[str, Any] | None:
                 "seen": seen.get(claim.channel, ""),
             }
         )
-    return {"entries": entries, "observed": bool(seen)}
+    return {"entries": entries, "observed": bool(seen)} if entries else None

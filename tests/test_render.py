@@ -227,6 +227,19 @@ def test_the_papers_page(tmp_path: Path) -> None:
     assert check_links(tmp_path / "site") == []
 
 
+def test_the_papers_page_leaves_out_channels_that_the_atlas_does_not_picture(tmp_path: Path) -> None:
+    options: dict[str, Any] = {**TINY, "stages": ((2, 3, 256),), "distinct": 1}
+    make_atlas(tmp_path / "atlas", name="resnet50-caffe", model="resnet50-caffe", **options)
+    for sprite in (tmp_path / "atlas/sprites").glob("*/*.webp"):
+        if int(sprite.stem) >= 100:  # as `--channels 100` leaves it
+            sprite.unlink()
+    render_site([tmp_path / "atlas"], tmp_path / "site")
+    text = (tmp_path / "site/resnet50-caffe/revisited.html").read_text("utf-8")
+    assert 'id="c79"' in text
+    assert 'id="c150"' not in text
+    assert check_links(tmp_path / "site") == []
+
+
 def test_layers_written_by_several_processes_are_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
