@@ -110,6 +110,8 @@ def digests(
 def file_digest(path: Path) -> str:
     """SHA-256 of a file's bytes; of none where it cannot be read: 64 zeros."""
     try:
+        if not path.is_file():  # a pipe would keep its reader waiting for ever
+            return UNREADABLE
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
+import stat
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +67,10 @@ def read_picture(path: Path | str, preprocessing: Preprocessing) -> Picture:
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        # A pipe would keep its reader waiting for ever: opened so, it does not, and is told apart.
+        with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise PictureError("not a file that could hold a picture")
             data = file.read(_MOST_BYTES + 1)
     except OSError as error:
         raise PictureError(f"cannot be read ({error.strerror})") from error

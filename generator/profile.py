@@ -7,9 +7,9 @@ import tomllib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from generator.errors import AtlasError
 
@@ -41,6 +41,16 @@ class PicturesSection(_Section):
     limit: PositiveInt | None = None
     resize: Annotated[int, Field(ge=0, le=4096)] | None = None
     crop: Annotated[int, Field(ge=8, le=4096)] | None = None
+
+    @model_validator(mode="after")
+    def _no_contradiction(self) -> Self:
+        if self.folder is not None and self.drawn is not None:
+            raise ValueError("folder and drawn are two kinds of pictures: leave one out")
+        if self.labels is not None and self.drawn is not None:
+            raise ValueError("labels belong to a folder of pictures, drawn ones have their own")
+        if self.resize and self.crop and self.crop > self.resize:
+            raise ValueError(f"crop ({self.crop} px) is larger than what resize leaves ({self.resize} px)")
+        return self
 
 
 class LayersSection(_Section):
@@ -105,6 +115,8 @@ class Profile(_Section):
         data = self.model_dump()
         if name is not None:
             data |= {"name": name, "title": name}
+        if sections.get("pictures", {}).get("folder") is not None:
+            data["pictures"]["drawn"] = None  # other pictures than the profile's
         for section, values in sections.items():
             data[section].update({key: value for key, value in values.items() if value is not None})
         return validated(data, "command line")

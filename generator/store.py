@@ -73,6 +73,13 @@ def _read_arrays(path: Path, what: str) -> dict[str, np.ndarray]:
         raise AtlasError(f"the {what} cannot be read ({error})", path, "compute the atlas again") from error
 
 
+class _Lines(list[str]):
+    """A file for csv.writer, which writes a line at a time."""
+
+    def write(self, line: str) -> None:
+        self.append(line)
+
+
 class Store:
     """One atlas folder."""
 
@@ -237,11 +244,13 @@ class Store:
         self.write_table("images.csv", IMAGE_COLUMNS, rows)
 
     def write_table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        text = io.StringIO(newline="")
-        table = csv.writer(text, lineterminator="\n")
+        lines = _Lines()
+        # Python's writer quotes a field for what ends a line: with "\n" alone, a name with "\r" would cut its line.
+        table = csv.writer(lines, lineterminator="\r\n")
         table.writerow(columns)
         table.writerows(rows)
-        write_atomically(self.folder / name, text.getvalue().encode("utf-8", "surrogateescape"))
+        text = "".join(f"{line[:-2]}\n" for line in lines)
+        write_atomically(self.folder / name, text.encode("utf-8", "surrogateescape"))
 
     # -- layers ----------------------------------------------------------------------------------------------------
 

@@ -204,9 +204,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read_pickled(path: Path) -> dict[str, Tensor]:
-    with path.open("rb") as file:
-        is_zip = file.read(4) == b"PK\x03\x04"
-    if is_zip and not zipfile.is_zipfile(path):  # the directory of a zip stands at its end
+    if _is_cut_short(path):
         raise AtlasError("the weights file is cut short", path, "copy or download it again")
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
@@ -225,6 +223,17 @@ def _read_pickled(path: Path) -> dict[str, Tensor]:
             "copy or download it again",
         ) from error
     return _unwrapped(content, path)
+
+
+def _is_cut_short(path: Path) -> bool:
+    """Whether a zip lacks its directory, which stands at its end."""
+    with path.open("rb") as file:
+        if file.read(4) != b"PK\x03\x04":
+            return False
+    try:
+        return not zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:
+        return True
 
 
 def _brief(error: Exception) -> str:

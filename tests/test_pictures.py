@@ -26,7 +26,7 @@ from torchvision.datasets import ImageFolder
 
 from generator.decoding import PictureError, _crop, _resize, read_picture
 from generator.errors import AtlasError
-from generator.pictures import PictureFile, find_pictures, read_batches
+from generator.pictures import find_pictures, read_batches
 from generator.records import Preprocessing
 
 AS_IT_IS = Preprocessing(0, 8, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
@@ -264,6 +264,12 @@ def test_cmyk_greyscale_bilevel_and_animations(tmp_path: Path) -> None:
     assert (decoded(tmp_path / "moving.gif") == (0, 0, 255)).all()
 
 
+def test_a_pipe_in_a_pictures_place_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(PictureError, match="not a file"):
+        read_picture(tmp_path / "a.png", Preprocessing(0, 8, (0, 0, 0), (1, 1, 1)))
+
+
 def test_broken_files_say_why(tmp_path: Path) -> None:
     whole = io.BytesIO()
     noise(64, 64).save(whole, "JPEG")
@@ -337,11 +343,10 @@ def test_no_pictures_are_no_batches(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_dead_worker_is_one_sentence(tmp_path: Path) -> None:
-    """A FIFO with no writer holds the worker up until the test has killed it."""
-    os.mkfifo(tmp_path / "1.jpg")
-    noise(8, 8).save(tmp_path / "0.png")
+    """So many pictures that the worker is far from done when the test kills it."""
+    noise(700, 700).save(tmp_path / "0.png")
     pictures = find_pictures(tmp_path)
-    pictures = replace(pictures, files=(*pictures.files, PictureFile("1.jpg", -1, "")))
+    pictures = replace(pictures, files=pictures.files * 2000)
 
     def kill() -> None:
         while not multiprocessing.active_children():
@@ -352,7 +357,7 @@ def test_a_dead_worker_is_one_sentence(tmp_path: Path) -> None:
 
     threading.Thread(target=kill, daemon=True).start()
     with pytest.raises(AtlasError, match="fewer workers"):
-        list(read_batches(pictures, [0, 1], AS_IT_IS, batch=1, workers=1))
+        list(read_batches(pictures, range(2000), AS_IT_IS, batch=500, workers=1))
 
 
 # -- real pictures -------------------------------------------------------------------------------------------

@@ -29,6 +29,9 @@ def test_every_profile_of_the_package_is_valid_and_named_after_its_file(name):
         ("gradients = []\n" + SMALL, "gradients"),
         ('gradients = ["guided", "guided"]\n' + SMALL, "twice"),
         ('gradient = ["guided"]\n' + SMALL, "did you mean gradients"),
+        (SMALL + '[pictures]\nfolder = "a"\ndrawn = 9\n', "two kinds of pictures"),
+        (SMALL + '[pictures]\nlabels = "a"\ndrawn = 9\n', "labels belong to a folder"),
+        (SMALL + "[pictures]\nresize = 100\ncrop = 224\n", "crop .224 px. is larger"),
     ],
 )
 def test_a_wrong_profile_is_one_sentence_naming_the_key(tmp_path, text, said):

@@ -1,0 +1,159 @@
+"""Broken picture files, generated: every case is made from its number alone."""
+
+from __future__ import annotations
+
+import io
+import random
+import struct
+import zlib
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+from PIL import Image
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "PPM")
+MODES = ("RGB", "L", "P", "RGBA", "CMYK", "I;16", "1", "F")
+
+
+@cache
+def sound() -> tuple[bytes, ...]:
+    """Small files of every format, in every mode and with every option that it takes."""
+    rough = np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8)
+    picture = Image.fromarray(rough).resize((21, 27), Image.Resampling.BICUBIC)
+    found = []
+    options: dict[str, list[dict[str, object]]] = {
+        "JPEG": [{}, {"progressive": True}, {"exif": _exif()}, {"icc_profile": b"\0" * 200}],
+        "PNG": [{}, {"interlace": True}, {"exif": _exif()}],
+        "WEBP": [{}, {"lossless": True}],
+        "TIFF": [
+            {},
+            {"compression": "tiff_lzw"},
+            {"compression": "tiff_adobe_deflate"},
+            {"compression": "packbits"},
+        ],
+        "GIF": [{}, {"save_all": True, "append_images": [picture.rotate(90)] * 3}],
+    }
+    for kind in FORMATS:
+        for mode in MODES:
+            for option in options.get(kind, [{}]):
+                file = io.BytesIO()
+                try:
+                    in_mode = (
+                        Image.fromarray(np.zeros((9, 7), np.uint16))
+                        if mode == "I;16"
+                        else picture.convert(mode)
+                    )
+                    in_mode.save(file, kind, **option)
+                except (OSError, ValueError, KeyError):
+                    continue  # this format has no such mode
+                found.append(file.getvalue())
+    return tuple(found)
+
+
+def _exif() -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return exif.tobytes()
+
+
+def broken(number: int) -> bytes:
+    """A file that was sound once."""
+    chance = random.Random(number)
+    data = bytearray(chance.choice(sound()))
+    for _ in range(chance.choice((1, 1, 1, 2, 5))):
+        data = chance.choice(_DAMAGES)(data, chance) or bytearray(b"\0")
+    return bytes(data)
+
+
+def _cut(data: bytearray, chance: random.Random) -> bytearray:
+    return data[: chance.randrange(len(data))]
+
+
+def _flip(data: bytearray, chance: random.Random) -> bytearray:
+    for _ in range(chance.choice((1, 3, 30))):
+        data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+    return data
+
+
+def _flip_head(data: bytearray, chance: random.Random) -> bytearray:
+    data[chance.randrange(min(64, len(data)))] = chance.choice(
+        (0, 1, 0x7F, 0x80, 0xFF, chance.randrange(256))
+    )
+    return data
+
+
+def _large_number(data: bytearray, chance: random.Random) -> bytearray:
+    """Sizes, counts and offsets stand in two or four bytes, of either end."""
+    kind = chance.choice(("<I", ">I", "<H", ">H"))
+    most = 2 ** (32 if "I" in kind else 16) - 1
+    value = chance.choice((0, 1, most, most // 2, most // 2 + 1, 65_500, chance.randrange(most)))
+    place = chance.randrange(max(1, min(len(data), 200)))
+    data[place : place + struct.calcsize(kind)] = struct.pack(kind, min(value, most))
+    return data
+
+
+def _repeat(data: bytearray, chance: random.Random) -> bytearray:
+    start = chance.randrange(len(data))
+    return data[:start] + data[start : start + chance.randrange(200)] * chance.choice((2, 50)) + data[start:]
+
+
+def _drop(data: bytearray, chance: random.Random) -> bytearray:
+    start = chance.randrange(len(data))
+    return data[:start] + data[start + chance.randrange(1, 40) :]
+
+
+def _blank(data: bytearray, chance: random.Random) -> bytearray:
+    start = chance.randrange(len(data))
+    data[start : start + 60] = chance.choice((b"\0", b"\xff")) * len(data[start : start + 60])
+    return data
+
+
+def _splice(data: bytearray, chance: random.Random) -> bytearray:
+    other = chance.choice(sound())
+    return data[: chance.randrange(len(data))] + bytearray(other[chance.randrange(len(other)) :])
+
+
+_DAMAGES: tuple[Callable[[bytearray, random.Random], bytearray], ...] = (
+    _cut, _flip, _flip_head, _flip_head, _large_number, _large_number, _repeat, _drop, _blank, _splice,
+)  # fmt: skip
+
+
+def png(width: int, height: int, rows: bytes, *more: tuple[bytes, bytes]) -> bytes:
+    """A greyscale PNG with these claimed sizes, whatever its rows hold. more: further chunks before them."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    chunks = [(b"IHDR", header), *more, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    body = b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def bombs() -> dict[str, bytes]:
+    """Small files that claim, or unpack to, far more than they should."""
+    huge = 2**31 - 1
+    text = b"k\0\0" + zlib.compress(b"\0" * 80_000_000, 9)
+    return {
+        "claims.png": png(huge, huge, b""),
+        "wide.png": png(huge, 1, b""),
+        "square.png": png(30_000, 30_000, b"\0" * 1_000_000),
+        "limit.png": png(10_001, 10_000, b""),
+        "unpacks.png": png(4, 4, b"\0" * 100_000_000),
+        "text.png": png(4, 4, b"\0" * 20, (b"zTXt", text)),
+        "icc.png": png(4, 4, b"\0" * 20, (b"iCCP", b"p\0\0" + zlib.compress(b"\0" * 80_000_000, 9))),
+        "needle.png": png(60_000, 1, b"\0" * 60_001),
+        "claims.gif": b"GIF89a" + struct.pack("<HHBBB", 65_535, 65_535, 0x80, 0, 0) + b"\0" * 40,
+        "claims.bmp": b"BM"
+        + struct.pack("<IIIIiiHHIIiiII", 100, 0, 54, 40, huge, huge, 1, 24, 0, 0, 0, 0, 0, 0),
+        "claims.ppm": b"P6\n2000000000 2000000000\n255\n" + b"\0" * 99,
+        "claims.webp": b"RIFF\x20\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + b"\xff" * 6 + b"\0" * 8,
+        "claims.tif": b"II*\0\x08\0\0\0\x02\0"
+        + b"\0\1\4\0\1\0\0\0\xff\xff\xff\x7f\1\1\4\0\1\0\0\0\xff\xff\xff\x7f",
+        "loop.tif": b"II*\0\x08\0\0\0\x00\0\x08\0\0\0",
+        "nothing.jpg": b"",
+        "zeros.jpg": b"\0" * 5000,
+        "text.jpg": b"<!DOCTYPE html><p>not found",
+        "script.svg.png": b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>",
+        "eps.jpg": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(%pipe%touch /tmp/pwned) (w) file\n",
+    }
