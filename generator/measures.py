@@ -32,7 +32,18 @@ def percent(value: float) -> str:
 
 
 def correlation(value: float) -> str:
-    return f"{value:.2f}".replace("-", "−")
+    text = f"{value:.2f}".replace("-", "−")
+    return "0.00" if text == "−0.00" else text
+
+
+def signed(value: float) -> str:
+    """Two decimals with their sign.
+
+    >>> [signed(v) for v in (0.123, -0.05, 0.001)]
+    ['+0.12', '−0.05', '0.00']
+    """
+    text = f"{value:+.2f}".replace("-", "−")
+    return "0.00" if text[1:] == "0.00" else text
 
 
 def count(value: float) -> str:
@@ -118,6 +129,73 @@ MEASURES: tuple[Measure, ...] = (
         "linear correlation",
         "r",
         "Pearson's linear correlation of the same two scores.",
+        correlation,
+    ),
+    Measure(
+        "places_previous",
+        "places kept",
+        "of 9",
+        "Of the pictures kept, how many also have the unit at the same place: the middles of the two units' receptive "
+        "fields are at most one stride apart, to the side and up or down.",
+        count,
+        missing=-1,
+    ),
+    Measure(
+        "refinement_previous",
+        "refinement",
+        "score",
+        "How much more of one kind the nine pictures have become since the previous block of the stage, counted as far "
+        "as the channel still orders the pictures alike: max(ρ, 0) × (label agreement here − label agreement there), "
+        "from −1 to 1. From 0.05 on the channel refines, from −0.05 down it blurs; see the page Method.",
+        signed,
+    ),
+    Measure(
+        "label_purity",
+        "label purity",
+        "% of the nine",
+        "The share of the nine pictures that carry the commonest of their labels. Needs nine labelled pictures, and a "
+        "set in which some label has two.",
+        percent,
+    ),
+    Measure(
+        "label_entropy",
+        "label entropy",
+        "bits",
+        "The entropy of the nine pictures' labels: 0 where all are alike, log₂ 9 = 3.17 where all differ.",
+        correlation,
+    ),
+    Measure(
+        "group_purity",
+        "group purity",
+        "% of the nine",
+        "The share of the nine pictures whose labels fall into the commonest of their groups, where a hierarchy of "
+        "classes is given. It is cut, from its root down, into the largest groups that hold at most an eighth of the "
+        "pictures; classes.csv lists them.",
+        percent,
+    ),
+    Measure(
+        "label_agreement",
+        "label agreement",
+        "above chance",
+        "How near each other the nine pictures' classes are: the mean similarity of their 36 pairs, set between that "
+        "of two pictures of the whole set (0) and that of one class (1). Two classes have the similarity of Lin (1998) "
+        "by the hierarchy where one is given, otherwise 0.",
+        correlation,
+    ),
+    Measure(
+        "selectivity",
+        "selectivity",
+        "0 … 1",
+        "How much less mixed than chance the classes of the channel's strongest pictures are, far beyond the nine: "
+        "1 − H / H₀ for the tenth of its positive scores that is highest, where H is the entropy of those pictures' "
+        "labels and H₀ the mean entropy of as many pictures taken at random.",
+        correlation,
+    ),
+    Measure(
+        "group_selectivity",
+        "group selectivity",
+        "0 … 1",
+        "The same with the groups of the hierarchy in place of the classes.",
         correlation,
     ),
 )

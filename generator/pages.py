@@ -17,6 +17,7 @@ import numpy as np
 from generator.errors import AtlasError
 from generator.measures import BY_KEY, MEASURES, Measure, histogram, significant
 from generator.records import TOP, LayerInfo, Manifest, PictureRecord, SpriteInfo
+from generator.relations import continuations, kind_of, match_lists, pairs_shown, reading
 from generator.store import Store
 
 PANEL_NAMES = {
@@ -116,6 +117,7 @@ class Atlas:
         self.short = [short_label(record.label) for record in self.pictures]
         self._layers: dict[str, Layer] = {}
         self._shared: dict[tuple[str, str], list[int]] = {}
+        self._matches: dict[tuple[str, bool], list[list[dict[str, Any]]]] = {}
         if not self.manifest.publish_patches and any(
             "patches" in s.panels for s in self.manifest.sprites.values()
         ):
@@ -184,6 +186,33 @@ class Atlas:
         if key not in self._shared:
             self._shared[key] = self.layer(one).shared_with(self.layer(other))
         return self._shared[key]
+
+    @cached_property
+    def relations(self) -> dict[str, Any] | None:
+        """relations.json; None in an atlas that was made before there was one."""
+        return self.store.read_json("relations.json")
+
+    @cached_property
+    def pairs_at(self) -> dict[str, list[dict[str, Any]]]:
+        """By layer, the compared pairs of layers that it is one of."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for pair in pairs_shown(self):
+            for name in (pair["source"], pair["target"]):
+                found.setdefault(name, []).append(pair)
+        return found
+
+    def matches(self, pair: dict[str, Any], *, forward: bool) -> list[list[dict[str, Any]]]:
+        """By channel of a pair's first layer (forward) or second, its matches in the other, strongest first."""
+        name = f"{pair['source']}--{pair['target']}"
+        if (name, forward) not in self._matches:
+            arrays = self.store.matches(name)
+            layer = self.manifest.layer(pair["source" if forward else "target"])
+            self._matches[name, forward] = (
+                [[]] * layer.channels
+                if arrays is None
+                else match_lists(arrays, "forward" if forward else "backward")
+            )
+        return self._matches[name, forward]
 
     def correlation(self, layer: str, channel: int) -> str | None:
         """The rank correlation with the previous block as text, or None."""
@@ -422,6 +451,7 @@ def channel_page(atlas: Atlas, info: LayerInfo, channel: int, base_url: str) -> 
                 "shared": atlas.shared(other.name, strip[number - 1].name)[channel] if is_block else None,
                 "previous": strip[number - 1].name if is_block else "",
                 "rho": atlas.correlation(other.name, channel) if is_block else None,
+                "kind": kind_of(atlas, other.name, channel) if is_block else "",
             }
         )
     inner = list(atlas.inner_of(info.name)) if info.kind in ("block", "layer") else []
@@ -440,6 +470,8 @@ def channel_page(atlas: Atlas, info: LayerInfo, channel: int, base_url: str) -> 
         "up": before.name if before and channel < before.channels else None,
         "down": after.name if after and channel < after.channels else None,
         "sentence": sentence(atlas, info, channel),
+        "reading": reading(atlas, info, channel),
+        "continuations": continuations(atlas, info, channel),
         "source": f"{channel}.webp",
         "tiles": nine,
         # What a screen reader says of a tile: its rank, label and value.

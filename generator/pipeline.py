@@ -16,6 +16,7 @@ from generator.stages.finishing import finish, look, prepare
 from generator.stages.job import Job
 from generator.stages.opening import open_network, open_pictures
 from generator.stages.picturing import picture_units
+from generator.stages.relating import relate_layers
 from generator.stages.scanning import scan_pictures
 from generator.stages.tables import add_relations
 from generator.store import Store
@@ -47,6 +48,7 @@ def compute(profile: Profile, folder: Path, reporter: Reporter | None = None) ->
         prepare(job, found)  # what is damaged goes, what still holds stays
         scan_pictures(job)  # one pass: top-9 and statistics of every channel of every layer
         once(job, add_relations)  # the same channel from block to block, the inputs inside a block
+        once(job, relate_layers)  # classes, refinement, the matches of every channel in the layers beside
         picture_units(job)  # patches and gradients of every unit in a list
         make_sprites(job)  # one file a channel
         once(job, finish)  # tables, manifest, and the work folder goes

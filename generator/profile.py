@@ -32,12 +32,15 @@ class NetworkSection(_Section):
 
 
 class PicturesSection(_Section):
-    """folder: the pictures, or drawn = a number of drawn ones (the demo's world); labels: a label file;
-    limit: use that many, evenly spaced; resize and crop: in px, where they differ from the model's own."""
+    """folder: the pictures, or drawn = a number of drawn ones (the demo's world); labels: a label file; hierarchy: a
+    CSV with the columns child and parent that says which classes are near each other (left out: the drawn world's
+    families, WordNet where every label is a class of ImageNet, else none); limit: use that many, evenly spaced; resize
+    and crop: in px, where they differ from the model's own."""
 
     folder: str | None = None
     drawn: PositiveInt | None = None
     labels: str | None = None
+    hierarchy: str | None = None
     limit: PositiveInt | None = None
     resize: Annotated[int, Field(ge=0, le=4096)] | None = None
     crop: Annotated[int, Field(ge=8, le=4096)] | None = None

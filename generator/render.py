@@ -26,6 +26,9 @@ from generator.narrative import build_narrative, resources
 from generator.pages import PANEL_NAMES, Atlas, Layer, channel_page, kernel_page, layer_page, tile_data
 from generator.published import NAMES, blueprints
 from generator.records import LayerInfo
+from generator.relation_pages import FILES as RELATION_FILES
+from generator.relation_pages import for_channels, links_of, other_networks, write_relations
+from generator.relations import pairs_shown, stage_pairs
 from generator.revisited import revisited_page
 
 Progress = Callable[[str, int, int], None]
@@ -38,7 +41,7 @@ RESERVED = {
     "networks",
     "index.html",
 }  # names that a network's folder may not take
-STYLES = ("tokens", "header", "base", "channel", "layer", "home", "architecture", "print")
+STYLES = ("tokens", "header", "base", "channel", "layer", "home", "architecture", "relations", "print")
 GUIDE_STYLES = ("tokens", "header", "guide")
 SCRIPTS = ("header", "finder", "keys", "rows", "inspect", "grid", "cite")
 BAR_ROW = 26  # px; the height of a statistic's row, which base.css and channel.html know too
@@ -268,9 +271,9 @@ def write_layer(
     page = env.get_template("channel.html")
     layer = atlas.layer(info.name)
     for channel in range(info.channels):
-        site.write(
-            f"{folder}/{channel}.html", page.render({**shared, **channel_page(atlas, info, channel, url)})
-        )
+        across = links_of(common["networks"], info.name, channel)
+        said = {**shared, "across": across, **channel_page(atlas, info, channel, url)}
+        site.write(f"{folder}/{channel}.html", page.render(said))
         if not layer.absence(channel):
             site.copy(atlas.store.sprite_path(info.name, channel), f"{folder}/{channel}.webp")
     site.copy(atlas.store.thumbs_path(info.name), f"{folder}/thumbs.webp")
@@ -320,12 +323,14 @@ def write_atlas(
     site: Site, env: Environment, atlas: Atlas, atlases: Sequence[Atlas], url: str, progress: Progress
 ) -> None:
     """Everything below the network's own folder, except its home."""
-    common = _common(atlas, atlases, "../../")
+    found = other_networks(atlas, atlases, lambda what: progress(what, 0, 1))
+    common = {**_common(atlas, atlases, "../../"), "networks": for_channels(found)}
     for number, part in enumerate(write_layers(site, env, atlas, common, url), 1):
         if part is not site:
             site.merge(part)
         progress(f"pages of {atlas.name}", number, len(atlas.layers))
     site.write(f"{atlas.name}/finder.js", finder_index(atlas))
+    write_relations(site.write, env, atlas, atlases, common, found)
     revisited = revisited_page(atlas)
     if revisited:
         for entry in revisited["entries"]:
@@ -342,7 +347,7 @@ def write_atlas(
         site.write(
             f"{atlas.name}/revisited.html", page.render({**common, "root": "../", **revisited, **more})
         )
-    for name in ("manifest.json", "channels.csv", "images.csv", "architecture.json"):
+    for name in ("manifest.json", "channels.csv", "images.csv", "architecture.json", *RELATION_FILES):
         if (atlas.store.folder / name).is_file():
             site.copy(atlas.store.folder / name, f"{atlas.name}/data/{name}")
     if atlas.shows_pictures:
@@ -404,6 +409,8 @@ def write_homes(site: Site, env: Environment, atlases: Sequence[Atlas]) -> None:
             "panels": atlas.manifest.sprites[atlas.layers[0].name].panels,
             "revisited": revisited_page(atlas) is not None,
             "architecture": blueprint_of(atlas) is not None,
+            "refinement": bool(stage_pairs(atlas)),
+            "correspondence": bool(pairs_shown(atlas)),
         }
         for atlas in atlases
     ]

@@ -4,6 +4,9 @@
     layers/<layer>.npz      top_value (C, 9) float32, top_image (C, 9) int32, top_unit (C, 9, 2) int32; statistics
     scores/<layer>.npy      (N, C) float32: every picture's score for every channel (a sample of pictures where many)
     scan.json               what the scan found: pictures used and skipped, accuracy
+    classes.csv             the pictures' classes, each with its group in the hierarchy
+    relations.json          how far layers correspond, what stages refine
+    matches/<a>--<b>.npz    the best matches of every channel of two layers, in both directions
     sprites/<layer>/<channel>.webp   thumbs/<layer>.webp   pictures/<index>.webp
     kernels/<layer>.webp    the first convolution's kernels as pixels
     architecture.json       the network's volumes, operations and costs (blueprint.py)
@@ -38,7 +41,7 @@ from generator.records import Manifest, PictureRecord, manifest_from_json, to_js
 
 OWN = (
     "manifest.json", "keys.json", "scan.json", "images.csv", "channels.csv", "architecture.json",
-    "layers", "scores", "sprites", "thumbs", "pictures", "kernels",
+    "layers", "scores", "sprites", "thumbs", "pictures", "kernels", "relations.json", "classes.csv", "matches",
 )  # fmt: skip
 IMAGE_COLUMNS = ("index", "path", "label_id", "label", "width", "height")
 
@@ -270,6 +273,50 @@ class Store:
             raise AtlasError(
                 f"the layer's scores cannot be read ({error})", path, "compute the atlas again"
             ) from error
+
+    def scored_pictures(self) -> np.ndarray:
+        """(N,) the numbers of the pictures whose scores are kept, row by row of scores/*.npy."""
+        scan = self.read_json("scan.json") or {}
+        if (chosen := scan.get("score_pictures")) is not None:
+            return np.array(chosen, np.int64)
+        return np.arange(scan.get("pictures", 0))
+
+    # -- matches ---------------------------------------------------------------------------------------------------
+
+    def matches_path(self, pair: str) -> Path:
+        return self.folder / "matches" / f"{pair}.npz"
+
+    def matches(self, pair: str) -> dict[str, np.ndarray] | None:
+        """forward_channel, forward_shared, forward_rho (A, 5) and backward_… (B, 5) of two layers, or None."""
+        path = self.matches_path(pair)
+        return _read_arrays(path, "matches of two layers") if path.is_file() else None
+
+    def write_matches(self, pair: str, arrays: Mapping[str, np.ndarray]) -> None:
+        write_atomically(self.matches_path(pair), _npz(arrays))
+
+    def tidy_matches(self, pairs: Iterable[str]) -> None:
+        """Drop the matches of all pairs of layers but these."""
+        kept = {f"{pair}.npz" for pair in pairs}
+        for path in (self.folder / "matches").glob("*"):
+            if path.name not in kept:
+                path.unlink(missing_ok=True)
+
+    # -- what is found while rendering -----------------------------------------------------------------------------
+
+    def cached(self, name: str, key: str) -> dict[str, np.ndarray] | None:
+        """Arrays kept under a name, if they were made from inputs of this key."""
+        path = self.folder / ".cache" / f"{name}.npz"
+        try:
+            arrays = _read_arrays(path, "cache") if path.is_file() else {}
+        except AtlasError:
+            return None
+        return arrays if str(arrays.pop("key", "")) == key else None
+
+    def cache(self, name: str, key: str, arrays: Mapping[str, np.ndarray]) -> None:
+        """Keep arrays for the next rendering, where the folder can be written; they are no part of the atlas."""
+        content = _npz({**arrays, "key": np.array(key)})
+        with contextlib.suppress(AtlasError):
+            write_atomically(self.folder / ".cache" / f"{name}.npz", content)
 
     # -- pictures --------------------------------------------------------------------------------------------------
 

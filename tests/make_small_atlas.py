@@ -10,17 +10,20 @@ No network is run: every picture gets a score for every channel from a seed, and
 from __future__ import annotations
 
 import argparse
+import csv
 import hashlib
 import io
 import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
+from generator.progress import Reporter
 from generator.records import (
     LayerInfo,
     Manifest,
@@ -30,7 +33,9 @@ from generator.records import (
     ReceptiveField,
     SpriteInfo,
     WeightsInfo,
+    find_layer,
 )
+from generator.stages.relating import relate_layers
 from generator.store import Store
 
 CLASSES = (
@@ -47,6 +52,7 @@ CLASSES = (
     "clock",
     "face",
 )
+GROUPS = {"vehicle": CLASSES[:2], "round": CLASSES[2:6], "thing": CLASSES[6:]}
 SMALL_STAGES = ((2, 3, 12), (3, 4, 12))  # stage, blocks, channels
 PAPER_STAGES = ((2, 3, 256), (3, 4, 512))
 FULL_STAGES = ((2, 3, 256), (3, 4, 512), (4, 6, 1024), (5, 3, 2048))
@@ -209,6 +215,23 @@ def strongest_inputs(layer: LayerInfo, layers: Sequence[LayerInfo], seed: int) -
     }
 
 
+def relate(store: Store, layers: Sequence[LayerInfo], labels: Sequence[str]) -> None:
+    """Write relations.json, classes.csv and matches/ as the pipeline does."""
+    tree = store.folder / "tree.csv"
+    groups = {name: group for group, names in GROUPS.items() for name in names}
+    with tree.open("w", newline="") as file:
+        csv.writer(file).writerows([("child", "parent"), *((x, groups.get(x, "thing")) for x in labels)])
+    pictures = SimpleNamespace(hierarchy=str(tree), drawn=None, folder="drawn")
+    job: Any = SimpleNamespace(
+        store=store,
+        network=SimpleNamespace(layers=layers, layer=lambda name: find_layer(tuple(layers), name)),
+        profile=SimpleNamespace(pictures=pictures),
+        reporter=Reporter(quiet=True),
+    )
+    relate_layers(job)
+    tree.unlink()
+
+
 def make_atlas(
     folder: Path,
     *,
@@ -294,6 +317,7 @@ def make_atlas(
                 "unheard_of": nothing,  # a statistic that this version of the site does not know
             },
         )
+        store.write_scores(layer.name, scores.astype(np.float32))
         if layer.kind == "block":
             previous[layer.stage] = (scores, top_image)
         columns = math.ceil(math.sqrt(layer.channels))
@@ -338,6 +362,8 @@ def make_atlas(
         for n, c in enumerate(of_class)
     ]
     store.write_images(records)
+    store.write_json("scan.json", {"pictures": pictures, "score_pictures": None})
+    relate(store, layers, labels)
     store.write_table(
         "channels.csv", ("layer", "channel"), [(x.name, c) for x in layers for c in range(x.channels)]
     )

@@ -22,6 +22,8 @@ NO_TORCH: dict[str, set[str]] = {
     "sprites": set(),
     "blueprint": {"errors"},
     "progress": set(),
+    "hierarchy": {"errors"},
+    "matching": {"records"},
 }
 TORCH: dict[str, set[str]] = {
     "device": {"errors"},
@@ -63,9 +65,14 @@ SITE_ROOMS = (
     "architecture_pages",
     "published",
     "volumes",
+    "plots",
+    "relations",
+    "refining",
+    "corresponding",
+    "relation_pages",
 )
 for room in SITE_ROOMS:
-    SITE[room] = {"errors", "records", "store", "files", "blueprint", *SITE_ROOMS}
+    SITE[room] = {"errors", "records", "store", "files", "blueprint", "matching", *SITE_ROOMS}
 GALLERIES: dict[str, set[str]] = {
     "models": {"network", "graph", "records", "errors", "weights", "models"},
     "methods": {*FIRST_FLOORS, "methods"} - {"profile", "store", "files", "progress", "ranks"},

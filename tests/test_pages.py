@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ import numpy as np
 import pytest
 from make_small_atlas import PAPER_STAGES, make_atlas
 
+from generator.corresponding import across_links, comparable, compare, correspondence_page
 from generator.errors import AtlasError
 from generator.finder import CLASSES_A_CHANNEL, finder_index
 from generator.home import doors, hero
@@ -23,7 +27,10 @@ from generator.pages import (
     tile_data,
     unit_mark,
 )
+from generator.plots import Scale
 from generator.records import LayerInfo, ReceptiveField
+from generator.refining import pair_page, refinement_csv, refinement_page
+from generator.relations import stage_pairs
 from generator.revisited import CLAIMS, revisited_page
 
 SMALL = Path(__file__).parent / "small_atlas"
@@ -199,3 +206,102 @@ def test_patches_in_the_sprites_may_not_slip_through(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps({**manifest, "publish_patches": False}))
     with pytest.raises(AtlasError, match="forbids publishing patches"):
         Atlas(tmp_path)
+
+
+def test_a_channel_says_how_it_refines_the_block_before(atlas: Atlas) -> None:
+    info = atlas.manifest.layer("res3b")
+    arrays = atlas.layer("res3b").arrays
+    for channel in range(info.channels):
+        reading = channel_page(atlas, info, channel, "")["reading"]
+        code = int(arrays["change_previous"][channel])
+        assert (reading is None) == (code < 0)
+        if reading:
+            assert reading["verb"] == ("Changes from", "Blurs", "Stays as in", "Refines")[code]
+            assert f"keeps {arrays['shared_previous'][channel]} of its 9" in reading["text"]
+    assert channel_page(atlas, atlas.manifest.layer("res3a"), 0, "")["reading"] is None
+
+
+def test_continuations_are_the_stored_matches_without_the_number_that_is_tied_anyhow(atlas: Atlas) -> None:
+    stored = atlas.store.matches("res2c--res3a")
+    assert stored is not None
+    page = channel_page(atlas, atlas.manifest.layer("res2c"), 0, "")
+    boundary = [one for one in page["continuations"] if one["layer"] == "res3a"]
+    kept = [channel for channel in stored["forward_channel"][0].tolist() if channel >= 0]
+    assert [match["channel"] for one in boundary for match in one["matches"]] == kept
+    for channel in range(12):
+        for one in channel_page(atlas, atlas.manifest.layer("res3b"), channel, "")["continuations"]:
+            assert channel not in [match["channel"] for match in one["matches"]]
+
+
+def test_an_atlas_without_relations_has_no_pages_on_them(tmp_path: Path) -> None:
+    shutil.copytree(SMALL, tmp_path / "old")
+    (tmp_path / "old/relations.json").unlink()
+    old = Atlas(tmp_path / "old")
+    assert refinement_page(old) is None and correspondence_page(old, [old], {}) is None
+    page = channel_page(old, old.manifest.layer("res3b"), 0, "")
+    assert page["reading"] is None and page["continuations"] == []
+
+
+def test_bars_and_dots_show_every_living_channel_once(atlas: Atlas) -> None:
+    page = refinement_page(atlas)
+    assert page is not None
+    pairs = {pair["target"]: pair for pair in stage_pairs(atlas)}
+    for row in page["bars"]["rows"]:
+        assert sum(part["width"] for part in row["parts"]) == pytest.approx(480, abs=0.3)
+        alive = sum(part["count"] for part in row["parts"])
+        codes = atlas.layer(row["target"]).arrays["change_previous"]
+        assert alive == (codes >= 0).sum()
+        dots = pair_page(atlas, pairs[row["target"]])["dots"]
+        assert len({dot["channel"] for dot in dots}) == len(dots) <= alive
+
+
+def test_the_lists_are_in_the_order_that_they_name(atlas: Atlas) -> None:
+    page = refinement_page(atlas)
+    assert page is not None
+    refined, steady, changed = (entry["entries"] for entry in page["lists"])
+    assert [e["score"] for e in refined] == sorted((e["score"] for e in refined), reverse=True)
+    assert [e["shared"] for e in steady] == sorted((e["shared"] for e in steady), reverse=True)
+    assert [e["shared"] for e in changed] == sorted(e["shared"] for e in changed)
+    whole = list(csv.DictReader(io.StringIO(refinement_csv(atlas))))
+    assert max(float(row["refinement"]) for row in whole if row["refinement"]) == pytest.approx(
+        refined[0]["score"], rel=1e-4
+    )
+
+
+def test_two_networks_on_the_same_pictures_find_each_other_s_channels(tmp_path: Path) -> None:
+    one, other = (Atlas(_copy(SMALL, tmp_path / name, name)) for name in ("one", "other"))
+    assert comparable(one, other)
+    found = compare(one, other)
+    assert found is not None
+    at = found["columns"].index("res3c")
+    matches = found["channels"]["res3c"]
+    alive = np.flatnonzero(~np.array(one.layer("res3c").dead))
+    assert (matches["layer"][alive, 0] == at).all() and (matches["channel"][alive, 0] == alive).all()
+    assert np.nanargmax(found["means"][found["rows"].index("res3c")]) == at
+    again = compare(one, other)  # from the cache
+    assert again is not None
+    np.testing.assert_array_equal(again["means"], found["means"])
+    assert across_links(found, "res3c", int(alive[0]))[0]["layer"] == "res3c"
+
+
+def test_networks_on_other_pictures_are_not_compared(tmp_path: Path) -> None:
+    path = _copy(SMALL, tmp_path / "other", "other")
+    manifest = json.loads((path / "manifest.json").read_text("utf-8"))
+    manifest["pictures"]["sha256"] = "0" * 64
+    (path / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    assert not comparable(Atlas(SMALL), Atlas(path))
+
+
+def _copy(source: Path, target: Path, name: str) -> Path:
+    """A copy of an atlas under another name."""
+    shutil.copytree(source, target)
+    manifest = json.loads((target / "manifest.json").read_text("utf-8"))
+    (target / "manifest.json").write_text(json.dumps({**manifest, "name": name}), "utf-8")
+    return target
+
+
+def test_a_scale_ends_on_round_numbers_and_ticks_lie_on_it() -> None:
+    scale = Scale.around([-0.13, 0.86], 0, 100)
+    assert (scale.low, scale.high) == (pytest.approx(-0.2), pytest.approx(1.0))
+    assert [text for _, text in scale.ticks] == ["−0.2", "0", "0.2", "0.4", "0.6", "0.8", "1"]
+    assert scale(scale.low) == 0 and scale(scale.high) == 100 and scale(5) == 100

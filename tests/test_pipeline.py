@@ -86,7 +86,8 @@ def test_the_folder_holds_what_the_format_says_and_nothing_else(atlas):
     top = {path.name for path in atlas.folder.iterdir()} - {".lock"}
     assert top == {
         "manifest.json", "keys.json", "SHA256SUMS", "images.csv", "channels.csv", "scan.json", "layers", "scores",
-        "sprites", "thumbs", "pictures", "kernels", "architecture.json",
+        "sprites", "thumbs", "pictures", "kernels", "architecture.json", "relations.json", "classes.csv",
+        "matches",
     }  # fmt: skip
     assert manifest.weights.random
     for layer in manifest.layers:

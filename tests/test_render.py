@@ -210,6 +210,9 @@ def test_several_atlases_stand_side_by_side(tmp_path: Path) -> None:
     assert table[0].count("<tr>") == 3
     assert home.count('class="striking') == 2
     assert 'id="networks"' in home
+    across = (tmp_path / "site/one/correspondence.html").read_text("utf-8")
+    assert 'class="heat"' in across and "Against Network two" in across
+    assert 'href="../../two/res2a/0.html"' in (tmp_path / "site/one/res2a/0.html").read_text("utf-8")
     assert 'href="../../index.html#networks"' in (tmp_path / "site/two/res2a/0.html").read_text("utf-8")
     assert check_links(tmp_path / "site") == []
     with pytest.raises(AtlasError, match="two atlases are named one"):

@@ -67,7 +67,7 @@ def test_a_damaged_file_is_found_and_only_its_stages_run(atlas, small, copy, nam
     reporter = Reporter(quiet=True)
     compute(profile.load(str(small)), copy, reporter)
     worked = {stage.name for stage in reporter.stages if stage.count}
-    assert worked - {"fingerprints", "checksums", "relations", "statistics"} == stages
+    assert worked - {"fingerprints", "checksums", "relations", "correspondence", "statistics"} == stages
     assert any(str(path.relative_to(copy)) in note for note in reporter.notes)
     assert _bytes(copy) == _bytes(atlas.folder)
     assert untouched == {other: other.stat().st_ino for other in untouched}

@@ -199,6 +199,10 @@ def test_nothing_is_wider_than_a_phone(page: Any, address: str) -> None:
         "small/res2b/3",
         "small/conv1/kernels",
         "small/conv1/1",
+        "small/refinement",
+        "small/correspondence",
+        "small/res3b/refinement",
+        "small/res3a/from-res2c",
         "guide/layers",
     ):
         page.goto(f"{address}/{place}.html")
@@ -242,6 +246,11 @@ PAGE_KINDS = (
     "small/res2a/5",  # dead
     "small/res2b_branch2b/1",
     "small/conv1/kernels",
+    "small/refinement",
+    "small/correspondence",
+    "small/res3b/refinement",
+    "small/res3a/from-res2c",
+    "small/res3b/from-res3a",
     "guide/reading",
     "guide/layers",
     "guide/statistics",

@@ -2,14 +2,52 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.stats import rankdata
+
+from generator.matching import SEED, STRONG_CORRELATION, STRONG_PICTURES
+from generator.records import ReceptiveField
+
+ROUNDS = 999  # permutations of a test: the smallest p value is 1 in 1,000
+CLEAR_GAIN = 0.05  # a refinement score from here on counts
+KINDS = (
+    "change",
+    "blur",
+    "stay",
+    "refine",
+)  # by their code in `change_previous`; −1: no block before, or dead
 
 
 def shared_pictures(top_image: np.ndarray, other_top_image: np.ndarray) -> np.ndarray:
     """How many of each channel's strongest pictures stand in the other list too; (C, 9), (C, 9) → (C,) int32."""
     same = (top_image[:, :, None] == other_top_image[:, None, :]) & (top_image[:, :, None] >= 0)  # (C, 9, 9)
     return same.any(axis=2).sum(axis=1).astype(np.int32)
+
+
+@dataclass(frozen=True)
+class TopUnits:
+    """A layer's strongest pictures (C, 9), −1 where there are fewer, their units (C, 9, 2), and its receptive field."""
+
+    image: np.ndarray
+    unit: np.ndarray
+    receptive_field: ReceptiveField
+
+    @property
+    def places(self) -> np.ndarray:
+        """(C, 9, 2): the middles of the units' receptive fields in px of the input, row and column."""
+        return self.receptive_field.centre + self.unit * float(self.receptive_field.stride)
+
+
+def shared_places(one: TopUnits, other: TopUnits) -> np.ndarray:
+    """How many of each channel's strongest pictures stand in the other list too and at the same place of the picture:
+    the middles of the two receptive fields are at most one stride (the larger one) apart in each direction; (C,) int32.
+    """
+    near = np.abs(one.places[:, :, None] - other.places[:, None, :]).max(axis=3)  # (C, 9, 9)
+    near = near <= max(one.receptive_field.stride, other.receptive_field.stride)
+    same = (one.image[:, :, None] == other.image[:, None, :]) & (one.image[:, :, None] >= 0)
+    return (same & near).any(axis=2).sum(axis=1).astype(np.int32)
 
 
 def rank_correlation(scores: np.ndarray, other_scores: np.ndarray, chunk: int = 64) -> np.ndarray:
@@ -36,3 +74,75 @@ def correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore", divide="ignore"):
         scale = np.sqrt((x * x).sum(axis=0) * (y * y).sum(axis=0))
         return np.where(scale > 0, (x * y).sum(axis=0) / scale, np.nan)
+
+
+def refinement_scores(agreement: np.ndarray, earlier: np.ndarray, rho: np.ndarray) -> np.ndarray:
+    """The refinement score of every channel (last axis: later) against every earlier one; (B,), (A,), (A, B) → (A, B).
+
+    max(ρ, 0) × (agreement later − agreement earlier): how much more of one kind the nine pictures have become, counted
+    as far as the two channels still order the pictures alike. −1 … 1, NaN where either agreement is unknown.
+    """
+    return np.maximum(np.nan_to_num(rho), 0) * (agreement[None, :] - earlier[:, None])
+
+
+def kinds(shared: np.ndarray, rho: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """What each channel does from block to block, (C,) int8 by KINDS.
+
+    change: it is no match of its earlier self any more (fewer than 3 pictures shared and ρ < 0.5). Otherwise refine:
+    score ≥ 0.05; blur: score ≤ −0.05; stay: between them, or without labels.
+    """
+    with np.errstate(invalid="ignore"):
+        match = (shared >= STRONG_PICTURES) | (rho >= STRONG_CORRELATION)
+        gain = np.where(score >= CLEAR_GAIN, 3, np.where(score <= -CLEAR_GAIN, 1, 2))
+    return np.where(match, gain, 0).astype(np.int8)
+
+
+@dataclass(frozen=True)
+class Permuted:
+    """One pair's part in a test: the sum over its channels as they are, the sums as chance would have them (ROUNDS,),
+    and how many channels take part. Sums of several pairs add up to a stage's or a network's test."""
+
+    observed: float
+    permuted: np.ndarray
+    channels: int
+
+    def __add__(self, other: Permuted) -> Permuted:
+        return Permuted(
+            self.observed + other.observed, self.permuted + other.permuted, self.channels + other.channels
+        )
+
+    @property
+    def p(self) -> float:
+        """The chance of as large a sum, one-sided: (1 + those as large) / (1 + ROUNDS)."""
+        return (1 + int((self.permuted >= self.observed).sum())) / (1 + len(self.permuted))
+
+
+def _exact(values: np.ndarray) -> np.ndarray:
+    """As multiples of 2⁻³², so that no sum of them depends on its order."""
+    return np.round(np.asarray(values, np.float64) * 2.0**32) / 2.0**32
+
+
+def permuted(values: np.ndarray, stream: int, rounds: int = ROUNDS) -> Permuted:
+    """A quantity of pairs of channels, summed over equal numbers and over permuted ones; (A, A) → the part of a test.
+
+    The null hypothesis: which earlier channel carries a later one's number does not matter. A channel whose value with
+    itself is unknown (NaN) takes no part. stream: numbers the pair, so that each has permutations of its own.
+    """
+    known = np.isfinite(np.diagonal(values))
+    values = _exact(values[np.ix_(known, known)])
+    random = np.random.default_rng([SEED, stream])
+    columns = np.arange(len(values))
+    sums = [values[random.permutation(len(values)), columns].sum() for _ in range(rounds)]
+    return Permuted(float(np.trace(values)), np.array(sums), len(values))
+
+
+def exchanged(values: np.ndarray, stream: int, rounds: int = ROUNDS) -> Permuted:
+    """A signed quantity of each channel, summed as it is and with every channel's two blocks exchanged at random, which
+    turns its sign; (C,), NaN where unknown.
+
+    The null hypothesis: nothing tells the later block from the earlier. It takes the channels as independent.
+    """
+    values = _exact(values[np.isfinite(values)])
+    random = np.random.default_rng([SEED, stream])
+    signs = random.integers(0, 2, (rounds, len(values)), np.int8).astype(np.float64) * 2 - 1
+    return Permuted(float(values.sum()), signs @ values, len(values))

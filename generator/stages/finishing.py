@@ -128,6 +128,7 @@ def _keys(job: Job) -> dict[str, str]:
     return {
         "scan": job.scan_key,
         "sprites": job.sprites_key,
+        "relations": job.relations_key,
         "all": fingerprint(job.sprites_key, said, generator.__version__, to_json(job.network.weights)),
     }
 

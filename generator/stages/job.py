@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ import torch
 from generator.checksums import file_digest
 from generator.device import free_memory
 from generator.errors import AtlasError
+from generator.hierarchy import read_hierarchy
 from generator.network import Network
 from generator.pictures import PictureBatch, PictureSet, read_batches
 from generator.profile import Profile
@@ -23,6 +25,7 @@ from generator.sprites import enlargement, native_side, tile_side
 from generator.store import Store, fingerprint
 
 CODE = 3  # raise it when a change of the code changes any number or picture of an atlas: old work is then done anew
+RELATIONS = 1  # likewise, of what stages/relating.py writes alone
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,13 @@ class Job:
     def sprites_key(self) -> str:
         """Fingerprint of all that the sprites depend on."""
         return fingerprint(self.tiles_key, self.profile.sprites.quality)
+
+    @property
+    def relations_key(self) -> str:
+        """Fingerprint of all that relations.json and its numbers depend on: the scan, and the classes' hierarchy."""
+        given = self.profile.pictures.hierarchy
+        tree = None if given is None else sorted(read_hierarchy(Path(given)).parents.items())
+        return fingerprint(self.scan_key, RELATIONS, tree)
 
     @property
     def panels(self) -> tuple[str, ...]:

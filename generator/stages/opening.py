@@ -13,6 +13,7 @@ import numpy as np
 from generator import models
 from generator.checksums import UNREADABLE, file_digest
 from generator.errors import AtlasError
+from generator.hierarchy import nodes_of, read_hierarchy
 from generator.network import Network
 from generator.pictures import PictureSet, find_pictures
 from generator.profile import Profile
@@ -54,6 +55,9 @@ def open_pictures(profile: Profile, folder: Path, reporter: Reporter, ranks: Ran
     else:
         raise AtlasError("the profile names no pictures", profile.name, "give a folder with --images")
     pictures = find_pictures(source, labels=labels, limit=section.limit)
+    if section.hierarchy is not None:
+        named = [(file.label, file.path) for file in pictures.files]
+        nodes_of(read_hierarchy(Path(section.hierarchy)), named, strict=True)
     return _fingerprinted(pictures, reporter)
 
 

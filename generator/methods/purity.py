@@ -1,0 +1,203 @@
+"""How much of one class a channel's pictures are: purity, entropy, agreement, and selectivity above a threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import csr_array
+from scipy.special import gammaln
+
+from generator.hierarchy import Hierarchy, similarities
+
+# A channel's positive scores, highest first: the share of them that each threshold leaves above it (arXiv:1701.02362
+# looks at the classes of the pictures above a rising threshold).
+KEPT_SHARES = (1.0, 0.5, 0.25, 0.1, 0.05, 0.01)
+SELECTIVE_SHARE = 0.1  # the one whose selectivity is a statistic of its own
+LARGEST_GROUP = 0.125  # of the pictures: a larger group of the hierarchy is looked at in its parts
+CHUNK = 256  # channels at a time
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The pictures' classes. of_picture: (N,) number of the class, −1 without a label; names: (K,); groups: (K,) the
+    group of each class, by number, and group_names; None without a hierarchy; similarity: (K, K), of two classes;
+    baseline: the mean similarity of two of the labelled pictures."""
+
+    of_picture: np.ndarray
+    names: tuple[str, ...]
+    similarity: np.ndarray
+    baseline: float
+    groups: np.ndarray | None = None
+    group_names: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls, labels: Sequence[tuple[int, str]], nodes: Sequence[str] | None, tree: Hierarchy | None
+    ) -> Classes:
+        """labels: of every picture, id and text, (−1, '') without; nodes: every picture's class in the tree."""
+        known = sorted({label for label in labels if label != (-1, "")})
+        number = {label: place for place, label in enumerate(known)}
+        of_picture = np.array([number.get(label, -1) for label in labels], np.int64)
+        counts = np.bincount(of_picture[of_picture >= 0], minlength=len(known))
+        place = {}
+        if tree is not None and nodes is not None:
+            place = {label: node for label, node in zip(labels, nodes, strict=True) if label in number}
+        named = [place.get(label, "") for label in known]
+        tree = tree if place else None
+        similarity = similarities(tree, named, counts)
+        total = int(counts.sum())
+        same = float(counts @ similarity @ counts) - float((counts * similarity.diagonal()).sum())
+        baseline = same / (total * (total - 1)) if total > 1 else 0.0
+        groups = None if tree is None else _groups(tree, named, counts)
+        return cls(
+            of_picture,
+            tuple(label for _, label in known),
+            similarity,
+            baseline,
+            *(() if groups is None else groups),
+        )
+
+    @property
+    def labelled(self) -> bool:
+        """Whether enough is labelled to say anything: two pictures of two classes."""
+        return len(self.names) > 1 and int((self.of_picture >= 0).sum()) > 1
+
+    @property
+    def repeat(self) -> bool:
+        """Whether some class has two pictures: otherwise no two pictures can share one."""
+        known = self.of_picture[self.of_picture >= 0]
+        return self.labelled and len(known) > len(np.unique(known))
+
+    @property
+    def group_of_picture(self) -> np.ndarray:
+        """(N,): as of_picture, by group."""
+        assert self.groups is not None
+        return np.where(self.of_picture >= 0, self.groups[self.of_picture], -1)
+
+
+def _groups(tree: Hierarchy, names: Sequence[str], counts: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Cut the tree, from its root down, into the largest groups that hold at most an eighth of the pictures, or are
+    single classes; each class's group by number, and the groups."""
+    paths = [tree.path(name)[::-1] for name in names]  # from the root
+    below: dict[str, int] = {}
+    for path, count in zip(paths, counts.tolist(), strict=True):
+        for name in path:
+            below[name] = below.get(name, 0) + count
+    most = LARGEST_GROUP * float(counts.sum())
+    cut = [next((name for name in path if below[name] <= most), path[-1]) for path in paths]
+    known = sorted(set(cut))
+    return np.array([known.index(name) for name in cut], np.int64), tuple(known)
+
+
+def classes_of_nine(top_image: np.ndarray, of_picture: np.ndarray) -> np.ndarray:
+    """(C, 9) pictures → (C, 9) classes; −1 all along where there are not nine labelled pictures."""
+    found = np.where(top_image >= 0, of_picture[top_image], -1)
+    return np.where((found >= 0).all(axis=1, keepdims=True), found, -1)
+
+
+def _counts(nine: np.ndarray) -> np.ndarray:
+    """(C, 9) → (C, 9): how often each place's class stands among the nine."""
+    return (nine[:, :, None] == nine[:, None, :]).sum(axis=2)
+
+
+def purity(nine: np.ndarray) -> np.ndarray:
+    """The share of the commonest class; (C, 9) → (C,) float32, NaN without nine labelled pictures."""
+    share = _counts(nine).max(axis=1) / nine.shape[1]
+    return np.where(nine[:, 0] >= 0, share, np.nan).astype(np.float32)
+
+
+def entropy(nine: np.ndarray) -> np.ndarray:
+    """The entropy of the nine's classes in bits, 0 … log2 9; (C, 9) → (C,) float32, NaN likewise."""
+    # A class of c pictures stands in c of the nine places: the mean over places is the sum over classes.
+    bits = -np.log2(_counts(nine) / nine.shape[1]).mean(axis=1)
+    return np.where(nine[:, 0] >= 0, np.abs(bits), np.nan).astype(np.float32)
+
+
+def agreement(nine: np.ndarray, classes: Classes) -> np.ndarray:
+    """How near each other the classes of the nine are; (C, 9) → (C,) float32, NaN likewise.
+
+    (s − s₀) / (1 − s₀): s is the mean similarity of the 36 pairs of pictures, s₀ that of two pictures of the whole set.
+    1 where all nine are of one class, 0 where they agree no more than pictures taken at random, and below 0 for less.
+    """
+    pairs = np.triu_indices(nine.shape[1], 1)
+    found = classes.similarity[nine[:, pairs[0]], nine[:, pairs[1]]].mean(axis=1)
+    value = (found - classes.baseline) / (1 - classes.baseline) if classes.baseline < 1 else found * np.nan
+    return np.where(nine[:, 0] >= 0, value, np.nan).astype(np.float32)
+
+
+def expected_entropies(counts: np.ndarray) -> np.ndarray:
+    """The mean entropy in bits of the classes of n pictures drawn without repeating any; (K,) → (N + 1,) by n."""
+    total = int(counts.sum())
+    drawn = np.arange(total + 1)
+    result = np.zeros(total + 1)
+    sizes, often = np.unique(counts[counts > 0], return_counts=True)
+    for size, number in zip(sizes.tolist(), often.tolist(), strict=True):
+        found = np.arange(1, size + 1)[:, None]
+        share = np.minimum(found / np.maximum(drawn, 1), 1.0)
+        result += number * (_hypergeometric(found, total, size, drawn) * -share * np.log2(share)).sum(axis=0)
+    return result
+
+
+def _hypergeometric(found: np.ndarray, total: int, size: int, drawn: np.ndarray) -> np.ndarray:
+    """The chance of `found` of a class of `size` among `drawn` of `total`. SciPy's own takes minutes for this table."""
+    possible = (found <= drawn) & (drawn - found <= total - size)
+    rest = np.where(possible, drawn - found, 0)
+    here = np.where(possible, found, 0)
+    logs = _choose(size, here) + _choose(total - size, rest) - _choose(total, drawn)
+    return np.where(possible, np.exp(np.where(possible, logs, 0.0)), 0.0)
+
+
+def _choose(n: int, k: np.ndarray) -> np.ndarray:
+    """ln of n over k."""
+    return gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
+
+
+@dataclass(frozen=True)
+class Selectivity:
+    """entropy: (C, T) bits of the classes of the pictures above each threshold; selectivity: (C, T), 1 less the
+    entropy's share of what as many pictures at random have: 0 like chance, 1 one class alone. NaN where fewer than
+    two pictures are above."""
+
+    entropy: np.ndarray
+    selectivity: np.ndarray
+
+
+def selectivity(
+    scores: np.ndarray, of_picture: np.ndarray, expected: np.ndarray, *, signed: bool = False
+) -> Selectivity:
+    """The classes of the pictures above a rising threshold; (N, C) scores, (N,) classes, −1 without one, and the
+    expected_entropies of those classes.
+
+    The thresholds leave a channel's KEPT_SHARES highest positive scores, rounded up; equal scores stay together.
+    signed: of a layer without a ReLU, where every score counts.
+    """
+    scores = scores[of_picture >= 0]
+    classes = of_picture[of_picture >= 0]
+    count, channels = scores.shape
+    kinds = int(classes.max(initial=-1)) + 1
+    member = csr_array((np.ones(count, np.float32), (classes, np.arange(count))), (kinds, count))
+    bits = np.full((channels, len(KEPT_SHARES)), np.nan)
+    often = np.zeros((channels, len(KEPT_SHARES)), np.int64)
+    for first in range(0, channels, CHUNK):
+        part = np.asarray(scores[:, first : first + CHUNK])
+        falling = -np.sort(-part, axis=0)
+        counted = np.full(part.shape, True) if signed else part > 0
+        positive = counted.sum(axis=0)
+        for step, share in enumerate(KEPT_SHARES):
+            kept = np.maximum(np.ceil(share * positive).astype(np.int64), 1)
+            threshold = np.take_along_axis(falling, kept[None] - 1, 0)
+            above = (part >= threshold) & counted  # (N, c)
+            found = member @ above.astype(np.float32)  # (K, c), whole numbers
+            total = found.sum(axis=0)
+            parts = found / np.maximum(total, 1)
+            logs = np.log2(parts, out=np.zeros_like(parts), where=parts > 0)
+            bits[first : first + CHUNK, step] = np.where(
+                total > 1, np.abs((parts * logs).sum(axis=0)), np.nan
+            )
+            often[first : first + CHUNK, step] = total
+    chance = expected[often]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        value = np.where(chance > 0, 1 - bits / chance, np.nan)
+    return Selectivity(bits.astype(np.float32), value.astype(np.float32))

@@ -1,0 +1,106 @@
+"""What the pages say of refinement and correspondence: one channel's line, its links, and the pairs of layers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from generator.measures import correlation
+from generator.records import TOP, LayerInfo
+
+if TYPE_CHECKING:
+    from generator.pages import Atlas
+
+CODES = ("change", "blur", "stay", "refine")  # of `change_previous`
+VERBS = {"refine": "Refines", "stay": "Stays as in", "blur": "Blurs", "change": "Changes from"}
+
+
+def pairs_shown(atlas: Atlas) -> list[dict[str, Any]]:
+    """The pairs of layers of relations.json that both have pages, in forward order."""
+    found = (atlas.relations or {}).get("pairs", [])
+    return [pair for pair in found if atlas.has(pair["source"]) and atlas.has(pair["target"])]
+
+
+def stage_pairs(atlas: Atlas) -> list[dict[str, Any]]:
+    """Neighbouring blocks of a stage for which the refinement of every channel is known."""
+    return [pair for pair in pairs_shown(atlas) if pair["tie"] == "stage" and pair.get("counts")]
+
+
+def flow_address(pair: dict[str, Any]) -> str:
+    """Of the page that draws how channels of one layer continue in another, below the network's folder."""
+    return f"{pair['target']}/from-{pair['source']}.html"
+
+
+def kind_of(atlas: Atlas, layer: str, channel: int) -> str:
+    """What the channel does from the block before to this one, or ''."""
+    codes = atlas.layer(layer).arrays.get("change_previous")
+    code = -1 if codes is None else int(codes[channel])
+    return CODES[code] if 0 <= code < len(CODES) else ""
+
+
+def number(atlas: Atlas, layer: str, key: str, channel: int) -> float:
+    """A statistic of a channel, NaN where there is none."""
+    values = atlas.layer(layer).arrays.get(key)
+    return float("nan") if values is None else float(values[channel])
+
+
+def commonest(atlas: Atlas, layer: str, channel: int) -> tuple[str, int] | None:
+    """'label' or 'group', and how many of the nine are of the commonest one."""
+    for key, what in (("label_purity", "label"), ("group_purity", "group")):
+        share = number(atlas, layer, key, channel)
+        if np.isfinite(share):
+            return what, round(share * TOP)
+    return None
+
+
+def reading(atlas: Atlas, info: LayerInfo, channel: int) -> dict[str, str] | None:
+    """One line on how the channel continues the same number of the block before: verb, block, and the numbers."""
+    kind = kind_of(atlas, info.name, channel) if info.kind == "block" else ""
+    pair = next((pair for pair in stage_pairs(atlas) if pair["target"] == info.name), None)
+    if not kind or pair is None:
+        return None
+    before = pair["source"]
+    shared = int(number(atlas, info.name, "shared_previous", channel))
+    places = number(atlas, info.name, "places_previous", channel)
+    said = [f"keeps {shared} of its 9 pictures" + (f", {places:.0f} at the same place" if shared else "")]
+    then, now = (number(atlas, name, "label_agreement", channel) for name in (before, info.name))
+    if np.isfinite(then) and np.isfinite(now):
+        said.append(f"label agreement {correlation(then)} → {correlation(now)}")
+    earlier, later = commonest(atlas, before, channel), commonest(atlas, info.name, channel)
+    if earlier and later and earlier[0] == later[0]:
+        said.append(f"commonest {later[0]} {earlier[1]} → {later[1]} of 9")
+    return {"verb": VERBS[kind], "layer": before, "text": "; ".join(said)}
+
+
+def continuations(atlas: Atlas, info: LayerInfo, channel: int) -> list[dict[str, Any]]:
+    """The channel's best matches in the layers beside it, before and after: equal numbers of tied layers aside, which
+    stand on the page anyhow."""
+    found = []
+    for pair in atlas.pairs_at.get(info.name, ()):
+        forward = pair["source"] == info.name
+        other = pair["target"] if forward else pair["source"]
+        tied = pair["tie"] in ("stage", "added")
+        matches = [
+            match
+            for match in atlas.matches(pair, forward=forward)[channel]
+            if not (tied and match["channel"] == channel)
+        ]
+        if matches:
+            verb = "Continues in" if forward else "Comes from"
+            verb = {"stage": "Also in"}.get(pair["tie"], verb)
+            found.append({"verb": verb, "layer": other, "matches": matches, "flow": flow_address(pair)})
+    return found
+
+
+def match_lists(arrays: dict[str, np.ndarray], side: str) -> list[list[dict[str, Any]]]:
+    """By channel, its matches, strongest first. side: 'forward' or 'backward'."""
+    columns = (arrays[f"{side}_{name}"].tolist() for name in ("channel", "shared", "rho"))
+    return [
+        [
+            {"channel": other, "shared": shared, "rho": correlation(rho) if rho == rho else ""}
+            for other, shared, rho in zip(*row, strict=True)
+            if other >= 0
+        ]
+        for row in zip(*columns, strict=True)
+    ]

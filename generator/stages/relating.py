@@ -1,0 +1,328 @@
+"""How channels hang together: what the nine have in common, refinement along a stage, correspondence of layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from generator.hierarchy import Hierarchy, imagenet_hierarchy, nodes_of, read_hierarchy
+from generator.matching import Likeness, Numbers, Pair, centred_ranks, layer_pairs, summary
+from generator.methods.purity import (
+    KEPT_SHARES,
+    SELECTIVE_SHARE,
+    Classes,
+    agreement,
+    classes_of_nine,
+    entropy,
+    expected_entropies,
+    purity,
+    selectivity,
+)
+from generator.methods.refinement import (
+    KINDS,
+    ROUNDS,
+    Permuted,
+    TopUnits,
+    exchanged,
+    kinds,
+    permuted,
+    refinement_scores,
+    shared_places,
+)
+from generator.records import LayerInfo, PictureRecord
+from generator.stages.job import RELATIONS, Job
+from generator.store import Store
+
+
+def relate_layers(job: Job) -> None:
+    """Add to every layer what its pictures' classes say and how it refines the block before; write how far layers
+    correspond (`matches/`) and what holds of stages and network (`relations.json`), and the classes as they were used.
+    """
+    layers, store = job.network.layers, job.store
+    hierarchy, classes = picture_classes(job, store.images())
+    write_classes(store, store.images(), hierarchy, classes)
+    pairs = layer_pairs(layers)
+    with job.reporter.stage("correspondence", len(layers) + len(pairs), "layers and pairs") as advance:
+        expected = Expected.of(classes, store.scored_pictures())
+        for layer in layers:
+            numbers = store.layer(layer.name)
+            numbers |= label_numbers(store, layer, classes, expected)
+            store.write_layer(layer.name, numbers | no_block_before(layer.channels))
+            advance()
+        found = Found(len(classes.of_picture))
+        kept: dict[str, Numbers] = {}
+        for place, pair in enumerate(pairs):
+            for name in (pair.source, pair.target):
+                if name not in kept:
+                    kept[name] = layer_numbers(store, name)
+            relate(job, pair, place, kept, found)
+            later = {name for rest in pairs[place + 1 :] for name in (rest.source, rest.target)}
+            kept = {name: numbers for name, numbers in kept.items() if name in later}
+            advance()
+    store.tidy_matches([pair.name for pair in pairs])
+    store.write_json("relations.json", found.as_json(classes, hierarchy))
+
+
+# -- classes -------------------------------------------------------------------------------------------------------
+
+
+def picture_classes(job: Job, records: Sequence[PictureRecord]) -> tuple[Hierarchy | None, Classes]:
+    """The pictures' classes and the hierarchy that holds for them: the profile's, else the drawn world's own, else
+    WordNet where every label is a class of ImageNet; None where there is none."""
+    section = job.profile.pictures
+    pictures = [(record.label, record.path) for record in records]
+    nodes = None
+    hierarchy: Hierarchy | None
+    if section.hierarchy is not None:
+        hierarchy = read_hierarchy(Path(section.hierarchy))
+        nodes = nodes_of(hierarchy, pictures, strict=True)
+    else:
+        drawn = section.drawn is not None and section.folder is None
+        hierarchy = drawn_hierarchy() if drawn else imagenet_hierarchy()
+        nodes = nodes_of(hierarchy, pictures, strict=False)
+        hierarchy = hierarchy if nodes and any(nodes) else None
+    return hierarchy, Classes.of([(record.label_id, record.label) for record in records], nodes, hierarchy)
+
+
+def drawn_hierarchy() -> Hierarchy:
+    """The families of the drawn world's classes."""
+    from generator.demo.world import FAMILIES
+
+    parents = {name: family for family, names in FAMILIES.items() for name in names}
+    return Hierarchy({**parents, **dict.fromkeys(FAMILIES, "")}, "families of the drawn world")
+
+
+def write_classes(
+    store: Store, records: Sequence[PictureRecord], hierarchy: Hierarchy | None, classes: Classes
+) -> None:
+    """classes.csv: one row a class, with its group in the hierarchy."""
+    rows: dict[int, list[Any]] = {}
+    for record, number in zip(records, classes.of_picture.tolist(), strict=True):
+        if number >= 0 and number not in rows:
+            group = "" if classes.groups is None else classes.group_names[classes.groups[number]]
+            title = group if hierarchy is None else hierarchy.titles.get(group, group)
+            rows[number] = [record.label_id, record.label, title]
+    store.write_table(
+        "classes.csv", ["label_id", "label", "group"], [rows[number] for number in sorted(rows)]
+    )
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The entropies that chance would give the classes and the groups of the pictures whose scores are kept (`rows`);
+    None where they say nothing."""
+
+    rows: np.ndarray
+    classes: np.ndarray | None
+    groups: np.ndarray | None
+
+    @classmethod
+    def of(cls, classes: Classes, rows: np.ndarray) -> Expected:
+        def table(of_picture: np.ndarray) -> np.ndarray:
+            here = of_picture[rows]
+            return expected_entropies(np.bincount(here[here >= 0]))
+
+        grouped = classes.labelled and classes.groups is not None
+        return cls(
+            rows,
+            table(classes.of_picture) if classes.repeat else None,
+            table(classes.group_of_picture) if grouped else None,
+        )
+
+
+def label_numbers(
+    store: Store, layer: LayerInfo, classes: Classes, expected: Expected
+) -> dict[str, np.ndarray]:
+    """What a layer's pictures say about classes: statistics (C,), and entropies (C, T) above each threshold.
+
+    NaN all along where nothing is labelled; of single classes also where no class has two pictures.
+    """
+    top_image, scores = living_top(store.layer(layer.name)), store.scores(layer.name)
+    signed = not layer.rectified
+    nothing: np.ndarray = np.full(layer.channels, np.nan, np.float32)
+    none: np.ndarray = np.full((layer.channels, len(KEPT_SHARES)), np.nan, np.float32)
+    names = ("label_purity", "label_entropy", "label_agreement", "selectivity", "group_purity")
+    result: dict[str, np.ndarray] = dict.fromkeys((*names, "group_selectivity"), nothing)
+    result |= {"class_entropy": none, "group_entropy": none}
+    step = KEPT_SHARES.index(SELECTIVE_SHARE)
+    if classes.labelled and (classes.repeat or classes.groups is not None):
+        result["label_agreement"] = agreement(classes_of_nine(top_image, classes.of_picture), classes)
+    if expected.classes is not None:
+        nine = classes_of_nine(top_image, classes.of_picture)
+        above = selectivity(scores, classes.of_picture[expected.rows], expected.classes, signed=signed)
+        result |= {"label_purity": purity(nine), "label_entropy": entropy(nine)}
+        result |= {"selectivity": above.selectivity[:, step], "class_entropy": above.entropy}
+    if expected.groups is not None:
+        of_group = classes.group_of_picture
+        above = selectivity(scores, of_group[expected.rows], expected.groups, signed=signed)
+        result["group_purity"] = purity(classes_of_nine(top_image, of_group))
+        result |= {"group_selectivity": above.selectivity[:, step], "group_entropy": above.entropy}
+    return result
+
+
+# -- pairs of layers -----------------------------------------------------------------------------------------------
+
+
+def living_top(numbers: dict[str, np.ndarray]) -> np.ndarray:
+    """The nine pictures of every channel, (C, 9); −1 all along for a dead one, which has none to speak of."""
+    return np.where(numbers["dead"][:, None], -1, numbers["top_image"])
+
+
+def layer_numbers(store: Store, name: str) -> Numbers:
+    return Numbers(living_top(store.layer(name)), centred_ranks(np.asarray(store.scores(name))))
+
+
+@dataclass
+class Found:
+    """What is known of the pairs so far; of those along a stage with its number: refining, the tests of the refinement
+    score by correspondence and by direction; keeping, that of the pictures kept; values, the channels' statistics."""
+
+    pictures: int
+    pairs: list[dict[str, Any]] = field(default_factory=list)
+    refining: list[tuple[int, Permuted, Permuted]] = field(default_factory=list)
+    keeping: list[tuple[int, Permuted]] = field(default_factory=list)
+    values: list[tuple[int, dict[str, np.ndarray]]] = field(default_factory=list)
+
+    def as_json(self, classes: Classes, hierarchy: Hierarchy | None) -> dict[str, Any]:
+        stages = sorted({stage for stage, _ in self.values})
+        return {
+            "format": RELATIONS,
+            "hierarchy": None if hierarchy is None else hierarchy.source,
+            "classes": len(classes.names),
+            "groups": [hierarchy.titles.get(name, name) for name in classes.group_names] if hierarchy else [],
+            "chance_similarity": round(classes.baseline, 6),
+            "kept_shares": list(KEPT_SHARES),
+            "kinds": list(KINDS),
+            "rounds": ROUNDS,
+            "pairs": self.pairs,
+            "stages": [{"stage": stage, **self.digest([stage])} for stage in stages],
+            "network": self.digest(stages) if stages else None,
+        }
+
+    def digest(self, stages: Sequence[int]) -> dict[str, Any]:
+        """What holds of these stages' channels together."""
+        values = [value for stage, value in self.values if stage in stages]
+        refining = [tests for stage, *tests in self.refining if stage in stages]
+        keeping = [test for stage, test in self.keeping if stage in stages]
+        joined = {name: np.concatenate([value[name] for value in values]) for name in values[0]}
+        return {
+            "pairs": len(values),
+            **_digest(joined),
+            **_refining(refining),
+            **_test("keep", keeping),
+        }
+
+
+def _digest(values: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Counts of what channels do, and means over those that are alive."""
+    code = values["change_previous"]
+    known = code >= 0
+    counts = {name: int((code == number).sum()) for number, name in enumerate(KINDS)}
+    return {
+        "channels": int(known.sum()),
+        "counts": counts,
+        "kept": _mean(values["shared_previous"][known]),
+        "places": _mean(values["places_previous"][known]),
+        "rho": _mean(values["spearman_previous"][known], np.median),
+        "gain": _mean(values["gain"][known]),
+        "score": _mean(values["refinement_previous"][known]),
+    }
+
+
+def _mean(values: np.ndarray, how: Any = np.mean) -> float | None:
+    known = values[np.isfinite(values)].astype(np.float64)
+    return round(float(how(known)), 6) if known.size else None
+
+
+def _test(name: str, parts: Sequence[Permuted]) -> dict[str, Any]:
+    """The mean with and without correspondence, and p; {} where nothing took part."""
+    whole = sum(parts[1:], parts[0]) if parts else None
+    if whole is None or not whole.channels:
+        return {f"{name}_mean": None, f"{name}_permuted": None, f"{name}_p": None}
+    return {
+        f"{name}_mean": round(whole.observed / whole.channels, 6),
+        f"{name}_permuted": round(float(whole.permuted.mean()) / whole.channels, 6),
+        f"{name}_p": whole.p,
+    }
+
+
+def _refining(tests: Sequence[Sequence[Permuted]]) -> dict[str, Any]:
+    """Both tests of the refinement score. refine_p: the larger p value, for only where both say so does a stage refine:
+    its channels, and not any others, and in this direction."""
+    found = _test("correspondence", [one for one, _ in tests]) | _test("direction", [two for _, two in tests])
+    values = [found["correspondence_p"], found["direction_p"]]
+    return {
+        "refine_mean": found["correspondence_mean"],
+        "refine_permuted": found["correspondence_permuted"],
+        "refine_p": None if None in values else max(values),
+        "correspondence_p": values[0],
+        "direction_p": values[1],
+    }
+
+
+def relate(job: Job, pair: Pair, place: int, kept: dict[str, Numbers], found: Found) -> None:
+    """Compare two layers: their matches, what holds of them, and, along a stage, refinement."""
+    store = job.store
+    source, target = kept[pair.source], kept[pair.target]
+    likeness = source.likeness(target)
+    write_matches(store, pair, likeness)
+    entry: dict[str, Any] = {"source": pair.source, "target": pair.target, "tie": pair.tie}
+    entry |= summary(source, target, likeness, found.pictures)
+    if len(source.top_image) == len(target.top_image):
+        alive = source.alive[:, None] & target.alive[None, :]
+        test = permuted(np.where(alive, likeness.shared, np.nan), 3 * place)
+        entry |= _test("same", [test])
+        if pair.tie == "stage":
+            stage = job.network.layer(pair.target).stage
+            scores = refine(job, pair, likeness, found)
+            found.keeping.append((stage, test))
+            direction = exchanged(np.diagonal(scores), 3 * place + 2)
+            found.refining.append((stage, permuted(scores, 3 * place + 1), direction))
+            entry |= _digest(found.values[-1][1]) | _refining([found.refining[-1][1:]])
+    found.pairs.append(entry)
+
+
+def no_block_before(channels: int) -> dict[str, np.ndarray]:
+    """The statistics of a layer that has no block before it in its stage."""
+    nothing = np.full(channels, np.nan, np.float32)
+    return {
+        "places_previous": np.full(channels, -1, np.int32),
+        "refinement_previous": nothing,
+        "change_previous": np.full(channels, -1, np.int8),
+    }
+
+
+def refine(job: Job, pair: Pair, likeness: Likeness, found: Found) -> np.ndarray:
+    """Add to the later block's numbers how each channel refines itself; returns the refinement score of every later
+    channel against every earlier one."""
+    store, network = job.store, job.network
+    later, earlier = store.layer(pair.target), store.layer(pair.source)
+    scores = refinement_scores(later["label_agreement"], earlier["label_agreement"], likeness.rho)
+    score = np.diagonal(scores).astype(np.float32)
+    rho, shared = np.diagonal(likeness.rho), np.diagonal(likeness.shared)
+    alive = ~(earlier["dead"] | later["dead"])
+    before, after = (
+        TopUnits(numbers["top_image"], numbers["top_unit"], network.layer(name).receptive_field)
+        for name, numbers in ((pair.source, earlier), (pair.target, later))
+    )
+    added = {
+        "places_previous": shared_places(after, before),
+        "refinement_previous": score,
+        "change_previous": np.where(alive, kinds(shared, rho, score), -1).astype(np.int8),
+    }
+    store.write_layer(pair.target, later | added)
+    gain = later["label_agreement"] - earlier["label_agreement"]
+    values = {"shared_previous": shared, "spearman_previous": rho, "gain": gain, **added}
+    found.values.append((network.layer(pair.target).stage, values))
+    return scores
+
+
+def write_matches(store: Store, pair: Pair, likeness: Likeness) -> None:
+    """Each channel's matches in both directions."""
+    arrays = {f"forward_{name}": values for name, values in likeness.matches().items()}
+    arrays |= {f"backward_{name}": values for name, values in likeness.turned().matches().items()}
+    store.write_matches(pair.name, arrays)

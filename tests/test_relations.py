@@ -1,0 +1,358 @@
+"""Purity, refinement and correspondence against SciPy and against answers planted beforehand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest, spearmanr
+from scipy.stats import entropy as scipy_entropy
+
+from generator.errors import AtlasError
+from generator.hierarchy import Hierarchy, imagenet_hierarchy, nodes_of, read_hierarchy, similarities
+from generator.matching import (
+    Likeness,
+    Numbers,
+    centred_ranks,
+    layer_pairs,
+    rank_correlations,
+    shared_counts,
+    summary,
+)
+from generator.methods.purity import (
+    KEPT_SHARES,
+    Classes,
+    agreement,
+    classes_of_nine,
+    entropy,
+    expected_entropies,
+    purity,
+    selectivity,
+)
+from generator.methods.refinement import (
+    KINDS,
+    TopUnits,
+    exchanged,
+    kinds,
+    permuted,
+    refinement_scores,
+    shared_places,
+)
+from generator.records import LayerInfo, ReceptiveField
+
+
+def _top(scores: np.ndarray) -> np.ndarray:
+    order = np.argsort(-scores, axis=0, kind="stable")[:9].T
+    return np.where(np.take_along_axis(scores.T, order, 1) > 0, order, -1).astype(np.int32)
+
+
+def _numbers(scores: np.ndarray) -> Numbers:
+    return Numbers(_top(scores), centred_ranks(scores))
+
+
+def _scores(seed: int, pictures: int = 300, channels: int = 40) -> np.ndarray:
+    """Scores with ties, as of ReLUs: about half are zero."""
+    return np.maximum(np.random.default_rng(seed).normal(0, 1, (pictures, channels)), 0).astype(np.float32)
+
+
+# -- the nine's classes --------------------------------------------------------------------------------------------
+
+
+def test_purity_and_entropy_are_scipy_s():
+    of_picture = np.random.default_rng(1).integers(0, 5, 60)
+    top_image = np.stack([np.random.default_rng(s).permutation(60)[:9] for s in range(50)])
+    nine = classes_of_nine(top_image, of_picture)
+    counts = np.array([np.bincount(of_picture[row], minlength=5) for row in top_image])
+    np.testing.assert_allclose(purity(nine), counts.max(axis=1) / 9, rtol=1e-6)
+    np.testing.assert_allclose(entropy(nine), scipy_entropy(counts, base=2, axis=1), rtol=1e-6)
+
+
+def test_nine_of_one_class_are_pure_and_nine_of_nine_are_not():
+    nine = np.array([[3] * 9, range(9)])
+    assert purity(nine).tolist() == pytest.approx([1, 1 / 9])
+    assert entropy(nine).tolist() == pytest.approx([0, np.log2(9)], rel=1e-6)
+
+
+def test_fewer_than_nine_labelled_pictures_have_no_purity():
+    nine = classes_of_nine(np.array([[0, 1, 2, 3, 4, 5, 6, 7, -1], range(9)]), np.array([0] * 8 + [-1]))
+    assert np.isnan(purity(nine)).all() and np.isnan(entropy(nine)).all()
+
+
+def test_agreement_is_zero_by_chance_and_one_for_a_single_class():
+    labels = [(n % 6, f"class {n % 6}") for n in range(120)]
+    classes = Classes.of(labels, None, None)
+    random = np.random.default_rng(0)
+    by_chance = np.stack([random.permutation(120)[:9] for _ in range(4000)])
+    values = agreement(classes_of_nine(by_chance, classes.of_picture), classes)
+    assert abs(values.mean()) < 4 * values.std() / np.sqrt(len(values))
+    assert agreement(np.array([[2] * 9]), classes).tolist() == [1.0]
+
+
+VEHICLES = Hierarchy(
+    {"tandem": "cycle", "bicycle": "cycle", "cycle": "vehicle", "car": "vehicle", "vehicle": "", "tench": "fish",
+     "fish": ""},
+    "test",
+)  # fmt: skip
+
+
+def test_by_the_hierarchy_a_tandem_is_near_a_bicycle_and_a_tench_is_not():
+    names = ["tandem", "bicycle", "car", "tench"]
+    found = similarities(VEHICLES, names, np.array([10, 10, 10, 10]))
+    bicycle, car = -np.log(2 / 4), -np.log(3 / 4)
+    own = -np.log(1 / 4)
+    assert found[0, 1] == pytest.approx(bicycle / own)
+    assert found[0, 2] == pytest.approx(car / own)
+    assert found[0, 3] == 0 and found.diagonal().tolist() == [1] * 4
+    labels = [(n, name) for n, name in enumerate(names) for _ in range(10)]
+    classes = Classes.of(labels, [name for _, name in labels], VEHICLES)
+    near, far = agreement(np.array([[0] * 5 + [1] * 4, [0] * 5 + [3] * 4]), classes)
+    assert near > far
+
+
+def test_groups_are_the_largest_that_hold_an_eighth_at_most():
+    parents = {f"c{n}": f"g{n // 2}" for n in range(40)} | {f"g{n}": "all" for n in range(20)} | {"all": ""}
+    labels = [(n, f"c{n}") for n in range(40)]
+    tree = Hierarchy(parents, "test")
+    classes = Classes.of(labels, [name for _, name in labels], tree)
+    assert set(classes.group_names) == {f"g{n}" for n in range(20)}
+    assert classes.repeat is False
+    assert classes.groups is not None and classes.groups[0] == classes.groups[1] != classes.groups[2]
+
+
+def test_the_expected_entropy_is_what_drawing_at_random_gives():
+    counts = np.array([5, 5, 8, 12])
+    expected = expected_entropies(counts)
+    assert expected[1] == pytest.approx(0, abs=1e-9)
+    assert expected[30] == pytest.approx(scipy_entropy(counts / 30, base=2))
+    random, of_picture = np.random.default_rng(0), np.repeat(range(4), counts)
+    drawn = [
+        scipy_entropy(np.bincount(random.permutation(of_picture)[:7], minlength=4), base=2)
+        for _ in range(4000)
+    ]
+    assert expected[7] == pytest.approx(np.mean(drawn), abs=4 * np.std(drawn) / np.sqrt(4000))
+
+
+def test_selectivity_is_one_for_a_class_detector_and_about_zero_for_noise():
+    of_picture = np.repeat(range(10), 40)
+    random = np.random.default_rng(3)
+    noise = random.uniform(0.1, 1, (400, 200))
+    detector = (of_picture == 4)[:, None] + 0.01 * noise[:, :1]
+    found = selectivity(np.hstack([detector, noise]), of_picture, expected_entropies(np.bincount(of_picture)))
+    step = KEPT_SHARES.index(0.1)
+    assert found.selectivity[0, step] == 1 and found.entropy[0, step] == 0
+    assert np.abs(found.selectivity[1:, step].mean()) < 0.01
+    # Everything above zero is all pictures: the entropy of the classes themselves.
+    np.testing.assert_allclose(found.entropy[:, 0], np.log2(10), rtol=1e-6)
+
+
+def test_selectivity_does_not_depend_on_the_order_of_pictures_or_channels():
+    of_picture = np.random.default_rng(0).integers(-1, 7, 300)
+    scores, order = _scores(2), np.random.default_rng(5).permutation(300)
+    expected = expected_entropies(np.bincount(of_picture[of_picture >= 0]))
+    one = selectivity(scores, of_picture, expected)
+    other = selectivity(scores[order][:, ::-1], of_picture[order], expected)
+    np.testing.assert_array_equal(one.entropy, other.entropy[::-1])
+
+
+# -- hierarchies ---------------------------------------------------------------------------------------------------
+
+
+def test_imagenet_s_classes_are_found_by_label_by_file_and_by_folder():
+    tree = imagenet_hierarchy()
+    pictures = [("tench", "n01440764_tench.JPEG"), ("n01443537", "n01443537/1.jpg"), ("", "x.jpg")]
+    assert nodes_of(tree, pictures, strict=True) == ["n01440764", "n01443537", ""]
+    assert nodes_of(tree, [("tench", "a.jpg")], strict=False) is None
+    tandem, bicycle, tench = "n02835271", "n03792782", "n01440764"
+    found = similarities(tree, [tandem, bicycle, tench], np.array([1, 1, 1]))
+    assert found[0, 1] > 0.3 > found[0, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a,b\n1,2\n", "lacks the columns"),
+        ("child,parent\na,b\nb,a\n", "circle"),
+        ("child,parent\na,b\na,c\n", "two parents"),
+        ("child,parent\n,b\n", "names no child"),
+        ("", "lacks the columns"),
+    ],
+)
+def test_a_bad_hierarchy_is_one_sentence(tmp_path: Path, text: str, said: str):
+    path = tmp_path / "tree.csv"
+    path.write_text(text)
+    with pytest.raises(AtlasError, match=said):
+        read_hierarchy(path)
+
+
+def test_a_label_that_the_hierarchy_lacks_is_named():
+    with pytest.raises(AtlasError, match="'whale'"):
+        nodes_of(VEHICLES, [("tench", "a"), ("whale", "b")], strict=True)
+
+
+# -- correspondence ------------------------------------------------------------------------------------------------
+
+
+def test_rank_correlations_of_all_pairs_are_scipy_s_and_exact_in_any_order():
+    one, two = _scores(0), _scores(1)
+    two[:, 3] = 1.0  # constant
+    found = rank_correlations(centred_ranks(one), centred_ranks(two))
+    theirs = spearmanr(one, np.delete(two, 3, axis=1)).statistic[:40, 40:]
+    np.testing.assert_allclose(np.delete(found, 3, axis=1), theirs, rtol=1e-5, atol=1e-7)
+    assert np.isnan(found[:, 3]).all()
+    order = np.random.default_rng(9).permutation(300)
+    again = rank_correlations(centred_ranks(one[order])[:, ::-1], centred_ranks(two[order]))
+    np.testing.assert_array_equal(again[::-1], found)
+
+
+def test_shared_pictures_of_all_pairs_are_set_intersections():
+    one, two = _top(_scores(0)), _top(_scores(1))
+    two[5] = -1
+    expected = [[len(set(a) & set(b) - {-1}) for b in two.tolist()] for a in one.tolist()]
+    assert shared_counts(one, two).tolist() == expected
+
+
+def test_a_permutation_across_a_boundary_is_recovered():
+    earlier = _scores(0)
+    order = np.random.default_rng(4).permutation(40)
+    noise = 0.3 * np.random.default_rng(5).normal(size=(300, 40)).astype(np.float32)
+    later = np.maximum(earlier[:, order] + noise, 0)
+    likeness = _numbers(earlier).likeness(_numbers(later))
+    assert likeness.turned().matches()["channel"][:, 0].tolist() == order.tolist()
+    assert likeness.matches()["channel"][order, 0].tolist() == list(range(40))
+
+
+def test_a_channel_that_is_split_in_two_keeps_both_matches():
+    earlier = _scores(0)
+    later = np.hstack([earlier[:, :1], _scores(7)[:, 1:], 0.9 * earlier[:, :1]])
+    found = _numbers(earlier).likeness(_numbers(later)).matches()
+    assert found["channel"][0, :2].tolist() == [0, 40]
+    assert found["shared"][0, :2].tolist() == [9, 9]
+
+
+def test_unrelated_layers_have_few_matches_and_chance_says_so():
+    one, two = _numbers(_scores(0)), _numbers(_scores(1))
+    likeness = one.likeness(two)
+    assert (likeness.matches()["channel"] >= 0).mean() < 0.02
+    found = summary(one, two, likeness, 300)
+    assert found["best_shared"] == pytest.approx(found["chance_shared"], abs=0.4)
+    assert found["same_rho"] == pytest.approx(0, abs=0.05)
+    assert found["same_best"] <= 0.15
+
+
+def test_dead_channels_match_nothing():
+    scores = _scores(0)
+    scores[:, 2] = 0
+    found = _numbers(scores).likeness(_numbers(scores))
+    assert found.matches()["channel"][2].tolist() == [-1] * 5
+    assert summary(_numbers(scores), _numbers(scores), found, 300)["channels"] == 39
+
+
+def _layer(name: str, kind: str, stage: int, channels: int, block: str = "") -> LayerInfo:
+    field = ReceptiveField(3, 1, 0.0)
+    return LayerInfo(name, name, kind, block, stage, channels, 8, 8, True, field)  # type: ignore[arg-type]
+
+
+def test_the_pairs_follow_the_network():
+    layers = [
+        _layer("conv1", "stem", 1, 8),
+        _layer("res2a_branch1", "projection", 2, 16, "res2a"),
+        _layer("res2a_branch2a", "branch", 2, 4, "res2a"),
+        _layer("res2a_branch2b", "branch", 2, 16, "res2a"),
+        _layer("res2a", "block", 2, 16, "res2a"),
+        _layer("res2b", "block", 2, 16, "res2b"),
+        _layer("res3a", "block", 3, 32, "res3a"),
+    ]
+    assert [(pair.name, pair.tie) for pair in layer_pairs(layers)] == [
+        ("conv1--res2a_branch2a", "inside"),
+        ("res2a_branch2a--res2a_branch2b", "inside"),
+        ("conv1--res2a", "boundary"),
+        ("res2a_branch1--res2a", "added"),
+        ("res2a_branch2b--res2a", "added"),
+        ("res2a--res2b", "stage"),
+        ("res2b--res3a", "boundary"),
+    ]
+
+
+# -- refinement ----------------------------------------------------------------------------------------------------
+
+
+def test_shared_places_are_within_one_stride_of_the_receptive_fields_middles():
+    field = ReceptiveField(19, 4, 2.0)
+    image = np.arange(9)[None]
+    unit = np.full((1, 9, 2), 10)
+    moved = unit.copy()
+    moved[0, :3] += 1  # one stride in both directions: still there
+    moved[0, 3:5, 1] += 2  # two strides: not
+    wider = ReceptiveField(51, 4, 2.0)
+    assert shared_places(TopUnits(image, unit, field), TopUnits(image, moved, wider)).tolist() == [7]
+    other = np.where(image < 4, image, image + 100)
+    assert shared_places(TopUnits(image, unit, field), TopUnits(other, unit, field)).tolist() == [4]
+
+
+def test_kinds_follow_their_thresholds():
+    shared = np.array([9, 5, 5, 2, 2, 2])
+    rho = np.array([0.9, 0.9, 0.9, 0.4, 0.6, np.nan])
+    score = np.array([0.0, 0.05, -0.05, 0.5, 0.2, np.nan])
+    said = [KINDS[code] for code in kinds(shared, rho, score)]
+    assert said == ["stay", "refine", "blur", "change", "refine", "change"]
+
+
+def _refining_pair(seed: int, gain: float, channels: int = 60) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Agreement later and earlier, and the correlations of all pairs: each channel with itself 0.8, others about 0.
+
+    gain: how much the nine's agreement rises where a channel continues itself."""
+    random = np.random.default_rng(seed)
+    earlier = random.uniform(0, 0.5, channels)
+    rho = random.normal(0, 0.1, (channels, channels))
+    rho[np.diag_indices(channels)] = 0.8
+    return earlier + gain + random.normal(0, 0.1, channels), earlier, rho
+
+
+def _p(scores: np.ndarray, stream: int, rounds: int) -> float:
+    return max(permuted(scores, stream, rounds).p, exchanged(np.diagonal(scores), stream + 1, rounds).p)
+
+
+def test_a_planted_refining_stage_is_detected():
+    assert _p(refinement_scores(*_refining_pair(0, 0.1)), 0, 999) == 0.001
+    p = [_p(refinement_scores(*_refining_pair(seed, 0.05)), seed, 99) for seed in range(40)]
+    assert sum(value <= 0.05 for value in p) >= 36
+
+
+def test_a_stage_that_stays_is_called_refining_no_more_often_than_the_level_says():
+    p = [_p(refinement_scores(*_refining_pair(seed, 0.0)), seed, 99) for seed in range(300)]
+    for level in (0.05, 0.2):
+        below = sum(value <= level for value in p)
+        assert binomtest(below, 300, level, "greater").pvalue > 0.001, (level, below)
+
+
+def test_both_tests_are_calibrated_where_there_is_no_correspondence_and_no_direction():
+    """Only the permutation is of channels whose agreement rises all the same: that is no refinement."""
+    by_numbers, by_direction = [], []
+    for seed in range(400):
+        random = np.random.default_rng(seed)
+        earlier, rho = random.uniform(0, 0.8, 40), random.normal(0, 0.2, (40, 40))
+        scores = refinement_scores(random.uniform(0.2, 1, 40), earlier, rho)
+        by_numbers.append(permuted(scores, seed, 99).p)
+        scores = refinement_scores(random.uniform(0, 0.8, 40), earlier, rho)
+        by_direction.append(exchanged(np.diagonal(scores), seed, 99).p)
+    for p in (by_numbers, by_direction):
+        for level in (0.05, 0.2, 0.5):
+            below = sum(value <= level for value in p)
+            assert binomtest(below, 400, level).pvalue > 0.001, (level, below)
+
+
+def test_parts_of_a_test_add_up_and_unknown_channels_take_no_part():
+    values = refinement_scores(*_refining_pair(1, 0.1))
+    values[3] = np.nan  # no labels: unknown with every other channel
+    part = permuted(values, 5, 99)
+    assert part.channels == 59
+    assert part.observed == pytest.approx(np.nansum(np.diagonal(values)), abs=1e-6)
+    both = part + permuted(refinement_scores(*_refining_pair(2, 0.1)), 6, 99)
+    assert both.channels == 119 and both.p == 0.01
+    np.testing.assert_array_equal(permuted(values, 5, 99).permuted, part.permuted)
+
+
+def test_likeness_joins_pictures_and_ranks():
+    likeness = Likeness.of(np.array([[9, 0]]), np.array([[1.0, np.nan]]))
+    assert likeness.strength.tolist() == [[1.0, 0.0]]
