@@ -82,6 +82,7 @@ class Ascents:
 class Ascender:
     """Optimises pictures for channels of one layer.
 
+    middle: row and column of the unit, None for a channel's mean; span: what is seen of the picture.
     network: on its device and in its dtype; layer: a layer's name, or the index of any step of its graph. Raises
     AtlasError for a layer or a precision that there is not.
     """
@@ -94,6 +95,7 @@ class Ascender:
         some = next(step.weight for step in network.graph.steps if step.weight is not None)
         self.device, self.dtype = some.device, some.dtype
         middle = _middle(network, self.top, self.size) if plan.objective == "neuron" else None
+        self.middle = middle
         self.measured = ConeWalk(network.graph, self.top, self.size, middle)
         graph, aim = network.graph, self.top
         if middle is not None and graph.steps[aim].op == "relu":
@@ -230,23 +232,10 @@ def ascend(
     return Ascender(network, layer, plan or AscentPlan()).ascend(channels, start)
 
 
-def stream(seed: int, layer: str, channel: int, purpose: str = "ascent") -> np.random.Generator:
+def stream(seed: int, layer: str, channel: int) -> np.random.Generator:
     """The random numbers of one picture, the same on every machine."""
-    words = [seed, zlib.crc32(layer.encode()), channel, zlib.crc32(purpose.encode())]
+    words = [seed, zlib.crc32(layer.encode()), channel]
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(words)))
-
-
-def spectrum_start(patches: Tensor, layer: str, channels: Sequence[int], seed: int = 0) -> Tensor:
-    """Pictures with the spectrum of patches and random phases: their colours and their share of coarse and fine, but
-    nothing at its place. patches: (U, 3, n, n) in [0, 1], as are the results."""
-    latent = latent_of(patches.double())
-    middle = latent.mean((2, 3), keepdim=True)
-    side = latent.shape[-1]
-    noise = np.stack([stream(seed, layer, c, "phases").standard_normal((side, side)) for c in channels])
-    turned = torch.fft.rfft2(torch.from_numpy(noise))
-    turned = turned / turned.abs().clamp(min=1e-12)
-    mixed = torch.fft.irfft2(torch.fft.rfft2(latent - middle) * turned[:, None], s=(side, side))
-    return displayable(mixed + middle).to(patches.dtype)
 
 
 def _name(network: Network, step: int) -> str:

@@ -13,8 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from generator.cones import Window
 from generator.errors import AtlasError
 from generator.graph import Graph, Step
+from generator.transposed import FEW_CHANNELS, TransposedConvolution
 
 WINDOWED = ("conv", "max_pool", "avg_pool")
 GLOBAL = ("adaptive_pool", "flatten", "linear")
@@ -71,6 +73,30 @@ class ConeWalk:
                 self.spans[source] = self.spans[source].joined(seen) if source in self.spans else seen
         self.order = sorted(self.spans)
         self._readers = {i: [r for r in graph.consumers[i] if r in self.spans] for i in self.order}
+        self._summed = {i for i in self.order if self._is_summed(i)}
+        # A map is let go of after its last reader; an addition that is done by its ReLU reads when that does.
+        when = {i: self._readers[i][0] if i in self._summed else i for i in self.order}
+        self._last = {i: max((when[r] for r in self._readers[i]), default=-1) for i in self.order}
+        self._pixels = {
+            i: TransposedConvolution(graph.steps[i]) for i in self.order if _is_slow_backward(graph.steps[i])
+        }
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers all windows of one picture hold: what a gradient's way back may keep."""
+        return sum(self.channels[i] * self.spans[i].size ** 2 for i in self.order)
+
+    @property
+    def multiplications(self) -> int:
+        """How many the convolutions do for one picture, on the way there."""
+        weights = ((i, self.graph.steps[i].weight) for i in self.order if self.graph.steps[i].op == "conv")
+        return sum(self.spans[i].size ** 2 * weight.numel() for i, weight in weights if weight is not None)
+
+    def _is_summed(self, index: int) -> bool:
+        """Whether a step is the addition of two different maps that one ReLU alone reads."""
+        step, readers = self.graph.steps[index], self._readers[index]
+        alone = len(readers) == 1 and self.graph.steps[readers[0]].op == "relu" and index != self.top
+        return step.op == "add" and len(set(step.inputs)) == 2 and alone
 
     @property
     def span(self) -> Span:
@@ -82,31 +108,37 @@ class ConeWalk:
         values: dict[int, Tensor] = {0: seen}
         for index in self.order[1:]:
             step = self.graph.steps[index]
+            if index in self._summed:  # the ReLU behind it does the addition too
+                continue
             values[index] = self._run(step, index, values, rule)
-            for source in step.inputs:
-                if self._readers[source][-1] == index:
-                    values.pop(source, None)
+            for source in [source for source in values if self._last[source] == index]:
+                del values[source]
         return values[self.top]
 
     def _run(self, step: Step, index: int, values: dict[int, Tensor], rule: ReluRule) -> Tensor:
         span = self.spans[index]
         if step.op in WINDOWED:
             source = step.inputs[0]
-            return self._window(step, span, values[source], self.spans[source], self.extent[source])
+            return self._window(index, values[source], self.spans[source], self.extent[source])
         if step.op in GLOBAL:
             return step.run(values[step.inputs[0]])
-        parts = []
-        for source in step.inputs:
-            inside = span.within(self.spans[source])
-            part = values[source]
-            parts.append(part if self.spans[source] == span else part[:, :, inside, inside])
-        if step.op == "relu":
-            return relu(parts[0], rule)
-        return step.run(*parts)
+        if step.op == "relu" and (add := step.inputs[0]) in self._summed:
+            return _SummedRelu.apply(
+                *(self._part(i, span, values) for i in self.graph.steps[add].inputs), rule
+            )
+        parts = [self._part(source, span, values) for source in step.inputs]
+        return relu(parts[0], rule) if step.op == "relu" else step.run(*parts)
 
-    def _window(self, step: Step, span: Span, x: Tensor, held: Span, extent: int) -> Tensor:
-        """A convolution or pooling at the positions `span` of its output; x holds the positions `held` of its input."""
-        if held == Span(0, extent) and span.size == _positions(step, extent):
+    def _part(self, source: int, span: Span, values: dict[int, Tensor]) -> Tensor:
+        """Positions `span` of a map of which at least those are held."""
+        inside = span.within(self.spans[source])
+        return values[source] if self.spans[source] == span else values[source][:, :, inside, inside]
+
+    def _window(self, index: int, x: Tensor, held: Span, extent: int) -> Tensor:
+        """The window of a convolution or pooling; x holds the positions `held` of its input's map."""
+        step, span = self.graph.steps[index], self.spans[index]
+        pixels = self._pixels.get(index)
+        if pixels is None and held == Span(0, extent) and span.size == self.extent[index]:
             return step.run(x)  # the whole map: the step's own padding is the right one
         first = span.first * step.stride - step.padding
         end = (span.end - 1) * step.stride - step.padding + (step.kernel - 1) * step.dilation + 1
@@ -116,12 +148,21 @@ class ConeWalk:
         if before or after:
             ground = -torch.inf if step.op == "max_pool" else 0.0
             x = F.pad(x, (before, after, before, after), value=ground)
+        if pixels is not None:
+            return _FewChannels.apply(x, pixels)
         if step.op == "conv":
             assert step.weight is not None
             return F.conv2d(x, step.weight, step.bias, step.stride, 0, step.dilation, step.groups)
         if step.op == "max_pool":
             return F.max_pool2d(x, step.kernel, step.stride, 0, step.dilation)
         return F.avg_pool2d(x, step.kernel, step.stride)
+
+
+def _is_slow_backward(step: Step) -> bool:
+    """Whether torch's backward pass of a convolution wastes most of each register: strided, of a few channels."""
+    if step.op != "conv" or step.weight is None or step.stride == 1:
+        return False
+    return step.groups == 1 and step.dilation == 1 and step.weight.shape[1] <= FEW_CHANNELS
 
 
 def _seen(step: Step, span: Span, extent: int) -> Span:
@@ -133,14 +174,6 @@ def _seen(step: Step, span: Span, extent: int) -> Span:
     first = span.first * step.stride - step.padding
     end = (span.end - 1) * step.stride - step.padding + (step.kernel - 1) * step.dilation + 1
     return Span(max(first, 0), min(end, extent))
-
-
-def _positions(step: Step, extent: int) -> int:
-    room = extent + 2 * step.padding - (step.kernel - 1) * step.dilation - 1
-    if not step.ceil_mode:
-        return room // step.stride + 1
-    count = -(-room // step.stride) + 1
-    return count - ((count - 1) * step.stride >= extent + step.padding)  # no window begins behind the map
 
 
 def _sizes(graph: Graph, top: int, side: int) -> tuple[dict[int, int], dict[int, int]]:
@@ -176,6 +209,42 @@ class _Relu(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (output,) = ctx.saved_tensors
         return through_relu(gradients[0], output, ctx.rule), None
+
+
+class _SummedRelu(torch.autograd.Function):
+    """The ReLU of a sum; one map is kept of it and one written, where two steps would keep and write two."""
+
+    @staticmethod
+    def forward(ctx: Any, one: Tensor, other: Tensor, rule: ReluRule) -> Tensor:
+        output = (one + other).relu_()
+        ctx.rule = rule
+        ctx.save_for_backward(output)
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
+        (output,) = ctx.saved_tensors
+        gradient = through_relu(gradients[0], output, ctx.rule)
+        return gradient, gradient, None
+
+
+class _FewChannels(torch.autograd.Function):
+    """A convolution without padding of few channels, with the quick way back."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, way: TransposedConvolution) -> Tensor:
+        step = way.step
+        assert step.weight is not None
+        ctx.way, ctx.size = way, x.shape[2]
+        return F.conv2d(x, step.weight, step.bias, step.stride)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        gradient = gradients[0].permute(0, 2, 3, 1)  # (B, h, w, C_out)
+        out, into = Window(1, 0, gradient.shape[1]), Window(1, -ctx.way.step.padding, ctx.size)
+        result, _ = ctx.way(gradient, (out, out), (into, into))
+        missing = ctx.size - result.shape[1]  # pixels behind the last whole stride are not read
+        return F.pad(result.permute(0, 3, 1, 2), (0, missing, 0, missing)), None
 
 
 def through_relu(gradient: Tensor, output: Tensor, rule: ReluRule) -> Tensor:

@@ -106,6 +106,15 @@ MEASURES: tuple[Measure, ...] = (
         percent,
     ),
     Measure(
+        "ascent_value",
+        "optimised",
+        ACTIVATION,
+        "The activation of the unit in the middle of the channel's map (or, where the profile says so, the mean of the "
+        "map) for the channel's optimised picture as it is shown: rounded to 8 bits, unmoved. Beside *strongest* it "
+        "says how far the picture goes beyond the best patch.",
+        significant,
+    ),
+    Measure(
         "shared_previous",
         "pictures kept",
         "of 9",

@@ -19,6 +19,7 @@ from generator.measures import BY_KEY, MEASURES, Measure, histogram, significant
 from generator.records import TOP, LayerInfo, Manifest, PictureRecord, SpriteInfo
 from generator.relations import continuations, kind_of, match_lists, pairs_shown, reading
 from generator.store import Store
+from generator.synthetic import has_optimised, is_optimised, optimised
 
 PANEL_NAMES = {
     "patches": "patches",
@@ -369,6 +370,8 @@ def tile_data(atlas: Atlas, names: list[str], channel: int) -> str:
         "pictures": int(atlas.shows_pictures),
         "panels": [PANEL_NAMES.get(panel, panel) for panel in panels],
     }
+    if with_optimised := [name for name in names if is_optimised(atlas.layer(name), channel)]:
+        data["optimised"] = with_optimised
     # "<" never appears in the JSON, so that no label can end the script element that carries it.
     return json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
 
@@ -484,6 +487,7 @@ def channel_page(atlas: Atlas, info: LayerInfo, channel: int, base_url: str) -> 
             for k, label, value, _, _ in nine
         ],
         "whole": whole,
+        "optimised": optimised(atlas, layer, channel),
         "side": atlas.input_side,
         "view": _view(atlas, info),
         "statistics": []
@@ -552,6 +556,7 @@ def layer_page(atlas: Atlas, info: LayerInfo) -> dict[str, Any]:
         "next": atlas.layers[at + 1] if at + 1 < len(atlas.layers) else None,
         "data": json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c"),
         "has_kernels": atlas.store.kernels_path(info.name).is_file(),
+        "has_optimised": has_optimised(layer),
     }
 
 

@@ -11,6 +11,7 @@ from generator.device import avoid_page_faults, choose_device
 from generator.profile import Profile
 from generator.progress import Reporter
 from generator.ranks import joined
+from generator.stages.ascending import add_ascents, optimise_pictures
 from generator.stages.encoding import make_sprites
 from generator.stages.finishing import finish, look, prepare
 from generator.stages.job import Job
@@ -51,6 +52,8 @@ def compute(profile: Profile, folder: Path, reporter: Reporter | None = None) ->
         once(job, relate_layers)  # classes, refinement, the matches of every channel in the layers beside
         picture_units(job)  # patches and gradients of every unit in a list
         make_sprites(job)  # one file a channel
+        optimise_pictures(job)  # what each unit itself asks for, where the profile wants it
+        once(job, add_ascents)
         once(job, finish)  # tables, manifest, and the work folder goes
         seconds = time.monotonic() - start
         reporter.summary(

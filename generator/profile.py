@@ -74,6 +74,47 @@ class SpritesSection(_Section):
     picture: Annotated[int, Field(ge=32, le=1024)] = 160
 
 
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class RegulariserSection(_Section):
+    """As generator/regularisers.py has them; zero turns each off."""
+
+    l2_decay: Share = 0.0
+    blur: Annotated[float, Field(ge=0, le=100)] = 0.0
+    blur_every: PositiveInt = 4
+    clip_norm: Share = 0.0
+    clip_contribution: Share = 0.0
+    total_variation: Annotated[float, Field(ge=0, le=100)] = 0.0
+
+
+class AscentSection(_Section):
+    """Optimised pictures. layers: 'blocks' (block outputs), 'all', or a list of names; objective: the neuron in the
+    middle of the channel's map, or the channel's mean; work: billions of multiplications, on the way there, that one
+    picture may take (where it would take more it makes fewer and longer steps); jitter: px of motion, as a share of the
+    side that a unit sees; scales, angles (degrees): drawn from at every step; pad: px of grey around; precision: of the
+    network while a picture climbs; side: wanted side in px of the picture kept."""
+
+    layers: Literal["blocks", "all"] | list[str] = "blocks"
+    objective: Literal["neuron", "channel"] = "neuron"
+    parametrisation: Literal["fourier", "pixel"] = "fourier"
+    steps: PositiveInt = 128
+    work: Annotated[float, Field(gt=0)] | None = None
+    lr: Annotated[float, Field(gt=0, le=10)] = 0.1
+    jitter: Annotated[float, Field(ge=0, le=0.5)] = 0.0625
+    scales: Annotated[list[Annotated[float, Field(ge=0.25, le=4)]], Field(min_length=1)] = [
+        0.95, 0.975, 1.0, 1.025, 1.05
+    ]  # fmt: skip
+    angles: Annotated[list[Annotated[float, Field(ge=-90, le=90)]], Field(min_length=1)] = [
+        -5.0, -2.5, 0.0, 2.5, 5.0
+    ]  # fmt: skip
+    pad: Annotated[int, Field(ge=0, le=256)] = 0
+    regularisers: RegulariserSection = RegulariserSection()
+    seed: Annotated[int, Field(ge=0)] = 0
+    precision: Literal["fp32", "bf16"] = "fp32"
+    side: Annotated[int, Field(ge=32, le=1024)] = 144
+
+
 class ComputeSection(_Section):
     """How, not what. batch: pictures read at a time, in whole forwards of 32, so that no number depends on it; workers:
     decoding processes (left out: chosen by the machine); precision: of the scan's forward; score_pictures: keep the
@@ -103,6 +144,7 @@ class Profile(_Section):
     layers: LayersSection = LayersSection()
     gradients: Annotated[list[GradientName], Field(min_length=1)] = ["guided"]
     sprites: SpritesSection = SpritesSection()
+    ascent: AscentSection | None = None
     compute: ComputeSection = ComputeSection()
     site: SiteSection = SiteSection()
 

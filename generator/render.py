@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ from generator.relation_pages import FILES as RELATION_FILES
 from generator.relation_pages import for_channels, links_of, other_networks, write_relations
 from generator.relations import pairs_shown, stage_pairs
 from generator.revisited import revisited_page
+from generator.synthetic import FOLDER as OPTIMISED
+from generator.synthetic import has_optimised, is_optimised
 
 Progress = Callable[[str, int, int], None]
 
@@ -276,6 +279,10 @@ def write_layer(
         site.write(f"{folder}/{channel}.html", page.render(said))
         if not layer.absence(channel):
             site.copy(atlas.store.sprite_path(info.name, channel), f"{folder}/{channel}.webp")
+    for channel in filter(partial(is_optimised, layer), range(info.channels)):
+        site.copy(atlas.store.optimised_path(info.name, channel), f"{folder}/{OPTIMISED}/{channel}.webp")
+    if has_optimised(layer):
+        site.copy(atlas.store.optimised_sheet_path(info.name), f"{folder}/{OPTIMISED}/thumbs.webp")
     site.copy(atlas.store.thumbs_path(info.name), f"{folder}/thumbs.webp")
     site.write(f"{folder}/bars.svg", bars(layer))
     if kernels:

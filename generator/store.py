@@ -8,6 +8,7 @@
     relations.json          how far layers correspond, what stages refine
     matches/<a>--<b>.npz    the best matches of every channel of two layers, in both directions
     sprites/<layer>/<channel>.webp   thumbs/<layer>.webp   pictures/<index>.webp
+    optimised/<layer>/<channel>.webp   its optimised picture; optimised/<layer>.npz: values, <layer>.webp: thumbnails
     kernels/<layer>.webp    the first convolution's kernels as pixels
     architecture.json       the network's volumes, operations and costs (blueprint.py)
     keys.json               fingerprints of what each stage was made from
@@ -28,7 +29,7 @@ import json
 import os
 import shutil
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ from generator.records import Manifest, PictureRecord, manifest_from_json, to_js
 
 OWN = (
     "manifest.json", "keys.json", "scan.json", "images.csv", "channels.csv", "architecture.json",
-    "layers", "scores", "sprites", "thumbs", "pictures", "kernels", "relations.json", "classes.csv", "matches",
+    "layers", "scores", "sprites", "thumbs", "pictures", "kernels", "optimised", "relations.json", "classes.csv", "matches",
 )  # fmt: skip
 IMAGE_COLUMNS = ("index", "path", "label_id", "label", "width", "height")
 
@@ -109,6 +110,13 @@ class Store:
 
     def picture_path(self, index: int) -> Path:
         return self.folder / "pictures" / f"{index}.webp"
+
+    def optimised_path(self, layer: str, channel: int) -> Path:
+        return self.folder / "optimised" / layer / f"{channel}.webp"
+
+    def optimised_sheet_path(self, layer: str) -> Path:
+        """The layer's optimised pictures as thumbnails."""
+        return self.folder / "optimised" / f"{layer}.webp"
 
     def kernels_path(self, layer: str) -> Path:
         return self.folder / "kernels" / f"{layer}.webp"
@@ -336,6 +344,34 @@ class Store:
         """The scores of a scan under way, opened; channels: of each layer."""
         return ScoreFile(self.work / "scan" / "scores.f32", channels)
 
+    # -- optimised pictures ----------------------------------------------------------------------------------------
+
+    def optimised(self, layer: str) -> dict[str, np.ndarray]:
+        """What is known of a layer's optimised pictures, (C,) arrays."""
+        return _read_arrays(self.folder / "optimised" / f"{layer}.npz", "optimised pictures' values")
+
+    def write_optimised(self, layer: str, arrays: Mapping[str, np.ndarray]) -> None:
+        write_atomically(self.folder / "optimised" / f"{layer}.npz", _npz(arrays))
+
+    def keep_optimised(self, layers: Collection[str]) -> None:
+        """Drop the optimised pictures of all layers but these."""
+        for path in (self.folder / "optimised").glob("*"):
+            if (path.name if path.is_dir() else path.stem) not in layers:
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        if not layers:
+            shutil.rmtree(self.folder / "optimised", ignore_errors=True)
+
+    def has_ascent(self, part: str, key: str) -> bool:
+        """Whether a group of optimised pictures is done, made from inputs with this fingerprint."""
+        return self.stamp(f"part-{part}") == key
+
+    def read_ascent(self, part: str) -> dict[str, np.ndarray]:
+        return _read_arrays(self.work / "ascent" / f"{part}.npz", "part of the optimised pictures")
+
+    def write_ascent(self, part: str, key: str, arrays: Mapping[str, np.ndarray]) -> None:
+        write_atomically(self.work / "ascent" / f"{part}.npz", _npz(arrays))
+        self.write_stamp(f"part-{part}", key)
+
     # -- parts of a scan -------------------------------------------------------------------------------------------
 
     def part_names(self) -> list[str]:
@@ -398,7 +434,7 @@ class Store:
 
     def tidy(self, layers: Sequence[str], *, patches: bool) -> None:
         """Drop the files of layers that are not in the atlas any more; without patches, the pictures too."""
-        for folder in ("layers", "scores", "thumbs", "kernels", "sprites"):
+        for folder in ("layers", "scores", "thumbs", "kernels", "sprites", "optimised"):
             for path in (self.folder / folder).glob("*"):
                 if (path.name if path.is_dir() else path.stem) in layers:
                     continue

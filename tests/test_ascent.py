@@ -12,12 +12,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from generator import transforms as tf
-from generator.ascent import Ascender, AscentPlan, ascend, spectrum_start, stream
+from generator.ascent import Ascender, AscentPlan, ascend, stream
 from generator.cone_walk import LEAK, ConeWalk, Span, relu
 from generator.errors import AtlasError
 from generator.models import load
 from generator.network import Network, Tap
-from generator.parametrisations import Fourier, Pixel, displayable, latent_of
+from generator.parametrisations import Fourier, Pixel, displayable
 from generator.records import Preprocessing, WeightsInfo
 from generator.regularisers import Regularisers, clip_smallest, gaussian_blur, total_variation_gradient
 
@@ -348,17 +348,6 @@ def test_a_start_shows_itself(demo: Network) -> None:
     climber = Ascender(demo, "res2a", replace(QUIET, steps=0))
     start = torch.rand(1, 3, climber.span.size, climber.span.size) * 0.9 + 0.05
     assert (climber.ascend([0], start).pictures - start).abs().max() < 0.15  # its noise alone is added
-
-
-def test_a_spectrum_start_keeps_colours_and_contrast_but_no_place() -> None:
-    patch = torch.from_numpy(np.random.default_rng(0).random((2, 3, 24, 24))) * 0.5 + 0.2
-    patch[:, 0, :8] += 0.2
-    begun = spectrum_start(patch, "res2a", [0, 1])
-    one, other = latent_of(patch), latent_of(begun)
-    torch.testing.assert_close(one.mean((2, 3)), other.mean((2, 3)))
-    amplitudes = [torch.fft.rfft2(x).abs()[..., 1:-1] for x in (one, other)]
-    torch.testing.assert_close(*amplitudes, rtol=1e-6, atol=1e-6)
-    assert F.cosine_similarity((one - one.mean()).flatten(1), (other - other.mean()).flatten(1)).max() < 0.6
 
 
 # -- regularisers, each by what it promises ------------------------------------------------------------------

@@ -45,7 +45,7 @@ TORCH: dict[str, set[str]] = {
     "transposed": {"graph", "errors", "cones"},
     "descent": {"cones", "graph", "switches", "transposed", "errors"},
     "unit_gradients": {"network", "cones", "switches", "transposed", "descent", "graph", "errors", "records"},
-    "cone_walk": {"graph", "errors"},
+    "cone_walk": {"graph", "errors", "cones", "transposed"},
     "transforms": set(),
     "parametrisations": set(),
     "regularisers": set(),
@@ -53,6 +53,7 @@ TORCH: dict[str, set[str]] = {
 }
 FIRST_FLOORS = {*NO_TORCH, *TORCH}
 SITE: dict[str, set[str]] = {}  # filled below: the site's rooms may import each other and these
+<<<<<<< HEAD
 SITE_ROOMS = (
     "measures",
     "finder",
@@ -71,6 +72,9 @@ SITE_ROOMS = (
     "corresponding",
     "relation_pages",
 )
+=======
+SITE_ROOMS = ("measures", "finder", "home", "links", "narrative", "pages", "render", "revisited", "synthetic")
+>>>>>>> da923bb (Optimised pictures on pages, in the strip and on the grid)
 for room in SITE_ROOMS:
     SITE[room] = {"errors", "records", "store", "files", "blueprint", "matching", *SITE_ROOMS}
 GALLERIES: dict[str, set[str]] = {

@@ -23,6 +23,7 @@ from generator.errors import AtlasError
 from generator.methods.kernels import first_kernels
 from generator.records import Manifest, PictureSetInfo, Skipped, to_json
 from generator.sprites import THUMB, enlarge, mosaic, thumb_columns, webp
+from generator.stages.ascending import ascent_report
 from generator.stages.job import Job
 from generator.stages.repairing import damaged_stages, take_over
 from generator.stages.tables import write_channels_csv
@@ -129,7 +130,10 @@ def _keys(job: Job) -> dict[str, str]:
         "scan": job.scan_key,
         "sprites": job.sprites_key,
         "relations": job.relations_key,
-        "all": fingerprint(job.sprites_key, said, generator.__version__, to_json(job.network.weights)),
+        "ascent": job.ascent_key,
+        "all": fingerprint(
+            job.sprites_key, job.ascent_key, said, generator.__version__, to_json(job.network.weights)
+        ),
     }
 
 
@@ -137,6 +141,8 @@ def _manifest(job: Job) -> Manifest:
     network, profile, store = job.network, job.profile, job.store
     scan: Mapping[str, Any] = store.read_json("scan.json") or {}
     extra: dict[str, Any] = {"keys": _keys(job), "scan": scan.get("report", {}), "thumb": THUMB}
+    if profile.ascent is not None:
+        extra["ascent"] = ascent_report(job)
     if network.kernels is not None and network.layers[0].kind == "stem":
         side = network.kernels.shape[-1]
         tile = side * _kernel_factor(side)

@@ -89,6 +89,32 @@ class Job:
         return fingerprint(self.scan_key, RELATIONS, tree)
 
     @property
+    def ascent_key(self) -> str:
+        """Fingerprint of all that the optimised pictures depend on, '' where the profile wants none."""
+        if self.profile.ascent is None:
+            return ""
+        return fingerprint(
+            self.scan_key,
+            self.profile.ascent.model_dump(),
+            self.profile.layers.channels,
+            self.profile.sprites.quality,
+            self.profile.site.publish_patches,
+        )
+
+    @property
+    def ascent_layers(self) -> tuple[LayerInfo, ...]:
+        """The layers whose channels get optimised pictures."""
+        if self.profile.ascent is None:
+            return ()
+        which = self.profile.ascent.layers
+        if which == "all":
+            return self.network.layers
+        if which == "blocks":
+            return tuple(layer for layer in self.network.layers if layer.kind in ("block", "layer"))
+        names = {self.network.layer(name).name for name in which}
+        return tuple(layer for layer in self.network.layers if layer.name in names)
+
+    @property
     def panels(self) -> tuple[str, ...]:
         """The panels of a sprite; without patches where the profile may not publish any."""
         patches = ("patches",) if self.profile.site.publish_patches else ()

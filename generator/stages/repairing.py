@@ -25,6 +25,7 @@ MADE_BY = {
     "sprites": "sprites",
     "thumbs": "sprites",
     "pictures": "sprites",
+    "optimised": "ascent",
 }
 
 
@@ -46,6 +47,15 @@ def take_over(job: Job, stages: set[str], faults: Faults | None) -> None:
         return
     if "scan" in stages and "scan" not in damaged:
         store.write_stamp("scan", job.scan_key)
+    if "ascent" in stages and job.ascent_key:
+        again = {
+            name.split("/")[1].removesuffix(".webp").removesuffix(".npz")
+            for name in mend
+            if "optimised/" in name
+        }
+        for layer in job.ascent_layers:
+            if layer.name not in again:
+                store.write_stamp(f"ascent-{layer.name}", job.ascent_key)
     if "sprites" not in stages:
         return
     store.write_stamp("kept", job.sprites_key)

@@ -7,6 +7,7 @@
   var data = atlas.json(document.getElementById("channels"));
   if (!grid || !form || !data) return;
   var cells = Array.from(grid.children);
+  var shownSheet = "thumbs.webp";
   var shownOrder = Array.from(cells.keys()).join();
 
   function state() {
@@ -17,7 +18,7 @@
     ["sort", "label"].forEach(function (name) {
       form.elements[name].value = now.get(name) || "";
     });
-    ["up", "dead", "large"].forEach(function (name) {
+    ["up", "dead", "optimised", "large"].forEach(function (name) {
       if (form.elements[name]) form.elements[name].checked = now.get(name) === "1";
     });
     var key = form.elements.sort.value;
@@ -64,6 +65,13 @@
     }
     grid.classList.toggle("with-dead", dead);
     grid.classList.toggle("big", form.elements.large.checked);
+    var sheet = form.elements.optimised && form.elements.optimised.checked ? "optimised/thumbs.webp" : "thumbs.webp";
+    if (sheet !== shownSheet) {
+      grid.querySelectorAll("img").forEach(function (image) {
+        image.src = sheet;
+      });
+      shownSheet = sheet;
+    }
     form.elements.shown.value = shown + " of " + cells.length;
   }
   function remember() {
@@ -71,7 +79,7 @@
     ["sort", "label"].forEach(function (name) {
       if (form.elements[name].value) now.set(name, form.elements[name].value);
     });
-    ["up", "dead", "large"].forEach(function (name) {
+    ["up", "dead", "optimised", "large"].forEach(function (name) {
       if (form.elements[name] && form.elements[name].checked) now.set(name, "1");
     });
     history.replaceState(null, "", "#" + now);

@@ -56,6 +56,11 @@
       });
       lines.append(line);
     }
+    // The optimised picture stands before the nine patches, never alone.
+    if (data.optimised && data.optimised.indexOf(row.dataset.row) >= 0) {
+      var own = address.replace(/(\d+\.webp)$/, "optimised/$1");
+      lines.append(atlas.element("div", { class: "line optimised" }, [atlas.element("img", { src: own, loading: "lazy", alt: "optimised picture" })]));
+    }
     row.replaceChildren(lines);
   }
   // Inputs of a convolution: their whole sprites, asked for when they can be seen.
@@ -105,6 +110,9 @@
       input.checked = number === names.length;
       return atlas.element("label", {}, [input, text]);
     }))));
+    if (atlas.dataOf(rows[0]).optimised) {
+      head.lastChild.append(atlas.element("label", {}, [atlas.element("input", { type: "radio", name: "show", value: "optimised" }), "optimised"]));
+    }
   }
   var watch = new IntersectionObserver(function (entries) {
     entries.forEach(function (entry) {

@@ -1,0 +1,31 @@
+"""Optimised pictures: what their second start shows, and how they are kept (Olah et al. 2017; arXiv:1506.06579)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from generator.cone_walk import Span
+from generator.records import ReceptiveField
+from generator.sprites import enlarge, enlargement, native_side, shrink
+
+
+def strongest_in_the_middle(
+    pixels: np.ndarray, field: ReceptiveField, row: int, column: int, middle: int, span: Span
+) -> np.ndarray:
+    """The part of a picture that its strongest unit sees as the middle unit sees the span, (n, n, 3) uint8.
+
+    pixels: (H, W, 3) uint8, the picture as the network saw it; row, column: of the unit; middle: row and column of the
+    middle unit; span: what the middle unit sees of a picture. Beyond the picture's edge the edge is carried on.
+    """
+    height, width, _ = pixels.shape
+    places = np.arange(span.first, span.end)
+    rows = np.clip(places + (row - middle) * field.stride, 0, height - 1)
+    columns = np.clip(places + (column - middle) * field.stride, 0, width - 1)
+    return pixels[rows][:, columns]
+
+
+def kept_picture(pixels: np.ndarray, wanted: int) -> np.ndarray:
+    """An optimised picture, (n, n, 3) uint8, at about the wanted side in px: true pixels enlarged by a whole factor, or
+    shrunk."""
+    native = native_side(pixels.shape[0], pixels.shape[0], wanted)
+    return enlarge(shrink(pixels, native), enlargement(native, wanted))

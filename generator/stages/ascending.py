@@ -1,0 +1,292 @@
+"""Optimised pictures of the profile's layers: one a channel, begun at mid-grey; where that one excites its unit less
+than the best patch does, a second one begun at this patch."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from PIL import Image
+
+from generator.ascent import Ascender, AscentPlan
+from generator.device import one_thread_each
+from generator.methods.optimised import kept_picture, strongest_in_the_middle
+from generator.profile import AscentSection
+from generator.records import LayerInfo
+from generator.regularisers import Regularisers
+from generator.sprites import GROUND, THUMB, mosaic, shrink, thumb_columns, webp
+from generator.stages.job import Job
+from generator.transforms import Transforms, jitter, pad, random_rotate, random_scale
+
+ROOM = {"cpu": 512 << 20, "cuda": 8 << 30}  # bytes of maps that one batch may keep for its way back
+LARGEST = {"cpu": 32, "cuda": 512}  # pictures a batch
+GENTLER = (
+    4  # a picture that begins at a patch takes steps shorter by so much, or it would lose the patch at once
+)
+
+LEAST_STEPS = 8  # fewer lead nowhere
+
+FROM_GREY, FROM_PATCH = 0, 1
+
+
+@dataclass(frozen=True)
+class Group:
+    """Channels of one layer whose pictures run together. number: of its part on disk."""
+
+    layer: LayerInfo
+    start: int
+    number: int
+    channels: tuple[int, ...]
+
+    @property
+    def part(self) -> str:
+        return f"{self.layer.name}-{self.start}-{self.number}"
+
+
+def plan_of(section: AscentSection, side: int) -> AscentPlan:
+    """The profile's settings for pictures of a layer whose units see `side` px, but for the batch."""
+    return AscentPlan(
+        objective=section.objective,
+        parametrisation=section.parametrisation,
+        steps=section.steps,
+        lr=section.lr,
+        transforms=_transforms(section, side),
+        regularisers=Regularisers(**section.regularisers.model_dump()),
+        leaky=max(1, section.steps // 8),
+        seed=section.seed,
+        batch=1,
+        precision=section.precision,
+    )
+
+
+def within(plan: AscentPlan, work: float | None, multiplications: int) -> AscentPlan:
+    """The plan with as many steps as the work (in billions of multiplications) allows; fewer steps are longer ones."""
+    if work is None:
+        return plan
+    steps = min(plan.steps, max(LEAST_STEPS, int(work * 1e9 / multiplications)))
+    return replace(plan, steps=steps, lr=plan.lr * (plan.steps / steps) ** 0.5, leaky=max(1, steps // 8))
+
+
+def _transforms(section: AscentSection, side: int) -> Transforms:
+    """Jitter grows with what the unit sees: a motion that a deep unit ignores takes a shallow one's edge away."""
+    around = (pad(section.pad),) if section.pad else ()
+    moved = round(section.jitter * side)
+    moves = (jitter(moved),) if moved > 1 else ()
+    scales = (random_scale(section.scales),) if set(section.scales) - {1.0} else ()
+    turns = (random_rotate(section.angles),) if set(section.angles) - {0.0} else ()
+    return (*around, *moves, *scales, *turns)
+
+
+def optimise_pictures(job: Job) -> None:
+    """Write optimised/<layer>/<channel>.webp and optimised/<layer>.npz of every layer that the profile names.
+
+    Groups that an earlier run finished are left alone; each process of a torchrun takes its share.
+    """
+    if job.profile.ascent is None:
+        return
+    layers = [layer for layer in job.ascent_layers if job.store.stamp(_stamp(layer)) != job.ascent_key]
+    if not layers:
+        return
+    workshop = Workshop(job)
+    first = [
+        group for layer in layers for group in workshop.groups(layer, FROM_GREY, range(job.channels(layer)))
+    ]
+    with job.reporter.stage("optimised pictures", sum(len(g.channels) for g in first), "channels") as advance:
+        workshop.run(first, advance)
+    job.ranks.meet()
+    second = [
+        group for layer in layers for group in workshop.groups(layer, FROM_PATCH, workshop.too_weak(layer))
+    ]
+    if second:
+        total = sum(len(group.channels) for group in second)
+        with job.reporter.stage("from their patches", total, "channels") as advance:
+            workshop.run(second, advance)
+    job.ranks.meet()
+    if job.ranks.leads:
+        for layer in layers:
+            _finish_layer(job, layer, [group for group in (*first, *second) if group.layer == layer])
+    job.ranks.meet()
+
+
+def _stamp(layer: LayerInfo) -> str:
+    return f"ascent-{layer.name}"
+
+
+class Workshop:
+    """Runs groups in threads, each with whole groups of its own."""
+
+    def __init__(self, job: Job) -> None:
+        assert job.profile.ascent is not None
+        self.job, self.section = job, job.profile.ascent
+        self.network = job.network.to(job.device, torch.float32)
+        self._ascenders: dict[tuple[str, int], Ascender] = {}
+
+    def groups(self, layer: LayerInfo, start: int, channels: range | list[int]) -> list[Group]:
+        """Channels cut into groups: always the same, so that every part of a run that was stopped is of use."""
+        size = self.ascender(layer, start).plan.batch
+        return [
+            Group(layer, start, number, tuple(channels[first : first + size]))
+            for number, first in enumerate(range(0, len(channels), size))
+        ]
+
+    def ascender(self, layer: LayerInfo, start: int) -> Ascender:
+        key = (layer.name, start)
+        if key not in self._ascenders:
+            side = min(layer.receptive_field.side, self.network.preprocessing.crop)
+            plan = plan_of(self.section, side)
+            walk = Ascender(self.network, layer.name, plan).walk
+            plan = within(plan, self.section.work, walk.multiplications)
+            if start == FROM_PATCH:
+                plan = replace(plan, lr=plan.lr / GENTLER, leaky=0)
+            kind = self.job.device.type
+            most = max(1, min(LARGEST.get(kind, 32), ROOM.get(kind, ROOM["cpu"]) // (4 * walk.numbers)))
+            channels = self.job.channels(layer)
+            # Groups of one size: none is filled up with idle pictures.
+            even = -(-channels // -(-channels // most))
+            self._ascenders[key] = Ascender(self.network, layer.name, replace(plan, batch=even))
+        return self._ascenders[key]
+
+    def too_weak(self, layer: LayerInfo) -> list[int]:
+        """The channels whose picture from mid-grey excites the unit no more than its best patch does; none where pieces
+        of the pictures may not be published, for a picture begun at a patch shows some of it."""
+        if not self.job.profile.site.publish_patches or self.section.objective != "neuron":
+            return []
+        numbers = self.job.store.layer(layer.name)
+        value = self._values(layer)
+        top, image = numbers["top_value"][: len(value), 0], numbers["top_image"][: len(value), 0]
+        return [int(channel) for channel in np.nonzero((value <= top) & (image >= 0))[0]]
+
+    def _values(self, layer: LayerInfo) -> np.ndarray:
+        groups = self.groups(layer, FROM_GREY, range(self.job.channels(layer)))
+        return np.concatenate([self.job.store.read_ascent(group.part)["value"] for group in groups])
+
+    def run(self, groups: list[Group], advance: Callable[[int], None]) -> None:
+        """Make every group's part that is not there yet; this process takes its share of them."""
+        store, key = self.job.store, self.job.ascent_key
+        waiting = []
+        for group in groups:
+            if store.has_ascent(group.part, key):
+                advance(len(group.channels))
+            else:
+                waiting.append(group)
+        mine = self.job.ranks.share(waiting)
+        for layer, start in dict.fromkeys((group.layer, group.start) for group in mine):
+            self.ascender(layer, start)  # prepared here: threads only read them
+        with contextlib.ExitStack() as opened:
+            threads = opened.enter_context(one_thread_each(self.job.device))
+            pool = opened.enter_context(
+                ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+            )
+            opened.callback(pool.shutdown, cancel_futures=True)
+            for task in as_completed([pool.submit(self._make, group) for group in mine]):
+                advance(task.result())
+
+    def _make(self, group: Group) -> int:
+        """Optimise one group; its pictures are written before the part that says that they are there."""
+        job, ascender = self.job, self.ascender(group.layer, group.start)
+        begun = self._patches(group, ascender) if group.start == FROM_PATCH else None
+        found = ascender.ascend(group.channels, begun)
+        value = found.value.numpy()
+        pixels = (found.pictures * 255).round().byte().permute(0, 2, 3, 1).numpy()  # (U, n, n, 3)
+        better = np.ones(len(value), bool)
+        if group.start == FROM_PATCH:
+            better = value > self._values(group.layer)[list(group.channels)]
+        for channel, picture, is_better in zip(group.channels, pixels, better, strict=True):
+            if is_better:
+                content = webp(kept_picture(picture, self.section.side), job.profile.sprites.quality)
+                job.store.write_file(job.store.optimised_path(group.layer.name, channel), content)
+        channels = np.array(group.channels, np.int32)
+        job.store.write_ascent(
+            group.part, job.ascent_key, {"channel": channels, "value": value, "kept": better}
+        )
+        return len(group.channels)
+
+    def _patches(self, group: Group, ascender: Ascender) -> torch.Tensor:
+        """What each channel's strongest unit saw, (U, 3, n, n) in [0, 1]."""
+        numbers = self.job.store.layer(group.layer.name)
+        channels = list(group.channels)
+        image, unit = numbers["top_image"][channels, 0], numbers["top_unit"][channels, 0]
+        used, which = np.unique(image, return_inverse=True)
+        pixels = np.concatenate([batch.pixels.numpy() for batch in self._read(used)])
+        middle = ascender.middle
+        assert middle is not None
+        cut = [
+            strongest_in_the_middle(
+                pixels[at], group.layer.receptive_field, int(row), int(column), middle, ascender.span
+            )
+            for at, (row, column) in zip(which, unit, strict=True)
+        ]
+        return torch.from_numpy(np.stack(cut)).permute(0, 3, 1, 2).float() / 255
+
+    def _read(self, indices: np.ndarray) -> Iterator:
+        job = self.job
+        place = {file.path: index for index, file in enumerate(job.pictures.files)}
+        records = job.store.images()
+        return job.read([place[records[index].path] for index in indices], batch=len(indices))
+
+
+def _finish_layer(job: Job, layer: LayerInfo, groups: list[Group]) -> None:
+    """Gather the parts of a layer into its numbers, and its pictures into a sheet of thumbnails."""
+    count = job.channels(layer)
+    numbers = _blank(layer.channels)
+    value, begun = numbers["ascent_value"], numbers["ascent_start"]
+    for group in groups:  # from mid-grey before from patches
+        part = job.store.read_ascent(group.part)
+        kept = part["kept"]
+        value[part["channel"][kept]] = part["value"][kept]
+        begun[part["channel"][kept]] = group.start
+    job.store.write_optimised(layer.name, numbers)
+    small = np.full((count, THUMB, THUMB, 3), GROUND, np.uint8)
+    for channel in range(count):
+        with Image.open(io.BytesIO(job.store.optimised_path(layer.name, channel).read_bytes())) as picture:
+            small[channel] = shrink(np.asarray(picture.convert("RGB")), THUMB)
+    sheet = webp(mosaic(small, thumb_columns(count)), job.profile.sprites.quality)
+    job.store.write_file(job.store.optimised_sheet_path(layer.name), sheet)
+    job.store.write_stamp(_stamp(layer), job.ascent_key)
+
+
+def _blank(channels: int) -> dict[str, np.ndarray]:
+    return {
+        "ascent_value": np.full(channels, np.nan, np.float32),
+        "ascent_start": np.full(channels, -1, np.int8),
+    }
+
+
+def add_ascents(job: Job) -> None:
+    """Set the values of the optimised pictures beside every layer's other numbers; take away those of an earlier
+    profile."""
+    chosen = {layer.name for layer in job.ascent_layers}
+    for layer in job.network.layers:
+        numbers = job.store.layer(layer.name)
+        others = {name: array for name, array in numbers.items() if not name.startswith("ascent_")}
+        own = {}
+        if layer.name in chosen:
+            own = job.store.optimised(layer.name)
+        elif chosen:  # every layer of an atlas has the same columns
+            own = _blank(layer.channels)
+        if own or len(others) < len(numbers):
+            job.store.write_layer(layer.name, others | own)
+    job.store.keep_optimised(chosen)
+
+
+def ascent_report(job: Job) -> dict[str, int]:
+    """For the manifest: how many pictures there are, of how many living channels, how many excite their unit more than
+    its best patch does, how many of those began at it, how many excite nothing."""
+    counts = {"pictures": 0, "living": 0, "stronger": 0, "from_patch": 0, "silent": 0}
+    for layer in job.ascent_layers:
+        numbers = job.store.layer(layer.name)
+        value, start = numbers["ascent_value"], numbers["ascent_start"]
+        made = start >= 0
+        living = made & (numbers["top_image"][:, 0] >= 0)
+        stronger = living & (value > numbers["top_value"][:, 0])
+        counts["pictures"] += int(made.sum())
+        counts["living"] += int(living.sum())
+        counts["stronger"] += int(stronger.sum())
+        counts["from_patch"] += int((stronger & (start == FROM_PATCH)).sum())
+        counts["silent"] += int((made & (value <= 0)).sum())
+    return counts

@@ -1,0 +1,222 @@
+"""The stage that makes optimised pictures, on a small network with random weights."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from generator import profile
+from generator.cone_walk import Span
+from generator.links import check_links
+from generator.measures import significant
+from generator.methods.optimised import kept_picture, strongest_in_the_middle
+from generator.pipeline import compute
+from generator.profile import AscentSection
+from generator.progress import Reporter
+from generator.records import ReceptiveField
+from generator.render import render_site
+from generator.stages.ascending import FROM_PATCH, plan_of, within
+from generator.store import Store
+
+PROFILE = """
+name = "small"
+[network]
+model = "resnet20-cifar"
+weights = "random"
+[layers]
+which = ["conv1", "res2a", "res3a"]
+[pictures]
+folder = "{folder}"
+[compute]
+batch = 8
+workers = 0
+[ascent]
+steps = 6
+"""
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for index in range(12):
+        rough = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
+        Image.fromarray(rough).resize((40, 36), Image.Resampling.BICUBIC).save(folder / f"{index:02d}.png")
+    path = tmp_path_factory.mktemp("profile") / "small.toml"
+    path.write_text(PROFILE.format(folder=folder))
+    return path
+
+
+@pytest.fixture(scope="module")
+def atlas(small, tmp_path_factory) -> Store:
+    return compute(profile.load(str(small)), tmp_path_factory.mktemp("atlas"), Reporter(quiet=True))
+
+
+def _bytes(folder: Path) -> dict[str, str]:
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != ".lock")
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def _run(small: Path, folder: Path, old: str = "", new: str = "") -> tuple[Store, dict[str, int]]:
+    other = folder.parent / "other.toml"
+    other.write_text(small.read_text().replace(old, new) if old else small.read_text())
+    reporter = Reporter(quiet=True)
+    store = compute(profile.load(str(other)), folder, reporter)
+    return store, {stage.name: stage.count for stage in reporter.stages}
+
+
+def test_every_channel_of_a_block_has_a_picture_and_a_value(atlas):
+    for name in ("res2a", "res3a"):
+        numbers = atlas.layer(name)
+        channels = len(numbers["top_value"])
+        assert np.isfinite(numbers["ascent_value"]).all() and set(numbers["ascent_start"]) <= {0, 1}
+        for channel in range(channels):
+            with Image.open(atlas.optimised_path(name, channel)) as picture:
+                assert picture.width == picture.height >= 100
+        with Image.open(atlas.optimised_sheet_path(name)) as sheet:
+            assert sheet.width * sheet.height >= channels * 48**2
+    assert not atlas.optimised_path("conv1", 0).exists()
+    assert np.isnan(atlas.layer("conv1")["ascent_value"]).all()
+
+
+def test_the_values_stand_in_the_table(atlas):
+    with (atlas.folder / "channels.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    values = {(row["layer"], int(row["channel"])): row["ascent_value"] for row in rows}
+    assert values["conv1", 0] == ""
+    assert float(values["res3a", 5]) == pytest.approx(float(atlas.layer("res3a")["ascent_value"][5]))
+
+
+def test_what_stayed_below_its_best_patch_began_at_it_and_rose(atlas):
+    begun = rose = 0
+    for name in ("res2a", "res3a"):
+        numbers = atlas.layer(name)
+        patch = numbers["ascent_start"] == FROM_PATCH
+        begun += int(patch.sum())
+        rose += int((numbers["ascent_value"] > numbers["top_value"][:, 0])[patch].sum())
+    assert begun and rose >= 0.5 * begun
+    report = atlas.manifest().extra["ascent"]
+    assert report["pictures"] == 48 and report["from_patch"] == rose
+    assert report["stronger"] <= report["living"] <= report["pictures"]
+
+
+def test_without_the_right_to_publish_no_picture_begins_at_a_patch(small, tmp_path):
+    store, _ = _run(small, tmp_path / "atlas", "[ascent]", "[site]\npublish_patches = false\n[ascent]")
+    assert set(store.layer("res3a")["ascent_start"]) == {0}
+
+
+class _Interrupting(Reporter):
+    """Stops the job, as Ctrl-C does, after some things of one stage were done."""
+
+    def __init__(self, stage: str, after: int) -> None:
+        super().__init__(quiet=True)
+        self._stage, self._left = stage, after
+
+    @contextmanager
+    def stage(self, name, total, unit, done=0):
+        with super().stage(name, total, unit, done) as advance:
+
+            def counting(count: int = 1) -> None:
+                advance(count)
+                if name == self._stage:
+                    self._left -= count
+                    if self._left <= 0:
+                        raise KeyboardInterrupt
+
+            yield counting
+
+
+def test_stopped_in_both_starts_it_ends_with_the_same_bytes(atlas, small, tmp_path):
+    for stage, after in (("optimised pictures", 1), ("optimised pictures", 17), ("from their patches", 1)):
+        with pytest.raises(KeyboardInterrupt):
+            compute(profile.load(str(small)), tmp_path / "atlas", _Interrupting(stage, after))
+    compute(profile.load(str(small)), tmp_path / "atlas", Reporter(quiet=True))
+    assert _bytes(tmp_path / "atlas") == _bytes(atlas.folder)
+
+
+def test_other_settings_make_new_pictures_and_nothing_else(atlas, small, tmp_path):
+    shutil.copytree(atlas.folder, tmp_path / "atlas")
+    store, stages = _run(small, tmp_path / "atlas", "steps = 6", "steps = 2")
+    assert stages["optimised pictures"] == 48 and not stages.get("scan") and not stages.get("sprites")
+    assert not np.array_equal(store.layer("res2a")["ascent_value"], atlas.layer("res2a")["ascent_value"])
+    again, _ = _run(small, tmp_path / "atlas")
+    assert _bytes(again.folder) == _bytes(atlas.folder)
+
+
+def test_switched_off_they_go(atlas, small, tmp_path):
+    shutil.copytree(atlas.folder, tmp_path / "atlas")
+    store, stages = _run(small, tmp_path / "atlas", "[ascent]\nsteps = 6\n", " ")
+    assert "optimised pictures" not in stages and not (store.folder / "optimised").exists()
+    assert "ascent_value" not in store.layer("res2a") and "ascent" not in store.manifest().extra
+
+
+def test_a_damaged_picture_is_made_anew_with_its_layer_alone(atlas, small, tmp_path):
+    shutil.copytree(atlas.folder, tmp_path / "atlas")
+    Store(tmp_path / "atlas").optimised_path("res2a", 3).write_bytes(b"no picture")
+    store, stages = _run(small, tmp_path / "atlas")
+    assert stages["optimised pictures"] == 16 and not stages.get("scan")
+    assert _bytes(store.folder) == _bytes(atlas.folder)
+
+
+def test_damaged_numbers_get_their_values_back(atlas, small, tmp_path):
+    shutil.copytree(atlas.folder, tmp_path / "atlas")
+    Store(tmp_path / "atlas").layer_path("res2a").unlink()
+    store, stages = _run(small, tmp_path / "atlas")
+    assert "optimised pictures" not in stages
+    assert _bytes(store.folder) == _bytes(atlas.folder)
+
+
+def test_the_site_shows_them_beside_the_patches(atlas, tmp_path):
+    render_site([atlas.folder], tmp_path / "site")
+    assert check_links(tmp_path / "site") == []
+    folder = tmp_path / "site" / "small" / "res3a"
+    page = (folder / "5.html").read_text()
+    value = atlas.layer("res3a")["ascent_value"][5]
+    assert '<img src="optimised/5.webp"' in page and f"activation <b>{significant(float(value))}</b>" in page
+    assert (folder / "optimised" / "5.webp").read_bytes() == atlas.optimised_path("res3a", 5).read_bytes()
+    assert 'name="optimised"' in (folder / "index.html").read_text()
+    plain = tmp_path / "site" / "small" / "conv1"
+    assert "optimised/" not in (plain / "0.html").read_text() and not (plain / "optimised").exists()
+    assert 'name="optimised"' not in (plain / "index.html").read_text()
+
+
+# -- the parts -----------------------------------------------------------------------------------------------
+
+
+def test_the_strongest_unit_comes_to_the_middle():
+    pixels = np.arange(32 * 32 * 3, dtype=np.uint32).reshape(32, 32, 3).astype(np.uint16)
+    field = ReceptiveField(side=7, stride=4, centre=1.5)
+    top, left, bottom, right = field.box(2, 5)
+    middle = field.box(4, 4)
+    cut = strongest_in_the_middle(pixels, field, 2, 5, 4, Span(middle[0], middle[2]))
+    np.testing.assert_array_equal(cut, pixels[top:bottom, left:right])
+    corner = strongest_in_the_middle(pixels, field, 0, 0, 4, Span(middle[0], middle[2]))
+    np.testing.assert_array_equal(corner[0, 0], pixels[0, 0])
+
+
+@pytest.mark.parametrize(("side", "kept"), [(11, 143), (35, 140), (91, 91), (224, 144)])
+def test_kept_pictures_are_about_as_large_as_wanted(side, kept):
+    shape = kept_picture(np.zeros((side, side, 3), np.uint8), 144).shape
+    assert 0.6 * 144 <= shape[0] <= 1.25 * 144 and shape[0] == shape[1]
+
+
+def test_jitter_grows_with_the_field():
+    section = AscentSection()
+    moved = [{t.kind: t.values for t in plan_of(section, side).transforms} for side in (11, 35, 224)]
+    assert "jitter" not in moved[0] and moved[1]["jitter"] == (2.0,) and moved[2]["jitter"] == (14.0,)
+    still = plan_of(AscentSection(jitter=0, scales=[1.0], angles=[0.0]), 224)
+    assert still.transforms == ()
+
+
+def test_work_bounds_the_steps_and_makes_them_longer():
+    plan = plan_of(AscentSection(steps=100, lr=0.1), 96)
+    found = [within(plan, work, 10**7) for work in (None, 10, 0.25, 0.01)]
+    assert [one.steps for one in found] == [100, 100, 25, 8]
+    assert found[2].lr == pytest.approx(0.2)
