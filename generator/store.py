@@ -42,7 +42,8 @@ from generator.records import Manifest, PictureRecord, manifest_from_json, to_js
 
 OWN = (
     "manifest.json", "keys.json", "scan.json", "images.csv", "channels.csv", "architecture.json",
-    "layers", "scores", "sprites", "thumbs", "pictures", "kernels", "optimised", "relations.json", "classes.csv", "matches",
+    "layers", "scores", "sprites", "thumbs", "pictures", "kernels", "optimised", "matches",
+    "relations.json", "classes.csv",
 )  # fmt: skip
 IMAGE_COLUMNS = ("index", "path", "label_id", "label", "width", "height")
 

@@ -53,7 +53,6 @@ TORCH: dict[str, set[str]] = {
 }
 FIRST_FLOORS = {*NO_TORCH, *TORCH}
 SITE: dict[str, set[str]] = {}  # filled below: the site's rooms may import each other and these
-<<<<<<< HEAD
 SITE_ROOMS = (
     "measures",
     "finder",
@@ -63,6 +62,7 @@ SITE_ROOMS = (
     "pages",
     "render",
     "revisited",
+    "synthetic",
     "architecture_pages",
     "published",
     "volumes",
@@ -72,9 +72,6 @@ SITE_ROOMS = (
     "corresponding",
     "relation_pages",
 )
-=======
-SITE_ROOMS = ("measures", "finder", "home", "links", "narrative", "pages", "render", "revisited", "synthetic")
->>>>>>> da923bb (Optimised pictures on pages, in the strip and on the grid)
 for room in SITE_ROOMS:
     SITE[room] = {"errors", "records", "store", "files", "blueprint", "matching", *SITE_ROOMS}
 GALLERIES: dict[str, set[str]] = {
