@@ -37,4 +37,9 @@ def finder_index(atlas: Atlas) -> str:
         "classes": list(classes),
         "top": top,
     }
-    return f"residualAtlas.index({json.dumps(index, separators=(',', ':'), ensure_ascii=False)});\n"
+    text = json.dumps(index, separators=(",", ":"), ensure_ascii=False)
+    for (
+        character
+    ) in "<\u2028\u2029":  # harmless in a file of its own, but not where somebody pastes it into a page
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return f"residualAtlas.index({text});\n"
