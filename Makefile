@@ -9,7 +9,7 @@ IMAGES ?=
 WEIGHTS ?=
 ARGS ?=
 
-.PHONY: site serve test test-fast lint format bench clean
+.PHONY: site serve test test-fast lint format bench release-check lock clean
 
 site: .venv/installed
 	$(BIN)/atlas site $(PROFILE) $(if $(IMAGES),--images "$(IMAGES)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(ARGS)
@@ -37,6 +37,16 @@ test-fast: .venv/tested
 bench: .venv/tested
 	$(BIN)/pip install -q -e ".[bench]"
 	$(BIN)/python -m benchmarks
+
+# Built twice and compared, licences and lock file up to date.
+release-check: .venv/tested
+	$(BIN)/pip install -q -e ".[release]"
+	$(BIN)/python tools/release_check.py
+
+# The exact packages with which a site is rendered, with their hashes.
+lock: .venv/installed
+	$(BIN)/pip install -q -e ".[release]"
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" requirements-site.in -o requirements-site.txt
 
 clean:
 	rm -rf site build dist .pytest_cache .mypy_cache .ruff_cache *.egg-info

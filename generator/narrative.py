@@ -12,10 +12,14 @@ from pathlib import Path
 from generator.errors import AtlasError
 from generator.measures import MEASURES
 from generator.pages import PANEL_NAMES, Atlas
+from generator.reference import reference
 
 # What the theme and MkDocs add and our pages do not use (templates/mkdocs/main.html): 3 MB less to publish.
 # 404.html and the sitemap hold absolute addresses, which a site that may lie anywhere cannot have.
 UNUSED = ("assets", "404.html", "sitemap.xml", "sitemap.xml.gz", "search")
+
+
+REFERENCE = "<!-- reference of the package -->"
 
 
 def resources() -> Path:
@@ -37,6 +41,8 @@ def build_narrative(atlases: Sequence[Atlas], work: Path, base_url: str = "") ->
         filled = text.replace("<!-- layers of the atlases -->", layer_tables(atlases)).replace(
             "<!-- definitions of the statistics -->", definitions()
         )
+        if REFERENCE in filled:
+            filled = filled.replace(REFERENCE, reference())
         if filled != text:
             page.write_text(filled, "utf-8")
     # MkDocs and its theme print notices about their own future; they are of no use to whoever builds an

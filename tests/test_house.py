@@ -59,6 +59,7 @@ SITE_ROOMS = (
     "home",
     "links",
     "narrative",
+    "reference",
     "pages",
     "render",
     "revisited",
