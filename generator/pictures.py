@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
-import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from generator import labels as naming
 from generator.decoding import PictureError, read_picture
 from generator.errors import AtlasError
+from generator.processes import serve_parent
 from generator.records import Preprocessing
 
 _JPEG, _PNM = (".jpg", ".jpeg", ".jpe", ".jfif"), (".ppm", ".pgm")
@@ -245,9 +245,7 @@ def _as_it_is(values: Any) -> Any:
 
 
 def _start_worker(number: int) -> None:
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C is the parent's to handle; it ends the workers itself
+    serve_parent()
 
 
 def _context() -> Any:

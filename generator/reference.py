@@ -72,10 +72,8 @@ def _code(text: str) -> str:
 
 def _prose(text: str | None) -> str:
     """A docstring as paragraphs; examples stay as they are."""
-    parts = re.split(r"\n\s*\n", text or "")
-    return "\n\n".join(
-        _code(part) if part.lstrip().startswith(">>>") else _paragraph(part) for part in parts if part
-    )
+    parts = [part for part in re.split(r"\n\s*\n", text or "") if part]
+    return "\n\n".join(_code(part) if part.startswith((">>>", " ")) else _paragraph(part) for part in parts)
 
 
 def _paragraph(text: str) -> str:

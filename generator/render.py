@@ -25,6 +25,7 @@ from generator.home import network_home
 from generator.links import measure
 from generator.narrative import build_narrative, resources
 from generator.pages import PANEL_NAMES, Atlas, Layer, channel_page, kernel_page, layer_page, tile_data
+from generator.processes import serve_parent
 from generator.published import NAMES, blueprints
 from generator.records import LayerInfo
 from generator.relation_pages import FILES as RELATION_FILES
@@ -316,6 +317,7 @@ _worker: dict[str, Any] = {}  # of a process that writes layers: what it needs f
 
 
 def _start_worker(folder: Path, out: Path, common: dict[str, Any], url: str) -> None:
+    serve_parent()
     _worker.update(atlas=Atlas(folder), env=environment(), out=out, common=common, url=url)
 
 

@@ -10,6 +10,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import numpy as np
@@ -408,6 +409,19 @@ def test_a_terminated_run_goes_on(small, atlas, tmp_path):
     done = subprocess.run(_command(small, tmp_path / "a"), env=ENVIRONMENT, capture_output=True, check=False)
     assert done.returncode == 0
     assert _bytes(tmp_path / "a") == _bytes(atlas.folder)
+
+
+@pytest.mark.slow
+def test_workers_do_not_outlive_a_killed_run(small, tmp_path, monkeypatch):
+    """They hold the pipe that their parent's messages went into: it closes when the last of them has ended."""
+    text = small.read_text().replace("workers = 0", "workers = 2")
+    (tmp_path / "small.toml").write_text(text)
+    command = _command(tmp_path / "small.toml", tmp_path / "a")
+    process = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not (tmp_path / "a" / "work" / "scan" / "scores.f32").exists():
+        time.sleep(0.02)
+    process.kill()
+    process.communicate(timeout=60)
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ NO_TORCH: dict[str, set[str]] = {
     "records": {"errors"},
     "files": {"errors"},
     "checksums": {"errors"},
+    "processes": set(),
     "store": {"records", "errors", "files", "checksums"},
     "sprites": set(),
     "blueprint": {"errors"},
@@ -35,7 +36,7 @@ TORCH: dict[str, set[str]] = {
     "weights": {"errors", "records"},
     "labels": {"errors"},
     "decoding": {"records"},
-    "pictures": {"decoding", "labels", "records", "errors"},
+    "pictures": {"processes", "decoding", "labels", "records", "errors"},
     "top_units": {"records", "errors"},
     "moments": {"errors", "records"},
     "scan": {"network", "pictures", "top_units", "moments", "records", "errors", "graph"},
@@ -74,7 +75,7 @@ SITE_ROOMS = (
     "relation_pages",
 )
 for room in SITE_ROOMS:
-    SITE[room] = {"errors", "records", "store", "files", "blueprint", "matching", *SITE_ROOMS}
+    SITE[room] = {"errors", "processes", "records", "store", "files", "blueprint", "matching", *SITE_ROOMS}
 GALLERIES: dict[str, set[str]] = {
     "models": {"network", "graph", "records", "errors", "weights", "models"},
     "methods": {*FIRST_FLOORS, "methods"} - {"profile", "store", "files", "progress", "ranks"},

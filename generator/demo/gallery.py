@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from generator.demo import world
+from generator.processes import serve_parent
 
 _CHUNK = 40  # pictures a task: a fraction of a second, so that progress shows
 
@@ -31,7 +32,9 @@ def draw_pictures(
     if tasks:
         # Fresh processes, not forked ones: torch's threads in this process would not survive a fork.
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(workers or os.cpu_count() or 1, len(tasks)), mp_context=context) as pool:
+        with ProcessPoolExecutor(
+            min(workers or os.cpu_count() or 1, len(tasks)), context, serve_parent
+        ) as pool:
             for done in pool.map(partial(world.write_drawings, folder, seed=seed), tasks):
                 progress(done)
     world.write_truth(folder, count, seed)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from generator.demo import world
 from generator.demo.canvas import SIDE
+from generator.processes import serve_parent
 
 _CHUNK = 88  # drawings a task: long enough that handing them over costs nothing
 
@@ -51,7 +52,7 @@ def drawings(
     starts = range(0, count, _CHUNK)
     # Fresh processes, not forked ones: torch's threads in this process would not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers or os.cpu_count() or 1, len(starts)), mp_context=context) as pool:
+    with ProcessPoolExecutor(min(workers or os.cpu_count() or 1, len(starts)), context, serve_parent) as pool:
         done = pool.map(partial(_chunk, count=count, seed=seed), starts)
         for start, part in zip(starts, done, strict=True):
             pictures[start : start + len(part)] = part

@@ -14,6 +14,7 @@ import numpy as np
 
 from generator.errors import AtlasError
 from generator.files import TileFile
+from generator.processes import serve_parent
 from generator.sprites import GROUND, THUMB, mosaic, shrink, sprite, thumb_columns, webp
 from generator.store import Store
 
@@ -90,7 +91,7 @@ def run_tasks(tasks: list[SpriteTask], workers: int | None = None) -> Iterator[t
         for task in tasks:
             yield task, run_task(task)
         return
-    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(count, get_context("spawn"), serve_parent) as pool:
         waiting = iter(tasks)
         running = {
             pool.submit(run_task, task): task for _, task in zip(range(count * 2), waiting, strict=False)
