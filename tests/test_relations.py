@@ -291,11 +291,11 @@ def test_shared_places_are_within_one_stride_of_the_receptive_fields_middles():
 
 
 def test_kinds_follow_their_thresholds():
-    shared = np.array([9, 5, 5, 2, 2, 2])
-    rho = np.array([0.9, 0.9, 0.9, 0.4, 0.6, np.nan])
-    score = np.array([0.0, 0.05, -0.05, 0.5, 0.2, np.nan])
+    shared = np.array([9, 5, 5, 2, 2, 2, 1, 3, 2])
+    rho = np.array([0.9, 0.9, 0.9, 0.4, 0.6, np.nan, 0.7, 0.3, 0.95])
+    score = np.array([0.0, 0.05, -0.05, 0.5, 0.2, np.nan, 0.04, np.nan, -0.3])
     said = [KINDS[code] for code in kinds(shared, rho, score)]
-    assert said == ["stay", "refine", "blur", "change", "refine", "change"]
+    assert said == ["stay", "refine", "blur", "change", "refine", "change", "change", "stay", "blur"]
 
 
 def _refining_pair(seed: int, gain: float, channels: int = 60) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -88,13 +88,14 @@ def refinement_scores(agreement: np.ndarray, earlier: np.ndarray, rho: np.ndarra
 def kinds(shared: np.ndarray, rho: np.ndarray, score: np.ndarray) -> np.ndarray:
     """What each channel does from block to block, (C,) int8 by KINDS.
 
-    change: it is no match of its earlier self any more (fewer than 3 pictures shared and ρ < 0.5). Otherwise refine:
-    score ≥ 0.05; blur: score ≤ −0.05; stay: between them, or without labels.
+    refine, blur: it still matches its earlier self (3 pictures shared or ρ ≥ 0.5), and its score is 0.05 or more, or
+    −0.05 or less. Of the others, those that keep 3 pictures stay, and those that do not change.
     """
     with np.errstate(invalid="ignore"):
         match = (shared >= STRONG_PICTURES) | (rho >= STRONG_CORRELATION)
-        gain = np.where(score >= CLEAR_GAIN, 3, np.where(score <= -CLEAR_GAIN, 1, 2))
-    return np.where(match, gain, 0).astype(np.int8)
+        gain = np.where(score >= CLEAR_GAIN, 3, np.where(score <= -CLEAR_GAIN, 1, -1))
+    rest = np.where(shared >= STRONG_PICTURES, 2, 0)
+    return np.where(match & (gain >= 0), gain, rest).astype(np.int8)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from generator.sprites import enlargement, native_side, tile_side
 from generator.store import Store, fingerprint
 
 CODE = 3  # raise it when a change of the code changes any number or picture of an atlas: old work is then done anew
-RELATIONS = 1  # likewise, of what stages/relating.py writes alone
+RELATIONS = 2  # likewise, of what stages/relating.py writes alone
 
 
 @dataclass(frozen=True)
