@@ -262,7 +262,7 @@ def list_layers(model: str) -> None:
 
 @main.group()
 def demo() -> None:
-    """The drawn world and the small network trained on it."""
+    """The drawn world and the small networks trained on it."""
 
 
 @demo.command()
@@ -271,11 +271,12 @@ def demo() -> None:
 )
 @click.option("--seed", default=0, show_default=True)
 @click.option("--device", default="auto", show_default=True)
-def train(out: Path, seed: int, device: str) -> None:
-    """Train the demo network anew (a few minutes on a GPU, under an hour on two cores)."""
+@click.option("--kind", type=click.Choice(["residual", "plain"]), default="residual", show_default=True)
+def train(out: Path, seed: int, device: str, kind: str) -> None:
+    """Train the demo network anew (a few minutes on a GPU, under an hour on two cores), or its plain control."""
     from generator.demo.train import train as run
 
-    run(out, seed=seed, device=device)
+    run(out, seed=seed, device=device, kind=kind)
 
 
 @demo.command()

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from generator.demo import measure
 from generator.demo.world import CLASSES, HELD_OUT_SEED, draw
 from generator.models.demo import SIDE, DemoResNet, demo_resnet
+from generator.models.demo_plain import PlainNet, demo_plain
 
 _DEMO = Path(__file__).parents[1] / "generator" / "demo"
 _WEIGHTS = _DEMO / "weights.safetensors"
@@ -80,3 +81,25 @@ def test_the_recorded_accuracy_is_what_a_sample_shows(network: DemoResNet, recor
     error = math.sqrt(max(recorded * (1 - recorded), 0.01) / _SAMPLE)
     assert abs(right.mean() - recorded) < 3.5 * error
     assert right.mean() >= 0.9
+
+
+def test_the_plain_control_has_no_shortcut_and_pairs_of_equal_width() -> None:
+    network = demo_plain(5).eval()
+    assert not any("add" in str(node.target) for node in torch.fx.symbolic_trace(network).graph.nodes)
+    widths = [layer[0].out_channels for layer in network.features]
+    assert widths == [16, 24, 48, 48, 96, 96, 96, 96]
+    assert network(torch.zeros(2, 3, SIDE, SIDE)).shape == (2, 5)
+
+
+def test_the_plain_control_is_trained_and_as_accurate_as_it_says() -> None:
+    """Small beside the demo's weights, and within four standard errors of its accuracy on other drawings."""
+    path = _DEMO / "plain.safetensors"
+    record = json.loads((_DEMO / "plain-training.json").read_text(encoding="utf-8"))
+    assert path.stat().st_size < 2 * 2**20
+    assert record["accuracy"] > 0.6  # one in 44 by chance
+    network: PlainNet = demo_plain(len(CLASSES))
+    network.load_state_dict(load_file(path))
+    pictures = np.stack([np.asarray(draw(index, HELD_OUT_SEED).image) for index in range(_SAMPLE)])
+    right = measure.predictions(network.eval(), pictures) == np.arange(_SAMPLE) % len(CLASSES)
+    error = math.sqrt(record["accuracy"] * (1 - record["accuracy"]) / _SAMPLE)
+    assert abs(right.mean() - record["accuracy"]) < 4 * error

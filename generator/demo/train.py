@@ -20,7 +20,7 @@ import random
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,10 @@ from torch.nn import functional
 from generator.demo import measure, pool
 from generator.demo.world import CLASSES, HELD_OUT_SEED, KINDS, TRAIN_SEED
 from generator.models.demo import SIDE, demo_resnet
+from generator.models.demo_plain import demo_plain
 from generator.progress import Advance, Reporter
 
+NETWORKS = {"residual": demo_resnet, "plain": demo_plain}
 _MIRROR = np.array([kind.mirror for kind in KINDS])
 
 
@@ -60,21 +62,28 @@ class Settings:
     window: int = 78  # pixels, a reduced picture shows a random window of at least this side
 
 
+# The plain network is a control, not the demo: a third of the pictures, a few minutes on one core.
+PLAIN = Settings(
+    pictures=4_400, batch=32, rate=3e-3, sides=(48,) * 7 + (64, 96), shares=(1.0,) * 8 + (2 / 3, 0)
+)
+
+
 def train(
     out_path: str | os.PathLike[str],
     *,
     seed: int = 0,
     device: str = "auto",
+    kind: str = "residual",
     settings: Settings | None = None,
     progress: Reporter | None = None,
 ) -> dict[str, Any]:
-    """Train from the seed and write `weights.safetensors` and `training.json` into the folder `out_path`.
+    """Train a network of NETWORKS from the seed; `weights.safetensors` and `training.json` go into `out_path`.
 
     The drawings are kept in that folder too, as is a checkpoint after every epoch, from which an interrupted
     run goes on. Returns what `training.json` holds.
     """
     started = time.monotonic()
-    settings = settings or Settings(seed=seed)
+    settings = settings or (Settings(seed=seed) if kind == "residual" else replace(PLAIN, seed=seed))
     reporter = progress or Reporter()
     folder = Path(out_path)
     folder.mkdir(parents=True, exist_ok=True)
@@ -84,7 +93,7 @@ def train(
     pictures = _drawn("drawing, to learn from", settings.pictures, TRAIN_SEED, folder, reporter)
     held_out = _drawn("drawing, held out", settings.held_out, HELD_OUT_SEED, folder, reporter)
 
-    network = demo_resnet(len(CLASSES)).to(place).to(memory_format=torch.channels_last)
+    network = NETWORKS[kind](len(CLASSES)).to(place).to(memory_format=torch.channels_last)
     curve, before = _fit(network, pictures, held_out, settings, folder, reporter)
     found = measure.predictions(network, held_out)
     seconds = before + time.monotonic() - started

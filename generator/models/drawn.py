@@ -1,4 +1,4 @@
-"""The demo's network as an entry of the registry; its module is in demo.py, its weights lie in
+"""The demo's networks as entries of the registry; their modules are in demo.py and demo_plain.py, their weights lie in
 generator/demo/."""
 
 from __future__ import annotations
@@ -6,20 +6,21 @@ from __future__ import annotations
 from pathlib import Path
 
 from generator.errors import AtlasError
-from generator.models import demo
+from generator.models import demo, demo_plain
 from generator.models.model import Model, Published, residual_taps
 from generator.records import Preprocessing
 
 # A plain path: models know no room above them.
 WEIGHTS = Path(__file__).parents[1] / "demo" / "weights.safetensors"
+PLAIN_WEIGHTS = WEIGHTS.with_name("plain.safetensors")
 
 
-def _fetch(name: str) -> Published:
-    if not WEIGHTS.is_file():
+def _published(name: str, weights: Path) -> Published:
+    if not weights.is_file():
         raise AtlasError(
-            "the demo's weights are missing", WEIGHTS, "install the package again, or: atlas demo train"
+            "the demo's weights are missing", weights, "install the package again, or: atlas demo train"
         )
-    return Published(name, WEIGHTS)  # its metadata names the classes
+    return Published(name, weights)  # its metadata names the classes
 
 
 MODELS = (
@@ -31,6 +32,16 @@ MODELS = (
         preprocessing=Preprocessing(demo.SIDE, demo.SIDE, demo.MEAN, demo.STD),
         outputs=44,
         weights=("built-in",),
-        fetch=_fetch,
+        fetch=lambda name: _published(name, WEIGHTS),
+    ),
+    Model(
+        "demo-plain",
+        "the demo's control: a plain network without shortcuts, trained on the same world; built in",
+        build=demo_plain.demo_plain,
+        taps=demo_plain.plain_taps,
+        preprocessing=Preprocessing(demo.SIDE, demo.SIDE, demo.MEAN, demo.STD),
+        outputs=44,
+        weights=("built-in",),
+        fetch=lambda name: _published(name, PLAIN_WEIGHTS),
     ),
 )
