@@ -203,6 +203,45 @@ def serve(folder: Path, port: int) -> None:
         server.serve_forever()
 
 
+@main.command()
+@click.argument("picture", type=click.Path(path_type=Path))
+@click.option("--model", required=True, help="The network (see: atlas list models).")
+@click.option("--weights", help="File (.safetensors, .pt, .pth) or torchvision enum name.")
+@click.option("--classes", type=click.Path(path_type=Path), help="Class names of the network, one a line.")
+@click.option("--class", "chosen", help="The class to explain: name or number  [default: the most probable]")
+@click.option("--atlas", help="The network's pages, for links: a folder such as site/demo, or an address.")
+@click.option("--out", type=click.Path(path_type=Path), help="The page  [default: <picture's name>.html]")
+def explain(
+    picture: Path,
+    model: str,
+    weights: str | None,
+    classes: Path | None,
+    chosen: str | None,
+    atlas: str | None,
+    out: Path | None,
+) -> None:
+    """Explain what the network says of PICTURE: one page with its prediction, the class's saliency and guided
+    backpropagation, and the channels that contribute most."""
+    import torch
+
+    from generator import models
+    from generator.explaining import explain as run
+    from generator.explanation_page import explanation_html
+    from generator.files import write_atomically
+
+    if atlas and not atlas.startswith(("http://", "https://")) and not Path(atlas).is_dir():
+        raise AtlasError(
+            "no atlas pages here", atlas, "name the network's folder of a rendered site, or its address"
+        )
+    network = models.load(model, weights, classes=classes).to("cpu", torch.float32)
+    page = out or Path(f"{picture.stem}.html")
+    found = run(network, picture, chosen)
+    about = {"picture": picture.name, "model": network.model, "weights": network.weights.source}
+    write_atomically(page, explanation_html(found, about, atlas, page).encode("utf-8", "replace"))
+    _, name, probability = found.predictions[0]
+    click.echo(f"{page}: {name}, {probability:.1%}")
+
+
 @main.group(name="list")
 def list_() -> None:
     """Say what there is: profiles, models, methods, the layers of a model."""

@@ -190,8 +190,11 @@ class Ascender:
         pictures = displayable(latent)
         seen = compose(self.plan.transforms, draws, pictures, first=first, size=self.span.size)
         maps = self.walk(self._prepared(seen, self.computing), rule)
-        own = maps[torch.arange(len(channels), device=self.device), channels]  # (B, h, h)
-        (gradient,) = torch.autograd.grad(own.float().mean((1, 2)).sum(), latent)
+        # Each picture's own objective, as the gradient it begins with: laid out like the maps, so that every step on the
+        # way back is.
+        seed = torch.zeros_like(maps, memory_format=torch.channels_last)
+        seed[torch.arange(len(channels), device=self.device), channels] = 1 / maps[0, 0].numel()
+        (gradient,) = torch.autograd.grad(maps, latent, seed)
         length = gradient.flatten(1).norm(dim=1)[:, None, None, None]
         unit = (3 * self.span.size**2) ** 0.5
         return torch.where(length > 0, gradient * (unit / length), 0.0)

@@ -103,14 +103,19 @@ class ConeWalk:
         """The part of the picture that the objective sees: rows and columns alike."""
         return self.spans[0]
 
-    def __call__(self, seen: Tensor, rule: ReluRule = "plain") -> Tensor:
-        """The window of step `top`'s map, (B, C, h, h), from the window `span` of the network's input, (B, 3, n, n)."""
+    def __call__(
+        self, seen: Tensor, rule: ReluRule = "plain", watched: dict[int, Tensor] | None = None
+    ) -> Tensor:
+        """The window of step `top`'s map, (B, C, h, h), from the window `span` of the network's input, (B, 3, n, n); of
+        a classifier's step its scores, (B, K). watched: the values of the steps that are its keys are put there."""
         values: dict[int, Tensor] = {0: seen}
         for index in self.order[1:]:
             step = self.graph.steps[index]
             if index in self._summed:  # the ReLU behind it does the addition too
                 continue
             values[index] = self._run(step, index, values, rule)
+            if watched is not None and index in watched:
+                watched[index] = values[index]
             for source in [source for source in values if self._last[source] == index]:
                 del values[source]
         return values[self.top]

@@ -50,6 +50,7 @@ TORCH: dict[str, set[str]] = {
     "transforms": set(),
     "parametrisations": set(),
     "regularisers": set(),
+    "explaining": {"cone_walk", "decoding", "errors", "network", "records", "sprites"},
     "ascent": {"network", "cone_walk", "transforms", "parametrisations", "regularisers", "errors"},
 }
 FIRST_FLOORS = {*NO_TORCH, *TORCH}
@@ -65,6 +66,7 @@ SITE_ROOMS = (
     "render",
     "revisited",
     "synthetic",
+    "explanation_page",
     "architecture_pages",
     "published",
     "volumes",
@@ -76,6 +78,7 @@ SITE_ROOMS = (
 )
 for room in SITE_ROOMS:
     SITE[room] = {"errors", "processes", "records", "store", "files", "blueprint", "matching", *SITE_ROOMS}
+SITE["explanation_page"] |= {"sprites"}
 GALLERIES: dict[str, set[str]] = {
     "models": {"network", "graph", "records", "errors", "weights", "models"},
     "methods": {*FIRST_FLOORS, "methods"} - {"profile", "store", "files", "progress", "ranks"},

@@ -1,0 +1,110 @@
+"""Optimised pictures of ResNet-50: ours in batch, and Lucent's render_vis one by one.
+
+    python -m benchmarks.ascent [--repeats 3] [--steps 16] [--size 128] [--threads 1 --cpu-time]
+
+Random weights, the same for all; the same steps, size, Fourier parameters, learning rate and Lucid's standard
+transforms; all ways take turns in one process, page faults avoided for all of them.
+
+- lucent: render_vis as its documentation has it, but at the picture's own size (left to itself it enlarges to
+  224 px, which takes it three times as long);
+- lucent, frozen: the same with requires_grad off for the weights, which a user may do;
+- ours: Ascender in batches.
+
+Channel objectives (mean of the map) of the last block of every stage; centre neurons of stages 2 and 3.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from functools import partial
+
+import torch
+import torchvision
+from lucent.optvis import objectives, param, render
+
+from benchmarks._timing import Spread, machine, ratio, take_turns
+from generator import models
+from generator.ascent import Ascender, AscentPlan, Precision
+from generator.device import avoid_page_faults, choose_device
+
+LAYERS = {"res2c": "layer1_2", "res3d": "layer2_3", "res4f": "layer3_5", "res5c": "layer4_2"}
+CASES = (
+    *(("channel", layer) for layer in LAYERS),
+    *(("neuron", layer) for layer in ("res2c", "res3d")),
+)
+BATCH = {"channel": 16, "neuron": 64}
+TARGETS = {"channel": 8, "neuron": 40}
+
+
+def main() -> None:
+    options = _options()
+    avoid_page_faults()
+    device = choose_device(options.device, threads=options.threads)
+    network = models.load("resnet50", "random").to(device, torch.float32)
+    learning, frozen = (torchvision.models.resnet50(weights=None).eval().to(device) for _ in range(2))
+    module = models.load_module("resnet50", "random")
+    for model in (learning, frozen):
+        model.load_state_dict(module.state_dict())
+    frozen.requires_grad_(False)
+    clock = time.process_time if options.cpu_time else time.perf_counter
+    print(
+        f"{machine()}; {options.repeats} interleaved rounds; {options.steps} steps, {options.size} px", end=""
+    )
+    print(", processor time\n" if options.cpu_time else "\n")
+    print("| objective | seconds a picture, lucent | lucent, frozen | ours | × lucent | × frozen | target |")
+    print("|---|---|---|---|---|---|---|")
+    for objective, layer in CASES:
+        if layer not in options.layers:
+            continue
+        batch = BATCH[objective]
+        plan = AscentPlan(
+            objective=objective, steps=options.steps, size=options.size, batch=batch, cool=0,
+            precision=options.precision,
+        )  # fmt: skip
+        climber = Ascender(network, layer, plan)
+        runs: dict[str, Callable[[], object]] = {
+            "lucent": partial(_lucent, learning, objective, layer, options),
+            "frozen": partial(_lucent, frozen, objective, layer, options),
+            "ours": partial(climber.ascend, range(batch)),
+        }
+        seconds = take_turns(runs, options.repeats, warmups=1, clock=clock)
+        each = [value / batch for value in seconds["ours"]]
+        spreads = [Spread.of(seconds["lucent"]), Spread.of(seconds["frozen"]), Spread.of(each)]
+        ratios = [ratio(each, seconds["lucent"]), ratio(each, seconds["frozen"])]
+        row = " | ".join(str(spread) for spread in (*spreads, *ratios))
+        print(f"| {objective}, {layer} | {row} | ≥ {TARGETS[objective]} |", flush=True)
+
+
+def _lucent(model: torch.nn.Module, objective: str, layer: str, options: argparse.Namespace) -> None:
+    make = objectives.channel if objective == "channel" else objectives.neuron
+    render.render_vis(
+        model,
+        make(LAYERS[layer], 0),
+        partial(param.image, options.size),
+        thresholds=(options.steps,),
+        progress=False,
+        show_image=False,
+        fixed_image_size=options.size,
+    )
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    precisions: tuple[Precision, ...] = ("fp32", "bf16")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=16)
+    parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--layers", nargs="+", default=list(LAYERS))
+    parser.add_argument("--precision", choices=precisions, default="fp32")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--cpu-time", action="store_true", help="with --threads 1, on a crowded machine")
+    parser.add_argument("--device", default="auto")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
