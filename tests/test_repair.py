@@ -12,6 +12,7 @@ import pytest
 from test_pipeline import _bytes, _Interrupting, atlas, pictures, small  # noqa: F401 — fixtures
 
 from generator import checksums, profile
+from generator.errors import AtlasError
 from generator.pipeline import compute
 from generator.progress import Reporter
 from generator.store import Store
@@ -71,6 +72,33 @@ def test_a_damaged_file_is_found_and_only_its_stages_run(atlas, small, copy, nam
     assert any(str(path.relative_to(copy)) in note for note in reporter.notes)
     assert _bytes(copy) == _bytes(atlas.folder)
     assert untouched == {other: other.stat().st_ino for other in untouched}
+
+
+def test_relations_damaged_or_of_another_hierarchy_are_made_anew_alone(atlas, small, copy, tmp_path):
+    before = _bytes(atlas.folder)
+    _flip(copy / "relations.json")
+    next((copy / "matches").iterdir()).unlink()
+    compute(profile.load(str(small)), copy, Reporter(quiet=True))
+    assert _bytes(copy) == before
+    tree = tmp_path / "tree.csv"
+    tree.write_text("child,parent\nclass 0,near\nclass 1,near\nclass 2,far\n")
+    reporter = Reporter(quiet=True)
+    compute(profile.load(str(small)).changed(pictures={"hierarchy": str(tree)}), copy, reporter)
+    worked = {stage.name for stage in reporter.stages if stage.count}
+    assert worked <= {"fingerprints", "checksums", "relations", "correspondence", "statistics"}
+    relations = Store(copy).read_json("relations.json")
+    assert relations["hierarchy"] == "tree.csv" and relations["groups"] == ["class 0", "class 1", "class 2"]
+    assert (copy / "classes.csv").read_text().splitlines()[1] == "0,class 0,class 0"
+    compute(profile.load(str(small)), copy, Reporter(quiet=True))
+    assert _bytes(copy) == before
+
+
+def test_a_hierarchy_that_lacks_a_label_is_refused_before_anything_is_made(small, tmp_path):
+    tree = tmp_path / "tree.csv"
+    tree.write_text("child,parent\nclass 0,near\n")
+    with pytest.raises(AtlasError, match=r"'class [12]'"):
+        compute(profile.load(str(small)).changed(pictures={"hierarchy": str(tree)}), tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 def test_only_the_damaged_channels_units_are_pictured_again(small, copy):

@@ -112,7 +112,7 @@ def test_grid_sorts_and_filters_and_keeps_the_address(page: Any, address: str) -
     order = [int(text) for text in page.locator(".grid li:visible").all_inner_texts()]
     values = [strongest[channel] for channel in order]
     assert values == sorted(values, reverse=True)
-    page.get_by_label("label").fill("tandem")
+    page.get_by_label("label", exact=True).fill("tandem")
     page.wait_for_function("location.hash === '#sort=max&label=tandem'")
     fewer = [int(text) for text in page.locator(".grid li:visible").all_inner_texts()]
     assert 0 < len(fewer) < len(order)
