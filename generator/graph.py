@@ -34,7 +34,8 @@ class Step:
     from.
 
     weight: (C_out, C_in / groups, k, k) of a conv, (C_out, C_in) of a linear, (C,) of an affine; bias:
-    (C_out,). kernel: side of the window in px; of an adaptive_pool, side of its output."""
+    (C_out,). kernel: side of the window in px; of an adaptive_pool, side of its output. norm: torchvision's path
+    of the BatchNorm that was folded into a conv, '' for none."""
 
     op: Op
     inputs: tuple[int, ...]
@@ -47,6 +48,7 @@ class Step:
     dilation: int = 1
     groups: int = 1
     ceil_mode: bool = False
+    norm: str = ""
 
     def run(self, *inputs: Tensor, in_place: bool = False) -> Tensor:
         """The step's output for its inputs; in_place: the first input may be overwritten."""
@@ -461,4 +463,4 @@ def _folded(conv: Step, affine: Step) -> Step:
     # by it.
     weight = conv.weight.double() * affine.weight[:, None, None, None]
     bias = affine.bias if conv.bias is None else affine.bias + conv.bias.double() * affine.weight
-    return replace(conv, weight=weight, bias=bias)
+    return replace(conv, weight=weight, bias=bias, norm=affine.scope)

@@ -60,6 +60,7 @@ class Measure:
     definition: str
     format: Callable[[float], str]
     missing: float = float("nan")  # the value that stands for "there is none"
+    listed: bool = True  # among the numbers at a channel's side; else on the page that it belongs to alone
 
     def present(self, values: np.ndarray) -> np.ndarray:
         """Which channels have a value."""
@@ -206,6 +207,141 @@ MEASURES: tuple[Measure, ...] = (
         "0 … 1",
         "The same with the groups of the hierarchy in place of the classes.",
         correlation,
+    ),
+    Measure(
+        "shortcut_share",
+        "shortcut's share",
+        "of the sum",
+        "A block's output is the ReLU of a sum: what came along the shortcut (the identity or a projection) and "
+        "what the branch added. For each of the channel's nine units both parts are read at the unit itself. The "
+        "share is s⁺ / (s⁺ + b⁺), s and b being the two parts and ⁺ setting what is below zero to zero: a part "
+        "below zero takes away, and then all that is left came along the other way. The number is the mean over "
+        "the units; 1 is a channel that the block hands on as it was, 0 one that the block makes.",
+        correlation,
+    ),
+    Measure(
+        "mix_ratio",
+        "mix ratio",
+        "M",
+        "Longon's mix ratio (arXiv:2407.05340, section 3) on the pictures of this atlas: the block's output at the "
+        "neuron in the middle of the map, averaged over the nine pictures that drive its Input there most (what "
+        "comes along the shortcut), divided by its average over the nine that drive its Block there most (what the "
+        "branch adds). Above 1 the input's feature reaches the output better than the block's: the channel skips; "
+        "below 1 it is overwritten; between 1/1.5 and 1.5 it is called a mixture. 10 where the output at the "
+        "block's pictures is not above zero, 0 where it is not at the input's, and no value where it is at "
+        "neither; a picture is listed only where it drives Input or Block above zero. The paper uses one "
+        "optimised picture each instead of nine.",
+        correlation,
+    ),
+    Measure(
+        "scale_sum",
+        "scale metric",
+        "ΔB + ΔI",
+        "The sum of the two scale criteria of arXiv:2407.05340, section 4, by which the paper ranks channels: see "
+        "ΔB and ΔI. A channel counts as scale invariant where both are above zero and the mix ratio lies "
+        "between 1/1.5 and 1.5.",
+        significant,
+    ),
+    Measure(
+        "scale_block",
+        "ΔB",
+        "of the strongest",
+        "By how much the branch answers more to the pictures of its input once what they show is twice as large: "
+        "the mean over the nine pictures of Input of [r(B(S x)) − r(B(x))], as a share of the branch's mean over "
+        "its own nine; r is the ReLU, S cuts out the middle half of the picture and resizes it to the whole.",
+        significant,
+        listed=False,
+    ),
+    Measure(
+        "scale_input",
+        "ΔI",
+        "of the strongest",
+        "By how much the input answers more to the pictures of the branch once what they show is half as large: "
+        "as ΔB, with Input and Block exchanged and S⁻¹, which resizes the picture to half and mirrors it at its "
+        "border up to the old size.",
+        significant,
+        listed=False,
+    ),
+    Measure(
+        "mix_ratio_optimised",
+        "mix ratio, optimised",
+        "M",
+        "The mix ratio as arXiv:2407.05340 has it: at two pictures that were optimised to drive the channel's Input "
+        "and its Block in the middle of the map (decorrelated Fourier parameters, Adam, the paper's transforms; the "
+        "profile sets the steps). Block is the branch itself, before the addition.",
+        correlation,
+        listed=False,
+    ),
+    Measure(
+        "scale_sum_optimised",
+        "scale metric, optimised",
+        "ΔB + ΔI",
+        "The scale metric at the same two optimised pictures, one each in place of nine.",
+        significant,
+        listed=False,
+    ),
+    Measure(
+        "scale_truth",
+        "true invariance",
+        "least / greatest",
+        "Only where the pictures are the drawn world's: the channel's least over its greatest answer within an "
+        "octave of sizes that holds the greatest (the best of those). Six drawings of every class are made at five "
+        "sizes, half an octave apart, all else held fast; the answer is the mean, over the drawings of the class that "
+        "drives the channel most, of its strongest value less its strongest value on the same picture with the thing "
+        "shrunk to a pixel.",
+        correlation,
+        listed=False,
+    ),
+    Measure(
+        "scale_gain",
+        "gain in invariance",
+        "difference",
+        "The channel's true invariance less that of what comes along the shortcut, for the same class.",
+        correlation,
+        listed=False,
+    ),
+    Measure(
+        "block_correlation",
+        "block against input",
+        "ρ",
+        "Spearman's rank correlation of Block with Input at the middle of the map over the pictures that drive "
+        "Input above zero (of the pictures whose scores the atlas keeps, at most 5,000): below zero, the branch "
+        "takes the more away the more the input brings.",
+        correlation,
+        listed=False,
+    ),
+    Measure(
+        "block_at_input",
+        "block on the input's pictures",
+        ACTIVATION,
+        "What the branch adds at the middle of the map, averaged over the nine pictures that drive Input there most.",
+        significant,
+        listed=False,
+    ),
+    Measure(
+        "block_mean",
+        "block on all pictures",
+        ACTIVATION,
+        "What the branch adds at the middle of the map, averaged over all pictures.",
+        significant,
+        listed=False,
+    ),
+    Measure(
+        "norm_weight",
+        "BatchNorm's weight",
+        "|γ|",
+        "The absolute weight of the branch's last BatchNorm for this channel.",
+        significant,
+        listed=False,
+    ),
+    Measure(
+        "convolution_weight",
+        "convolution's weight",
+        "mean |w|",
+        "The mean absolute weight of the filter of the branch's last convolution for this channel, before its "
+        "BatchNorm.",
+        significant,
+        listed=False,
     ),
 )
 

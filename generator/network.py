@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from generator.errors import AtlasError
 from generator.graph import Graph, trace
 from generator.receptive_field import receptive_fields
 from generator.records import LayerInfo, LayerKind, Preprocessing, WeightsInfo, find_layer
+from generator.residual import Magnitudes, branch_magnitudes
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class Network:
 
     graph: float64-folded, on the CPU; layers: in forward order; steps: the graph step of each layer;
     classes: names of the classifier's outputs, () if unknown; parameters: of the whole module as built;
-    kernels: the first convolution's weight before the fold, (C, 3, k, k), None if it does not read three colours.
+    kernels: the first convolution's weight before the fold, (C, 3, k, k), None if it does not read three colours;
+    magnitudes: by the name of a residual block, of the weights that write its branch, before the fold.
     """
 
     model: str
@@ -44,6 +46,7 @@ class Network:
     classes: tuple[str, ...] = ()
     parameters: int = 0
     kernels: Tensor | None = None
+    magnitudes: Mapping[str, Magnitudes] = field(default_factory=dict)
 
     @classmethod
     def from_module(
@@ -71,12 +74,12 @@ class Network:
                 if last is None:
                     raise
                 continue  # behind the cut
-            field = fields[step]
-            assert field is not None, f"{tap.name} lies behind the global pooling"
+            seen = fields[step]
+            assert seen is not None, f"{tap.name} lies behind the global pooling"
             channels, height, width = shapes[step]
             rectified = _is_rectified(graph, step)
             layer = LayerInfo(
-                tap.name, tap.path, tap.kind, tap.block, tap.stage, channels, height, width, rectified, field
+                tap.name, tap.path, tap.kind, tap.block, tap.stage, channels, height, width, rectified, seen
             )  # fmt: skip
             found.append((step, layer))
         found.sort(key=lambda pair: pair[0])
@@ -90,6 +93,7 @@ class Network:
             classes if last is None else (),
             sum(parameter.numel() for parameter in module.parameters()),
             _first_kernels(module),
+            _magnitudes(graph, module, found),
         )
 
     def layer(self, name: str) -> LayerInfo:
@@ -146,6 +150,15 @@ def _shapes(graph: Graph, side: int) -> list[tuple[int, int, int]]:
         size = (*output.shape[1:], 1, 1)
         shapes.append((size[0], size[1], size[2]))
     return shapes
+
+
+def _magnitudes(
+    graph: Graph, module: nn.Module, found: Sequence[tuple[int, LayerInfo]]
+) -> dict[str, Magnitudes]:
+    blocks = {
+        layer.name: branch_magnitudes(graph, module, step) for step, layer in found if layer.kind == "block"
+    }
+    return {name: magnitudes for name, magnitudes in blocks.items() if magnitudes is not None}
 
 
 def _first_kernels(module: nn.Module) -> Tensor | None:

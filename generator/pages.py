@@ -79,7 +79,7 @@ class Layer:
         found = []
         for measure in MEASURES:
             values = self.arrays.get(measure.key)
-            if values is None or values.shape != (self.info.channels,):
+            if not measure.listed or values is None or values.shape != (self.info.channels,):
                 continue
             alive = measure.present(values) & ~np.array(self.dead)
             if not alive.any():

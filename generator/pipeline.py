@@ -15,10 +15,13 @@ from generator.stages.ascending import add_ascents, optimise_pictures
 from generator.stages.encoding import make_sprites
 from generator.stages.finishing import finish, look, prepare
 from generator.stages.job import Job
+from generator.stages.measuring_scale import measure_scale
 from generator.stages.opening import open_network, open_pictures
+from generator.stages.optimising_stream import optimise_streams
 from generator.stages.picturing import picture_units
 from generator.stages.relating import relate_layers
 from generator.stages.scanning import scan_pictures
+from generator.stages.streaming import read_streams
 from generator.stages.tables import add_relations
 from generator.store import Store
 
@@ -50,6 +53,9 @@ def compute(profile: Profile, folder: Path, reporter: Reporter | None = None) ->
         scan_pictures(job)  # one pass: top-9 and statistics of every channel of every layer
         once(job, add_relations)  # the same channel from block to block, the inputs inside a block
         once(job, relate_layers)  # classes, refinement, the matches of every channel in the layers beside
+        read_streams(job)  # one more pass: what every block hands on, adds and replaces
+        optimise_streams(job)  # the same at optimised pictures, where the profile asks for them
+        once(job, measure_scale)  # on drawn pictures: the scale criteria against the true sizes
         picture_units(job)  # patches and gradients of every unit in a list
         make_sprites(job)  # one file a channel
         optimise_pictures(job)  # what each unit itself asks for, where the profile wants it

@@ -127,6 +127,17 @@ class ComputeSection(_Section):
     score_pictures: PositiveInt = 5000
 
 
+class StreamSection(_Section):
+    """enabled: read the residual stream of networks that have one (one more forward a picture); rescaled: read it on
+    an enlarged and a reduced copy of every picture too, for the scale criteria (two more); optimised_steps: steps of
+    the ascent that makes one picture each of Input and Block for every channel, as arXiv:2407.05340 has it (its number
+    is 2560; 0: none, the pictures of the set alone)."""
+
+    enabled: bool = True
+    rescaled: bool = True
+    optimised_steps: Annotated[int, Field(ge=0, le=100_000)] = 0
+
+
 class SiteSection(_Section):
     """publish_patches: whether pieces of the pictures appear on the site; max_site_bytes: the build fails above it."""
 
@@ -146,6 +157,7 @@ class Profile(_Section):
     sprites: SpritesSection = SpritesSection()
     ascent: AscentSection | None = None
     compute: ComputeSection = ComputeSection()
+    stream: StreamSection = StreamSection()
     site: SiteSection = SiteSection()
 
     @field_validator("gradients")

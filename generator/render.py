@@ -32,6 +32,8 @@ from generator.relation_pages import FILES as RELATION_FILES
 from generator.relation_pages import for_channels, links_of, other_networks, write_relations
 from generator.relations import pairs_shown, stage_pairs
 from generator.revisited import revisited_page
+from generator.scale_pages import scale_page
+from generator.stream_pages import block_page, blocks_csv, channel_stream, stream_csv, stream_page, streamed
 from generator.synthetic import FOLDER as OPTIMISED
 from generator.synthetic import has_optimised, is_optimised
 
@@ -45,7 +47,18 @@ RESERVED = {
     "networks",
     "index.html",
 }  # names that a network's folder may not take
-STYLES = ("tokens", "header", "base", "channel", "layer", "home", "architecture", "relations", "print")
+STYLES = (
+    "tokens",
+    "header",
+    "base",
+    "channel",
+    "layer",
+    "home",
+    "architecture",
+    "relations",
+    "plots",
+    "print",
+)
 GUIDE_STYLES = ("tokens", "header", "guide")
 SCRIPTS = ("header", "finder", "keys", "rows", "inspect", "grid", "cite")
 BAR_ROW = 26  # px; the height of a statistic's row, which base.css and channel.html know too
@@ -274,10 +287,17 @@ def write_layer(
     )
     page = env.get_template("channel.html")
     layer = atlas.layer(info.name)
+    stream = next((block for block in streamed(atlas) if block.info == info), None)
     for channel in range(info.channels):
         across = links_of(common["networks"], info.name, channel)
-        said = {**shared, "across": across, **channel_page(atlas, info, channel, url)}
-        site.write(f"{folder}/{channel}.html", page.render(said))
+        said = {
+            "across": across,
+            "stream": None if stream is None or layer.dead[channel] else channel_stream(stream, channel),
+        }
+        site.write(
+            f"{folder}/{channel}.html",
+            page.render({**shared, **said, **channel_page(atlas, info, channel, url)}),
+        )
         if not layer.absence(channel):
             site.copy(atlas.store.sprite_path(info.name, channel), f"{folder}/{channel}.webp")
     for channel in filter(partial(is_optimised, layer), range(info.channels)):
@@ -328,6 +348,28 @@ def _write_layer_there(name: str) -> Site:
     return site
 
 
+def write_streams(site: Site, env: Environment, atlas: Atlas, common: dict[str, Any]) -> None:
+    """The pages on the residual stream and on scale, where the atlas has the numbers, and their tables."""
+    blocks = streamed(atlas)
+    if not blocks:
+        return
+    names = [block.info.name for block in blocks]
+    for place, block in enumerate(blocks):
+        beside = {
+            "before": names[place - 1] if place else None,
+            "after": names[place + 1] if place + 1 < len(names) else None,
+        }
+        page = {**common, "layer": block.info, **beside, **block_page(atlas, block)}
+        site.write(f"{atlas.name}/{block.address}", env.get_template("stream_block.html").render(page))
+    below = {**common, "root": "../"}
+    for name, found in (("stream", stream_page(atlas)), ("scale", scale_page(atlas))):
+        if found is not None:
+            text = env.get_template(f"{name}.html").render({**below, **found})
+            site.write(f"{atlas.name}/{name}.html", text)
+    site.write(f"{atlas.name}/data/stream.csv", stream_csv(atlas))
+    site.write(f"{atlas.name}/data/stream_blocks.csv", blocks_csv(atlas))
+
+
 def write_atlas(
     site: Site, env: Environment, atlas: Atlas, atlases: Sequence[Atlas], url: str, progress: Progress
 ) -> None:
@@ -340,6 +382,7 @@ def write_atlas(
         progress(f"pages of {atlas.name}", number, len(atlas.layers))
     site.write(f"{atlas.name}/finder.js", finder_index(atlas))
     write_relations(site.write, env, atlas, atlases, common, found)
+    write_streams(site, env, atlas, common)
     revisited = revisited_page(atlas)
     if revisited:
         for entry in revisited["entries"]:
@@ -420,6 +463,8 @@ def write_homes(site: Site, env: Environment, atlases: Sequence[Atlas]) -> None:
             "architecture": blueprint_of(atlas) is not None,
             "refinement": bool(stage_pairs(atlas)),
             "correspondence": bool(pairs_shown(atlas)),
+            "stream": bool(streamed(atlas)),
+            "scale": scale_page(atlas) is not None,
         }
         for atlas in atlases
     ]

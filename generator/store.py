@@ -7,6 +7,9 @@
     classes.csv             the pictures' classes, each with its group in the hierarchy
     relations.json          how far layers correspond, what stages refine
     matches/<a>--<b>.npz    the best matches of every channel of two layers, in both directions
+    stream.json             what was read in the residual stream, block by block
+    stream_optimised.json   the same at optimised pictures, where the profile asks for them
+    scale_truth.json        drawn pictures alone: the scale criteria against the true sizes
     sprites/<layer>/<channel>.webp   thumbs/<layer>.webp   pictures/<index>.webp
     optimised/<layer>/<channel>.webp   its optimised picture; optimised/<layer>.npz: values, <layer>.webp: thumbnails
     kernels/<layer>.webp    the first convolution's kernels as pixels
@@ -44,6 +47,7 @@ OWN = (
     "manifest.json", "keys.json", "scan.json", "images.csv", "channels.csv", "architecture.json",
     "layers", "scores", "sprites", "thumbs", "pictures", "kernels", "optimised", "matches",
     "relations.json", "classes.csv",
+    "stream.json", "stream_optimised.json", "scale_truth.json",
 )  # fmt: skip
 IMAGE_COLUMNS = ("index", "path", "label_id", "label", "width", "height")
 
@@ -271,7 +275,8 @@ class Store:
         return _read_arrays(self.layer_path(layer), "layer's numbers")
 
     def write_layer(self, layer: str, arrays: Mapping[str, np.ndarray]) -> None:
-        write_atomically(self.layer_path(layer), _npz(arrays))
+        # In the order of their names: the bytes do not tell which stage came first.
+        write_atomically(self.layer_path(layer), _npz(dict(sorted(arrays.items()))))
 
     def scores(self, layer: str) -> np.ndarray:
         """(N, C) float32, mapped from the disk."""
@@ -341,9 +346,9 @@ class Store:
         np.save(buffer, scores)
         write_atomically(self.scores_path(layer), buffer.getvalue())
 
-    def score_file(self, channels: Sequence[int]) -> ScoreFile:
-        """The scores of a scan under way, opened; channels: of each layer."""
-        return ScoreFile(self.work / "scan" / "scores.f32", channels)
+    def score_file(self, channels: Sequence[int], pass_: str = "scan") -> ScoreFile:
+        """The scores of a pass under way, opened; channels: of each layer."""
+        return ScoreFile(self.work / pass_ / "scores.f32", channels)
 
     # -- optimised pictures ----------------------------------------------------------------------------------------
 
@@ -373,28 +378,28 @@ class Store:
         write_atomically(self.work / "ascent" / f"{part}.npz", _npz(arrays))
         self.write_stamp(f"part-{part}", key)
 
-    # -- parts of a scan -------------------------------------------------------------------------------------------
+    # -- parts of a pass over the pictures: "scan", "stream" ---------------------------------------------------------
 
-    def part_names(self) -> list[str]:
-        """The parts of a scan that processes have saved; a merged one comes first."""
+    def part_names(self, pass_: str = "scan") -> list[str]:
+        """The parts of a pass that processes have saved; a merged one comes first."""
         return sorted(
-            (path.stem for path in (self.work / "scan").glob("*.npz")),
+            (path.stem for path in (self.work / pass_).glob("*.npz")),
             key=lambda name: (name != "merged", name),
         )
 
-    def read_part(self, name: str) -> dict[str, np.ndarray]:
-        return _read_arrays(self.work / "scan" / f"{name}.npz", "part of a scan")
+    def read_part(self, name: str, pass_: str = "scan") -> dict[str, np.ndarray]:
+        return _read_arrays(self.work / pass_ / f"{name}.npz", f"part of a {pass_}")
 
-    def write_part(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
-        write_atomically(self.work / "scan" / f"{name}.npz", _npz(arrays))
+    def write_part(self, name: str, arrays: Mapping[str, np.ndarray], pass_: str = "scan") -> None:
+        write_atomically(self.work / pass_ / f"{name}.npz", _npz(arrays))
 
-    def drop_parts(self, but: str | None = None) -> None:
-        """Remove the saved parts; without `but` the scores of the scan under way too."""
-        for name in self.part_names():
+    def drop_parts(self, but: str | None = None, pass_: str = "scan") -> None:
+        """Remove the saved parts; without `but` the scores of the pass under way too."""
+        for name in self.part_names(pass_):
             if name != but:
-                (self.work / "scan" / f"{name}.npz").unlink(missing_ok=True)
+                (self.work / pass_ / f"{name}.npz").unlink(missing_ok=True)
         if but is None:
-            shutil.rmtree(self.work / "scan", ignore_errors=True)
+            shutil.rmtree(self.work / pass_, ignore_errors=True)
 
     # -- resuming --------------------------------------------------------------------------------------------------
 

@@ -31,7 +31,8 @@ TORCH: dict[str, set[str]] = {
     "ranks": set(),
     "graph": {"errors"},
     "receptive_field": {"graph", "records"},
-    "network": {"graph", "receptive_field", "records", "errors"},
+    "residual": {"graph"},
+    "network": {"graph", "receptive_field", "records", "residual", "errors"},
     "architecture": {"blueprint", "errors", "graph", "network", "receptive_field"},
     "weights": {"errors", "records"},
     "labels": {"errors"},
@@ -40,6 +41,8 @@ TORCH: dict[str, set[str]] = {
     "top_units": {"records", "errors"},
     "moments": {"errors", "records"},
     "scan": {"network", "pictures", "top_units", "moments", "records", "errors", "graph"},
+    "centre_tops": {"records"},
+    "stream": {"centre_tops", "errors", "moments", "network", "residual"},
     "cones": {"graph", "errors"},
     "switches": {"graph", "network", "errors", "cones", "records"},
     "forwards": {"network", "switches"},
@@ -75,6 +78,9 @@ SITE_ROOMS = (
     "refining",
     "corresponding",
     "relation_pages",
+    "svg_plots",
+    "scale_pages",
+    "stream_pages",
 )
 for room in SITE_ROOMS:
     SITE[room] = {"errors", "processes", "records", "store", "files", "blueprint", "matching", *SITE_ROOMS}

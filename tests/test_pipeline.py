@@ -23,7 +23,7 @@ from generator.decoding import read_picture
 from generator.errors import AtlasError
 from generator.pipeline import compute
 from generator.progress import Reporter
-from generator.stages import scanning
+from generator.stages import scanning, streaming
 from generator.store import Store
 
 COUNT = 80
@@ -87,7 +87,7 @@ def test_the_folder_holds_what_the_format_says_and_nothing_else(atlas):
     assert top == {
         "manifest.json", "keys.json", "SHA256SUMS", "images.csv", "channels.csv", "scan.json", "layers", "scores",
         "sprites", "thumbs", "pictures", "kernels", "architecture.json", "relations.json", "classes.csv",
-        "matches",
+        "matches", "stream.json",
     }  # fmt: skip
     assert manifest.weights.random
     for layer in manifest.layers:
@@ -229,7 +229,9 @@ def test_stopped_in_every_stage_again_and_again_it_ends_with_the_same_bytes(
     atlas, small, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(scanning, "CHECKPOINT_SECONDS", 0.0)
-    stops = [("scan", 9), ("scan", 9), ("statistics", 2), ("relations", 3), ("patches and gradients", 50)]
+    monkeypatch.setattr(streaming, "CHECKPOINT_SECONDS", 0.0)
+    stops = [("scan", 9), ("scan", 9), ("statistics", 2), ("relations", 3), ("residual stream", 9)]
+    stops += [("residual stream", 9), ("stream's tables", 2), ("patches and gradients", 50)]
     stops += [("sprites", 3), ("sprites", 40)]
     for stage, after in stops:
         with pytest.raises(KeyboardInterrupt):

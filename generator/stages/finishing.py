@@ -128,11 +128,16 @@ def _keys(job: Job) -> dict[str, str]:
     said = {name: profile[name] for name in ("name", "title", "site", "gradients", "layers")}
     return {
         "scan": job.scan_key,
+        "stream": job.stream_key,
+        "optimised stream": job.optimised_key,
         "sprites": job.sprites_key,
         "relations": job.relations_key,
         "ascent": job.ascent_key,
         "all": fingerprint(
-            job.sprites_key, job.ascent_key, said, generator.__version__, to_json(job.network.weights)
+            [job.sprites_key, job.stream_key, job.optimised_key, job.ascent_key],
+            said,
+            generator.__version__,
+            to_json(job.network.weights),
         ),
     }
 

@@ -23,9 +23,12 @@ from generator.records import LayerInfo, SpriteInfo
 from generator.scan import FORWARD, ScanPlan
 from generator.sprites import enlargement, native_side, tile_side
 from generator.store import Store, fingerprint
+from generator.stream import StreamPlan
 
 CODE = 3  # raise it when a change of the code changes any number or picture of an atlas: old work is then done anew
 RELATIONS = 2  # likewise, of what stages/relating.py writes alone
+
+STREAM_CODE = 1  # likewise, of what is read in the residual stream
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,35 @@ class Job:
     @property
     def scan_plan(self) -> ScanPlan:
         return ScanPlan.of(self.network, FORWARD, self.profile.compute.precision)
+
+    @property
+    def stream_key(self) -> str:
+        """Fingerprint of all that the residual stream's numbers depend on."""
+        stream = self.profile.stream
+        return fingerprint(STREAM_CODE, self.scan_key, stream.enabled, stream.rescaled)
+
+    @property
+    def optimised_key(self) -> str:
+        """Fingerprint of all that the stream's numbers at optimised pictures depend on: no picture of the set."""
+        stream, network = self.profile.stream, self.network
+        where = [
+            network.model,
+            network.weights.sha256,
+            network.preprocessing,
+            self.device.type,
+            torch.__version__,
+        ]
+        which = [[layer.name for layer in network.layers], self.profile.layers.channels]
+        return fingerprint("optimised", STREAM_CODE, where, which, stream.enabled, stream.optimised_steps)
+
+    @property
+    def truth_key(self) -> str:
+        """Fingerprint of all that the numbers of drawn things at known sizes depend on."""
+        return fingerprint("truth", self.stream_key, self.profile.pictures.drawn)
+
+    @property
+    def stream_plan(self) -> StreamPlan:
+        return StreamPlan.of(self.network, FORWARD, self.profile.stream.rescaled)
 
     @property
     def tiles_key(self) -> str:

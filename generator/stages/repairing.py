@@ -23,6 +23,9 @@ MADE_BY = {
     "scores": "scan",
     "images.csv": "scan",
     "scan.json": "scan",
+    "stream.json": "stream",
+    "scale_truth.json": "stream",
+    "stream_optimised.json": "optimised stream",
     "sprites": "sprites",
     "thumbs": "sprites",
     "pictures": "sprites",
@@ -48,6 +51,12 @@ def take_over(job: Job, stages: set[str], faults: Faults | None) -> None:
         return
     if "scan" in stages and "scan" not in damaged:
         store.write_stamp("scan", job.scan_key)
+        # The stream's numbers lie in the files that the scan writes.
+        if "stream" in stages and "stream" not in damaged:
+            store.write_stamp("stream", job.stream_key)
+            store.write_stamp("scale-truth", job.truth_key)
+        if "optimised stream" in stages and "optimised stream" not in damaged:
+            store.write_stamp("optimised-stream", job.optimised_key)
     if "ascent" in stages and job.ascent_key:
         again = {
             name.split("/")[1].removesuffix(".webp").removesuffix(".npz")

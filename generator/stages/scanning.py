@@ -99,6 +99,8 @@ def sample(job: Job) -> np.ndarray:
 def _begin(job: Job) -> None:
     """Withdraw what an earlier scan of something else left."""
     job.store.unstamp("scan")
+    for stamp in ("stream", "scale-truth", "optimised-stream"):  # these add to the files that the scan writes
+        job.store.unstamp(stamp)
     if job.store.stamp("scan-of") != job.scan_key:
         job.store.drop_parts()
         job.store.write_stamp("scan-of", job.scan_key)

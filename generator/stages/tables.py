@@ -37,15 +37,21 @@ def add_relations(job: Job) -> None:
 
 def write_channels_csv(store: Store, layers: Sequence[LayerInfo]) -> None:
     """One row a channel with every statistic; floats in full precision, an empty field where there is no number."""
-    columns: list[str] = []
+    tables = {layer.name: store.layer(layer.name) for layer in layers}
+    columns = sorted(
+        {
+            name
+            for layer in layers
+            for name, array in tables[layer.name].items()
+            if array.shape == (layer.channels,)
+        }
+    )
     rows: list[list[object]] = []
     for layer in layers:
-        numbers = store.layer(layer.name)
-        statistics = {name: array for name, array in numbers.items() if array.shape == (layer.channels,)}
-        columns = columns or list(statistics)
+        numbers = tables[layer.name]
         first = numbers["top_value"][:, 0]
         for channel in range(layer.channels):
-            values = [_field(array[channel]) for array in (statistics[name] for name in columns)]
+            values = [_field(numbers[name][channel]) if name in numbers else "" for name in columns]
             place = [numbers["top_image"][channel, 0], *numbers["top_unit"][channel, 0]]
             rows.append(
                 [layer.name, channel, _field(first[channel]), *(int(part) for part in place), *values]

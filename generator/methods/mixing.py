@@ -1,0 +1,84 @@
+"""Whether a residual block hands a channel's feature on, replaces it, or mixes the two (arXiv:2407.05340, section 3).
+
+Input, Block and Output are what comes along the shortcut, what the branch adds, and what leaves, all at the neuron in
+the middle of the map. The paper looks at one optimised picture each of Input and Block; the same formulas serve for
+the nine pictures of a set that drive Input and Block most: a value is then the mean over the nine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+SKIPS, OVERWRITES = 10.0, 0.0  # the ratio where one of its two values is not above zero
+NEAR_ONE = 1.5  # from 1/1.5 to 1.5 a ratio is near 1: the paper's bound for scale invariance
+FEW = 3  # below so many values a statistic says nothing
+
+
+def mean_of_list(values: np.ndarray) -> np.ndarray:
+    """(C, k) with NaN where there is no picture → (C,), NaN where there is none at all."""
+    known = ~np.isnan(values)
+    total = np.where(known, values, 0).astype(np.float64).sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(known.any(axis=1), total / known.sum(axis=1), np.nan)
+
+
+def mix_ratio(output_at_input: np.ndarray, output_at_block: np.ndarray) -> np.ndarray:
+    """M = O(I*) / O(B*); 10 where O(B*) is not above zero, else 0 where O(I*) is not.
+
+    (C,), (C,) → (C,) float64. NaN stands for "no such picture": what nothing drives above zero reaches the output
+    with nothing, so it counts as zero. Where neither value is above zero the output answers to neither, and there
+    is no ratio: NaN (the paper makes its pictures anew then).
+    """
+    one, other = np.nan_to_num(output_at_input), np.nan_to_num(output_at_block)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        ratio = np.where(other <= 0, SKIPS, np.where(one <= 0, OVERWRITES, one / other))
+    return np.where((one <= 0) & (other <= 0), np.nan, ratio)
+
+
+def near_one(ratio: np.ndarray) -> np.ndarray:
+    """Whether the channel mixes: 1/1.5 < M < 1.5."""
+    return (ratio > 1 / NEAR_ONE) & (ratio < NEAR_ONE)
+
+
+def rank_correlation_where(x: np.ndarray, y: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """Spearman's ρ of each column of x and y over the rows where the mask holds; (N, C) each → (C,) float32, NaN
+    where fewer than three rows are left or one is constant."""
+    result = np.full(x.shape[1], np.nan, np.float32)
+    for channel in np.flatnonzero(where.sum(axis=0) >= FEW):
+        rows = where[:, channel]
+        one, other = x[rows, channel], y[rows, channel]
+        if np.ptp(one) > 0 and np.ptp(other) > 0:
+            result[channel] = stats.spearmanr(one, other).statistic
+    return result
+
+
+@dataclass(frozen=True)
+class Association:
+    """A statistic (ρ or F), its two-sided p, and the number of channels it was computed from."""
+
+    statistic: float
+    p: float
+    channels: int
+
+
+def ratio_against(ratio: np.ndarray, other: np.ndarray) -> Association | None:
+    """Spearman's ρ of the mix ratio against another number of each channel; None where there is too little."""
+    known = np.isfinite(ratio) & np.isfinite(other)
+    if known.sum() < FEW or np.ptp(ratio[known]) == 0 or np.ptp(other[known]) == 0:
+        return None
+    found = stats.spearmanr(ratio[known], other[known])
+    return Association(float(found.statistic), float(found.pvalue), int(known.sum()))
+
+
+def skip_against_overwrite(ratio: np.ndarray, block: np.ndarray) -> Association | None:
+    """One-way ANOVA of the branch's values between the channels with M > 1 and those with M < 1: F and p."""
+    groups = [block[chosen & np.isfinite(block)] for chosen in (ratio > 1, ratio < 1)]
+    if min(map(len, groups)) < FEW or np.ptp(np.concatenate(groups)) == 0:
+        return None
+    found = stats.f_oneway(*groups)
+    if not np.isfinite(found.pvalue):
+        return None
+    return Association(float(found.statistic), float(found.pvalue), sum(map(len, groups)))

@@ -1,0 +1,61 @@
+"""Whether a channel answers to the same thing at two sizes (arXiv:2407.05340, section 4).
+
+The block is said to hold a larger copy of its input's feature where its branch answers more to the input's pictures
+once these are enlarged, and its input answers more to the branch's pictures once these are reduced. Where the output
+mixes the two about evenly, it answers to both sizes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from generator.methods.mixing import mean_of_list, near_one
+
+
+@dataclass(frozen=True)
+class ScaleCriteria:
+    """(C,) each. block: ΔB; input: ΔI; both as shares of the strongest answer, NaN where there is no such picture."""
+
+    block: np.ndarray
+    input: np.ndarray
+
+    @property
+    def sum(self) -> np.ndarray:
+        """SM = ΔB + ΔI, by which the paper ranks channels."""
+        return self.block + self.input
+
+    def both(self) -> np.ndarray:
+        """Whether both are above zero: scale invariant but for the condition on the mix ratio."""
+        return (self.block > 0) & (self.input > 0)
+
+    def invariant(self, ratio: np.ndarray) -> np.ndarray:
+        """Whether the channel is scale invariant: both above zero, and 1/1.5 < M < 1.5."""
+        return self.both() & near_one(ratio)
+
+
+def scale_criteria(
+    block_enlarged: np.ndarray,
+    block_at_input: np.ndarray,
+    block_strongest: np.ndarray,
+    input_reduced: np.ndarray,
+    input_at_block: np.ndarray,
+    input_strongest: np.ndarray,
+) -> ScaleCriteria:
+    """ΔB = [r(B(S(I*))) − r(B(I*))] / B(B*), ΔI = [r(I(S⁻¹(B*))) − r(I(B*))] / I(I*), r the ReLU.
+
+    All (C, k), a value a picture of the list (k = 1 for optimised pictures), NaN where there is none: the branch on
+    the input's pictures enlarged and as they are, the branch on its own pictures, and the same of the input.
+    """
+
+    def change(rescaled: np.ndarray, plain: np.ndarray, strongest: np.ndarray) -> np.ndarray:
+        rise = mean_of_list(np.maximum(rescaled, 0)) - mean_of_list(np.maximum(plain, 0))
+        most = mean_of_list(strongest)
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            return np.where(most > 0, rise / most, np.nan)
+
+    return ScaleCriteria(
+        change(block_enlarged, block_at_input, block_strongest),
+        change(input_reduced, input_at_block, input_strongest),
+    )

@@ -1,0 +1,164 @@
+"""Where the pictures are the drawn world's: each channel's answer to things of known size, held against the scale
+criteria."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from generator.device import use_tf32
+from generator.methods import scale_truth
+from generator.methods.mixing import near_one, ratio_against
+from generator.stages.job import Job
+from generator.stream import strongest
+
+DRAWINGS = 6  # of each class at each size
+CURVES = 8  # channels whose answers are shown size by size
+ARRAYS = ("scale_truth", "scale_gain")  # added to a layer's file
+FILE, STAMP = "scale_truth.json", "scale-truth"
+
+
+def measure_scale(job: Job) -> None:
+    """Add each channel's true invariance to layers/*.npz and write scale_truth.json; withdraw both where the pictures
+    are no drawings or the scale criteria were not computed."""
+    if job.store.stamp(STAMP) == job.truth_key:
+        return
+    if _applies(job):
+        _measure(job)
+    else:
+        _withdraw(job)
+    job.store.write_stamp(STAMP, job.truth_key)
+
+
+def _applies(job: Job) -> bool:
+    """Whether the pictures are drawn, as large as the network wants them, and the scale criteria are there."""
+    from generator.demo.canvas import SIDE
+
+    pictures, stream = job.profile.pictures, job.profile.stream
+    drawn = pictures.drawn is not None and pictures.folder is None
+    return drawn and stream.enabled and stream.rescaled and job.network.preprocessing.crop == SIDE
+
+
+def _withdraw(job: Job) -> None:
+    for layer in job.network.layers:
+        numbers = job.store.layer(layer.name)
+        kept = {name: array for name, array in numbers.items() if name not in ARRAYS}
+        if len(kept) < len(numbers):
+            job.store.write_layer(layer.name, kept)
+    job.store.drop_file(FILE)
+
+
+def _measure(job: Job) -> None:
+    from generator.demo.scales import OCTAVE, SCALES
+    from generator.demo.world import CLASSES
+
+    answers = _answers(job)
+    blocks: list[dict[str, Any]] = []
+    parts: list[_Block] = []
+    for block in job.stream_plan.blocks:
+        part = _Block(job, block.name, answers[block.name], OCTAVE)
+        job.store.write_layer(block.name, part.numbers | part.truth())
+        blocks.append({"block": block.name, **part.agreement()})
+        parts.append(part)
+    whole = _agreement(
+        *(np.concatenate(column) for column in zip(*(part.columns for part in parts), strict=True))
+    )
+    report = {
+        "scales": list(SCALES),
+        "drawings": DRAWINGS,
+        "classes": len(CLASSES),
+        "blocks": blocks,
+        "whole": whole,
+        "curves": _curves(parts, CLASSES),
+    }
+    job.store.write_json(FILE, report)
+
+
+def _answers(job: Job) -> dict[str, dict[str, np.ndarray]]:
+    """By block and side: the mean answer over the drawings of a class, above the ground's, (classes, sizes, C)."""
+    from generator.demo.scales import SCALES, draw_scales
+    from generator.demo.world import CLASSES
+
+    plan = job.stream_plan
+    count = len(CLASSES) * DRAWINGS * (1 + len(SCALES))
+    with job.reporter.stage("drawing sizes", count, "pictures") as advance:
+        pictures = draw_scales(DRAWINGS, job.processes, advance)
+    use_tf32(False)
+    network = job.network.to(job.device, torch.float32)
+    flat = torch.from_numpy(pictures.reshape(count, *pictures.shape[3:]))
+    readings: dict[str, dict[str, list[np.ndarray]]] = {
+        block.name: {side: [] for side in ("input", "block", "output")} for block in plan.blocks
+    }
+    with job.reporter.stage("answers by size", count, "pictures") as advance:
+        for some in flat.split(plan.batch):
+            for name, sides in strongest(network, some, plan).items():
+                for side, values in sides.items():
+                    readings[name][side].append(values)
+            advance(len(some))
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for name, read in readings.items():
+        found[name] = {}
+        for side, batches in read.items():
+            values = np.concatenate(batches).astype(np.float64)
+            values = values.reshape(*pictures.shape[:3], -1)  # (classes, drawings, 1 + sizes, C)
+            found[name][side] = (values[:, :, 1:] - values[:, :, :1]).mean(axis=1)
+    return found
+
+
+class _Block:
+    """One block's truth beside its criteria. columns: true invariance, gain, both criteria, scale invariant, ΔB + ΔI;
+    (C,) each."""
+
+    def __init__(self, job: Job, name: str, answers: dict[str, np.ndarray], octave: int) -> None:
+        self.name = name
+        numbers = job.store.layer(name)
+        self.numbers = {key: array for key, array in numbers.items() if key not in ARRAYS}
+        self.classes = scale_truth.driving_class(answers["output"])
+        self.curves = {side: scale_truth.curves(values, self.classes) for side, values in answers.items()}
+        self.invariance = scale_truth.invariance(self.curves["output"], octave)
+        self.gain = self.invariance - scale_truth.invariance(self.curves["input"], octave)
+        self.total = numbers["scale_sum"].astype(np.float64)
+        both = (numbers["scale_block"] > 0) & (numbers["scale_input"] > 0)
+        self.invariant = both & near_one(numbers["mix_ratio"])
+        self.columns = (self.invariance, self.gain, both, self.invariant, self.total)
+
+    def truth(self) -> dict[str, np.ndarray]:
+        return {"scale_truth": self.invariance.astype(np.float32), "scale_gain": self.gain.astype(np.float32)}
+
+    def agreement(self) -> dict[str, Any]:
+        return _agreement(*self.columns)
+
+
+def _agreement(
+    truth: np.ndarray, gain: np.ndarray, both: np.ndarray, invariant: np.ndarray, total: np.ndarray
+) -> dict[str, Any]:
+    known = truth[np.isfinite(truth)]
+    return {
+        "median": float(np.median(known)) if len(known) else None,
+        "criteria": scale_truth.as_dict(scale_truth.separation(both, truth)),
+        "invariant": scale_truth.as_dict(scale_truth.separation(invariant, truth)),
+        "gain": scale_truth.as_dict(scale_truth.separation(invariant, gain)),
+        "rank": scale_truth.as_dict(ratio_against(truth, total)),
+        "rank_gain": scale_truth.as_dict(ratio_against(gain, total)),
+    }
+
+
+def _curves(parts: list[_Block], names: tuple[str, ...]) -> list[dict[str, Any]]:
+    """The answers by size of the channels that the criteria rank first."""
+    ranked = sorted(
+        (-float(part.total[c]), number, c)
+        for number, part in enumerate(parts)
+        for c in np.flatnonzero(part.invariant & np.isfinite(part.invariance)).tolist()
+    )
+    return [
+        {
+            "block": parts[number].name,
+            "channel": channel,
+            "class": names[int(parts[number].classes[channel])],
+            "invariance": float(parts[number].invariance[channel]),
+            "answers": {side: curve[channel].tolist() for side, curve in parts[number].curves.items()},
+        }
+        for _, number, channel in ranked[:CURVES]
+    ]

@@ -1,0 +1,127 @@
+"""What was read in the residual stream → the numbers of layers/*.npz and stream.json."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from generator.files import ScoreFile
+from generator.methods import mixing
+from generator.methods.contribution import mean_share
+from generator.methods.scale import scale_criteria
+from generator.stages.job import Job
+from generator.stream import BESIDE, StreamBlock, StreamState, residuals
+
+# Every array that this stage adds to a layer's file.
+ARRAYS = (
+    "top_shortcut", "top_branch", "shortcut_share",
+    "centre_input_image", "centre_input_value", "centre_input_output",
+    "centre_block_image", "centre_block_value", "centre_block_output",
+    "mix_ratio", "block_at_input", "block_mean", "block_correlation",
+    "scale_block", "scale_input", "scale_sum", "scale_invariant",
+    "norm_weight", "convolution_weight",
+)  # fmt: skip
+
+
+def write_stream(job: Job, state: StreamState, sample: ScoreFile, rows: int) -> None:
+    """Add every residual block's numbers to its layer's file, and write stream.json.
+
+    sample: Input and Block of every block at the centre on the pictures of the sample; rows: how many.
+    """
+    blocks: list[dict[str, Any]] = []
+    with job.reporter.stage("stream's tables", len(state.plan.blocks), "blocks") as advance:
+        for place, block in enumerate(state.plan.blocks):
+            some = np.arange(rows)
+            inputs, branch = sample.read(2 * place, some), sample.read(2 * place + 1, some)
+            found = block_numbers(state, block.name)
+            found["block_correlation"] = mixing.rank_correlation_where(inputs, branch, inputs > 0)
+            if (magnitudes := job.network.magnitudes.get(block.name)) is not None:
+                found["convolution_weight"] = magnitudes.convolution.float().numpy()
+                if magnitudes.norm is not None:
+                    found["norm_weight"] = magnitudes.norm.float().numpy()
+            numbers = job.store.layer(block.name)
+            kept = {name: array for name, array in numbers.items() if name not in ARRAYS}
+            job.store.write_layer(block.name, kept | found)
+            blocks.append(block_report(job, block, found))
+            advance()
+    report = {
+        "pictures": state.pictures,
+        "sample": rows,
+        "rescaled": state.plan.rescaled,
+        "near_one": mixing.NEAR_ONE,
+        "blocks": blocks,
+    }
+    job.store.write_json("stream.json", report)
+
+
+def withdraw_stream(job: Job) -> None:
+    """Take away what an earlier run with other settings left."""
+    for layer in job.network.layers:
+        numbers = job.store.layer(layer.name)
+        kept = {name: array for name, array in numbers.items() if name not in ARRAYS}
+        if len(kept) < len(numbers):
+            job.store.write_layer(layer.name, kept)
+    (job.store.folder / "stream.json").unlink(missing_ok=True)
+
+
+def block_numbers(state: StreamState, name: str) -> dict[str, np.ndarray]:
+    """All arrays of one block that follow from the readings alone."""
+    lists: dict[str, dict[str, np.ndarray]] = {}
+    found: dict[str, np.ndarray] = {}
+    for side, others in BESIDE.items():
+        top = state.tops[name, side]
+        images, values = top.images.numpy(), top.values.numpy()
+        beside = top.beside.numpy()
+        lists[side] = {other: beside[:, :, place] for place, other in enumerate(others)}
+        lists[side]["value"] = np.where(images >= 0, values, np.nan)
+        found[f"centre_{side}_image"] = images.astype(np.int32)
+        found[f"centre_{side}_value"] = values
+        found[f"centre_{side}_output"] = np.nan_to_num(lists[side]["output"])
+    at_input, at_block = lists["input"], lists["block"]
+    ratio = mixing.mix_ratio(mixing.mean_of_list(at_input["output"]), mixing.mean_of_list(at_block["output"]))
+    criteria = scale_criteria(
+        at_input["block_enlarged"], at_input["block"], at_block["value"],
+        at_block["input_reduced"], at_block["input"], at_input["value"],
+    )  # fmt: skip
+    shortcut, branch = (state.parts[name, side] for side in ("shortcut", "branch"))
+    found |= {
+        "top_shortcut": np.nan_to_num(shortcut),
+        "top_branch": np.nan_to_num(branch),
+        "shortcut_share": mean_share(shortcut, branch),
+        "mix_ratio": ratio.astype(np.float32),
+        "block_at_input": mixing.mean_of_list(at_input["block"]).astype(np.float32),
+        "block_mean": state.mean_block(name).astype(np.float32),
+    }
+    if state.plan.rescaled:
+        found |= {
+            "scale_block": criteria.block.astype(np.float32),
+            "scale_input": criteria.input.astype(np.float32),
+            "scale_sum": criteria.sum.astype(np.float32),
+            "scale_invariant": criteria.invariant(ratio),
+        }
+    return found
+
+
+def block_report(job: Job, block: StreamBlock, found: dict[str, np.ndarray]) -> dict[str, Any]:
+    """What stream.json says of one block: where its Input comes from, and what is associated with the mix ratio,
+    computed from the numbers as they are stored."""
+    residual = residuals(job.network)[block.name]
+    names = dict(zip(job.network.steps, (layer.name for layer in job.network.layers), strict=True))
+    ratio = found["mix_ratio"]
+    tests: dict[str, mixing.Association | None] = {
+        name: mixing.ratio_against(ratio, found[name])
+        for name in ("norm_weight", "convolution_weight", "block_at_input", "block_correlation")
+        if name in found
+    }
+    tests["anova"] = mixing.skip_against_overwrite(ratio, found["block_at_input"])
+    return {
+        "block": block.name,
+        "channels": block.channels,
+        "centre": list(block.centre),
+        "input": names.get(residual.shortcut, ""),
+        "branch": names.get(residual.branch, ""),
+        "identity": residual.is_identity,
+        "tests": {name: None if test is None else asdict(test) for name, test in tests.items()},
+    }

@@ -1,0 +1,609 @@
+"""The residual stream: planted blocks with known answers, and the same numbers from plain hooks and SciPy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from scipy import stats
+from torch import nn
+
+from generator import models, profile
+from generator.ascent import ascend
+from generator.centre_tops import CentreTops
+from generator.decoding import read_picture
+from generator.methods import mixing
+from generator.methods.contribution import mean_share, shortcut_share
+from generator.methods.scale import scale_criteria
+from generator.models.resnet_cifar import CifarResNet
+from generator.network import Network, Tap
+from generator.pipeline import compute
+from generator.progress import Reporter
+from generator.records import Preprocessing, WeightsInfo
+from generator.residual import find_residual
+from generator.stages import optimising_stream
+from generator.stages.optimising_stream import block_numbers, read_at, recipe
+from generator.store import Store
+from generator.stream import BlockUnits, StreamPlan, StreamState, enlarge, read_stream, reduce
+
+PLAIN = Preprocessing(16, 16, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+PROFILE = """
+name = "small"
+[network]
+model = "{model}"
+weights = "random"
+[layers]
+channels = 1
+[pictures]
+folder = "{folder}"
+[compute]
+batch = {batch}
+workers = 0
+[stream]
+rescaled = {rescaled}
+optimised_steps = {steps}
+"""
+
+
+class Block(nn.Module):
+    """relu(shortcut(x) + branch(x)); the sum may be written either way round."""
+
+    def __init__(self, branch: nn.Module, shortcut: nn.Module, turned: bool) -> None:
+        super().__init__()
+        self.branch, self.shortcut, self.turned = branch, shortcut, turned
+
+    def forward(self, x):
+        branch, shortcut = self.branch(x), self.shortcut(x)
+        return F.relu(shortcut + branch if self.turned else branch + shortcut)
+
+
+def _constant(convolution: nn.Conv2d, weight) -> nn.Conv2d:
+    with torch.no_grad():
+        convolution.weight.copy_(
+            torch.as_tensor(weight, dtype=torch.float32).expand(convolution.weight.shape)
+        )
+    return convolution
+
+
+def _network(branch: nn.Module, shortcut: nn.Module, turned: bool = False) -> tuple[Network, nn.Module]:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(3, 3, 1, bias=False), nn.ReLU(), Block(branch, shortcut, turned)).eval()
+    _constant(module[0], torch.eye(3)[:, :, None, None])
+    tap = Tap("res2a", "2", "block", "res2a", 2)
+    return Network.from_module("planted", module, [tap], PLAIN, WeightsInfo("planted", "")), module
+
+
+def _branch(last: nn.Conv2d) -> nn.Sequential:
+    first = _constant(nn.Conv2d(3, 3, 1, bias=False), torch.eye(3)[:, :, None, None])
+    return nn.Sequential(first, nn.ReLU(), last)
+
+
+def _pixels(count: int = 24, side: int = 16) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8))
+
+
+def _read(network: Network, pixels: torch.Tensor, batch: int = 8, rescaled: bool = True) -> StreamState:
+    """The whole pass; every channel's units are the middle of the first nine pictures."""
+    plan = StreamPlan.of(network, batch, rescaled)
+    state = StreamState(plan)
+    channels = plan.blocks[0].channels
+    for first in range(0, len(pixels), batch):
+        images = torch.arange(first, min(first + batch, len(pixels)))
+        here = images[images < 9]
+        picture = (here - first).repeat(channels)
+        channel = torch.arange(channels).repeat_interleave(len(here))
+        middle = torch.full_like(channel, 8)
+        units = {"res2a": BlockUnits(picture, channel, here.repeat(channels), middle, middle)}
+        state.update(images, read_stream(network, pixels[images], plan, units), units)
+    return state
+
+
+def _ratio(state: StreamState) -> np.ndarray:
+    tops = {side: state.tops["res2a", side].beside.numpy()[:, :, 1] for side in ("input", "block")}
+    return mixing.mix_ratio(mixing.mean_of_list(tops["input"]), mixing.mean_of_list(tops["block"]))
+
+
+# -- where shortcut and branch meet --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("projection", [False, True])
+def test_the_shortcut_is_found_whichever_way_the_sum_is_written(turned, projection):
+    shortcut = nn.Conv2d(3, 3, 1, bias=False) if projection else nn.Identity()
+    network, _ = _network(_branch(nn.Conv2d(3, 3, 3, padding=1)), shortcut, turned)
+    found = find_residual(network.graph, network.step("res2a"))
+    steps = network.graph.steps
+    assert found is not None and found.is_identity is not projection
+    assert steps[found.branch].scope == "2.branch.2"
+    assert steps[found.shortcut].scope == ("2.shortcut" if projection else "1")
+
+
+@pytest.mark.parametrize(
+    ("model", "last", "projected"),
+    [
+        ("resnet18", "conv2", {"res3a", "res4a", "res5a"}),
+        ("resnet50-caffe", "conv3", {"res2a", "res3a", "res4a", "res5a"}),
+        ("resnet20-cifar", "conv2", {"res3a", "res4a"}),
+        ("resnext50_32x4d", "conv3", {"res2a", "res3a", "res4a", "res5a"}),
+    ],
+)
+def test_every_family_s_blocks_are_taken_apart(model, last, projected):
+    network = models.load(model, "random")
+    blocks = [layer for layer in network.layers if layer.kind == "block"]
+    for layer in blocks:
+        found = find_residual(network.graph, network.step(layer.name))
+        assert found is not None
+        assert network.graph.steps[found.branch].scope == f"{layer.path}.{last}"
+        assert found.is_identity is (layer.name not in projected)
+
+
+def test_two_branches_alike_and_a_plain_layer_are_no_residual_block():
+    class Twins(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.other = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)
+
+        def forward(self, x):
+            return F.relu(self.one(x) + self.other(x))
+
+    module = nn.Sequential(Twins(), nn.Conv2d(3, 3, 1), nn.ReLU())
+    taps = [Tap("res2a", "0", "block", "res2a", 2), Tap("plain", "2", "block", "plain", 2)]
+    network = Network.from_module("twins", module, taps, PLAIN, WeightsInfo("", ""))
+    assert [find_residual(network.graph, network.step(name)) for name in ("res2a", "plain")] == [None, None]
+    assert StreamPlan.of(network, 4).blocks == ()
+
+
+def test_the_weights_magnitudes_are_those_of_the_module_before_the_fold():
+    torch.manual_seed(1)
+    module = CifarResNet(1, 10).eval()
+    for norm in (part for part in module.modules() if isinstance(part, nn.BatchNorm2d)):
+        nn.init.normal_(norm.weight)
+        nn.init.uniform_(norm.running_var, 0.5, 2.0)
+    network = Network.from_module(
+        "cifar", module, models.find("resnet20-cifar").taps(module), PLAIN, WeightsInfo("", "")
+    )
+    for name, block in (("res2a", module.layer1[0]), ("res3a", module.layer2[0])):
+        found = network.magnitudes[name]
+        torch.testing.assert_close(found.norm, block.bn2.weight.detach().abs().double())
+        torch.testing.assert_close(
+            found.convolution, block.conv2.weight.detach().double().flatten(1).abs().mean(1)
+        )
+
+
+# -- planted blocks ------------------------------------------------------------------------------------------
+
+
+def test_an_identity_block_skips_and_all_comes_along_the_shortcut():
+    network, _ = _network(_branch(_constant(nn.Conv2d(3, 3, 1, bias=False), 0.0)), nn.Identity())
+    state = _read(network, _pixels())
+    np.testing.assert_array_equal(_ratio(state), mixing.SKIPS)
+    parts = [state.parts["res2a", side] for side in ("shortcut", "branch")]
+    np.testing.assert_array_equal(parts[1], 0)
+    np.testing.assert_array_equal(mean_share(*parts), 1)
+
+
+def test_a_block_that_overwrites_has_ratio_and_share_zero():
+    last = _constant(nn.Conv2d(3, 3, 1, bias=False), torch.eye(3)[:, :, None, None])
+    network, _ = _network(_branch(last), _constant(nn.Conv2d(3, 3, 1, bias=False), 0.0))
+    state = _read(network, _pixels())
+    np.testing.assert_array_equal(_ratio(state), mixing.OVERWRITES)
+    parts = [state.parts["res2a", side] for side in ("shortcut", "branch")]
+    np.testing.assert_array_equal(mean_share(*parts), 0)
+
+
+def test_a_block_that_erases_its_input_and_writes_the_next_channel_overwrites():
+    # Channel c becomes relu(x_c + (2 x_{c+1} − x_c)) = 2 x_{c+1}: on the pictures that drive x_c most it is as on any.
+    weight = 2 * torch.eye(3).roll(1, 1) - torch.eye(3)
+    last = _constant(nn.Conv2d(3, 3, 1, bias=False), weight[:, :, None, None])
+    network, _ = _network(_branch(last), nn.Identity())
+    ratio = _ratio(_read(network, _pixels(200)))
+    assert (ratio < 1).all() and (ratio > 0).all()
+
+
+def test_an_even_mixture_has_ratio_one():
+    # Input and Block are the same here, so the same pictures drive both.
+    last = _constant(nn.Conv2d(3, 3, 1, bias=False), torch.eye(3)[:, :, None, None])
+    network, _ = _network(_branch(last), nn.Identity())
+    state = _read(network, _pixels())
+    np.testing.assert_allclose(_ratio(state), 1)
+    assert mixing.near_one(_ratio(state)).all()
+    np.testing.assert_allclose(mean_share(*(state.parts["res2a", s] for s in ("shortcut", "branch"))), 0.5)
+
+
+def _blob(radius: float, side: int = 64) -> np.ndarray:
+    """A disc of this radius on black, in the middle."""
+    row, column = np.mgrid[:side, :side] - side / 2
+    return np.repeat((np.hypot(row, column) <= radius).astype(np.uint8)[:, :, None] * 255, 3, axis=2)
+
+
+def _ring_filter(radius: float, side: int = 41) -> torch.Tensor:
+    """A disc-detector of zero mean: plus one inside the radius, minus outside, up to twice the radius."""
+    row, column = np.mgrid[:side, :side] - side // 2
+    distance = np.hypot(row, column)
+    inside, outside = distance <= radius, (distance > radius) & (distance <= 2 * radius)
+    kernel = inside / inside.sum() - outside / outside.sum()
+    return torch.from_numpy(kernel).float()
+
+
+@pytest.mark.parametrize(("input_radius", "block_radius", "expected"), [(4, 8, True), (8, 4, False)])
+def test_a_pair_of_detectors_at_two_sizes_is_scale_invariant_only_with_the_larger_in_the_block(
+    input_radius, block_radius, expected
+):
+    # Input sees discs of one radius, Block of twice (or half) that; their sum answers to both.
+    shortcut = _constant(
+        nn.Conv2d(3, 3, 41, padding=20, bias=False),
+        torch.eye(3)[:, :, None, None] * _ring_filter(input_radius),
+    )
+    branch = _branch(
+        _constant(
+            nn.Conv2d(3, 3, 41, padding=20, bias=False),
+            torch.eye(3)[:, :, None, None] * _ring_filter(block_radius),
+        )
+    )
+    torch.manual_seed(0)
+    network, _ = _network(branch, shortcut)
+    network = network.resized(64, 64)
+    pixels = torch.from_numpy(np.stack([_blob(radius) for radius in np.linspace(2, 16, 57)]))
+    state = _read(network, pixels)
+    tops = {side: state.tops["res2a", side] for side in ("input", "block")}
+    beside = {side: top.beside.numpy() for side, top in tops.items()}
+    found = scale_criteria(
+        beside["input"][:, :, 2], beside["input"][:, :, 0], tops["block"].values.numpy(),
+        beside["block"][:, :, 2], beside["block"][:, :, 0], tops["input"].values.numpy(),
+    )  # fmt: skip
+    assert mixing.near_one(_ratio(state)).all()
+    assert (found.both() == expected).all()
+    assert (found.invariant(_ratio(state)) == expected).all()
+    assert not found.invariant(np.full(3, 2.0)).any()  # the condition on the mixture
+    assert ((found.sum > 0) == expected).all()
+
+
+# -- sums and lists ------------------------------------------------------------------------------------------
+
+
+def test_the_parts_add_up_to_the_value_before_the_relu_in_double():
+    torch.manual_seed(0)
+    network, module = _network(_branch(nn.Conv2d(3, 3, 3, padding=1)), nn.Conv2d(3, 3, 1))
+    double = network.to("cpu", torch.float64)
+    pixels = _pixels()
+    found = find_residual(network.graph, network.step("res2a"))
+    x = double.prepare(pixels)
+    kept = {
+        index: maps.clone()
+        for index, maps in double.graph.visit(x, {found.shortcut, found.branch, found.output})
+    }
+    total = kept[found.shortcut] + kept[found.branch]
+    torch.testing.assert_close(total.relu(), kept[found.output], rtol=0, atol=1e-14)
+    with torch.no_grad():
+        torch.testing.assert_close(module.double()(x), kept[found.output], rtol=0, atol=1e-14)
+
+
+def test_shares_count_what_is_added_and_nothing_that_is_taken_away():
+    shortcut = np.array([[3.0, 1.0, 2.0, -1.0, 0.0, np.nan]])
+    branch = np.array([[1.0, 3.0, -1.0, 2.0, 0.0, np.nan]])
+    np.testing.assert_array_equal(shortcut_share(shortcut, branch), [[0.75, 0.25, 1.0, 0.0, np.nan, np.nan]])
+    np.testing.assert_array_equal(mean_share(shortcut, branch), [0.5])
+    assert np.isnan(mean_share(np.full((1, 9), np.nan), np.full((1, 9), np.nan))).all()
+
+
+def test_the_mix_ratio_has_ten_and_zero_where_a_value_is_missing():
+    output_at_input = np.array([2.0, 2.0, 0.0, 0.0, np.nan, 1.0, np.nan])
+    output_at_block = np.array([1.0, 0.0, 1.0, 0.0, 1.0, np.nan, np.nan])
+    np.testing.assert_array_equal(
+        mixing.mix_ratio(output_at_input, output_at_block), [2, 10, 0, np.nan, 0, 10, np.nan]
+    )
+
+
+def test_the_lists_are_those_of_a_sort_and_do_not_mind_order_or_parts():
+    rng = np.random.default_rng(0)
+    readings = rng.integers(-3, 6, (60, 5)).astype(np.float32)  # many ties
+    readings[:, 4] = -1
+    beside = rng.normal(size=(60, 5, 2)).astype(np.float32)
+    whole = CentreTops(5, 2)
+    whole.update(torch.from_numpy(readings), torch.from_numpy(beside), torch.arange(60))
+    parts = [CentreTops(5, 2), CentreTops(5, 2)]
+    for first in range(50, -10, -10):
+        rows = np.arange(first, first + 10)
+        parts[(first // 10) % 2].update(
+            torch.from_numpy(readings[rows]), torch.from_numpy(beside[rows]), torch.from_numpy(rows)
+        )
+    parts[0].merge(CentreTops.from_arrays(parts[1].arrays()))
+    for name, array in whole.arrays().items():
+        np.testing.assert_array_equal(array, parts[0].arrays()[name])
+    for channel in range(4):
+        order = np.lexsort((np.arange(60), -readings[:, channel]))[:9]
+        np.testing.assert_array_equal(whole.images[channel], order)
+        np.testing.assert_array_equal(whole.values[channel], readings[order, channel])
+        np.testing.assert_array_equal(whole.beside[channel], beside[order, channel])
+    assert (whole.images[4] == -1).all() and whole.beside[4].isnan().all()
+
+
+def test_enlarged_and_reduced_pictures_show_the_same_at_twice_and_half_the_size():
+    def width(picture: torch.Tensor) -> int:
+        return int((picture[32, 16:48, 0] > 127).sum())  # a reduced one has mirror images beside it
+
+    disc = torch.from_numpy(_blob(8))[None]
+    assert [width(f(disc)[0]) for f in (enlarge, lambda x: x, reduce)] == [32, 17, 8]
+    odd = torch.zeros(1, 33, 33, 3, dtype=torch.uint8)
+    assert enlarge(odd).shape == reduce(odd).shape == odd.shape
+
+
+def test_the_readings_do_not_depend_on_the_batches():
+    torch.manual_seed(0)
+    network, _ = _network(_branch(nn.Conv2d(3, 3, 3, padding=1)), nn.Identity())
+    states = [_read(network, _pixels(), batch) for batch in (24, 7, 1)]
+    for state in states[1:]:
+        for key, tops in state.tops.items():
+            np.testing.assert_array_equal(tops.images, states[0].tops[key].images)
+            np.testing.assert_allclose(tops.beside, states[0].tops[key].beside, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(state.mean_block("res2a"), states[0].mean_block("res2a"), rtol=1e-5)
+    again = StreamState.from_arrays(states[0].arrays())
+    for name, array in states[0].arrays().items():
+        np.testing.assert_array_equal(again.arrays()[name], array)
+
+
+# -- a whole atlas against hooks and SciPy -------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for index in range(40):
+        rough = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
+        Image.fromarray(rough).resize((32, 32), Image.Resampling.BICUBIC).save(folder / f"{index:02d}.png")
+    (folder / "10 broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    return folder
+
+
+def _atlas(folder: Path, pictures: Path, **changes: object) -> Store:
+    values = {
+        "model": "resnet20-cifar",
+        "folder": pictures,
+        "batch": 8,
+        "rescaled": "true",
+        "steps": 0,
+        **changes,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "small.toml"
+    path.write_text(PROFILE.format(**values))
+    return compute(profile.load(str(path)), folder / "atlas", Reporter(quiet=True))
+
+
+@pytest.fixture(scope="module")
+def atlas(pictures, tmp_path_factory) -> Store:
+    return _atlas(tmp_path_factory.mktemp("stream"), pictures)
+
+
+@pytest.fixture(scope="module")
+def hooked(atlas, pictures) -> dict[str, dict[str, np.ndarray]]:
+    """Input, Block, Output of three blocks over all pictures, whole maps in float64, from plain forward hooks."""
+    module = models.load_module("resnet20-cifar", "random").double()
+    network = models.load("resnet20-cifar", "random").to("cpu", torch.float64)
+    maps: dict[tuple[str, str], torch.Tensor] = {}
+
+    def keep(block: str, side: str):
+        # Cloned: the ReLU behind works in place.
+        return lambda _m, _i, out: maps.__setitem__((block, side), out.clone())
+
+    for block, path, source in (
+        ("res2b", "layer1.1", "layer1.0"),
+        ("res3a", "layer2.0", "layer2.0.shortcut"),
+        ("res4c", "layer3.2", "layer3.1"),
+    ):
+        module.get_submodule(path).register_forward_hook(keep(block, "output"))
+        module.get_submodule(f"{path}.bn2").register_forward_hook(keep(block, "block"))
+        module.get_submodule(source).register_forward_hook(keep(block, "input"))
+    preprocessing = atlas.manifest().preprocessing
+    pixels = torch.from_numpy(
+        np.stack([read_picture(pictures / image.path, preprocessing).pixels for image in atlas.images()])
+    )
+    found: dict[str, dict[str, np.ndarray]] = {}
+    with torch.no_grad():
+        for kind, some in (("", pixels), ("_enlarged", enlarge(pixels)), ("_reduced", reduce(pixels))):
+            module(network.prepare(some))
+            for (block, side), values in maps.items():
+                found.setdefault(block, {})[side + kind] = values.numpy()
+    return found
+
+
+BLOCKS = ("res2b", "res3a", "res4c")
+
+
+def _centre(maps: np.ndarray) -> np.ndarray:
+    return maps[:, :, maps.shape[2] // 2, maps.shape[3] // 2]
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_the_contributions_are_those_of_the_hooks_and_add_up(atlas, hooked, block):
+    numbers, maps = atlas.layer(block), hooked[block]
+    alive = numbers["top_image"] >= 0
+    channel, slot = np.nonzero(alive)
+    image, (row, column) = numbers["top_image"][alive], numbers["top_unit"][alive].T
+    for name, side in (("top_shortcut", "input"), ("top_branch", "block")):
+        np.testing.assert_allclose(
+            numbers[name][channel, slot], maps[side][image, channel, row, column], rtol=1e-3, atol=1e-4
+        )
+    total = numbers["top_shortcut"] + numbers["top_branch"]
+    np.testing.assert_allclose(total[alive], numbers["top_value"][alive], rtol=1e-5, atol=1e-5)
+    assert np.isfinite(numbers["shortcut_share"][alive[:, 0]]).all()
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_the_ratio_and_the_criteria_are_those_of_the_hooks(atlas, hooked, block):
+    numbers, maps = atlas.layer(block), {side: _centre(values) for side, values in hooked[block].items()}
+    for channel in range(len(numbers["mix_ratio"])):
+        best = {}
+        for side in ("input", "block"):
+            values = maps[side][:, channel]
+            order = np.lexsort((np.arange(len(values)), -values))[:9]
+            best[side] = order[values[order] > 0]
+            gap = np.diff(-np.sort(-values)[: len(best[side]) + 1])
+            if len(gap) and np.abs(gap).min() > 1e-5 * values.max():  # else float32 may order them otherwise
+                ours = numbers[f"centre_{side}_image"][channel]
+                np.testing.assert_array_equal(ours[ours >= 0], best[side])
+        if not len(best["input"]) or not len(best["block"]):
+            continue
+        top = {
+            f"{side} at {of}": maps[side][best[of], channel]
+            for side in ("input", "block", "output", "block_enlarged", "input_reduced")
+            for of in ("input", "block")
+        }
+        over, under = top["output at input"].mean(), top["output at block"].mean()
+        expected = 10 if under <= 0 else 0 if over <= 0 else over / under
+        expected = np.nan if max(over, under) <= 0 else expected
+        assert numbers["mix_ratio"][channel] == pytest.approx(expected, rel=1e-3, nan_ok=True)
+        rise = (
+            np.clip(top["block_enlarged at input"], 0, None).mean()
+            - np.clip(top["block at input"], 0, None).mean()
+        )
+        fall = (
+            np.clip(top["input_reduced at block"], 0, None).mean()
+            - np.clip(top["input at block"], 0, None).mean()
+        )
+        delta = rise / top["block at block"].mean(), fall / top["input at input"].mean()
+        assert numbers["scale_block"][channel] == pytest.approx(delta[0], rel=1e-2, abs=1e-3)
+        assert numbers["scale_input"][channel] == pytest.approx(delta[1], rel=1e-2, abs=1e-3)
+        assert numbers["scale_sum"][channel] == pytest.approx(sum(delta), rel=1e-2, abs=2e-3)
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_the_statistics_are_scipy_s_own(atlas, hooked, block):
+    numbers, maps = atlas.layer(block), {side: _centre(values) for side, values in hooked[block].items()}
+    np.testing.assert_allclose(numbers["block_mean"], maps["block"].mean(0), rtol=1e-4, atol=1e-4)
+    for channel in range(len(numbers["mix_ratio"])):
+        active = maps["input"][:, channel] > 0
+        if active.sum() >= 3:
+            rho = stats.spearmanr(maps["input"][active, channel], maps["block"][active, channel]).statistic
+            np.testing.assert_allclose(numbers["block_correlation"][channel], rho, atol=2e-3)
+    report = next(b for b in atlas.read_json("stream.json")["blocks"] if b["block"] == block)
+    ratio, at_input = numbers["mix_ratio"].astype(np.float64), numbers["block_at_input"].astype(np.float64)
+    known = np.isfinite(ratio) & np.isfinite(at_input)
+    rho = stats.spearmanr(numbers["convolution_weight"][np.isfinite(ratio)], ratio[np.isfinite(ratio)])
+    found = report["tests"]["convolution_weight"]
+    assert (found["statistic"], found["p"]) == pytest.approx((rho.statistic, rho.pvalue), rel=1e-6)
+    groups = [at_input[known & (ratio > 1)], at_input[known & (ratio < 1)]]
+    if min(map(len, groups)) >= mixing.FEW:
+        anova = stats.f_oneway(*groups)
+        found = report["tests"]["anova"]
+        assert (found["statistic"], found["p"]) == pytest.approx((anova.statistic, anova.pvalue), rel=1e-6)
+    else:
+        assert report["tests"]["anova"] is None
+    assert report["tests"]["norm_weight"] is None  # He initialisation: every BatchNorm weight is 1
+
+
+def test_another_batch_size_gives_the_same_numbers(atlas, pictures, tmp_path):
+    other = _atlas(tmp_path, pictures, batch=5)
+    for block in BLOCKS:
+        one, two = atlas.layer(block), other.layer(block)
+        assert one.keys() == two.keys()
+        for name in ("shortcut_share", "mix_ratio", "block_mean", "scale_sum"):
+            np.testing.assert_allclose(one[name], two[name], rtol=2e-3, atol=1e-4, err_msg=name)
+
+
+def test_switched_off_and_on_again_leaves_the_same_bytes(atlas, pictures, tmp_path):
+    one = _atlas(tmp_path, pictures)
+    before = {path.name: path.read_bytes() for path in (one.folder / "layers").glob("*.npz")}
+    plain = _atlas(tmp_path, pictures, rescaled="false")
+    assert "scale_sum" not in plain.layer("res2b") and "mix_ratio" in plain.layer("res2b")
+    text = (tmp_path / "small.toml").read_text().replace("rescaled = false", "enabled = false")
+    (tmp_path / "small.toml").write_text(text)
+    compute(profile.load(str(tmp_path / "small.toml")), one.folder, Reporter(quiet=True))
+    assert "mix_ratio" not in one.layer("res2b") and not (one.folder / "stream.json").exists()
+    reporter = Reporter(quiet=True)
+    (tmp_path / "small.toml").write_text(text.replace("enabled = false", "enabled = true"))
+    compute(profile.load(str(tmp_path / "small.toml")), one.folder, reporter)
+    stages = {stage.name for stage in reporter.stages if stage.count}
+    assert "residual stream" in stages and "scan" not in stages
+    assert {path.name: path.read_bytes() for path in (one.folder / "layers").glob("*.npz")} == before
+
+
+# -- optimised pictures --------------------------------------------------------------------------------------
+
+
+def _optimised(network: Network, steps: int = 24) -> dict[str, np.ndarray]:
+    block = StreamPlan.of(network, 32).blocks[0]
+    residual = find_residual(network.graph, network.step("res2a"))
+    assert residual is not None
+    plan = recipe(network.layer("res2a"), True, 16, steps)
+    channels = np.arange(3)
+    readings = {}
+    for side, step in (("input", residual.shortcut), ("block", residual.branch)):
+        pixels = (ascend(network, step, channels.tolist(), plan).whole() * 255).permute(0, 2, 3, 1)
+        readings[side] = read_at(network, block, side, pixels, channels)
+    return block_numbers(readings)
+
+
+def test_at_optimised_pictures_an_identity_block_skips():
+    network, _ = _network(_branch(_constant(nn.Conv2d(3, 3, 1, bias=False), 0.0)), nn.Identity())
+    assert (_optimised(network)["mix_ratio_optimised"] > mixing.NEAR_ONE).all()
+
+
+def test_at_optimised_pictures_a_block_that_erases_its_input_overwrites():
+    # Channel c becomes relu(2 x_{c+1} − x_c + x_c).
+    weight = 2 * torch.eye(3).roll(1, 1) - torch.eye(3)
+    last = _constant(nn.Conv2d(3, 3, 1, bias=False), weight[:, :, None, None])
+    network, _ = _network(_branch(last), nn.Identity())
+    assert (_optimised(network)["mix_ratio_optimised"] < 1).all()
+
+
+def test_the_jitter_is_the_paper_s_for_its_picture_size_and_less_for_smaller_ones():
+    network = models.load("resnet18", "random")
+    wanted = {"res2b": 0, "res3a": 0, "res3b": 4, "res4a": 4, "res4b": 16, "res5a": 16, "res5b": 16}
+    for name, px in wanted.items():
+        residual = find_residual(network.graph, network.step(name))
+        assert residual is not None
+        for side, expected in ((224, px), (56, px / 4)):
+            plan = recipe(network.layer(name), not residual.is_identity, side, 1)
+            found = [transform.values[0] for transform in plan.transforms if transform.kind == "jitter"]
+            assert found == ([expected] if expected else [])
+
+
+@pytest.fixture(scope="module")
+def optimised(pictures, tmp_path_factory) -> Store:
+    return _atlas(tmp_path_factory.mktemp("optimised"), pictures, steps=2)
+
+
+def test_the_numbers_at_optimised_pictures_are_those_of_hooks_on_the_same_pictures(optimised):
+    module = models.load_module("resnet20-cifar", "random")
+    network = models.load("resnet20-cifar", "random").to("cpu", torch.float32)
+    # As the profile has it: a picture's random numbers go by its layer's name, and inner layers have none there.
+    network = network.keep([layer.name for layer in network.layers if not layer.is_inner])
+    kept: dict[str, torch.Tensor] = {}
+    for side, path in (("input", "layer1.0"), ("block", "layer1.1.bn2"), ("output", "layer1.1")):
+        module.get_submodule(path).register_forward_hook(
+            lambda _m, _i, out, side=side: kept.__setitem__(side, out[:, :, 16, 16].clone())
+        )
+    residual = find_residual(network.graph, network.step("res2b"))
+    assert residual is not None
+    plan = recipe(network.layer("res2b"), False, 32, 2)
+    values = {}
+    for of, step in (("input", residual.shortcut), ("block", residual.branch)):
+        pixels = (ascend(network, step, [0], plan).whole() * 255).permute(0, 2, 3, 1)
+        for kind, some in (("", pixels), ("_rescaled", (enlarge if of == "input" else reduce)(pixels))):
+            with torch.no_grad():
+                module(network.prepare(some))
+            values |= {f"{side}{kind} at {of}": float(read[0, 0]) for side, read in kept.items()}
+    numbers = {
+        name: float(array[0]) for name, array in optimised.layer("res2b").items() if "optimised" in name
+    }
+    ratio = mixing.mix_ratio(np.array([values["output at input"]]), np.array([values["output at block"]]))
+    assert numbers["mix_ratio_optimised"] == pytest.approx(ratio[0], rel=1e-3, nan_ok=True)
+    assert numbers["block_at_input_optimised"] == pytest.approx(values["block at input"], rel=1e-3, abs=1e-4)
+    rise = max(values["block_rescaled at input"], 0) - max(values["block at input"], 0)
+    expected = rise / values["block at block"] if values["block at block"] > 0 else np.nan
+    assert numbers["scale_block_optimised"] == pytest.approx(expected, rel=1e-2, abs=1e-3, nan_ok=True)
+
+
+def test_the_natural_numbers_stay_beside_the_optimised_ones(atlas, optimised):
+    plain, both = atlas.layer("res2b"), optimised.layer("res2b")
+    for name, array in plain.items():
+        np.testing.assert_array_equal(both[name], array)
+    assert {name for name in both if name not in plain} == set(optimising_stream.ARRAYS)
+    report = optimised.read_json("stream_optimised.json")
+    assert report["steps"] == 2 and [b["block"] for b in report["blocks"]][:2] == ["res2a", "res2b"]

@@ -1,0 +1,197 @@
+"""The pages on the residual stream and on scale: what they say follows from the atlas, every dot leads somewhere."""
+
+from __future__ import annotations
+
+import csv
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from generator.links import check_links
+from generator.pages import Atlas
+from generator.render import render_site
+from generator.scale_pages import criteria, ranked, scale_page, truth_gist
+from generator.store import Store
+from generator.stream_pages import bin_name, bin_of, contribution_bars, reading, stream_page, streamed
+from generator.svg_plots import Axis, Bar, Dot, Plot, ticks
+
+SMALL = Path(__file__).parent / "small_atlas"
+
+
+def _with_stream(folder: Path) -> Store:
+    """The small atlas with drawn numbers of two blocks."""
+    shutil.copytree(SMALL, folder)
+    store, rng = Store(folder), np.random.default_rng(0)
+    blocks = []
+    for name, identity in (("res2a", False), ("res2b", True)):
+        numbers = store.layer(name)
+        channels = len(numbers["top_value"])
+        alive = numbers["top_image"] >= 0
+        ratio = rng.uniform(0, 3, channels).astype(np.float32)
+        ratio[:4] = 10, 0.1, 1, 4.99
+        scale = rng.normal(size=(2, channels)).astype(np.float32)
+        scale[:, 2] = 1, 1  # channel 2 is scale invariant, its ratio being 1
+        branch = rng.normal(size=alive.shape).astype(np.float32) * alive
+        store.write_layer(
+            name,
+            numbers
+            | {
+                "top_branch": branch,
+                "top_shortcut": (numbers["top_value"] - branch) * alive,
+                "shortcut_share": rng.uniform(0, 1, channels).astype(np.float32),
+                "mix_ratio": ratio,
+                "block_at_input": rng.normal(size=channels).astype(np.float32),
+                "convolution_weight": rng.uniform(size=channels).astype(np.float32),
+                "scale_block": scale[0],
+                "scale_input": scale[1],
+                "scale_sum": scale.sum(0),
+                "mix_ratio_optimised": rng.uniform(0, 3, channels).astype(np.float32),
+                "scale_invariant": (scale > 0).all(0) & (ratio > 1 / 1.5) & (ratio < 1.5),
+                **{
+                    f"centre_{side}_{what}": np.abs(numbers[key])
+                    for side in ("input", "block")
+                    for what, key in (("image", "top_image"), ("value", "top_value"), ("output", "top_value"))
+                },
+            },
+        )
+        tests = {"convolution_weight": {"statistic": -0.5, "p": 0.01, "channels": channels}, "anova": None}
+        blocks.append(
+            {"block": name, "channels": channels, "centre": [6, 6], "input": "res2a" if identity else "",
+             "branch": "", "identity": identity, "tests": tests}
+        )  # fmt: skip
+    report = {"pictures": 36, "sample": 36, "rescaled": True, "near_one": 1.5, "blocks": blocks}
+    store.write_json("stream.json", report)
+    store.write_json("stream_optimised.json", {"steps": 64, "blocks": [{"block": "res2b", "tests": {}}]})
+    agreement = dict.fromkeys(("criteria", "invariant", "gain", "rank", "rank_gain"))
+    agreement["invariant"] = {"auc": 0.8, "p": 0.001, "yes": 5, "no": 20}
+    curve = {"block": "res2b", "channel": 2, "class": "<ring>", "invariance": 0.5}
+    curve["answers"] = {side: [0.0, 1.0, 2.0] for side in ("input", "block", "output")}
+    store.write_json(
+        "scale_truth.json",
+        {"scales": [0.25, 0.5, 1.0], "drawings": 2, "classes": 3, "whole": agreement, "curves": [curve],
+         "blocks": [{"block": "res2b", "median": 0.7, **agreement}]},
+    )  # fmt: skip
+    return store
+
+
+@pytest.fixture(scope="module")
+def atlas(tmp_path_factory) -> Atlas:
+    return Atlas(_with_stream(tmp_path_factory.mktemp("atlas") / "small").folder)
+
+
+@pytest.fixture(scope="module")
+def site(atlas, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("site")
+    render_site([atlas.store.folder], out)
+    return out
+
+
+def test_an_atlas_without_the_numbers_has_no_such_page():
+    plain = Atlas(SMALL)
+    assert streamed(plain) == [] and stream_page(plain) is None and scale_page(plain) is None
+
+
+def test_every_address_of_the_site_leads_somewhere_and_nothing_is_styled_in_place(site):
+    assert check_links(site) == []
+    for page in ("small/stream.html", "small/scale.html", "small/res2b/stream.html", "small/res2b/0.html"):
+        text = (site / page).read_text("utf-8")
+        assert "style=" not in text and "<style" not in text
+
+
+def test_every_channel_with_a_ratio_has_its_dot_and_stands_in_the_list_of_its_bar(atlas, site):
+    block = streamed(atlas)[1]
+    text = (site / "small/res2b/stream.html").read_text("utf-8")
+    known = np.flatnonzero(np.isfinite(block.ratio)).tolist()
+    assert len(known) == (~block.dead).sum()
+    dots = re.findall(r'<a href="(\d+)\.html" tabindex="-1"><circle', text)
+    # Two scatter plots of the ratio, the one of the scale criteria, and the one of both ratios.
+    assert sorted(map(int, dots)) == sorted(known * 4)
+    for channel in known:
+        number = bin_of(float(block.ratio[channel]))
+        listed = re.search(rf'<div id="m{number}"><dt>M ([^<]+)</dt><dd>(.*?)</dd>', text)
+        assert listed and listed[1] == bin_name(number) and f'href="{channel}.html"' in listed[2]
+
+
+def test_the_bars_of_the_histograms_count_every_channel_once(atlas, site):
+    text = (site / "small/stream.html").read_text("utf-8")
+    for block in streamed(atlas):
+        counts = re.findall(rf"<title>{block.info.name}: (\d+) channels with M", text)
+        assert sum(map(int, counts)) == np.isfinite(block.ratio).sum()
+    assert [bin_of(m) for m in (0, 0.249, 0.25, 4.99, 5, 10)] == [0, 0, 1, 19, 20, 20]
+    assert (bin_name(0), bin_name(19), bin_name(20)) == ("0 to 0.25", "4.75 to 5", "above 5")
+
+
+def test_a_channel_s_line_follows_from_its_numbers(atlas):
+    block = streamed(atlas)[1]
+    block.arrays["shortcut_share"][:3] = 0.83, 0.5, 0.1
+    lines = [reading(block, channel) for channel in range(3)]
+    assert lines[0] == (
+        "Mostly passed through: 0.83 of what was added for its units came along the shortcut; "
+        "in the middle of the map it skips (mix ratio 10.00)."
+    )
+    assert lines[1].startswith("Made of both: 0.50") and "is overwritten (mix ratio 0.10)" in lines[1]
+    assert lines[2].startswith("Mostly made by the block: 0.10") and "mixes (mix ratio 1.00)" in lines[2]
+
+
+def test_a_bar_is_filled_by_the_sizes_of_its_two_parts_and_marks_what_takes_away(atlas):
+    block = streamed(atlas)[1]
+    channel = int(np.flatnonzero((block.arrays["top_image"] >= 0).all(1))[0])
+    block.arrays["top_shortcut"][channel, :3] = 3, 2, -1
+    block.arrays["top_branch"][channel, :3] = 1, -2, 3
+    found = contribution_bars(block, channel)
+    assert [bar[:2] for bar in found[:3]] == [(72, ""), (48, "b"), (24, "a")]
+    assert found[1][2] == "shortcut 2, branch −2"
+
+
+def test_the_ranking_holds_just_the_invariant_channels_largest_sum_first(atlas):
+    blocks = streamed(atlas)
+    best = ranked(blocks)
+    sums = [float(block.values("scale_sum")[channel]) for block, channel in best]
+    assert sums == sorted(sums, reverse=True) and len(best) >= 1
+    for block in blocks:
+        stored = block.arrays["scale_invariant"] & ~block.dead
+        np.testing.assert_array_equal(criteria(block)[1], stored)
+        assert {channel for other, channel in best if other is block} == set(np.flatnonzero(stored).tolist())
+
+
+def test_the_table_holds_every_channel_of_every_residual_block(atlas, site):
+    with (site / "small/data/stream.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == sum(block.info.channels for block in streamed(atlas))
+    row = next(row for row in rows if (row["block"], row["channel"]) == ("res2b", "2"))
+    assert row["kind"] == "mixes" and row["scale_invariant"] == "1" and float(row["scale_sum"]) == 2
+
+
+def test_the_scale_page_says_how_the_criteria_fare_and_draws_the_answers_by_size(atlas, site):
+    text = (site / "small/scale.html").read_text("utf-8")
+    assert "tell truly invariant channels from the others better than chance" in text and "0.80" in text
+    assert text.count('class="curve ') == 3 and "&lt;ring&gt;" in text
+    assert truth_gist({"auc": 0.4, "p": 0.001}).startswith(
+        "Here the channels that meet the criteria are truly less"
+    )
+    assert "do not tell" in truth_gist({"auc": 0.7, "p": 0.2}) and "Too few" in truth_gist(None)
+
+
+def test_the_ratio_at_optimised_pictures_stands_beside_the_natural_one(site):
+    for page in ("small/stream.html", "small/res2b/stream.html"):
+        assert "64 steps" in (site / page).read_text("utf-8")
+
+
+def test_ticks_are_round_and_lie_inside():
+    for low, high in ((0, 7), (-0.013, 0.04), (3, 3.5), (0, 1234)):
+        found = ticks(low, high)
+        assert 3 <= len(found) <= 8 and low - 1e-9 <= found[0] and found[-1] <= high + 1e-9
+    assert ticks(2, 2) == [2]
+
+
+def test_a_plot_puts_values_where_its_axes_say_and_escapes_what_it_writes():
+    plot = Plot("a < b", Axis(0, 10, "x"), Axis(0, 100, "y"), 364, 246)
+    plot.dots([Dot(5, 50, "5.html", "<script>"), Dot(float("nan"), 1, "0.html", "none")])
+    plot.bars([Bar(0, 10, 100, "all.html", "all")])
+    text = str(plot.svg())
+    assert 'cx="204" cy="110"' in text  # the middle of 54 … 354 and of 10 … 210
+    assert "&lt;script&gt;" in text and "<script>" not in text and "0.html" not in text
+    assert "M54 210h299v-200h-299z" in text
