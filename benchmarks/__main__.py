@@ -8,6 +8,7 @@ import sys
 RUNS = (
     ["scan"],
     ["unit_gradients"],
+    ["ascent", "--steps", "8"],
     ["site"],
     ["memory", "--counts", "1000", "10000"],
     ["whole_job", "--pictures", "64", "--channels", "8"],

@@ -5,10 +5,10 @@
 Random weights, the same for all; the same steps, size, Fourier parameters, learning rate and Lucid's standard
 transforms; all ways take turns in one process, page faults avoided for all of them.
 
-- lucent: render_vis as its documentation has it, but at the picture's own size (left to itself it enlarges to
-  224 px, which takes it three times as long);
-- lucent, frozen: the same with requires_grad off for the weights, which a user may do;
-- ours: Ascender in batches.
+- lucent: render_vis as its documentation has it: a picture below 224 px is enlarged to that before the network;
+- lucent, own size: the same with fixed_image_size, so that the network sees as many pixels as ours does;
+- lucent, own size, frozen: besides with requires_grad off for the weights, which a user may do;
+- ours, ours in bf16: Ascender in batches.
 
 Channel objectives (mean of the map) of the last block of every stage; centre neurons of stages 2 and 3.
 """
@@ -18,7 +18,9 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
+from typing import Literal
 
 import torch
 import torchvision
@@ -26,8 +28,9 @@ from lucent.optvis import objectives, param, render
 
 from benchmarks._timing import Spread, machine, ratio, take_turns
 from generator import models
-from generator.ascent import Ascender, AscentPlan, Precision
+from generator.ascent import Ascender, AscentPlan
 from generator.device import avoid_page_faults, choose_device
+from generator.network import Network
 
 LAYERS = {"res2c": "layer1_2", "res3d": "layer2_3", "res4f": "layer3_5", "res5c": "layer4_2"}
 CASES = (
@@ -53,31 +56,47 @@ def main() -> None:
         f"{machine()}; {options.repeats} interleaved rounds; {options.steps} steps, {options.size} px", end=""
     )
     print(", processor time\n" if options.cpu_time else "\n")
-    print("| objective | seconds a picture, lucent | lucent, frozen | ours | × lucent | × frozen | target |")
-    print("|---|---|---|---|---|---|---|")
+    head = ["lucent", "own size", "own size, frozen", "ours", "ours bf16"]
+    print("| objective | seconds a picture: " + " | ".join(head), end="")
+    print(" | ours × lucent | × own size | × frozen | bf16 × lucent | × own size | target |")
+    print("|---" * 12 + "|")
     for objective, layer in CASES:
-        if layer not in options.layers:
-            continue
-        batch = BATCH[objective]
-        plan = AscentPlan(
-            objective=objective, steps=options.steps, size=options.size, batch=batch, cool=0,
-            precision=options.precision,
-        )  # fmt: skip
-        climber = Ascender(network, layer, plan)
-        runs: dict[str, Callable[[], object]] = {
-            "lucent": partial(_lucent, learning, objective, layer, options),
-            "frozen": partial(_lucent, frozen, objective, layer, options),
-            "ours": partial(climber.ascend, range(batch)),
-        }
-        seconds = take_turns(runs, options.repeats, warmups=1, clock=clock)
-        each = [value / batch for value in seconds["ours"]]
-        spreads = [Spread.of(seconds["lucent"]), Spread.of(seconds["frozen"]), Spread.of(each)]
-        ratios = [ratio(each, seconds["lucent"]), ratio(each, seconds["frozen"])]
-        row = " | ".join(str(spread) for spread in (*spreads, *ratios))
-        print(f"| {objective}, {layer} | {row} | ≥ {TARGETS[objective]} |", flush=True)
+        if layer in options.layers:
+            _compare(objective, layer, network, learning, frozen, options, clock)
 
 
-def _lucent(model: torch.nn.Module, objective: str, layer: str, options: argparse.Namespace) -> None:
+def _compare(
+    objective: Literal["channel", "neuron"],
+    layer: str,
+    network: Network,
+    learning: torch.nn.Module,
+    frozen: torch.nn.Module,
+    options: argparse.Namespace,
+    clock: Callable[[], float],
+) -> None:
+    batch = BATCH[objective]
+    plan = AscentPlan(objective=objective, steps=options.steps, size=options.size, batch=batch, cool=0)
+    climbers = [Ascender(network, layer, replace(plan, precision=p)) for p in ("fp32", "bf16")]  # type: ignore[arg-type]
+    own = options.size
+    runs: dict[str, Callable[[], object]] = {
+        "lucent": partial(_lucent, learning, objective, layer, options, None),
+        "own": partial(_lucent, learning, objective, layer, options, own),
+        "frozen": partial(_lucent, frozen, objective, layer, options, own),
+        "ours": partial(climbers[0].ascend, range(batch)),
+        "bf16": partial(climbers[1].ascend, range(batch)),
+    }
+    seconds = take_turns(runs, options.repeats, warmups=1, clock=clock)
+    for ours in ("ours", "bf16"):
+        seconds[ours] = [value / batch for value in seconds[ours]]
+    pairs = [("ours", "lucent"), ("ours", "own"), ("ours", "frozen"), ("bf16", "lucent"), ("bf16", "own")]
+    cells = [str(Spread.of(values)) for values in seconds.values()]
+    cells += [str(ratio(seconds[one], seconds[other])) for one, other in pairs]
+    print(f"| {objective}, {layer} | " + " | ".join(cells) + f" | ≥ {TARGETS[objective]} |", flush=True)
+
+
+def _lucent(
+    model: torch.nn.Module, objective: str, layer: str, options: argparse.Namespace, size: int | None
+) -> None:
     make = objectives.channel if objective == "channel" else objectives.neuron
     render.render_vis(
         model,
@@ -86,7 +105,7 @@ def _lucent(model: torch.nn.Module, objective: str, layer: str, options: argpars
         thresholds=(options.steps,),
         progress=False,
         show_image=False,
-        fixed_image_size=options.size,
+        fixed_image_size=size,
     )
 
 
@@ -94,12 +113,10 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    precisions: tuple[Precision, ...] = ("fp32", "bf16")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--steps", type=int, default=16)
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--layers", nargs="+", default=list(LAYERS))
-    parser.add_argument("--precision", choices=precisions, default="fp32")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--cpu-time", action="store_true", help="with --threads 1, on a crowded machine")
     parser.add_argument("--device", default="auto")

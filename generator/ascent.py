@@ -190,8 +190,7 @@ class Ascender:
         pictures = displayable(latent)
         seen = compose(self.plan.transforms, draws, pictures, first=first, size=self.span.size)
         maps = self.walk(self._prepared(seen, self.computing), rule)
-        # Each picture's own objective, as the gradient it begins with: laid out like the maps, so that every step on the
-        # way back is.
+        # Each objective as the gradient that the way back begins with, laid out like the maps: so the whole way is.
         seed = torch.zeros_like(maps, memory_format=torch.channels_last)
         seed[torch.arange(len(channels), device=self.device), channels] = 1 / maps[0, 0].numel()
         (gradient,) = torch.autograd.grad(maps, latent, seed)
