@@ -187,6 +187,12 @@ def test_the_site_shows_them_beside_the_patches(atlas, tmp_path):
     assert 'name="optimised"' not in (plain / "index.html").read_text()
 
 
+def test_layers_are_named_and_those_that_the_atlas_leaves_out_are_passed_over(small, tmp_path):
+    store, stages = _run(small, tmp_path / "atlas", "steps = 6", 'steps = 2\nlayers = ["layer1.0", "res4c"]')
+    assert stages["optimised pictures"] == 16
+    assert {path.stem for path in (store.folder / "optimised").iterdir()} == {"res2a"}
+
+
 # -- the parts -----------------------------------------------------------------------------------------------
 
 

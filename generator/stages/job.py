@@ -135,7 +135,7 @@ class Job:
 
     @property
     def ascent_layers(self) -> tuple[LayerInfo, ...]:
-        """The layers whose channels get optimised pictures."""
+        """The layers whose channels get optimised pictures; a layer that the atlas leaves out gets none."""
         if self.profile.ascent is None:
             return ()
         which = self.profile.ascent.layers
@@ -143,8 +143,7 @@ class Job:
             return self.network.layers
         if which == "blocks":
             return tuple(layer for layer in self.network.layers if layer.kind in ("block", "layer"))
-        names = {self.network.layer(name).name for name in which}
-        return tuple(layer for layer in self.network.layers if layer.name in names)
+        return tuple(layer for layer in self.network.layers if {layer.name, layer.path} & set(which))
 
     @property
     def panels(self) -> tuple[str, ...]:
