@@ -58,10 +58,10 @@ class Part:
         }
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Part:
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], device: torch.device | str = "cpu") -> Part:
         state = {name[6:]: array for name, array in arrays.items() if name.startswith("state.")}
         return cls(
-            ScanState.from_arrays(state),
+            ScanState.from_arrays(state, device),
             arrays["batches"].tolist(),
             arrays["files"].tolist(),
             [(int(width), int(height)) for width, height in arrays["sizes"]],
@@ -157,7 +157,7 @@ def _saved(job: Job) -> Part:
     """What this process has saved of its share since the parts of earlier runs were merged."""
     name = f"rank-{job.ranks.rank}"
     if name in job.store.part_names():
-        return Part.from_arrays(job.store.read_part(name))
+        return Part.from_arrays(job.store.read_part(name), job.device)  # where the scan goes on with it
     return Part(ScanState.empty(job.scan_plan, job.device))
 
 
