@@ -43,11 +43,13 @@ _DONE = re.compile(r"scan: ([\d,]+) of")
 
 @dataclass
 class Run:
-    """One process. pictures: scanned when it ended; memory: (seconds, MB) of its resident set."""
+    """One process. pictures: scanned when it ended; memory: (seconds, MB) of its resident set during the scan; scans:
+    whether it is at that."""
 
     code: int = 0
     pictures: int = 0
     seconds: float = 0.0
+    scans: bool = False
     memory: list[tuple[float, float]] = field(default_factory=list)
 
 
@@ -100,10 +102,12 @@ def _run(profile: Path, out: Path, stop: int | None) -> Run:
     watcher.start()
     for line in process.stderr or ():
         if found := _DONE.search(line):
-            run.pictures = int(found[1].replace(",", ""))
+            run.pictures, run.scans = int(found[1].replace(",", "")), True
             if stop is not None and run.pictures >= stop:
                 process.send_signal(signal.SIGKILL)
                 break
+        elif run.scans and not line.startswith("scan"):
+            run.scans = False  # later stages need what they need, however many pictures there are
     process.communicate()
     run.code, run.seconds = process.returncode, time.monotonic() - start
     watcher.join()
@@ -117,7 +121,7 @@ def _watch(process: subprocess.Popen[str], run: Run, start: float) -> None:
             resident = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
         except (OSError, IndexError):
             return
-        if run.pictures:  # the scan is under way
+        if run.scans:
             run.memory.append((time.monotonic() - start, resident * page))
         time.sleep(0.25)
 
