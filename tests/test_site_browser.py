@@ -251,6 +251,8 @@ PAGE_KINDS = (
     "small/res3b/refinement",
     "small/res3a/from-res2c",
     "small/res3b/from-res3a",
+    "networks/index",
+    "networks/resnet50",
     "guide/reading",
     "guide/layers",
     "guide/statistics",
