@@ -299,6 +299,28 @@ def list_layers(model: str) -> None:
         )
 
 
+@main.command()
+@click.argument("names", nargs=-1)
+@click.option("--out", type=click.Path(path_type=Path), default=BUILD / "experiments", show_default=True)
+@click.option(
+    "--seeds", default=3, show_default=True, type=click.IntRange(min=1), help="Networks of each kind."
+)
+@click.option("--quick", is_flag=True, help="A tiny setting that only shows that all works.")
+def experiments(names: tuple[str, ...], out: Path, seeds: int, quick: bool) -> None:
+    """Compare the papers' designs on the drawn world: NAMES are degradation and lesion; both where left out."""
+    from dataclasses import replace
+
+    from generator.experiments.running import EXPERIMENTS, run_experiments
+    from generator.experiments.training import QUICK, Setting
+
+    unknown = [name for name in names if name not in EXPERIMENTS]
+    if unknown:
+        raise AtlasError("unknown experiment", unknown[0], f"known: {', '.join(EXPERIMENTS)}")
+    setting = replace(QUICK if quick else Setting(), seeds=tuple(range(seeds)))
+    for path in run_experiments(names or tuple(EXPERIMENTS), setting, out):
+        click.echo(path)
+
+
 @main.group()
 def demo() -> None:
     """The drawn world and the small networks trained on it."""

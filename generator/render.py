@@ -19,6 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from generator.architecture_pages import architecture_page, blueprint_of, networks_page
 from generator.errors import AtlasError
+from generator.experiment_pages import TABLES, experiments_page
 from generator.files import disk_error
 from generator.finder import finder_index
 from generator.home import network_home
@@ -447,7 +448,16 @@ def write_networks(site: Site, env: Environment, atlases: Sequence[Atlas]) -> No
     listed["comparisons"] = [
         {**row, "network": NAMES[n["name"]]} for n in listed["networks"] for row in n["published"]
     ]
+    report = experiments_page()
+    listed["experiments"] = report is not None
     site.write("networks/index.html", env.get_template("networks.html").render({**common, **listed}))
+    if report is not None:
+        site.write(
+            "networks/experiments.html", env.get_template("experiments.html").render({**common, **report})
+        )
+        folder = Path(__file__).parent / "experiments" / "results"
+        for name in (*(f"{table}.csv" for table in TABLES), "setting.json"):
+            site.copy(folder / name, f"networks/data/{name}")
 
 
 def write_homes(site: Site, env: Environment, atlases: Sequence[Atlas]) -> None:

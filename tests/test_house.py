@@ -71,6 +71,8 @@ SITE_ROOMS = (
     "synthetic",
     "explanation_page",
     "architecture_pages",
+    "charts",
+    "experiment_pages",
     "published",
     "volumes",
     "plots",
@@ -90,6 +92,7 @@ GALLERIES: dict[str, set[str]] = {
     "methods": {*FIRST_FLOORS, "methods"} - {"profile", "store", "files", "progress", "ranks"},
     "demo": {*FIRST_FLOORS, "demo", "models"},
     "reference_networks": {"models", "architecture", "blueprint"},
+    "experiments": {*FIRST_FLOORS, "demo", "experiments"},
 }
 UPPER: dict[str, set[str]] = {
     "stages": {*FIRST_FLOORS, *GALLERIES, "stages"},

@@ -1,0 +1,33 @@
+"""One block removed at a time: how much does each matter (arXiv:1605.06431, section 4.1)?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from generator.experiments.training import Run, accuracy
+
+if TYPE_CHECKING:
+    from generator.experiments.running import Workshop
+
+
+def tables(workshop: Workshop, runs: Sequence[Run]) -> Mapping[str, list[dict[str, Any]]]:
+    """lesion: a row a block that keeps its input's shape (the others cannot be left out) of each run's network."""
+    rows: list[dict[str, Any]] = []
+    for run in runs:
+        network, _ = workshop.trained(run)
+        held_out = workshop.pictures[1]
+        whole = accuracy(network, held_out)
+        for path, block in network.blocks():
+            if not block.keeps_shape:
+                continue
+            block.removed = True
+            without = accuracy(network, held_out)
+            block.removed = False
+            rows.append(
+                {
+                    "kind": run.kind, "depth": run.depth, "seed": run.seed, "block": path,
+                    "accuracy": whole, "accuracy_without": without,
+                }
+            )  # fmt: skip
+    return {"lesion": rows}

@@ -1,0 +1,110 @@
+"""Runs experiments: every training once, kept with its weights, so that a run that was stopped goes on."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+
+from generator.demo import pool
+from generator.demo.world import HELD_OUT_SEED, TRAIN_SEED
+from generator.experiments import degradation, lesion
+from generator.experiments.networks import StudyNetwork
+from generator.experiments.training import Run, Setting, build, reduced, train
+from generator.files import write_atomically
+from generator.progress import Reporter
+from generator.store import fingerprint
+
+CODE = 1  # raise it when a change of the code changes any number: trainings are then done anew
+EXPERIMENTS: Mapping[str, Any] = {"degradation": degradation, "lesion": lesion}
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+class Workshop:
+    """The trainings of a setting in a folder: trained when first asked for, read from then on."""
+
+    def __init__(self, setting: Setting, folder: Path, reporter: Reporter) -> None:
+        self.setting, self.folder, self.reporter = setting, folder, reporter
+        self._pictures: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    @property
+    def pictures(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """To learn from, and held out."""
+        if self._pictures is None:
+            drawn = []
+            for count, seed in ((self.setting.pictures, TRAIN_SEED), (self.setting.held_out, HELD_OUT_SEED)):
+                with self.reporter.stage("drawing", count, "pictures") as advance:
+                    found = pool.drawings(count, seed, self.folder / "drawings", progress=advance)
+                drawn.append(reduced(found, self.setting.side))
+            self._pictures = (drawn[0], drawn[1])
+        return self._pictures
+
+    def trained(self, run: Run) -> tuple[StudyNetwork, dict[str, Any]]:
+        """A run's network and what was noted."""
+        common = {
+            name: value for name, value in asdict(self.setting).items() if name not in ("depths", "seeds")
+        }
+        key = fingerprint(CODE, asdict(run), common, pool.fingerprint())[:16]
+        stem = self.folder / "runs" / f"{run.kind}-{run.depth}-{run.seed}-{key}"
+        weights, notes = stem.with_suffix(".safetensors"), stem.with_suffix(".json")
+        if not notes.is_file():
+            network, found = train(run, self.setting, *self.pictures)
+            state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+            write_atomically(weights, safetensors.torch.save(state))
+            write_atomically(notes, json.dumps({"run": asdict(run), **found}).encode())
+        network = build(run, self.setting)
+        network.load_state_dict(safetensors.torch.load_file(weights))
+        return network.to(memory_format=torch.channels_last).eval(), json.loads(notes.read_text("utf-8"))
+
+
+def run_experiments(
+    names: Iterable[str], setting: Setting, folder: Path, reporter: Reporter | None = None
+) -> list[Path]:
+    """Run experiments and write their tables; returns the CSV files, folder/results/*.csv.
+
+    Stopped at any moment and called again it goes on; the same setting gives the same numbers on the same machine.
+    """
+    reporter = reporter or Reporter()
+    workshop = Workshop(setting, folder, reporter)
+    runs = [
+        Run(residual, depth, seed)
+        for seed in setting.seeds
+        for depth in setting.depths
+        for residual in (False, True)
+    ]
+    with reporter.stage("training", len(runs), "networks") as advance:
+        for run in runs:
+            workshop.trained(run)
+            advance()
+    written = []
+    for name in names:
+        measure: Callable[[Workshop, Sequence[Run]], Mapping[str, Rows]] = EXPERIMENTS[name].tables
+        with reporter.stage(name, 1, "tables") as advance:
+            for table, rows in measure(workshop, runs).items():
+                path = folder / "results" / f"{table}.csv"
+                write_atomically(path, _csv(rows))
+                written.append(path)
+            advance()
+    write_atomically(
+        folder / "results" / "setting.json", (json.dumps(asdict(setting), indent=1) + "\n").encode()
+    )
+    return written
+
+
+def _csv(rows: Rows) -> bytes:
+    text = io.StringIO(newline="")
+    table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    table.writeheader()
+    table.writerows(
+        {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()}
+        for row in rows
+    )
+    return text.getvalue().encode()

@@ -1,0 +1,130 @@
+"""Training one small network on the drawn world, and what is noted on the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from generator.demo import measure
+from generator.demo.world import CLASSES
+from generator.experiments.networks import StudyNetwork
+from generator.weights import he_initialise
+
+PROBE = 220  # pictures of the batch whose gradients are measured
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all trainings of the experiments have in common. side: px to which the drawings are reduced; width:
+    channels of the first stage; rate: of SGD with momentum 0.9, falling in a straight line to zero; decay: of
+    weights."""
+
+    pictures: int = 2200
+    held_out: int = 880
+    side: int = 24
+    width: int = 8
+    depths: tuple[int, ...] = (8, 32)
+    seeds: tuple[int, ...] = (0, 1, 2)
+    epochs: int = 12
+    batch: int = 55
+    rate: float = 0.1
+    decay: float = 1e-4
+
+
+QUICK = Setting(pictures=88, held_out=44, side=12, width=2, depths=(8, 14), seeds=(0,), epochs=2, batch=22)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training. depth: layers with weights, 6 n + 2."""
+
+    residual: bool
+    depth: int
+    seed: int
+
+    @property
+    def kind(self) -> str:
+        return "residual" if self.residual else "plain"
+
+
+def reduced(pictures: np.ndarray, side: int) -> Tensor:
+    """Drawings (N, 96, 96, 3) uint8 as the networks take them, (N, 3, side, side)."""
+    parts = [
+        F.interpolate(
+            measure.prepared(pictures[start : start + 500], torch.device("cpu")), (side, side), mode="area"
+        )
+        for start in range(0, len(pictures), 500)
+    ]
+    return torch.cat(parts)
+
+
+def build(run: Run, setting: Setting) -> StudyNetwork:
+    """The network of a run as it starts: its weights depend on the seed alone."""
+    network = StudyNetwork((run.depth - 2) // 6, setting.width, len(CLASSES), residual=run.residual)
+    he_initialise(network, run.seed)
+    return network
+
+
+def train(
+    run: Run, setting: Setting, pictures: Tensor, held_out: Tensor
+) -> tuple[StudyNetwork, dict[str, Any]]:
+    """Train a network; returns it in eval mode with `curve` (an epoch: training loss and error while it learned, error
+    on held-out drawings after it) and `gradients` (at the start and the end: the norm of the loss's gradient with
+    respect to each convolution's weights, in forward order)."""
+    network = build(run, setting).to(memory_format=torch.channels_last)
+    optimiser = torch.optim.SGD(network.parameters(), setting.rate, momentum=0.9, weight_decay=setting.decay)
+    labels = torch.arange(len(pictures)) % len(CLASSES)
+    steps = len(pictures) // setting.batch
+    start = gradient_norms(network, pictures, labels)
+    curve = []
+    for epoch in range(setting.epochs):
+        network.train()
+        order = torch.from_numpy(np.random.default_rng([run.seed, epoch]).permutation(len(pictures)))
+        total, wrong = 0.0, 0
+        for step, picked in enumerate(order[: steps * setting.batch].split(setting.batch)):
+            for group in optimiser.param_groups:
+                group["lr"] = setting.rate * (1 - (epoch + step / steps) / setting.epochs)
+            scores = network(pictures[picked].contiguous(memory_format=torch.channels_last))
+            loss = F.cross_entropy(scores, labels[picked])
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            total += float(loss.detach())
+            wrong += int((scores.argmax(1) != labels[picked]).sum())
+        curve.append(
+            {
+                "train_loss": total / steps,
+                "train_error": wrong / (steps * setting.batch),
+                "test_error": 1 - accuracy(network, held_out),
+            }
+        )
+    end = gradient_norms(network, pictures, labels)
+    return network.eval(), {"curve": curve, "gradients": {"start": start, "end": end}}
+
+
+@torch.no_grad()
+def accuracy(network: nn.Module, pictures: Tensor) -> float:
+    """The share of drawings that are classified rightly; the network is left in eval mode."""
+    network.eval()
+    labels = torch.arange(len(pictures)) % len(CLASSES)
+    right = [
+        int((network(some.contiguous(memory_format=torch.channels_last)).argmax(1) == known).sum())
+        for some, known in zip(pictures.split(220), labels.split(220), strict=True)
+    ]
+    return sum(right) / len(pictures)
+
+
+def gradient_norms(network: nn.Module, pictures: Tensor, labels: Tensor) -> list[float]:
+    """‖∂loss / ∂W‖ of every convolution on the first drawings, with batch statistics; the network stays as it was."""
+    kept = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    network.train()
+    weights = [part.weight for part in network.modules() if isinstance(part, nn.Conv2d)]
+    loss = F.cross_entropy(network(pictures[:PROBE]), labels[:PROBE])
+    norms = [float(gradient.norm()) for gradient in torch.autograd.grad(loss, weights)]
+    network.load_state_dict(kept)  # the running statistics moved
+    return norms

@@ -1,0 +1,212 @@
+"""The designs compared: the runner on a tiny setting, planted answers, and what is committed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from click.testing import CliRunner
+from torch import nn
+
+from generator.__main__ import main
+from generator.charts import Series, line_chart
+from generator.experiment_pages import by_seed, degradation, experiments_page, lesion, results, with_spread
+from generator.experiments import training
+from generator.experiments.networks import Block, StudyNetwork
+from generator.experiments.running import Workshop, run_experiments
+from generator.experiments.training import QUICK, Run, Setting, accuracy, build, gradient_norms
+from generator.graph import trace
+from generator.progress import Reporter
+
+TINY = replace(QUICK, seeds=(0, 1))
+QUIET = Reporter(quiet=True)
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("experiments")
+    run_experiments(["degradation", "lesion"], TINY, folder, QUIET)
+    return folder
+
+
+def tables(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted((folder / "results").iterdir())}
+
+
+def test_the_tables_hold_every_run(workshop: Path) -> None:
+    found = tables(workshop)
+    assert set(found) == {"degradation.csv", "gradients.csv", "lesion.csv", "setting.json"}
+    lines = found["degradation.csv"].decode().splitlines()
+    assert lines[0] == "kind,depth,seed,epoch,train_loss,train_error,test_error"
+    assert len(lines) == 1 + 2 * 2 * 2 * TINY.epochs
+    assert len(found["gradients.csv"].splitlines()) == 1 + 2 * 2 * 2 * (7 + 13)  # start and end; convolutions
+    assert len(found["lesion.csv"].splitlines()) == 1 + 2 * 2 * (1 + 4)  # blocks that keep their shape
+
+
+def test_a_stopped_run_goes_on_to_the_same_bytes(
+    workshop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = tables(workshop)
+    done: list[Run] = []
+    true_train = training.train
+
+    def counted(run, *rest):
+        done.append(run)
+        if len(done) == 4:
+            raise KeyboardInterrupt
+        return true_train(run, *rest)
+
+    monkeypatch.setattr("generator.experiments.running.train", counted)
+    (tmp_path / "drawings").symlink_to(workshop / "drawings")
+    with pytest.raises(KeyboardInterrupt):
+        run_experiments(["degradation", "lesion"], TINY, tmp_path, QUIET)
+    run_experiments(["degradation", "lesion"], TINY, tmp_path, QUIET)
+    assert len(done) == 8 + 1  # three were kept, the fourth was stopped and done again
+    assert tables(tmp_path) == expected
+    done.clear()
+    run_experiments(["lesion"], TINY, tmp_path, QUIET)
+    assert done == []
+
+
+def test_another_setting_is_another_training(workshop: Path) -> None:
+    before = set((workshop / "runs").iterdir())
+    Workshop(replace(TINY, rate=0.01), workshop, QUIET).trained(Run(True, 8, 0))
+    assert len(set((workshop / "runs").iterdir()) - before) == 2
+    Workshop(replace(TINY, rate=0.01, seeds=(5,)), workshop, QUIET).trained(Run(True, 8, 0))
+    assert len(set((workshop / "runs").iterdir()) - before) == 2
+
+
+def test_plain_and_residual_start_from_the_same_weights() -> None:
+    plain, residual = (build(Run(kind, 14, 3), TINY).state_dict() for kind in (False, True))
+    assert all(torch.equal(plain[name], residual[name]) for name in plain)
+    convolutions = [part for part in build(Run(True, 14, 3), TINY).modules() if isinstance(part, nn.Conv2d)]
+    assert len(convolutions) == 13  # and the linear layer: 14
+    assert trace(StudyNetwork(2, 2, 5, residual=True)).count("add") == 6
+    assert trace(StudyNetwork(2, 2, 5, residual=False)).count("add") == 0
+
+
+def test_a_block_that_adds_nothing_can_be_left_out() -> None:
+    """With a gain of zero the branch is zero: a residual block is then the identity, a plain one wipes all out."""
+    torch.manual_seed(0)
+    x = torch.rand(2, 4, 5, 5)
+    for residual in (True, False):
+        block = Block(4, 4, 1, residual).eval()
+        nn.init.zeros_(block.bn2.weight)
+        assert torch.equal(block(x), x if residual else torch.zeros_like(x))
+        block.removed = True
+        assert torch.equal(block(x), x)
+
+
+def test_gradient_norms_are_those_of_the_loss_and_change_nothing() -> None:
+    network = build(Run(True, 8, 1), TINY).double()
+    x, labels = torch.randn(6, 3, 12, 12, dtype=torch.float64), torch.arange(6)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    norms = gradient_norms(network, x, labels)
+    assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
+    weight, step = network.conv1.weight, 1e-6
+    slopes = []
+    for index in range(weight.numel()):  # central differences of the loss, one weight at a time
+        losses = []
+        for sign in (1, -1):
+            with torch.no_grad():
+                weight.view(-1)[index] += sign * step
+                losses.append(float(F.cross_entropy(network.train()(x), labels)))
+                weight.view(-1)[index] -= sign * step
+        slopes.append((losses[0] - losses[1]) / (2 * step))
+    assert norms[0] == pytest.approx(np.linalg.norm(slopes), rel=1e-4)
+
+
+def test_accuracy_counts() -> None:
+    class First(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return F.one_hot(x[:, 0, 0, 0].long(), 44).float()
+
+    labels = torch.arange(300) % 44
+    labels[:30] += 1
+    assert accuracy(First(), labels.view(-1, 1, 1, 1).expand(-1, 3, 2, 2).float() % 44) == pytest.approx(0.9)
+
+
+def test_the_command_knows_its_experiments(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["experiments", "degredation", "--out", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "unknown experiment: degredation — known: degradation, lesion" in result.output
+
+
+# -- the report ----------------------------------------------------------------------------------------------
+
+
+def planted() -> list[dict[str, str]]:
+    """Two seeds: the plain network is 20 points worse when deep, the residual one 10 better."""
+    ends = {("plain", 8): 0.3, ("plain", 32): 0.5, ("residual", 8): 0.3, ("residual", 32): 0.2}
+    return [
+        {"kind": kind, "depth": str(depth), "seed": str(seed), "epoch": str(epoch), "train_loss": "1",
+         "train_error": str(end + (0.1 if epoch == 1 else 0) + 0.02 * seed), "test_error": str(end)}
+        for (kind, depth), end in ends.items() for seed in (0, 1) for epoch in (1, 2)
+    ]  # fmt: skip
+
+
+def test_the_report_says_what_the_table_holds() -> None:
+    found = degradation(planted())
+    assert "20.0 percentage points higher with 32 layers than with 8 without shortcuts" in found["says"]
+    assert "10.0 percentage points lower with 32 layers than with 8 with them" in found["says"]
+    assert {row["name"]: row["train"] for row in found["table"]}["plain, 32 layers"] == "51.0 ± 1.4"
+    blocks = [
+        {
+            "kind": kind,
+            "depth": "14",
+            "seed": "0",
+            "block": block,
+            "accuracy": "0.8",
+            "accuracy_without": without,
+        }
+        for kind, drops in (("plain", ("0.2", "0.4")), ("residual", ("0.7", "0.8")))
+        for block, without in zip(("layer1.0", "layer2.1"), drops, strict=True)
+    ]
+    assert (
+        "costs 50.0 percentage points of accuracy on average in the plain network and 5.0"
+        in lesion(blocks)["says"]
+    )
+
+
+def test_a_charts_lines_run_through_their_points() -> None:
+    values = np.array([[1.0, 3.0, 5.0], [3.0, 3.0, 5.0]])
+    chart = line_chart([Series("a", "plain", [1, 2, 3], values)], "x", "y")
+    points = [tuple(map(float, part.split())) for part in chart["series"][0]["line"][1:].split("L")]
+    ys = {float(t["text"]): float(t["at"]) for t in chart["y_ticks"]}
+    assert [y for _, y in points] == pytest.approx(
+        [np.interp(v, *zip(*sorted(ys.items()), strict=True)) for v in (2, 3, 5)], abs=0.1
+    )
+    assert points[0][0] == chart["left"]
+    assert points[-1][0] == chart["right"]
+    assert min(ys) <= 2 - np.sqrt(2)
+    assert max(ys) >= 5
+    decades = line_chart([Series("a", "plain", [1, 2], np.array([[0.01, 10.0]]))], "x", "y", logarithmic=True)
+    assert [tick["text"] for tick in decades["y_ticks"]] == ["10⁻²", "10⁻¹", "10⁰", "10¹"]
+    assert with_spread(np.array([1.0])) == "1.0"
+
+
+def test_the_committed_results_are_whole() -> None:
+    found = results()
+    assert found is not None
+    setting = Setting(**{k: tuple(v) if isinstance(v, list) else v for k, v in found["setting"].items()})
+    assert setting == Setting()
+    assert len(setting.seeds) >= 3
+    for kind in ("plain", "residual"):
+        for depth in setting.depths:
+            assert by_seed(found["degradation"], kind, depth, "test_error").shape == (3, setting.epochs)
+    assert experiments_page() is not None
+
+
+@pytest.mark.slow
+def test_the_committed_curve_comes_out_again(tmp_path: Path) -> None:
+    """One run done again; another machine sums in another order, which training magnifies."""
+    found = results()
+    assert found is not None
+    _, again = Workshop(Setting(), tmp_path, QUIET).trained(Run(True, 8, 0))
+    for column in ("train_error", "test_error"):
+        committed = by_seed(found["degradation"], "residual", 8, column)[0]
+        np.testing.assert_allclose([row[column] for row in again["curve"]][-3:], committed[-3:], atol=0.06)
