@@ -78,7 +78,9 @@ def line_chart(
         "right": LEFT + WIDTH,
         "bottom": TOP + HEIGHT,
         "x_ticks": [
-            {"at": _n(at(x, low)[0]), "text": f"{x:g}"} for x in _ticks(first, last, whole=True) if first <= x <= last
+            {"at": _n(at(x, low)[0]), "text": f"{x:g}"}
+            for x in _ticks(first, last, whole=True)
+            if first <= x <= last
         ],
         "y_ticks": [
             {"at": _n(at(first, y)[1]), "text": _power(y) if logarithmic else f"{y:g}"} for y in ticks

@@ -53,6 +53,7 @@ def _figures(quantity: Quantity, source: tuple[str, str], **texts: str) -> list[
 
 FIGURES: tuple[Figure, ...] = (
     *_figures("multiply_adds", HE, resnet18="1.8", resnet34="3.6", resnet50="3.8", resnet101="7.6", resnet152="11.3"),
+    Figure("resnet50-caffe", "multiply_adds", "3.8", HE),
     *_figures(
         "parameters", HE_CIFAR,
         resnet20_cifar="0.27", resnet32_cifar="0.46", resnet44_cifar="0.66", resnet56_cifar="0.85",

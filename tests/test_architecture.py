@@ -170,6 +170,9 @@ def test_every_published_figure_is_explained() -> None:
     assert explained["resnet50", "multiply_adds", "3.8"].endswith("3.86, which the source cuts")
     assert explained["resnet101", "multiply_adds", "7.6"].endswith("as published: 7.57")
     assert explained["resnet50", "parameters", "25.6"] == "the same"
+    assert (
+        explained["resnet50-caffe", "multiply_adds", "3.8"] == "the same: the source cuts instead of rounding"
+    )
     assert explained["resnet34", "multiply_adds", "3.6"] == "the same: the source cuts instead of rounding"
     for name, text in (("resnet50", "23.521"), ("resnet101", "42.513"), ("resnet152", "58.157")):
         assert explained[name, "parameters", text] == f"{VARIANTS['3×3 stem and 10 outputs']}: {text}"
