@@ -140,11 +140,11 @@ def gradients(rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def lesion(rows: Sequence[Row]) -> dict[str, Any]:
-    """The drop in accuracy when a block is left out, in the deepest networks, and its mean for all."""
+    """The share of a network's accuracy that is lost when a block is left out."""
     kinds = kinds_of(rows)
     depth = max(depth for _, depth in kinds)
     drops = {
-        (kind, d): 100 * (by_seed(rows, kind, d, "accuracy") - by_seed(rows, kind, d, "accuracy_without"))
+        (kind, d): 100 * (1 - by_seed(rows, kind, d, "accuracy_without") / by_seed(rows, kind, d, "accuracy"))
         for kind, d in kinds
     }
     blocks = [row["block"] for row in rows if row["kind"] == "plain" and int(row["depth"]) == depth]
@@ -165,9 +165,9 @@ def lesion(rows: Sequence[Row]) -> dict[str, Any]:
     ]
     plain, residual = (drops[kind, depth].mean() for kind in ("plain", "residual"))
     return {
-        "charts": [line_chart(series, "block left out", "accuracy lost, percentage points")],
+        "charts": [line_chart(series, "block left out", "accuracy lost, % of the whole network's")],
         "table": table,
         "names": ", ".join(names),
-        "says": f"With {depth} layers, leaving out one block costs {plain:.1f} percentage points of accuracy on "
-        f"average in the plain network and {residual:.1f} in the residual one.",
+        "says": f"With {depth} layers, leaving out one block costs the plain network {plain:.1f} % of its accuracy on "
+        f"average, the residual one {residual:.1f} %.",
     }
