@@ -230,7 +230,8 @@ def test_stopped_in_every_stage_again_and_again_it_ends_with_the_same_bytes(
 ):
     monkeypatch.setattr(scanning, "CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr(streaming, "CHECKPOINT_SECONDS", 0.0)
-    stops = [("scan", 9), ("scan", 9), ("statistics", 2), ("relations", 3), ("residual stream", 9)]
+    stops = [("scan", 9), ("scan", 9), ("statistics", 2), ("relations", 3), ("correspondence", 4)]
+    stops += [("correspondence", 9), ("residual stream", 9)]
     stops += [("residual stream", 9), ("stream's tables", 2), ("patches and gradients", 50)]
     stops += [("sprites", 3), ("sprites", 40)]
     for stage, after in stops:
