@@ -162,7 +162,7 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         "label_purity",
         "label purity",
-        "% of the nine",
+        "% of 9",
         "The share of the nine pictures that carry the commonest of their labels. Needs nine labelled pictures, and a "
         "set in which some label has two.",
         percent,
@@ -177,7 +177,7 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         "group_purity",
         "group purity",
-        "% of the nine",
+        "% of 9",
         "The share of the nine pictures whose labels fall into the commonest of their groups, where a hierarchy of "
         "classes is given. It is cut, from its root down, into the largest groups that hold at most an eighth of the "
         "pictures; classes.csv lists them.",
@@ -186,7 +186,7 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         "label_agreement",
         "label agreement",
-        "above chance",
+        "0 … 1",
         "How near each other the nine pictures' classes are: the mean similarity of their 36 pairs, set between that "
         "of two pictures of the whole set (0) and that of one class (1). Two classes have the similarity of Lin (1998) "
         "by the hierarchy where one is given, otherwise 0.",

@@ -25,6 +25,8 @@ from generator.render import render_site
 from generator.stages.ascending import FROM_PATCH, plan_of, within
 from generator.store import Store
 
+pytestmark = pytest.mark.slow  # whole atlases are computed
+
 PROFILE = """
 name = "small"
 [network]

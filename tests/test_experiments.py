@@ -22,6 +22,8 @@ from generator.experiments.training import QUICK, Run, Setting, accuracy, build,
 from generator.graph import trace
 from generator.progress import Reporter
 
+pytestmark = pytest.mark.slow  # whole atlases are computed
+
 TINY = replace(QUICK, seeds=(0, 1))
 QUIET = Reporter(quiet=True)
 

@@ -27,6 +27,8 @@ from generator.progress import Reporter
 from generator.stages import job as jobs
 from generator.stages import picturing, scanning
 
+pytestmark = pytest.mark.slow  # whole atlases are computed
+
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
 QUIET = Reporter(quiet=True)
 

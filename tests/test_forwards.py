@@ -59,6 +59,7 @@ def test_a_shallow_unit_goes_alone_until_its_picture_serves_a_deep_one_or_many()
     assert alone.tolist() == [True] + [False] * 62
 
 
+@pytest.mark.slow
 def test_crops_and_shared_forwards_picture_every_unit_alike(tmp_path, monkeypatch):
     folder = tmp_path / "pictures"
     folder.mkdir()

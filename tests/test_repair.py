@@ -17,6 +17,8 @@ from generator.pipeline import compute
 from generator.progress import Reporter
 from generator.store import Store
 
+pytestmark = pytest.mark.slow  # whole atlases are computed
+
 
 def _flip(path: Path) -> None:
     """One bit of the middle byte."""

@@ -20,6 +20,8 @@ from generator.sprites import webp
 from generator.store import Store
 from generator.verify import Inputs, verify
 
+pytestmark = pytest.mark.slow  # whole atlases are computed
+
 QUIET = Reporter(quiet=True)
 
 
