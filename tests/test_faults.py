@@ -29,6 +29,16 @@ from generator.stages import picturing, scanning
 
 pytestmark = pytest.mark.slow  # whole atlases are computed
 
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """A scan takes a batch a thread in a round: with one thread there are rounds enough here to break in between."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
 QUIET = Reporter(quiet=True)
 
