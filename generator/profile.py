@@ -228,7 +228,9 @@ def validated(data: Mapping[str, Any], where: str) -> Profile:
         if first["type"] == "extra_forbidden":
             near = difflib.get_close_matches(str(first["loc"][-1]), _keys(first["loc"][:-1]), n=1)
             raise AtlasError(
-                f"unknown key {key} in the profile", where, f"did you mean {near[0]}?" if near else None
+                f"unknown key {_printable(key)} in the profile",
+                where,
+                f"did you mean {near[0]}?" if near else None,
             ) from None
         raise AtlasError(f"{key} in the profile: {first['msg'].lower()}", where) from None
 
@@ -238,3 +240,8 @@ def _keys(section: tuple[int | str, ...]) -> list[str]:
     for part in section:
         model = model.model_fields[part].annotation
     return list(model.model_fields)
+
+
+def _printable(text: str) -> str:
+    """Line breaks and the like written out: an error is one line."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)

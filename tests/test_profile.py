@@ -61,3 +61,12 @@ def test_the_command_line_changes_a_copy_and_is_checked_too():
     assert demo.pictures.limit is None
     with pytest.raises(AtlasError, match=r"pictures\.limit"):
         demo.changed(pictures={"limit": 0})
+
+
+def test_an_unknown_key_with_a_line_break_is_named_on_one_line(tmp_path):
+    path = tmp_path / "odd.toml"
+    path.write_text('name = "odd"\n[network]\nmodel = "demo"\n[layers]\n"\\n" = 1\n')
+    with pytest.raises(AtlasError) as caught:
+        profile.load(str(path))
+    assert "\n" not in str(caught.value)
+    assert r"layers.\n" in str(caught.value)
