@@ -17,9 +17,22 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from generator.architecture_pages import architecture_page, blueprint_of, networks_page
+from generator.chapters.architecture_pages import architecture_page, blueprint_of, networks_page
+from generator.chapters.experiment_pages import TABLES, experiments_page
+from generator.chapters.published import NAMES, blueprints
+from generator.chapters.relation_pages import FILES as RELATION_FILES
+from generator.chapters.relation_pages import for_channels, links_of, other_networks, write_relations
+from generator.chapters.revisited import revisited_page
+from generator.chapters.scale_pages import scale_page
+from generator.chapters.stream_pages import (
+    block_page,
+    blocks_csv,
+    channel_stream,
+    stream_csv,
+    stream_page,
+    streamed,
+)
 from generator.errors import AtlasError
-from generator.experiment_pages import TABLES, experiments_page
 from generator.files import disk_error
 from generator.finder import finder_index
 from generator.home import network_home
@@ -27,14 +40,8 @@ from generator.links import measure
 from generator.narrative import build_narrative, resources
 from generator.pages import PANEL_NAMES, Atlas, Layer, channel_page, kernel_page, layer_page, tile_data
 from generator.processes import serve_parent
-from generator.published import NAMES, blueprints
 from generator.records import LayerInfo
-from generator.relation_pages import FILES as RELATION_FILES
-from generator.relation_pages import for_channels, links_of, other_networks, write_relations
 from generator.relations import pairs_shown, stage_pairs
-from generator.revisited import revisited_page
-from generator.scale_pages import scale_page
-from generator.stream_pages import block_page, blocks_csv, channel_stream, stream_csv, stream_page, streamed
 from generator.synthetic import FOLDER as OPTIMISED
 from generator.synthetic import has_optimised, is_optimised
 

@@ -13,15 +13,15 @@ from torch import Tensor, nn
 
 from generator import models
 from generator.architecture import blueprint
-from generator.architecture_pages import architecture_page, cardinality_rows, stage_rows
 from generator.blueprint import Blueprint, blueprint_from_json, blueprint_to_json
+from generator.chapters.architecture_pages import architecture_page, cardinality_rows, stage_rows
+from generator.chapters.published import FIGURES, NAMES, VARIANTS, blueprints, explanation, reference
 from generator.errors import AtlasError
+from generator.figures.volumes import Scale, drawing
 from generator.network import Tap
-from generator.published import FIGURES, NAMES, VARIANTS, blueprints, explanation, reference
 from generator.reference_networks import NETWORKS, reference_blueprint
 from generator.reference_networks import reference as recompute
 from generator.render import environment
-from generator.volumes import Scale, drawing
 
 DEPTHS = {
     "resnet18": 18, "resnet34": 34, "resnet50": 50, "resnet101": 101, "resnet152": 152, "resnet50-caffe": 50,

@@ -13,12 +13,19 @@ from click.testing import CliRunner
 from torch import nn
 
 from generator.__main__ import main
-from generator.charts import Series, line_chart
-from generator.experiment_pages import by_seed, degradation, experiments_page, lesion, results, with_spread
+from generator.chapters.experiment_pages import (
+    by_seed,
+    degradation,
+    experiments_page,
+    lesion,
+    results,
+    with_spread,
+)
 from generator.experiments import training
 from generator.experiments.networks import Block, StudyNetwork
 from generator.experiments.running import Workshop, run_experiments
 from generator.experiments.training import QUICK, Run, Setting, accuracy, build, gradient_norms
+from generator.figures.charts import Series, line_chart
 from generator.graph import trace
 from generator.progress import Reporter
 

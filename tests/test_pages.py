@@ -13,8 +13,11 @@ import numpy as np
 import pytest
 from make_small_atlas import PAPER_STAGES, make_atlas
 
-from generator.corresponding import across_links, comparable, compare, correspondence_page
+from generator.chapters.corresponding import across_links, comparable, compare, correspondence_page
+from generator.chapters.refining import pair_page, refinement_csv, refinement_page
+from generator.chapters.revisited import CLAIMS, revisited_page
 from generator.errors import AtlasError
+from generator.figures.scales import Scale
 from generator.finder import CLASSES_A_CHANNEL, finder_index
 from generator.home import doors, hero
 from generator.measures import MEASURES, histogram, percent, significant
@@ -27,11 +30,8 @@ from generator.pages import (
     tile_data,
     unit_mark,
 )
-from generator.plots import Scale
 from generator.records import LayerInfo, ReceptiveField
-from generator.refining import pair_page, refinement_csv, refinement_page
 from generator.relations import stage_pairs
-from generator.revisited import CLAIMS, revisited_page
 
 SMALL = Path(__file__).parent / "small_atlas"
 

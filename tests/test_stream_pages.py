@@ -10,13 +10,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from generator.chapters.scale_pages import criteria, ranked, scale_page, truth_gist
+from generator.chapters.stream_pages import (
+    bin_name,
+    bin_of,
+    contribution_bars,
+    reading,
+    stream_page,
+    streamed,
+)
+from generator.figures.svg_plots import Axis, Bar, Dot, Plot
+from generator.figures.ticks import ticks
 from generator.links import check_links
 from generator.pages import Atlas
 from generator.render import render_site
-from generator.scale_pages import criteria, ranked, scale_page, truth_gist
 from generator.store import Store
-from generator.stream_pages import bin_name, bin_of, contribution_bars, reading, stream_page, streamed
-from generator.svg_plots import Axis, Bar, Dot, Plot, ticks
 
 SMALL = Path(__file__).parent / "small_atlas"
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from generator.figures.scales import Scale
 from generator.measures import correlation
 from generator.pages import Atlas
-from generator.plots import Scale
 from generator.relations import CODES, number, stage_pairs
 
 KINDS = ("refine", "stay", "blur", "change")  # in the order in which bars and tables show them

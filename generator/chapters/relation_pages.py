@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment
 
-from generator.corresponding import (
+from generator.chapters.corresponding import (
     across_links,
     comparable,
     compare,
@@ -15,8 +15,8 @@ from generator.corresponding import (
     flow_csv,
     flow_page,
 )
+from generator.chapters.refining import pair_page, refinement_csv, refinement_page
 from generator.pages import Atlas
-from generator.refining import pair_page, refinement_csv, refinement_page
 from generator.relations import flow_address, pairs_shown, stage_pairs
 
 Write = Callable[[str, str], None]  # address, text

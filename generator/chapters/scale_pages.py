@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from generator.chapters.stream_pages import Streamed, example, p_words, streamed
+from generator.figures.svg_plots import Axis, Bar, Plot
 from generator.measures import correlation, percent, significant
 from generator.pages import Atlas
-from generator.stream_pages import Streamed, example, p_words, streamed
-from generator.svg_plots import Axis, Bar, Plot
 
 RANKED = 24  # channels in the list
 SHOWN = 4  # of them with pictures

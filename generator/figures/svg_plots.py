@@ -9,22 +9,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
+from generator.figures.ticks import ticks
+
 LEFT, RIGHT, TOP, BOTTOM = 54, 10, 10, 36  # margins in px of the drawing, for ticks and names
-
-
-def ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Round values from low to high, about so many: multiples of 1, 2 or 5 times a power of ten.
-
-    >>> ticks(0, 5), ticks(-0.3, 0.82, 4)
-    ([0.0, 1.0, 2.0, 3.0, 4.0, 5.0], [-0.2, 0.0, 0.2, 0.4, 0.6, 0.8])
-    """
-    span = high - low
-    if not span > 0 or not math.isfinite(span):
-        return [low] if math.isfinite(low) else []
-    power = 10.0 ** math.floor(math.log10(span / about))
-    step = next(power * m for m in (1, 2, 5, 10) if span / (power * m) <= about * 1.3)
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [round(n * step, 12) + 0.0 for n in range(first, last + 1)]
 
 
 def written(value: float) -> str:

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from generator.figures.ticks import round_ends, ticks
+
 WIDTH, HEIGHT = 400.0, 220.0  # px of the field between the axes
 LEFT, TOP, BELOW, RIGHT = 46.0, 12.0, 40.0, 12.0
 
@@ -46,10 +48,8 @@ def line_chart(
     ]
     highs = [transformed(s.mean + s.spread) for s in series]
     low, high = (min(float(v.min()) for v in lows), max(float(v.max()) for v in highs))
-    ticks = _ticks(
-        math.floor(low) if logarithmic else low, math.ceil(high) if logarithmic else high, logarithmic
-    )
-    low, high = min(low, ticks[0]), max(high, ticks[-1])
+    low, high = (math.floor(low), math.ceil(high)) if logarithmic else round_ends(low, high)
+    y_ticks = _whole(ticks(low, high)) if logarithmic else ticks(low, high)
     first, last = min(xs), max(xs)
 
     def at(x: float, y: float) -> tuple[float, float]:
@@ -77,28 +77,17 @@ def line_chart(
         "left": LEFT,
         "right": LEFT + WIDTH,
         "bottom": TOP + HEIGHT,
-        "x_ticks": [
-            {"at": _n(at(x, low)[0]), "text": f"{x:g}"}
-            for x in _ticks(first, last, whole=True)
-            if first <= x <= last
-        ],
+        "x_ticks": [{"at": _n(at(x, low)[0]), "text": f"{x:g}"} for x in _whole(ticks(first, last))],
         "y_ticks": [
-            {"at": _n(at(first, y)[1]), "text": _power(y) if logarithmic else f"{y:g}"} for y in ticks
+            {"at": _n(at(first, y)[1]), "text": _power(y) if logarithmic else f"{y:g}"} for y in y_ticks
         ],
         "x_label": x_label,
         "y_label": y_label,
     }
 
 
-def _ticks(low: float, high: float, whole: bool = False) -> list[float]:
-    """Four to seven round numbers that enclose the range."""
-    span = (high - low) or 1.0
-    step = 10.0 ** math.floor(math.log10(span))
-    step = next(step * f for f in (0.1, 0.2, 0.25, 0.5, 1, 2) if span / (step * f) <= 6)
-    if whole:
-        step = max(1.0, math.ceil(step))
-    count = math.ceil(round(high / step, 6)) - math.floor(round(low / step, 6))
-    return [round((math.floor(round(low / step, 6)) + n) * step, 10) for n in range(count + 1)]
+def _whole(values: Sequence[float]) -> list[float]:
+    return [value for value in values if value == round(value)]
 
 
 def _power(exponent: float) -> str:

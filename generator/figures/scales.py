@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
+from generator.figures.ticks import round_ends, ticks
 from generator.measures import significant
 
 
@@ -25,8 +25,7 @@ class Scale:
             low, high = min(low, 0.0), max(high, 0.0)
         if low == high:
             high = low + 1
-        step = _step(high - low)
-        return cls(math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step, start, end)
+        return cls(*round_ends(low, high), start, end)
 
     def __call__(self, value: float) -> float:
         """px, to a tenth; a value beyond the scale stands at its end."""
@@ -36,13 +35,4 @@ class Scale:
     @property
     def ticks(self) -> list[tuple[float, str]]:
         """(px, text) at round numbers."""
-        step = _step(self.high - self.low)
-        first = math.ceil(self.low / step - 1e-9)
-        last = math.floor(self.high / step + 1e-9)
-        return [(self(n * step), significant(round(n * step, 9))) for n in range(first, last + 1)]
-
-
-def _step(length: float) -> float:
-    """A round step that divides a length into four to nine parts."""
-    power = 10.0 ** math.floor(math.log10(length))
-    return next(power * part for part in (0.1, 0.2, 0.25, 0.5, 1.0, 2.0) if length / (power * part) <= 9)
+        return [(self(value), significant(value)) for value in ticks(self.low, self.high)]

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from generator.chapters.refining import p_text
 from generator.errors import AtlasError
+from generator.figures.scales import Scale
 from generator.matching import MATCHES, Likeness, Numbers, best, centred_ranks
 from generator.measures import correlation
 from generator.pages import THUMB, Atlas, sheet_layout
-from generator.plots import Scale
-from generator.refining import p_text
 from generator.relations import flow_address, pairs_shown
 from generator.store import fingerprint
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from generator.figures.svg_plots import Axis, Bar, Dot, Plot
 from generator.measures import BY_KEY, correlation, significant
 from generator.pages import Atlas, number_word
 from generator.records import LayerInfo
-from generator.svg_plots import Axis, Bar, Dot, Plot
 
 BIN, LAST = 0.25, 5.0  # the paper's histograms of the mix ratio: bins of 0.25 from 0 to 5
 MOSTLY = 2 / 3  # a share from which on a value came mostly along one way

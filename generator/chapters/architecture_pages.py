@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from generator.blueprint import HEAD, Blueprint, Volume, blueprint_from_json
+from generator.chapters.published import blueprints, comparisons, reference
+from generator.figures.volumes import drawing, stage_name
 from generator.measures import percent, significant
 from generator.pages import Atlas
-from generator.published import blueprints, comparisons, reference
-from generator.volumes import drawing, stage_name
 
 
 def blueprint_of(atlas: Atlas) -> Blueprint | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from generator.charts import Series, line_chart
+from generator.figures.charts import Series, line_chart
 
 TABLES = ("degradation", "gradients", "lesion")
 Row = Mapping[str, str]
