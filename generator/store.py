@@ -278,6 +278,16 @@ class Store:
         # In the order of their names: the bytes do not tell which stage came first.
         write_atomically(self.layer_path(layer), _npz(dict(sorted(arrays.items()))))
 
+    def replace_arrays(
+        self, layer: str, names: Collection[str], found: Mapping[str, np.ndarray] | None = None
+    ) -> None:
+        """Set what one stage found in place of all that it may have left in a layer's file before (`names`); without
+        `found` that is only taken away."""
+        numbers = self.layer(layer)
+        others = {name: array for name, array in numbers.items() if name not in names}
+        if found or len(others) < len(numbers):
+            self.write_layer(layer, others | dict(found or {}))
+
     def scores(self, layer: str) -> np.ndarray:
         """(N, C) float32, mapped from the disk."""
         path = self.scores_path(layer)

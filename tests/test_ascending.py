@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import shutil
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+from interrupting import Interrupting, file_bytes
 from PIL import Image
 
 from generator import profile
@@ -61,11 +60,6 @@ def atlas(small, tmp_path_factory) -> Store:
     return compute(profile.load(str(small)), tmp_path_factory.mktemp("atlas"), Reporter(quiet=True))
 
 
-def _bytes(folder: Path) -> dict[str, str]:
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != ".lock")
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-
-
 def _run(small: Path, folder: Path, old: str = "", new: str = "") -> tuple[Store, dict[str, int]]:
     other = folder.parent / "other.toml"
     other.write_text(small.read_text().replace(old, new) if old else small.read_text())
@@ -114,33 +108,12 @@ def test_without_the_right_to_publish_no_picture_begins_at_a_patch(small, tmp_pa
     assert set(store.layer("res3a")["ascent_start"]) == {0}
 
 
-class _Interrupting(Reporter):
-    """Stops the job, as Ctrl-C does, after some things of one stage were done."""
-
-    def __init__(self, stage: str, after: int) -> None:
-        super().__init__(quiet=True)
-        self._stage, self._left = stage, after
-
-    @contextmanager
-    def stage(self, name, total, unit, done=0):
-        with super().stage(name, total, unit, done) as advance:
-
-            def counting(count: int = 1) -> None:
-                advance(count)
-                if name == self._stage:
-                    self._left -= count
-                    if self._left <= 0:
-                        raise KeyboardInterrupt
-
-            yield counting
-
-
 def test_stopped_in_both_starts_it_ends_with_the_same_bytes(atlas, small, tmp_path):
     for stage, after in (("optimised pictures", 1), ("optimised pictures", 17), ("from their patches", 1)):
         with pytest.raises(KeyboardInterrupt):
-            compute(profile.load(str(small)), tmp_path / "atlas", _Interrupting(stage, after))
+            compute(profile.load(str(small)), tmp_path / "atlas", Interrupting(stage, after))
     compute(profile.load(str(small)), tmp_path / "atlas", Reporter(quiet=True))
-    assert _bytes(tmp_path / "atlas") == _bytes(atlas.folder)
+    assert file_bytes(tmp_path / "atlas") == file_bytes(atlas.folder)
 
 
 def test_other_settings_make_new_pictures_and_nothing_else(atlas, small, tmp_path):
@@ -149,7 +122,7 @@ def test_other_settings_make_new_pictures_and_nothing_else(atlas, small, tmp_pat
     assert stages["optimised pictures"] == 48 and not stages.get("scan") and not stages.get("sprites")
     assert not np.array_equal(store.layer("res2a")["ascent_value"], atlas.layer("res2a")["ascent_value"])
     again, _ = _run(small, tmp_path / "atlas")
-    assert _bytes(again.folder) == _bytes(atlas.folder)
+    assert file_bytes(again.folder) == file_bytes(atlas.folder)
 
 
 def test_switched_off_they_go(atlas, small, tmp_path):
@@ -164,7 +137,7 @@ def test_a_damaged_picture_is_made_anew_with_its_layer_alone(atlas, small, tmp_p
     Store(tmp_path / "atlas").optimised_path("res2a", 3).write_bytes(b"no picture")
     store, stages = _run(small, tmp_path / "atlas")
     assert stages["optimised pictures"] == 16 and not stages.get("scan")
-    assert _bytes(store.folder) == _bytes(atlas.folder)
+    assert file_bytes(store.folder) == file_bytes(atlas.folder)
 
 
 def test_damaged_numbers_get_their_values_back(atlas, small, tmp_path):
@@ -172,7 +145,7 @@ def test_damaged_numbers_get_their_values_back(atlas, small, tmp_path):
     Store(tmp_path / "atlas").layer_path("res2a").unlink()
     store, stages = _run(small, tmp_path / "atlas")
     assert "optimised pictures" not in stages
-    assert _bytes(store.folder) == _bytes(atlas.folder)
+    assert file_bytes(store.folder) == file_bytes(atlas.folder)
 
 
 def test_the_site_shows_them_beside_the_patches(atlas, tmp_path):

@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from interrupting import Interrupting, file_bytes
 from PIL import Image
-from test_pipeline import _bytes, _command, _Interrupting, atlas, pictures, small  # noqa: F401 — fixtures
+from test_pipeline import _command, atlas, pictures, small  # noqa: F401 — fixtures
 
 from generator import files, profile, scan, unit_gradients
 from generator.device import is_out_of_memory
@@ -45,7 +46,7 @@ QUIET = Reporter(quiet=True)
 
 def _ends_the_same(small, folder, atlas):
     compute(profile.load(str(small)), folder, Reporter(quiet=True))
-    assert _bytes(folder) == _bytes(atlas.folder)
+    assert file_bytes(folder) == file_bytes(atlas.folder)
 
 
 # -- the same bytes for any way to compute them ----------------------------------------------------------------------
@@ -56,7 +57,7 @@ def _ends_the_same(small, folder, atlas):
 def test_batch_size_and_workers_change_no_byte(small, atlas, tmp_path, batch, workers):
     chosen = profile.load(str(small)).changed(compute={"batch": batch, "workers": workers})
     compute(chosen, tmp_path, Reporter(quiet=True))
-    assert _bytes(tmp_path) == _bytes(atlas.folder)
+    assert file_bytes(tmp_path) == file_bytes(atlas.folder)
 
 
 @pytest.mark.slow
@@ -64,9 +65,9 @@ def test_a_run_may_go_on_with_another_batch_size(small, atlas, tmp_path, monkeyp
     monkeypatch.setattr(scanning, "CHECKPOINT_SECONDS", 0.0)
     chosen = profile.load(str(small))
     with pytest.raises(KeyboardInterrupt):
-        compute(chosen, tmp_path, _Interrupting("scan", 33))
+        compute(chosen, tmp_path, Interrupting("scan", 33))
     compute(chosen.changed(compute={"batch": 64}), tmp_path, Reporter(quiet=True))
-    assert _bytes(tmp_path) == _bytes(atlas.folder)
+    assert file_bytes(tmp_path) == file_bytes(atlas.folder)
 
 
 @pytest.mark.slow
@@ -81,7 +82,7 @@ def test_the_order_of_files_on_the_disk_changes_no_byte(small, atlas, pictures, 
     there = tmp_path / "there"
     compute(profile.load(str(small)).changed(pictures={"folder": str(mine)}), there, Reporter(quiet=True))
     told = {"manifest.json", "SHA256SUMS"}  # the manifest names the folder
-    ours, theirs = _bytes(there), _bytes(atlas.folder)
+    ours, theirs = file_bytes(there), file_bytes(atlas.folder)
     assert {k: v for k, v in ours.items() if k not in told} == {
         k: v for k, v in theirs.items() if k not in told
     }
@@ -135,7 +136,7 @@ def test_out_of_memory_in_the_scan_halves_the_forward_and_loses_nothing(
     compute(profile.load(str(small)), tmp_path, reporter)
     assert full.refused >= 2
     assert sum("out of memory" in note for note in reporter.notes) == 1
-    assert _bytes(tmp_path) == _bytes(atlas.folder)
+    assert file_bytes(tmp_path) == file_bytes(atlas.folder)
 
 
 @pytest.mark.slow
@@ -155,7 +156,7 @@ def test_out_of_memory_amid_the_scan_keeps_what_was_saved(small, atlas, tmp_path
     assert [size for _, size in calls].count(16) and calls[0][0] not in [
         first for first, size in calls if size == 16
     ]
-    assert _bytes(tmp_path) == _bytes(atlas.folder)
+    assert file_bytes(tmp_path) == file_bytes(atlas.folder)
 
 
 @pytest.mark.slow
@@ -180,7 +181,7 @@ def test_out_of_memory_in_the_pictures_of_units_takes_fewer_at_once(
     assert sum("out of memory" in note for note in reporter.notes) == 1
     units = next(stage for stage in reporter.stages if stage.name == "patches and gradients")
     assert units.count == sum((atlas.layer(x.name)["top_image"] >= 0).sum() for x in atlas.manifest().layers)
-    assert _bytes(tmp_path) == _bytes(atlas.folder)
+    assert file_bytes(tmp_path) == file_bytes(atlas.folder)
 
 
 def test_without_memory_for_one_picture_it_is_one_sentence_and_the_next_run_goes_on(
@@ -243,7 +244,7 @@ def test_a_disk_that_fills_up_is_one_sentence_and_the_next_run_goes_on(
     _ends_the_same(small, tmp_path, atlas)
 
 
-class _Calling(_Interrupting):
+class _Calling(Interrupting):
     """Calls a function once something of a stage was done."""
 
     def __init__(self, stage: str, call) -> None:
@@ -281,7 +282,7 @@ def test_a_really_full_disk(small, atlas, tmp_path):
             assert "Traceback" not in done.stderr
         subprocess.run(["mount", "-o", "remount,size=64m", str(folder)], check=True)
         subprocess.run(_command(small, folder / "a"), env=ENVIRONMENT, check=True, capture_output=True)
-        assert _bytes(folder / "a") == _bytes(atlas.folder)
+        assert file_bytes(folder / "a") == file_bytes(atlas.folder)
     finally:
         subprocess.run(["umount", str(folder)], check=False)
 
@@ -344,7 +345,7 @@ def test_pictures_that_change_or_vanish_amid_a_run_never_end_up_in_a_finished_at
     assert not (folder / "manifest.json").exists()
     compute(chosen, folder, Reporter(quiet=True))  # of the pictures as they are now
     compute(chosen, tmp_path / "fresh", Reporter(quiet=True))
-    assert _bytes(folder) == _bytes(tmp_path / "fresh")
+    assert file_bytes(folder) == file_bytes(tmp_path / "fresh")
 
 
 def test_a_folder_that_vanishes_amid_a_run_is_one_sentence(small, pictures, tmp_path):
@@ -420,7 +421,7 @@ def test_a_terminated_run_goes_on(small, atlas, tmp_path):
     process.communicate()
     done = subprocess.run(_command(small, tmp_path / "a"), env=ENVIRONMENT, capture_output=True, check=False)
     assert done.returncode == 0
-    assert _bytes(tmp_path / "a") == _bytes(atlas.folder)
+    assert file_bytes(tmp_path / "a") == file_bytes(atlas.folder)
 
 
 @pytest.mark.slow
@@ -440,7 +441,7 @@ def test_workers_do_not_outlive_a_killed_run(small, tmp_path, monkeypatch):
 def test_a_damaged_checkpoint_costs_its_pictures_alone(small, atlas, tmp_path, monkeypatch):
     monkeypatch.setattr(scanning, "CHECKPOINT_SECONDS", 0.0)
     with pytest.raises(KeyboardInterrupt):
-        compute(profile.load(str(small)), tmp_path, _Interrupting("scan", 60))
+        compute(profile.load(str(small)), tmp_path, Interrupting("scan", 60))
     (part,) = (tmp_path / "work" / "scan").glob("*.npz")
     part.write_bytes(part.read_bytes()[:-40])
     _ends_the_same(small, tmp_path, atlas)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import random
 import shutil
@@ -10,12 +9,12 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from interrupting import Interrupting, file_bytes
 from PIL import Image
 
 from generator import models, profile
@@ -66,11 +65,6 @@ def small(pictures, tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def atlas(small, tmp_path_factory) -> Store:
     return compute(profile.load(str(small)), tmp_path_factory.mktemp("atlas"), Reporter(quiet=True))
-
-
-def _bytes(folder: Path) -> dict[str, str]:
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != ".lock")
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def test_the_folder_holds_what_the_format_says_and_nothing_else(atlas):
@@ -146,9 +140,9 @@ def test_the_top_nine_are_those_of_a_plain_implementation(atlas, pictures):
 
 
 def test_a_second_run_finds_nothing_to_do(atlas, small):
-    before = _bytes(atlas.folder)
+    before = file_bytes(atlas.folder)
     compute(profile.load(str(small)), atlas.folder, Reporter(quiet=True))
-    assert _bytes(atlas.folder) == before
+    assert file_bytes(atlas.folder) == before
 
 
 def test_another_quality_makes_new_sprites_without_a_new_scan(atlas, small, tmp_path):
@@ -204,27 +198,6 @@ def test_a_folder_without_one_usable_picture_is_one_sentence(small, tmp_path):
     assert not (tmp_path / "atlas" / "manifest.json").exists()
 
 
-class _Interrupting(Reporter):
-    """Stops the job, as Ctrl-C does, after some things of one stage were done."""
-
-    def __init__(self, stage: str, after: int) -> None:
-        super().__init__(quiet=True)
-        self._stage, self._left = stage, after
-
-    @contextmanager
-    def stage(self, name, total, unit, done=0):
-        with super().stage(name, total, unit, done) as advance:
-
-            def counting(count: int = 1) -> None:
-                advance(count)
-                if name == self._stage:
-                    self._left -= count
-                    if self._left <= 0:
-                        raise KeyboardInterrupt
-
-            yield counting
-
-
 def test_stopped_in_every_stage_again_and_again_it_ends_with_the_same_bytes(
     atlas, small, tmp_path, monkeypatch
 ):
@@ -236,12 +209,12 @@ def test_stopped_in_every_stage_again_and_again_it_ends_with_the_same_bytes(
     stops += [("sprites", 3), ("sprites", 40)]
     for stage, after in stops:
         with pytest.raises(KeyboardInterrupt):
-            compute(profile.load(str(small)), tmp_path, _Interrupting(stage, after))
+            compute(profile.load(str(small)), tmp_path, Interrupting(stage, after))
         assert not (tmp_path / "manifest.json").exists()
     reporter = Reporter(quiet=True)
     compute(profile.load(str(small)), tmp_path, reporter)
     assert "scan" not in [stage.name for stage in reporter.stages if stage.count]
-    assert _bytes(tmp_path) == _bytes(atlas.folder)
+    assert file_bytes(tmp_path) == file_bytes(atlas.folder)
 
 
 def _command(small: Path, folder: Path) -> list[str]:
@@ -268,7 +241,7 @@ def test_killed_at_any_moment_it_ends_byte_for_byte_the_same(atlas, small, tmp_p
         process.wait()
     subprocess.run(_command(small, folder), check=True, capture_output=True, env=environment)
     assert kills
-    assert _bytes(folder) == _bytes(tmp_path / "timed")
+    assert file_bytes(folder) == file_bytes(tmp_path / "timed")
 
 
 @pytest.mark.slow
@@ -290,7 +263,7 @@ def test_torchrun_ends_with_the_numbers_of_one_process(atlas, small, tmp_path, p
     command = [*torchrun, "-m", "generator", "compute", str(small), "--out", str(tmp_path / "atlas")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert _bytes(tmp_path / "atlas") == _bytes(atlas.folder)
+    assert file_bytes(tmp_path / "atlas") == file_bytes(atlas.folder)
 
 
 def test_the_command_line_says_one_sentence_and_exits_with_a_code(tmp_path):

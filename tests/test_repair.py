@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from test_pipeline import _bytes, _Interrupting, atlas, pictures, small  # noqa: F401 — fixtures
+from interrupting import Interrupting, file_bytes
+from test_pipeline import atlas, pictures, small  # noqa: F401 — fixtures
 
 from generator import checksums, profile
 from generator.errors import AtlasError
@@ -76,16 +77,16 @@ def test_a_damaged_file_is_found_and_only_its_stages_run(atlas, small, copy, nam
         == stages
     )
     assert any(str(path.relative_to(copy)) in note for note in reporter.notes)
-    assert _bytes(copy) == _bytes(atlas.folder)
+    assert file_bytes(copy) == file_bytes(atlas.folder)
     assert untouched == {other: other.stat().st_ino for other in untouched}
 
 
 def test_relations_damaged_or_of_another_hierarchy_are_made_anew_alone(atlas, small, copy, tmp_path):
-    before = _bytes(atlas.folder)
+    before = file_bytes(atlas.folder)
     _flip(copy / "relations.json")
     next((copy / "matches").iterdir()).unlink()
     compute(profile.load(str(small)), copy, Reporter(quiet=True))
-    assert _bytes(copy) == before
+    assert file_bytes(copy) == before
     tree = tmp_path / "tree.csv"
     tree.write_text("child,parent\nclass 0,near\nclass 1,near\nclass 2,far\n")
     reporter = Reporter(quiet=True)
@@ -96,7 +97,7 @@ def test_relations_damaged_or_of_another_hierarchy_are_made_anew_alone(atlas, sm
     assert relations["hierarchy"] == "tree.csv" and relations["groups"] == ["class 0", "class 1", "class 2"]
     assert (copy / "classes.csv").read_text().splitlines()[1] == "0,class 0,class 0"
     compute(profile.load(str(small)), copy, Reporter(quiet=True))
-    assert _bytes(copy) == before
+    assert file_bytes(copy) == before
 
 
 def test_a_hierarchy_that_lacks_a_label_is_refused_before_anything_is_made(small, tmp_path):
@@ -122,10 +123,10 @@ def test_many_damaged_files_and_a_stop_amid_the_mending_end_with_the_same_bytes(
     _flip(copy / "thumbs" / "conv1.webp")
     for stage in ("pictures", "patches and gradients", "sprites"):
         with pytest.raises(KeyboardInterrupt):
-            compute(profile.load(str(small)), copy, _Interrupting(stage, 2))
+            compute(profile.load(str(small)), copy, Interrupting(stage, 2))
         assert not (copy / "manifest.json").exists()
     compute(profile.load(str(small)), copy, Reporter(quiet=True))
-    assert _bytes(copy) == _bytes(atlas.folder)
+    assert file_bytes(copy) == file_bytes(atlas.folder)
 
 
 def test_a_damaged_list_costs_what_it_does_not_name_and_nothing_foreign_is_touched(atlas, small, copy):
@@ -135,7 +136,7 @@ def test_a_damaged_list_costs_what_it_does_not_name_and_nothing_foreign_is_touch
     compute(profile.load(str(small)), copy, Reporter(quiet=True))
     assert (copy / "notes of mine.txt").read_text() == "keep me"
     (copy / "notes of mine.txt").unlink()
-    assert _bytes(copy) == _bytes(atlas.folder)
+    assert file_bytes(copy) == file_bytes(atlas.folder)
 
 
 def test_every_file_of_an_atlas_stands_in_its_list(atlas):
@@ -148,7 +149,7 @@ def test_an_atlas_from_before_the_checksums_gets_them_without_being_computed_aga
     reporter = Reporter(quiet=True)
     compute(profile.load(str(small)), copy, reporter)
     assert not {"scan", "patches and gradients", "sprites"} & {s.name for s in reporter.stages if s.count}
-    assert _bytes(copy) == _bytes(atlas.folder)
+    assert file_bytes(copy) == file_bytes(atlas.folder)
 
 
 def test_a_mended_atlas_keeps_its_date(small, copy, monkeypatch):

@@ -224,10 +224,7 @@ class Workshop:
         return torch.from_numpy(np.stack(cut)).permute(0, 3, 1, 2).float() / 255
 
     def _read(self, indices: np.ndarray) -> Iterator:
-        job = self.job
-        place = {file.path: index for index, file in enumerate(job.pictures.files)}
-        records = job.store.images()
-        return job.read([place[records[index].path] for index in indices], batch=len(indices))
+        return self.job.read(self.job.files()[indices].tolist(), batch=len(indices))
 
 
 def _finish_layer(job: Job, layer: LayerInfo, groups: list[Group]) -> None:
@@ -262,15 +259,13 @@ def add_ascents(job: Job) -> None:
     profile."""
     chosen = {layer.name for layer in job.ascent_layers}
     for layer in job.network.layers:
-        numbers = job.store.layer(layer.name)
-        others = {name: array for name, array in numbers.items() if not name.startswith("ascent_")}
+        blank = _blank(layer.channels)
         own = {}
         if layer.name in chosen:
             own = job.store.optimised(layer.name)
         elif chosen:  # every layer of an atlas has the same columns
-            own = _blank(layer.channels)
-        if own or len(others) < len(numbers):
-            job.store.write_layer(layer.name, others | own)
+            own = blank
+        job.store.replace_arrays(layer.name, blank.keys(), own)
     job.store.keep_optimised(chosen)
 
 

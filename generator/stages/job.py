@@ -199,6 +199,11 @@ class Job:
         """Processes that encode sprites, on this machine, for this rank."""
         return max(1, (os.cpu_count() or 1) // self.ranks.local_world)
 
+    def files(self) -> np.ndarray:
+        """For every picture of images.csv its place in the picture set, (N,) int64: unusable files have no number."""
+        place = {file.path: index for index, file in enumerate(self.pictures.files)}
+        return np.array([place[record.path] for record in self.store.images()], np.int64)
+
     def read(self, files: Sequence[int], batch: int | None = None) -> Iterator[PictureBatch]:
         """Decode files, by their places in the picture set, in order, in batches of whole forwards or of another size.
 

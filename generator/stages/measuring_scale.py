@@ -43,10 +43,7 @@ def _applies(job: Job) -> bool:
 
 def _withdraw(job: Job) -> None:
     for layer in job.network.layers:
-        numbers = job.store.layer(layer.name)
-        kept = {name: array for name, array in numbers.items() if name not in ARRAYS}
-        if len(kept) < len(numbers):
-            job.store.write_layer(layer.name, kept)
+        job.store.replace_arrays(layer.name, ARRAYS)
     job.store.drop_file(FILE)
 
 
@@ -59,7 +56,7 @@ def _measure(job: Job) -> None:
     parts: list[_Block] = []
     for block in job.stream_plan.blocks:
         part = _Block(job, block.name, answers[block.name], OCTAVE)
-        job.store.write_layer(block.name, part.numbers | part.truth())
+        job.store.replace_arrays(block.name, ARRAYS, part.truth())
         blocks.append({"block": block.name, **part.agreement()})
         parts.append(part)
     whole = _agreement(
@@ -114,7 +111,6 @@ class _Block:
     def __init__(self, job: Job, name: str, answers: dict[str, np.ndarray], octave: int) -> None:
         self.name = name
         numbers = job.store.layer(name)
-        self.numbers = {key: array for key, array in numbers.items() if key not in ARRAYS}
         self.classes = scale_truth.driving_class(answers["output"])
         self.curves = {side: scale_truth.curves(values, self.classes) for side, values in answers.items()}
         self.invariance = scale_truth.invariance(self.curves["output"], octave)

@@ -172,8 +172,7 @@ def _write(job: Job) -> None:
         readings = job.store.read_part(block.name, PASS)["readings"]
         found = block_numbers(dict(zip(SIDES, readings, strict=True)))
         numbers = job.store.layer(block.name)
-        kept = {name: array for name, array in numbers.items() if name not in ARRAYS}
-        job.store.write_layer(block.name, kept | found)
+        job.store.replace_arrays(block.name, ARRAYS, found)
         ratio = found["mix_ratio_optimised"]
         tests: dict[str, mixing.Association | None] = {
             name: mixing.ratio_against(ratio, numbers[name])
@@ -189,8 +188,5 @@ def _write(job: Job) -> None:
 
 def _withdraw(job: Job) -> None:
     for layer in job.network.layers:
-        numbers = job.store.layer(layer.name)
-        kept = {name: array for name, array in numbers.items() if name not in ARRAYS}
-        if len(kept) < len(numbers):
-            job.store.write_layer(layer.name, kept)
+        job.store.replace_arrays(layer.name, ARRAYS)
     job.store.drop_file(FILE)

@@ -121,17 +121,11 @@ def _stamp(group: int) -> str:
     return f"group-{group}"
 
 
-def _files(job: Job) -> list[int]:
-    """By a picture's index in images.csv its place in the picture set."""
-    place = {file.path: index for index, file in enumerate(job.pictures.files)}
-    return [place[record.path] for record in job.store.images()]
-
-
 def _restore_pictures(job: Job, missing: list[int]) -> None:
     """Write the whole pictures that an atlas lacks which is otherwise there."""
     if not missing:
         return
-    files, size = _files(job), group_size(job)
+    files, size = job.files(), group_size(job)
     with job.reporter.stage("pictures", len(missing), "pictures") as advance:
         for start, batch in enumerate(job.read([files[index] for index in missing], batch=size)):
             _refuse_skipped(job, batch)
@@ -157,7 +151,7 @@ def write_pictures(job: Job, indices: np.ndarray, pixels: np.ndarray) -> int:
 
 def _picture_groups(job: Job, groups: list[Group], key: str) -> Iterator[int]:
     """Picture the groups' units, yielding counts as they are done; a group is stamped once all of it is."""
-    files = _files(job)
+    files = job.files()
     batches = job.read([files[index] for group in groups for index in group.pictures], batch=group_size(job))
     with contextlib.ExitStack() as opened:
         # A thread a core, each with whole pieces of work: threads that share every small operation wait for each other.

@@ -41,9 +41,7 @@ def write_stream(job: Job, state: StreamState, sample: ScoreFile, rows: int) -> 
                 found["convolution_weight"] = magnitudes.convolution.float().numpy()
                 if magnitudes.norm is not None:
                     found["norm_weight"] = magnitudes.norm.float().numpy()
-            numbers = job.store.layer(block.name)
-            kept = {name: array for name, array in numbers.items() if name not in ARRAYS}
-            job.store.write_layer(block.name, kept | found)
+            job.store.replace_arrays(block.name, ARRAYS, found)
             blocks.append(block_report(job, block, found))
             advance()
     report = {
@@ -59,11 +57,8 @@ def write_stream(job: Job, state: StreamState, sample: ScoreFile, rows: int) -> 
 def withdraw_stream(job: Job) -> None:
     """Take away what an earlier run with other settings left."""
     for layer in job.network.layers:
-        numbers = job.store.layer(layer.name)
-        kept = {name: array for name, array in numbers.items() if name not in ARRAYS}
-        if len(kept) < len(numbers):
-            job.store.write_layer(layer.name, kept)
-    (job.store.folder / "stream.json").unlink(missing_ok=True)
+        job.store.replace_arrays(layer.name, ARRAYS)
+    job.store.drop_file("stream.json")
 
 
 def block_numbers(state: StreamState, name: str) -> dict[str, np.ndarray]:

@@ -75,17 +75,11 @@ def read_streams(job: Job) -> None:
 def sampled(job: Job) -> tuple[np.ndarray, int]:
     """For every picture its row in the sample whose readings are kept, −1 where it is not in it, (N,) int64; and how
     many rows there are. The pictures are those whose scores the scan keeps."""
-    files = picture_files(job)
+    files = job.files()
     kept = np.flatnonzero(np.isin(files, sample(job)))
     rows = np.full(len(files), -1, np.int64)
     rows[kept] = np.arange(len(kept))
     return rows, len(kept)
-
-
-def picture_files(job: Job) -> np.ndarray:
-    """For every picture of images.csv its place in the picture set, (N,) int64."""
-    place = {file.path: index for index, file in enumerate(job.pictures.files)}
-    return np.array([place[record.path] for record in job.store.images()], np.int64)
 
 
 def _begin(job: Job) -> None:
@@ -125,7 +119,7 @@ def _sample_file(job: Job) -> ScoreFile:
 
 
 def _read_rest(job: Job, done: set[int]) -> None:
-    plan, files = job.stream_plan, picture_files(job)
+    plan, files = job.stream_plan, job.files()
     size, count = plan.batch, len(files)
     todo = [number for number in range(-(-count // size)) if number not in done]
     mine = job.ranks.share(todo)
