@@ -15,7 +15,7 @@ from generator.decoding import PictureError, read_picture
 from generator.errors import AtlasError
 from generator.network import Network
 from generator.records import LayerInfo
-from generator.sprites import gradient_pixels
+from generator.sprites import gradient_pixels, saliency_pixels
 
 CHANNELS = 10  # shown of those that contribute most
 
@@ -79,7 +79,7 @@ def explain(network: Network, picture: Path, chosen: str | None = None) -> Expla
     order = probabilities.argsort(descending=True, stable=True)[:5].tolist()
     return Explanation(
         pixels,
-        saliency_pixels(gradient),
+        saliency_pixels(gradient[0].abs().amax(0).float().cpu().numpy()),
         gradient_pixels(guided[0].permute(1, 2, 0).float().cpu().numpy()),
         tuple((i, _name(network.classes, i), float(probabilities[i])) for i in order),
         (number, _name(network.classes, number)),
@@ -101,14 +101,6 @@ def class_gradients(
         return torch.autograd.grad(score, x)[0], None, None
     at_input, inside = torch.autograd.grad(score, (x, watched[step]))
     return at_input, watched[step].detach(), inside
-
-
-def saliency_pixels(gradient: Tensor) -> np.ndarray:
-    """The absolute gradient, of the three colours the largest (arXiv:1312.6034, section 3), (1, 3, H, W) → (H, W)
-    uint8; the picture's 99.5th percentile is white, so that one pixel does not make the others black."""
-    size = gradient[0].abs().amax(0).float().cpu().numpy()
-    white = float(np.quantile(size, 0.995))
-    return np.floor(np.clip(size / (white or 1.0), 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
 def _name(classes: tuple[str, ...], number: int) -> str:

@@ -14,6 +14,14 @@ from generator.measures import MEASURES
 from generator.pages import PANEL_NAMES, Atlas
 from generator.reference import reference
 
+RULE_KINDS = (
+    "patches",
+    "plain",
+    "saliency",
+    "deconvnet",
+    "guided",
+)  # in the order in which the method page has them
+
 # What the theme and MkDocs add and our pages do not use (templates/mkdocs/main.html): 3 MB less to publish.
 # 404.html and the sitemap hold absolute addresses, which a site that may lie anywhere cannot have.
 UNUSED = ("assets", "404.html", "sitemap.xml", "sitemap.xml.gz", "search")
@@ -41,6 +49,7 @@ def build_narrative(atlases: Sequence[Atlas], work: Path, base_url: str = "") ->
         filled = text.replace("<!-- layers of the atlases -->", layer_tables(atlases)).replace(
             "<!-- definitions of the statistics -->", definitions()
         )
+        filled = filled.replace("<!-- gradient rules of the atlases -->", gradient_rules(atlases))
         if REFERENCE in filled:
             filled = filled.replace(REFERENCE, reference())
         if filled != text:
@@ -129,6 +138,34 @@ def layer_tables(atlases: Sequence[Atlas]) -> str:
             f'<h2 id="{escape(atlas.name)}">{escape(manifest.title)}</h2>\n'
             f'<section class="ra-wide" tabindex="0" aria-label="Layers of {escape(atlas.name)}">'
             f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></section>"
+        )
+    return "\n\n".join(parts)
+
+
+def gradient_rules(atlases: Sequence[Atlas]) -> str:
+    """Every kind of gradient side by side, a table of pictures for each atlas that has them, as HTML."""
+    parts = []
+    for atlas in atlases:
+        rows = atlas.gradient_rules
+        if not rows:
+            continue
+        kinds = [kind for kind in RULE_KINDS if kind in rows[0]["kinds"]]
+        lines = []
+        for row in rows:
+            layer, channel = escape(row["layer"]), int(row["channel"])
+            name = f"{layer}, channel {channel}"
+            cells = "".join(
+                f'<td><img src="../{escape(atlas.name)}/rules/{layer}-{kind}.webp" loading="lazy" '
+                f'alt="{name}: {PANEL_NAMES[kind]} of its nine"></td>'
+                for kind in kinds
+            )
+            link = f"../{escape(atlas.name)}/{layer}/{channel}.html"
+            lines.append(f'<tr><th scope="row"><a href="{link}">{layer}<br>{channel}</a></th>{cells}</tr>')
+        head = "".join(f'<th scope="col">{PANEL_NAMES[kind]}</th>' for kind in kinds)
+        parts.append(
+            f'<section class="ra-wide ra-rules" tabindex="0" aria-label="Kinds of gradients in '
+            f'{escape(atlas.name)}"><table><caption>{escape(atlas.manifest.title)}</caption><thead><tr>'
+            f'<th scope="col">channel</th>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></section>'
         )
     return "\n\n".join(parts)
 

@@ -26,6 +26,7 @@ PANEL_NAMES = {
     "guided": "guided backprop",
     "deconvnet": "deconvnet",
     "plain": "plain gradient",
+    "saliency": "saliency",
     "optimised": "optimised picture",
 }
 HARDLY_CHANGES = 7  # of nine pictures shared by neighbouring blocks: from here on the sentence says so
@@ -140,6 +141,19 @@ class Atlas:
     @cached_property
     def blocks(self) -> tuple[LayerInfo, ...]:
         return tuple(layer for layer in self.layers if layer.kind == "block")
+
+    @cached_property
+    def gradient_rules(self) -> list[dict[str, Any]]:
+        """The channels whose kinds of gradients stand side by side: layer, channel, kinds; of each kind a picture
+        rules/<layer>-<kind>.webp."""
+        held = {layer.name for layer in self.layers}
+        found = (self.store.read_json("rules.json") or {}).get("rows", [])
+        hidden = set() if self.manifest.publish_patches else {"patches"}
+        return [
+            {**row, "kinds": [kind for kind in row["kinds"] if kind not in hidden]}
+            for row in found
+            if row["layer"] in held
+        ]
 
     @cached_property
     def input_side(self) -> int:

@@ -12,6 +12,7 @@ from generator.profile import Profile
 from generator.progress import Reporter
 from generator.ranks import joined
 from generator.stages.ascending import add_ascents, optimise_pictures
+from generator.stages.comparing_rules import compare_rules
 from generator.stages.encoding import make_sprites
 from generator.stages.finishing import finish, look, prepare
 from generator.stages.job import Job
@@ -58,6 +59,7 @@ def compute(profile: Profile, folder: Path, reporter: Reporter | None = None) ->
         once(job, measure_scale)  # on drawn pictures: the scale criteria against the true sizes
         picture_units(job)  # patches and gradients of every unit in a list
         make_sprites(job)  # one file a channel
+        once(job, compare_rules)  # every kind of gradient side by side, for a few channels
         optimise_pictures(job)  # what each unit itself asks for, where the profile wants it
         once(job, add_ascents)
         once(job, finish)  # tables, manifest, and the work folder goes

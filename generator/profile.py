@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from generator.errors import AtlasError
 
 PositiveInt = Annotated[int, Field(ge=1)]
-GradientName = Literal["guided", "deconvnet", "plain"]
+GradientName = Literal["guided", "deconvnet", "plain", "saliency"]
 
 
 class _Section(BaseModel):

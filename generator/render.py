@@ -410,6 +410,10 @@ def write_atlas(
     for name in ("manifest.json", "channels.csv", "images.csv", "architecture.json", *RELATION_FILES):
         if (atlas.store.folder / name).is_file():
             site.copy(atlas.store.folder / name, f"{atlas.name}/data/{name}")
+    for row in atlas.gradient_rules:
+        for kind in row["kinds"]:
+            name = f"rules/{row['layer']}-{kind}.webp"
+            site.copy(atlas.store.folder / name, f"{atlas.name}/{name}")
     if atlas.shows_pictures:
         with os.scandir(atlas.store.folder / "pictures") as files:
             for file in files:

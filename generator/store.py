@@ -47,7 +47,7 @@ OWN = (
     "manifest.json", "keys.json", "scan.json", "images.csv", "channels.csv", "architecture.json",
     "layers", "scores", "sprites", "thumbs", "pictures", "kernels", "optimised", "matches",
     "relations.json", "classes.csv",
-    "stream.json", "stream_optimised.json", "scale_truth.json",
+    "stream.json", "stream_optimised.json", "scale_truth.json", "rules.json", "rules",
 )  # fmt: skip
 IMAGE_COLUMNS = ("index", "path", "label_id", "label", "width", "height")
 
@@ -224,6 +224,10 @@ class Store:
     def drop_file(self, name: str) -> None:
         """Remove a file of the atlas by its path inside it."""
         (self.folder / name).unlink(missing_ok=True)
+
+    def drop_folder(self, name: str) -> None:
+        """Remove a folder of the atlas with all that is in it."""
+        shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def write_json(self, name: str, data: Any) -> None:
         write_atomically(self.folder / name, _json(data))

@@ -6,13 +6,15 @@ import numpy as np
 import torch
 from scipy.stats import pearsonr, spearmanr
 
-from generator.methods.gradients import gradient_tiles
+from generator.methods.gradients import GradientPictures, gradient_tiles, saliency_tiles
 from generator.methods.inputs import source_layer, strongest_inputs
 from generator.methods.patches import patch
 from generator.methods.refinement import correlation, rank_correlation, shared_pictures
+from generator.models import load
 from generator.network import Network, Tap
 from generator.records import Preprocessing, ReceptiveField, WeightsInfo
 from generator.sprites import GROUND
+from generator.unit_gradients import UnitGradients, Units, forward_switches
 
 
 def _coordinates(side: int) -> np.ndarray:
@@ -42,6 +44,31 @@ def test_gradients_become_tiles_on_their_own_scale():
     tiles = gradient_tiles(gradients, 8)
     assert tiles[0, 4, 4].tolist() == [0, 128, 128]
     assert (tiles[1] == GROUND).all()
+
+
+def test_saliency_is_black_where_nothing_matters_and_shrinking_cancels_nothing():
+    gradients = torch.zeros(2, 3, 80, 80)
+    checks = (torch.arange(80)[:, None] + torch.arange(80)) % 2 * 2.0 - 1
+    gradients[0, 1, 20:60, 20:60] = checks[20:60, 20:60]
+    gradients[0, 2, 20:60, 20:60] = 0.3
+    tiles = saliency_tiles(gradients, 40)
+    assert tiles.shape == (2, 40, 40, 3) and (tiles[1] == 0).all()
+    assert (tiles[0, 12:28, 12:28] >= 250).all() and (tiles[0, :8] == 0).all()
+
+
+def test_kinds_of_one_rule_share_its_gradient_and_come_in_the_order_asked_for():
+    network = load("demo").to("cpu", torch.float32)
+    x = network.prepare(torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 96, 96, 3), np.uint8)))
+    switches = forward_switches(network, x, "res2b")
+    units = Units(*(torch.tensor(column) for column in ([0, 1, 1], [3, 5, 7], [4, 9, 2], [6, 1, 8])))
+    kinds = ("saliency", "guided", "plain", "deconvnet")
+    tiles = GradientPictures(network, kinds).tiles(switches, "res2b", units, 40)
+    for kind, ours in zip(kinds, tiles, strict=True):
+        own = UnitGradients(network, "plain" if kind == "saliency" else kind)  # type: ignore[arg-type]
+        gradients = own.gradients(switches, "res2b", units)
+        theirs = saliency_tiles(gradients, 40) if kind == "saliency" else gradient_tiles(gradients, 40)
+        assert np.array_equal(ours, theirs)
+    assert not np.array_equal(tiles[1], tiles[2]) and not np.array_equal(tiles[2], tiles[3])
 
 
 def test_shared_pictures_counts_each_picture_once_and_no_empty_place():

@@ -81,7 +81,7 @@ def test_the_folder_holds_what_the_format_says_and_nothing_else(atlas):
     assert top == {
         "manifest.json", "keys.json", "SHA256SUMS", "images.csv", "channels.csv", "scan.json", "layers", "scores",
         "sprites", "thumbs", "pictures", "kernels", "architecture.json", "relations.json", "classes.csv",
-        "matches", "stream.json",
+        "matches", "stream.json", "rules", "rules.json",
     }  # fmt: skip
     assert manifest.weights.random
     for layer in manifest.layers:
@@ -137,6 +137,28 @@ def test_the_top_nine_are_those_of_a_plain_implementation(atlas, pictures):
             row, column = numbers["top_unit"][channel, 0]
             best = values[kept[0], channel]
             assert best[row, column].item() == pytest.approx(best.max().item(), rel=1e-5)
+
+
+def test_the_kinds_of_gradients_stand_side_by_side_for_the_channel_that_is_clearest_in_each_stage(atlas):
+    rows = atlas.read_json("rules.json")["rows"]
+    assert [row["layer"] for row in rows] == ["conv1", "res2b", "res3a", "res4c"]
+    for row in rows:
+        numbers = atlas.layer(row["layer"])
+        merit = np.where((numbers["top_image"] >= 0).all(1), numbers["label_agreement"], -np.inf)
+        assert merit[row["channel"]] == merit.max()
+        assert row["kinds"] == ["deconvnet", "guided", "patches", "plain", "saliency"]
+        folder, panels = atlas.folder / "rules", atlas.manifest().sprites[row["layer"]].panels
+        with Image.open(atlas.sprite_path(row["layer"], row["channel"])) as whole:
+            beside = np.array(whole.convert("RGB"), np.int16)
+        for kind in panels:  # what the channel's own page shows
+            first = panels.index(kind) * beside.shape[0]
+            with Image.open(folder / f"{row['layer']}-{kind}.webp") as picture:
+                found = np.array(picture.convert("RGB"), np.int16)
+            alike = np.corrcoef(found.ravel(), beside[:, first : first + len(beside)].ravel())[0, 1]
+            assert alike > 0.9  # both were compressed, each in its own frame
+        with Image.open(folder / f"{row['layer']}-saliency.webp") as picture:
+            colours = np.array(picture.convert("RGB"), np.int16)
+        assert np.abs(colours - colours.mean(2, keepdims=True)).max() < 3  # grey
 
 
 def test_a_second_run_finds_nothing_to_do(atlas, small):
@@ -206,7 +228,7 @@ def test_stopped_in_every_stage_again_and_again_it_ends_with_the_same_bytes(
     stops = [("scan", 9), ("scan", 9), ("statistics", 2), ("relations", 3), ("correspondence", 4)]
     stops += [("correspondence", 9), ("residual stream", 9)]
     stops += [("residual stream", 9), ("stream's tables", 2), ("patches and gradients", 50)]
-    stops += [("sprites", 3), ("sprites", 40)]
+    stops += [("sprites", 3), ("sprites", 40), ("gradient rules", 2)]
     for stage, after in stops:
         with pytest.raises(KeyboardInterrupt):
             compute(profile.load(str(small)), tmp_path, Interrupting(stage, after))

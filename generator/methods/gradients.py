@@ -1,12 +1,49 @@
-"""Pictures of unit gradients: guided (arXiv:1412.6806), deconvnet (arXiv:1311.2901), plain (arXiv:1312.6034)."""
+"""Pictures of unit gradients: guided (arXiv:1412.6806), deconvnet (arXiv:1311.2901), plain and saliency
+(arXiv:1312.6034)."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
-from generator.sprites import gradient_pixels
+from generator.descent import ReluRule
+from generator.network import Network
+from generator.sprites import gradient_pixels, saliency_pixels
+from generator.switches import Switches
+from generator.unit_gradients import UnitGradients, Units
+
+# By the kind of picture, the rule for passing back through a ReLU.
+RULES: dict[str, ReluRule] = {
+    "guided": "guided",
+    "deconvnet": "deconvnet",
+    "plain": "plain",
+    "saliency": "plain",
+}
+
+
+class GradientPictures:
+    """Tiles of several kinds of gradients of the same units; kinds of one rule share its gradient."""
+
+    def __init__(self, network: Network, kinds: Sequence[str]) -> None:
+        self.kinds = tuple(kinds)
+        first, *others = dict.fromkeys(RULES[kind] for kind in self.kinds)
+        engine = UnitGradients(network, first)  # what it prepares is shared by the others
+        self._engines = {first: engine, **{rule: engine.with_rule(rule) for rule in others}}
+
+    def tiles(self, switches: Switches, layer: str, units: Units, native: int) -> list[np.ndarray]:
+        """One (U, native, native, 3) uint8 a kind."""
+        found = {}
+        for rule, engine in self._engines.items():
+            gradients = engine.gradients(switches, layer, units)  # (U, 3, S, S)
+            for kind in self.kinds:
+                if RULES[kind] == rule:
+                    found[kind] = (saliency_tiles if kind == "saliency" else gradient_tiles)(
+                        gradients, native
+                    )
+        return [found[kind] for kind in self.kinds]
 
 
 def gradient_tiles(gradients: Tensor, native: int) -> np.ndarray:
@@ -18,3 +55,13 @@ def gradient_tiles(gradients: Tensor, native: int) -> np.ndarray:
     if gradients.shape[-1] != native:
         gradients = F.interpolate(gradients, size=(native, native), mode="bilinear", antialias=True)
     return gradient_pixels(gradients.permute(0, 2, 3, 1).cpu().numpy())
+
+
+def saliency_tiles(gradients: Tensor, native: int) -> np.ndarray:
+    """As gradient_tiles, for the absolute value, of the three colours the largest: black is zero. A field larger than
+    its tile is shrunk after that, so that neighbouring gradients of unlike sign do not cancel."""
+    size = gradients.float().abs().amax(1, keepdim=True)  # (U, 1, S, S)
+    if size.shape[-1] != native:
+        size = F.interpolate(size, size=(native, native), mode="bilinear", antialias=True)
+    pixels = saliency_pixels(size[:, 0].cpu().numpy())
+    return np.repeat(pixels[..., None], 3, axis=-1)

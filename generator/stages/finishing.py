@@ -132,9 +132,10 @@ def _keys(job: Job) -> dict[str, str]:
         "optimised stream": job.optimised_key,
         "sprites": job.sprites_key,
         "relations": job.relations_key,
+        "gradient rules": job.rules_key,
         "ascent": job.ascent_key,
         "all": fingerprint(
-            [job.sprites_key, job.stream_key, job.optimised_key, job.ascent_key],
+            [job.sprites_key, job.stream_key, job.optimised_key, job.ascent_key, job.rules_key],
             said,
             generator.__version__,
             to_json(job.network.weights),

@@ -121,6 +121,18 @@ class Job:
         return fingerprint(self.scan_key, RELATIONS, tree)
 
     @property
+    def rules_key(self) -> str:
+        """Fingerprint of all that the gradient rules' comparison depends on; which channels it shows follows from their
+        labels."""
+        return fingerprint(
+            "rules",
+            self.relations_key,
+            self.profile.layers.channels,
+            self.profile.sprites.model_dump(),
+            self.profile.site.publish_patches,
+        )
+
+    @property
     def ascent_key(self) -> str:
         """Fingerprint of all that the optimised pictures depend on, '' where the profile wants none."""
         if self.profile.ascent is None:

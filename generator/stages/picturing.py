@@ -16,7 +16,7 @@ from generator.device import is_out_of_memory, one_thread_each
 from generator.errors import AtlasError
 from generator.files import TileFile
 from generator.forwards import ForwardCosts
-from generator.methods.gradients import gradient_tiles
+from generator.methods.gradients import GradientPictures
 from generator.methods.patches import patch
 from generator.pictures import PictureBatch
 from generator.records import LayerInfo
@@ -24,7 +24,7 @@ from generator.sprites import shrink, webp
 from generator.stages.job import Job
 from generator.stages.repairing import is_kept, missing_pictures, tiles_of, wanted_units
 from generator.stages.unit_table import LARGEST_GROUP, UnitTable, group_size, groups_of, unit_table
-from generator.unit_gradients import Switches, UnitGradients, Units, crops, forward_switches
+from generator.unit_gradients import Switches, Units, crops, forward_switches
 
 CROPS_A_CALL = 64
 UNITS_A_CALL = 512  # bounds the memory of gradients as large as the picture: 300 MB at 224 px
@@ -215,9 +215,7 @@ class _Painter:
     def __init__(self, job: Job, tiles: dict[str, TileFile]) -> None:
         self.job, self.tiles = job, tiles
         self.network = job.network.to(job.device, torch.float32)
-        first, *others = job.profile.gradients
-        engine = UnitGradients(self.network, first)
-        self.engines = [engine, *(engine.with_rule(rule) for rule in others)]
+        self.gradients = GradientPictures(self.network, job.profile.gradients)
         self.at_once = LARGEST_GROUP  # pictures a forward
         self.units_a_call = UNITS_A_CALL
 
@@ -293,8 +291,7 @@ class _Painter:
             panels.append(
                 np.stack([patch(pixels[p], layer.receptive_field, r, c, native) for p, r, c in spots])
             )
-        for engine in self.engines:
-            panels.append(gradient_tiles(engine.gradients(switches, layer.name, asked), native))
+        panels += self.gradients.tiles(switches, layer.name, asked, native)
         stacked = np.stack(panels, axis=1)  # (U, P, s, s, 3)
         for unit, channel, slot in zip(stacked, units.channel, units.slot, strict=True):
             self.tiles[layer.name].write(int(channel), int(slot), unit)

@@ -30,6 +30,8 @@ MADE_BY = {
     "thumbs": "sprites",
     "pictures": "sprites",
     "optimised": "ascent",
+    "rules": "gradient rules",
+    "rules.json": "gradient rules",
 }
 
 
@@ -57,6 +59,8 @@ def take_over(job: Job, stages: set[str], faults: Faults | None) -> None:
             store.write_stamp("scale-truth", job.truth_key)
         if "optimised stream" in stages and "optimised stream" not in damaged:
             store.write_stamp("optimised-stream", job.optimised_key)
+    if "gradient rules" in stages and "gradient rules" not in damaged:
+        store.write_stamp("rules", job.rules_key)
     if "ascent" in stages and job.ascent_key:
         again = {
             name.split("/")[1].removesuffix(".webp").removesuffix(".npz")

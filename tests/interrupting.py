@@ -1,0 +1,36 @@
+"""What tests of interrupted runs share: a way to stop one, and the bytes to compare at its end."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import contextmanager
+from pathlib import Path
+
+from generator.progress import Reporter
+
+
+class Interrupting(Reporter):
+    """Stops the job, as Ctrl-C does, after some things of one stage were done."""
+
+    def __init__(self, stage: str, after: int) -> None:
+        super().__init__(quiet=True)
+        self._stage, self._left = stage, after
+
+    @contextmanager
+    def stage(self, name, total, unit, done=0):
+        with super().stage(name, total, unit, done) as advance:
+
+            def counting(count: int = 1) -> None:
+                advance(count)
+                if name == self._stage:
+                    self._left -= count
+                    if self._left <= 0:
+                        raise KeyboardInterrupt
+
+            yield counting
+
+
+def file_bytes(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file of an atlas by its path, the lock apart."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != ".lock")
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
