@@ -48,7 +48,7 @@ def main() -> None:
             _make_jpegs(folder / "pictures", options.pictures)
         profile = Profile.model_validate(
             {
-                "name": "whole-job",
+                "name": options.model,
                 "network": {"model": options.model, "weights": options.weights},
                 "pictures": {"folder": options.images or str(folder / "pictures")},
                 "layers": {"which": options.layers, "channels": options.channels},
@@ -58,7 +58,7 @@ def main() -> None:
         reporter = Reporter()
         rates = [convolution_rate(device)]
         start = time.perf_counter()
-        store = compute(profile, folder / "atlas", reporter)
+        store = compute(profile, Path(options.atlas or folder / "atlas"), reporter)
         seconds = time.perf_counter() - start
         rates.append(convolution_rate(device))
         pictures = store.manifest().pictures.count
@@ -122,6 +122,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--precision", default="fp32")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--atlas", help="where the atlas goes, and stays")
     parser.add_argument("--work", help="where the JPEGs and the atlas go meanwhile")
     return parser.parse_args()
 
