@@ -53,6 +53,12 @@ def profile_options(command: Any) -> Any:
             "--channels", type=click.IntRange(min=1), help="Picture only the first so many of each layer."
         ),
         click.option("--limit", type=click.IntRange(min=1), help="Use so many pictures, evenly spaced."),
+        click.option(
+            "--kernels",
+            multiple=True,
+            metavar="MODEL[=WEIGHTS]",
+            help="Set this network's first kernels beside the own ones; may be given again for others.",
+        ),
         click.option("--batch", type=click.IntRange(min=1), help="Pictures read at a time."),
         click.option("--workers", type=click.IntRange(min=0), help="Decoding processes."),
         click.option(
@@ -85,8 +91,14 @@ def _profile(name: str, options: dict[str, Any]) -> Any:
         network={"model": options["model"], "weights": options["weights"], "classes": text["classes"]},
         pictures={"folder": text["images"], "labels": text["labels"], "limit": options["limit"]},
         layers={"which": which, "channels": options["channels"]},
+        kernels={"others": [_other(text) for text in options["kernels"]] or None},
         compute={key: options[key] for key in ("batch", "workers", "precision", "device")},
     )
+
+
+def _other(text: str) -> dict[str, str]:
+    model, _, weights = text.partition("=")
+    return {"model": model} | ({"weights": weights} if weights else {})
 
 
 @main.command()

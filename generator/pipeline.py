@@ -17,7 +17,7 @@ from generator.stages.encoding import make_sprites
 from generator.stages.finishing import finish, look, prepare
 from generator.stages.job import Job
 from generator.stages.measuring_scale import measure_scale
-from generator.stages.opening import open_network, open_pictures
+from generator.stages.opening import open_network, open_other_layers, open_pictures
 from generator.stages.optimising_stream import optimise_streams
 from generator.stages.picturing import picture_units
 from generator.stages.relating import relate_layers
@@ -41,10 +41,20 @@ def compute(profile: Profile, folder: Path, reporter: Reporter | None = None) ->
         reporter = reporter or Reporter(quiet=not ranks.leads)
         device = choose_device(profile.compute.device, ranks.local_rank)
         network = open_network(profile)
+        others = open_other_layers(profile, reporter)
         opened = open_pictures(profile, folder, reporter, ranks)
         held.enter_context(store.locked(alone=ranks.leads))
         job = Job(
-            profile, network, opened.pictures, opened.digest, store, device, reporter, ranks, opened.contents
+            profile,
+            network,
+            opened.pictures,
+            opened.digest,
+            store,
+            device,
+            reporter,
+            ranks,
+            opened.contents,
+            others,
         )
         found = look(job)  # hashes every file that is there
         if found.is_complete:

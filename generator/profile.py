@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -115,6 +115,19 @@ class AscentSection(_Section):
     side: Annotated[int, Field(ge=32, le=1024)] = 144
 
 
+class OtherNetwork(_Section):
+    """model, weights: as of the profile's own network."""
+
+    model: str
+    weights: str | None = None
+
+
+class KernelsSection(_Section):
+    """others: further networks whose first kernels the page *First layers* sets beside the profile's own."""
+
+    others: Annotated[list[OtherNetwork], Field(max_length=32)] = []
+
+
 class ComputeSection(_Section):
     """How, not what. batch: pictures read at a time, in whole forwards of 32, so that no number depends on it; workers:
     decoding processes (left out: chosen by the machine); precision: of the scan's forward; score_pictures: keep the
@@ -156,6 +169,7 @@ class Profile(_Section):
     gradients: Annotated[list[GradientName], Field(min_length=1)] = ["guided"]
     sprites: SpritesSection = SpritesSection()
     ascent: AscentSection | None = None
+    kernels: KernelsSection = KernelsSection()
     compute: ComputeSection = ComputeSection()
     stream: StreamSection = StreamSection()
     site: SiteSection = SiteSection()
@@ -236,9 +250,13 @@ def validated(data: Mapping[str, Any], where: str) -> Profile:
 
 
 def _keys(section: tuple[int | str, ...]) -> list[str]:
+    """The keys of a section, which may be one of a list of sections or one that may be left out."""
     model: Any = Profile
     for part in section:
-        model = model.model_fields[part].annotation
+        if isinstance(part, str):
+            model = model.model_fields[part].annotation
+        while not hasattr(model, "model_fields"):
+            model = get_args(model)[0]
     return list(model.model_fields)
 
 

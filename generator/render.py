@@ -19,6 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from generator.chapters.architecture_pages import architecture_page, blueprint_of, networks_page
 from generator.chapters.experiment_pages import TABLES, experiments_page
+from generator.chapters.first_layer_pages import first_layers_page, shown_layers
 from generator.chapters.published import NAMES, blueprints
 from generator.chapters.relation_pages import FILES as RELATION_FILES
 from generator.chapters.relation_pages import for_channels, links_of, other_networks, write_relations
@@ -64,14 +65,16 @@ STYLES = (
     "home",
     "architecture",
     "relations",
+    "kernels",
     "plots",
     "print",
 )
 GUIDE_STYLES = ("tokens", "header", "guide")
-SCRIPTS = ("header", "finder", "keys", "rows", "inspect", "grid", "cite")
+SCRIPTS = ("header", "finder", "keys", "rows", "inspect", "grid", "kernels", "cite")
 BAR_ROW = 26  # px; the height of a statistic's row, which base.css and channel.html know too
 WORTH_PROCESSES = 4000  # pages; below, starting processes takes longer than writing
 MOST_PROCESSES = 8
+WIDEST_KERNEL = 16  # px, of a first layer
 LARGEST_SHEET = 64  # columns of a sheet of thumbnails that the styles can address
 
 # Nothing is loaded from elsewhere and no script stands in a page. `file:` lets browsers that do not count a
@@ -196,6 +199,7 @@ def position_styles() -> str:
     rules = [
         f".n{n}{{--n:{n}}}.m{n}{{--m:{n}}}.x{n}{{--x:{n}}}.y{n}{{--y:{n}}}" for n in range(LARGEST_SHEET + 1)
     ]
+    rules += [f".w{k}{{--w:{k}}}" for k in range(1, WIDEST_KERNEL + 1)]
     rules += [f".k{k}{{--x:{(k - 1) % 3};--y:{(k - 1) // 3}}}" for k in range(1, 10)]
     rules += [f".q{q}{{--q:{q}}}" for q in range(97)]
     rules += [f".p{p}{{--p:{p}}}.s{p + 1}{{--s:{p + 1}}}" for p in range(6)]
@@ -284,6 +288,7 @@ def write_layer(
         "has_block": info.block in names,
         "block_channels": names[info.block].channels if info.block in names else 0,
         "has_kernels": kernels is not None,
+        "has_first_layers": kernels is not None and bool(shown_layers([atlas])),
         "kernels": kernels,
     }
     inner = atlas.inner_of(info.name) if info.kind in ("block", "layer") else []
@@ -461,6 +466,7 @@ def write_networks(site: Site, env: Environment, atlases: Sequence[Atlas]) -> No
     ]
     report = experiments_page()
     listed["experiments"] = report is not None
+    listed["first_layers"] = bool(shown_layers(atlases))
     site.write("networks/index.html", env.get_template("networks.html").render({**common, **listed}))
     if report is not None:
         site.write(
@@ -469,6 +475,25 @@ def write_networks(site: Site, env: Environment, atlases: Sequence[Atlas]) -> No
         folder = Path(__file__).parent / "experiments" / "results"
         for name in (*(f"{table}.csv" for table in TABLES), "setting.json"):
             site.copy(folder / name, f"networks/data/{name}")
+
+
+def write_first_layers(site: Site, env: Environment, atlases: Sequence[Atlas]) -> None:
+    """The first layers of every network side by side, where some atlas has them."""
+    shown = shown_layers(atlases)
+    if not shown:
+        return
+    for one in shown:
+        for address, path in one.files().items():
+            site.copy(path, f"networks/{address}")
+    common = {
+        **_common(atlases[0], atlases, "../"),
+        "model": "" if len(atlases) > 1 else atlases[0].name,
+        "notice": "",
+        "note": "",
+        "takedown": False,
+    }
+    page = env.get_template("first_layers.html").render({**common, **first_layers_page(shown)})
+    site.write("networks/first-layers.html", page)
 
 
 def write_homes(site: Site, env: Environment, atlases: Sequence[Atlas]) -> None:
@@ -486,6 +511,7 @@ def write_homes(site: Site, env: Environment, atlases: Sequence[Atlas]) -> None:
             "correspondence": bool(pairs_shown(atlas)),
             "stream": bool(streamed(atlas)),
             "scale": scale_page(atlas) is not None,
+            "first_layers": bool(shown_layers([atlas])),
         }
         for atlas in atlases
     ]
@@ -560,6 +586,7 @@ def render_site(
         write_atlas(site, env, atlas, loaded, url, report_progress)
         write_architecture(site, env, atlas, _common(atlas, loaded, "../"))
     write_networks(site, env, loaded)
+    write_first_layers(site, env, loaded)
     write_homes(site, env, loaded)
     site.tidy()
     site.report.bytes = measure(site.out)

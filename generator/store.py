@@ -13,6 +13,8 @@
     sprites/<layer>/<channel>.webp   thumbs/<layer>.webp   pictures/<index>.webp
     optimised/<layer>/<channel>.webp   its optimised picture; optimised/<layer>.npz: values, <layer>.webp: thumbnails
     kernels/<layer>.webp    the first convolution's kernels as pixels
+    first_layers/index.json   the first layers that are set side by side, the network's own first; of each
+    first_layers/<n>.npz      its kernels and their numbers, and as pixels <n>.webp, <n>-common.webp, <n>-planes.webp
     architecture.json       the network's volumes, operations and costs (blueprint.py)
     keys.json               fingerprints of what each stage was made from
     SHA256SUMS              of every file, for `sha256sum -c` and `atlas verify`
@@ -45,7 +47,7 @@ from generator.records import Manifest, PictureRecord, manifest_from_json, to_js
 
 OWN = (
     "manifest.json", "keys.json", "scan.json", "images.csv", "channels.csv", "architecture.json",
-    "layers", "scores", "sprites", "thumbs", "pictures", "kernels", "optimised", "matches",
+    "layers", "scores", "sprites", "thumbs", "pictures", "kernels", "first_layers", "optimised", "matches",
     "relations.json", "classes.csv",
     "stream.json", "stream_optimised.json", "scale_truth.json", "rules.json", "rules",
 )  # fmt: skip
@@ -125,6 +127,9 @@ class Store:
 
     def kernels_path(self, layer: str) -> Path:
         return self.folder / "kernels" / f"{layer}.webp"
+
+    def first_layer_path(self, name: str) -> Path:
+        return self.folder / "first_layers" / name
 
     def size(self) -> int:
         """Bytes in the whole folder."""
@@ -328,6 +333,23 @@ class Store:
         for path in (self.folder / "matches").glob("*"):
             if path.name not in kept:
                 path.unlink(missing_ok=True)
+
+    # -- first layers ----------------------------------------------------------------------------------------------
+
+    def first_layer(self, number: int) -> dict[str, np.ndarray]:
+        """kernels (C, 3, k, k) float32 and what is known of each, (C,) float32."""
+        return _read_arrays(self.first_layer_path(f"{number}.npz"), "first layer's kernels")
+
+    def write_first_layers(self, files: Mapping[str, bytes | Mapping[str, np.ndarray]], index: Any) -> None:
+        """Write the files of all first layers, and the list of them last; drop what is none of them."""
+        kept = {"index.json", *files}
+        for path in self.first_layer_path("").glob("*"):
+            if path.name not in kept:
+                path.unlink(missing_ok=True)
+        for name, content in files.items():
+            data = content if isinstance(content, bytes) else _npz(content)
+            write_atomically(self.first_layer_path(name), data)
+        self.write_json("first_layers/index.json", index)
 
     # -- what is found while rendering -----------------------------------------------------------------------------
 

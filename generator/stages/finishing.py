@@ -24,6 +24,7 @@ from generator.methods.kernels import first_kernels
 from generator.records import Manifest, PictureSetInfo, Skipped, to_json
 from generator.sprites import THUMB, enlarge, mosaic, thumb_columns, webp
 from generator.stages.ascending import ascent_report
+from generator.stages.first_layers import write_first_layers
 from generator.stages.job import Job
 from generator.stages.repairing import damaged_stages, take_over
 from generator.stages.tables import write_channels_csv
@@ -89,6 +90,7 @@ def finish(job: Job) -> None:
     network, store = job.network, job.store
     if network.kernels is not None and network.layers[0].kind == "stem":
         _write_kernels(job)
+    write_first_layers(job)
     _write_architecture(job)
     write_channels_csv(store, network.layers)
     store.tidy([layer.name for layer in network.layers], patches="patches" in job.panels)
@@ -134,8 +136,16 @@ def _keys(job: Job) -> dict[str, str]:
         "relations": job.relations_key,
         "gradient rules": job.rules_key,
         "ascent": job.ascent_key,
+        "first layers": job.first_layers_key,
         "all": fingerprint(
-            [job.sprites_key, job.stream_key, job.optimised_key, job.ascent_key, job.rules_key],
+            [
+                job.sprites_key,
+                job.stream_key,
+                job.optimised_key,
+                job.ascent_key,
+                job.rules_key,
+                job.first_layers_key,
+            ],
             said,
             generator.__version__,
             to_json(job.network.weights),

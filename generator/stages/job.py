@@ -14,6 +14,7 @@ from generator.checksums import file_digest
 from generator.device import free_memory
 from generator.errors import AtlasError
 from generator.hierarchy import read_hierarchy
+from generator.methods.kernels import FirstLayer
 from generator.network import Network
 from generator.pictures import PictureBatch, PictureSet, read_batches
 from generator.profile import Profile
@@ -28,6 +29,7 @@ from generator.stream import StreamPlan
 CODE = 3  # raise it when a change of the code changes any number or picture of an atlas: old work is then done anew
 RELATIONS = 2  # likewise, of what stages/relating.py writes alone
 
+FIRST_LAYERS = 1  # likewise, of what stages/first_layers.py writes
 STREAM_CODE = 1  # likewise, of what is read in the residual stream
 
 
@@ -46,6 +48,7 @@ class Job:
     contents: np.ndarray | None = (
         None  # (N, 32) uint8: SHA-256 of each file as the run began; None: not watched
     )
+    other_layers: tuple[FirstLayer, ...] = ()  # the first layers of the networks set beside this one
 
     @property
     def scan_key(self) -> str:
@@ -144,6 +147,12 @@ class Job:
             self.profile.sprites.quality,
             self.profile.site.publish_patches,
         )
+
+    @property
+    def first_layers_key(self) -> str:
+        """Fingerprint of all that the page on first layers depends on."""
+        weights = [(other.model, other.weights) for other in self.other_layers]
+        return fingerprint(FIRST_LAYERS, self.network.model, self.network.weights, weights)
 
     @property
     def ascent_layers(self) -> tuple[LayerInfo, ...]:

@@ -14,6 +14,7 @@ from generator import models
 from generator.checksums import UNREADABLE, file_digest
 from generator.errors import AtlasError
 from generator.hierarchy import nodes_of, read_hierarchy
+from generator.methods.kernels import FirstLayer, first_layer
 from generator.network import Network
 from generator.pictures import PictureSet, find_pictures
 from generator.profile import Profile
@@ -43,6 +44,19 @@ def open_network(profile: Profile) -> Network:
     if which == "blocks":
         return network.keep([layer.name for layer in network.layers if not layer.is_inner])
     return network.keep(which)
+
+
+def open_other_layers(profile: Profile, reporter: Reporter) -> tuple[FirstLayer, ...]:
+    """The first layers of the further networks that the profile names, each once."""
+    found: dict[tuple[str, str], FirstLayer] = {}
+    others = profile.kernels.others
+    if others:
+        with reporter.stage("other networks", len(others), "networks") as advance:
+            for other in others:
+                layer = first_layer(models.load(other.model, other.weights))
+                found[layer.model, layer.weights.sha256] = layer
+                advance()
+    return tuple(found.values())
 
 
 def open_pictures(profile: Profile, folder: Path, reporter: Reporter, ranks: Ranks) -> Opened:

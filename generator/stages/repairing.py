@@ -15,8 +15,8 @@ from generator.store import fingerprint
 # By the first part of its path, which stage makes a file; TABLES are written at the end of every run. A damaged file
 # that stands in neither has everything made anew.
 TABLES = (
-    "manifest.json", "keys.json", "channels.csv", "architecture.json", "kernels", "relations.json", "classes.csv",
-    "matches",
+    "manifest.json", "keys.json", "channels.csv", "architecture.json", "kernels", "first_layers", "relations.json",
+    "classes.csv", "matches",
 )  # fmt: skip
 MADE_BY = {
     "layers": "scan",

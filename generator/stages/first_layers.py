@@ -1,0 +1,58 @@
+"""The first layers that one page sets side by side: the network's own, and those of the networks that the profile
+names."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from generator.methods.kernels import FirstLayer, colour_planes, first_layer, kernel_numbers, on_one_scale
+from generator.records import to_json
+from generator.sprites import gradient_pixels, mosaic, thumb_columns, webp
+from generator.stages.job import Job
+
+
+def write_first_layers(job: Job) -> None:
+    """Write first_layers/: kernels, what their numbers say, and their pixels, one file pixel a weight. A network whose
+    first convolution does not read three colours has none of its own."""
+    own = () if job.network.kernels is None else (first_layer(job.network),)
+    others = [
+        other
+        for other in job.other_layers
+        if (other.model, other.weights.sha256) not in {(one.model, one.weights.sha256) for one in own}
+    ]
+    stem = job.network.layers[0].name if job.network.layers[0].kind == "stem" else ""
+    files: dict[str, bytes | dict[str, np.ndarray]] = {}
+    index = []
+    for number, layer in enumerate((*own, *others)):
+        files |= _files(number, layer)
+        index.append(
+            {
+                "model": layer.model,
+                "weights": to_json(layer.weights),
+                "path": layer.path,
+                "stride": layer.stride,
+                "padding": layer.padding,
+                "own": number < len(own),
+                "layer": stem if number < len(own) else "",  # whose pages the kernels lead to
+            }
+        )
+    job.store.write_first_layers(files, index)
+
+
+def _files(number: int, layer: FirstLayer) -> dict[str, bytes | dict[str, np.ndarray]]:
+    kernels = layer.kernels
+    columns = thumb_columns(len(kernels))
+    planes = colour_planes(kernels)
+    numbers = {"kernels": kernels, "gain": layer.gain, **kernel_numbers(kernels)}
+
+    def pixels(tiles: np.ndarray, wide: int) -> bytes:
+        # Lossless: a kernel is a few dozen numbers, and each pixel is one of them.
+        return webp(mosaic(tiles, wide), 100, lossless=True)
+
+    own = gradient_pixels(kernels.transpose(0, 2, 3, 1).astype(np.float64))
+    return {
+        f"{number}.npz": dict(sorted(numbers.items())),
+        f"{number}.webp": pixels(own, columns),
+        f"{number}-common.webp": pixels(on_one_scale(kernels), columns),
+        f"{number}-planes.webp": pixels(planes.reshape(-1, *planes.shape[2:]), 3 * columns),
+    }
