@@ -306,3 +306,8 @@ def test_a_scale_ends_on_round_numbers_and_ticks_lie_on_it() -> None:
     assert (scale.low, scale.high) == (pytest.approx(-0.2), pytest.approx(1.0))
     assert [text for _, text in scale.ticks] == ["−0.2", "0", "0.2", "0.4", "0.6", "0.8", "1"]
     assert scale(scale.low) == 0 and scale(scale.high) == 100 and scale(5) == 100
+
+
+def test_a_scale_of_values_that_differ_by_rounding_alone_has_a_length():
+    scale = Scale.around([0.0, 7.9e-18], 148, 12)
+    assert scale(0.0) == 148 and scale.high > scale.low

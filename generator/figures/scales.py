@@ -23,7 +23,7 @@ class Scale:
         low, high = min(values, default=0.0), max(values, default=1.0)
         if zero:
             low, high = min(low, 0.0), max(high, 0.0)
-        if low == high:
+        if high - low < 1e-9:  # all but equal: what is left is rounding, and round ends would meet
             high = low + 1
         return cls(*round_ends(low, high), start, end)
 
