@@ -40,15 +40,7 @@ def cone_operations(
 
 def forward_operations(network: Network) -> int:
     """Floating-point operations of the convolutions of one picture's forward to the last layer."""
-    side, total, last = network.preprocessing.crop, 0, network.steps[-1]
-    graph = network.graph.to("meta", torch.float32)
-    for index, output in graph.run(torch.empty(1, 3, side, side, device="meta")):
-        weight = graph.steps[index].weight
-        if graph.steps[index].op == "conv" and weight is not None:
-            total += 2 * output.numel() * weight[0].numel()
-        if index == last:
-            break
-    return total
+    return 2 * network.graph.multiply_adds(network.preprocessing.crop, network.steps[-1])
 
 
 def convolution_rate(device: torch.device, clock: Callable[[], float] = time.perf_counter) -> float:

@@ -10,7 +10,6 @@ from torch import fx, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from generator.blueprint import HEAD, Blueprint, Shortcut, Volume
-from generator.errors import AtlasError
 from generator.graph import Graph, ZeroPadShortcut, nodes, trace
 from generator.network import Tap
 from generator.receptive_field import receptive_fields
@@ -26,7 +25,7 @@ def blueprint(model: str, module: nn.Module, taps: Sequence[Tap], side: int) -> 
     module = module.eval().to("meta")
     graph = trace(module)
     named = _named_steps(graph, taps)
-    shapes = _shapes(graph, side)
+    shapes = graph.shapes(side)
     fields = receptive_fields(graph)
     parameters = _parameters(module)
     costs, total = _multiply_adds(module, side)
@@ -87,17 +86,6 @@ def _named_steps(graph: Graph, taps: Sequence[Tap]) -> dict[int, Tap]:
             index = graph.steps[index].inputs[0]
         found[index] = tap
     return found
-
-
-def _shapes(graph: Graph, side: int) -> list[tuple[int, int, int]]:
-    blank = torch.empty(1, 3, side, side, device="meta")
-    try:
-        outputs = [tuple(output.shape[1:]) for _, output in graph.to("meta", torch.float32).run(blank)]
-    except RuntimeError as error:
-        raise AtlasError(
-            f"pictures of {side} px do not go through the network ({error})", remedy="choose another crop"
-        ) from error
-    return [(*shape, 1, 1)[:3] for shape in outputs]  # type: ignore[misc]
 
 
 def _rectified(graph: Graph, index: int) -> bool:

@@ -57,7 +57,9 @@ class ConeWalk:
 
     def __init__(self, graph: Graph, top: int, side: int, position: int | None = None) -> None:
         self.graph, self.top = graph, top
-        self.extent, self.channels = _sizes(graph, top, side)
+        shapes = graph.shapes(side, top)
+        self.extent = [height for _, height, _ in shapes]
+        self.channels = [channels for channels, _, _ in shapes]
         if position is not None and not 0 <= position < self.extent[top]:
             raise AtlasError(
                 f"the map has no position {position}", f"step {top}", f"it has {self.extent[top]}"
@@ -179,27 +181,6 @@ def _seen(step: Step, span: Span, extent: int) -> Span:
     first = span.first * step.stride - step.padding
     end = (span.end - 1) * step.stride - step.padding + (step.kernel - 1) * step.dilation + 1
     return Span(max(first, 0), min(end, extent))
-
-
-def _sizes(graph: Graph, top: int, side: int) -> tuple[dict[int, int], dict[int, int]]:
-    """The side and the channels of every map up to `top`, found without computing."""
-    extent: dict[int, int] = {}
-    channels: dict[int, int] = {}
-    blank = torch.empty(1, 3, side, side, device="meta")
-    for index, output in graph.until(top).to("meta", torch.float32).run(blank):
-        extent[index] = output.shape[2] if output.dim() == 4 else 1
-        channels[index] = output.shape[1]
-    kept = _kept(graph, top)
-    return {kept[i]: e for i, e in extent.items()}, {kept[i]: c for i, c in channels.items()}
-
-
-def _kept(graph: Graph, top: int) -> list[int]:
-    """The steps of the graph that graph.until(top) keeps, in their order."""
-    needed = {top}
-    for index in range(top, -1, -1):
-        if index in needed:
-            needed.update(graph.steps[index].inputs)
-    return sorted(needed)
 
 
 class _Relu(torch.autograd.Function):

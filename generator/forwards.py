@@ -12,7 +12,6 @@ from __future__ import annotations
 import functools
 
 import numpy as np
-import torch
 
 from generator.network import Network
 from generator.switches import crop_side
@@ -27,7 +26,6 @@ class ForwardCosts:
 
     def __init__(self, network: Network) -> None:
         self.network = network
-        self._graph = network.graph.to("meta", torch.float32)
 
     @functools.cache  # noqa: B019 - as long-lived as the job's network
     def whole(self, layer: int) -> int:
@@ -58,12 +56,4 @@ class ForwardCosts:
         return np.asarray((apart < wholes[deepest])[place])
 
     def _multiply_adds(self, layer: int, side: int) -> int:
-        total, last = 0, self.network.steps[layer]
-        for index, output in self._graph.run(torch.empty(1, 3, side, side, device="meta")):
-            step = self._graph.steps[index]
-            if step.op == "conv":
-                assert step.weight is not None
-                total += output.numel() * step.weight[0].numel()
-            if index == last:
-                break
-        return total
+        return self.network.graph.multiply_adds(side, self.network.steps[layer])

@@ -212,6 +212,32 @@ class Graph:
             values[index] = output
             yield index, output
 
+    def shapes(self, side: int, last: int | None = None) -> list[tuple[int, int, int]]:
+        """(C, H, W) of every step's output, up to step `last`, for square pictures of `side` px; H = W = 1 behind the
+        flattening. Found without computing, on torch's meta device. Raises AtlasError if such pictures do not fit."""
+        blank = torch.empty(1, 3, side, side, device="meta")
+        found: list[tuple[int, int, int]] = []
+        try:
+            for index, output in self.to("meta", torch.float32).run(blank):
+                channels, height, width = (*output.shape[1:], 1, 1)[:3]
+                found.append((channels, height, width))
+                if index == last:
+                    break
+        except RuntimeError as error:
+            raise AtlasError(
+                f"pictures of {side} px do not go through the network ({error})",
+                remedy="choose another crop",
+            ) from error
+        return found
+
+    def multiply_adds(self, side: int, last: int | None = None) -> int:
+        """Of all convolutions up to step `last`, for one square picture of `side` px."""
+        return sum(
+            channels * height * width * step.weight[0].numel()
+            for step, (channels, height, width) in zip(self.steps, self.shapes(side, last), strict=False)
+            if step.op == "conv" and step.weight is not None
+        )
+
     def visit(self, pictures: Tensor, wanted: Collection[int]) -> Iterator[tuple[int, Tensor]]:
         """Like run, but yielding the wanted steps alone and stopping after the last of them.
 

@@ -64,7 +64,7 @@ class Network:
         graph = trace(module)
         if last is not None:
             graph = graph.until(graph.end_of(last))
-        shapes = _shapes(graph, preprocessing.crop)
+        shapes = graph.shapes(preprocessing.crop)
         fields = receptive_fields(graph)
         found: list[tuple[int, LayerInfo]] = []
         for tap in taps:
@@ -75,7 +75,12 @@ class Network:
                     raise
                 continue  # behind the cut
             seen = fields[step]
-            assert seen is not None, f"{tap.name} lies behind the global pooling"
+            if seen is None:
+                raise AtlasError(
+                    "the layer lies behind the global pooling, where no unit has a place",
+                    tap.name,
+                    "name layers before it",
+                )
             channels, height, width = shapes[step]
             rectified = _is_rectified(graph, step)
             layer = LayerInfo(
@@ -121,7 +126,7 @@ class Network:
         """The same network for pictures of another size; None leaves a value as it is."""
         p = self.preprocessing
         p = replace(p, resize=p.resize if resize is None else resize, crop=p.crop if crop is None else crop)
-        shapes = _shapes(self.graph, p.crop)
+        shapes = self.graph.shapes(p.crop)
         layers = tuple(
             replace(layer, height=shapes[step][1], width=shapes[step][2])
             for layer, step in zip(self.layers, self.steps, strict=True)
@@ -140,16 +145,6 @@ class Network:
     def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> Network:
         """The same network with its weights on a device."""
         return replace(self, graph=self.graph.to(device, dtype))
-
-
-def _shapes(graph: Graph, side: int) -> list[tuple[int, int, int]]:
-    """(C, H, W) of every step for square pictures, found without computing (torch's meta device)."""
-    blank = torch.empty(1, 3, side, side, device="meta")
-    shapes: list[tuple[int, int, int]] = []
-    for _, output in graph.to("meta", torch.float32).run(blank):
-        size = (*output.shape[1:], 1, 1)
-        shapes.append((size[0], size[1], size[2]))
-    return shapes
 
 
 def _magnitudes(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from generator.stages.job import Job
 
@@ -50,15 +50,13 @@ def unit_table(job: Job) -> UnitTable:
 
 def group_size(job: Job) -> int:
     """Pictures a group, by the room that their switches take: the same on every machine, so that a run may move."""
-    side = job.network.preprocessing.crop
-    blank = torch.empty(1, 3, side, side, device="meta")
-    last = job.network.steps[-1]
-    switches = 0
-    for index, output in job.network.graph.to("meta", torch.float32).run(blank):
-        if job.network.graph.steps[index].op in ("relu", "max_pool"):
-            switches += output.numel()
-        if index == last:
-            break
+    graph = job.network.graph
+    shapes = graph.shapes(job.network.preprocessing.crop, job.network.steps[-1])
+    switches = sum(
+        math.prod(shape)
+        for step, shape in zip(graph.steps, shapes, strict=False)
+        if step.op in ("relu", "max_pool")
+    )
     return max(1, min(LARGEST_GROUP, SWITCHES // switches))
 
 
