@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,24 @@ def write_atomically(path: Path, content: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         half.write_bytes(content)
+        os.replace(half, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            half.unlink(missing_ok=True)
+        raise disk_error(error, path) from error
+
+
+def write_array_atomically(path: Path, shape: tuple[int, int], parts: Iterable[np.ndarray]) -> None:
+    """Write a float32 array as a .npy file, whole or not at all, from its rows part by part: it need not fit into the
+    memory."""
+    half = path.with_name(f".{path.name[:200]}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with half.open("wb") as file:
+            header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            for part in parts:
+                file.write(np.ascontiguousarray(part, "<f4").data.cast("B"))
         os.replace(half, path)
     except OSError as error:
         with contextlib.suppress(OSError):
@@ -87,6 +105,37 @@ class ScoreFile(_Filled):
         return np.frombuffer(b"".join(parts), np.float32).reshape(len(rows), last - first)
 
     def __enter__(self) -> ScoreFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class VectorFile(_Filled):
+    """A vector a row, float32, written in any order, by any process, and known to be there or not."""
+
+    def __init__(self, path: Path, length: int) -> None:
+        super().__init__(path)
+        self._length = length
+
+    def write(self, rows: np.ndarray, vectors: np.ndarray) -> None:
+        """rows: (n,) places; vectors: (n, F)."""
+        # Behind each vector stands a one, written with it and after it: a row that a kill cut short lacks it.
+        marked = np.concatenate([vectors, np.ones((len(vectors), 1))], 1).astype(np.float32)
+        for row, values in zip(rows.tolist(), marked, strict=True):
+            self._write(values, row * (self._length + 1) * 4)
+
+    def has(self, rows: np.ndarray) -> np.ndarray:
+        """(n,) bool: which rows have been written."""
+        whole = (self._length + 1) * 4
+        return np.array([any(self._read(4, (row + 1) * whole - 4)) for row in rows.tolist()], bool)
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """(n, F); rows never written are zeros."""
+        parts = [self._read(self._length * 4, row * (self._length + 1) * 4) for row in rows.tolist()]
+        return np.frombuffer(b"".join(parts), np.float32).reshape(len(rows), self._length)
+
+    def __enter__(self) -> VectorFile:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -173,6 +173,25 @@ class Graph:
                 index = readers[0]
         return index
 
+    def before_classifier(self) -> tuple[int, int] | None:
+        """The step whose output is the vector that the classifier reads, and its length; None where the steps end
+        before a classifier. A classifier is a last linear step, or a last 1×1 convolution of globally pooled maps."""
+        last = self._before_flatten(len(self.steps) - 1)
+        step = self.steps[last]
+        if step.weight is None:
+            return None
+        if step.op == "linear":
+            return step.inputs[0], step.weight.shape[1]
+        pooled = self.steps[self._before_flatten(step.inputs[0])]
+        if step.op == "conv" and step.kernel == 1 and pooled.op == "adaptive_pool" and pooled.kernel == 1:
+            return step.inputs[0], step.weight.shape[1]
+        return None
+
+    def _before_flatten(self, index: int) -> int:
+        while self.steps[index].op == "flatten":
+            index = self.steps[index].inputs[0]
+        return index
+
     def to(self, device: torch.device | str, dtype: torch.dtype) -> Graph:
         """The same graph with its weights elsewhere; convolution weights are laid out channels_last."""
 

@@ -109,6 +109,17 @@ class Network:
         """The graph step whose output is this layer's activation map."""
         return self.steps[self.layers.index(self.layer(layer))]
 
+    @property
+    def last_vector(self) -> tuple[int, int] | None:
+        """The step that gives the vector right before the classifier, and the vector's length; None where the weights
+        end before the classifier, or a convolution lies between the last of these layers and it."""
+        found = self.graph.before_classifier()
+        if found is None or any(
+            step.op == "conv" for step in self.graph.steps[self.steps[-1] + 1 : found[0] + 1]
+        ):
+            return None
+        return found
+
     def keep(self, names: Sequence[str]) -> Network:
         """The same network with these layers alone, cut behind the last of them (the classifier stays if it was there
         and the classes are known: accuracy is read from it)."""

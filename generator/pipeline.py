@@ -12,10 +12,12 @@ from generator.profile import Profile
 from generator.progress import Reporter
 from generator.ranks import joined
 from generator.stages.ascending import add_ascents, optimise_pictures
+from generator.stages.collecting import collect_features
 from generator.stages.comparing_rules import compare_rules
 from generator.stages.encoding import make_sprites
 from generator.stages.finishing import finish, look, prepare
 from generator.stages.job import Job
+from generator.stages.mapping import map_pictures
 from generator.stages.measuring_scale import measure_scale
 from generator.stages.opening import open_network, open_other_layers, open_pictures
 from generator.stages.optimising_stream import optimise_streams
@@ -62,6 +64,8 @@ def compute(profile: Profile, folder: Path, reporter: Reporter | None = None) ->
             return store
         prepare(job, found)  # what is damaged goes, what still holds stays
         scan_pictures(job)  # one pass: top-9 and statistics of every channel of every layer
+        collect_features(job)  # the vector before the classifier of every picture that the scan did not bring
+        once(job, map_pictures)  # on a plane: PCA, t-SNE, nearest neighbours
         once(job, add_relations)  # the same channel from block to block, the inputs inside a block
         once(job, relate_layers)  # classes, refinement, the matches of every channel in the layers beside
         read_streams(job)  # one more pass: what every block hands on, adds and replaces

@@ -151,6 +151,18 @@ class StreamSection(_Section):
     optimised_steps: Annotated[int, Field(ge=0, le=100_000)] = 0
 
 
+class EmbeddingSection(_Section):
+    """The map of the pictures by the vector before the classifier. enabled: made where the atlas holds the network's
+    last block and its weights the classifier; pictures: so many at most, evenly spaced; perplexity, seed: of t-SNE;
+    exact: of more pictures t-SNE places so many, drawn by the seed, and the others go beside their nearest of them."""
+
+    enabled: bool = True
+    pictures: Annotated[int, Field(ge=2, le=1_000_000)] = 50_000
+    perplexity: Annotated[float, Field(ge=2, le=1000)] = 30.0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    exact: Annotated[int, Field(ge=100, le=200_000)] = 10_000
+
+
 class SiteSection(_Section):
     """publish_patches: whether pieces of the pictures appear on the site; max_site_bytes: the build fails above it."""
 
@@ -172,6 +184,7 @@ class Profile(_Section):
     kernels: KernelsSection = KernelsSection()
     compute: ComputeSection = ComputeSection()
     stream: StreamSection = StreamSection()
+    embedding: EmbeddingSection = EmbeddingSection()
     site: SiteSection = SiteSection()
 
     @field_validator("gradients")

@@ -45,6 +45,15 @@ SomeBatch = TypeVar("SomeBatch", bound=Batch)
 
 
 @dataclass(frozen=True)
+class Vectors:
+    """One step's output, kept for every picture. take: is handed the pictures' indices (n,) int64 and their vectors
+    (n, F) float32, from any thread."""
+
+    step: int
+    take: Callable[[np.ndarray, np.ndarray], None]
+
+
+@dataclass(frozen=True)
 class ScannedLayer:
     """earlier: the layer whose scores this one's are correlated with, '' for none; signed: whether its values may be
     negative, so that a score of zero or less says as much as any other."""
@@ -202,16 +211,19 @@ def scan_side_by_side(
     *,
     threads: int,
     forward: int | None = None,
+    vectors: Vectors | None = None,
 ) -> Iterator[list[tuple[SomeBatch, np.ndarray]]]:
     """As `scan`, in rounds of one batch a thread: yields each round's batches, and the state holds exactly the rounds
     yielded so far. On a CPU threads that each compute a batch (device.one_thread_each) need not wait for each other at
     every small operation; the numbers are the same. forward: pictures that the network takes at once, the plan's number
-    unless told."""
+    unless told; vectors: what else to keep of every picture, which alters nothing of the rest."""
     waiting = iter(batches)
     with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         ahead = list(islice(waiting, threads))
         while ahead:
-            tasks = [pool.submit(_scan_batch, network, batch, state, labels, forward) for batch in ahead]
+            tasks = [
+                pool.submit(_scan_batch, network, batch, state, labels, forward, vectors) for batch in ahead
+            ]
             following = list(islice(waiting, threads))  # are decoded meanwhile
             yield [(batch, task.result()) for batch, task in zip(ahead, tasks, strict=True)]
             ahead = following
@@ -226,11 +238,18 @@ class _Some:
 
 
 def _scan_batch(
-    network: Network, batch: Batch, state: ScanState, labels: Sequence[int] | None, forward: int | None = None
+    network: Network,
+    batch: Batch,
+    state: ScanState,
+    labels: Sequence[int] | None,
+    forward: int | None = None,
+    vectors: Vectors | None = None,
 ) -> np.ndarray:
     size = forward or state.plan.batch
     parts = zip(batch.indices.split(size), batch.pixels.split(size), strict=True)
-    found = [_scan_forward(network, _Some(*part), state, labels, size) for part in parts if len(part[0])]
+    found = [
+        _scan_forward(network, _Some(*part), state, labels, size, vectors) for part in parts if len(part[0])
+    ]
     if not found:
         return np.zeros((0, sum(layer.channels for layer in state.plan.layers)), np.float32)
     return np.concatenate(found)
@@ -238,16 +257,23 @@ def _scan_batch(
 
 @torch.no_grad()
 def _scan_forward(
-    network: Network, batch: Batch, state: ScanState, labels: Sequence[int] | None, size: int
+    network: Network,
+    batch: Batch,
+    state: ScanState,
+    labels: Sequence[int] | None,
+    size: int,
+    vectors: Vectors | None,
 ) -> np.ndarray:
     plan, n = state.plan, len(batch.indices)
     layers = dict(zip(network.steps, plan.layers, strict=True))
     end = len(network.graph) - 1
-    pictures = network.prepare(_padded(batch.pixels, size))
+    wanted = {*layers, *(() if labels is None else (end,)), *(() if vectors is None else (vectors.step,))}
+    pictures = network.prepare(padded(batch.pixels, size))
     images = batch.indices.to(pictures.device, non_blocking=True)
     scores: dict[str, Tensor] = {}
     squares: list[Tensor] = []
-    for index, maps in network.graph.visit(pictures, {*layers, end} if labels is not None else set(layers)):
+    vector = torch.zeros(n, 0, device=pictures.device)  # (n, F)
+    for index, maps in network.graph.visit(pictures, wanted):
         if index in layers:
             layer = layers[index]
             reduced = reduce_maps(maps[:n])
@@ -256,17 +282,22 @@ def _scan_forward(
             with state.lock:
                 state.tops[layer.name].update(maps[:n], images, reduced.row_maximum)
                 state.moments[layer.name].update(reduced, scores[layer.earlier] if layer.earlier else None)
+        if vectors is not None and index == vectors.step:
+            vector = maps[:n].flatten(1).float().clone()  # the next step may overwrite it
         if index == end and labels is not None:
             with state.lock:
                 _count_correct(state, maps[:n], [labels[i] for i in batch.indices.tolist()])
     # One copy a batch: every other would make the host wait for the device.
-    found = torch.cat([*scores.values(), torch.stack(squares, 1)], 1).cpu().numpy()
-    maxima, largest = found[:, : -len(plan.layers)], found[:, -len(plan.layers) :]
+    found = torch.cat([*scores.values(), torch.stack(squares, 1), vector], 1).cpu().numpy()
+    ends = np.cumsum([0, sum(layer.channels for layer in plan.layers), len(plan.layers)])
+    maxima, largest = found[:, : ends[1]], found[:, ends[1] : ends[2]]
     _check(plan, batch, maxima, largest)
+    if vectors is not None:
+        vectors.take(batch.indices.numpy(), found[:, ends[2] :])
     return maxima
 
 
-def _padded(pixels: Tensor, size: int) -> Tensor:
+def padded(pixels: Tensor, size: int) -> Tensor:
     """The batch filled up with black pictures. Convolutions choose their algorithm, and with it their last
     bits, by the batch's size; with one size alone, a picture's numbers do not depend on how full its batch
     was."""

@@ -11,6 +11,8 @@
     stream_optimised.json   the same at optimised pictures, where the profile asks for them
     scale_truth.json        drawn pictures alone: the scale criteria against the true sizes
     sprites/<layer>/<channel>.webp   thumbs/<layer>.webp   pictures/<index>.webp
+    embedding/              features.npy (M, F): the vector before the classifier of each picture of the map; map.npz:
+                            their places; embedding.json: how it was made; thumbs.webp: the pictures, small
     optimised/<layer>/<channel>.webp   its optimised picture; optimised/<layer>.npz: values, <layer>.webp: thumbnails
     kernels/<layer>.webp    the first convolution's kernels as pixels
     first_layers/index.json   the first layers that are set side by side, the network's own first; of each
@@ -42,7 +44,14 @@ import numpy as np
 
 from generator import checksums
 from generator.errors import AtlasError
-from generator.files import ScoreFile, TileFile, disk_error, write_atomically
+from generator.files import (
+    ScoreFile,
+    TileFile,
+    VectorFile,
+    disk_error,
+    write_array_atomically,
+    write_atomically,
+)
 from generator.records import Manifest, PictureRecord, manifest_from_json, to_json
 
 OWN = (
@@ -50,6 +59,7 @@ OWN = (
     "layers", "scores", "sprites", "thumbs", "pictures", "kernels", "first_layers", "optimised", "matches",
     "relations.json", "classes.csv",
     "stream.json", "stream_optimised.json", "scale_truth.json", "rules.json", "rules",
+    "embedding",
 )  # fmt: skip
 IMAGE_COLUMNS = ("index", "path", "label_id", "label", "width", "height")
 
@@ -385,6 +395,42 @@ class Store:
     def score_file(self, channels: Sequence[int], pass_: str = "scan") -> ScoreFile:
         """The scores of a pass under way, opened; channels: of each layer."""
         return ScoreFile(self.work / pass_ / "scores.f32", channels)
+
+    # -- the map of the pictures -----------------------------------------------------------------------------------
+
+    def embedding_path(self, name: str) -> Path:
+        return self.folder / "embedding" / name
+
+    def vector_file(self, length: int) -> VectorFile:
+        """The vectors of a pass under way, opened."""
+        return VectorFile(self.work / "features" / "vectors.f32", length)
+
+    def features(self) -> np.ndarray:
+        """(M, F) float32 of the map's pictures, mapped from the disk."""
+        path = self.embedding_path("features.npy")
+        try:
+            return np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise AtlasError(
+                f"the features cannot be read ({error})", path, "compute the atlas again"
+            ) from error
+
+    def write_features(self, shape: tuple[int, int], parts: Iterable[np.ndarray]) -> None:
+        write_array_atomically(self.embedding_path("features.npy"), shape, parts)
+
+    def embedding(self) -> dict[str, np.ndarray]:
+        """map.npz: by the name of the array."""
+        return _read_arrays(self.embedding_path("map.npz"), "map of the pictures")
+
+    def write_embedding(self, arrays: Mapping[str, np.ndarray]) -> None:
+        write_atomically(self.embedding_path("map.npz"), _npz(arrays))
+
+    def drop_embedding(self, *, features: bool = True) -> None:
+        """Remove the map; the features that it was made from only where told."""
+        for name in ("map.npz", "embedding.json", "thumbs.webp"):
+            self.embedding_path(name).unlink(missing_ok=True)
+        if features:
+            shutil.rmtree(self.folder / "embedding", ignore_errors=True)
 
     # -- optimised pictures ----------------------------------------------------------------------------------------
 

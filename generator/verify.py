@@ -157,7 +157,10 @@ def _profile(here: _Sampled) -> Profile:
     inputs = here.inputs
     images = None if inputs.images is None else str(inputs.images)
     return profiles.validated(here.manifest.profile, str(here.store.folder / "manifest.json")).changed(
-        network={"weights": inputs.weights}, pictures={"folder": images}, compute={"device": inputs.device}
+        network={"weights": inputs.weights},
+        pictures={"folder": images},
+        compute={"device": inputs.device},
+        embedding={"enabled": False},
     )
 
 

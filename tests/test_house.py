@@ -41,6 +41,7 @@ TORCH: dict[str, set[str]] = {
     "top_units": {"records", "errors"},
     "moments": {"errors", "records"},
     "scan": {"network", "pictures", "top_units", "moments", "records", "errors", "graph"},
+    "features": {"network", "scan"},
     "centre_tops": {"records"},
     "stream": {"centre_tops", "errors", "moments", "network", "residual"},
     "cones": {"graph", "errors"},

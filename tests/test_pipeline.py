@@ -81,7 +81,7 @@ def test_the_folder_holds_what_the_format_says_and_nothing_else(atlas):
     assert top == {
         "manifest.json", "keys.json", "SHA256SUMS", "images.csv", "channels.csv", "scan.json", "layers", "scores",
         "sprites", "thumbs", "pictures", "kernels", "architecture.json", "relations.json", "classes.csv",
-        "matches", "stream.json", "rules", "rules.json", "first_layers",
+        "matches", "stream.json", "rules", "rules.json", "first_layers", "embedding",
     }  # fmt: skip
     assert manifest.weights.random
     for layer in manifest.layers:
@@ -225,7 +225,14 @@ def test_stopped_in_every_stage_again_and_again_it_ends_with_the_same_bytes(
 ):
     monkeypatch.setattr(scanning, "CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr(streaming, "CHECKPOINT_SECONDS", 0.0)
-    stops = [("scan", 9), ("scan", 9), ("statistics", 2), ("relations", 3), ("correspondence", 4)]
+    stops = [
+        ("scan", 9),
+        ("scan", 9),
+        ("statistics", 2),
+        ("map of the pictures", 90),
+        ("relations", 3),
+        ("correspondence", 4),
+    ]
     stops += [("correspondence", 9), ("residual stream", 9)]
     stops += [("residual stream", 9), ("stream's tables", 2), ("patches and gradients", 50)]
     stops += [("sprites", 3), ("sprites", 40), ("gradient rules", 2)]

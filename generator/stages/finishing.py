@@ -7,6 +7,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -136,6 +137,8 @@ def _keys(job: Job) -> dict[str, str]:
         "relations": job.relations_key,
         "gradient rules": job.rules_key,
         "ascent": job.ascent_key,
+        "features": job.features_key,
+        "embedding": job.embedding_key,
         "first layers": job.first_layers_key,
         "all": fingerprint(
             [
@@ -145,6 +148,7 @@ def _keys(job: Job) -> dict[str, str]:
                 job.ascent_key,
                 job.rules_key,
                 job.first_layers_key,
+                job.embedding_key,
             ],
             said,
             generator.__version__,
@@ -184,6 +188,7 @@ def _manifest(job: Job) -> Manifest:
             "torchvision": torchvision.__version__,
             "numpy": np.__version__,
             "pillow": PIL.__version__,
+            "scikit-learn": version("scikit-learn"),
             "device": torch.cuda.get_device_name(job.device)
             if job.device.type == "cuda"
             else job.device.type,

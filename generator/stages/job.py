@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,8 @@ CODE = 3  # raise it when a change of the code changes any number or picture of 
 RELATIONS = 2  # likewise, of what stages/relating.py writes alone
 
 FIRST_LAYERS = 1  # likewise, of what stages/first_layers.py writes
+EMBEDDING = 1  # likewise, of the map of the pictures
+
 STREAM_CODE = 1  # likewise, of what is read in the residual stream
 
 
@@ -133,6 +136,26 @@ class Job:
             self.profile.layers.channels,
             self.profile.sprites.model_dump(),
             self.profile.site.publish_patches,
+        )
+
+    @property
+    def features_key(self) -> str:
+        """Fingerprint of all that the vectors before the classifier depend on, '' where there is to be no map."""
+        embedding = self.profile.embedding
+        if not embedding.enabled or self.network.last_vector is None:
+            return ""
+        return fingerprint("features", EMBEDDING, self.scan_key, embedding.pictures)
+
+    @property
+    def embedding_key(self) -> str:
+        """Fingerprint of all that the map of the pictures depends on, '' where there is to be none."""
+        if not self.features_key:
+            return ""
+        return fingerprint(
+            self.features_key,
+            self.profile.embedding.model_dump(),
+            [self.profile.site.publish_patches, self.profile.sprites.quality],
+            version("scikit-learn"),
         )
 
     @property

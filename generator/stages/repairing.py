@@ -32,6 +32,7 @@ MADE_BY = {
     "optimised": "ascent",
     "rules": "gradient rules",
     "rules.json": "gradient rules",
+    "embedding": "embedding",
 }
 
 
@@ -61,6 +62,11 @@ def take_over(job: Job, stages: set[str], faults: Faults | None) -> None:
             store.write_stamp("optimised-stream", job.optimised_key)
     if "gradient rules" in stages and "gradient rules" not in damaged:
         store.write_stamp("rules", job.rules_key)
+    hurt_map = [name for name in mend if name.startswith("embedding/")]
+    if "features" in stages and job.features_key and "embedding/features.npy" not in hurt_map:
+        store.write_stamp("features", job.features_key)
+    if "embedding" in stages and job.embedding_key and not set(hurt_map) - {"embedding/features.npy"}:
+        store.write_stamp("embedding", job.embedding_key)
     if "ascent" in stages and job.ascent_key:
         again = {
             name.split("/")[1].removesuffix(".webp").removesuffix(".npz")

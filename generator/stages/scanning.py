@@ -18,6 +18,7 @@ from generator.network import Network
 from generator.pictures import PictureBatch
 from generator.records import PictureRecord
 from generator.scan import FORWARD, Rescoring, ScanState, rescore, scan_side_by_side
+from generator.stages.collecting import begin_features, wanted_vectors
 from generator.stages.job import Job
 from generator.stages.labelling import network_labels
 
@@ -99,6 +100,7 @@ def sample(job: Job) -> np.ndarray:
 def _begin(job: Job) -> None:
     """Withdraw what an earlier scan of something else left."""
     job.store.unstamp("scan")
+    begin_features(job)
     for stamp in ("stream", "scale-truth", "optimised-stream"):  # these add to the files that the scan writes
         job.store.unstamp(stamp)
     if job.store.stamp("scan-of") != job.scan_key:
@@ -175,10 +177,13 @@ def _scan_batches(job: Job, mine: list[int], done: set[int], forward: int) -> No
     with contextlib.ExitStack() as opened:
         threads = opened.enter_context(one_thread_each(job.device))
         scores = opened.enter_context(job.store.score_file([layer.channels for layer in network.layers]))
+        vectors = opened.enter_context(wanted_vectors(job))
         advance = opened.enter_context(job.reporter.stage("scan", total, "pictures", earlier))
         read = job.read([i for number in mine for i in range(number * size, min((number + 1) * size, count))])
         numbers = iter(mine)
-        for scanned in scan_side_by_side(network, read, part.state, labels, threads=threads, forward=forward):
+        for scanned in scan_side_by_side(
+            network, read, part.state, labels, threads=threads, forward=forward, vectors=vectors
+        ):
             for batch, maxima in scanned:
                 places = batch.indices.numpy()
                 kept = rows[places] >= 0

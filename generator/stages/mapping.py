@@ -1,0 +1,131 @@
+"""The map of the pictures: where each lies by the vector that the classifier reads, and its nearest neighbours."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import torch
+
+from generator.errors import AtlasError
+from generator.methods import embedding as method
+from generator.sprites import THUMB, mosaic, shrink, thumb_columns, webp
+from generator.stages.collecting import mapped
+from generator.stages.job import Job
+
+STAMP = "embedding"
+NEIGHBOURS = 9  # listed for each picture
+MOST_THUMBS = 2500  # pictures on the sheet: 2,400 px square, which every browser decodes
+MOST_THREADS = 4  # each holds the distances of some pictures to all others
+SHEET_BYTES = 2_000_000  # of the sheet; fewer pictures stand on it where so many would take more
+
+
+def map_pictures(job: Job) -> None:
+    """Write embedding/map.npz, embedding.json and thumbs.webp from the features; without a map wanted, or where the
+    pictures do not differ, remove what an earlier run left."""
+    store = job.store
+    if not job.features_key:
+        store.drop_embedding()
+        return
+    if store.stamp(STAMP) == job.embedding_key:
+        return
+    store.unstamp(STAMP)
+    store.drop_embedding(features=False)
+    features = np.asarray(store.features())
+    files = job.files()
+    places = files[mapped(job)[files] >= 0]
+    pictures = np.flatnonzero(mapped(job)[files] >= 0).astype(np.int32)
+    with job.reporter.stage("map of the pictures", 3 * len(pictures), "steps") as advance:
+        found = method.components(features)
+        advance(len(pictures))
+        if found is not None:
+            _write(job, features, found, pictures, places, advance)
+    store.write_stamp(STAMP, job.embedding_key)
+
+
+def _write(
+    job: Job,
+    features: np.ndarray,
+    found: method.Components,
+    pictures: np.ndarray,
+    places: np.ndarray,
+    advance: Any,
+) -> None:
+    section = job.profile.embedding
+    which, how_far = method.nearest(features, NEIGHBOURS, min(torch.get_num_threads(), MOST_THREADS), advance)
+    placed = method.t_sne(
+        found.positions, perplexity=section.perplexity, seed=section.seed, exact=section.exact
+    )
+    thumbs = _write_thumbs(job, places) if job.profile.site.publish_patches else np.zeros(0, np.int64)
+    advance(len(pictures))
+    on_sheet = np.full(len(pictures), -1, np.int32)
+    on_sheet[thumbs] = np.arange(len(thumbs))
+    job.store.write_embedding(
+        {
+            "picture": pictures,
+            "pca": found.positions[:, :2],
+            "tsne": placed.positions,
+            "exact": placed.exact,
+            "neighbour": which,
+            "distance": how_far,
+            "thumb": on_sheet,
+        }
+    )
+    vector = job.network.last_vector
+    assert vector is not None
+    job.store.write_json(
+        "embedding/embedding.json",
+        {
+            "vector": vector_name(job, vector[0]),
+            "length": vector[1],
+            "pictures": len(pictures),
+            "precision": job.profile.compute.precision,
+            "explained": [round(float(share), 6) for share in found.explained],
+            "perplexity": placed.perplexity,
+            "seed": section.seed,
+            "exact": int(placed.exact.sum()),
+            "divergence": placed.divergence,
+            "neighbours": which.shape[1],
+            "thumbs": {"tile": THUMB, "columns": thumb_columns(len(thumbs)), "count": len(thumbs)},
+            "scikit-learn": version("scikit-learn"),
+        },
+    )
+
+
+def vector_name(job: Job, step: int) -> str:
+    """torchvision's path of the module whose output the vector is."""
+    steps = job.network.graph.steps
+    while steps[step].op == "flatten":
+        step = steps[step].inputs[0]
+    return steps[step].scope
+
+
+def _write_thumbs(job: Job, places: np.ndarray) -> np.ndarray:
+    """Write the sheet of small pictures, as many evenly spaced ones as keep within its bytes; returns the rows of those
+    that stand on it, in their order."""
+    chosen = _spaced(len(places), MOST_THUMBS)
+    tiles = np.zeros((len(chosen), THUMB, THUMB, 3), np.uint8)
+    start = 0
+    for batch in job.read(places[chosen].tolist(), batch=64):
+        if batch.skipped:
+            path = job.pictures.files[batch.skipped[0][0]].path
+            raise AtlasError(
+                "a picture changed or vanished during the run", path, "run the same command again"
+            )
+        for pixels in batch.pixels.numpy():
+            tiles[start] = shrink(pixels, THUMB)
+            start += 1
+    kept = np.arange(len(chosen))
+    while True:
+        sheet = webp(mosaic(tiles[kept], thumb_columns(len(kept))), job.profile.sprites.quality)
+        if len(sheet) <= SHEET_BYTES:
+            break
+        kept = _spaced(len(chosen), int(len(kept) * 0.97 * SHEET_BYTES / len(sheet)))
+    job.store.write_file(job.store.embedding_path("thumbs.webp"), sheet)
+    return chosen[kept]
+
+
+def _spaced(count: int, most: int) -> np.ndarray:
+    """So many of the numbers below count at most, evenly spaced."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))

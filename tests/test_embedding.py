@@ -1,0 +1,264 @@
+"""The map of the pictures: its vectors against plain hooks, PCA and t-SNE against scikit-learn called directly,
+neighbours against brute force; the same bytes whichever way the vectors were read."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from gradient_oracle import randomise
+from interrupting import Interrupting, file_bytes
+from test_pipeline import COUNT, atlas, pictures, small  # noqa: F401 — fixtures
+from torch import nn
+
+from generator import models, profile
+from generator.decoding import read_picture
+from generator.files import VectorFile, write_array_atomically
+from generator.graph import trace
+from generator.methods import embedding as method
+from generator.pipeline import compute
+from generator.progress import Reporter
+from generator.store import Store
+
+# -- which vector --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "length"),
+    [("resnet18", 512), ("resnet20-cifar", 64), ("preact_resnet50", 2048), ("alexnet", 4096),
+     ("densenet121", 1024), ("demo", 384), ("timm/resnetv2_50", 2048)],
+)  # fmt: skip
+@torch.no_grad()
+def test_the_vector_is_what_the_networks_own_classifier_reads(name: str, length: int) -> None:
+    if name.startswith("timm/"):
+        pytest.importorskip("timm")
+    module = randomise(models.load_module(name, "random")).double()
+    network = models.find(name)
+    classifier = [part for part in module.modules() if isinstance(part, (nn.Linear, nn.Conv2d))][-1]
+    read: list[torch.Tensor] = []
+    classifier.register_forward_pre_hook(lambda _m, inputs: read.append(inputs[0].clone()))
+    side = 32 if "cifar" in name else 64 if name != "alexnet" else network.preprocessing.crop
+    picture = torch.randn(2, 3, side, side, dtype=torch.float64)
+    module(picture)
+    graph = trace(module).to("cpu", torch.float64)
+    found = graph.before_classifier()
+    assert found is not None and found[1] == length
+    vector = next(values.flatten(1).clone() for step, values in graph.run(picture) if step == found[0])
+    torch.testing.assert_close(vector, read[0].flatten(1), rtol=1e-9, atol=1e-9)
+
+
+def test_without_classifier_or_last_layer_there_is_no_vector() -> None:
+    network = models.load("resnet20-cifar", "random")
+    assert network.last_vector is not None
+    assert network.keep(["res4c"]).last_vector == network.last_vector
+    assert network.keep(["res4c_branch2b"]).last_vector == network.last_vector
+    assert network.keep(["res4b"]).last_vector is None  # two convolutions are still to come
+    cut = network.graph.until(network.step("res4c"))
+    assert cut.before_classifier() is None
+
+
+# -- numbers -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def hooked(atlas, pictures) -> np.ndarray:
+    """(N, F) float64: what torch's own module hands to its last layer."""
+    module = models.load_module("resnet20-cifar", "random").double()
+    network = models.load("resnet20-cifar", "random").to("cpu", torch.float64)
+    read = []
+    last = [part for part in module.modules() if isinstance(part, nn.Linear)][-1]
+    last.register_forward_pre_hook(lambda _m, inputs: read.append(inputs[0].clone()))
+    preprocessing = atlas.manifest().preprocessing
+    pixels = np.stack([read_picture(pictures / image.path, preprocessing).pixels for image in atlas.images()])
+    with torch.inference_mode():
+        module(network.prepare(torch.from_numpy(pixels)))
+    return read[0].numpy()
+
+
+def _up_to_sign(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    return other * np.sign((one * other).sum(0))
+
+
+def test_features_and_pca_are_scikit_learns_on_hooked_vectors(atlas, hooked) -> None:
+    from sklearn.decomposition import PCA
+
+    assert len(hooked) == COUNT
+    np.testing.assert_allclose(atlas.features(), hooked, rtol=1e-4, atol=1e-5 * np.abs(hooked).max())
+    model = PCA(50, svd_solver="full").fit(hooked)
+    expected = model.transform(hooked)[:, :2]
+    ours = atlas.embedding()["pca"]
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(ours, _up_to_sign(ours, expected), atol=1e-3 * scale)
+    said = atlas.read_json("embedding/embedding.json")
+    np.testing.assert_allclose(said["explained"], model.explained_variance_ratio_, atol=2e-6)
+    assert said["vector"] == "avgpool" and said["length"] == hooked.shape[1]
+
+
+def test_t_sne_is_scikit_learns_with_the_settings_that_the_atlas_states(atlas) -> None:
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
+
+    said, found = atlas.read_json("embedding/embedding.json"), atlas.embedding()
+    assert said["perplexity"] == pytest.approx(
+        (COUNT - 1) / 3
+    )  # so few pictures have no 30 times three neighbours
+    with threadpool_limits(1):
+        reduced = PCA(50, svd_solver="covariance_eigh").fit_transform(np.array(atlas.features()))
+        model = TSNE(perplexity=said["perplexity"], random_state=said["seed"])
+        expected = model.fit_transform(reduced)
+    np.testing.assert_array_equal(found["tsne"], expected)
+    assert said["divergence"] == pytest.approx(model.kl_divergence_)
+    assert found["exact"].all()
+
+
+def test_neighbours_are_those_of_brute_force(atlas, hooked) -> None:
+    from sklearn.metrics import pairwise_distances
+
+    found = atlas.embedding()
+    distances = pairwise_distances(hooked)
+    np.fill_diagonal(distances, np.inf)
+    expected = np.argsort(distances, axis=1, kind="stable")[:, :9]
+    np.testing.assert_allclose(found["distance"], np.take_along_axis(distances, expected, 1), rtol=1e-3)
+    gaps = np.diff(np.sort(distances, axis=1)[:, :10], axis=1).min(1) > 1e-4 * np.median(distances)
+    assert gaps.sum() > 20
+    np.testing.assert_array_equal(found["neighbour"][gaps], expected[gaps])
+
+
+def test_neighbours_over_several_chunks_with_equal_pictures_come_by_distance_then_number() -> None:
+    rng = np.random.default_rng(0)
+    features = rng.integers(0, 3, (1200, 5)).astype(np.float32) + 100  # many equal rows and equal distances
+    which, how_far = method.nearest(features, 9, threads=2)
+    distances = np.linalg.norm(features[:, None].astype(np.float64) - features[None], axis=2)
+    np.fill_diagonal(distances, np.inf)
+    expected = np.sort(distances, axis=1)[:, :9]
+    np.testing.assert_allclose(how_far, expected, atol=1e-6)
+    np.testing.assert_allclose(np.take_along_axis(distances, which.astype(int), 1), expected, atol=1e-6)
+    assert (which != np.arange(1200)[:, None]).all()
+    falls = (np.diff(which) < 0) & (np.diff(how_far) == 0)
+    assert not falls.any()
+    assert all(np.array_equal(a, b) for a, b in zip(method.nearest(features, 9, threads=1), (which, how_far)))  # noqa: B905
+
+
+def test_of_too_many_pictures_the_others_lie_among_their_nearest_and_the_seed_decides_alone() -> None:
+    rng = np.random.default_rng(1)
+    kind = rng.integers(0, 4, 400)
+    positions = (rng.normal(size=(400, 6)) + 30 * np.eye(6)[kind]).astype(np.float32)
+    placed = method.t_sne(positions, perplexity=20, seed=3, exact=150)
+    assert placed.exact.sum() == 150
+    for one in range(4):  # clusters far apart: whoever was not placed by t-SNE lies inside its own cluster
+        own, others = (
+            placed.positions[placed.exact & (kind == one)],
+            placed.positions[~placed.exact & (kind == one)],
+        )
+        assert (others >= own.min(0)).all() and (others <= own.max(0)).all()
+    again = method.t_sne(positions, perplexity=20, seed=3, exact=150)
+    np.testing.assert_array_equal(again.positions, placed.positions)
+    other = method.t_sne(positions, perplexity=20, seed=4, exact=150)
+    assert (other.exact != placed.exact).any()
+
+
+@pytest.mark.parametrize("features", [np.ones((40, 6)), np.random.default_rng(0).normal(size=(7, 6)),
+                                      np.outer(np.arange(40), np.arange(1, 7))])  # fmt: skip
+def test_pictures_that_do_not_differ_or_are_too_few_give_no_map(features: np.ndarray) -> None:
+    assert method.components(features.astype(np.float32)) is None
+
+
+# -- bytes ---------------------------------------------------------------------------------------------------
+
+
+def _changed(small: Path, tmp_path: Path, text: str) -> profile.Profile:
+    (tmp_path / "changed.toml").write_text(small.read_text() + text)
+    return profile.load(str(tmp_path / "changed.toml"))
+
+
+def _worked(reporter: Reporter) -> set[str]:
+    checks = {"fingerprints", "checksums", "relations", "correspondence"}
+    return {stage.name for stage in reporter.stages if stage.count} - checks
+
+
+@pytest.mark.slow
+def test_a_map_made_later_is_byte_for_byte_that_of_one_run_also_when_stopped(atlas, small, tmp_path):
+    folder = tmp_path / "later"
+    compute(_changed(small, tmp_path, "[embedding]\nenabled = false\n"), folder, Reporter(quiet=True))
+    assert not (folder / "embedding").exists()
+    for stage, after in (("features", 20), ("map of the pictures", 10), ("map of the pictures", 170)):
+        with pytest.raises(KeyboardInterrupt):
+            compute(profile.load(str(small)), folder, Interrupting(stage, after))
+    reporter = Reporter(quiet=True)
+    compute(profile.load(str(small)), folder, reporter)
+    assert _worked(reporter) == {"map of the pictures"}
+    assert file_bytes(folder) == file_bytes(atlas.folder)
+    compute(_changed(small, tmp_path, "[embedding]\nenabled = false\n"), folder, Reporter(quiet=True))
+    assert not (folder / "embedding").exists()
+
+
+@pytest.mark.slow
+def test_a_changed_setting_makes_the_map_anew_and_nothing_else(atlas, small, tmp_path):
+    folder = Path(shutil.copytree(atlas.folder, tmp_path / "copy"))
+    reporter = Reporter(quiet=True)
+    compute(_changed(small, tmp_path, "[embedding]\nperplexity = 5.0\n"), folder, reporter)
+    assert _worked(reporter) == {"map of the pictures"}
+    store = Store(folder)
+    assert store.read_json("embedding/embedding.json")["perplexity"] == 5
+    np.testing.assert_array_equal(store.embedding()["pca"], atlas.embedding()["pca"])
+    assert (store.embedding()["tsne"] != atlas.embedding()["tsne"]).any()
+    reporter = Reporter(quiet=True)
+    compute(_changed(small, tmp_path, "[embedding]\npictures = 30\n"), folder, reporter)
+    assert _worked(reporter) == {"features", "map of the pictures"}
+    few = Store(folder)
+    np.testing.assert_array_equal(few.features(), atlas.features()[few.embedding()["picture"]])
+    # Every third of 81 files; the broken one is among them or not, and has no number.
+    assert len(few.features()) in (29, 30)
+
+
+@pytest.mark.slow
+def test_without_the_right_to_publish_the_map_holds_no_picture(atlas, small, tmp_path):
+    store = compute(
+        _changed(small, tmp_path, "[site]\npublish_patches = false\n"),
+        tmp_path / "atlas",
+        Reporter(quiet=True),
+    )
+    assert {path.name for path in (store.folder / "embedding").iterdir()} == {
+        "features.npy", "map.npz", "embedding.json",
+    }  # fmt: skip
+    assert (store.embedding()["thumb"] == -1).all()
+    np.testing.assert_array_equal(store.embedding()["tsne"], atlas.embedding()["tsne"])
+
+
+def test_the_sheet_shows_every_picture_in_its_place(atlas, pictures) -> None:
+    from PIL import Image
+
+    said = atlas.read_json("embedding/embedding.json")["thumbs"]
+    sheet = np.asarray(Image.open(atlas.embedding_path("thumbs.webp")).convert("RGB")).astype(int)
+    assert said["count"] == COUNT
+    for image in (0, 1, 41, COUNT - 1):
+        place = int(atlas.embedding()["thumb"][image])
+        left, top = place % said["columns"] * said["tile"], place // said["columns"] * said["tile"]
+        seen = sheet[top : top + said["tile"], left : left + said["tile"]]
+        with Image.open(pictures / atlas.images()[image].path) as file:
+            side = min(file.size)
+            middle = file.convert("RGB").crop(((file.width - side) // 2, 0, (file.width + side) // 2, side))
+            expected = np.asarray(middle.resize((said["tile"],) * 2, Image.Resampling.BICUBIC)).astype(int)
+        assert np.abs(seen - expected).mean() < 12
+
+
+def test_a_row_that_a_kill_cut_short_counts_as_not_written(tmp_path: Path) -> None:
+    with VectorFile(tmp_path / "v", 3) as file:
+        file.write(np.array([4, 1]), np.array([[1, 2, 3], [0, 0, 0]], np.float32))
+        assert file.has(np.arange(7)).tolist() == [False, True, False, False, True, False, False]
+        np.testing.assert_array_equal(file.read(np.array([1, 4, 2])), [[0, 0, 0], [1, 2, 3], [0, 0, 0]])
+    with (tmp_path / "v").open("r+b") as torn:
+        torn.truncate((4 * 4 + 3) * 4 + 1)
+    with VectorFile(tmp_path / "v", 3) as file:
+        assert file.has(np.array([1, 4])).tolist() == [True, False]
+
+
+def test_an_array_written_in_parts_is_the_file_that_numpy_writes(tmp_path: Path) -> None:
+    array = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
+    np.save(tmp_path / "whole.npy", array)
+    write_array_atomically(tmp_path / "parts.npy", array.shape, (array[:4], array[4:]))
+    assert (tmp_path / "parts.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
