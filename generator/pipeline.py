@@ -14,6 +14,7 @@ from generator.ranks import joined
 from generator.stages.ascending import add_ascents, optimise_pictures
 from generator.stages.collecting import collect_features
 from generator.stages.comparing_rules import compare_rules
+from generator.stages.dreaming import dream_pictures, open_starts
 from generator.stages.encoding import make_sprites
 from generator.stages.finishing import finish, look, prepare
 from generator.stages.job import Job
@@ -45,6 +46,7 @@ def compute(profile: Profile, folder: Path, reporter: Reporter | None = None) ->
         network = open_network(profile)
         others = open_other_layers(profile, reporter)
         opened = open_pictures(profile, folder, reporter, ranks)
+        starts = open_starts(profile, network)
         held.enter_context(store.locked(alone=ranks.leads))
         job = Job(
             profile,
@@ -57,6 +59,7 @@ def compute(profile: Profile, folder: Path, reporter: Reporter | None = None) ->
             ranks,
             opened.contents,
             others,
+            starts,
         )
         found = look(job)  # hashes every file that is there
         if found.is_complete:
@@ -76,6 +79,7 @@ def compute(profile: Profile, folder: Path, reporter: Reporter | None = None) ->
         once(job, compare_rules)  # every kind of gradient side by side, for a few channels
         optimise_pictures(job)  # what each unit itself asks for, where the profile wants it
         once(job, add_ascents)
+        dream_pictures(job)  # what layers see in whole pictures, made more of, where the profile wants it
         once(job, finish)  # tables, manifest, and the work folder goes
         seconds = time.monotonic() - start
         reporter.summary(

@@ -128,6 +128,24 @@ class KernelsSection(_Section):
     others: Annotated[list[OtherNetwork], Field(max_length=32)] = []
 
 
+class DeepDreamSection(_Section):
+    """pictures: what the dreams begin at: files, folders, or numbers of the profile's own pictures (images.csv);
+    layers: 'stages' (the last block of every stage), 'blocks', or a list of names; side: of the square that is dreamt
+    in px (left out: of the network's input); octaves, octave_scale, steps (an octave), step_size (255ths), jitter (px):
+    as generator/methods/deepdream.py has them; quality: of WebP."""
+
+    pictures: Annotated[list[str | Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    layers: Literal["stages", "blocks"] | Annotated[list[str], Field(min_length=1)] = "stages"
+    side: Annotated[int, Field(ge=32, le=4096)] | None = None
+    octaves: Annotated[int, Field(ge=1, le=16)] = 4
+    octave_scale: Annotated[float, Field(gt=1, le=4)] = 1.4
+    steps: PositiveInt = 10
+    step_size: Annotated[float, Field(gt=0, le=255)] = 1.5
+    jitter: Annotated[int, Field(ge=0, le=1024)] = 32
+    seed: Annotated[int, Field(ge=0)] = 0
+    quality: Annotated[int, Field(ge=1, le=100)] = 85
+
+
 class ComputeSection(_Section):
     """How, not what. batch: pictures read at a time, in whole forwards of 32, so that no number depends on it; workers:
     decoding processes (left out: chosen by the machine); precision: of the scan's forward; score_pictures: keep the
@@ -181,6 +199,7 @@ class Profile(_Section):
     gradients: Annotated[list[GradientName], Field(min_length=1)] = ["guided"]
     sprites: SpritesSection = SpritesSection()
     ascent: AscentSection | None = None
+    deepdream: DeepDreamSection | None = None
     kernels: KernelsSection = KernelsSection()
     compute: ComputeSection = ComputeSection()
     stream: StreamSection = StreamSection()

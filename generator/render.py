@@ -18,6 +18,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from generator.chapters.architecture_pages import architecture_page, blueprint_of, networks_page
+from generator.chapters.dream_pages import dreams_page
 from generator.chapters.experiment_pages import TABLES, experiments_page
 from generator.chapters.first_layer_pages import first_layers_page, shown_layers
 from generator.chapters.published import NAMES, blueprints
@@ -66,6 +67,7 @@ STYLES = (
     "architecture",
     "relations",
     "kernels",
+    "deepdream",
     "plots",
     "print",
 )
@@ -383,6 +385,17 @@ def write_streams(site: Site, env: Environment, atlas: Atlas, common: dict[str, 
     site.write(f"{atlas.name}/data/stream_blocks.csv", blocks_csv(atlas))
 
 
+def write_dreams(site: Site, env: Environment, atlas: Atlas, common: dict[str, Any]) -> None:
+    """The gallery of dreams, where the atlas has some."""
+    gallery = dreams_page(atlas)
+    if gallery is None:
+        return
+    for name in gallery["files"]:
+        site.copy(atlas.store.dream_path(name), f"{atlas.name}/deepdream/{name}")
+    page = env.get_template("deepdream.html").render({**common, "root": "../", **gallery})
+    site.write(f"{atlas.name}/deepdream.html", page)
+
+
 def write_atlas(
     site: Site, env: Environment, atlas: Atlas, atlases: Sequence[Atlas], url: str, progress: Progress
 ) -> None:
@@ -396,6 +409,7 @@ def write_atlas(
     site.write(f"{atlas.name}/finder.js", finder_index(atlas))
     write_relations(site.write, env, atlas, atlases, common, found)
     write_streams(site, env, atlas, common)
+    write_dreams(site, env, atlas, common)
     revisited = revisited_page(atlas)
     if revisited:
         for entry in revisited["entries"]:
@@ -512,6 +526,7 @@ def write_homes(site: Site, env: Environment, atlases: Sequence[Atlas]) -> None:
             "stream": bool(streamed(atlas)),
             "scale": scale_page(atlas) is not None,
             "first_layers": bool(shown_layers([atlas])),
+            "dreams": dreams_page(atlas) is not None,
         }
         for atlas in atlases
     ]

@@ -15,6 +15,8 @@
                             their places; embedding.json: how it was made; thumbs.webp: the pictures, small
     optimised/<layer>/<channel>.webp   its optimised picture; optimised/<layer>.npz: values, <layer>.webp: thumbnails
     kernels/<layer>.webp    the first convolution's kernels as pixels
+    deepdream/index.json    the dreams: of which pictures and layers, in which files, with which settings
+    deepdream/<key>.webp, <key>.json   a dream, named by what it was made from, and its numbers; <key>-start.webp
     first_layers/index.json   the first layers that are set side by side, the network's own first; of each
     first_layers/<n>.npz      its kernels and their numbers, and as pixels <n>.webp, <n>-common.webp, <n>-planes.webp
     architecture.json       the network's volumes, operations and costs (blueprint.py)
@@ -56,7 +58,7 @@ from generator.records import Manifest, PictureRecord, manifest_from_json, to_js
 
 OWN = (
     "manifest.json", "keys.json", "scan.json", "images.csv", "channels.csv", "architecture.json",
-    "layers", "scores", "sprites", "thumbs", "pictures", "kernels", "first_layers", "optimised", "matches",
+    "layers", "scores", "sprites", "thumbs", "pictures", "kernels", "first_layers", "deepdream", "optimised", "matches",
     "relations.json", "classes.csv",
     "stream.json", "stream_optimised.json", "scale_truth.json", "rules.json", "rules",
     "embedding",
@@ -343,6 +345,29 @@ class Store:
         for path in (self.folder / "matches").glob("*"):
             if path.name not in kept:
                 path.unlink(missing_ok=True)
+
+    # -- dreams ----------------------------------------------------------------------------------------------------
+
+    def dream_path(self, name: str) -> Path:
+        return self.folder / "deepdream" / name
+
+    def dream(self, key: str) -> dict[str, Any] | None:
+        """A dream's numbers, or None where it is not there yet."""
+        numbers = self.read_json(f"deepdream/{key}.json")
+        return numbers if isinstance(numbers, dict) and self.dream_path(f"{key}.webp").is_file() else None
+
+    def write_dream(self, key: str, picture: bytes, numbers: Mapping[str, Any]) -> None:
+        """The numbers come last: they say that the picture is there."""
+        write_atomically(self.dream_path(f"{key}.webp"), picture)
+        self.write_json(f"deepdream/{key}.json", numbers)
+
+    def keep_dreams(self, names: Collection[str]) -> None:
+        """Drop all files of dreams but these."""
+        for path in self.dream_path("").glob("*"):
+            if path.name not in names:
+                path.unlink(missing_ok=True)
+        if not names:
+            shutil.rmtree(self.dream_path(""), ignore_errors=True)
 
     # -- first layers ----------------------------------------------------------------------------------------------
 

@@ -140,6 +140,7 @@ def _keys(job: Job) -> dict[str, str]:
         "features": job.features_key,
         "embedding": job.embedding_key,
         "first layers": job.first_layers_key,
+        "dreams": job.dreams_key,
         "all": fingerprint(
             [
                 job.sprites_key,
@@ -149,6 +150,7 @@ def _keys(job: Job) -> dict[str, str]:
                 job.rules_key,
                 job.first_layers_key,
                 job.embedding_key,
+                job.dreams_key,
             ],
             said,
             generator.__version__,

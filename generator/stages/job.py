@@ -30,10 +30,21 @@ from generator.stream import StreamPlan
 CODE = 3  # raise it when a change of the code changes any number or picture of an atlas: old work is then done anew
 RELATIONS = 2  # likewise, of what stages/relating.py writes alone
 
+DREAMS = 1  # likewise, of what stages/dreaming.py writes
 FIRST_LAYERS = 1  # likewise, of what stages/first_layers.py writes
 EMBEDDING = 1  # likewise, of the map of the pictures
 
 STREAM_CODE = 1  # likewise, of what is read in the residual stream
+
+
+@dataclass(frozen=True)
+class Start:
+    """A picture that dreams begin at. number: in images.csv, or None for a file of its own; path: of that file; sha256:
+    of the file's bytes, '' for a numbered one."""
+
+    number: int | None
+    path: Path | None = None
+    sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,6 +63,7 @@ class Job:
         None  # (N, 32) uint8: SHA-256 of each file as the run began; None: not watched
     )
     other_layers: tuple[FirstLayer, ...] = ()  # the first layers of the networks set beside this one
+    starts: tuple[Start, ...] = ()  # what dreams begin at
 
     @property
     def scan_key(self) -> str:
@@ -176,6 +188,19 @@ class Job:
         """Fingerprint of all that the page on first layers depends on."""
         weights = [(other.model, other.weights) for other in self.other_layers]
         return fingerprint(FIRST_LAYERS, self.network.model, self.network.weights, weights)
+
+    @property
+    def dreams_key(self) -> str:
+        """Fingerprint of all that the dreams depend on, '' where the profile wants none."""
+        if self.profile.deepdream is None:
+            return ""
+        return fingerprint(
+            DREAMS,
+            self.scan_key,
+            self.profile.deepdream.model_dump(exclude={"pictures"}),
+            [(start.number, start.path and start.path.name, start.sha256) for start in self.starts],
+            self.profile.site.publish_patches,
+        )
 
     @property
     def ascent_layers(self) -> tuple[LayerInfo, ...]:

@@ -38,6 +38,9 @@ def open_network(profile: Profile) -> Network:
     classes = None if section.classes is None else Path(section.classes)
     network = models.load(section.model, section.weights, seed=section.seed, classes=classes)
     network = network.resized(profile.pictures.resize, profile.pictures.crop)
+    if profile.deepdream is not None and not isinstance(profile.deepdream.layers, str):
+        for name in profile.deepdream.layers:
+            network.layer(name)  # an unknown one is said now, not hours later
     which = profile.layers.which
     if which == "all":
         return network

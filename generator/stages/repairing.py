@@ -30,6 +30,7 @@ MADE_BY = {
     "thumbs": "sprites",
     "pictures": "sprites",
     "optimised": "ascent",
+    "deepdream": "dreams",
     "rules": "gradient rules",
     "rules.json": "gradient rules",
     "embedding": "embedding",

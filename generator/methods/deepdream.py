@@ -1,0 +1,126 @@
+"""DeepDream (Mordvintsev, Olah and Tyka, "Inceptionism", 2015): a picture climbs the gradient of a layer's activation
+energy ½‖a‖², so that whatever the layer sees in it is made more of. The gradient at the layer is then a itself.
+
+As in the authors' notebook (github.com/google/deepdream, dream.ipynb): the picture is taken at several sizes,
+*octaves*, the smallest first; what an octave changed, its *detail*, is enlarged and added to the next larger picture;
+every step is moved by a random jitter and has a mean change of `step_size` a pixel."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from generator.ascent import stream
+from generator.cone_walk import ConeWalk
+from generator.errors import AtlasError
+from generator.network import Network
+
+SMALLEST = 16  # px, the side of the smallest octave: below, a deep layer's map is all padding
+
+
+@dataclass(frozen=True)
+class DreamPlan:
+    """side: of the picture in px; octaves: how many sizes, each octave_scale times as large as the one before; steps:
+    in each; step_size: mean change of a step, of a colour of a pixel, in 255ths; jitter: px, by up to so many the
+    picture is moved cyclically before a step, and back behind it."""
+
+    side: int
+    octaves: int = 4
+    octave_scale: float = 1.4
+    steps: int = 10
+    step_size: float = 1.5
+    jitter: int = 32
+    seed: int = 0
+
+    @property
+    def sides(self) -> list[int]:
+        """Of the octaves in px, the smallest first. Raises AtlasError where that is too small to be looked at."""
+        sides = [round(self.side / self.octave_scale**n) for n in reversed(range(self.octaves))]
+        if sides[0] < SMALLEST:
+            raise AtlasError(
+                f"the smallest of {self.octaves} octaves would be {sides[0]} px wide",
+                "deepdream",
+                f"take fewer octaves, a smaller octave_scale or a larger side: {SMALLEST} px are needed",
+            )
+        return sides
+
+
+@dataclass(frozen=True)
+class Dream:
+    """picture: (n, n, 3) uint8 RGB; before, after: root mean square of the layer's activations at the start picture and
+    at this one."""
+
+    picture: Tensor
+    before: float
+    after: float
+
+
+class Dreamer:
+    """Dreams of one layer. network: on its device and in its dtype."""
+
+    def __init__(self, network: Network, layer: str, plan: DreamPlan) -> None:
+        self.network, self.plan = network, plan
+        self.layer = network.layer(layer).name
+        step = network.step(layer)
+        self.walks = [ConeWalk(network.graph, step, side) for side in plan.sides]
+        some = next(step.weight for step in network.graph.steps if step.weight is not None)
+        self.device, self.dtype = some.device, some.dtype
+        p = network.preprocessing
+        self._range = p.value_range
+        self._mean = torch.tensor(p.mean, device=self.device, dtype=self.dtype)[:, None, None]
+        self._std = torch.tensor(p.std, device=self.device, dtype=self.dtype)[:, None, None]
+
+    def dream(self, pixels: Tensor) -> Dream:
+        """The dream of a picture, (n, n, 3) uint8, n the plan's side; the same for the same pixels, whatever else is
+        dreamt."""
+        plan = self.plan
+        random = stream(plan.seed, f"dream {self.layer}", zlib.crc32(pixels.numpy().tobytes()))
+        start = pixels.permute(2, 0, 1)[None].to(self.device, self.dtype) / 255  # (1, 3, n, n)
+        octaves = [start]
+        for side in reversed(plan.sides[:-1]):
+            octaves.insert(0, _resized(octaves[0], side))
+        picture = octaves[0]
+        for number, (base, walk) in enumerate(zip(octaves, self.walks, strict=True)):
+            if number:
+                detail = picture - octaves[number - 1]
+                picture = base + _resized(detail, base.shape[-1])
+            for _ in range(plan.steps):
+                down, right = random.integers(-plan.jitter, plan.jitter + 1, 2).tolist()
+                picture = torch.roll(picture, (down, right), (2, 3))
+                picture = (picture + self._step(walk, picture)).clamp(0, 1)
+                picture = torch.roll(picture, (-down, -right), (2, 3))
+        rounded = (picture * 255 + 0.5).floor().clamp(0, 255)
+        shown = rounded[0].permute(1, 2, 0).byte().cpu()
+        return Dream(shown, self.strength(start), self.strength(rounded / 255))
+
+    def _step(self, walk: ConeWalk, picture: Tensor) -> Tensor:
+        """The step of a picture; zero where the layer is silent."""
+        gradient, _ = self.gradient(walk, picture)
+        size = gradient.abs().mean()
+        return torch.where(size > 0, gradient * (self.plan.step_size / 255 / size), 0.0)
+
+    def gradient(self, walk: ConeWalk, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """Of ½‖a‖² to the pictures' values in [0, 1], (B, 3, n, n), and the activations a, (B, C, h, w)."""
+        pictures = pictures.detach().requires_grad_(True)
+        maps = walk(self._prepared(pictures))
+        (gradient,) = torch.autograd.grad(maps, pictures, maps.detach())
+        return gradient, maps.detach()
+
+    @torch.no_grad()
+    def strength(self, picture: Tensor) -> float:
+        """Root mean square of the layer's activations at a picture of the plan's side, (1, 3, n, n) in [0, 1]."""
+        maps = self.walks[-1](self._prepared(picture))
+        return float(maps.double().square().mean().sqrt())
+
+    def _prepared(self, pictures: Tensor) -> Tensor:
+        x = (pictures * self._range - self._mean) / self._std
+        return x.contiguous(memory_format=torch.channels_last)
+
+
+def _resized(picture: Tensor, side: int) -> Tensor:
+    """(1, 3, n, n) → (1, 3, side, side), bilinear; made smaller, without aliases."""
+    return F.interpolate(picture, size=(side, side), mode="bilinear", antialias=True, align_corners=False)

@@ -1,0 +1,246 @@
+"""DeepDream: the pictures that the profile names, dreamt by the layers that it names.
+
+A dream is kept under the fingerprint of all that it depends on, its own start picture among it: so it is made once,
+whatever other pictures and layers there are, and a run that was stopped goes on behind the last one."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from generator.checksums import file_digest
+from generator.decoding import Picture, PictureError, read_picture
+from generator.device import one_thread_each
+from generator.errors import AtlasError
+from generator.methods.deepdream import Dreamer, DreamPlan
+from generator.network import Network
+from generator.pictures import find_pictures
+from generator.profile import DeepDreamSection, Profile
+from generator.records import LayerInfo, PictureRecord, Preprocessing
+from generator.sprites import webp
+from generator.stages.job import DREAMS, Job, Start
+from generator.store import fingerprint
+
+KEY = 16  # hex digits that name a dream's files
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A start picture, opened. name: of its file; pixels: (n, n, 3) uint8; record: of images.csv, or None."""
+
+    name: str
+    pixels: np.ndarray
+    record: PictureRecord | None
+
+    @property
+    def key(self) -> str:
+        return fingerprint(self.pixels.tobytes().hex())[:KEY]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A dream to be made. key: fingerprint of all it depends on."""
+
+    subject: Subject
+    layer: LayerInfo
+    key: str
+
+
+# -- what the profile asks for ---------------------------------------------------------------------------------------
+
+
+def open_starts(profile: Profile, network: Network) -> tuple[Start, ...]:
+    """The start pictures; raises AtlasError for a file that is none, and where the octaves do not fit."""
+    section = profile.deepdream
+    if section is None:
+        return ()
+    side = plan_of(section, network).sides[-1]
+    found: list[Start] = []
+    for given in section.pictures:
+        if isinstance(given, int):
+            found.append(Start(given))
+            continue
+        path = Path(given)
+        files = [path / f.path for f in find_pictures(path).files] if path.is_dir() else [path]
+        for file in files:
+            _read(file, _square(network, side))
+            found.append(Start(None, file, file_digest(file)))
+    return tuple(found)
+
+
+def plan_of(section: DeepDreamSection, network: Network) -> DreamPlan:
+    return DreamPlan(
+        section.side or network.preprocessing.crop,
+        section.octaves,
+        section.octave_scale,
+        section.steps,
+        section.step_size,
+        section.jitter,
+        section.seed,
+    )
+
+
+def dream_layers(job: Job) -> list[LayerInfo]:
+    """The layers that dream, in forward order; one that the atlas leaves out does not."""
+    assert job.profile.deepdream is not None
+    which = job.profile.deepdream.layers
+    layers = job.network.layers
+    if not isinstance(which, str):
+        return [layer for layer in layers if {layer.name, layer.path} & set(which)]
+    blocks = [layer for layer in layers if layer.kind in ("block", "layer")]
+    if which == "blocks":
+        return blocks
+    return list({layer.stage: layer for layer in blocks}.values())  # the last of each
+
+
+def _square(network: Network, side: int) -> Preprocessing:
+    """The whole middle square of a picture, so large."""
+    return replace(network.preprocessing, resize=side, crop=side)
+
+
+def _read(path: Path, square: Preprocessing) -> Picture:
+    try:
+        return read_picture(path, square)
+    except PictureError as error:
+        raise AtlasError(
+            f"a picture to dream of cannot be used: {error}", path, "name a picture file"
+        ) from None
+
+
+# -- the stage -------------------------------------------------------------------------------------------------------
+
+
+def dream_pictures(job: Job) -> None:
+    """Write deepdream/: every dream that is not there yet, each start picture, and the list of them. Pictures of the
+    set are left out where the profile may not publish any."""
+    tasks: list[Task] = []
+    subjects: list[Subject] = []
+    if job.profile.deepdream is not None:
+        plan = plan_of(job.profile.deepdream, job.network)
+        subjects = [subject for start in job.starts if (subject := _open(job, start, plan)) is not None]
+        layers = dream_layers(job)
+        tasks = [Task(subject, layer, _key(job, subject, layer)) for subject in subjects for layer in layers]
+    missing = {task.key: task for task in tasks if job.store.dream(task.key) is None}
+    if missing:
+        done = len(tasks) - len(missing)
+        with job.reporter.stage("dreams", len(tasks), "dreams", done) as advance:
+            _make(job, job.ranks.share(list(missing.values())), advance)
+    job.ranks.meet()
+    if job.ranks.leads:
+        _write_index(job, subjects, tasks)
+    job.ranks.meet()
+
+
+def _open(job: Job, start: Start, plan: DreamPlan) -> Subject | None:
+    """The start's pixels; None where the set has no such picture, or it may not be published."""
+    square = _square(job.network, plan.side)
+    if start.path is not None:
+        picture = _read(start.path, square)
+        if picture.sha256 != start.sha256:
+            raise _changed(start.path)
+        if not job.profile.site.publish_patches and _is_of_the_set(job, picture):
+            return None
+        return Subject(start.path.name, picture.pixels, None)
+    if not job.profile.site.publish_patches:
+        return None
+    records = job.store.images()
+    assert start.number is not None
+    if start.number >= len(records):
+        job.reporter.note(
+            f"no dreams of picture {start.number}: there are {len(records):,} pictures, counted from 0"
+        )
+        return None
+    record = records[start.number]
+    picture = _read(job.pictures.root / record.path, square)
+    place = [file.path for file in job.pictures.files].index(record.path)
+    if job.contents is not None and picture.sha256 != job.contents[place].tobytes().hex():
+        raise _changed(record.path)
+    return Subject(Path(record.path).name, picture.pixels, record)
+
+
+def _is_of_the_set(job: Job, picture: Picture) -> bool:
+    """Whether one of the set's files has the same bytes."""
+    if job.contents is None:
+        return False
+    return bool((job.contents == np.frombuffer(bytes.fromhex(picture.sha256), np.uint8)).all(1).any())
+
+
+def _changed(path: Path | str) -> AtlasError:
+    return AtlasError("a picture changed or vanished during the run", path, "run the same command again")
+
+
+def _key(job: Job, subject: Subject, layer: LayerInfo) -> str:
+    section = job.profile.deepdream
+    assert section is not None
+    p = job.network.preprocessing
+    parts = (
+        DREAMS,
+        [job.network.model, job.network.weights.sha256, p.mean, p.std, p.value_range],
+        [job.device.type, torch.__version__],
+        layer.name,
+        asdict(plan_of(section, job.network)),
+        section.quality,
+        subject.key,
+    )
+    return fingerprint(*parts)[:KEY]
+
+
+def _make(job: Job, tasks: list[Task], advance: Callable[[int], object]) -> None:
+    """Dream in threads, each one dream at a time: its numbers do not depend on how many there are."""
+    assert job.profile.deepdream is not None
+    plan = plan_of(job.profile.deepdream, job.network)
+    network = job.network.to(job.device, torch.float32)
+    dreamers = {task.layer.name: Dreamer(network, task.layer.name, plan) for task in tasks}
+
+    def run(task: Task) -> int:
+        dream = dreamers[task.layer.name].dream(torch.from_numpy(task.subject.pixels))
+        numbers = {"layer": task.layer.name, "before": dream.before, "after": dream.after}
+        job.store.write_dream(task.key, _encoded(job, dream.picture.numpy()), numbers)
+        return 1
+
+    with contextlib.ExitStack() as opened:
+        threads = opened.enter_context(one_thread_each(job.device))
+        pool = opened.enter_context(
+            ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+        )
+        opened.callback(pool.shutdown, cancel_futures=True)
+        for done in as_completed([pool.submit(run, task) for task in tasks]):
+            advance(done.result())
+
+
+def _encoded(job: Job, pixels: np.ndarray) -> bytes:
+    assert job.profile.deepdream is not None
+    return webp(pixels, job.profile.deepdream.quality)
+
+
+def _write_index(job: Job, subjects: list[Subject], tasks: list[Task]) -> None:
+    store, section = job.store, job.profile.deepdream
+    if section is None or not tasks:
+        store.keep_dreams(())
+        return
+    kept, pictures = {"index.json"}, []
+    for subject in subjects:
+        start = f"{fingerprint(subject.key, section.quality)[:KEY]}-start.webp"
+        if not store.dream_path(start).is_file():
+            store.write_file(store.dream_path(start), _encoded(job, subject.pixels))
+        own = [task for task in tasks if task.subject is subject]
+        kept |= {start, *(f"{task.key}.{kind}" for task in own for kind in ("webp", "json"))}
+        pictures.append(
+            {
+                "name": subject.name,
+                "number": None if subject.record is None else subject.record.index,
+                "label": "" if subject.record is None else subject.record.label,
+                "start": start,
+                "dreams": [{**(store.dream(task.key) or {}), "file": f"{task.key}.webp"} for task in own],
+            }
+        )
+    plan = plan_of(section, job.network)
+    settings = {**asdict(plan), "sides": plan.sides, "quality": section.quality}
+    store.write_json("deepdream/index.json", {"settings": settings, "pictures": pictures})
+    store.keep_dreams(kept)
