@@ -21,6 +21,7 @@ from generator.chapters.architecture_pages import architecture_page, blueprint_o
 from generator.chapters.dream_pages import dreams_page
 from generator.chapters.experiment_pages import TABLES, experiments_page
 from generator.chapters.first_layer_pages import first_layers_page, shown_layers
+from generator.chapters.map_pages import has_map, write_map
 from generator.chapters.published import NAMES, blueprints
 from generator.chapters.relation_pages import FILES as RELATION_FILES
 from generator.chapters.relation_pages import for_channels, links_of, other_networks, write_relations
@@ -69,6 +70,7 @@ STYLES = (
     "kernels",
     "deepdream",
     "plots",
+    "map",
     "print",
 )
 GUIDE_STYLES = ("tokens", "header", "guide")
@@ -217,6 +219,8 @@ def write_static(site: Site, atlases: Sequence[Atlas]) -> None:
 
     site.write("static/atlas.css", joined("css", STYLES) + position_styles())
     site.write("static/guide.css", joined("css", GUIDE_STYLES))
+    if any(has_map(atlas) for atlas in atlases):
+        site.write("static/map.js", joined("js", ["map"]))
     models = ",".join(f'"{atlas.name}"' for atlas in atlases)
     site.write("static/atlas.js", f"window.residualAtlas={{models:[{models}]}};\n" + joined("js", SCRIPTS))
 
@@ -410,6 +414,7 @@ def write_atlas(
     write_relations(site.write, env, atlas, atlases, common, found)
     write_streams(site, env, atlas, common)
     write_dreams(site, env, atlas, common)
+    write_map(site.write, site.copy, env, atlas, common)
     revisited = revisited_page(atlas)
     if revisited:
         for entry in revisited["entries"]:
@@ -527,6 +532,7 @@ def write_homes(site: Site, env: Environment, atlases: Sequence[Atlas]) -> None:
             "scale": scale_page(atlas) is not None,
             "first_layers": bool(shown_layers([atlas])),
             "dreams": dreams_page(atlas) is not None,
+            "map": has_map(atlas),
         }
         for atlas in atlases
     ]

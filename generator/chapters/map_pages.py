@@ -101,11 +101,13 @@ def map_page(found: PictureMap) -> dict[str, Any]:
     said = found.said
     explained = said["explained"]
     groups: dict[str, list[dict[str, Any]]] = {}
+    every = []
     for number, (label, group, colour, count) in enumerate(
         zip(found.labels, found.groups, found.colours, found.counts, strict=True)
     ):
         one = {"number": number, "label": short_label(label), "colour": colour, "count": count}
         groups.setdefault(group, []).append(one)
+        every.append(one)
     return {
         "count": said["pictures"],
         "whole": found.atlas.manifest.pictures.count,
@@ -123,7 +125,7 @@ def map_page(found: PictureMap) -> dict[str, Any]:
         "neighbours": said["neighbours"],
         "sklearn": said["scikit-learn"],
         "thumbs": said["thumbs"]["count"] if found.has_sheet else 0,
-        "groups": list(groups.items()) if len(groups) > 1 else [("", next(iter(groups.values()), []))],
+        "groups": list(groups.items()) if 1 < len(groups) < len(found.labels) else [("", every)],
         "classes": len(found.labels),
         "layouts": LAYOUTS,
     }

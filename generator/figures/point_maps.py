@@ -13,7 +13,7 @@ WIDTH, HEIGHT = 1120, 760  # px
 MARGIN = 30  # px
 SIDE = 30  # px of a thumbnail
 ROOM = 1.3  # sides between the middles of two thumbnails
-FINER = 2  # drawn so many times larger, then reduced: smooth edges
+FINER = 3  # drawn so many times larger, then reduced: smooth edges
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def point_map(places: np.ndarray, colours: Sequence[str], sheet: Sheet | None, o
     y = HEIGHT / 2 - (places[:, 1] - extent[1] / 2) * scale
     large = Image.new("RGBA", (WIDTH * FINER, HEIGHT * FINER))
     pen = ImageDraw.Draw(large)
-    radius = FINER * min(5.0, max(1.3, 140 / len(places) ** 0.5))
+    radius = FINER * min(5.0, max(1.3, 115 / len(places) ** 0.5))
     for point in mixed(len(places)).tolist():
         at_x, at_y = x[point] * FINER, y[point] * FINER
         pen.ellipse((at_x - radius, at_y - radius, at_x + radius, at_y + radius), fill=colours[point])

@@ -150,7 +150,7 @@
 
   // -- drawing -------------------------------------------------------------------------------------------------
 
-  var ground = 0, quiet = 0, ink = "#000", accent = "#f00";
+  var ground = 0, quiet = 0, ink = "#000", back = "#fff", accent = "#f00";
   var ramp = [];
   function packed(r, g, b) {
     return ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;
@@ -161,10 +161,11 @@
   }
   function recolour() {
     var style = getComputedStyle(canvas);
-    var back = parts(style.backgroundColor);
+    var under = parts(style.backgroundColor);
     var text = parts(style.color);
-    ground = packed(back[0], back[1], back[2]);
-    quiet = packed.apply(null, back.slice(0, 3).map(function (value, n) { return Math.round(value + (text[n] - value) * 0.14); }));
+    back = style.backgroundColor;
+    ground = packed(under[0], under[1], under[2]);
+    quiet = packed.apply(null, under.slice(0, 3).map(function (value, n) { return Math.round(value + (text[n] - value) * 0.14); }));
     ink = style.color;
     accent = style.outlineColor;
     ramp = data.classes.map(function (one) { return one[1]; }).concat(data.none).map(function (hex) {
@@ -244,7 +245,7 @@
     }
   }
   function radiusOf() {
-    return Math.max(1.2, Math.min(5.5, (140 / Math.sqrt(count)) * Math.pow(view.zoom, 0.4))) * Math.min(1, 0.35 + width / 1400);
+    return Math.max(1.2, Math.min(5.5, (115 / Math.sqrt(count)) * Math.pow(view.zoom, 0.4))) * Math.min(1, 0.35 + width / 1400);
   }
   // Thumbnails: which dots become one at this zoom. They are chosen for steps of the zoom and for the whole map, so that
   // none comes or goes while the map is moved.
@@ -328,12 +329,20 @@
     context.font = "12px " + getComputedStyle(canvas).fontFamily;
     context.textBaseline = "alphabetic";
     context.textAlign = "right";
-    context.fillText(data.axes[0] + " →", width - 10, height - 10);
+    named(data.axes[0] + " →", width - 10, height - 10);
     context.save();
     context.translate(18, 10);
     context.rotate(-Math.PI / 2);
-    context.fillText(data.axes[1] + " →", 0, 0);
+    named(data.axes[1] + " →", 0, 0);
     context.restore();
+  }
+  // Text that can be read over dots and thumbnails.
+  function named(text, x, y) {
+    context.lineWidth = 4;
+    context.lineJoin = "round";
+    context.strokeStyle = back;
+    context.strokeText(text, x, y);
+    context.fillText(text, x, y);
   }
   // The picked picture, and lines to its neighbours.
   function marks() {
@@ -506,7 +515,8 @@
       }
     }
     tell();
-    changed();
+    ask();
+    remember();
   }
 
   // -- classes -------------------------------------------------------------------------------------------------
