@@ -409,7 +409,7 @@ FRAMES = """async (moves) => {
 @pytest.mark.browser
 @pytest.mark.slow
 def test_fifty_thousand_points_can_be_moved(browser: Any, tmp_path: Path, capsys: Any) -> None:
-    """A drawn frame takes 8 to 15 ms on one core of 2020; ten times that would be felt, and mean another algorithm."""
+    """A drawn frame takes 4 to 15 ms on a slow core; ten times that would be felt, and mean another algorithm."""
     store = large_copy(tmp_path / "large", 50_000)
     render_site([store.folder], tmp_path / "site")
     page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()

@@ -6,7 +6,7 @@
   var canvas = document.querySelector(".map canvas");
   var form = document.querySelector(".mapped .tools");
   if (!canvas || !form) return;
-  var context = canvas.getContext("2d");
+  var context = canvas.getContext("2d", { alpha: false });
   var picked = document.querySelector(".picked");
   var NONE = 65535;
   var NEAREST_ZOOM = 400;
@@ -153,7 +153,7 @@
   var ground = 0, quiet = 0, ink = "#000", back = "#fff", accent = "#f00";
   var ramp = [];
   function packed(r, g, b) {
-    return ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;
+    return (255 << 24) | (b << 16) | (g << 8) | r;
   }
   function parts(colour) {
     var found = colour.match(/[\d.]+/g).map(Number);
@@ -183,7 +183,7 @@
     canvas.width = Math.round(width * ratio);
     canvas.height = Math.round(height * ratio);
     image = context.createImageData(canvas.width, canvas.height);
-    pixels = new Uint32Array(image.data.buffer);
+    pixels = new Int32Array(image.data.buffer);
     ask();
   }
   function ask() {
@@ -191,61 +191,62 @@
     pending = true;
     requestAnimationFrame(draw);
   }
-  // How much of each pixel around a dot's middle it covers, 0 to 256, as [dx, dy, share] in turn.
+  // How much of each pixel around a dot's middle it covers, 0 to 64: by the pixel's place from the middle, and share.
   var stamps = {};
   function stamp(radius) {
-    var key = radius.toFixed(2);
+    var key = radius.toFixed(2) + " " + canvas.width;
     if (stamps[key]) return stamps[key];
     var reach = Math.ceil(radius);
-    var made = [];
+    var places = [], shares = [];
     for (var dy = -reach; dy <= reach; dy++) {
       for (var dx = -reach; dx <= reach; dx++) {
-        var share = Math.round(256 * Math.max(0, Math.min(1, radius + 0.5 - Math.hypot(dx, dy))));
-        if (share) made.push(dx, dy, share);
+        var share = Math.round(64 * Math.max(0, Math.min(1, radius + 0.5 - Math.hypot(dx, dy))));
+        if (!share) continue;
+        places.push(dx + dy * canvas.width);
+        shares.push(share);
       }
     }
-    stamps[key] = { reach: reach, parts: Int32Array.from(made) };
+    stamps[key] = { reach: reach, places: Int32Array.from(places), shares: Int32Array.from(shares) };
     return stamps[key];
   }
+  // All numbers in here fit 32 bits with their sign: that keeps it quick.
   function dots(radius, standing) {
     var mark = stamp(radius);
-    var list = mark.parts;
-    var length = list.length;
-    var w = canvas.width, h = canvas.height, reach = mark.reach;
-    var offsets = new Int32Array(length / 3);
-    for (var k = 0; k < offsets.length; k++) offsets[k] = list[3 * k] + list[3 * k + 1] * w;
+    var places = mark.places, shares = mark.shares, reach = mark.reach, length = places.length;
+    var w = canvas.width, h = canvas.height, right = w - reach, bottom = h - reach;
     var s = scale() * ratio;
-    var left = w / 2 - view.x * s, top = h / 2 - view.y * s;
-    var xs = now().x, ys = now().y, order = data.order;
+    var left = w / 2 - view.x * s + 0.5, top = h / 2 - view.y * s + 0.5;
+    var xs = now().x, ys = now().y, order = data.order, out = pixels, last = ramp.length - 1;
     for (var n = 0; n < count; n++) {
       var i = order[n];
-      var own = classes[i];
-      if (only && (own !== NONE && only.classes[own] === true) !== standing) continue;
       var px = xs[i], py = ys[i];
       if (from) {
         px = from.x[i] + (px - from.x[i]) * moved;
         py = from.y[i] + (py - from.y[i]) * moved;
       }
-      var x = Math.round(left + px * s), y = Math.round(top + py * s);
-      if (x < reach || y < reach || x >= w - reach || y >= h - reach) continue;
-      var colour = standing ? ramp[own === NONE ? ramp.length - 1 : own] : quiet;
+      var x = Math.floor(left + px * s), y = Math.floor(top + py * s);
+      if (x < reach || y < reach || x >= right || y >= bottom) continue;
+      var own = classes[i];
+      if (only && stands(i) !== standing) continue;
+      var colour = standing ? ramp[own === NONE ? last : own] : quiet;
+      var redBlue = colour & 0xff00ff, green = colour & 0xff00;
       var at = y * w + x;
-      for (k = 0; k < offsets.length; k++) {
-        var share = list[3 * k + 2];
-        var place = at + offsets[k];
-        if (share === 256) pixels[place] = colour;
-        else {
-          var under = pixels[place];
-          var rest = 256 - share;
-          var redBlue = (((under & 0xff00ff) * rest + (colour & 0xff00ff) * share) / 256) & 0xff00ff;
-          var green = (((under & 0xff00) * rest + (colour & 0xff00) * share) >>> 8) & 0xff00;
-          pixels[place] = (0xff000000 | redBlue | green) >>> 0;
+      for (var k = 0; k < length; k++) {
+        var share = shares[k];
+        var place = at + places[k];
+        if (share === 64) {
+          out[place] = colour;
+          continue;
         }
+        var under = out[place];
+        var rest = 64 - share;
+        out[place] = -16777216 | ((((under & 0xff00ff) * rest + redBlue * share) >> 6) & 0xff00ff) | ((((under & 0xff00) * rest + green * share) >> 6) & 0xff00);
       }
     }
   }
   function radiusOf() {
-    return Math.max(1.2, Math.min(5.5, (115 / Math.sqrt(count)) * Math.pow(view.zoom, 0.4))) * Math.min(1, 0.35 + width / 1400);
+var smallest = Math.max(1.2, (115 / Math.sqrt(count)) * Math.min(1, 0.35 + width / 1400));
+    return Math.min(5.5, smallest * Math.pow(Math.max(1, view.zoom), 0.35));
   }
   // Thumbnails: which dots become one at this zoom. They are chosen for steps of the zoom and for the whole map, so that
   // none comes or goes while the map is moved.
