@@ -245,7 +245,7 @@
     }
   }
   function radiusOf() {
-var smallest = Math.max(1.2, (115 / Math.sqrt(count)) * Math.min(1, 0.35 + width / 1400));
+    var smallest = Math.max(1.2, (115 / Math.sqrt(count)) * Math.min(1, 0.35 + width / 1400));
     return Math.min(5.5, smallest * Math.pow(Math.max(1, view.zoom), 0.35));
   }
   // Thumbnails: which dots become one at this zoom. They are chosen for steps of the zoom and for the whole map, so that
