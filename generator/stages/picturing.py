@@ -4,7 +4,7 @@ they are few and shallow, each has its own crop (generator/forwards.py)."""
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 
@@ -180,7 +180,7 @@ def _submitted(
     if painter.at_once < len(group.pictures):
         return None
     try:
-        return [pool.submit(*task) for task in painter.tasks(group, batch)]
+        return [pool.submit(*task) for task in painter.calls(group, batch.pixels)]
     except Exception as error:
         if not is_out_of_memory(error):
             raise
@@ -246,13 +246,10 @@ class _Painter:
                 yield part, pixels[start : start + self.at_once]
 
     def _paint(self, group: Group, pixels: Tensor) -> int:
-        return sum(call(*arguments) for call, *arguments in self._calls(group, pixels))
+        return sum(call(*arguments) for call, *arguments in self.calls(group, pixels))
 
-    def tasks(self, group: Group, batch: PictureBatch) -> Iterable[tuple]:
+    def calls(self, group: Group, pixels: Tensor) -> list[tuple]:
         """Run the forward that the group's units share; return calls, each with its arguments, that picture them."""
-        return self._calls(group, batch.pixels)
-
-    def _calls(self, group: Group, pixels: Tensor) -> list[tuple]:
         calls = self._shared(group, pixels)
         for part in group.parts(group.alone, min(CROPS_A_CALL, self.units_a_call), group.pictures):
             calls.append((self._picture_crops, part, pixels))
