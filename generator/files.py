@@ -111,6 +111,35 @@ class ScoreFile(_Filled):
         self.close()
 
 
+class RowFile:
+    """The rows of a .npy file with a float32 matrix, read as asked for. Not a memory map, whose pages would count as
+    this process's memory."""
+
+    def __init__(self, path: Path) -> None:
+        with path.open("rb") as file:
+            np.lib.format.read_magic(file)
+            self.shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+            self._start = file.tell()
+        if dtype != np.float32 or len(self.shape) != 2:
+            raise ValueError(f"{dtype} {self.shape} instead of a float32 matrix")
+        self._path = path
+
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+        """(n, F) of a slice without steps, or of (n,) places."""
+        length = self.shape[1]
+        if isinstance(rows, slice):
+            first, last, _ = rows.indices(self.shape[0])
+            return self._read(first, max(0, last - first))
+        return np.concatenate(
+            [np.zeros((0, length), np.float32), *(self._read(row, 1) for row in rows.tolist())]
+        )
+
+    def _read(self, first: int, count: int) -> np.ndarray:
+        length = self.shape[1]
+        found = np.fromfile(self._path, np.float32, count * length, offset=self._start + first * length * 4)
+        return found.reshape(count, length)
+
+
 class VectorFile(_Filled):
     """A vector a row, float32, written in any order, by any process, and known to be there or not."""
 

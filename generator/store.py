@@ -47,6 +47,7 @@ import numpy as np
 from generator import checksums
 from generator.errors import AtlasError
 from generator.files import (
+    RowFile,
     ScoreFile,
     TileFile,
     VectorFile,
@@ -435,6 +436,16 @@ class Store:
         path = self.embedding_path("features.npy")
         try:
             return np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise AtlasError(
+                f"the features cannot be read ({error})", path, "compute the atlas again"
+            ) from error
+
+    def feature_rows(self) -> RowFile:
+        """The same, read as it is asked for."""
+        path = self.embedding_path("features.npy")
+        try:
+            return RowFile(path)
         except (OSError, ValueError, EOFError) as error:
             raise AtlasError(
                 f"the features cannot be read ({error})", path, "compute the atlas again"

@@ -16,7 +16,7 @@ from torch import nn
 
 from generator import models, profile
 from generator.decoding import read_picture
-from generator.files import VectorFile, write_array_atomically
+from generator.files import RowFile, VectorFile, write_array_atomically
 from generator.graph import trace
 from generator.methods import embedding as method
 from generator.pipeline import compute
@@ -141,6 +141,33 @@ def test_neighbours_over_several_chunks_with_equal_pictures_come_by_distance_the
     falls = (np.diff(which) < 0) & (np.diff(how_far) == 0)
     assert not falls.any()
     assert all(np.array_equal(a, b) for a, b in zip(method.nearest(features, 9, threads=1), (which, how_far)))  # noqa: B905
+
+
+def test_however_little_is_held_at_once_the_neighbours_are_the_same(monkeypatch, tmp_path) -> None:
+    features = np.random.default_rng(5).normal(size=(700, 6)).astype(np.float32)
+    np.save(tmp_path / "features.npy", features)
+    which, how_far = method.nearest(features, 9)
+    monkeypatch.setattr(method, "CHUNK", 40)
+    monkeypatch.setattr(method, "HELD", 1300)
+    again, distances = method.nearest(RowFile(tmp_path / "features.npy"), 9, threads=2)
+    np.testing.assert_array_equal(again, which)
+    np.testing.assert_array_equal(distances, how_far)
+
+
+def test_axes_fitted_to_some_pictures_place_all(monkeypatch, tmp_path) -> None:
+    from sklearn.decomposition import PCA
+
+    rng = np.random.default_rng(6)
+    features = (rng.normal(size=(500, 8)) * np.arange(8, 0, -1)).astype(np.float32)
+    np.save(tmp_path / "features.npy", features)
+    monkeypatch.setattr(method, "FITTED", 100 * 8)
+    monkeypatch.setattr(method, "HELD", 240)
+    found = method.components(RowFile(tmp_path / "features.npy"), 3)
+    chosen = features[np.linspace(0, 499, 100).round().astype(int)]
+    model = PCA(3, svd_solver="covariance_eigh").fit(chosen)
+    assert found is not None and found.fitted == 100
+    np.testing.assert_allclose(found.positions, model.transform(features), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found.explained, model.explained_variance_ratio_, rtol=1e-4)
 
 
 def test_of_too_many_pictures_the_others_lie_among_their_nearest_and_the_seed_decides_alone() -> None:

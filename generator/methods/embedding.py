@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -15,16 +16,28 @@ from threadpoolctl import threadpool_limits
 COMPONENTS = 50  # what t-SNE is given; most of what more would add is noise, and distances cost as much again
 FEWEST = 8  # pictures; of fewer there is no map
 NEAREST = 10  # of the pictures that t-SNE placed, beside which another one is put
-CHUNK = 512  # pictures whose distances to all others are held at once: 100 MB at 50,000
+CHUNK = 512  # pictures whose neighbours are looked for at once
+HELD = 1_000_000  # numbers, of other pictures' features or of distances, held meanwhile: 4 MB
+FITTED = 16_000_000  # numbers that PCA is fitted to: of more pictures to so many of them, evenly spaced
+
+
+class Rows(Protocol):
+    """An array (N, F) float32, or something on a disk that gives rows of it."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __getitem__(self, rows: Any) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
 class Components:
     """positions: (N, k) float32 along the first k principal axes; explained: (k,) float64, each axis's share of the
-    variance."""
+    variance; fitted: to how many of the pictures."""
 
     positions: np.ndarray
     explained: np.ndarray
+    fitted: int
 
 
 @dataclass(frozen=True)
@@ -38,26 +51,38 @@ class Placed:
     perplexity: float
 
 
-def components(features: np.ndarray, most: int = COMPONENTS) -> Components | None:
+def components(features: Rows, most: int = COMPONENTS) -> Components | None:
     """The first principal components of (N, F) features, centred and not scaled; None where fewer than two axes hold
     any variance, or there are fewer than eight pictures.
 
     scikit-learn's PCA, exact: by the covariance where there are more pictures than features, else by singular values.
+    So many pictures that their features would fill the memory are placed along axes that were fitted to some of them.
     """
     from sklearn.decomposition import PCA
 
     count, length = features.shape
     if count < FEWEST or length < 2:
         return None
-    solver = "covariance_eigh" if count >= length else "full"
+    fitted = _spaced(features, max(FEWEST, FITTED // length))
+    solver = "covariance_eigh" if len(fitted) >= length else "full"
     with threadpool_limits(1):
-        model = PCA(min(most, count, length), svd_solver=solver)
+        model = PCA(min(most, len(fitted), length), svd_solver=solver)
         with np.errstate(invalid="ignore", divide="ignore"):
-            positions = model.fit_transform(features)
-    explained = model.explained_variance_ratio_.astype(np.float64)
-    if not np.isfinite(explained).all() or explained[1] <= 1e-6:
-        return None
-    return Components(positions.astype(np.float32), explained)
+            model.fit(fitted)
+        explained = model.explained_variance_ratio_.astype(np.float64)
+        if not np.isfinite(explained).all() or explained[1] <= 1e-6:
+            return None
+        step = max(1, HELD // length)
+        parts = [model.transform(features[start : start + step]) for start in range(0, count, step)]
+    return Components(np.concatenate(parts).astype(np.float32), explained, len(fitted))
+
+
+def _spaced(features: Rows, most: int) -> np.ndarray:
+    """All rows, or so many evenly spaced ones."""
+    count = features.shape[0]
+    if count <= most:
+        return features[:]
+    return features[np.linspace(0, count - 1, most).round().astype(np.int64)]
 
 
 def t_sne(positions: np.ndarray, *, perplexity: float, seed: int, exact: int) -> Placed:
@@ -89,35 +114,64 @@ def t_sne(positions: np.ndarray, *, perplexity: float, seed: int, exact: int) ->
 
 
 def nearest(
-    features: np.ndarray, count: int, threads: int = 1, advance: Callable[[int], None] = lambda done: None
+    features: Rows, count: int, threads: int = 1, advance: Callable[[int], None] = lambda done: None
 ) -> tuple[np.ndarray, np.ndarray]:
     """The nearest others of every row of (N, F) features by Euclidean distance, the nearer first, equal ones by their
     number: rows (N, k) int32 and distances (N, k) float32, k = min(count, N − 1).
 
-    Every pair is compared: in float32 first, and what comes near in float64. advance: told how many rows are done.
+    Every pair is compared: in float32 first, and what comes near in float64. Only some rows are held at a time, however
+    many there are. advance: told how many rows are done.
     """
-    rows = len(features)
+    rows = features.shape[0]
     kept = min(count, rows - 1)
     tried = min(2 * count + 8, rows - 1)
-    centred = features - features.mean(0, dtype=np.float64).astype(
-        np.float32
-    )  # distances cancel fewer digits
-    squares = np.einsum("nf,nf->n", centred, centred)
     which, how_far = np.zeros((rows, kept), np.int32), np.zeros((rows, kept), np.float32)
+    middle = _mean(features)  # distances between centred rows cancel fewer digits
 
     def one(start: int) -> int:
-        end = min(start + CHUNK, rows)
-        rough = squares[None] - 2 * (centred[start:end] @ centred.T)  # (n, N), less the row's own square
-        rough[np.arange(end - start), np.arange(start, end)] = np.inf
-        near = np.sort(np.argpartition(rough, tried - 1, axis=1)[:, :tried], axis=1)
-        for row in range(start, end):
-            others = near[row - start]
-            exact = np.linalg.norm(features[others].astype(np.float64) - features[row], axis=1)
+        own = features[start : start + CHUNK]
+        near = _near(own - middle, start, features, middle, tried)
+        for row, others in enumerate(near):
+            exact = np.linalg.norm(features[others].astype(np.float64) - own[row], axis=1)
             order = np.argsort(exact, kind="stable")[:kept]
-            which[row], how_far[row] = others[order], exact[order]
-        return end - start
+            which[start + row], how_far[start + row] = others[order], exact[order]
+        return len(own)
 
     with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
         for done in pool.map(one, range(0, rows, CHUNK)):
             advance(done)
     return which, how_far
+
+
+def _near(own: np.ndarray, first: int, features: Rows, middle: np.ndarray, tried: int) -> np.ndarray:
+    """For centred rows (n, F), the first with number `first`, the others that come near: (n, tried) ascending."""
+    count, (rows, length) = len(own), features.shape
+    distance: np.ndarray = np.zeros((count, 0), np.float32)
+    number: np.ndarray = np.zeros((count, 0), np.int32)
+    step = max(1, min(HELD // length, HELD // CHUNK))
+    for start in range(0, rows, step):
+        others = features[start : start + step] - middle
+        rough = np.einsum("nf,nf->n", others, others)[None] - 2 * (
+            own @ others.T
+        )  # less the row's own square
+        themselves = np.arange(first, first + count) - start
+        inside = (themselves >= 0) & (themselves < len(others))
+        rough[inside, themselves[inside]] = np.inf
+        distance = np.concatenate([distance, rough], 1)
+        numbers = np.arange(start, start + len(others), dtype=np.int32)
+        number = np.concatenate([number, np.broadcast_to(numbers, rough.shape)], 1)
+        if distance.shape[1] > tried:
+            best = np.argpartition(distance, tried - 1, axis=1)[:, :tried]
+            distance = np.take_along_axis(distance, best, 1)
+            number = np.take_along_axis(number, best, 1)
+    return np.sort(number, axis=1)
+
+
+def _mean(features: Rows) -> np.ndarray:
+    """(F,) float32"""
+    rows, length = features.shape
+    total = np.zeros(length)
+    step = max(1, HELD // length)
+    for start in range(0, rows, step):
+        total += features[start : start + step].sum(0, dtype=np.float64)
+    return (total / rows).astype(np.float32)

@@ -17,7 +17,7 @@ from generator.stages.job import Job
 STAMP = "embedding"
 NEIGHBOURS = 9  # listed for each picture
 MOST_THUMBS = 2500  # pictures on the sheet: 2,400 px square, which every browser decodes
-MOST_THREADS = 4  # each holds the distances of some pictures to all others
+MOST_THREADS = 4  # each holds a few MB
 SHEET_BYTES = 2_000_000  # of the sheet; fewer pictures stand on it where so many would take more
 
 
@@ -32,7 +32,7 @@ def map_pictures(job: Job) -> None:
         return
     store.unstamp(STAMP)
     store.drop_embedding(features=False)
-    features = np.asarray(store.features())
+    features = store.feature_rows()
     files = job.files()
     places = files[mapped(job)[files] >= 0]
     pictures = np.flatnonzero(mapped(job)[files] >= 0).astype(np.int32)
@@ -46,7 +46,7 @@ def map_pictures(job: Job) -> None:
 
 def _write(
     job: Job,
-    features: np.ndarray,
+    features: method.Rows,
     found: method.Components,
     pictures: np.ndarray,
     places: np.ndarray,
@@ -81,6 +81,7 @@ def _write(
             "length": vector[1],
             "pictures": len(pictures),
             "precision": job.profile.compute.precision,
+            "fitted": found.fitted,
             "explained": [round(float(share), 6) for share in found.explained],
             "perplexity": placed.perplexity,
             "seed": section.seed,
