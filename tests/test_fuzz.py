@@ -190,6 +190,18 @@ _SECTIONS = {
     "layers": ("which", "channels"),
     "sprites": ("tile", "inner_tile", "quality", "picture"),
     "compute": ("device", "batch", "workers", "precision", "score_pictures"),
+    "kernels": ("others",),
+    "deepdream": (
+        "pictures",
+        "layers",
+        "side",
+        "octaves",
+        "octave_scale",
+        "steps",
+        "step_size",
+        "jitter",
+        "seed",
+    ),
     "site": ("publish_patches", "max_site_bytes"),
 }
 _KEYS = [(section, key) for section, keys in _SECTIONS.items() for key in (*keys, "tpyo")]

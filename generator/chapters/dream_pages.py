@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from generator.measures import significant
 from generator.pages import Atlas, short_label
+
+COLUMNS = 6  # pictures beside each other at most
 
 
 def dreams_page(atlas: Atlas) -> dict[str, Any] | None:
@@ -16,10 +19,11 @@ def dreams_page(atlas: Atlas) -> dict[str, Any] | None:
     pictures = [_picture(atlas, picture) for picture in index["pictures"]]
     files = [picture["start"] for picture in pictures]
     files += [dream["file"] for picture in pictures for dream in picture["dreams"]]
+    shown = 1 + len(pictures[0]["dreams"])
     return {
         "settings": index["settings"],
         "pictures": pictures,
-        "layers": [dream["layer"] for dream in pictures[0]["dreams"]],
+        "columns": math.ceil(shown / math.ceil(shown / COLUMNS)),  # of rows about as long
         "files": sorted(set(files)),
     }
 
