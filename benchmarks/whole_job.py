@@ -95,7 +95,7 @@ def _floors(profile: Profile, store: Store, rate: float) -> dict[str, float]:
     sprites = 0
     for layer in network.layers:
         numbers = store.layer(layer.name)
-        channel, slot = np.nonzero(numbers["top_image"] >= 0)
+        channel, slot = np.nonzero(numbers["top_image"][: profile.layers.channels] >= 0)
         some = np.random.default_rng(0).permutation(len(channel))[:SAMPLE]
         row, column = numbers["top_unit"][channel[some], slot[some]].T
         columns = (np.zeros_like(channel[some]), channel[some], row, column)
