@@ -327,6 +327,10 @@ def test_drag_wheel_keys_and_two_fingers_move_the_map(opened: Any, site: Path) -
     opened.keyboard.press("Escape")
     opened.keyboard.press("0")
     _until(opened, lambda url: "#" not in url)
+    opened.touchscreen.tap(*_at(opened, _places(site, opened, "tsne")[5]))
+    _until(opened, lambda url: "picture=" in url)
+    opened.keyboard.press("Escape")
+    _until(opened, lambda url: "#" not in url)
     touch = opened.context.new_cdp_session(opened)
 
     def fingers(kind: str, apart: float) -> None:

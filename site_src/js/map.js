@@ -495,7 +495,7 @@
     var list = atlas.element("ol", { class: "nearest" });
     neighbours(chosen).forEach(function (entry) {
       var button = atlas.element("button", { type: "button", title: data.files[entry[0]] }, [
-        small(entry[0], 48), atlas.element("span", { text: labelOf(entry[0]) }), atlas.element("small", { text: String(Number(entry[1].toPrecision(3))) }),
+        small(entry[0], 48), atlas.element("span", { text: labelOf(entry[0]) }), atlas.element("small", { text: entry[1] < 999.5 ? entry[1].toPrecision(3) : Math.round(entry[1]).toLocaleString("en") }),
       ]);
       button.addEventListener("click", function () {
         pick(entry[0]);
