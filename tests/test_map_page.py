@@ -419,6 +419,7 @@ def test_fifty_thousand_points_can_be_moved(browser: Any, tmp_path: Path, capsys
     page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
     page.goto((tmp_path / "site" / "small" / "map.html").as_uri())
     page.wait_for_timeout(1500)
+    assert "fitted to 7,812 of the pictures" in page.locator(".how").inner_text()
     for zoom in ("", "#at=0.5,0.5,4", "#at=0.5,0.5,12"):
         page.evaluate("text => { location.hash = text; }", zoom)
         page.wait_for_timeout(400)

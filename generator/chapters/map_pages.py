@@ -116,6 +116,7 @@ def map_page(found: PictureMap) -> dict[str, Any]:
         "precision": said["precision"],
         "axes": [percent(share) for share in explained[:2]],
         "together": percent(sum(explained[:2])),
+        "fitted": said.get("fitted", said["pictures"]),
         "components": len(explained),
         "held": percent(sum(explained)),
         "perplexity": significant(said["perplexity"]),
