@@ -319,11 +319,15 @@ def list_layers(model: str) -> None:
 )
 @click.option("--quick", is_flag=True, help="A tiny setting that only shows that all works.")
 def experiments(names: tuple[str, ...], out: Path, seeds: int, quick: bool) -> None:
-    """Compare the papers' designs on the drawn world: NAMES are degradation and lesion; both where left out."""
+    """Compare the papers' designs on the drawn world.
+
+    NAMES are degradation, lesion, shortcuts, order, refinement and zero-blocks; all where left out. Every
+    network is trained once; a run that is stopped goes on.
+    """
     from dataclasses import replace
 
     from generator.experiments.running import EXPERIMENTS, run_experiments
-    from generator.experiments.training import QUICK, Setting
+    from generator.experiments.setting import QUICK, Setting
 
     unknown = [name for name in names if name not in EXPERIMENTS]
     if unknown:

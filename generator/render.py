@@ -19,7 +19,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from generator.chapters.architecture_pages import architecture_page, blueprint_of, networks_page
 from generator.chapters.dream_pages import dreams_page
-from generator.chapters.experiment_pages import TABLES, experiments_page
+from generator.chapters.experiment_pages import experiments_page
+from generator.chapters.experiment_tables import committed
 from generator.chapters.first_layer_pages import first_layers_page, shown_layers
 from generator.chapters.map_pages import has_map, write_map
 from generator.chapters.published import NAMES, blueprints
@@ -492,7 +493,7 @@ def write_networks(site: Site, env: Environment, atlases: Sequence[Atlas]) -> No
             "networks/experiments.html", env.get_template("experiments.html").render({**common, **report})
         )
         folder = Path(__file__).parent / "experiments" / "results"
-        for name in (*(f"{table}.csv" for table in TABLES), "setting.json"):
+        for name in (*(f"{table}.csv" for table in committed()), "setting.json"):
             site.copy(folder / name, f"networks/data/{name}")
 
 

@@ -14,20 +14,21 @@ from torch import nn
 
 from generator.__main__ import main
 from generator.chapters.experiment_pages import (
-    by_seed,
     degradation,
     experiments_page,
     lesion,
-    results,
-    with_spread,
 )
+from generator.chapters.experiment_tables import by_seed, results, with_spread
+from generator.demo import pool
 from generator.experiments import training
 from generator.experiments.networks import Block, StudyNetwork
 from generator.experiments.running import Workshop, run_experiments
-from generator.experiments.training import QUICK, Run, Setting, accuracy, build, gradient_norms
+from generator.experiments.setting import QUICK, Setting
+from generator.experiments.training import Run, accuracy, build, gradient_norms
 from generator.figures.charts import Series, line_chart
 from generator.graph import trace
 from generator.progress import Reporter
+from generator.store import fingerprint
 
 pytestmark = pytest.mark.slow  # whole atlases are computed
 
@@ -89,6 +90,16 @@ def test_another_setting_is_another_training(workshop: Path) -> None:
     assert len(set((workshop / "runs").iterdir()) - before) == 2
 
 
+def test_the_keys_of_trainings_stay(workshop: Path) -> None:
+    """What was trained is found again: the key's parts, spelt out."""
+    run = {"residual": True, "depth": 8, "seed": 0}
+    common = {
+        "pictures": 88, "held_out": 44, "side": 12, "width": 2, "epochs": 2, "batch": 22, "rate": 0.1, "decay": 1e-4
+    }  # fmt: skip
+    key = fingerprint(1, run, common, pool.fingerprint())[:16]
+    assert (workshop / "runs" / f"residual-8-0-{key}.json").is_file()
+
+
 def test_plain_and_residual_start_from_the_same_weights() -> None:
     plain, residual = (build(Run(kind, 14, 3), TINY).state_dict() for kind in (False, True))
     assert all(torch.equal(plain[name], residual[name]) for name in plain)
@@ -142,7 +153,7 @@ def test_accuracy_counts() -> None:
 def test_the_command_knows_its_experiments(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["experiments", "degredation", "--out", str(tmp_path)])
     assert result.exit_code == 1
-    assert "unknown experiment: degredation — known: degradation, lesion" in result.output
+    assert "unknown experiment: degredation — known: degradation, lesion, shortcuts, order" in result.output
 
 
 # -- the report ----------------------------------------------------------------------------------------------

@@ -82,7 +82,7 @@ GALLERIES: dict[str, set[str]] = {
     "methods": {*FIRST_FLOORS, "methods"} - {"profile", "store", "files", "progress", "ranks"},
     "demo": {*FIRST_FLOORS, "demo", "models"},
     "reference_networks": {"models", "architecture", "blueprint"},
-    "experiments": {*FIRST_FLOORS, "demo", "experiments"},
+    "experiments": {*FIRST_FLOORS, "demo", "methods", "experiments"},
 }
 UPPER: dict[str, set[str]] = {
     "stages": {*FIRST_FLOORS, *GALLERIES, "stages"},

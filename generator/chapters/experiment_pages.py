@@ -2,48 +2,21 @@
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Mapping, Sequence
-from functools import cache
-from importlib import resources
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
+from generator.chapters.design_pages import order, shortcuts
+from generator.chapters.experiment_tables import Row, by_seed, committed, kinds_of, results, with_spread
+from generator.chapters.feature_pages import refinement, zero_blocks
 from generator.figures.charts import Series, line_chart
 
-TABLES = ("degradation", "gradients", "lesion")
-Row = Mapping[str, str]
-
-
-@cache
-def results() -> Mapping[str, Any] | None:
-    """The committed tables and their setting; None where nothing has been run."""
-    folder = resources.files("generator") / "experiments" / "results"
-    if not all((folder / f"{name}.csv").is_file() for name in TABLES):
-        return None
-    tables = {
-        name: list(csv.DictReader((folder / f"{name}.csv").read_text("utf-8").splitlines()))
-        for name in TABLES
-    }
-    return {**tables, "setting": json.loads((folder / "setting.json").read_text("utf-8"))}
-
-
-def kinds_of(rows: Sequence[Row]) -> list[tuple[str, int]]:
-    """The kinds of network in a table, plain before residual, shallow before deep."""
-    return sorted({(row["kind"], int(row["depth"])) for row in rows})
-
-
-def by_seed(rows: Sequence[Row], kind: str, depth: int, column: str, **where: str) -> np.ndarray:
-    """A column of one kind of network, (seeds, points), in the table's order."""
-    chosen = [
-        row
-        for row in rows
-        if (row["kind"], int(row["depth"])) == (kind, depth) and all(row[k] == v for k, v in where.items())
-    ]
-    seeds = sorted({int(row["seed"]) for row in chosen})
-    return np.array([[float(row[column]) for row in chosen if int(row["seed"]) == seed] for seed in seeds])
+# Sections that are shown where their tables are committed.
+SECTIONS: tuple[tuple[str, tuple[str, ...], Callable[..., dict[str, Any]]], ...] = (
+    ("shortcuts", ("shortcuts",), shortcuts),
+    ("order", ("order",), order),
+    ("refinement", ("refinement",), refinement),
+    ("zero_blocks", ("zero_blocks", "zero_features", "zero_branches"), zero_blocks),
+)
 
 
 def experiments_page() -> dict[str, Any] | None:
@@ -56,22 +29,18 @@ def experiments_page() -> dict[str, Any] | None:
         "degradation": degradation(found["degradation"]),
         "gradients": gradients(found["gradients"]),
         "lesion": lesion(found["lesion"]),
+        **{
+            name: make(*(found[table] for table in tables))
+            if all(table in found for table in tables)
+            else None
+            for name, tables, make in SECTIONS
+        },
+        "files_all": [f"{name}.csv" for name in committed()],
     }
 
 
 def _style(kind: str, depth: int, depths: Sequence[int]) -> str:
     return f"{kind} {'deep' if depth == max(depths) else 'shallow'}"
-
-
-def with_spread(values: np.ndarray, digits: int = 1) -> str:
-    """Mean ± sample standard deviation of numbers over the seeds."""
-    spread = values.std(ddof=1) if len(values) > 1 else float("nan")
-    text = (
-        f"{values.mean():.{digits}f} ± {spread:.{digits}f}"
-        if len(values) > 1
-        else f"{values.mean():.{digits}f}"
-    )
-    return text.replace("-", "−")
 
 
 def degradation(rows: Sequence[Row]) -> dict[str, Any]:

@@ -6,10 +6,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from generator.experiments.training import Run
+from generator.experiments.setting import Setting
+from generator.experiments.training import Run, plain_and_residual
 
 if TYPE_CHECKING:
     from generator.experiments.running import Workshop
+
+
+def runs(setting: Setting) -> list[Run]:
+    """Plain and residual networks of every depth."""
+    return plain_and_residual(setting)
 
 
 def tables(workshop: Workshop, runs: Sequence[Run]) -> Mapping[str, list[dict[str, Any]]]:

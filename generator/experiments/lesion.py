@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from generator.experiments.training import Run, accuracy
+from generator.experiments.networks import StudyNetwork
+from generator.experiments.setting import Setting
+from generator.experiments.training import Run, accuracy, plain_and_residual
 
 if TYPE_CHECKING:
     from generator.experiments.running import Workshop
+
+
+def runs(setting: Setting) -> list[Run]:
+    """Plain and residual networks of every depth."""
+    return plain_and_residual(setting)
 
 
 def tables(workshop: Workshop, runs: Sequence[Run]) -> Mapping[str, list[dict[str, Any]]]:
@@ -16,6 +23,7 @@ def tables(workshop: Workshop, runs: Sequence[Run]) -> Mapping[str, list[dict[st
     rows: list[dict[str, Any]] = []
     for run in runs:
         network, _ = workshop.trained(run)
+        assert isinstance(network, StudyNetwork)
         held_out = workshop.pictures[1]
         whole = accuracy(network, held_out)
         for path, block in network.blocks():

@@ -6,25 +6,34 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
+from torch import nn
 
 from generator.demo import pool
 from generator.demo.world import HELD_OUT_SEED, TRAIN_SEED
 from generator.device import one_thread_each
-from generator.experiments import degradation, lesion
-from generator.experiments.networks import StudyNetwork
-from generator.experiments.training import Run, Setting, build, reduced, train
+from generator.experiments import degradation, lesion, order, refinement, shortcuts, zero_blocks
+from generator.experiments.setting import Setting
+from generator.experiments.stacks import ResumedRun
+from generator.experiments.training import Training, build, reduced, train
 from generator.files import write_atomically
 from generator.progress import Reporter
 from generator.store import fingerprint
 
 CODE = 1  # raise it when a change of the code changes any number: trainings are then done anew
-EXPERIMENTS: Mapping[str, Any] = {"degradation": degradation, "lesion": lesion}
+EXPERIMENTS: Mapping[str, Any] = {
+    "degradation": degradation,
+    "lesion": lesion,
+    "shortcuts": shortcuts,
+    "order": order,
+    "refinement": refinement,
+    "zero-blocks": zero_blocks,
+}
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -48,23 +57,33 @@ class Workshop:
             self._pictures = (drawn[0], drawn[1])
         return self._pictures
 
-    def trained(self, run: Run) -> tuple[StudyNetwork, dict[str, Any]]:
+    def trained(self, run: Training) -> tuple[nn.Module, dict[str, Any]]:
         """A run's network and what was noted."""
         common = {
             name: value for name, value in asdict(self.setting).items() if name not in ("depths", "seeds")
         }
         key = fingerprint(CODE, asdict(run), common, pool.fingerprint())[:16]
-        stem = self.folder / "runs" / f"{run.kind}-{run.depth}-{run.seed}-{key}"
+        stem = self.folder / "runs" / f"{run.kind.replace(' ', '_')}-{run.depth}-{run.seed}-{key}"
         weights, notes = stem.with_suffix(".safetensors"), stem.with_suffix(".json")
         if not notes.is_file():
             with one_thread_each(torch.device("cpu")):  # how a sum is shared changes its last bits
-                network, found = train(run, self.setting, *self.pictures)
+                network, found = self._train(run)
             state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
             write_atomically(weights, safetensors.torch.save(state))
             write_atomically(notes, json.dumps({"run": asdict(run), **found}).encode())
         network = build(run, self.setting)
         network.load_state_dict(safetensors.torch.load_file(weights))
         return network.to(memory_format=torch.channels_last).eval(), json.loads(notes.read_text("utf-8"))
+
+    def _train(self, run: Training) -> tuple[nn.Module, dict[str, Any]]:
+        if not isinstance(run, ResumedRun):
+            return train(run, self.setting, *self.pictures)
+        network = build(run, self.setting)
+        network.load_state_dict(
+            self.trained(run.before)[0].state_dict(), strict=False
+        )  # the new blocks have none
+        again = replace(self.setting, epochs=run.epochs, rate=run.rate)
+        return train(run, again, *self.pictures, network)
 
 
 def run_experiments(
@@ -76,21 +95,18 @@ def run_experiments(
     """
     reporter = reporter or Reporter()
     workshop = Workshop(setting, folder, reporter)
-    runs = [
-        Run(residual, depth, seed)
-        for seed in setting.seeds
-        for depth in setting.depths
-        for residual in (False, True)
-    ]
-    with reporter.stage("training", len(runs), "networks") as advance:
-        for run in runs:
+    names = list(names)
+    runs: dict[str, list[Training]] = {name: EXPERIMENTS[name].runs(setting) for name in names}
+    every = list(dict.fromkeys(run for some in runs.values() for run in some))
+    with reporter.stage("training", len(every), "networks") as advance:
+        for run in every:
             workshop.trained(run)
             advance()
     written = []
     for name in names:
-        measure: Callable[[Workshop, Sequence[Run]], Mapping[str, Rows]] = EXPERIMENTS[name].tables
+        measure: Callable[[Workshop, Sequence[Training]], Mapping[str, Rows]] = EXPERIMENTS[name].tables
         with reporter.stage(name, 1, "tables") as advance:
-            for table, rows in measure(workshop, runs).items():
+            for table, rows in measure(workshop, runs[name]).items():
                 path = folder / "results" / f"{table}.csv"
                 write_atomically(path, _csv(rows))
                 written.append(path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -12,31 +12,29 @@ from torch import Tensor, nn
 
 from generator.demo import measure
 from generator.demo.world import CLASSES
+from generator.experiments.designs import Gate
 from generator.experiments.networks import StudyNetwork
+from generator.experiments.setting import Setting
+from generator.experiments.stacks import ZeroBlock
 from generator.weights import he_initialise
 
 PROBE = 220  # pictures of the batch whose gradients are measured
 
 
-@dataclass(frozen=True)
-class Setting:
-    """What all trainings of the experiments have in common. side: px to which the drawings are reduced; width:
-    channels of the first stage; rate: of SGD with momentum 0.9, falling in a straight line to zero; decay: of
-    weights."""
+class Training(Protocol):
+    """A network to train; a frozen dataclass, whose fields are part of the key under which the result is kept."""
 
-    pictures: int = 2200
-    held_out: int = 880
-    side: int = 24
-    width: int = 8
-    depths: tuple[int, ...] = (8, 32)
-    seeds: tuple[int, ...] = (0, 1, 2)
-    epochs: int = 12
-    batch: int = 55
-    rate: float = 0.1
-    decay: float = 1e-4
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
-
-QUICK = Setting(pictures=88, held_out=44, side=12, width=2, depths=(8, 14), seeds=(0,), epochs=2, batch=22)
+    @property
+    def kind(self) -> str: ...
+    @property
+    def depth(self) -> int: ...
+    @property
+    def seed(self) -> int: ...
+    def network(self, setting: Setting) -> nn.Module:
+        """The network before its first weights are drawn."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -51,6 +49,19 @@ class Run:
     def kind(self) -> str:
         return "residual" if self.residual else "plain"
 
+    def network(self, setting: Setting) -> StudyNetwork:
+        return StudyNetwork((self.depth - 2) // 6, setting.width, len(CLASSES), residual=self.residual)
+
+
+def plain_and_residual(setting: Setting) -> list[Run]:
+    """Both kinds at every depth of the setting."""
+    return [
+        Run(residual, depth, seed)
+        for seed in setting.seeds
+        for depth in setting.depths
+        for residual in (False, True)
+    ]
+
 
 def reduced(pictures: np.ndarray, side: int) -> Tensor:
     """Drawings (N, 96, 96, 3) uint8 as the networks take them, (N, 3, side, side)."""
@@ -63,20 +74,34 @@ def reduced(pictures: np.ndarray, side: int) -> Tensor:
     return torch.cat(parts)
 
 
-def build(run: Run, setting: Setting) -> StudyNetwork:
+def build(run: Training, setting: Setting) -> nn.Module:
     """The network of a run as it starts: its weights depend on the seed alone."""
-    network = StudyNetwork((run.depth - 2) // 6, setting.width, len(CLASSES), residual=run.residual)
+    network = run.network(setting)
     he_initialise(network, run.seed)
+    for part in network.modules():
+        if isinstance(part, Gate | ZeroBlock):
+            part.close()
     return network
 
 
 def train(
-    run: Run, setting: Setting, pictures: Tensor, held_out: Tensor
-) -> tuple[StudyNetwork, dict[str, Any]]:
-    """Train a network; returns it in eval mode with `curve` (an epoch: training loss and error while it learned, error
-    on held-out drawings after it) and `gradients` (at the start and the end: the norm of the loss's gradient with
-    respect to each convolution's weights, in forward order)."""
-    network = build(run, setting).to(memory_format=torch.channels_last)
+    run: Training, setting: Setting, pictures: Tensor, held_out: Tensor, network: nn.Module | None = None
+) -> tuple[nn.Module, dict[str, Any]]:
+    """Train a network, as `build` makes it or another; dropout depends on the seed alone.
+
+    Returns it in eval mode with `curve` (an epoch: training loss and error while it learned, error on held-out drawings
+    after it) and `gradients` (at the start and the end: the norm of the loss's gradient with respect to each
+    convolution's weights, in forward order)."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(run.seed)  # dropout alone draws from it
+        network = build(run, setting) if network is None else network
+        return _train(network, run.seed, setting, pictures, held_out)
+
+
+def _train(
+    network: nn.Module, seed: int, setting: Setting, pictures: Tensor, held_out: Tensor
+) -> tuple[nn.Module, dict[str, Any]]:
+    network = network.to(memory_format=torch.channels_last)
     optimiser = torch.optim.SGD(network.parameters(), setting.rate, momentum=0.9, weight_decay=setting.decay)
     labels = torch.arange(len(pictures)) % len(CLASSES)
     steps = len(pictures) // setting.batch
@@ -84,7 +109,7 @@ def train(
     curve = []
     for epoch in range(setting.epochs):
         network.train()
-        order = torch.from_numpy(np.random.default_rng([run.seed, epoch]).permutation(len(pictures)))
+        order = torch.from_numpy(np.random.default_rng([seed, epoch]).permutation(len(pictures)))
         total, wrong = 0.0, 0
         for step, picked in enumerate(order[: steps * setting.batch].split(setting.batch)):
             for group in optimiser.param_groups:

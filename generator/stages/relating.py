@@ -82,18 +82,12 @@ def picture_classes(job: Job, records: Sequence[PictureRecord]) -> tuple[Hierarc
         nodes = nodes_of(hierarchy, pictures, strict=True)
     else:
         drawn = section.drawn is not None and section.folder is None
+        from generator.demo.families import drawn_hierarchy
+
         hierarchy = drawn_hierarchy() if drawn else imagenet_hierarchy()
         nodes = nodes_of(hierarchy, pictures, strict=False)
         hierarchy = hierarchy if nodes and any(nodes) else None
     return hierarchy, Classes.of([(record.label_id, record.label) for record in records], nodes, hierarchy)
-
-
-def drawn_hierarchy() -> Hierarchy:
-    """The families of the drawn world's classes."""
-    from generator.demo.world import FAMILIES
-
-    parents = {name: family for family, names in FAMILIES.items() for name in names}
-    return Hierarchy({**parents, **dict.fromkeys(FAMILIES, "")}, "families of the drawn world")
 
 
 def write_classes(

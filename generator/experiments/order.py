@@ -1,0 +1,29 @@
+"""Where norm and ReLU stand: behind the addition, or before the convolutions (arXiv:1603.05027, section 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from generator.experiments.comparing import DEPTH, learned
+from generator.experiments.designs import DesignRun
+from generator.experiments.setting import Setting
+from generator.experiments.training import Run, Training
+
+if TYPE_CHECKING:
+    from generator.experiments.running import Workshop
+
+KINDS = ("ReLU-only pre-activation", "full pre-activation")
+
+
+def runs(setting: Setting) -> list[Training]:
+    """The original residual network and its two pre-activation variants."""
+    found: list[Training] = []
+    for seed in setting.seeds:
+        found += [Run(True, DEPTH, seed), *(DesignRun(kind, DEPTH, seed) for kind in KINDS)]
+    return found
+
+
+def tables(workshop: Workshop, runs: Sequence[Training]) -> Mapping[str, list[dict[str, Any]]]:
+    """order: a row an epoch of each run."""
+    return {"order": learned(workshop, runs)}

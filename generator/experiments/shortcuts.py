@@ -1,0 +1,36 @@
+"""What the shortcut is made of: options A, B, C (arXiv:1512.03385, section 4.1), and shortcuts that are scaled, gated
+or dropped (arXiv:1603.05027, section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from generator.experiments.comparing import DEPTH, learned
+from generator.experiments.designs import DesignRun
+from generator.experiments.setting import Setting
+from generator.experiments.training import Run, Training
+
+if TYPE_CHECKING:
+    from generator.experiments.running import Workshop
+
+KINDS = (
+    "projection where sizes change",
+    "projection everywhere",
+    "scaled",
+    "exclusive gate",
+    "dropout",
+)
+
+
+def runs(setting: Setting) -> list[Training]:
+    """The residual network with option A and those whose shortcuts differ."""
+    found: list[Training] = []
+    for seed in setting.seeds:
+        found += [Run(True, DEPTH, seed), *(DesignRun(kind, DEPTH, seed) for kind in KINDS)]
+    return found
+
+
+def tables(workshop: Workshop, runs: Sequence[Training]) -> Mapping[str, list[dict[str, Any]]]:
+    """shortcuts: a row an epoch of each run."""
+    return {"shortcuts": learned(workshop, runs)}
