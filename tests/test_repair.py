@@ -50,6 +50,9 @@ DAMAGES: list[tuple[str, Callable[[Path], None], set[str]]] = [
     ("sprites/res4c/{alive}.webp", Path.unlink, {"patches and gradients", "sprites"}),
     ("thumbs/res3a.webp", _flip, {"patches and gradients"}),
     ("pictures/{shown}.webp", _flip, {"pictures"}),
+    ("rules.json", _flip, {"gradient rules"}),
+    ("rules/res2b-guided.webp", Path.unlink, {"gradient rules"}),
+    ("first_layers/index.json", _flip, set()),
 ]
 
 
@@ -95,7 +98,9 @@ def test_relations_damaged_or_of_another_hierarchy_are_made_anew_alone(atlas, sm
     reporter = Reporter(quiet=True)
     compute(profile.load(str(small)).changed(pictures={"hierarchy": str(tree)}), copy, reporter)
     worked = {stage.name for stage in reporter.stages if stage.count}
-    assert worked <= {"fingerprints", "checksums", "relations", "correspondence", "statistics"}
+    # Which channels show the kinds of gradients follows from the agreement of their labels.
+    changed = {"relations", "correspondence", "statistics", "gradient rules"}
+    assert worked <= {"fingerprints", "checksums", *changed}
     relations = Store(copy).read_json("relations.json")
     assert relations["hierarchy"] == "tree.csv" and relations["groups"] == ["class 0", "class 1", "class 2"]
     assert (copy / "classes.csv").read_text().splitlines()[1] == "0,class 0,class 0"
