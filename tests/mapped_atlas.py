@@ -86,7 +86,8 @@ def write_map(store: Store, arrays: dict[str, np.ndarray], tiles: np.ndarray, ex
         {
             "vector": "avgpool", "length": 384, "pictures": count, "precision": "fp32",
             "explained": explained.tolist(), "perplexity": 5.0, "seed": 0, "exact": int(arrays["exact"].sum()),
-            "divergence": 0.5, "fitted": 7_812 if count > 7_812 else count, "neighbours": arrays["neighbour"].shape[1], "scikit-learn": "1.5",
+            "divergence": 0.5, "fitted": min(count, 7_812),
+            "neighbours": arrays["neighbour"].shape[1], "scikit-learn": "1.5",
             "thumbs": {"tile": THUMB, "columns": thumb_columns(len(tiles)), "count": len(tiles)},
         },
     )  # fmt: skip
