@@ -37,22 +37,28 @@ def refinement(rows: Sequence[Row]) -> dict[str, Any]:
     larger_p = [
         np.maximum(*pair) for pair in zip(column("correspondence_p"), column("direction_p"), strict=True)
     ]
+    said = [int((found < LEVEL).sum()) for found in larger_p]
     body = [
         [
             name,
             *(with_spread(times * values[key][n], digits) for key, (digits, times, _) in NUMBERS.items()),
-            f"{int((larger_p[n] < LEVEL).sum())} of {len(larger_p[n])}",
+            f"{said[n]} of {len(larger_p[n])}",
         ]
         for n, name in enumerate(shown)
     ]
-    own = [
-        f"{100 * found.mean():.0f} % ({name})" for name, found in zip(shown, values["own_match"], strict=True)
-    ]
-    matched = [with_spread(found, 3) for found in values["match_score"]]
+    tests = [f"{some} of {len(larger_p[0])} ({name})" for name, some in zip(shown, said, strict=True)]
+
+    def each(key: str, unit: str = "") -> str:
+        digits, times, _ = NUMBERS[key]
+        means = (with_spread(times * found, digits).partition(" ")[0] for found in values[key])
+        return listed([f"{mean}{unit} ({name})" for name, mean in zip(shown, means, strict=True)])
+
     return {
         "says": compared(shown, values["score"], "refinement score of channels of equal number", "", 3)
-        + f" The share of channels whose best match in the block before has their own number is {listed(own)}. With "
-        f"the best match, whatever its number, the score is {listed(matched)}.",
+        + f" Channels paired at random score {each('permuted_score')}; both tests (p < {LEVEL:g}) find refinement in "
+        f"{listed(tests)} seeds. The best match in the block before has a channel's own number in "
+        f"{each('own_match', ' %')} of the channels; with the best match, whatever its number, the score is "
+        f"{each('match_score')}.",
         "depth": kinds[0][1],
         "dots": [
             dot_rows(

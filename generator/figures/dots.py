@@ -9,9 +9,9 @@ import numpy as np
 
 from generator.figures.ticks import round_ends, ticks
 
-FIELD = 360.0  # px of the axis
-LETTER = 6.6  # px that a letter of a name takes
-ROW, TOP, BELOW, RIGHT, GAP = 24.0, 8.0, 40.0, 16.0, 12.0
+FIELD = 320.0  # px of the axis: with its margins no wider than a telephone
+ROW, TOP, BELOW, MARGIN = 36.0, 2.0, 40.0, 16.0
+NAME, DOTS = 12.0, 25.0  # px below a row's top
 
 
 def dot_rows(rows: Sequence[tuple[str, np.ndarray]], label: str) -> dict[str, Any]:
@@ -22,15 +22,15 @@ def dot_rows(rows: Sequence[tuple[str, np.ndarray]], label: str) -> dict[str, An
     low = min(min(float(v.min()), m - s) for v, m, s in zip(known, means, spreads, strict=True))
     high = max(max(float(v.max()), m + s) for v, m, s in zip(known, means, spreads, strict=True))
     low, high = round_ends(low, high)
-    left = GAP + LETTER * max(len(name) for name, _ in rows)
 
     def at(value: float) -> float:
-        return round(left + FIELD * (value - low) / ((high - low) or 1), 1)
+        return round(MARGIN + FIELD * (value - low) / ((high - low) or 1), 1)
 
     drawn = [
         {
             "name": name,
-            "y": TOP + ROW * (number + 0.5),
+            "above": TOP + ROW * number + NAME,
+            "y": TOP + ROW * number + DOTS,
             "dots": [at(value) for value in values.tolist()],
             "mean": at(mean),
             "low": at(mean - spread),
@@ -44,11 +44,11 @@ def dot_rows(rows: Sequence[tuple[str, np.ndarray]], label: str) -> dict[str, An
     return {
         "rows": drawn,
         "ticks": [{"at": at(value), "text": f"{value:g}".replace("-", "−")} for value in ticks(low, high)],
-        "left": round(left, 1),
-        "right": round(left + FIELD, 1),
+        "left": MARGIN,
+        "right": MARGIN + FIELD,
         "top": TOP,
         "bottom": bottom,
-        "width": round(left + FIELD + RIGHT, 1),
+        "width": MARGIN + FIELD + MARGIN,
         "height": bottom + BELOW,
         "label": label,
     }
