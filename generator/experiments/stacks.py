@@ -42,8 +42,8 @@ class ZeroBlock(nn.Module):
 
 
 class StackNetwork(nn.Module):
-    """(B, 3, side, side) → (B, outputs): five convolutions with batch norm and ReLU, three max-poolings, a hidden
-    linear layer; blocks: with a `ZeroBlock` before and after each convolution."""
+    """(B, 3, side, side) → (B, outputs): five convolutions and a hidden linear layer with batch norm and ReLU, three
+    max-poolings; blocks: with a `ZeroBlock` before and after each convolution."""
 
     def __init__(self, width: int, side: int, outputs: int, *, blocks: bool) -> None:
         super().__init__()
@@ -57,7 +57,8 @@ class StackNetwork(nn.Module):
             self.after.append(ZeroBlock(planes, True) if blocks else nn.Identity())
             channels = planes
         flat = channels * (side // 2 ** sum(pooled for *_, pooled in LAYERS)) ** 2
-        self.hidden, self.fc = nn.Linear(flat, HIDDEN * width), nn.Linear(HIDDEN * width, outputs)
+        self.hidden = nn.Sequential(nn.Linear(flat, HIDDEN * width), nn.BatchNorm1d(HIDDEN * width), nn.ReLU())
+        self.fc = nn.Linear(HIDDEN * width, outputs)
 
     def maps(self, x: Tensor) -> dict[str, Tensor]:
         """What goes into each layer, `before1`, what its block makes of it, `in1`, what the layer gives, `layer1`, and
@@ -73,7 +74,7 @@ class StackNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         features = torch.flatten(self.maps(x)["features"], 1)
-        scores: Tensor = self.fc(F.relu(self.hidden(features)))
+        scores: Tensor = self.fc(self.hidden(features))
         return scores
 
 
