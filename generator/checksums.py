@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from generator.errors import AtlasError
 
 NAME = "SHA256SUMS"
+AT_ONCE = 1024  # files
 UNREADABLE = "0" * 64
 _PASSED_OVER = ("work",)  # a run under way; hidden files (the lock, half-written files) are passed over too
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
@@ -96,15 +98,19 @@ def digests(
     """Path → SHA-256 of the files' bytes, UNREADABLE where one cannot be read."""
     names = list(names)
     found: dict[str, str] = {}
-    with ThreadPoolExecutor(
-        min(8, os.cpu_count() or 1)
-    ) as threads:  # hashing and reading let go of Python's lock
-        for name, digest in zip(
-            names, threads.map(lambda name: file_digest(folder / name), names), strict=True
-        ):
-            found[name] = digest
-            progress(1)
+    for name, digest in zip(names, file_digests(folder / name for name in names), strict=True):
+        found[name] = digest
+        progress(1)
     return found
+
+
+def file_digests(paths: Iterable[Path]) -> Iterator[str]:
+    """The digest of each file, in order; some at a time: a pool keeps two kilobytes for each that waits."""
+    waiting = iter(paths)
+    # Hashing and reading let go of Python's lock.
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
+        while some := list(islice(waiting, AT_ONCE)):
+            yield from threads.map(file_digest, some)
 
 
 def file_digest(path: Path) -> str:

@@ -57,7 +57,9 @@ class StackNetwork(nn.Module):
             self.after.append(ZeroBlock(planes, True) if blocks else nn.Identity())
             channels = planes
         flat = channels * (side // 2 ** sum(pooled for *_, pooled in LAYERS)) ** 2
-        self.hidden = nn.Sequential(nn.Linear(flat, HIDDEN * width), nn.BatchNorm1d(HIDDEN * width), nn.ReLU())
+        self.hidden = nn.Sequential(
+            nn.Linear(flat, HIDDEN * width), nn.BatchNorm1d(HIDDEN * width), nn.ReLU()
+        )
         self.fc = nn.Linear(HIDDEN * width, outputs)
 
     def maps(self, x: Tensor) -> dict[str, Tensor]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from generator import models
-from generator.checksums import UNREADABLE, file_digest
+from generator.checksums import UNREADABLE, file_digests
 from generator.errors import AtlasError
 from generator.hierarchy import nodes_of, read_hierarchy
 from generator.methods.kernels import FirstLayer, first_layer
@@ -92,12 +90,9 @@ def draw(count: int, folder: Path, reporter: Reporter, ranks: Ranks) -> Path:
 
 def _fingerprinted(pictures: PictureSet, reporter: Reporter) -> Opened:
     digest, contents = hashlib.sha256(), np.zeros((len(pictures.files), 32), np.uint8)
-    with (
-        ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads,
-        reporter.stage("fingerprints", len(pictures.files), "pictures") as advance,
-    ):
-        paths = (pictures.root / file.path for file in pictures.files)
-        for place, content in enumerate(threads.map(file_digest, paths)):
+    paths = (pictures.root / file.path for file in pictures.files)
+    with reporter.stage("fingerprints", len(pictures.files), "pictures") as advance:
+        for place, content in enumerate(file_digests(paths)):
             file = pictures.files[place]
             contents[place] = np.frombuffer(bytes.fromhex(content), np.uint8)
             if content == UNREADABLE:
