@@ -3,7 +3,7 @@
 The pictures are the same few drawings over and over, as hard links, so that only their number grows. Every run is a
 process of its own; the figure is its largest resident set (decoding workers are processes of their own and not in it).
 
-    python -m benchmarks.memory [--counts 1000 10000 50000]
+    python -m benchmarks.memory [--counts 1000 10000 50000] [--without-map]
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ weights = "random"
 which = ["conv1", "res2a", "res3a", "res4a", "res4c"]
 channels = 4
 """
+WITHOUT_MAP = "[embedding]\nenabled = false\n"
 RUN = """
 import resource, sys
 from pathlib import Path
@@ -44,10 +45,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--counts", type=int, nargs="+", default=[1000, 10_000, 50_000])
-    counts = parser.parse_args().counts
+    parser.add_argument("--without-map", action="store_true", help="leave out PCA and t-SNE of the pictures")
+    options = parser.parse_args()
+    counts = options.counts
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work)
-        (folder / "profile.toml").write_text(PROFILE)
+        (folder / "profile.toml").write_text(PROFILE + WITHOUT_MAP * options.without_map)
         draw_pictures(folder / "drawn", DRAWN)
         print("| pictures | peak memory, MB | ratio to the first |\n|---|---|---|")
         first = 0.0
