@@ -4,6 +4,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# A process a core, each with one thread: small tensors gain nothing from more.
+QUICK := OMP_NUM_THREADS=1 .venv/bin/pytest -n auto --maxprocesses 4 --dist loadfile -m "not slow and not browser"
 PROFILE ?= demo
 IMAGES ?=
 WEIGHTS ?=
@@ -28,11 +30,11 @@ format: .venv/tested
 
 test: lint
 	$(BIN)/python tools/ensure_chromium.py
-	$(BIN)/pytest -m "not slow and not browser"
+	$(QUICK)
 	$(BIN)/pytest -m "slow or browser"
 
 test-fast: .venv/tested
-	$(BIN)/pytest -q -m "not slow and not browser"
+	$(QUICK)
 
 bench: .venv/tested
 	$(BIN)/pip install -q -e ".[bench]"

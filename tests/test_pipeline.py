@@ -167,6 +167,7 @@ def test_a_second_run_finds_nothing_to_do(atlas, small):
     assert file_bytes(atlas.folder) == before
 
 
+@pytest.mark.slow
 def test_another_quality_makes_new_sprites_without_a_new_scan(atlas, small, tmp_path):
     folder = tmp_path / "copy"
     shutil.copytree(atlas.folder, folder)
@@ -180,6 +181,7 @@ def test_another_quality_makes_new_sprites_without_a_new_scan(atlas, small, tmp_
     assert (folder / sprite.relative_to(atlas.folder)).stat().st_size < sprite.stat().st_size
 
 
+@pytest.mark.slow
 def test_a_changed_picture_changes_the_scan(atlas, small, pictures, tmp_path):
     mine = tmp_path / "pictures"
     shutil.copytree(pictures, mine)
@@ -200,6 +202,7 @@ def test_without_the_right_to_publish_no_patch_is_computed(small, tmp_path):
     assert {sprite.panels for sprite in store.manifest().sprites.values()} == {("guided",)}
 
 
+@pytest.mark.slow
 def test_every_gradient_of_the_profile_gets_its_panel(small, tmp_path):
     text = 'gradients = ["guided", "plain", "deconvnet"]\n' + small.read_text()
     (tmp_path / "other.toml").write_text(text)
@@ -220,6 +223,7 @@ def test_a_folder_without_one_usable_picture_is_one_sentence(small, tmp_path):
     assert not (tmp_path / "atlas" / "manifest.json").exists()
 
 
+@pytest.mark.slow
 def test_stopped_in_every_stage_again_and_again_it_ends_with_the_same_bytes(
     atlas, small, tmp_path, monkeypatch
 ):

@@ -229,6 +229,7 @@ def _ring_filter(radius: float, side: int = 41) -> torch.Tensor:
     return torch.from_numpy(kernel).float()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("input_radius", "block_radius", "expected"), [(4, 8, True), (8, 4, False)])
 def test_a_pair_of_detectors_at_two_sizes_is_scale_invariant_only_with_the_larger_in_the_block(
     input_radius, block_radius, expected
@@ -497,6 +498,7 @@ def test_the_statistics_are_scipy_s_own(atlas, hooked, block):
     assert report["tests"]["norm_weight"] is None  # He initialisation: every BatchNorm weight is 1
 
 
+@pytest.mark.slow
 def test_another_batch_size_gives_the_same_numbers(atlas, pictures, tmp_path):
     other = _atlas(tmp_path, pictures, batch=5)
     for block in BLOCKS:
@@ -506,6 +508,7 @@ def test_another_batch_size_gives_the_same_numbers(atlas, pictures, tmp_path):
             np.testing.assert_allclose(one[name], two[name], rtol=2e-3, atol=1e-4, err_msg=name)
 
 
+@pytest.mark.slow
 def test_switched_off_and_on_again_leaves_the_same_bytes(atlas, pictures, tmp_path):
     one = _atlas(tmp_path, pictures)
     before = {path.name: path.read_bytes() for path in (one.folder / "layers").glob("*.npz")}
