@@ -321,7 +321,7 @@ def list_layers(model: str) -> None:
 def experiments(names: tuple[str, ...], out: Path, seeds: int, quick: bool) -> None:
     """Compare the papers' designs on the drawn world.
 
-    NAMES are degradation, lesion, shortcuts, order, refinement and zero-blocks; all where left out. Every
+    NAMES are degradation, lesion, shortcuts, order, cardinality, refinement and zero-blocks; all where left out. Every
     network is trained once; a run that is stopped goes on.
     """
     from dataclasses import replace

@@ -13,13 +13,14 @@ import torch.nn.functional as F
 from torch import nn
 
 from generator.architecture import cost
+from generator.chapters.design_pages import cardinality as cardinality_page
 from generator.chapters.design_pages import order as order_page
 from generator.chapters.design_pages import shortcuts as shortcuts_page
 from generator.chapters.experiment_pages import experiments_page
 from generator.chapters.experiment_tables import by_seed, compared, results
 from generator.chapters.feature_pages import refinement as refinement_page
 from generator.chapters.feature_pages import zero_blocks as zero_page
-from generator.experiments import refinement, zero_blocks
+from generator.experiments import cardinality, refinement, zero_blocks
 from generator.experiments.comparing import DEPTH
 from generator.experiments.designs import (
     DESIGNS,
@@ -30,11 +31,12 @@ from generator.experiments.designs import (
     ShortcutBlock,
 )
 from generator.experiments.networks import Block, StudyNetwork
+from generator.experiments.paths import PathBlock, PathRun, block_cost, equal_width
 from generator.experiments.reading import drawn_classes, read_layers
 from generator.experiments.running import Workshop, run_experiments
-from generator.experiments.setting import QUICK
+from generator.experiments.setting import QUICK, Setting
 from generator.experiments.shortcuts import KINDS
-from generator.experiments.stacks import LAYERS, StackNetwork, StackRun, ZeroBlock
+from generator.experiments.stacks import LAYERS, BareRun, StackNetwork, StackRun, ZeroBlock
 from generator.experiments.training import Run, build
 from generator.figures.dots import dot_rows
 from generator.matching import Numbers, centred_ranks
@@ -42,8 +44,9 @@ from generator.progress import Reporter
 
 pytestmark = pytest.mark.slow  # small networks are trained
 
-NEW = ("shortcuts", "order", "refinement", "zero-blocks")
+NEW = ("shortcuts", "order", "cardinality", "refinement", "zero-blocks")
 QUIET = Reporter(quiet=True)
+NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
 
 @pytest.fixture(scope="module")
@@ -173,6 +176,34 @@ def test_maps_are_what_the_forward_pass_makes() -> None:
     assert bool((maps["layer3.1"] < 0).any())
 
 
+# -- cardinality -------------------------------------------------------------------------------------------------
+
+
+def test_a_blocks_cost_is_torchs_count() -> None:
+    for paths in cardinality.PATHS:
+        width = equal_width(64, paths)
+        block = PathBlock(64, 64, paths, width, 1).to("meta")
+        assert cost(block, 5, 64)["multiply_adds"] == 25 * block_cost(64, paths, width)
+
+
+def test_the_papers_widths_come_out() -> None:
+    """Table 2 of arXiv:1611.05431: 1×64d, 2×40d, 4×24d, 8×14d, 32×4d for blocks of 256 channels."""
+    assert [equal_width(256, paths) for paths in cardinality.PATHS] == [64, 40, 24, 14, 4]
+
+
+def test_cardinalities_cost_the_same() -> None:
+    setting = Setting()
+    costs = [
+        cost(PathRun(1, paths, 1, 0).network(setting).to("meta"), setting.side)["multiply_adds"]
+        for paths in cardinality.PATHS
+    ]
+    assert max(costs) / min(costs) < 1.08
+    for blocks, paths, factor in cardinality.TWICE:
+        run = PathRun(blocks, paths, factor, 0)
+        doubled = cost(run.network(setting).to("meta"), setting.side)["multiply_adds"]
+        assert 1.6 < doubled / costs[0] < 1.9  # stem, projections and the linear layer stay as they are
+
+
 # -- refinement ----------------------------------------------------------------------------------------------------
 
 
@@ -229,6 +260,12 @@ def test_new_blocks_change_no_bit_of_the_output() -> None:
     assert all(row["change"] == 0 for row in zero_blocks.added(blocks.eval(), x))
 
 
+def test_without_the_hidden_norm_all_else_is_alike() -> None:
+    normed, bare = build(StackRun(0), QUICK).state_dict(), build(BareRun(0), QUICK).state_dict()
+    assert {name for name in normed if name not in bare} == {f"hidden.1.{part}" for part in NORM}
+    assert all(torch.equal(normed[name], tensor) for name, tensor in bare.items())
+
+
 def test_training_is_resumed_from_the_trained_weights(workshop: Path) -> None:
     """With a rate of zero the resumed network is the trained one."""
     again = Workshop(QUICK, workshop, QUIET)
@@ -247,6 +284,7 @@ def test_the_tables_hold_every_run(workshop: Path) -> None:
     epochs = QUICK.epochs
     assert len(table(workshop, "shortcuts")) == 6 * epochs
     assert len(table(workshop, "order")) == 3 * epochs
+    assert len(table(workshop, "cardinality")) == 8 * epochs
     assert len(table(workshop, "refinement")) == 3
     assert len(table(workshop, "refinement_pairs")) == 3 * 3
     assert [row["kind"] for row in table(workshop, "zero_blocks")] == [
@@ -256,7 +294,8 @@ def test_the_tables_hold_every_run(workshop: Path) -> None:
     ]
     assert len(table(workshop, "zero_features")) == 5 + 2 * 5
     assert len(table(workshop, "zero_branches")) == 10
-    assert len(list((workshop / "runs").glob("*.json"))) >= 6 + 2 + 1 + 3  # the residual ones are shared
+    assert [row["kind"] for row in table(workshop, "zero_hidden")] == ["stack without hidden norm"]
+    assert len(list((workshop / "runs").glob("*.json"))) >= 6 + 2 + 8 + 1 + 3  # the residual ones are shared
 
 
 def test_the_same_tables_come_out_again(workshop: Path) -> None:
@@ -272,10 +311,16 @@ def test_the_report_can_be_made_of_them(workshop: Path) -> None:
     said = [
         shortcuts_page(table(workshop, "shortcuts")),
         order_page(table(workshop, "order")),
+        cardinality_page(table(workshop, "cardinality")),
         refinement_page(table(workshop, "refinement")),
-        zero_page(*(table(workshop, name) for name in ("zero_blocks", "zero_features", "zero_branches"))),
+        zero_page(
+            *(
+                table(workshop, name)
+                for name in ("zero_blocks", "zero_features", "zero_branches", "zero_hidden")
+            )
+        ),
     ]
-    assert [len(section["rows"]) for section in said] == [6, 3, 3, 3]
+    assert [len(section["rows"]) for section in said] == [6, 3, 8, 3, 3]
     assert all(len(row) == len(section["heads"]) for section in said for row in section["rows"])
 
 
@@ -284,13 +329,16 @@ def test_the_committed_tables_are_whole() -> None:
     found = results()
     assert found is not None
     setting = found["setting"]
-    for name in ("shortcuts", "order"):
+    for name in ("shortcuts", "order", "cardinality"):
         kinds = {(row["kind"], int(row["depth"])) for row in found.get(name, ())}
         for kind in kinds:
             shape = by_seed(found[name], *kind, "test_error").shape
             assert shape == (len(setting["seeds"]), setting["epochs"])
     committed_kinds = {row["kind"] for row in found["shortcuts"]}
     assert committed_kinds == {"residual", *KINDS}
+    equal = {int(row["cardinality"]) for row in found["cardinality"] if row["factor"] == row["blocks"] == "1"}
+    assert equal == set(cardinality.PATHS)
+    assert {int(row["seed"]) for row in found["zero_hidden"]} == set(setting["seeds"])
     page = experiments_page()
     assert page is not None
     assert page["shortcuts"]["depth"] == DEPTH

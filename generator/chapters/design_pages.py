@@ -1,4 +1,4 @@
-"""The report's numbers on shortcuts and order, from the committed tables."""
+"""The report's numbers on shortcuts, order and cardinality, from the committed tables."""
 
 from __future__ import annotations
 
@@ -73,3 +73,62 @@ def shortcuts(rows: Sequence[Row]) -> dict[str, Any]:
 
 def order(rows: Sequence[Row]) -> dict[str, Any]:
     return _of_designs(rows, ORDER)
+
+
+def cardinality(rows: Sequence[Row]) -> dict[str, Any]:
+    """The networks of equal cost against the one with a single path, and those of twice its cost, where they were run;
+    most: % by which multiply-adds differ at equal cost; narrowest: width of a path where there are most."""
+    ways = list(
+        dict.fromkeys((r["kind"], r["depth"], r["cardinality"], r["widths"], r["factor"]) for r in rows)
+    )
+    kinds = [(kind, int(depth)) for kind, depth, *_ in ways]
+    shown = [
+        f"{paths}\u00a0×\u00a0{widths.split('-')[0]}d{_more(depth != ways[0][1], factor != ways[0][4], paths)}"
+        for _, depth, paths, widths, factor in ways
+    ]
+    test, train = (errors(rows, kinds, column) for column in ("test_error", "train_error"))
+    costs = [_cost(rows, kind) for kind in kinds]
+    equal = [n for n, way in enumerate(ways) if (way[1], way[4]) == (ways[0][1], ways[0][4])]
+    twice = [n for n in range(len(ways)) if n not in equal]
+    says = compared([shown[n] for n in equal], [test[n] for n in equal], ERROR)
+    if twice:
+        dearer = [costs[n][1] / costs[0][1] for n in twice]
+        against = compared([shown[n] for n in [0, *twice]], [test[n] for n in [0, *twice]], ERROR)
+        says += f" At {min(dearer):.2f} to {max(dearer):.2f} times its multiply-adds: a{against[1:]}"
+    body = [
+        [
+            name,
+            way[3].replace("-", ", "),
+            way[1],
+            f"{price[0]:,}",
+            f"{price[1] / 1e6:.2f}",
+            with_spread(learned),
+            with_spread(tested),
+        ]
+        for name, way, price, learned, tested in zip(shown, ways, costs, train, test, strict=True)
+    ]
+    return {
+        "says": says,
+        "twice": bool(twice),
+        "most": f"{100 * max(abs(costs[n][1] / costs[0][1] - 1) for n in equal):.1f}",
+        "train": _range(train),
+        "test": _range(test),
+        "paths": ways[equal[-1]][2],
+        "narrowest": ways[equal[-1]][3].split("-")[0],
+        "dots": [dot_rows(list(zip(shown, test, strict=True)), ERROR + ", %")],
+        "heads": ("paths × width", "width by stage", "layers", *HEADS),
+        "rows": body,
+    }
+
+
+def _range(values: Sequence[np.ndarray]) -> str:
+    """Lowest and highest of all networks and seeds."""
+    return f"{min(v.min() for v in values):.1f} to {max(v.max() for v in values):.1f}"
+
+
+def _more(deeper: bool, costlier: bool, paths: str) -> str:
+    if deeper:
+        return ", deeper"
+    if not costlier:
+        return ""
+    return ", wider" if paths == "1" else ", more paths"

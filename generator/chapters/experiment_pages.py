@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from generator.chapters.design_pages import order, shortcuts
+from generator.chapters.design_pages import cardinality, order, shortcuts
 from generator.chapters.experiment_tables import Row, by_seed, committed, kinds_of, results, with_spread
 from generator.chapters.feature_pages import refinement, zero_blocks
 from generator.figures.charts import Series, line_chart
@@ -14,8 +14,9 @@ from generator.figures.charts import Series, line_chart
 SECTIONS: tuple[tuple[str, tuple[str, ...], Callable[..., dict[str, Any]]], ...] = (
     ("shortcuts", ("shortcuts",), shortcuts),
     ("order", ("order",), order),
+    ("cardinality", ("cardinality",), cardinality),
     ("refinement", ("refinement",), refinement),
-    ("zero_blocks", ("zero_blocks", "zero_features", "zero_branches"), zero_blocks),
+    ("zero_blocks", ("zero_blocks", "zero_features", "zero_branches", "zero_hidden"), zero_blocks),
 )
 
 

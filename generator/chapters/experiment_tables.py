@@ -16,11 +16,13 @@ TABLES = ("degradation", "gradients", "lesion")
 MORE = (
     "shortcuts",
     "order",
+    "cardinality",
     "refinement",
     "refinement_pairs",
     "zero_blocks",
     "zero_features",
     "zero_branches",
+    "zero_hidden",
 )
 Row = Mapping[str, str]
 

@@ -17,7 +17,7 @@ from torch import nn
 from generator.demo import pool
 from generator.demo.world import HELD_OUT_SEED, TRAIN_SEED
 from generator.device import one_thread_each
-from generator.experiments import degradation, lesion, order, refinement, shortcuts, zero_blocks
+from generator.experiments import cardinality, degradation, lesion, order, refinement, shortcuts, zero_blocks
 from generator.experiments.setting import Setting
 from generator.experiments.stacks import ResumedRun
 from generator.experiments.training import Training, build, reduced, train
@@ -31,6 +31,7 @@ EXPERIMENTS: Mapping[str, Any] = {
     "lesion": lesion,
     "shortcuts": shortcuts,
     "order": order,
+    "cardinality": cardinality,
     "refinement": refinement,
     "zero-blocks": zero_blocks,
 }

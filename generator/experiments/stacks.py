@@ -43,9 +43,10 @@ class ZeroBlock(nn.Module):
 
 class StackNetwork(nn.Module):
     """(B, 3, side, side) → (B, outputs): five convolutions and a hidden linear layer with batch norm and ReLU, three
-    max-poolings; blocks: with a `ZeroBlock` before and after each convolution."""
+    max-poolings; blocks: with a `ZeroBlock` before and after each convolution; norm: whether the hidden layer has
+    its own."""
 
-    def __init__(self, width: int, side: int, outputs: int, *, blocks: bool) -> None:
+    def __init__(self, width: int, side: int, outputs: int, *, blocks: bool, norm: bool = True) -> None:
         super().__init__()
         channels = 3
         self.layers, self.before, self.after = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
@@ -57,10 +58,10 @@ class StackNetwork(nn.Module):
             self.after.append(ZeroBlock(planes, True) if blocks else nn.Identity())
             channels = planes
         flat = channels * (side // 2 ** sum(pooled for *_, pooled in LAYERS)) ** 2
-        self.hidden = nn.Sequential(
-            nn.Linear(flat, HIDDEN * width), nn.BatchNorm1d(HIDDEN * width), nn.ReLU()
-        )
-        self.fc = nn.Linear(HIDDEN * width, outputs)
+        units = HIDDEN * width
+        normed = (nn.BatchNorm1d(units),) if norm else ()
+        self.hidden = nn.Sequential(nn.Linear(flat, units), *normed, nn.ReLU())
+        self.fc = nn.Linear(units, outputs)
 
     def maps(self, x: Tensor) -> dict[str, Tensor]:
         """What goes into each layer, `before1`, what its block makes of it, `in1`, what the layer gives, `layer1`, and
@@ -91,6 +92,19 @@ class StackRun:
 
     def network(self, setting: Setting) -> StackNetwork:
         return StackNetwork(setting.width, setting.side, len(CLASSES), blocks=False)
+
+
+@dataclass(frozen=True)
+class BareRun:
+    """One training of the network without blocks whose hidden layer has no norm: why the others' has one."""
+
+    seed: int
+
+    kind = "stack without hidden norm"
+    depth = StackRun.depth
+
+    def network(self, setting: Setting) -> StackNetwork:
+        return StackNetwork(setting.width, setting.side, len(CLASSES), blocks=False, norm=False)
 
 
 @dataclass(frozen=True)

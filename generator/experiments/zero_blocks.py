@@ -12,7 +12,7 @@ from generator.architecture import cost
 from generator.experiments.reading import read_layers
 from generator.experiments.refinement import means
 from generator.experiments.setting import Setting
-from generator.experiments.stacks import LAYERS, ResumedRun, StackNetwork, StackRun
+from generator.experiments.stacks import LAYERS, BareRun, ResumedRun, StackNetwork, StackRun
 from generator.experiments.training import Training, accuracy
 from generator.matching import Numbers
 
@@ -33,30 +33,33 @@ def runs(setting: Setting) -> list[Training]:
     for seed in setting.seeds:
         start = StackRun(seed)
         found += [start, resumed(start, False, setting), resumed(start, True, setting)]
-    return found
+    return found + [BareRun(seed) for seed in setting.seeds]
 
 
 def tables(workshop: Workshop, runs: Sequence[Training]) -> Mapping[str, list[dict[str, Any]]]:
     """zero_blocks: a row a network; zero_features: a row a layer, how far its channels are what they were before
-    training was resumed; zero_branches: a row a new block, how much it adds to its input."""
-    networks, features, branches = [], [], []
+    training was resumed; zero_branches: a row a new block, how much it adds to its input; zero_hidden: a row a
+    network whose hidden layer has no norm."""
+    networks, features, branches, bare = [], [], [], []
     learning, held_out = workshop.pictures
     before: dict[str, Numbers] = {}
     for run in runs:
         network, found = workshop.trained(run)
         assert isinstance(network, StackNetwork)
         who = {"kind": run.kind, "seed": run.seed}
-        networks.append(
-            {
-                **who,
-                "epochs": getattr(run, "epochs", workshop.setting.epochs),
-                "rate": getattr(run, "rate", workshop.setting.rate),
-                **cost(run.network(workshop.setting).to("meta"), workshop.setting.side),
-                "train_loss": found["curve"][-1]["train_loss"],
-                "train_error": 1 - accuracy(network, learning),
-                "test_error": 1 - accuracy(network, held_out),
-            }
-        )
+        row = {
+            **who,
+            "epochs": getattr(run, "epochs", workshop.setting.epochs),
+            "rate": getattr(run, "rate", workshop.setting.rate),
+            **cost(run.network(workshop.setting).to("meta"), workshop.setting.side),
+            "train_loss": found["curve"][-1]["train_loss"],
+            "train_error": 1 - accuracy(network, learning),
+            "test_error": 1 - accuracy(network, held_out),
+        }
+        if isinstance(run, BareRun):
+            bare.append(row)
+            continue
+        networks.append(row)
         layers = read_layers(network.maps, held_out, signed=True)
         if isinstance(run, StackRun):
             before = layers  # the two that resume it come next
@@ -74,7 +77,12 @@ def tables(workshop: Workshop, runs: Sequence[Training]) -> Mapping[str, list[di
             ]
         if run.blocks:  # type: ignore[attr-defined]
             branches += [{**who, **row} for row in added(network, held_out)]
-    return {"zero_blocks": networks, "zero_features": features, "zero_branches": branches}
+    return {
+        "zero_blocks": networks,
+        "zero_features": features,
+        "zero_branches": branches,
+        "zero_hidden": bare,
+    }
 
 
 def kept(own: Numbers, now: Numbers) -> dict[str, Any]:
