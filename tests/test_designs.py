@@ -338,6 +338,8 @@ def test_the_committed_tables_are_whole() -> None:
     assert committed_kinds == {"residual", *KINDS}
     equal = {int(row["cardinality"]) for row in found["cardinality"] if row["factor"] == row["blocks"] == "1"}
     assert equal == set(cardinality.PATHS)
+    dearer = {tuple(int(row[n]) for n in ("blocks", "cardinality", "factor")) for row in found["cardinality"]}
+    assert dearer >= set(cardinality.TWICE)
     assert {int(row["seed"]) for row in found["zero_hidden"]} == set(setting["seeds"])
     page = experiments_page()
     assert page is not None

@@ -94,7 +94,7 @@ def cardinality(rows: Sequence[Row]) -> dict[str, Any]:
     if twice:
         dearer = [costs[n][1] / costs[0][1] for n in twice]
         against = compared([shown[n] for n in [0, *twice]], [test[n] for n in [0, *twice]], ERROR)
-        says += f" At {min(dearer):.2f} to {max(dearer):.2f} times its multiply-adds: a{against[1:]}"
+        says += f" At {min(dearer):.2f} to {max(dearer):.2f} times the multiply-adds, a{against[1:]}"
     body = [
         [
             name,
