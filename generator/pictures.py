@@ -27,7 +27,7 @@ SUFFIXES = (*_JPEG, ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", *_PNM, ".a
 # -- finding -------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there may be a million
 class PictureFile:
     """path: inside the folder, with forward slashes (surrogate escapes where a name is not UTF-8); label_id
     −1 and label '' where nothing is known."""

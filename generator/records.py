@@ -93,7 +93,7 @@ class UnitId:
         return f"{self.layer}:{self.channel}{position}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there may be a million
 class PictureRecord:
     """One row of images.csv. label_id is −1 and label '' where nothing is known; width and height are the file's."""
 

@@ -37,6 +37,7 @@ import io
 import json
 import os
 import shutil
+import sys
 import zipfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -266,7 +267,7 @@ class Store:
                         int(row["index"]),
                         row["path"],
                         int(row["label_id"]),
-                        row["label"],
+                        sys.intern(row["label"]),  # one string a class, not one a picture
                         int(row["width"]),
                         int(row["height"]),
                     )
