@@ -37,9 +37,14 @@ def finder_index(atlas: Atlas) -> str:
         "classes": list(classes),
         "top": top,
     }
-    text = json.dumps(index, separators=(",", ":"), ensure_ascii=False)
+    return data_script("index", index)
+
+
+def data_script(receiver: str, data: Any) -> str:
+    """A script that hands data to ours: a page opened from a folder may run a script but not read a JSON file."""
+    text = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
     for (
         character
     ) in "<\u2028\u2029":  # harmless in a file of its own, but not where somebody pastes it into a page
         text = text.replace(character, f"\\u{ord(character):04x}")
-    return f"residualAtlas.index({text});\n"
+    return f"residualAtlas.{receiver}({text});\n"

@@ -109,6 +109,12 @@ class ZeroPadShortcut(nn.Module):
         after = self.channels_out - self.channels_in - before
         return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, before, after))
 
+    @classmethod
+    def where_sizes_change(cls, channels_in: int, channels_out: int, stride: int) -> nn.Module:
+        """The identity where input and output have one shape, else the padded shortcut."""
+        same = channels_in == channels_out and stride == 1
+        return nn.Identity() if same else cls(channels_in, channels_out, stride)
+
     def as_convolution(self) -> Tensor:
         """The same map as the weight of a 1×1 convolution (exact: it multiplies by one and adds zeros)."""
         weight = torch.zeros(self.channels_out, self.channels_in, 1, 1)

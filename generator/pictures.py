@@ -92,6 +92,11 @@ def find_pictures(
     return PictureSet(root.resolve().name, root, tuple(files), digest.hexdigest())
 
 
+def evenly_spaced(count: int, most: int) -> np.ndarray:
+    """So many of the numbers below `count` at most, evenly spaced, the first and the last among them; (n,) int64."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
+
+
 def _walk(root: Path) -> tuple[dict[str, tuple[int, int]], list[str]]:
     """Relative path → (size in bytes, time of change in ns) of every picture, and the names of the top
     folders."""

@@ -42,6 +42,8 @@ class Batch(Protocol):
 
 
 SomeBatch = TypeVar("SomeBatch", bound=Batch)
+Thing = TypeVar("Thing")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -217,15 +219,23 @@ def scan_side_by_side(
     yielded so far. On a CPU threads that each compute a batch (device.one_thread_each) need not wait for each other at
     every small operation; the numbers are the same. forward: pictures that the network takes at once, the plan's number
     unless told; vectors: what else to keep of every picture, which alters nothing of the rest."""
-    waiting = iter(batches)
+    yield from in_rounds(
+        lambda batch: _scan_batch(network, batch, state, labels, forward, vectors), batches, threads
+    )
+
+
+def in_rounds(
+    work: Callable[[Thing], Result], things: Iterable[Thing], threads: int
+) -> Iterator[list[tuple[Thing, Result]]]:
+    """Work on as many things at once as there are threads, each in one that computes alone: yields every round's things
+    with their results, in order, and begins the next round only when that is asked for."""
+    waiting = iter(things)
     with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         ahead = list(islice(waiting, threads))
         while ahead:
-            tasks = [
-                pool.submit(_scan_batch, network, batch, state, labels, forward, vectors) for batch in ahead
-            ]
+            tasks = [pool.submit(work, thing) for thing in ahead]
             following = list(islice(waiting, threads))  # are decoded meanwhile
-            yield [(batch, task.result()) for batch, task in zip(ahead, tasks, strict=True)]
+            yield [(thing, task.result()) for thing, task in zip(ahead, tasks, strict=True)]
             ahead = following
 
 

@@ -98,6 +98,13 @@ def _read_arrays(path: Path, what: str) -> dict[str, np.ndarray]:
         raise AtlasError(f"the {what} cannot be read ({error})", path, "compute the atlas again") from error
 
 
+def _keep(folder: Path, names: Collection[str]) -> None:
+    """Remove all files of a folder but these."""
+    for path in folder.glob("*"):
+        if path.name not in names:
+            path.unlink(missing_ok=True)
+
+
 class _Lines(list[str]):
     """A file for csv.writer, which writes a line at a time."""
 
@@ -343,10 +350,7 @@ class Store:
 
     def tidy_matches(self, pairs: Iterable[str]) -> None:
         """Drop the matches of all pairs of layers but these."""
-        kept = {f"{pair}.npz" for pair in pairs}
-        for path in (self.folder / "matches").glob("*"):
-            if path.name not in kept:
-                path.unlink(missing_ok=True)
+        _keep(self.folder / "matches", {f"{pair}.npz" for pair in pairs})
 
     # -- dreams ----------------------------------------------------------------------------------------------------
 
@@ -365,11 +369,9 @@ class Store:
 
     def keep_dreams(self, names: Collection[str]) -> None:
         """Drop all files of dreams but these."""
-        for path in self.dream_path("").glob("*"):
-            if path.name not in names:
-                path.unlink(missing_ok=True)
+        _keep(self.dream_path(""), names)
         if not names:
-            shutil.rmtree(self.dream_path(""), ignore_errors=True)
+            self.drop_folder("deepdream")
 
     # -- first layers ----------------------------------------------------------------------------------------------
 
@@ -379,10 +381,7 @@ class Store:
 
     def write_first_layers(self, files: Mapping[str, bytes | Mapping[str, np.ndarray]], index: Any) -> None:
         """Write the files of all first layers, and the list of them last; drop what is none of them."""
-        kept = {"index.json", *files}
-        for path in self.first_layer_path("").glob("*"):
-            if path.name not in kept:
-                path.unlink(missing_ok=True)
+        _keep(self.first_layer_path(""), {"index.json", *files})
         for name, content in files.items():
             data = content if isinstance(content, bytes) else _npz(content)
             write_atomically(self.first_layer_path(name), data)
@@ -432,18 +431,8 @@ class Store:
         """The vectors of a pass under way, opened."""
         return VectorFile(self.work / "features" / "vectors.f32", length)
 
-    def features(self) -> np.ndarray:
-        """(M, F) float32 of the map's pictures, mapped from the disk."""
-        path = self.embedding_path("features.npy")
-        try:
-            return np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise AtlasError(
-                f"the features cannot be read ({error})", path, "compute the atlas again"
-            ) from error
-
-    def feature_rows(self) -> RowFile:
-        """The same, read as it is asked for."""
+    def features(self) -> RowFile:
+        """(M, F) float32 of the map's pictures, read as asked for."""
         path = self.embedding_path("features.npy")
         try:
             return RowFile(path)
@@ -552,10 +541,7 @@ class Store:
 
     def keep_sprites(self, layer: str, channels: Iterable[int]) -> None:
         """Drop the layer's sprites of all channels but these."""
-        kept = {f"{channel}.webp" for channel in channels}
-        for path in (self.folder / "sprites" / layer).glob("*"):
-            if path.name not in kept:
-                path.unlink(missing_ok=True)
+        _keep(self.folder / "sprites" / layer, {f"{channel}.webp" for channel in channels})
 
     def tidy(self, layers: Sequence[str], *, patches: bool) -> None:
         """Drop the files of layers that are not in the atlas any more; without patches, the pictures too."""

@@ -179,15 +179,6 @@ def test_colours_differ_within_a_group_less_than_between_groups_and_read_on_both
 # -- in a browser --------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def browser(chromium_path: str) -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as play:
-        opened = play.chromium.launch(executable_path=chromium_path, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
 @pytest.fixture
 def opened(browser: Any, site: Path) -> Iterator[Any]:
     """The page from the disk, where nothing may be fetched; fails on any console message."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import csv
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from PIL import Image
 from generator.errors import AtlasError
 from generator.figures.colours import NONE, class_colours
 from generator.figures.point_maps import Sheet, point_map
+from generator.finder import data_script
 from generator.measures import percent, significant
 from generator.pages import Atlas, short_label
 
@@ -133,8 +133,7 @@ def map_page(found: PictureMap) -> dict[str, Any]:
 
 
 def map_script(found: PictureMap) -> str:
-    """A script that hands the map over: a page opened from a folder may run a script but not read a JSON file. Arrays
-    are base64 of little-endian numbers; 65535 stands for none."""
+    """A script that hands the map over. Arrays are base64 of little-endian numbers; 65535 stands for none."""
     arrays, said = found.arrays, found.said
     wide = "<u2" if len(found.number) < STEPS else "<u4"
     farthest = float(arrays["distance"].max()) or 1.0
@@ -169,10 +168,7 @@ def map_script(found: PictureMap) -> str:
     if found.atlas.shows_pictures:
         kept = {path.stem for path in (found.atlas.store.folder / "pictures").glob("*.webp")}
         data["whole"] = _packed(np.array([str(n) in kept for n in found.number.tolist()]), "u1")
-    text = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
-    for character in "<\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return f"residualAtlas.map({text});\n"
+    return data_script("map", data)
 
 
 def _packed(values: np.ndarray, kind: str) -> str:

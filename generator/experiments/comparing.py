@@ -6,12 +6,22 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from generator.architecture import cost
-from generator.experiments.training import Training
+from generator.experiments.designs import DesignRun
+from generator.experiments.setting import Setting
+from generator.experiments.training import Run, Training
 
 if TYPE_CHECKING:
     from generator.experiments.running import Workshop
 
 DEPTH = 14  # layers with weights: two blocks a stage
+
+
+def beside_residual(setting: Setting, kinds: Sequence[str]) -> list[Training]:
+    """The residual network with option A and its variants, seed by seed."""
+    found: list[Training] = []
+    for seed in setting.seeds:
+        found += [Run(True, DEPTH, seed), *(DesignRun(kind, DEPTH, seed) for kind in kinds)]
+    return found
 
 
 def learned(workshop: Workshop, runs: Sequence[Training]) -> list[dict[str, Any]]:

@@ -63,7 +63,7 @@ class ShortcutBlock(nn.Module):
         if projections == "all" or (projections == "changes" and not same):
             self.shortcut = nn.Sequential(conv1x1(channels, planes, stride), nn.BatchNorm2d(planes))
         else:
-            self.shortcut = nn.Identity() if same else ZeroPadShortcut(channels, planes, stride)
+            self.shortcut = ZeroPadShortcut.where_sizes_change(channels, planes, stride)
         self.scale, self.dropout = scale, nn.Dropout(dropout)
         self.gate = None if gate is None else Gate(channels, planes, stride, gate)
 
@@ -83,8 +83,7 @@ class ReluOnlyBlock(nn.Module):
         super().__init__()
         self.conv1, self.bn1 = conv3x3(channels, planes, stride), nn.BatchNorm2d(planes)
         self.conv2, self.bn2 = conv3x3(planes, planes), nn.BatchNorm2d(planes)
-        same = channels == planes and stride == 1
-        self.shortcut = nn.Identity() if same else ZeroPadShortcut(channels, planes, stride)
+        self.shortcut = ZeroPadShortcut.where_sizes_change(channels, planes, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         branch: Tensor = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(F.relu(x))))))
@@ -101,8 +100,7 @@ class PreActivationBlock(nn.Module):
         self.bn1 = nn.Identity() if first else nn.BatchNorm2d(channels)
         self.conv1 = conv3x3(channels, planes, stride)
         self.bn2, self.conv2 = nn.BatchNorm2d(planes), conv3x3(planes, planes)
-        same = channels == planes and stride == 1
-        self.shortcut = nn.Identity() if same else ZeroPadShortcut(channels, planes, stride)
+        self.shortcut = ZeroPadShortcut.where_sizes_change(channels, planes, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         branch: Tensor = self.conv1(F.relu(self.bn1(x)))

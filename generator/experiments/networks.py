@@ -24,7 +24,7 @@ class Block(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         self.keeps_shape = channels == planes and stride == 1
         self.residual, self.removed = residual, False
-        self.shortcut = nn.Identity() if self.keeps_shape else ZeroPadShortcut(channels, planes, stride)
+        self.shortcut = ZeroPadShortcut.where_sizes_change(channels, planes, stride)
 
     def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) → (B, planes, H / stride, W / stride)
         if self.removed:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from generator.experiments.comparing import DEPTH, learned
-from generator.experiments.designs import DesignRun
+from generator.experiments.comparing import beside_residual, learned
 from generator.experiments.setting import Setting
-from generator.experiments.training import Run, Training
+from generator.experiments.training import Training
 
 if TYPE_CHECKING:
     from generator.experiments.running import Workshop
@@ -18,10 +17,7 @@ KINDS = ("ReLU-only pre-activation", "full pre-activation")
 
 def runs(setting: Setting) -> list[Training]:
     """The original residual network and its two pre-activation variants."""
-    found: list[Training] = []
-    for seed in setting.seeds:
-        found += [Run(True, DEPTH, seed), *(DesignRun(kind, DEPTH, seed) for kind in KINDS)]
-    return found
+    return beside_residual(setting, KINDS)
 
 
 def tables(workshop: Workshop, runs: Sequence[Training]) -> Mapping[str, list[dict[str, Any]]]:

@@ -13,6 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from generator.pictures import evenly_spaced
+
 COMPONENTS = 50  # what t-SNE is given; most of what more would add is noise, and distances cost as much again
 FEWEST = 8  # pictures; of fewer there is no map
 NEAREST = 10  # of the pictures that t-SNE placed, beside which another one is put
@@ -63,7 +65,8 @@ def components(features: Rows, most: int = COMPONENTS) -> Components | None:
     count, length = features.shape
     if count < FEWEST or length < 2:
         return None
-    fitted = _spaced(features, max(FEWEST, FITTED // length))
+    enough = max(FEWEST, FITTED // length)
+    fitted = features[:] if count <= enough else features[evenly_spaced(count, enough)]
     solver = "covariance_eigh" if len(fitted) >= length else "full"
     with threadpool_limits(1):
         model = PCA(min(most, len(fitted), length), svd_solver=solver)
@@ -75,14 +78,6 @@ def components(features: Rows, most: int = COMPONENTS) -> Components | None:
         step = max(1, HELD // length)
         parts = [model.transform(features[start : start + step]) for start in range(0, count, step)]
     return Components(np.concatenate(parts).astype(np.float32), explained, len(fitted))
-
-
-def _spaced(features: Rows, most: int) -> np.ndarray:
-    """All rows, or so many evenly spaced ones."""
-    count = features.shape[0]
-    if count <= most:
-        return features[:]
-    return features[np.linspace(0, count - 1, most).round().astype(np.int64)]
 
 
 def t_sne(positions: np.ndarray, *, perplexity: float, seed: int, exact: int) -> Placed:

@@ -26,8 +26,7 @@ class BasicBlock(nn.Module):
         self.conv2 = conv3x3(planes, planes)
         self.bn2 = nn.BatchNorm2d(planes)
         self.relu = nn.ReLU(inplace=True)
-        same = channels == planes and stride == 1
-        self.shortcut = nn.Identity() if same else ZeroPadShortcut(channels, planes, stride)
+        self.shortcut = ZeroPadShortcut.where_sizes_change(channels, planes, stride)
 
     def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) → (B, planes, H / stride, W / stride)
         branch = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 
@@ -124,6 +124,7 @@ class Workshop:
         assert job.profile.ascent is not None
         self.job, self.section = job, job.profile.ascent
         self.network = job.network.to(job.device, torch.float32)
+        self._files = job.files()
         self._ascenders: dict[tuple[str, int], Ascender] = {}
 
     def groups(self, layer: LayerInfo, start: int, channels: range | list[int]) -> list[Group]:
@@ -212,7 +213,8 @@ class Workshop:
         channels = list(group.channels)
         image, unit = numbers["top_image"][channels, 0], numbers["top_unit"][channels, 0]
         used, which = np.unique(image, return_inverse=True)
-        pixels = np.concatenate([batch.pixels.numpy() for batch in self._read(used)])
+        (batch,) = self.job.read_again(self._files[used].tolist(), batch=len(used))
+        pixels = batch.pixels.numpy()
         middle = ascender.middle
         assert middle is not None
         cut = [
@@ -222,9 +224,6 @@ class Workshop:
             for at, (row, column) in zip(which, unit, strict=True)
         ]
         return torch.from_numpy(np.stack(cut)).permute(0, 3, 1, 2).float() / 255
-
-    def _read(self, indices: np.ndarray) -> Iterator:
-        return self.job.read(self.job.files()[indices].tolist(), batch=len(indices))
 
 
 def _finish_layer(job: Job, layer: LayerInfo, groups: list[Group]) -> None:

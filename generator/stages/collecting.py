@@ -5,18 +5,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 
 import numpy as np
-import torch
 
 from generator.device import one_thread_each, use_tf32
 from generator.errors import AtlasError
 from generator.features import read_vectors
-from generator.network import Network
-from generator.pictures import PictureBatch
-from generator.scan import FORWARD, Vectors
+from generator.pictures import evenly_spaced
+from generator.scan import FORWARD, Vectors, in_rounds
 from generator.stages.job import Job
 
 PASS = "features"
@@ -26,8 +22,8 @@ ROWS_AT_ONCE = 1024  # of the features' file: a few MB
 def mapped(job: Job) -> np.ndarray:
     """(N,) int64, for every file of the picture set its row in the map's list, −1 where it is not in it: all are in it,
     or as many as the profile allows, evenly spaced."""
-    count, most = len(job.pictures.files), job.profile.embedding.pictures
-    places = np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
+    count = len(job.pictures.files)
+    places = evenly_spaced(count, job.profile.embedding.pictures)
     rows = np.full(count, -1, np.int64)
     rows[places] = np.arange(len(places))
     return rows
@@ -106,28 +102,11 @@ def _read_missing(
     with contextlib.ExitStack() as opened:
         threads = opened.enter_context(one_thread_each(job.device))
         advance = opened.enter_context(job.reporter.stage("features", len(mine), "pictures"))
-        batches = job.read(mine.tolist(), batch=FORWARD)
-        for batch, vectors in _side_by_side(network, step, batches, threads):
-            if batch.skipped:
-                path = job.pictures.files[batch.skipped[0][0]].path
-                raise AtlasError(
-                    "a picture changed or vanished during the run", path, "run the same command again"
-                )
-            write(rows[batch.indices.numpy()], vectors)
-            advance(len(vectors))
-
-
-def _side_by_side(
-    network: Network, step: int, batches: Iterator[PictureBatch], threads: int
-) -> Iterator[tuple[PictureBatch, np.ndarray]]:
-    """Every batch with its vectors; as many batches at once as there are threads."""
-    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        ahead = list(islice(batches, threads))
-        while ahead:
-            tasks = [pool.submit(read_vectors, network, batch.pixels, step) for batch in ahead]
-            following = list(islice(batches, threads))  # are decoded meanwhile
-            yield from zip(ahead, [task.result() for task in tasks], strict=True)
-            ahead = following
+        batches = job.read_again(mine.tolist(), batch=FORWARD)
+        for done in in_rounds(lambda batch: read_vectors(network, batch.pixels, step), batches, threads):
+            for batch, vectors in done:
+                write(rows[batch.indices.numpy()], vectors)
+                advance(len(vectors))
 
 
 def _write(

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 
 from generator.device import one_thread_each
-from generator.errors import AtlasError
 from generator.methods.gradients import RULES, GradientPictures
 from generator.methods.patches import patch
 from generator.records import LayerInfo
 from generator.sprites import enlargement, sprite, webp
 from generator.stages.job import Job
-from generator.unit_gradients import Units, forward_switches
+from generator.unit_gradients import Switches, Units, forward_switches
 
 ROWS = 5  # layers at most
 FILE, FOLDER, STAMP = "rules.json", "rules", "rules"
@@ -35,9 +33,15 @@ def compare_rules(job: Job) -> None:
         job.reporter.stage("gradient rules", len(found), "channels") as advance,
         one_thread_each(job.device),
     ):
-        pictures = GradientPictures(job.network.to(job.device, torch.float32), tuple(RULES))
+        network = job.network.to(job.device, torch.float32)
+        pictures, files = GradientPictures(network, tuple(RULES)), job.files()
         for name, channel in found.items():
-            rows.append(_compare(job, pictures, job.network.layer(name), channel))
+            layer = network.layer(name)
+            places = files[job.store.layer(name)["top_image"][channel]]
+            (batch,) = job.read_again(places.tolist(), batch=len(places))
+            switches = forward_switches(network, network.prepare(batch.pixels), name)
+            kinds = _compare(job, layer, channel, batch.pixels.numpy(), pictures, switches)
+            rows.append({"layer": name, "channel": channel, "kinds": kinds})
             advance()
     job.store.write_json(FILE, {"rows": rows})
     job.store.write_stamp(STAMP, job.rules_key)
@@ -66,23 +70,24 @@ def clearest(job: Job, layer: LayerInfo) -> int | None:
     return int(np.argmax(np.where(full & np.isfinite(merit), merit, -np.inf)))
 
 
-def _compare(job: Job, pictures: GradientPictures, layer: LayerInfo, channel: int) -> dict[str, Any]:
-    numbers, native = job.store.layer(layer.name), job.native(layer)
-    images, places = numbers["top_image"][channel], numbers["top_unit"][channel].astype(np.int64)
-    (batch,) = job.read(job.files()[images].tolist(), batch=len(images))
-    if batch.skipped:
-        path = job.pictures.files[batch.skipped[0][0]].path
-        raise AtlasError("a picture changed or vanished during the run", path, "run the same command again")
-    network = job.network.to(job.device, torch.float32)
-    switches = forward_switches(network, network.prepare(batch.pixels), layer.name)
-    order = torch.arange(len(images))
+def _compare(
+    job: Job,
+    layer: LayerInfo,
+    channel: int,
+    pixels: np.ndarray,
+    pictures: GradientPictures,
+    switches: Switches,
+) -> list[str]:
+    """Write the channel's nine units under every rule; returns the kinds written. pixels: (9, H, W, 3)."""
+    native, factor = job.native(layer), enlargement(job.native(layer), job.wanted(layer))
+    places = job.store.layer(layer.name)["top_unit"][channel].astype(np.int64)
+    order = torch.arange(len(places))
     units = Units(order, torch.full_like(order, channel), *torch.from_numpy(places).T)
     tiles = dict(zip(pictures.kinds, pictures.tiles(switches, layer.name, units, native), strict=True))
     if job.profile.site.publish_patches:
-        spots = zip(batch.pixels.numpy(), places.tolist(), strict=True)
+        spots = zip(pixels, places.tolist(), strict=True)
         tiles["patches"] = np.stack([patch(p, layer.receptive_field, r, c, native) for p, (r, c) in spots])
-    factor = enlargement(native, job.wanted(layer))
     for kind, nine in tiles.items():
         content = webp(sprite(nine[None], factor), job.profile.sprites.quality)
         job.store.write_file(job.store.folder / FOLDER / f"{layer.name}-{kind}.webp", content)
-    return {"layer": layer.name, "channel": channel, "kinds": sorted(tiles)}
+    return sorted(tiles)

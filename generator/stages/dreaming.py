@@ -6,7 +6,7 @@ whatever other pictures and layers there are, and a run that was stopped goes on
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -24,7 +24,7 @@ from generator.pictures import find_pictures
 from generator.profile import DeepDreamSection, Profile
 from generator.records import LayerInfo, PictureRecord, Preprocessing
 from generator.sprites import webp
-from generator.stages.job import DREAMS, Job, Start
+from generator.stages.job import DREAMS, Job, Start, picture_changed
 from generator.store import fingerprint
 
 KEY = 16  # hex digits that name a dream's files
@@ -123,7 +123,9 @@ def dream_pictures(job: Job) -> None:
     subjects: list[Subject] = []
     if job.profile.deepdream is not None:
         plan = plan_of(job.profile.deepdream, job.network)
-        subjects = [subject for start in job.starts if (subject := _open(job, start, plan)) is not None]
+        records = job.store.images()
+        opened = (_open(job, records, start, plan) for start in job.starts)
+        subjects = [subject for subject in opened if subject is not None]
         layers = dream_layers(job)
         tasks = [Task(subject, layer, _key(job, subject, layer)) for subject in subjects for layer in layers]
     missing = {task.key: task for task in tasks if job.store.dream(task.key) is None}
@@ -137,19 +139,18 @@ def dream_pictures(job: Job) -> None:
     job.ranks.meet()
 
 
-def _open(job: Job, start: Start, plan: DreamPlan) -> Subject | None:
+def _open(job: Job, records: Sequence[PictureRecord], start: Start, plan: DreamPlan) -> Subject | None:
     """The start's pixels; None where the set has no such picture, or it may not be published."""
     square = _square(job.network, plan.side)
     if start.path is not None:
         picture = _read(start.path, square)
         if picture.sha256 != start.sha256:
-            raise _changed(start.path)
+            raise picture_changed(start.path)
         if not job.profile.site.publish_patches and _is_of_the_set(job, picture):
             return None
         return Subject(start.path.name, picture.pixels, None)
     if not job.profile.site.publish_patches:
         return None
-    records = job.store.images()
     assert start.number is not None
     if start.number >= len(records):
         job.reporter.note(
@@ -160,7 +161,7 @@ def _open(job: Job, start: Start, plan: DreamPlan) -> Subject | None:
     picture = _read(job.pictures.root / record.path, square)
     place = [file.path for file in job.pictures.files].index(record.path)
     if job.contents is not None and picture.sha256 != job.contents[place].tobytes().hex():
-        raise _changed(record.path)
+        raise picture_changed(record.path)
     return Subject(Path(record.path).name, picture.pixels, record)
 
 
@@ -169,10 +170,6 @@ def _is_of_the_set(job: Job, picture: Picture) -> bool:
     if job.contents is None:
         return False
     return bool((job.contents == np.frombuffer(bytes.fromhex(picture.sha256), np.uint8)).all(1).any())
-
-
-def _changed(path: Path | str) -> AtlasError:
-    return AtlasError("a picture changed or vanished during the run", path, "run the same command again")
 
 
 def _key(job: Job, subject: Subject, layer: LayerInfo) -> str:

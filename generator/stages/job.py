@@ -290,6 +290,13 @@ class Job:
             self._refuse_changed(found)
             yield found
 
+    def read_again(self, files: Sequence[int], batch: int | None = None) -> Iterator[PictureBatch]:
+        """As `read`, of pictures that the scan could use: one that cannot be decoded now has changed."""
+        for found in self.read(files, batch):
+            if found.skipped:
+                raise picture_changed(self.pictures.files[found.skipped[0][0]].path)
+            yield found
+
     def _refuse_changed(self, batch: PictureBatch) -> None:
         if self.contents is None:
             return
@@ -300,11 +307,13 @@ class Job:
         }
         for place, digest in read.items():
             if digest != self.contents[place].tobytes().hex():
-                path = self.pictures.files[place].path
-                raise AtlasError(
-                    "a picture changed or vanished during the run", path, "run the same command again"
-                )
+                raise picture_changed(self.pictures.files[place].path)
 
     def wanted(self, layer: LayerInfo) -> int:
         """The side in px that the profile wants for this layer's tiles."""
         return self.profile.sprites.inner_tile if layer.is_inner else self.profile.sprites.tile
+
+
+def picture_changed(path: Path | str) -> AtlasError:
+    """The sentence for a picture that is no longer what it was when the run began."""
+    return AtlasError("a picture changed or vanished during the run", path, "run the same command again")

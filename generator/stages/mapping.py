@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from generator.errors import AtlasError
 from generator.methods import embedding as method
+from generator.pictures import evenly_spaced
 from generator.sprites import THUMB, mosaic, shrink, thumb_columns, webp
 from generator.stages.collecting import mapped
 from generator.stages.job import Job
@@ -32,10 +32,10 @@ def map_pictures(job: Job) -> None:
         return
     store.unstamp(STAMP)
     store.drop_embedding(features=False)
-    features = store.feature_rows()
+    features = store.features()
     files = job.files()
-    places = files[mapped(job)[files] >= 0]
     pictures = np.flatnonzero(mapped(job)[files] >= 0).astype(np.int32)
+    places = files[pictures]
     with job.reporter.stage("map of the pictures", 3 * len(pictures), "steps") as advance:
         found = method.components(features)
         advance(len(pictures))
@@ -105,15 +105,10 @@ def vector_name(job: Job, step: int) -> str:
 def _write_thumbs(job: Job, places: np.ndarray) -> np.ndarray:
     """Write the sheet of small pictures, as many evenly spaced ones as keep within its bytes; returns the rows of those
     that stand on it, in their order."""
-    chosen = _spaced(len(places), MOST_THUMBS)
+    chosen = evenly_spaced(len(places), MOST_THUMBS)
     tiles = np.zeros((len(chosen), THUMB, THUMB, 3), np.uint8)
     start = 0
-    for batch in job.read(places[chosen].tolist(), batch=64):
-        if batch.skipped:
-            path = job.pictures.files[batch.skipped[0][0]].path
-            raise AtlasError(
-                "a picture changed or vanished during the run", path, "run the same command again"
-            )
+    for batch in job.read_again(places[chosen].tolist(), batch=64):
         for pixels in batch.pixels.numpy():
             tiles[start] = shrink(pixels, THUMB)
             start += 1
@@ -122,11 +117,6 @@ def _write_thumbs(job: Job, places: np.ndarray) -> np.ndarray:
         sheet = webp(mosaic(tiles[kept], thumb_columns(len(kept))), job.profile.sprites.quality)
         if len(sheet) <= SHEET_BYTES:
             break
-        kept = _spaced(len(chosen), int(len(kept) * 0.97 * SHEET_BYTES / len(sheet)))
+        kept = evenly_spaced(len(chosen), int(len(kept) * 0.97 * SHEET_BYTES / len(sheet)))
     job.store.write_file(job.store.embedding_path("thumbs.webp"), sheet)
     return chosen[kept]
-
-
-def _spaced(count: int, most: int) -> np.ndarray:
-    """So many of the numbers below count at most, evenly spaced."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))

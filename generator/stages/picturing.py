@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from generator.device import is_out_of_memory, one_thread_each
-from generator.errors import AtlasError
 from generator.files import TileFile
 from generator.forwards import ForwardCosts
 from generator.methods.gradients import GradientPictures
@@ -127,17 +126,10 @@ def _restore_pictures(job: Job, missing: list[int]) -> None:
         return
     files, size = job.files(), group_size(job)
     with job.reporter.stage("pictures", len(missing), "pictures") as advance:
-        for start, batch in enumerate(job.read([files[index] for index in missing], batch=size)):
-            _refuse_skipped(job, batch)
+        for start, batch in enumerate(job.read_again([files[index] for index in missing], batch=size)):
             part = missing[start * size : (start + 1) * size]
             write_pictures(job, np.array(part), batch.pixels.numpy())
             advance(len(part))
-
-
-def _refuse_skipped(job: Job, batch: PictureBatch) -> None:
-    if batch.skipped:
-        path = job.pictures.files[batch.skipped[0][0]].path
-        raise AtlasError("a picture changed or vanished during the run", path, "run the same command again")
 
 
 def write_pictures(job: Job, indices: np.ndarray, pixels: np.ndarray) -> int:
@@ -152,7 +144,8 @@ def write_pictures(job: Job, indices: np.ndarray, pixels: np.ndarray) -> int:
 def _picture_groups(job: Job, groups: list[Group], key: str) -> Iterator[int]:
     """Picture the groups' units, yielding counts as they are done; a group is stamped once all of it is."""
     files = job.files()
-    batches = job.read([files[index] for group in groups for index in group.pictures], batch=group_size(job))
+    asked = [files[index] for group in groups for index in group.pictures]
+    batches = job.read_again(asked, batch=group_size(job))
     with contextlib.ExitStack() as opened:
         # A thread a core, each with whole pieces of work: threads that share every small operation wait for each other.
         threads = opened.enter_context(one_thread_each(job.device))
@@ -176,7 +169,6 @@ def _submitted(
     pool: ThreadPoolExecutor, painter: _Painter, group: Group, batch: PictureBatch
 ) -> list[Future[int]] | None:
     """The group's tasks under way; None where the memory does not suffice for all of it at once."""
-    _refuse_skipped(painter.job, batch)
     if painter.at_once < len(group.pictures):
         return None
     try:

@@ -15,7 +15,7 @@ import torch
 from generator.device import is_out_of_memory, one_thread_each, use_tf32
 from generator.errors import AtlasError
 from generator.network import Network
-from generator.pictures import PictureBatch
+from generator.pictures import PictureBatch, evenly_spaced
 from generator.records import PictureRecord
 from generator.scan import FORWARD, Rescoring, ScanState, rescore, scan_side_by_side
 from generator.stages.collecting import begin_features, wanted_vectors
@@ -93,8 +93,7 @@ def scan_pictures(job: Job) -> None:
 
 def sample(job: Job) -> np.ndarray:
     """Places of the pictures whose scores are kept: all, or as many as the profile allows, evenly spaced."""
-    count, most = len(job.pictures.files), job.profile.compute.score_pictures
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
+    return evenly_spaced(len(job.pictures.files), job.profile.compute.score_pictures)
 
 
 def _begin(job: Job) -> None:

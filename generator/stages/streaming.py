@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import islice
 
 import numpy as np
 import torch
 
 from generator.device import one_thread_each, use_tf32
-from generator.errors import AtlasError
 from generator.files import ScoreFile
-from generator.network import Network
 from generator.pictures import PictureBatch
+from generator.scan import in_rounds
 from generator.stages.job import Job
 from generator.stages.scanning import sample
 from generator.stages.stream_tables import withdraw_stream, write_stream
@@ -136,49 +133,27 @@ def _read_rest(job: Job, done: set[int]) -> None:
         threads = opened.enter_context(one_thread_each(job.device))
         kept = opened.enter_context(_sample_file(job))
         advance = opened.enter_context(job.reporter.stage("residual stream", total, "pictures", earlier))
-        batches = job.read([int(files[picture]) for number in mine for picture in spans[number]], batch=size)
-        for number, readings, found in _side_by_side(job, network, units, spans, batches, threads):
-            pictures = spans[number]
-            part.state.update(torch.from_numpy(pictures), readings, found)
-            _keep_sample(kept, readings, rows[pictures])
-            part.batches.append(number)
-            advance(len(pictures))
-            if time.monotonic() - saved > CHECKPOINT_SECONDS:
-                job.store.write_part(f"rank-{job.ranks.rank}", part.arrays(), PASS)
-                saved = time.monotonic()
+        asked = [int(files[picture]) for number in mine for picture in spans[number]]
+        batches = zip(spans, job.read_again(asked, batch=size), strict=True)
+
+        def read(
+            numbered: tuple[int, PictureBatch],
+        ) -> tuple[dict[str, BlockReadings], dict[str, BlockUnits]]:
+            number, batch = numbered
+            found = units.within(spans[number])
+            return read_stream(network, batch.pixels, job.stream_plan, found), found
+
+        for finished in in_rounds(read, batches, threads):
+            for (number, _), (readings, found) in finished:
+                pictures = spans[number]
+                part.state.update(torch.from_numpy(pictures), readings, found)
+                _keep_sample(kept, readings, rows[pictures])
+                part.batches.append(number)
+                advance(len(pictures))
+                if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                    job.store.write_part(f"rank-{job.ranks.rank}", part.arrays(), PASS)
+                    saved = time.monotonic()
     job.store.write_part(f"rank-{job.ranks.rank}", part.arrays(), PASS)
-
-
-Found = tuple[int, dict[str, BlockReadings], dict[str, BlockUnits]]
-
-
-def _side_by_side(
-    job: Job,
-    network: Network,
-    units: _Units,
-    spans: Mapping[int, np.ndarray],
-    batches: Iterator[PictureBatch],
-    threads: int,
-) -> Iterator[Found]:
-    """The readings of every batch, in order; as many batches at once as there are threads."""
-
-    def read(number: int, batch: PictureBatch) -> Found:
-        if batch.skipped:
-            path = job.pictures.files[batch.skipped[0][0]].path
-            raise AtlasError(
-                "a picture changed or vanished during the run", path, "run the same command again"
-            )
-        found = units.within(spans[number])
-        return number, read_stream(network, batch.pixels, job.stream_plan, found), found
-
-    waiting = zip(spans, batches, strict=True)
-    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        ahead = list(islice(waiting, threads))
-        while ahead:
-            tasks = [pool.submit(read, number, batch) for number, batch in ahead]
-            ahead = list(islice(waiting, threads))  # are decoded meanwhile
-            for task in tasks:
-                yield task.result()
 
 
 def _keep_sample(file: ScoreFile, readings: Mapping[str, BlockReadings], rows: np.ndarray) -> None:
