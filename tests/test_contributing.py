@@ -36,6 +36,7 @@ def test_the_methods_example_answers_what_is_known_beforehand() -> None:
     np.testing.assert_array_equal(decline(scores), np.array([0.75, 0, np.nan], np.float32))
 
 
+@pytest.mark.slow
 def test_the_examples_make_an_atlas_and_its_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (model,) = _module("twin", MODEL).MODELS
     monkeypatch.setitem(models.MODELS, model.name, model)

@@ -73,6 +73,7 @@ def test_the_record_is_of_this_world(record: dict) -> None:
     assert record["accuracy"] >= 0.9
 
 
+@pytest.mark.slow
 def test_the_recorded_accuracy_is_what_a_sample_shows(network: DemoResNet, record: dict) -> None:
     """On some of the same held-out drawings: within 3.5 standard errors of the record, and at least 0.9."""
     pictures = np.stack([np.asarray(draw(index, HELD_OUT_SEED).image) for index in range(_SAMPLE)])
@@ -91,6 +92,7 @@ def test_the_plain_control_has_no_shortcut_and_pairs_of_equal_width() -> None:
     assert network(torch.zeros(2, 3, SIDE, SIDE)).shape == (2, 5)
 
 
+@pytest.mark.slow
 def test_the_plain_control_is_trained_and_as_accurate_as_it_says() -> None:
     """Small beside the demo's weights, and within four standard errors of its accuracy on other drawings."""
     path = _DEMO / "plain.safetensors"

@@ -82,6 +82,7 @@ def _up_to_sign(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return other * np.sign((one * other).sum(0))
 
 
+@pytest.mark.slow
 def test_features_and_pca_are_scikit_learns_on_hooked_vectors(atlas, hooked) -> None:
     from sklearn.decomposition import PCA
 
@@ -97,6 +98,7 @@ def test_features_and_pca_are_scikit_learns_on_hooked_vectors(atlas, hooked) -> 
     assert said["vector"] == "avgpool" and said["length"] == hooked.shape[1]
 
 
+@pytest.mark.slow
 def test_t_sne_is_scikit_learns_with_the_settings_that_the_atlas_states(atlas) -> None:
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
@@ -115,6 +117,7 @@ def test_t_sne_is_scikit_learns_with_the_settings_that_the_atlas_states(atlas) -
     assert found["exact"].all()
 
 
+@pytest.mark.slow
 def test_neighbours_are_those_of_brute_force(atlas, hooked) -> None:
     from sklearn.metrics import pairwise_distances
 
@@ -256,6 +259,7 @@ def test_without_the_right_to_publish_the_map_holds_no_picture(atlas, small, tmp
     np.testing.assert_array_equal(store.embedding()["tsne"], atlas.embedding()["tsne"])
 
 
+@pytest.mark.slow
 def test_the_sheet_shows_every_picture_in_its_place(atlas, pictures) -> None:
     from PIL import Image
 

@@ -162,6 +162,7 @@ def test_files_of_networks_that_are_named_no_more_go(tmp_path):
     assert names == {"index.json", "0.npz", "0.webp", "0-common.webp", "0-planes.webp"}
 
 
+@pytest.mark.slow
 def test_networks_stand_side_by_side_each_once(tmp_path):
     one = _written(tmp_path / "a", "resnet20-cifar", "alexnet", "resnet18")
     two = _written(tmp_path / "b", "resnet32-cifar", "alexnet")

@@ -52,6 +52,7 @@ def test_a_checkpoint_of_ones_own_needs_no_profile(tmp_path: Path, pictures: Pat
     assert "no profile" in refused.output
 
 
+@pytest.mark.slow
 def test_signed_blocks_show_nine_whatever_their_sign(
     tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

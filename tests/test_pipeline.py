@@ -195,6 +195,7 @@ def test_a_changed_picture_changes_the_scan(atlas, small, pictures, tmp_path):
     assert Store(folder).manifest().pictures.sha256 != atlas.manifest().pictures.sha256
 
 
+@pytest.mark.slow
 def test_without_the_right_to_publish_no_patch_is_computed(small, tmp_path):
     (tmp_path / "other.toml").write_text(small.read_text() + "\n[site]\npublish_patches = false\n")
     store = compute(profile.load(str(tmp_path / "other.toml")), tmp_path / "atlas", Reporter(quiet=True))
@@ -300,6 +301,7 @@ def test_torchrun_ends_with_the_numbers_of_one_process(atlas, small, tmp_path, p
     assert file_bytes(tmp_path / "atlas") == file_bytes(atlas.folder)
 
 
+@pytest.mark.slow
 def test_the_command_line_says_one_sentence_and_exits_with_a_code(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
     command = [

@@ -219,6 +219,7 @@ def test_several_atlases_stand_side_by_side(tmp_path: Path) -> None:
         render_site([tmp_path / "one", tmp_path / "one"], tmp_path / "site")
 
 
+@pytest.mark.slow
 def test_the_papers_page(tmp_path: Path) -> None:
     options: dict[str, Any] = {**TINY, "stages": ((2, 3, 256),), "distinct": 1}
     make_atlas(tmp_path / "atlas", name="resnet50-caffe", model="resnet50-caffe", **options)
@@ -230,6 +231,7 @@ def test_the_papers_page(tmp_path: Path) -> None:
     assert check_links(tmp_path / "site") == []
 
 
+@pytest.mark.slow
 def test_the_papers_page_leaves_out_channels_that_the_atlas_does_not_picture(tmp_path: Path) -> None:
     options: dict[str, Any] = {**TINY, "stages": ((2, 3, 256),), "distinct": 1}
     make_atlas(tmp_path / "atlas", name="resnet50-caffe", model="resnet50-caffe", **options)

@@ -572,6 +572,7 @@ def optimised(pictures, tmp_path_factory) -> Store:
     return _atlas(tmp_path_factory.mktemp("optimised"), pictures, steps=2)
 
 
+@pytest.mark.slow
 def test_the_numbers_at_optimised_pictures_are_those_of_hooks_on_the_same_pictures(optimised):
     module = models.load_module("resnet20-cifar", "random")
     network = models.load("resnet20-cifar", "random").to("cpu", torch.float32)
@@ -603,6 +604,7 @@ def test_the_numbers_at_optimised_pictures_are_those_of_hooks_on_the_same_pictur
     assert numbers["scale_block_optimised"] == pytest.approx(expected, rel=1e-2, abs=1e-3, nan_ok=True)
 
 
+@pytest.mark.slow
 def test_the_natural_numbers_stay_beside_the_optimised_ones(atlas, optimised):
     plain, both = atlas.layer("res2b"), optimised.layer("res2b")
     for name, array in plain.items():

@@ -40,6 +40,7 @@ def test_what_is_no_plain_residual_network_is_refused_by_name(name: str, what: s
         models.load(name, "random")
 
 
+@pytest.mark.slow
 @needs_timm
 @pytest.mark.parametrize("name", ["resnetv2_50", "resnet26"])
 @torch.no_grad()

@@ -214,6 +214,7 @@ def test_every_layer_of_a_torchvision_resnet_agrees_with_autograd(name: str, rul
     check_against_autograd(module, *resnet_taps(module), 64, rules=(rule,), memory=1 << 26)
 
 
+@pytest.mark.slow
 def test_pre_activation_blocks_agree_with_autograd() -> None:
     """Signed sums, norms that nothing can be folded into, a projection that reads the rectified input."""
     module = randomise(PreActResNet((2, 2), 5))
@@ -225,6 +226,7 @@ def test_pre_activation_blocks_agree_with_autograd() -> None:
     check_against_autograd(module, taps, watched, 64, memory=1 << 26)
 
 
+@pytest.mark.slow
 def test_alexnet_agrees_with_autograd() -> None:
     module = torchvision_resnet("alexnet")
     taps = alexnet_taps(module)
