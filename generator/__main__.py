@@ -318,11 +318,13 @@ def list_layers(model: str) -> None:
     "--seeds", default=3, show_default=True, type=click.IntRange(min=1), help="Networks of each kind."
 )
 @click.option("--quick", is_flag=True, help="A tiny setting that only shows that all works.")
-def experiments(names: tuple[str, ...], out: Path, seeds: int, quick: bool) -> None:
+@click.option("--atlases", is_flag=True, help="Then an atlas of one network of each kind, in OUT/atlases.")
+def experiments(names: tuple[str, ...], out: Path, seeds: int, quick: bool, atlases: bool) -> None:
     """Compare the papers' designs on the drawn world.
 
     NAMES are degradation, lesion, shortcuts, order, cardinality, refinement and zero-blocks; all where left out. Every
-    network is trained once; a run that is stopped goes on.
+    network is trained once; a run that is stopped goes on. Rendered beside another atlas (atlas render build/demo
+    build/experiments/atlases/*), the networks' atlases are linked from the report.
     """
     from dataclasses import replace
 
@@ -333,8 +335,14 @@ def experiments(names: tuple[str, ...], out: Path, seeds: int, quick: bool) -> N
     if unknown:
         raise AtlasError("unknown experiment", unknown[0], f"known: {', '.join(EXPERIMENTS)}")
     setting = replace(QUICK if quick else Setting(), seeds=tuple(range(seeds)))
-    for path in run_experiments(names or tuple(EXPERIMENTS), setting, out):
+    chosen = names or tuple(EXPERIMENTS)
+    for path in run_experiments(chosen, setting, out):
         click.echo(path)
+    if atlases:
+        from generator.studies import compute_studies
+
+        for path in compute_studies(chosen, setting, out):
+            click.echo(path)
 
 
 @main.group()

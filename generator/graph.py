@@ -11,6 +11,7 @@ network is in eval mode)."""
 from __future__ import annotations
 
 import functools
+import inspect
 import operator
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
@@ -33,9 +34,9 @@ class Step:
     """One operation. inputs: indices of the steps it reads; scope: torchvision's path of the module it came
     from.
 
-    weight: (C_out, C_in / groups, k, k) of a conv, (C_out, C_in) of a linear, (C,) of an affine; bias:
-    (C_out,). kernel: side of the window in px; of an adaptive_pool, side of its output. norm: torchvision's path
-    of the BatchNorm that was folded into a conv, '' for none."""
+    weight: (C_out, C_in / groups, k, k) of a conv, (C_out, C_in) of a linear, (C,) of an affine, (1,) where it
+    multiplies all channels alike; bias: (C_out,). kernel: side of the window in px; of an adaptive_pool, side of its
+    output. norm: torchvision's path of the BatchNorm that was folded into a conv, '' for none."""
 
     op: Op
     inputs: tuple[int, ...]
@@ -62,7 +63,8 @@ class Step:
             case "affine":
                 assert self.weight is not None
                 assert self.bias is not None
-                return x * self.weight[:, None, None] + self.bias[:, None, None]
+                each = (-1, *[1] * (x.dim() - 2))  # a channel, of maps or of a vector
+                return x * self.weight.view(each) + self.bias.view(each)
             case "relu":
                 return x.relu_() if in_place else x.relu()
             case "max_pool":
@@ -381,11 +383,18 @@ def trace(module: nn.Module) -> Graph:
         scope = str(node.target) if node.op == "call_module" else (list(stack)[-1] if stack else scope)
         step = _step_of(node, dict(module.named_modules()), place, scope)
         if step is None:  # dropout and identity pass their input on
-            place[node] = place[node.args[0]]  # type: ignore[index]
+            place[node] = place[node.all_input_nodes[0]]
             continue
         place[node] = len(steps)
         steps.append(step)
     return _fold(Graph(tuple(steps)))
+
+
+def _max_pool2d(
+    input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> None:  # fmt: skip
+    """The arguments of torch's function, which says them of itself no more."""
 
 
 def _one(value: Any) -> int:
@@ -411,6 +420,11 @@ def _step_of(
         both = tuple(place[arg] for arg in node.args if isinstance(arg, fx.Node))
         if len(both) == 2:
             return Step("add", both, scope)
+    if target in (operator.mul, operator.imul, torch.mul) or target in ("mul", "mul_"):
+        numbers = [arg for arg in node.args if isinstance(arg, int | float)]
+        if len(inputs) == len(numbers) == 1:
+            by = torch.tensor(numbers, dtype=torch.float64)
+            return None if numbers == [1] else Step("affine", inputs, scope, by, torch.zeros_like(by))
     if target in (F.relu, torch.relu, F.relu_, torch.relu_, "relu", "relu_"):
         return Step("relu", inputs, scope)
     if target in (torch.flatten, "flatten"):
@@ -420,6 +434,15 @@ def _step_of(
         return Step("concat", tuple(place[part] for part in parts), scope)  # type: ignore[union-attr, index]
     if target is F.adaptive_avg_pool2d:
         return Step("adaptive_pool", inputs, scope, kernel=_one(node.args[1]))
+    if target in (F.max_pool2d, torch.max_pool2d):
+        said = inspect.signature(_max_pool2d).bind(*node.args, **node.kwargs)
+        said.apply_defaults()
+        how = said.arguments
+        if not how["return_indices"]:
+            kernel, padding, dilation = (_one(how[name]) for name in ("kernel_size", "padding", "dilation"))
+            stride = kernel if how["stride"] in (None, []) else _one(how["stride"])
+            pool = Step("max_pool", inputs, scope, None, None, kernel, stride, padding, dilation)
+            return replace(pool, ceil_mode=how["ceil_mode"])
     if target is F.dropout:
         return None
     raise AtlasError(
@@ -444,7 +467,7 @@ def _step_of_module(module: nn.Module, inputs: tuple[int, ...], scope: str) -> S
                 dilation=_one(module.dilation),
                 groups=module.groups,
             )
-        case nn.BatchNorm2d():
+        case nn.BatchNorm2d() | nn.BatchNorm1d():
             if module.running_mean is None or module.running_var is None:
                 raise AtlasError("a BatchNorm without running statistics has no fixed scale", scope)
             gain = torch.ones_like(module.running_var) if module.weight is None else module.weight.detach()
@@ -490,7 +513,7 @@ def _step_of_module(module: nn.Module, inputs: tuple[int, ...], scope: str) -> S
 
 
 def _fold(graph: Graph) -> Graph:
-    """Fold each affine step into the convolution that it alone reads."""
+    """Fold each affine step into the convolution or linear step that it alone reads."""
     steps = list(graph.steps)
     kept: list[int] = []
     moved: dict[int, int] = {}  # a folded affine's readers read the convolution instead
@@ -498,7 +521,8 @@ def _fold(graph: Graph) -> Graph:
         step = replace(step, inputs=tuple(moved.get(i, i) for i in step.inputs))
         steps[index] = step
         source = step.inputs[0] if step.inputs else -1
-        if step.op == "affine" and steps[source].op == "conv" and graph.consumers[source] == [index]:
+        foldable = step.op == "affine" and steps[source].op in ("conv", "linear")
+        if foldable and graph.consumers[source] == [index]:
             steps[source] = _folded(steps[source], step)
             moved[index] = source
         else:
@@ -506,12 +530,13 @@ def _fold(graph: Graph) -> Graph:
     return Graph(tuple(steps))._keep(kept)
 
 
-def _folded(conv: Step, affine: Step) -> Step:
-    assert conv.weight is not None
+def _folded(step: Step, affine: Step) -> Step:
+    assert step.weight is not None
     assert affine.weight is not None
     assert affine.bias is not None
     # The convolution keeps its own scope; the BatchNorm's is a neighbour (conv1, bn1) and no layer is named
     # by it.
-    weight = conv.weight.double() * affine.weight[:, None, None, None]
-    bias = affine.bias if conv.bias is None else affine.bias + conv.bias.double() * affine.weight
-    return replace(conv, weight=weight, bias=bias, norm=affine.scope)
+    scale, shift = affine.weight.expand(len(step.weight)), affine.bias.expand(len(step.weight))
+    weight = step.weight.double() * scale.view(-1, *[1] * (step.weight.dim() - 1))
+    bias = shift if step.bias is None else shift + step.bias.double() * scale
+    return replace(step, weight=weight, bias=bias, norm=affine.scope)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from generator.errors import AtlasError
 from generator.measures import MEASURES
-from generator.pages import PANEL_NAMES, Atlas
+from generator.pages import PANEL_NAMES, Atlas, in_full
 from generator.reference import reference
 
 RULE_KINDS = (
@@ -49,7 +49,7 @@ def build_narrative(atlases: Sequence[Atlas], work: Path, base_url: str = "") ->
         filled = text.replace("<!-- layers of the atlases -->", layer_tables(atlases)).replace(
             "<!-- definitions of the statistics -->", definitions()
         )
-        filled = filled.replace("<!-- gradient rules of the atlases -->", gradient_rules(atlases))
+        filled = filled.replace("<!-- gradient rules of the atlases -->", gradient_rules(in_full(atlases)[0]))
         if REFERENCE in filled:
             filled = filled.replace(REFERENCE, reference())
         if filled != text:

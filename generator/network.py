@@ -97,7 +97,7 @@ class Network:
             weights,
             classes if last is None else (),
             sum(parameter.numel() for parameter in module.parameters()),
-            _first_kernels(module),
+            _first_kernels(graph, module),
             _magnitudes(graph, module, found),
         )
 
@@ -167,11 +167,12 @@ def _magnitudes(
     return {name: magnitudes for name, magnitudes in blocks.items() if magnitudes is not None}
 
 
-def _first_kernels(module: nn.Module) -> Tensor | None:
-    for part in module.modules():
-        if isinstance(part, nn.Conv2d):
-            return part.weight.detach().clone() if part.weight.shape[1] == 3 else None
-    return None
+def _first_kernels(graph: Graph, module: nn.Module) -> Tensor | None:
+    first = next((step.scope for step in graph.steps if step.op == "conv"), None)
+    part = None if first is None else module.get_submodule(first)
+    if not isinstance(part, nn.Conv2d) or part.weight.shape[1] != 3:
+        return None
+    return part.weight.detach().clone()
 
 
 def _is_rectified(graph: Graph, index: int) -> bool:

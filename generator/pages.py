@@ -7,6 +7,7 @@ import json
 import math
 import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 
 from generator.errors import AtlasError
 from generator.measures import BY_KEY, MEASURES, Measure, histogram, significant
-from generator.records import TOP, LayerInfo, Manifest, PictureRecord, SpriteInfo
+from generator.records import STUDY, TOP, LayerInfo, Manifest, PictureRecord, SpriteInfo
 from generator.relations import continuations, kind_of, match_lists, pairs_shown, reading
 from generator.store import Store
 from generator.synthetic import has_optimised, is_optimised, optimised
@@ -161,6 +162,11 @@ class Atlas:
         crop = self.manifest.preprocessing.crop
         first = self.manifest.layers[0]
         return crop or first.height * first.receptive_field.stride
+
+    @property
+    def is_study(self) -> bool:
+        """Whether it is of one of the experiments' small networks."""
+        return self.manifest.model.startswith(STUDY)
 
     @property
     def shows_pictures(self) -> bool:
@@ -586,3 +592,12 @@ def kernel_page(atlas: Atlas, info: LayerInfo) -> dict[str, Any] | None:
         "rows": math.ceil(info.channels / columns),
         "kernels": [(c, c % columns, c // columns, layer.absence(c)) for c in range(info.channels)],
     }
+
+
+def in_full(atlases: Sequence[Atlas]) -> tuple[list[Atlas], list[Atlas]]:
+    """The atlases that a page about all of them shows, and those that it only names: the experiments' networks are many
+    and small, and stand back beside others."""
+    studies = [atlas for atlas in atlases if atlas.is_study]
+    if len(studies) == len(atlases):
+        return studies, []
+    return [atlas for atlas in atlases if not atlas.is_study], studies

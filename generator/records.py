@@ -12,6 +12,7 @@ from generator.errors import AtlasError
 
 SCHEMA = 1  # of the atlas folder; a reader refuses any other
 TOP = 9  # pictures kept a channel, as in arXiv:1701.02362
+STUDY = "study/"  # how the models of the experiments' small networks begin
 
 # "layer": of a network without residual blocks, whose channels are tied to no other layer's.
 LayerKind = Literal["stem", "block", "layer", "branch", "projection"]
@@ -185,6 +186,11 @@ class Manifest:
     def layer(self, name: str) -> LayerInfo:
         """The layer with this name or torchvision path."""
         return find_layer(self.layers, name)
+
+
+def study_name(kind: str, depth: int) -> str:
+    """The model of the experiments' network of a kind and a depth."""
+    return f"{STUDY}{kind.lower().replace(' ', '-')}-{depth}"
 
 
 def find_layer(layers: tuple[LayerInfo, ...], name: str) -> LayerInfo:

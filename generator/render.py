@@ -42,7 +42,16 @@ from generator.finder import finder_index
 from generator.home import network_home
 from generator.links import measure
 from generator.narrative import build_narrative, resources
-from generator.pages import PANEL_NAMES, Atlas, Layer, channel_page, kernel_page, layer_page, tile_data
+from generator.pages import (
+    PANEL_NAMES,
+    Atlas,
+    Layer,
+    channel_page,
+    in_full,
+    kernel_page,
+    layer_page,
+    tile_data,
+)
 from generator.processes import serve_parent
 from generator.records import LayerInfo
 from generator.relations import pairs_shown, stage_pairs
@@ -484,7 +493,7 @@ def write_networks(site: Site, env: Environment, atlases: Sequence[Atlas]) -> No
     listed["comparisons"] = [
         {**row, "network": NAMES[n["name"]]} for n in listed["networks"] for row in n["published"]
     ]
-    report = experiments_page()
+    report = experiments_page(atlases)
     listed["experiments"] = report is not None
     listed["first_layers"] = bool(shown_layers(atlases))
     site.write("networks/index.html", env.get_template("networks.html").render({**common, **listed}))
@@ -539,8 +548,14 @@ def write_homes(site: Site, env: Environment, atlases: Sequence[Atlas]) -> None:
     ]
     for entry, atlas in zip(entries, atlases, strict=True):
         here = {**entry, "base": "", "root": "../"}
-        context = {**_common(atlas, atlases, "../"), "heading": atlas.manifest.title, "entries": [here]}
+        context = {
+            **_common(atlas, atlases, "../"),
+            "heading": atlas.manifest.title,
+            "entries": [here],
+            "studies": [],
+        }
         site.write(f"{atlas.name}/index.html", page.render(context))
+    shown, studies = in_full(atlases)
     notices = {notice for atlas in atlases if (notice := _notice(atlas))}
     context = {
         **_common(atlases[0], atlases, "./"),
@@ -552,7 +567,9 @@ def write_homes(site: Site, env: Environment, atlases: Sequence[Atlas]) -> None:
         "entries": [
             {**entry, "base": f"{atlas.name}/", "root": "./"}
             for entry, atlas in zip(entries, atlases, strict=True)
+            if atlas in shown
         ],
+        "studies": studies,
     }
     site.write("index.html", page.render(context))
 

@@ -99,7 +99,7 @@ def he_initialise(module: nn.Module, seed: int) -> None:
                 nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu", generator=generator)
             case nn.Linear():
                 nn.init.normal_(part.weight, std=1 / math.sqrt(part.in_features), generator=generator)
-            case nn.BatchNorm2d():
+            case nn.BatchNorm2d() | nn.BatchNorm1d():
                 part.reset_running_stats()
                 nn.init.ones_(part.weight)
             case _:

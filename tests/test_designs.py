@@ -22,24 +22,18 @@ from generator.chapters.feature_pages import refinement as refinement_page
 from generator.chapters.feature_pages import zero_blocks as zero_page
 from generator.experiments import cardinality, refinement, zero_blocks
 from generator.experiments.comparing import DEPTH
-from generator.experiments.designs import (
-    DESIGNS,
-    DesignRun,
-    Gate,
-    PreActivationBlock,
-    ReluOnlyBlock,
-    ShortcutBlock,
-)
-from generator.experiments.networks import Block, StudyNetwork
-from generator.experiments.paths import PathBlock, PathRun, block_cost, equal_width
 from generator.experiments.reading import drawn_classes, read_layers
 from generator.experiments.running import Workshop, run_experiments
+from generator.experiments.runs import BareRun, DesignRun, PathRun, Run, StackRun, network_of
 from generator.experiments.setting import QUICK, Setting
 from generator.experiments.shortcuts import KINDS
-from generator.experiments.stacks import LAYERS, BareRun, StackNetwork, StackRun, ZeroBlock
-from generator.experiments.training import Run, build
+from generator.experiments.training import build
 from generator.figures.dots import dot_rows
 from generator.matching import Numbers, centred_ranks
+from generator.models.study.designs import DESIGNS, Gate, PreActivationBlock, ReluOnlyBlock, ShortcutBlock
+from generator.models.study.networks import Block, StudyNetwork
+from generator.models.study.paths import PathBlock, block_cost, equal_width
+from generator.models.study.stacks import LAYERS, StackNetwork, ZeroBlock
 from generator.progress import Reporter
 
 pytestmark = pytest.mark.slow  # small networks are trained
@@ -121,7 +115,7 @@ def test_dropout_is_off_in_eval_and_depends_on_the_seed_alone(tmp_path: Path) ->
 def test_options_a_b_and_c_have_the_parameters_of_their_projections() -> None:
     w = QUICK.width
     counts = {
-        run.kind: cost(run.network(QUICK).to("meta"), QUICK.side)["parameters"]
+        run.kind: cost(network_of(run, QUICK).to("meta"), QUICK.side)["parameters"]
         for run in (Run(True, 14, 0), *(DesignRun(kind, 14, 0) for kind in DESIGNS))
     }
     at_changes = sum(a * b + 2 * b for a, b in ((w, 2 * w), (2 * w, 4 * w)))  # 1×1 weights, and gain and bias
@@ -194,13 +188,13 @@ def test_the_papers_widths_come_out() -> None:
 def test_cardinalities_cost_the_same() -> None:
     setting = Setting()
     costs = [
-        cost(PathRun(1, paths, 1, 0).network(setting).to("meta"), setting.side)["multiply_adds"]
+        cost(network_of(PathRun(1, paths, 1, 0), setting).to("meta"), setting.side)["multiply_adds"]
         for paths in cardinality.PATHS
     ]
     assert max(costs) / min(costs) < 1.08
     for blocks, paths, factor in cardinality.TWICE:
         run = PathRun(blocks, paths, factor, 0)
-        doubled = cost(run.network(setting).to("meta"), setting.side)["multiply_adds"]
+        doubled = cost(network_of(run, setting).to("meta"), setting.side)["multiply_adds"]
         assert 1.6 < doubled / costs[0] < 1.9  # stem, projections and the linear layer stay as they are
 
 

@@ -21,12 +21,13 @@ from generator.chapters.experiment_pages import (
 from generator.chapters.experiment_tables import by_seed, results, with_spread
 from generator.demo import pool
 from generator.experiments import training
-from generator.experiments.networks import Block, StudyNetwork
 from generator.experiments.running import Workshop, run_experiments
+from generator.experiments.runs import Run
 from generator.experiments.setting import QUICK, Setting
-from generator.experiments.training import Run, accuracy, build, gradient_norms
+from generator.experiments.training import accuracy, build, gradient_norms
 from generator.figures.charts import Series, line_chart
 from generator.graph import trace
+from generator.models.study.networks import Block, StudyNetwork
 from generator.progress import Reporter
 from generator.store import fingerprint
 

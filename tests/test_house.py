@@ -82,11 +82,12 @@ GALLERIES: dict[str, set[str]] = {
     "methods": {*FIRST_FLOORS, "methods"} - {"profile", "store", "files", "progress", "ranks"},
     "demo": {*FIRST_FLOORS, "demo", "models"},
     "reference_networks": {"models", "architecture", "blueprint"},
-    "experiments": {*FIRST_FLOORS, "demo", "methods", "experiments"},
+    "experiments": {*FIRST_FLOORS, "demo", "methods", "models", "experiments"},
 }
 UPPER: dict[str, set[str]] = {
     "stages": {*FIRST_FLOORS, *GALLERIES, "stages"},
     "pipeline": {*FIRST_FLOORS, *GALLERIES, "stages"},
+    "studies": {*FIRST_FLOORS, *GALLERIES, "pipeline"},
     "verify": {*FIRST_FLOORS, *GALLERIES, "stages"},
     "__main__": {"errors"},
 }

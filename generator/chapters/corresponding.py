@@ -15,6 +15,7 @@ from generator.figures.scales import Scale
 from generator.matching import MATCHES, Likeness, Numbers, best, centred_ranks
 from generator.measures import correlation
 from generator.pages import THUMB, Atlas, sheet_layout
+from generator.records import STUDY
 from generator.relations import flow_address, pairs_shown
 from generator.store import fingerprint
 
@@ -28,6 +29,7 @@ TIES = {
     "inside": "inside a block",
 }
 TIED = ("stage", "added")  # equal numbers are joined by the network itself
+RESIDUAL = f"{STUDY}residual-"
 CSV_COLUMNS = ("layer", "channel", "other", "rank", "match", "shared", "rho")
 Across = dict[str, dict[str, Any]]  # by layer: the matches of its channels in another network
 
@@ -227,9 +229,17 @@ def flow_csv(atlas: Atlas, pair: dict[str, Any]) -> str:
 
 
 def comparable(one: Atlas, other: Atlas) -> bool:
-    """Whether two atlases look through the same pictures, so that their picture numbers mean the same."""
+    """Whether two atlases look through the same pictures, so that their picture numbers mean the same. The experiments'
+    networks are many: each is set beside the residual one of its depth alone."""
+    if one.is_study and other.is_study and not _twins(one.manifest.model, other.manifest.model):
+        return False
     same = one.manifest.pictures.sha256 == other.manifest.pictures.sha256
     return same and one.manifest.pictures.count == other.manifest.pictures.count
+
+
+def _twins(one: str, other: str) -> bool:
+    pairs = ((one, other), (other, one))
+    return any(b.endswith("-" + a.removeprefix(RESIDUAL)) for a, b in pairs if a.startswith(RESIDUAL))
 
 
 def compare(one: Atlas, other: Atlas, progress: Callable[[], object] = lambda: None) -> dict[str, Any] | None:

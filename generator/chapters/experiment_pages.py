@@ -9,6 +9,8 @@ from generator.chapters.design_pages import cardinality, order, shortcuts
 from generator.chapters.experiment_tables import Row, by_seed, committed, kinds_of, results, with_spread
 from generator.chapters.feature_pages import refinement, zero_blocks
 from generator.figures.charts import Series, line_chart
+from generator.pages import Atlas
+from generator.records import study_name
 
 # Sections that are shown where their tables are committed.
 SECTIONS: tuple[tuple[str, tuple[str, ...], Callable[..., dict[str, Any]]], ...] = (
@@ -20,13 +22,15 @@ SECTIONS: tuple[tuple[str, tuple[str, ...], Callable[..., dict[str, Any]]], ...]
 )
 
 
-def experiments_page() -> dict[str, Any] | None:
-    """Everything the report says; None where nothing has been run."""
+def experiments_page(atlases: Sequence[Atlas] = ()) -> dict[str, Any] | None:
+    """Everything the report says; None where nothing has been run. atlases: of the site, of which those of the
+    experiments' networks are linked."""
     found = results()
     if found is None:
         return None
     return {
         "setting": found["setting"],
+        "atlases": {name: looked_at(rows, atlases) for name, rows in found.items() if name != "setting"},
         "degradation": degradation(found["degradation"]),
         "gradients": gradients(found["gradients"]),
         "lesion": lesion(found["lesion"]),
@@ -38,6 +42,19 @@ def experiments_page() -> dict[str, Any] | None:
         },
         "files_all": [f"{name}.csv" for name in committed()],
     }
+
+
+def looked_at(rows: Sequence[Row], atlases: Sequence[Atlas]) -> list[Atlas]:
+    """The atlases of a table's networks, in the site's order."""
+    kinds = {(row["kind"], row.get("depth")) for row in rows}
+    # A table without depths is of networks that have one depth each.
+    models = {study_name(kind, int(depth)) for kind, depth in kinds if depth}
+    beginnings = {study_name(kind, 0).removesuffix("0") for kind, depth in kinds if not depth}
+    return [
+        atlas
+        for atlas in atlases
+        if atlas.manifest.model in models or atlas.manifest.model.rpartition("-")[0] + "-" in beginnings
+    ]
 
 
 def _style(kind: str, depth: int, depths: Sequence[int]) -> str:

@@ -86,10 +86,10 @@ class Shown:
 
 def shown_layers(atlases: Sequence[Atlas]) -> list[Shown]:
     """Every first layer once: the atlases' own, then the others; none of atlases that were made before there were
-    any."""
+    any, nor of the experiments' many networks."""
     found: dict[str, Shown] = {}
     for own in (True, False):
-        for atlas in atlases:
+        for atlas in [atlas for atlas in atlases if not atlas.is_study]:
             entries = atlas.store.read_json("first_layers/index.json") or []
             for number, entry in enumerate(entries):
                 one = Shown(atlas, entry, number)

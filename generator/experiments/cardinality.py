@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from generator.experiments.comparing import learned
-from generator.experiments.paths import PathRun
+from generator.experiments.runs import PathRun
 from generator.experiments.setting import Setting
 
 if TYPE_CHECKING:

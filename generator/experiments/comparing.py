@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from generator.architecture import cost
-from generator.experiments.designs import DesignRun
+from generator.experiments.runs import DesignRun, Run, Training, network_of
 from generator.experiments.setting import Setting
-from generator.experiments.training import Run, Training
 
 if TYPE_CHECKING:
     from generator.experiments.running import Workshop
@@ -29,7 +28,7 @@ def learned(workshop: Workshop, runs: Sequence[Training]) -> list[dict[str, Any]
     rows: list[dict[str, Any]] = []
     for run in runs:
         _, found = workshop.trained(run)
-        price = cost(run.network(workshop.setting).to("meta"), workshop.setting.side)
+        price = cost(network_of(run, workshop.setting).to("meta"), workshop.setting.side)
         who = {"kind": run.kind, "depth": run.depth, "seed": run.seed, **price}
         rows += [{**who, "epoch": epoch, **row} for epoch, row in enumerate(found["curve"], 1)]
     return rows

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from generator.experiments.runs import Run, plain_and_residual
 from generator.experiments.setting import Setting
-from generator.experiments.training import Run, plain_and_residual
 
 if TYPE_CHECKING:
     from generator.experiments.running import Workshop

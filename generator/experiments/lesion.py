@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from generator.experiments.networks import StudyNetwork
+from generator.experiments.runs import Run, plain_and_residual
 from generator.experiments.setting import Setting
-from generator.experiments.training import Run, accuracy, plain_and_residual
+from generator.experiments.training import accuracy
+from generator.models.study.networks import StudyNetwork
 
 if TYPE_CHECKING:
     from generator.experiments.running import Workshop

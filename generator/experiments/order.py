@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from generator.experiments.comparing import beside_residual, learned
+from generator.experiments.runs import Training
 from generator.experiments.setting import Setting
-from generator.experiments.training import Training
 
 if TYPE_CHECKING:
     from generator.experiments.running import Workshop

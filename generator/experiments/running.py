@@ -18,9 +18,9 @@ from generator.demo import pool
 from generator.demo.world import HELD_OUT_SEED, TRAIN_SEED
 from generator.device import one_thread_each
 from generator.experiments import cardinality, degradation, lesion, order, refinement, shortcuts, zero_blocks
+from generator.experiments.runs import ResumedRun, Training
 from generator.experiments.setting import Setting
-from generator.experiments.stacks import ResumedRun
-from generator.experiments.training import Training, build, reduced, train
+from generator.experiments.training import build, reduced, train
 from generator.files import write_atomically
 from generator.progress import Reporter
 from generator.store import fingerprint
@@ -58,14 +58,19 @@ class Workshop:
             self._pictures = (drawn[0], drawn[1])
         return self._pictures
 
-    def trained(self, run: Training) -> tuple[nn.Module, dict[str, Any]]:
-        """A run's network and what was noted."""
+    def weights(self, run: Training) -> Path:
+        """Where a run's weights are kept once it is trained; the notes lie beside them."""
         common = {
             name: value for name, value in asdict(self.setting).items() if name not in ("depths", "seeds")
         }
         key = fingerprint(CODE, asdict(run), common, pool.fingerprint())[:16]
-        stem = self.folder / "runs" / f"{run.kind.replace(' ', '_')}-{run.depth}-{run.seed}-{key}"
-        weights, notes = stem.with_suffix(".safetensors"), stem.with_suffix(".json")
+        name = f"{run.kind.replace(' ', '_')}-{run.depth}-{run.seed}-{key}.safetensors"
+        return self.folder / "runs" / name
+
+    def trained(self, run: Training) -> tuple[nn.Module, dict[str, Any]]:
+        """A run's network and what was noted."""
+        weights = self.weights(run)
+        notes = weights.with_suffix(".json")
         if not notes.is_file():
             with one_thread_each(torch.device("cpu")):  # how a sum is shared changes its last bits
                 network, found = self._train(run)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,55 +11,13 @@ from torch import Tensor, nn
 
 from generator.demo import measure
 from generator.demo.world import CLASSES
-from generator.experiments.designs import Gate
-from generator.experiments.networks import StudyNetwork
+from generator.experiments.runs import Training, network_of
 from generator.experiments.setting import Setting
-from generator.experiments.stacks import ZeroBlock
+from generator.models.study.designs import Gate
+from generator.models.study.stacks import ZeroBlock
 from generator.weights import he_initialise
 
 PROBE = 220  # pictures of the batch whose gradients are measured
-
-
-class Training(Protocol):
-    """A network to train; a frozen dataclass, whose fields are part of the key under which the result is kept."""
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-    @property
-    def kind(self) -> str: ...
-    @property
-    def depth(self) -> int: ...
-    @property
-    def seed(self) -> int: ...
-    def network(self, setting: Setting) -> nn.Module:
-        """The network before its first weights are drawn."""
-        ...
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training. depth: layers with weights, 6 n + 2."""
-
-    residual: bool
-    depth: int
-    seed: int
-
-    @property
-    def kind(self) -> str:
-        return "residual" if self.residual else "plain"
-
-    def network(self, setting: Setting) -> StudyNetwork:
-        return StudyNetwork((self.depth - 2) // 6, setting.width, len(CLASSES), residual=self.residual)
-
-
-def plain_and_residual(setting: Setting) -> list[Run]:
-    """Both kinds at every depth of the setting."""
-    return [
-        Run(residual, depth, seed)
-        for seed in setting.seeds
-        for depth in setting.depths
-        for residual in (False, True)
-    ]
 
 
 def reduced(pictures: np.ndarray, side: int) -> Tensor:
@@ -76,7 +33,7 @@ def reduced(pictures: np.ndarray, side: int) -> Tensor:
 
 def build(run: Training, setting: Setting) -> nn.Module:
     """The network of a run as it starts: its weights depend on the seed alone."""
-    network = run.network(setting)
+    network = network_of(run, setting)
     he_initialise(network, run.seed)
     for part in network.modules():
         if isinstance(part, Gate | ZeroBlock):

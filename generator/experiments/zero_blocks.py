@@ -11,10 +11,11 @@ import torch
 from generator.architecture import cost
 from generator.experiments.reading import read_layers
 from generator.experiments.refinement import means
+from generator.experiments.runs import BareRun, ResumedRun, StackRun, Training, network_of
 from generator.experiments.setting import Setting
-from generator.experiments.stacks import LAYERS, BareRun, ResumedRun, StackNetwork, StackRun
-from generator.experiments.training import Training, accuracy
+from generator.experiments.training import accuracy
 from generator.matching import Numbers
+from generator.models.study.stacks import LAYERS, StackNetwork
 
 if TYPE_CHECKING:
     from generator.experiments.running import Workshop
@@ -51,7 +52,7 @@ def tables(workshop: Workshop, runs: Sequence[Training]) -> Mapping[str, list[di
             **who,
             "epochs": getattr(run, "epochs", workshop.setting.epochs),
             "rate": getattr(run, "rate", workshop.setting.rate),
-            **cost(run.network(workshop.setting).to("meta"), workshop.setting.side),
+            **cost(network_of(run, workshop.setting).to("meta"), workshop.setting.side),
             "train_loss": found["curve"][-1]["train_loss"],
             "train_error": 1 - accuracy(network, learning),
             "test_error": 1 - accuracy(network, held_out),

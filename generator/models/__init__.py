@@ -22,6 +22,7 @@ from generator.models import (
     resnet_caffe,
     resnet_cifar,
     resnet_preact,
+    study,
     timm_models,
 )
 from generator.models.model import Model, Published
@@ -51,9 +52,11 @@ def names() -> tuple[str, ...]:
 
 
 def find(name: str) -> Model:
-    """The model of this name (`timm/…`: one of timm's); raises AtlasError that lists the nearest names."""
-    if name.startswith(timm_models.PREFIX):
-        return timm_models.find(name)
+    """The model of this name (`timm/…`: one of timm's, `study/…`: one of the experiments'); raises AtlasError that
+    lists the nearest names."""
+    for family in (timm_models, study):
+        if name.startswith(family.PREFIX):
+            return family.find(name)
     if name not in MODELS:
         near = difflib.get_close_matches(name, MODELS, n=3)
         remedy = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(MODELS)}"

@@ -86,8 +86,9 @@ def residual_taps(module: nn.Module, *, numbered: bool = False) -> tuple[Tap, ..
                     taps.append(
                         Tap(f"{name}_branch2{letter}", f"{path}.{convolution}", "branch", name, stage)
                     )
-            if isinstance(getattr(block, "downsample", None), nn.Sequential):
-                taps.append(Tap(f"{name}_branch1", f"{path}.downsample.0", "projection", name, stage))
+            for shortcut in ("downsample", "shortcut"):
+                if isinstance(getattr(block, shortcut, None), nn.Sequential):
+                    taps.append(Tap(f"{name}_branch1", f"{path}.{shortcut}.0", "projection", name, stage))
             taps.append(Tap(name, path, "block", name, stage))
         stage += 1
     if stage == 2:

@@ -33,12 +33,19 @@ def measure_scale(job: Job) -> None:
 
 
 def _applies(job: Job) -> bool:
-    """Whether the pictures are drawn, as large as the network wants them, and the scale criteria are there."""
+    """Whether the pictures are drawn, as large as the network wants them, and the scale criteria are there: a plain
+    network has none."""
     from generator.demo.canvas import SIDE
 
     pictures, stream = job.profile.pictures, job.profile.stream
     drawn = pictures.drawn is not None and pictures.folder is None
-    return drawn and stream.enabled and stream.rescaled and job.network.preprocessing.crop == SIDE
+    return (
+        drawn
+        and stream.enabled
+        and stream.rescaled
+        and job.network.preprocessing.crop == SIDE
+        and bool(job.stream_plan.blocks)
+    )
 
 
 def _withdraw(job: Job) -> None:

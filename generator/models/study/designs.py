@@ -12,10 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.resnet import conv1x1, conv3x3
 
-from generator.demo.world import CLASSES
-from generator.experiments.networks import MakeBlock, StudyNetwork
-from generator.experiments.setting import Setting
 from generator.graph import ZeroPadShortcut
+from generator.models.study.networks import MakeBlock
 
 SCALE = 0.5  # of both ways, arXiv:1603.05027, Table 1
 DROPPED = 0.5  # of the shortcut's values while training
@@ -125,7 +123,7 @@ class Design:
     closing: Callable[[int], nn.Module] | None = None
 
 
-# What differs from the residual network of option A, which is `Run(True, …)`.
+# What differs from the residual network of option A, which has plain `Block`s.
 DESIGNS: Mapping[str, Design] = {
     "projection where sizes change": Design(_shortcut(projections="changes")),
     "projection everywhere": Design(_shortcut(projections="all")),
@@ -137,21 +135,3 @@ DESIGNS: Mapping[str, Design] = {
     ),
     "full pre-activation": Design(PreActivationBlock, _normed),
 }
-
-
-@dataclass(frozen=True)
-class DesignRun:
-    """One training of a design. depth: layers with weights on the longest way, 6 n + 2."""
-
-    design: str
-    depth: int
-    seed: int
-
-    @property
-    def kind(self) -> str:
-        return self.design
-
-    def network(self, setting: Setting) -> StudyNetwork:
-        design = DESIGNS[self.design]
-        blocks = (self.depth - 2) // 6
-        return StudyNetwork(blocks, setting.width, len(CLASSES), make=design.make, closing=design.closing)

@@ -3,15 +3,12 @@ outlook)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.resnet import conv3x3
 
-from generator.demo.world import CLASSES
-from generator.experiments.setting import Setting
+from generator.network import Tap
 
 # Channels in multiples of the width, kernel, and whether a max-pooling follows, as in AlexNet.
 LAYERS = ((2, 5, True), (4, 5, True), (6, 3, False), (6, 3, False), (4, 3, True))
@@ -81,50 +78,20 @@ class StackNetwork(nn.Module):
         return scores
 
 
-@dataclass(frozen=True)
-class StackRun:
-    """One training of the network without blocks."""
-
-    seed: int
-
-    kind = "stack"
-    depth = len(LAYERS) + 2
-
-    def network(self, setting: Setting) -> StackNetwork:
-        return StackNetwork(setting.width, setting.side, len(CLASSES), blocks=False)
-
-
-@dataclass(frozen=True)
-class BareRun:
-    """One training of the network without blocks whose hidden layer has no norm: why the others' has one."""
-
-    seed: int
-
-    kind = "stack without hidden norm"
-    depth = StackRun.depth
-
-    def network(self, setting: Setting) -> StackNetwork:
-        return StackNetwork(setting.width, setting.side, len(CLASSES), blocks=False, norm=False)
-
-
-@dataclass(frozen=True)
-class ResumedRun:
-    """Training resumed for so many epochs, from a rate that falls to zero again, with new blocks or without."""
-
-    before: StackRun
-    blocks: bool
-    epochs: int
-    rate: float
-
-    depth = StackRun.depth
-
-    @property
-    def seed(self) -> int:
-        return self.before.seed
-
-    @property
-    def kind(self) -> str:
-        return "stack resumed with blocks" if self.blocks else "stack resumed"
-
-    def network(self, setting: Setting) -> StackNetwork:
-        return StackNetwork(setting.width, setting.side, len(CLASSES), blocks=self.blocks)
+def stack_taps(module: nn.Module) -> tuple[Tap, ...]:
+    """The convolutions conv1 … conv5, and the blocks beside them: before2 and after1 have as many channels and are of
+    one stage."""
+    taps = []
+    for number in range(1, len(LAYERS) + 1):
+        for place, stage in (("before", number - 1), ("layers", number), ("after", number)):
+            path = f"{place}.{number - 1}"
+            if place == "layers":
+                taps.append(Tap(f"conv{number}", f"{path}.0", "stem" if number == 1 else "layer", "", stage))
+            elif isinstance(module.get_submodule(path), ZeroBlock):
+                name = f"{place}{number}"
+                taps += [
+                    Tap(f"{name}_branch2{letter}", f"{path}.{convolution}", "branch", name, stage)
+                    for letter, convolution in (("a", "conv1"), ("b", "conv2"))
+                ]
+                taps.append(Tap(name, path, "block", name, stage))
+    return tuple(taps)

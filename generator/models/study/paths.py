@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.resnet import conv1x1
-
-from generator.demo.world import CLASSES
-from generator.experiments.setting import Setting
 
 STAGES = 3
 EXPANSION = 4  # a block gives four times the bottleneck width of the network without groups
@@ -77,31 +72,3 @@ class PathNetwork(nn.Module):
             x = self.get_submodule(f"layer{stage}")(x)
         scores: Tensor = self.fc(torch.flatten(self.avgpool(x), 1))
         return scores
-
-
-@dataclass(frozen=True)
-class PathRun:
-    """One training of a PathNetwork."""
-
-    blocks: int
-    cardinality: int
-    factor: int
-    seed: int
-
-    @property
-    def kind(self) -> str:
-        return f"paths{self.cardinality}-cost{self.factor}"
-
-    @property
-    def depth(self) -> int:
-        return 3 * STAGES * self.blocks + 2
-
-    def widths(self, setting: Setting) -> list[int]:
-        """Of a path, stage by stage."""
-        return [
-            equal_width(8 * setting.width * 2**stage, self.cardinality, self.factor)
-            for stage in range(STAGES)
-        ]
-
-    def network(self, setting: Setting) -> PathNetwork:
-        return PathNetwork(self.blocks, 8 * setting.width, self.cardinality, self.factor, len(CLASSES))
