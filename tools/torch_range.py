@@ -1,6 +1,6 @@
 """The quick tests at both ends of the supported range of torch and torchvision, each in an environment of its own.
 
-    python tools/torch_range.py [--folder build/torch-range] [low | high]
+    python tools/torch_range.py [--folder build/torch-range] [low | high | both]
 
 Downloads several GB the first time. `low` is what pyproject.toml names as the least, `high` the newest on PyPI.
 """
@@ -53,10 +53,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("ends", nargs="*", choices=["low", "high"], default=["low", "high"])
+    parser.add_argument("ends", nargs="?", choices=["low", "high", "both"], default="both")
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "torch-range")
     options = parser.parse_args()
-    return max(check(end, options.folder) for end in options.ends)
+    wanted = ["low", "high"] if options.ends == "both" else [options.ends]
+    return max(check(end, options.folder) for end in wanted)
 
 
 if __name__ == "__main__":
