@@ -276,7 +276,8 @@ def list_models() -> None:
     for name in models.names():
         click.echo(name)
     click.echo(
-        "timm/NAME             timm's ResNet and ResNetV2 of that name (pip install 'residual-atlas[timm]')"
+        "timm/NAME             timm's ResNet and ResNetV2 of that name (pip install 'residual-atlas[timm]')\n"
+        "study/KIND-DEPTH      one of the small networks that `atlas experiments` trains, with its weights"
     )
 
 
