@@ -17,7 +17,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from generator.chapters.architecture_pages import architecture_page, blueprint_of, networks_page
+from generator.chapters.architecture_pages import adds, architecture_page, blueprint_of, networks_page
 from generator.chapters.dream_pages import dreams_page
 from generator.chapters.experiment_pages import experiments_page
 from generator.chapters.experiment_tables import committed
@@ -536,6 +536,7 @@ def write_homes(site: Site, env: Environment, atlases: Sequence[Atlas]) -> None:
             "panels": atlas.manifest.sprites[atlas.layers[0].name].panels,
             "revisited": revisited_page(atlas) is not None,
             "architecture": blueprint_of(atlas) is not None,
+            "residual": adds(atlas),
             "refinement": bool(stage_pairs(atlas)),
             "correspondence": bool(pairs_shown(atlas)),
             "stream": bool(streamed(atlas)),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from generator.chapters.stream_pages import Streamed, example, p_words, streamed
-from generator.figures.svg_plots import Axis, Bar, Plot
+from generator.figures.svg_plots import Axis, Bar, Plot, by_block
 from generator.measures import correlation, percent, significant
 from generator.pages import Atlas
 
@@ -35,7 +35,7 @@ def invariance_plot(blocks: Sequence[Streamed]) -> Plot:
     found = [shares(block) for block in blocks]
     at = tuple((n + 0.5, block.info.name.removeprefix("res")) for n, block in enumerate(blocks))
     top = max(0.01, *(100 * one for one, _ in found))
-    width = max(360, 44 + 34 * len(blocks))
+    width = by_block(len(blocks))
     y = Axis(0, 1.05 * top, "% of channels")
     plot = Plot("Scale-invariant channels, block by block", Axis(0, len(blocks), "block", at), y, width, 240)
     bars = []

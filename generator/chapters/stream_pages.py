@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from generator.figures.svg_plots import Axis, Bar, Dot, Plot
+from generator.figures.svg_plots import Axis, Bar, Dot, Plot, by_block
 from generator.measures import BY_KEY, correlation, significant
 from generator.pages import Atlas, number_word
 from generator.records import LayerInfo
@@ -182,7 +182,7 @@ def mix_histogram(
 def shares_by_block(blocks: Sequence[Streamed]) -> Plot:
     """The spread of the shares along the shortcut, block by block."""
     at = tuple((n + 0.5, block.info.name.removeprefix("res")) for n, block in enumerate(blocks))
-    width = max(360, 44 + 34 * len(blocks))
+    width = by_block(len(blocks))
     label = "Share that came along the shortcut, block by block"
     plot = Plot(label, Axis(0, len(blocks), "block", at), Axis(0, 1, "along the shortcut"), width, 240)
     for n, block in enumerate(blocks):

@@ -70,6 +70,12 @@ class Bar:
     kind: str = ""
 
 
+def by_block(count: int) -> int:
+    """Width of a plot with a column a block. Few blocks stand far apart: pages set such plots to one width, and a
+    narrower drawing would be enlarged, letters and all."""
+    return max(560, 44 + 34 * count)
+
+
 class Plot:
     """A drawing with two axes. Things are added in order; svg() gives the whole."""
 
