@@ -22,15 +22,15 @@ def label_agreement(atlas: Atlas, layer: str) -> np.ndarray:
 def hero(atlas: Atlas) -> list[dict[str, Any]]:
     """The channels of the home page, the best of each stage first; shown in the order of the stages.
 
-    Of a stage's channels that are alive in all its blocks: first those whose nine pictures gain most in
-    agreement of
-    label from the first to the last block, then those that keep one to six of the nine (both blocks answer
-    to something
-    akin, yet not the same), then the strongest among their layer's.
+    Of a stage's channels that are alive in all its blocks: first those whose nine pictures gain most in agreement of
+    label from the first to the last block, then those that keep one to six of the nine (both blocks answer to something
+    akin, yet not the same), then the strongest among their layer's. Stages of one block are left out where others have
+    more: nothing changes along them.
     """
     ranked: list[tuple[int, float, int, float, int, list[LayerInfo]]] = []
-    for stage in sorted({block.stage for block in atlas.blocks}):
-        blocks = atlas.stage_blocks(stage)
+    stages = [atlas.stage_blocks(stage) for stage in sorted({block.stage for block in atlas.blocks})]
+    longer = [blocks for blocks in stages if len(blocks) > 1]
+    for blocks in longer or stages:
         # Three blocks tell the story; of a long stage the first, the middle and the last.
         shown = blocks if len(blocks) <= 3 else [blocks[0], blocks[len(blocks) // 2], blocks[-1]]
         alive = ~np.any([np.array(atlas.layer(b.name).dead) for b in blocks], axis=0)
