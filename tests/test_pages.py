@@ -175,6 +175,18 @@ def test_hero_channels_are_alive_and_in_stage_order(atlas: Atlas) -> None:
         assert not any(atlas.layer(row["layer"]).dead[entry["channel"]] for row in entry["rows"])
 
 
+@pytest.mark.parametrize(
+    ("stages", "shown"),
+    [(((2, 1, 4), (3, 2, 4)), {3}), (((2, 1, 4), (3, 1, 4)), {2, 3})],
+    ids=["others have two", "no stage has two"],
+)
+def test_a_stage_of_one_block_stands_on_the_home_page_only_where_all_are(
+    tmp_path: Path, stages: tuple[tuple[int, int, int], ...], shown: set[int]
+) -> None:
+    make_atlas(tmp_path / "atlas", stages=stages, side=32, pictures=12)
+    assert {entry["stage"] for entry in hero(Atlas(tmp_path / "atlas"))} == shown
+
+
 def test_doors_are_drawn_to_scale(atlas: Atlas) -> None:
     groups = doors(atlas)
     assert [group["stage"] for group in groups] == [1, 2, 3]
