@@ -26,9 +26,8 @@ def blueprint_of(atlas: Atlas) -> Blueprint | None:
     return known if same else None
 
 
-def adds(atlas: Atlas) -> bool:
+def adds(atlas: Atlas, blueprint: Blueprint | None) -> bool:
     """Whether the network has residual blocks; of an old atlas without a blueprint, whether it has blocks at all."""
-    blueprint = blueprint_of(atlas)
     return bool(atlas.blocks) if blueprint is None else any(v.op == "add" for v in blueprint.volumes)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from generator.models.study import SIDE, WIDTH
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -13,8 +15,8 @@ class Setting:
 
     pictures: int = 2200
     held_out: int = 880
-    side: int = 24
-    width: int = 8
+    side: int = SIDE
+    width: int = WIDTH
     depths: tuple[int, ...] = (8, 32)
     seeds: tuple[int, ...] = (0, 1, 2)
     epochs: int = 12
