@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from generator.compiled import Loops, loops
+
 BITS = 32  # of the fraction: sums count in units of 2^-32
 WHOLE = 24  # a sum's high part counts in units of 2^24, its low part what is below
 LARGEST = 2.0**64  # of a value added: 2^23 of them still fit a sum. Deep networks with random weights get far
@@ -39,8 +41,10 @@ class Reduced:
 def reduce_maps(maps: Tensor) -> Reduced:
     """Reduce maps (B, C, H, W), quickest where channels_last; a picture's numbers do not depend on the
     others."""
-    batch, channels, height, width = maps.shape
     on_cpu = maps.device.type == "cpu"
+    if on_cpu and maps.dtype == torch.float32 and (compiled := loops()) is not None:
+        return _reduce_compiled(maps, compiled)
+    batch, channels, height, width = maps.shape
     bands = _bands(height, width * channels) if on_cpu else 1
     bands_of = maps.permute(0, 2, 3, 1).reshape(batch * bands, height // bands, width, channels)  # a view
     # Several passes over what lies in the cache cost less than the memory's one over the whole batch.
@@ -55,6 +59,17 @@ def reduce_maps(maps: Tensor) -> Reduced:
     count = height * width
     active = (active / _TINY).round_().to(torch.int64)
     return Reduced(row_maximum, row_maximum.amax(1), total / count, square / count, active)
+
+
+def _reduce_compiled(maps: Tensor, compiled: Loops) -> Reduced:
+    batch, channels, height, width = maps.shape
+    row_maximum = torch.empty(batch, height, channels)
+    total, square = (torch.empty(batch, channels, dtype=torch.float64) for _ in range(2))
+    active = torch.empty(batch, channels, dtype=torch.int64)
+    arrays = (part.numpy() for part in (row_maximum, total, square, active))
+    compiled.reduce(maps.permute(0, 2, 3, 1).contiguous().numpy(), *arrays)
+    count = height * width
+    return Reduced(row_maximum, row_maximum.amax(1), total.div_(count), square.div_(count), active)
 
 
 def _reduce(part: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -79,6 +94,9 @@ class FixedSum:
 
     def add(self, values: Tensor) -> None:
         """Add values (B, C) float64, each rounded to 2^-32 by itself; |values| ≤ LARGEST is the caller's to check."""
+        if values.device.type == "cpu" and (compiled := loops()) is not None:
+            compiled.add(values.contiguous().numpy(), self.high.numpy(), self.low.numpy(), WHOLE, BITS)
+            return
         whole = (values * 2.0**-WHOLE).floor_()
         rest = ((values - whole * 2.0**WHOLE) * 2.0**BITS).round_().to(torch.int64)
         self.high += whole.to(torch.int64).sum(0)

@@ -25,6 +25,7 @@ NO_TORCH: dict[str, set[str]] = {
     "progress": set(),
     "hierarchy": {"errors"},
     "matching": {"records"},
+    "compiled": set(),
 }
 TORCH: dict[str, set[str]] = {
     "device": {"errors"},
@@ -38,8 +39,8 @@ TORCH: dict[str, set[str]] = {
     "labels": {"errors"},
     "decoding": {"records"},
     "pictures": {"processes", "decoding", "labels", "records", "errors"},
-    "top_units": {"records", "errors"},
-    "moments": {"errors", "records"},
+    "top_units": {"compiled", "records", "errors"},
+    "moments": {"compiled", "errors", "records"},
     "scan": {"network", "pictures", "top_units", "moments", "records", "errors", "graph"},
     "features": {"network", "scan"},
     "centre_tops": {"records"},

@@ -1,4 +1,5 @@
-"""The strongest pictures and the statistics, against answers known beforehand and against numpy."""
+"""The strongest pictures and the statistics, against answers known beforehand and against numpy; each by compiled loops
+and by torch."""
 
 from __future__ import annotations
 
@@ -6,8 +7,18 @@ import numpy as np
 import pytest
 import torch
 
+from generator import compiled
 from generator.moments import FixedSum, Moments, reduce_maps
 from generator.top_units import TopUnits
+
+
+@pytest.fixture(autouse=True, params=["numba", "torch"])
+def way(request, monkeypatch):
+    if request.param == "torch":
+        monkeypatch.setattr(compiled, "_loops", lambda: None)
+    elif compiled.loops() is None:
+        pytest.skip("numba is not installed")
+    return request.param
 
 
 def _maps(*, seed=0, pictures=40, channels=6, side=5, levels=4):
@@ -194,3 +205,12 @@ def test_moments_survive_a_checkpoint():
     assert again.pictures == 6
     again.merge(moments)
     assert again.pictures == 11
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_value_that_is_no_number_shows_in_the_sums(bad):
+    maps = torch.randn(2, 3, 4, 4).contiguous(memory_format=torch.channels_last)
+    maps[1, 2, 3, 1] = bad
+    square = reduce_maps(maps).mean_square
+    assert np.isfinite(np.delete(square.numpy().ravel(), 5)).all()
+    assert not square[1, 2].isfinite()

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from generator.checksums import file_digest
+from generator.compiled import kind
 from generator.device import free_memory
 from generator.errors import AtlasError
 from generator.hierarchy import read_hierarchy
@@ -27,7 +28,7 @@ from generator.sprites import enlargement, native_side, tile_side
 from generator.store import Store, fingerprint
 from generator.stream import StreamPlan
 
-CODE = 3  # raise it when a change of the code changes any number or picture of an atlas: old work is then done anew
+CODE = 4  # raise it when a change of the code changes any number or picture of an atlas: old work is then done anew
 RELATIONS = 2  # likewise, of what stages/relating.py writes alone
 
 DREAMS = 1  # likewise, of what stages/dreaming.py writes
@@ -77,7 +78,7 @@ class Job:
             [layer.name if layer.rectified else f"{layer.name} signed" for layer in network.layers],
             self.digest,
             [FORWARD, compute.precision, compute.score_pictures],
-            [self.device.type, torch.__version__],
+            [self.device.type, torch.__version__, *([kind()] if self.device.type == "cpu" else [])],
         )
 
     @property

@@ -1,0 +1,140 @@
+"""The scan's innermost loops, compiled by numba: each reads a map once, where torch takes a pass a reduction.
+
+Whoever uses them has torch's way too: it serves GPUs, other types than float32, and machines without numba. Maxima,
+counts and lists are the same either way; sums may differ in their last bits, which is why `kind` belongs into a scan's
+fingerprint. No loop changes the order of additions, so that a picture's numbers depend on nothing but the picture."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+_compiling = threading.Lock()  # of two threads that ask first, the second waits
+
+
+@dataclass(frozen=True)
+class Loops:
+    """The loops below, compiled; they take C-contiguous arrays and let other threads run meanwhile."""
+
+    reduce: Callable[..., None]
+    enter: Callable[..., None]
+    add: Callable[..., None]
+
+
+def kind() -> str:
+    """Which way sums on a CPU are taken: numba or torch."""
+    return "numba" if importlib.util.find_spec("numba") and not _switched_off() else "torch"
+
+
+def loops() -> Loops | None:
+    """The compiled loops, None where numba is not installed. The first call in an installation compiles for some
+    seconds; the machine code is kept beside this file, or among the user's caches."""
+    with _compiling:
+        return _loops()
+
+
+def _switched_off() -> bool:
+    return os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
+
+
+@functools.cache
+def _loops() -> Loops | None:
+    if kind() == "torch":
+        return None
+    try:
+        from numba import njit
+    except ImportError:  # a numba that refuses this NumPy or Python
+        return None
+    for cache in (True, False):
+        try:
+            compiled = Loops(
+                *(njit(nogil=True, error_model="numpy", cache=cache)(f) for f in (_reduce, _enter, _add))
+            )
+            _try(compiled)
+        except (OSError, RuntimeError):  # nowhere to keep the machine code: it is made anew each time
+            continue
+        return compiled
+    return None
+
+
+def _try(compiled: Loops) -> None:
+    """Have all loops compiled for the types they are called with."""
+    maps = np.zeros((1, 1, 1, 1), np.float32)
+    rows = np.zeros((1, 1, 1), np.float32)
+    sums, counts = np.zeros((2, 1, 1)), np.zeros((1, 1), np.int64)
+    compiled.reduce(maps, rows, sums[0], sums[1], counts)
+    compiled.enter(maps, rows, counts, np.zeros((1, 1), np.int64), np.zeros((1, 1), np.int64))
+    compiled.add(sums[0], np.zeros(1, np.int64), np.zeros(1, np.int64), 24, 32)
+
+
+def _reduce(maps: Any, row_maximum: Any, total: Any, square: Any, active: Any) -> None:
+    """Of maps (B, H, W, C) float32 the maxima of rows (B, H, C), and of each map (B, C) its sum, its sum of squares and
+    how many values are above zero. A row is summed in float32, the rows in float64. A NaN is in the sums, and need not
+    be in the maxima."""
+    batch, height, width, channels = maps.shape
+    row_total = np.empty(channels, np.float32)
+    row_square = np.empty(channels, np.float32)
+    for b in range(batch):
+        total[b], square[b], active[b] = 0, 0, 0
+        count = active[b]
+        for h in range(height):
+            maximum = row_maximum[b, h]
+            maximum[:] = -np.inf
+            row_total[:] = 0
+            row_square[:] = 0
+            for w in range(width):
+                values = maps[b, h, w]
+                for c in range(channels):
+                    value = values[c]
+                    maximum[c] = value if value > maximum[c] else maximum[c]
+                    row_total[c] += value
+                    row_square[c] += value * value
+                    count[c] += value > 0
+            for c in range(channels):
+                total[b, c] += row_total[c]
+                square[b, c] += row_square[c]
+
+
+def _enter(maps: Any, row_maximum: Any, keys: Any, best: Any, place: Any) -> None:
+    """Put keys (B, C) where they belong into the lists `best` (C, k), descending, and where the map's maximum stands
+    first (row · W + column) into `place` (C, k)."""
+    batch, height, width, channels = maps.shape
+    last = best.shape[1] - 1
+    for b in range(batch):
+        for c in range(channels):
+            key = keys[b, c]
+            if key <= best[c, last]:
+                continue
+            row = 0
+            for h in range(1, height):
+                if row_maximum[b, h, c] > row_maximum[b, row, c]:
+                    row = h
+            column = 0
+            for w in range(1, width):
+                if maps[b, row, w, c] > maps[b, row, column, c]:
+                    column = w
+            slot = last
+            while slot > 0 and best[c, slot - 1] < key:
+                best[c, slot], place[c, slot] = best[c, slot - 1], place[c, slot - 1]
+                slot -= 1
+            best[c, slot], place[c, slot] = key, row * width + column
+
+
+def _add(values: Any, high: Any, low: Any, whole_bits: int, bits: int) -> None:
+    """Add values (B, C) float64 to the fixed-point sums of moments.FixedSum, `high` and `low` (C,)."""
+    up, unit, carried = 2.0**-whole_bits, 2.0**bits, whole_bits + bits
+    down, below = 2.0**whole_bits, (np.int64(1) << carried) - 1
+    batch, channels = values.shape
+    for b in range(batch):
+        for c in range(channels):
+            whole = np.floor(values[b, c] * up)
+            units = low[c] + np.int64(np.rint((values[b, c] - whole * down) * unit))
+            high[c] += np.int64(whole) + (units >> carried)
+            low[c] = units & below

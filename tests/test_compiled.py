@@ -1,0 +1,72 @@
+"""The compiled loops beside torch's way, which needs no numba."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from generator import compiled
+from generator.moments import Moments, reduce_maps
+from generator.top_units import TopUnits
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_compiled_loops_and_torch_find_the_same(layout, signed, monkeypatch):
+    pytest.importorskip("numba")
+    maps = torch.randn(40, 33, 7, 5).contiguous(memory_format=layout)
+    maps[:, 3] = maps[:, 3].round()  # ties
+    maps[:, 4] = 0
+    if not signed:
+        maps.relu_()
+
+    def found():
+        top, moments = TopUnits(33, signed=signed), Moments(33, 35)
+        for numbers in torch.arange(40).split(9):
+            reduced = reduce_maps(maps[numbers])
+            top.update(maps[numbers], numbers, reduced.row_maximum)
+            moments.update(reduced, reduced.maximum.flip(1))
+        return top.arrays(), moments
+
+    lists, moments = found()
+    monkeypatch.setattr(compiled, "_loops", lambda: None)
+    lists_of_torch, moments_of_torch = found()
+    for name, array in lists.items():
+        np.testing.assert_array_equal(array, lists_of_torch[name])
+    for name in ("score", "score_square", "product"):  # of single values: equal to the last bit
+        for part in ("high", "low"):
+            one, other = (getattr(each.sums[name], part) for each in (moments, moments_of_torch))
+            assert torch.equal(one, other)
+    for name, count in moments.counts.items():
+        assert torch.equal(count, moments_of_torch.counts[name])
+    for name in ("mean", "mean_square"):
+        np.testing.assert_allclose(
+            moments.sums[name].value(), moments_of_torch.sums[name].value(), rtol=1e-6, atol=1e-6
+        )
+
+
+def test_without_numba_torch_does_the_work(monkeypatch):
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    assert compiled.kind() == "torch"
+    assert compiled._loops.__wrapped__() is None
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "0")
+    monkeypatch.setattr(compiled.importlib.util, "find_spec", lambda name: None)
+    assert compiled.kind() == "torch"
+    assert compiled._loops.__wrapped__() is None
+
+
+def test_machine_code_that_cannot_be_kept_is_made_anew(monkeypatch):
+    numba = pytest.importorskip("numba")
+    asked, real = [], numba.njit
+
+    def njit(*, cache, **options):
+        asked.append(cache)
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return real(**options)
+
+    monkeypatch.setattr("numba.njit", njit, raising=False)
+    found = compiled._loops.__wrapped__()
+    assert asked == [True, False, False, False]
+    assert found is not None
