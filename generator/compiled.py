@@ -1,8 +1,9 @@
-"""The scan's innermost loops, compiled by numba: each reads a map once, where torch takes a pass a reduction.
+"""The innermost loops of the scan and of unit gradients, compiled by numba: each goes over a map once, where torch
+takes a pass an operation.
 
-Whoever uses them has torch's way too: it serves GPUs, other types than float32, and machines without numba. Maxima,
+Whoever uses them has torch's way too: it serves GPUs, bfloat16, and machines without numba. Maxima,
 counts and lists are the same either way; sums may differ in their last bits, which is why `kind` belongs into a scan's
-fingerprint. No loop changes the order of additions, so that a picture's numbers depend on nothing but the picture."""
+fingerprint. The order of additions is fixed, so that a picture's numbers depend on nothing but the picture."""
 
 from __future__ import annotations
 
@@ -26,6 +27,8 @@ class Loops:
     reduce: Callable[..., None]
     enter: Callable[..., None]
     add: Callable[..., None]
+    rectify: Callable[..., None]
+    unpool: Callable[..., None]
 
 
 def kind() -> str:
@@ -54,9 +57,8 @@ def _loops() -> Loops | None:
         return None
     for cache in (True, False):
         try:
-            compiled = Loops(
-                *(njit(nogil=True, error_model="numpy", cache=cache)(f) for f in (_reduce, _enter, _add))
-            )
+            functions = (_reduce, _enter, _add, _rectify, _unpool)
+            compiled = Loops(*(njit(nogil=True, error_model="numpy", cache=cache)(f) for f in functions))
             _try(compiled)
         except (OSError, RuntimeError):  # nowhere to keep the machine code: it is made anew each time
             continue
@@ -72,6 +74,9 @@ def _try(compiled: Loops) -> None:
     compiled.reduce(maps, rows, sums[0], sums[1], counts)
     compiled.enter(maps, rows, counts, np.zeros((1, 1), np.int64), np.zeros((1, 1), np.int64))
     compiled.add(sums[0], np.zeros(1, np.int64), np.zeros(1, np.int64), 24, 32)
+    where, table = np.zeros((1, 1, 1), np.int32), np.zeros((1, 1), np.uint8)
+    compiled.rectify(maps, maps, maps.ravel(), ((0, 0, 0), (1, 1), (0, 0), (1, 1)), where, table, True)
+    compiled.unpool(maps, where, table, maps.copy(), (1, 1, 1), (0, 0))
 
 
 def _reduce(maps: Any, row_maximum: Any, total: Any, square: Any, active: Any) -> None:
@@ -138,3 +143,65 @@ def _add(values: Any, high: Any, low: Any, whole_bits: int, bits: int) -> None:
             units = low[c] + np.int64(np.rint((values[b, c] - whole * down) * unit))
             high[c] += np.int64(whole) + (units >> carried)
             low[c] = units & below
+
+
+def _rectify(base: Any, result: Any, other: Any, layout: Any, where: Any, table: Any, guided: Any) -> None:
+    """Back through a ReLU, the addition of what a second path brings done on the way.
+
+    base and result: (U, h, w, C), which may be one array; other: a flat array. layout: of the other's values by unit,
+    row and column their strides, then their rows and columns (0, 0: there is none), then the first row and column of
+    base that they belong to, then how many rows and columns it is to the next. where: (U, h, w), the position's row in
+    the table; row 0 lies outside the map. table: (N, C) uint8, 1 where the ReLU was on. guided: whether negative
+    gradients stop."""
+    strides, size, start, step = layout
+    units, height, width, channels = base.shape
+    sums = np.zeros(channels, base.dtype)
+    zero = np.zeros(1, base.dtype)[0]
+    for u in range(units):
+        for i in range(height):
+            row = i - start[0]
+            in_row = row >= 0 and row % step[0] == 0 and row // step[0] < size[0]
+            for j in range(width):
+                found = result[u, i, j]
+                at = where[u, i, j]
+                if at == 0:
+                    found[:] = 0
+                    continue
+                values, on = base[u, i, j], table[at]
+                column = j - start[1]
+                if in_row and column >= 0 and column % step[1] == 0 and column // step[1] < size[1]:
+                    first = u * strides[0] + row // step[0] * strides[1] + column // step[1] * strides[2]
+                    more = other[first : first + channels]
+                    for c in range(channels):
+                        sums[c] = values[c] + more[c]
+                    values = sums
+                if guided:
+                    for c in range(channels):
+                        found[c] = values[c] if (on[c] != 0) & (values[c] > 0) else zero
+                else:
+                    for c in range(channels):
+                        found[c] = values[c] if on[c] != 0 else zero
+
+
+def _unpool(values: Any, where: Any, table: Any, result: Any, pooling: Any, start: Any) -> None:
+    """Back through a max-pooling: add each of values (U, h, w, C) to the place in result (U, H, W, C) that it was taken
+    from.
+
+    where: (U, h, w), the position's row in the table, (N, C) uint8: which position of its window was the largest
+    (row · kernel + column). pooling: kernel, stride, dilation; start: row and column in result of the first window's
+    first position, which may lie outside."""
+    units, height, width, channels = values.shape
+    kernel, stride, dilation = pooling
+    zero = np.zeros(1, values.dtype)[0]
+    for u in range(units):
+        for i in range(height):
+            for j in range(width):
+                value, tap = values[u, i, j], table[where[u, i, j]]
+                for k in range(kernel * kernel):
+                    row = start[0] + i * stride + k // kernel * dilation
+                    column = start[1] + j * stride + k % kernel * dilation
+                    if row < 0 or row >= result.shape[1] or column < 0 or column >= result.shape[2]:
+                        continue
+                    found = result[u, row, column]
+                    for c in range(channels):
+                        found[c] += value[c] if tap[c] == k else zero

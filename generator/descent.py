@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from generator.compiled import Loops, loops
 from generator.cones import Cone, Frame, Window, flat_index
 from generator.graph import Step
 from generator.switches import Switches, Units
@@ -56,6 +57,8 @@ class Descent:
             for i in cone.order
         }
         self.units = units.to(means.device)
+        here = means.device.type == "cpu" and means.dtype in (torch.float32, torch.float64)
+        self.compiled = loops() if here else None
         self.parts: dict[int, list[Part]] = {}
         self._indices: dict[tuple[Frame, tuple[int, int]], Tensor] = {}
 
@@ -73,6 +76,10 @@ class Descent:
         seed[torch.arange(count), 0, 0, self.units.channel] = 1
         self._add(self.cone.top, Part(seed, _whole(self.frames[self.cone.top]), own=True, clean=True))
         for index in self.cone.order:
+            if self.compiled and steps[index].op == "relu" and self.means.rule != "deconvnet":
+                part = self._joined_and_rectified(index, self.compiled)
+                self._give(index, steps[index].inputs[0], part)
+                continue
             joined = self._joined(index)
             if index == 0:
                 return self._reframed(self._settled(joined, index), self.frames[0], frame)
@@ -133,6 +140,33 @@ class Descent:
             passed.mul_(mask if value.is_cuda else mask.to(value.dtype))
         return Part(value, part.place, own=True, clean=True)
 
+    def _joined_and_rectified(self, index: int, compiled: Loops) -> Part:
+        """As `_joined` and then `_rectified`, going over the gradients once."""
+        frame, parts = self.frames[index], self.parts.pop(index, [])
+        whole = _whole(frame)
+        base = next((part for part in parts if part.own and part.place == whole), None)
+        base = base or next((part for part in parts if part.place == whole), None)
+        others = [part for part in parts if part is not base]
+        if base is None:
+            sizes = (len(self.units), frame[0].size, frame[1].size, self.switches.sizes[index][0])
+            base = Part(torch.zeros(sizes, dtype=self.means.dtype), whole, own=True, clean=True)
+        if len(others) > 1:  # never in networks of the ResNet family
+            self.parts[index] = [base, *others[1:]]
+            base, others = self._joined(index), others[:1]
+        value = base.value.contiguous()
+        result = value if base.own else torch.empty_like(value)
+        flat, layout = _flat(others[0]) if others else _nothing(value.dtype)
+        compiled.rectify(
+            value.numpy(),
+            result.numpy(),
+            flat.numpy(),
+            layout,
+            self._index(frame, index).numpy(),
+            self.switches.masks[index].numpy(),
+            self.means.rule == "guided",
+        )
+        return Part(result, whole, own=True, clean=True)
+
     def _back_through_convolution(self, index: int, step: Step, part: Part) -> None:
         source = step.inputs[0]
         value, out = self._aligned(index, source, part)
@@ -146,6 +180,11 @@ class Descent:
         source = step.inputs[0]
         value, out = self._aligned(index, source, part)
         into = self.frames[source]
+        if self.compiled:
+            self._add(
+                source, Part(self._unpooled(index, step, value, out), _whole(into), own=True, clean=True)
+            )
+            return
         # As floats, since torch compares those into floats several times as fast as bytes into booleans.
         where, table = self._index(out, index), self.switches.taps[index]
         result = value.new_zeros(len(value), into[0].size, into[1].size, value.shape[3])
@@ -160,6 +199,24 @@ class Descent:
                 torch.eq(taps, tap, out=here).mul_(value[some])
                 result[some, rows, columns] += here[:, take_rows, take_columns]
         self._add(source, Part(result, _whole(into), own=True, clean=True))
+
+    def _unpooled(self, index: int, step: Step, value: Tensor, out: Frame) -> Tensor:
+        """The gradient (U, h, w, C) on the frame `out` at the places that a max-pool took its values from."""
+        assert self.compiled is not None
+        into = self.frames[step.inputs[0]]
+        result = value.new_zeros(len(value), into[0].size, into[1].size, value.shape[3])
+        start = tuple(
+            one.low * step.stride - step.padding - other.low for one, other in zip(out, into, strict=True)
+        )
+        self.compiled.unpool(
+            value.contiguous().numpy(),
+            self._index(out, index).numpy(),
+            self.switches.taps[index].numpy(),
+            result.numpy(),
+            (step.kernel, step.stride, step.dilation),
+            start,
+        )
+        return result
 
     def _back_through_average(self, index: int, step: Step, part: Part) -> None:
         source = step.inputs[0]
@@ -247,6 +304,29 @@ class Descent:
         """Cut `count` rows of `size` values so that on a CPU one operation finds them cached by the last."""
         length = max(1, NEAR // size) if self.means.device.type == "cpu" else max(1, count)
         return [slice(start, start + length) for start in range(0, count, length)]
+
+
+Layout = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+
+
+def _nothing(dtype: torch.dtype) -> tuple[Tensor, Layout]:
+    return torch.zeros(1, dtype=dtype), ((0, 0, 0), (0, 0), (0, 0), (1, 1))
+
+
+def _flat(part: Part) -> tuple[Tensor, Layout]:
+    """A part's memory, and the layout by which compiled.Loops.rectify reads it."""
+    if not part.value.numel():
+        return _nothing(part.value.dtype)
+    value = part.value if part.value.stride(3) == 1 else part.value.contiguous()
+    reach = 1 + sum((n - 1) * s for n, s in zip(value.shape, value.stride(), strict=True))
+    rows, columns = part.place
+    layout = (
+        value.stride()[:3],
+        tuple(value.shape[1:3]),
+        (rows.start, columns.start),
+        (rows.step or 1, columns.step or 1),
+    )
+    return value.as_strided((reach,), (1,)), layout
 
 
 def _whole(frame: Frame) -> Place:

@@ -49,7 +49,7 @@ TORCH: dict[str, set[str]] = {
     "switches": {"graph", "network", "errors", "cones", "records"},
     "forwards": {"network", "switches"},
     "transposed": {"graph", "errors", "cones"},
-    "descent": {"cones", "graph", "switches", "transposed", "errors"},
+    "descent": {"compiled", "cones", "graph", "switches", "transposed", "errors"},
     "unit_gradients": {"network", "cones", "switches", "transposed", "descent", "graph", "errors", "records"},
     "cone_walk": {"graph", "errors", "cones", "transposed"},
     "transforms": set(),
