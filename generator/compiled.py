@@ -155,6 +155,8 @@ def _rectify(base: Any, result: Any, other: Any, layout: Any, where: Any, table:
     gradients stop."""
     strides, size, start, step = layout
     units, height, width, channels = base.shape
+    # Sums have an array of their own: base and result may be one, and then nothing would be computed side by side.
+    # Elements are indexed one by one, since counting the references to slices of rows would cost more than the rows.
     sums = np.zeros(channels, base.dtype)
     zero = np.zeros(1, base.dtype)[0]
     for u in range(units):
@@ -162,25 +164,26 @@ def _rectify(base: Any, result: Any, other: Any, layout: Any, where: Any, table:
             row = i - start[0]
             in_row = row >= 0 and row % step[0] == 0 and row // step[0] < size[0]
             for j in range(width):
-                found = result[u, i, j]
                 at = where[u, i, j]
                 if at == 0:
-                    found[:] = 0
+                    for c in range(channels):
+                        result[u, i, j, c] = zero
                     continue
-                values, on = base[u, i, j], table[at]
                 column = j - start[1]
                 if in_row and column >= 0 and column % step[1] == 0 and column // step[1] < size[1]:
                     first = u * strides[0] + row // step[0] * strides[1] + column // step[1] * strides[2]
                     more = other[first : first + channels]
                     for c in range(channels):
-                        sums[c] = values[c] + more[c]
-                    values = sums
-                if guided:
-                    for c in range(channels):
-                        found[c] = values[c] if (on[c] != 0) & (values[c] > 0) else zero
+                        sums[c] = base[u, i, j, c] + more[c]
                 else:
                     for c in range(channels):
-                        found[c] = values[c] if on[c] != 0 else zero
+                        sums[c] = base[u, i, j, c]
+                if guided:
+                    for c in range(channels):
+                        result[u, i, j, c] = sums[c] if (table[at, c] != 0) & (sums[c] > 0) else zero
+                else:
+                    for c in range(channels):
+                        result[u, i, j, c] = sums[c] if table[at, c] != 0 else zero
 
 
 def _unpool(values: Any, where: Any, table: Any, result: Any, pooling: Any, start: Any) -> None:
@@ -196,12 +199,11 @@ def _unpool(values: Any, where: Any, table: Any, result: Any, pooling: Any, star
     for u in range(units):
         for i in range(height):
             for j in range(width):
-                value, tap = values[u, i, j], table[where[u, i, j]]
+                at = where[u, i, j]
                 for k in range(kernel * kernel):
                     row = start[0] + i * stride + k // kernel * dilation
                     column = start[1] + j * stride + k % kernel * dilation
                     if row < 0 or row >= result.shape[1] or column < 0 or column >= result.shape[2]:
                         continue
-                    found = result[u, row, column]
                     for c in range(channels):
-                        found[c] += value[c] if tap[c] == k else zero
+                        result[u, row, column, c] += values[u, i, j, c] if table[at, c] == k else zero
