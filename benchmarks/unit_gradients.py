@@ -18,8 +18,10 @@ convolution gives for the multiplications within the cones.
 from __future__ import annotations
 
 import argparse
+import statistics
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
@@ -30,9 +32,9 @@ from torch import Tensor
 from benchmarks._floors import cone_operations, convolution_rate
 from benchmarks._timing import Spread, machine, ratio, take_turns
 from generator import models
-from generator.device import avoid_page_faults, choose_device
+from generator.device import avoid_page_faults, choose_device, one_thread_each
 from generator.network import Network
-from generator.unit_gradients import UnitGradients, Units, forward_switches
+from generator.unit_gradients import Switches, UnitGradients, Units, forward_switches
 
 UNITS_A_PICTURE = 136  # 15,104 channels × 9 units over 1,000 pictures
 CONE_UNITS = {"res2c": 512, "res3d": 128, "res4f": 32, "res5c": 32}
@@ -79,7 +81,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--layers", nargs="+", default=list(CONE_UNITS), choices=list(CONE_UNITS))
+    parser.add_argument("--layers", nargs="*", default=list(CONE_UNITS), choices=list(CONE_UNITS))
     parser.add_argument("--pictures", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--device", default="auto")
@@ -155,32 +157,51 @@ def _loop(bench: Bench, layer: str, units: Units) -> Tensor:
 
 
 def _whole(bench: Bench, clock: Callable[[], float]) -> None:
-    """Seconds for nine units of every channel of every block, beside the floor of their multiplications."""
-    rate = convolution_rate(bench.pictures.device, clock)
+    """Seconds for nine units of every channel of every block, as the job pictures them (a thread a core, each with units
+    of its own), beside the floor of their multiplications."""
+    device = bench.pictures.device
+    rates = [convolution_rate(device, clock)]
     switches = forward_switches(bench.network, bench.pictures)
     engine = UnitGradients(bench.network, dtype=bench.dtype)
-    total = 0.0
-    floors = [0.0, 0.0]  # windows no larger than the map; windows cut off at its border for each unit
-    count = 0
+    total, count = 0.0, 0
+    operations = [0.0, 0.0]  # windows no larger than the map; windows cut off at its border for each unit
     for info in bench.network.layers:
         if info.kind != "block":
             continue
-        units = bench.units(
-            info.name, CONE_UNITS[{2: "res2c", 3: "res3d", 4: "res4f", 5: "res5c"}[info.stage]]
-        )
-        engine.gradients(switches, info.name, units)
-        start = clock()
-        engine.gradients(switches, info.name, units)
+        size = CONE_UNITS[{2: "res2c", 3: "res3d", 4: "res4f", 5: "res5c"}[info.stage]]
+        seconds, units = _side_by_side(bench, engine, switches, info.name, size, clock)
         share = 9 * info.channels / len(units)
-        total += (clock() - start) * share
-        for kind, operations in enumerate(cone_operations(bench.network, info.name, switches.sizes, units)):
-            floors[kind] += operations / rate * share
+        total += seconds * share
+        for kind, found in enumerate(cone_operations(bench.network, info.name, switches.sizes, units)):
+            operations[kind] += found * share
         count += 9 * info.channels
+        rates.append(convolution_rate(device, clock))
+    rate = statistics.median(rates)
     print(
-        f"\n### All block outputs\n\n{count:,} units: {total:,.0f} s; a convolution: {rate / 1e9:.0f} GFLOP/s"
+        f"\n### All block outputs\n\n{count:,} units: {total:,.0f} s; a convolution, beside each layer: ",
+        end="",
     )
-    for floor, what in zip(floors, ("cones", "cones cut off at the border"), strict=True):
-        print(f"{total / floor:.2f} times the floor of the {what}, {floor:,.0f} s")
+    print(f"{Spread.of([rate / 1e9 for rate in rates])} GFLOP/s")
+    for done, what in zip(operations, ("cones", "cones cut off at the border"), strict=True):
+        print(f"{total * rate / done:.2f} times the floor of the {what}, {done / rate:,.0f} s")
+
+
+def _side_by_side(
+    bench: Bench, engine: UnitGradients, switches: Switches, layer: str, size: int, clock: Callable[[], float]
+) -> tuple[float, Units]:
+    """Seconds for the returned units, of which every thread takes `size`."""
+    with one_thread_each(bench.pictures.device) as threads:
+        units = bench.units(layer, size * threads)
+        parts = [units.take(part) for part in torch.randperm(len(units)).split(size)]
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+
+            def run() -> float:
+                start = clock()
+                list(pool.map(partial(engine.gradients, switches, layer), parts))
+                return clock() - start
+
+            run()
+            return run(), units
 
 
 if __name__ == "__main__":
