@@ -157,8 +157,8 @@ def _loop(bench: Bench, layer: str, units: Units) -> Tensor:
 
 
 def _whole(bench: Bench, clock: Callable[[], float]) -> None:
-    """Seconds for nine units of every channel of every block, as the job pictures them (a thread a core, each with units
-    of its own), beside the floor of their multiplications."""
+    """Seconds for nine units of every channel of every block, as the job pictures them (a thread a core, each with
+    units of its own), beside the floor of their multiplications."""
     device = bench.pictures.device
     rates = [convolution_rate(device, clock)]
     switches = forward_switches(bench.network, bench.pictures)

@@ -178,7 +178,7 @@ class EmbeddingSection(_Section):
     pictures: Annotated[int, Field(ge=2, le=1_000_000)] = 50_000
     perplexity: Annotated[float, Field(ge=2, le=1000)] = 30.0
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    exact: Annotated[int, Field(ge=100, le=200_000)] = 10_000
+    exact: Annotated[int, Field(ge=100, le=200_000)] = 5_000
 
 
 class SiteSection(_Section):

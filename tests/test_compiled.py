@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from generator import compiled
+from generator import compiled, models
 from generator.moments import Moments, reduce_maps
 from generator.top_units import TopUnits
+from generator.unit_gradients import UnitGradients, Units, forward_switches
 
 
 @pytest.mark.parametrize("signed", [False, True])
@@ -44,6 +45,33 @@ def test_compiled_loops_and_torch_find_the_same(layout, signed, monkeypatch):
         np.testing.assert_allclose(
             moments.sums[name].value(), moments_of_torch.sums[name].value(), rtol=1e-6, atol=1e-6
         )
+
+
+@pytest.mark.parametrize("rule", ["guided", "plain", "deconvnet"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gradients_of_units_are_torchs(rule, dtype, monkeypatch):
+    """Inner and border units of a strided block, of one with a shortcut of its own and of the stem; overlapping pooling
+    windows, windows cut off at the border, and fields as large as the picture."""
+    pytest.importorskip("numba")
+    network = models.load("resnet18", "random").resized(72, 64).to("cpu", dtype)
+    torch.manual_seed(0)
+    pictures = torch.randn(2, 3, 64, 64, dtype=dtype)
+    switches = forward_switches(network, pictures)
+    engine = UnitGradients(network, rule)
+    for name in ("conv1", "res2b", "res3a", "res4b"):
+        info = network.layer(name)
+        edge, middle = info.height - 1, info.height // 2
+        rows = torch.tensor([0, 0, middle, edge, middle]).repeat(4)
+        columns = torch.tensor([0, edge, middle, middle, 0]).repeat(4)
+        units = Units(torch.arange(20) % 2, torch.arange(20), rows, columns)
+        loops = compiled._loops
+        found = engine.gradients(switches, name, units)
+        monkeypatch.setattr(compiled, "_loops", lambda: None)
+        right = engine.gradients(switches, name, units)
+        monkeypatch.setattr(compiled, "_loops", loops)
+        assert right.abs().amax() > 0
+        tolerance = 1e-5 if dtype == torch.float32 else 1e-13
+        torch.testing.assert_close(found, right, rtol=tolerance, atol=tolerance * float(right.abs().amax()))
 
 
 def test_without_numba_torch_does_the_work(monkeypatch):

@@ -18,9 +18,9 @@ from generator.pictures import evenly_spaced
 COMPONENTS = 50  # what t-SNE is given; most of what more would add is noise, and distances cost as much again
 FEWEST = 8  # pictures; of fewer there is no map
 NEAREST = 10  # of the pictures that t-SNE placed, beside which another one is put
-CHUNK = 512  # pictures whose neighbours are looked for at once
-HELD = 1_000_000  # numbers, of other pictures' features or of distances, held meanwhile: 4 MB
-FITTED = 16_000_000  # numbers that PCA is fitted to: of more pictures to so many of them, evenly spaced
+CHUNK = 256  # pictures whose neighbours are looked for at once
+HELD = 250_000  # numbers, of other pictures' features or of distances, held meanwhile: 1 MB
+FITTED = 8_000_000  # numbers that PCA is fitted to: of more pictures to so many of them, evenly spaced
 
 
 class Rows(Protocol):
@@ -76,8 +76,10 @@ def components(features: Rows, most: int = COMPONENTS) -> Components | None:
         if not np.isfinite(explained).all() or explained[1] <= 1e-6:
             return None
         step = max(1, HELD // length)
-        parts = [model.transform(features[start : start + step]) for start in range(0, count, step)]
-    return Components(np.concatenate(parts).astype(np.float32), explained, len(fitted))
+        positions = np.empty((count, model.n_components_), np.float32)
+        for start in range(0, count, step):
+            positions[start : start + step] = model.transform(features[start : start + step])
+    return Components(positions, explained, len(fitted))
 
 
 def t_sne(positions: np.ndarray, *, perplexity: float, seed: int, exact: int) -> Placed:

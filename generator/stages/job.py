@@ -33,7 +33,7 @@ RELATIONS = 2  # likewise, of what stages/relating.py writes alone
 
 DREAMS = 1  # likewise, of what stages/dreaming.py writes
 FIRST_LAYERS = 1  # likewise, of what stages/first_layers.py writes
-EMBEDDING = 2  # likewise, of the map of the pictures
+EMBEDDING = 3  # likewise, of the map of the pictures
 
 STREAM_CODE = 1  # likewise, of what is read in the residual stream
 
