@@ -60,6 +60,7 @@ clean:
 	$(BIN)/python -m pip install -q --upgrade pip
 	@echo "installing torch, torchvision and the rest (a minute or two)"
 	$(BIN)/python -m pip install --progress-bar on -q -e .
+	$(BIN)/python -c "from generator.compiled import loops; loops()"
 	touch $@
 
 .venv/tested: .venv/installed

@@ -12,10 +12,13 @@ import importlib.util
 import os
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+SILENT = 2.0  # seconds that nobody wonders about
 
 _compiling = threading.Lock()  # of two threads that ask first, the second waits
 
@@ -41,6 +44,15 @@ def loops() -> Loops | None:
     seconds; the machine code is kept beside this file, or among the user's caches."""
     with _compiling:
         return _loops()
+
+
+def prepare(say: Callable[[str], None]) -> None:
+    """Have the loops ready; says so where they must be compiled."""
+    with ThreadPoolExecutor(1) as pool:
+        task = pool.submit(loops)
+        if wait([task], SILENT).not_done:
+            say("compiling the innermost loops for this machine, once: some ten seconds")
+        task.result()
 
 
 def _switched_off() -> bool:

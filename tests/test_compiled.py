@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -98,3 +100,14 @@ def test_machine_code_that_cannot_be_kept_is_made_anew(monkeypatch):
     found = compiled._loops.__wrapped__()
     assert asked == [True, *[False] * 5]
     assert found is not None
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.5])
+def test_compiling_is_said_where_it_takes_time(seconds, monkeypatch):
+    monkeypatch.setattr(compiled, "SILENT", 0.1)
+    monkeypatch.setattr(compiled, "_loops", lambda: time.sleep(seconds))
+    said = []
+    compiled.prepare(said.append)
+    assert [line.split(",")[0] for line in said] == ["compiling the innermost loops for this machine"] * (
+        seconds > 0
+    )
