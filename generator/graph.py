@@ -370,7 +370,7 @@ def nodes(module: nn.Module) -> list[fx.Node]:
 def trace(module: nn.Module) -> Graph:
     """Read the steps of a module in eval mode; raises AtlasError naming an operation that the atlas does not
     know."""
-    graph_nodes = nodes(module)
+    graph_nodes, modules = nodes(module), dict(module.named_modules())
     steps: list[Step] = []
     place: dict[fx.Node, int] = {}
     scope = ""
@@ -381,7 +381,7 @@ def trace(module: nn.Module) -> Graph:
         # run.
         stack = node.meta.get("nn_module_stack")
         scope = str(node.target) if node.op == "call_module" else (list(stack)[-1] if stack else scope)
-        step = _step_of(node, dict(module.named_modules()), place, scope)
+        step = _step_of(node, modules, place, scope)
         if step is None:  # dropout and identity pass their input on
             place[node] = place[node.all_input_nodes[0]]
             continue
