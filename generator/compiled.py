@@ -32,6 +32,8 @@ class Loops:
     add: Callable[..., None]
     rectify: Callable[..., None]
     unpool: Callable[..., None]
+    spread: Callable[..., None]
+    spread_narrow: Callable[..., None]
 
 
 def kind() -> str:
@@ -65,11 +67,13 @@ def _loops() -> Loops | None:
         return None
     try:
         from numba import njit
+
+        from generator.spread_loop import spread, spread_narrow
     except ImportError:  # a numba that refuses this NumPy or Python
         return None
     for cache in (True, False):
         try:
-            functions = (_reduce, _enter, _add, _rectify, _unpool)
+            functions = (_reduce, _enter, _add, _rectify, _unpool, spread, spread_narrow)
             compiled = Loops(*(njit(nogil=True, error_model="numpy", cache=cache)(f) for f in functions))
             _try(compiled)
         except (OSError, RuntimeError):  # nowhere to keep the machine code: it is made anew each time
@@ -89,6 +93,9 @@ def _try(compiled: Loops) -> None:
     where, table = np.zeros((1, 1, 1), np.int32), np.zeros((1, 1), np.uint8)
     compiled.rectify(maps, maps, maps.ravel(), ((0, 0, 0), (1, 1), (0, 0), (1, 1)), where, table, True)
     compiled.unpool(maps, where, table, maps.copy(), (1, 1, 1), (0, 0))
+    values, weight, result = (np.zeros(size, np.float32) for size in (16, 16 * 64, 64 + 8))
+    for spread in (compiled.spread, compiled.spread_narrow):
+        spread(values, weight, result, (1, 1, 1, 16), (1, 1, 64), 1, 1, (0, 0))
 
 
 def _reduce(maps: Any, row_maximum: Any, total: Any, square: Any, active: Any) -> None:

@@ -100,7 +100,9 @@ class UnitGradients:
     def convolution(self, index: int) -> TransposedConvolution:
         """The way back through the convolution at this step, prepared once."""
         if index not in self._convolutions:
-            self._convolutions[index] = TransposedConvolution(self.network.graph.steps[index], self.dtype)
+            self._convolutions[index] = TransposedConvolution(
+                self.network.graph.steps[index], self.dtype, sparse=True
+            )
         return self._convolutions[index]
 
     def _cone(self, top: int) -> Cone:

@@ -25,7 +25,8 @@ NO_TORCH: dict[str, set[str]] = {
     "progress": set(),
     "hierarchy": {"errors"},
     "matching": {"records"},
-    "compiled": set(),
+    "compiled": {"spread_loop"},
+    "spread_loop": set(),
 }
 TORCH: dict[str, set[str]] = {
     "device": {"errors"},
@@ -48,7 +49,8 @@ TORCH: dict[str, set[str]] = {
     "cones": {"graph", "errors"},
     "switches": {"graph", "network", "errors", "cones", "records"},
     "forwards": {"network", "switches"},
-    "transposed": {"graph", "errors", "cones"},
+    "sparse": {"compiled", "graph"},
+    "transposed": {"graph", "errors", "cones", "sparse"},
     "descent": {"compiled", "cones", "graph", "switches", "transposed", "errors"},
     "unit_gradients": {"network", "cones", "switches", "transposed", "descent", "graph", "errors", "records"},
     "cone_walk": {"graph", "errors", "cones", "transposed"},

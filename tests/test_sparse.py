@@ -1,0 +1,116 @@
+"""Gradients that skip zeros, against torch's transposed convolution in float64."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from generator import compiled, sparse
+from generator.graph import Step
+from generator.sparse import SparseTransposedConvolution
+
+pytest.importorskip("numba")
+
+
+def _prepared(weight, *, stride=1, padding=0, way="turned", **changes):
+    step = Step(
+        "conv", (0,), "x", weight=weight, kernel=weight.shape[2], stride=stride, padding=padding, **changes
+    )
+    return SparseTransposedConvolution.of(step, weight, way)
+
+
+def _mostly_zero(*shape, dtype=torch.float64):
+    torch.manual_seed(0)
+    return torch.randn(shape, dtype=dtype) * (torch.rand(shape) < 0.2)
+
+
+KERNELS = [  # out, in, kernel, stride
+    (64, 3, 7, 2),
+    (16, 5, 3, 1),
+    (48, 64, 3, 1),
+    (160, 128, 3, 2),  # a share of channels that is not full
+    (32, 192, 1, 1),
+    (16, 24, 5, 3),
+]
+
+
+CUTS = [(0, 0, 0, 0), (1, 2, 3, 0), (0, 4, 2, 4)]
+
+
+@pytest.mark.parametrize(
+    ("out", "within", "kernel", "stride", "cut"),
+    [(*shape, cut) for shape in KERNELS for cut in CUTS if shape[2] > 1 or not any(cut)],
+)
+def test_the_sums_are_those_of_a_transposed_convolution(out, within, kernel, stride, cut):
+    weight = torch.randn(out, within, kernel, kernel, dtype=torch.float64)
+    gradient = _mostly_zero(3, 6, 7, out)
+    gradient[1] = 0
+    right = F.conv_transpose2d(gradient.permute(0, 3, 1, 2), weight, None, stride).permute(0, 2, 3, 1)
+    height, width = right.shape[1:3]
+    right = right[:, cut[0] : height - cut[1], cut[2] : width - cut[3]]
+    found = _prepared(weight, stride=stride)(gradient, (cut[0], cut[2]), tuple(right.shape[1:3]))
+    torch.testing.assert_close(found, right, rtol=1e-12, atol=1e-12)
+
+
+def test_float32_and_values_in_no_order_of_memory():
+    weight = torch.randn(32, 64, 3, 3)
+    gradient = _mostly_zero(2, 32, 5, 5, dtype=torch.float32).permute(0, 2, 3, 1)
+    right = F.conv_transpose2d(gradient.permute(0, 3, 1, 2), weight).permute(0, 2, 3, 1)
+    torch.testing.assert_close(_prepared(weight)(gradient, (0, 0), (7, 7)), right, rtol=1e-5, atol=1e-5)
+
+
+def test_what_is_not_a_number_is_not_skipped():
+    gradient = torch.zeros(1, 3, 3, 16)
+    gradient[0, 1, 1, 4] = float("nan")
+    found = _prepared(torch.ones(16, 64, 1, 1), way="product")(gradient, (0, 0), (3, 3))
+    assert bool(found[0, 1, 1].isnan().all()) and not bool(found[0, 0].isnan().any())
+
+
+def test_many_zeros_are_skipped_and_few_are_not():
+    way = _prepared(torch.randn(64, 64, 3, 3))
+    some = torch.zeros(2, 16, 16, 64)
+    some[..., :6] = 1
+    assert way.suits(some)
+    assert not way.suits(torch.ones(2, 16, 16, 64))
+    assert not _prepared(torch.randn(64, 64, 1, 1), way="product").suits(some)
+
+
+def test_shapes_that_it_does_not_serve_are_refused(monkeypatch):
+    assert _prepared(torch.randn(20, 64, 3, 3)) is None  # fills no vector
+    assert _prepared(torch.randn(32, 24, 1, 1), way="product") is None
+    assert _prepared(torch.randn(32, 16, 3, 3), groups=4) is None
+    assert _prepared(torch.randn(32, 64, 3, 3), dilation=2) is None
+    assert _prepared(torch.randn(32, 64, 3, 3).to(torch.bfloat16)) is None
+    monkeypatch.setattr(compiled, "_loops", lambda: None)
+    assert _prepared(torch.randn(32, 64, 3, 3)) is None
+
+
+def test_the_loop_and_who_calls_it_have_the_same_sizes():
+    from generator import spread_loop
+
+    for name in ("GROUP", "LANES", "BLOCK"):
+        assert getattr(sparse, name) == getattr(spread_loop, name)
+
+
+@pytest.mark.slow
+def test_processors_without_an_instruction_to_pack_find_the_same(monkeypatch):
+    import importlib
+
+    import llvmlite.binding
+    from numba import njit
+
+    monkeypatch.setattr(llvmlite.binding, "get_host_cpu_features", dict)
+    with monkeypatch.context() as context:
+        context.delitem(sys.modules, "generator.spread_loop", raising=False)
+        plain = importlib.import_module("generator.spread_loop")
+    assert not plain.PACKS
+    gradient = _mostly_zero(2, 4, 5, 96)
+    for within, loop in ((64, "spread"), (3, "spread_narrow")):
+        way = _prepared(torch.randn(96, within, 3, 3, dtype=torch.float64))
+        right = way(gradient, (0, 0), (6, 7))
+        way.loop = njit(getattr(plain, loop))
+        np.testing.assert_array_equal(way(gradient, (0, 0), (6, 7)), right)
