@@ -88,6 +88,7 @@ def test_the_page_states_variance_seed_perplexity_and_divergence(site: Path) -> 
         ).mean() > 0.01  # drawn, on clear ground
 
 
+@pytest.mark.slow
 def test_without_the_right_to_publish_there_are_dots_alone(tmp_path: Path) -> None:
     store = mapped_copy(tmp_path / "small")  # the atlas holds a sheet, as if it had been put there by hand
     text = (store.folder / "manifest.json").read_text()
@@ -106,6 +107,7 @@ def test_without_the_right_to_publish_there_are_dots_alone(tmp_path: Path) -> No
     assert len(solid) > 50 and np.median(nearest) < 24  # nothing but the classes' colours, as WebP keeps them
 
 
+@pytest.mark.slow
 def test_an_atlas_without_a_map_has_no_page_and_no_link(tmp_path: Path) -> None:
     render_site([SMALL], tmp_path / "site")
     assert not (tmp_path / "site" / "small" / "map.html").exists()

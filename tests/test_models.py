@@ -158,7 +158,9 @@ def test_densenets_published_files_have_older_names(tmp_path: Path) -> None:
     assert all(torch.equal(loaded[name], tensor) for name, tensor in state.items())
 
 
-@pytest.mark.parametrize(("name", "head"), [("alexnet", "classifier.6"), ("resnet18", "fc")])
+@pytest.mark.parametrize(
+    ("name", "head"), [pytest.param("alexnet", "classifier.6", marks=pytest.mark.slow), ("resnet18", "fc")]
+)
 def test_a_file_with_other_classes_brings_its_own_head(tmp_path: Path, name: str, head: str) -> None:
     module = torchvision.models.get_model(name, num_classes=7)
     assert module.get_submodule(head).out_features == 7

@@ -187,7 +187,9 @@ def test_without_leave_not_one_pixel_of_a_picture_is_in_the_site(tmp_path: Path)
         assert "data:image" not in page.read_text("utf-8"), page
 
 
-@pytest.mark.parametrize("panels", [("guided",), ("patches", "guided", "plain", "deconvnet")])
+@pytest.mark.parametrize(
+    "panels", [("guided",), pytest.param(("patches", "guided", "plain", "deconvnet"), marks=pytest.mark.slow)]
+)
 def test_any_number_of_panels(tmp_path: Path, panels: tuple[str, ...]) -> None:
     make_atlas(tmp_path / "atlas", panels=panels, publish_patches="patches" in panels, **TINY)
     render_site([tmp_path / "atlas"], tmp_path / "site")
@@ -245,6 +247,7 @@ def test_the_papers_page_leaves_out_channels_that_the_atlas_does_not_picture(tmp
     assert check_links(tmp_path / "site") == []
 
 
+@pytest.mark.slow
 def test_layers_written_by_several_processes_are_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

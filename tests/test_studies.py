@@ -192,6 +192,7 @@ def test_the_report_names_the_atlases_of_a_questions_networks(tmp_path: Path) ->
     )
 
 
+@pytest.mark.slow
 def test_beside_others_they_stand_in_a_list_and_the_report_links_them(tmp_path: Path) -> None:
     make_atlas(tmp_path / "demo", **TINY)
     for name in ("residual-14", "plain-8"):
