@@ -38,6 +38,9 @@ from generator.unit_gradients import Switches, UnitGradients, Units, forward_swi
 
 UNITS_A_PICTURE = 136  # 15,104 channels × 9 units over 1,000 pictures
 CONE_UNITS = {"res2c": 512, "res3d": 128, "res4f": 32, "res5c": 32}
+# For --whole, by stage: a thread's units at once. A group of the whole job brings 79, 159, 318 and 635 of a layer; the
+# more there are, the closer together are those of a batch, and the more of their windows is cut off at the border.
+WHOLE_UNITS = {2: 80, 3: 160, 4: 160, 5: 160}
 TARGETS = {"res2c": "120 and 70", "res3d": "20 and 9", "res4f": "2.8", "res5c": "2.5"}
 
 
@@ -168,7 +171,7 @@ def _whole(bench: Bench, clock: Callable[[], float]) -> None:
     for info in bench.network.layers:
         if info.kind != "block":
             continue
-        size = CONE_UNITS[{2: "res2c", 3: "res3d", 4: "res4f", 5: "res5c"}[info.stage]]
+        size = WHOLE_UNITS[info.stage]
         seconds, units = _side_by_side(bench, engine, switches, info.name, size, clock)
         share = 9 * info.channels / len(units)
         total += seconds * share

@@ -28,7 +28,8 @@ from generator.store import Store
 
 @pytest.mark.parametrize(
     ("name", "length"),
-    [("resnet18", 512), ("resnet20-cifar", 64), ("preact_resnet50", 2048), pytest.param("alexnet", 4096, marks=pytest.mark.slow),
+    [("resnet18", 512), ("resnet20-cifar", 64), ("preact_resnet50", 2048),
+     pytest.param("alexnet", 4096, marks=pytest.mark.slow),
      ("densenet121", 1024), ("demo", 384), ("timm/resnetv2_50", 2048)],
 )  # fmt: skip
 @torch.no_grad()

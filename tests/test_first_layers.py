@@ -95,7 +95,9 @@ def test_colour_is_the_part_that_is_not_grey_and_hue_its_axis():
 
 @pytest.mark.parametrize(
     ("model", "path", "side", "stride"),
-    [("resnet18", "conv1", 7, 2), pytest.param("alexnet", "features.0", 11, 4, marks=pytest.mark.slow), ("densenet121", "features.conv0", 7, 2),
+    [("resnet18", "conv1", 7, 2),
+     pytest.param("alexnet", "features.0", 11, 4, marks=pytest.mark.slow),
+     ("densenet121", "features.conv0", 7, 2),
      ("resnet20-cifar", "conv1", 3, 1), ("preact_resnet50", "conv1", 7, 2)],
 )  # fmt: skip
 def test_the_kernels_are_the_convolution_s_own(model, path, side, stride):
