@@ -20,7 +20,6 @@ from numba.extending import intrinsic, register_jitable
 BLOCK = 64  # values that are summed up in registers: eight of AVX2's, four of AVX-512's
 LANES = 8  # values that are added to the result at once
 GROUP = 16  # values that are compared to zero at once
-CHUNK = 32  # positions that share a block of the weights while it is cached
 SHARE = 128  # channels of such a block: 32 KB in float32
 STEP = (
     2  # values of a list that are taken at once, since an addition takes longer than until the next may begin
@@ -38,34 +37,38 @@ def spread(
     All arrays are flat. values: (U, h, w, C_out) of `shape`, C_out a multiple of GROUP. weight: (k², C_in / BLOCK,
     C_out, BLOCK). result: `into` = (H, W, C_in) for each unit, zeros. start: the row and the column of the result to
     which the first weight of the first value belongs; they may lie outside.
+
+    A row's positions share each block of the weights while it is cached. What is added to a value is added in an order
+    that depends neither on the other units nor on where the window begins.
     """
     units, height, width, channels = shape
     rows, columns, within = into
-    begins, factors = (
-        np.empty(CHUNK * channels + STEP, np.int32),
-        np.empty(CHUNK * channels + STEP, values.dtype),
-    )
     shares = (channels + SHARE - 1) // SHARE
-    ends, places = np.empty(CHUNK * shares + 1, np.int64), np.empty((CHUNK, 3), np.int64)
-    for first in range(0, units * height * width, CHUNK):
-        count = min(CHUNK, units * height * width - first)
-        find(values, first, count, channels, begins, factors, ends)
-        for p in range(count):
-            unit, position = divmod(first + p, height * width)
-            places[p, 0] = unit * rows
-            places[p, 1] = start[0] + position // width * stride
-            places[p, 2] = start[1] + position % width * stride
-        for share in range(shares):
-            block = 0
-            for tap in range(kernel * kernel):
-                for part in range(0, within, BLOCK):
-                    for p in range(count):
-                        low, high = ends[p * shares + share], ends[p * shares + share + 1]
-                        row, column = places[p, 1] + tap // kernel, places[p, 2] + tap % kernel
-                        if low < high and 0 <= row < rows and 0 <= column < columns:
-                            at = ((places[p, 0] + row) * columns + column) * within + part
-                            add_weighted(result, at, weight, block, begins, factors, low, high)
-                    block += channels * BLOCK
+    begins, factors = (
+        np.empty(width * channels + STEP, np.int32),
+        np.empty(width * channels + STEP, values.dtype),
+    )
+    ends = np.empty(width * shares + 1, np.int64)
+    for u in range(units):
+        for i in range(height):
+            find(values, (u * height + i) * width, width, channels, begins, factors, ends)
+            if ends[width * shares] == 0:
+                continue
+            for share in range(shares):
+                block = 0
+                for tap in range(kernel * kernel):
+                    row = start[0] + i * stride + tap // kernel
+                    if not 0 <= row < rows:
+                        block += within * channels
+                        continue
+                    for part in range(0, within, BLOCK):
+                        for j in range(width):
+                            low, high = ends[j * shares + share], ends[j * shares + share + 1]
+                            column = start[1] + j * stride + tap % kernel
+                            if low < high and 0 <= column < columns:
+                                at = ((u * rows + row) * columns + column) * within + part
+                                add_weighted(result, at, weight, block, begins, factors, low, high)
+                        block += channels * BLOCK
 
 
 def spread_narrow(
@@ -80,35 +83,36 @@ def spread_narrow(
     rows, columns, within = into
     size = len(weight) // channels
     wide = (kernel * within + LANES - 1) // LANES * LANES
-    begins, factors = (
-        np.empty(CHUNK * channels + STEP, np.int32),
-        np.empty(CHUNK * channels + STEP, values.dtype),
-    )
     shares = (channels + SHARE - 1) // SHARE
-    ends, patch = np.empty(CHUNK * shares + 1, np.int64), np.empty(CHUNK * size, values.dtype)
-    for first in range(0, units * height * width, CHUNK):
-        count = min(CHUNK, units * height * width - first)
-        find(values, first, count, channels, begins, factors, ends)
-        patch[:] = 0
-        for part in range(0, size, BLOCK):
-            for p in range(count):
-                at = p * size + part
-                low, high = ends[p * shares], ends[(p + 1) * shares]
-                add_weighted(patch, at, weight, part * channels, begins, factors, low, high)
-        for p in range(count):
-            if ends[p * shares] == ends[(p + 1) * shares]:
+    begins, factors = (
+        np.empty(width * channels + STEP, np.int32),
+        np.empty(width * channels + STEP, values.dtype),
+    )
+    ends, patch = np.empty(width * shares + 1, np.int64), np.empty(width * size, values.dtype)
+    for u in range(units):
+        for i in range(height):
+            find(values, (u * height + i) * width, width, channels, begins, factors, ends)
+            if ends[width * shares] == 0:
                 continue
-            unit, position = divmod(first + p, height * width)
-            top, left = start[0] + position // width * stride, start[1] + position % width * stride
-            if left >= 0 and left + kernel <= columns:
-                # The zeros at the end of a row are added to what follows it, which is faster than to stop before.
-                skipped, length = 0, wide
-            else:
-                skipped = max(0, -left) * within
-                length = max(0, min(kernel, columns - left) * within - skipped)
-            for row in range(max(0, -top), min(kernel, rows - top)):
-                at = ((unit * rows + top + row) * columns + left) * within + skipped
-                add(result, at, patch, p * size + row * wide + skipped, length)
+            patch[:] = 0
+            for part in range(0, size, BLOCK):
+                for j in range(width):
+                    low, high = ends[j * shares], ends[(j + 1) * shares]
+                    add_weighted(patch, j * size + part, weight, part * channels, begins, factors, low, high)
+            top = start[0] + i * stride
+            for j in range(width):
+                if ends[j * shares] == ends[(j + 1) * shares]:
+                    continue
+                left = start[1] + j * stride
+                if left >= 0 and left + kernel <= columns:
+                    # The zeros at the end of a row are added to what follows it: that is faster than to stop before.
+                    skipped, length = 0, wide
+                else:
+                    skipped = max(0, -left) * within
+                    length = max(0, min(kernel, columns - left) * within - skipped)
+                for row in range(max(0, -top), min(kernel, rows - top)):
+                    at = ((u * rows + top + row) * columns + left) * within + skipped
+                    add(result, at, patch, j * size + row * wide + skipped, length)
 
 
 @register_jitable

@@ -22,7 +22,7 @@ class TransposedConvolution:
     convolutions with turned kernels. Strided ones are torch's transposed convolutions, but at the pixels,
     where three channels leave most of a vector register empty, the stride² phases of the result are computed
     side by side as channels (measured with two cores, 7 × 7 stride 2 to three channels: 3.3 times as fast).
-    sparse: whether to skip zeros instead, where the gradient has many of them (generator/sparse.py).
+    sparse: whether to skip zeros instead, where that is possible (generator/sparse.py).
     """
 
     def __init__(self, step: Step, dtype: torch.dtype | None = None, *, sparse: bool = False) -> None:
@@ -40,7 +40,7 @@ class TransposedConvolution:
             self.way, self.weight = "transposed", weight
         if self.weight.dim() == 4:
             self.weight = self.weight.contiguous(memory_format=torch.channels_last)
-        self.sparse = SparseTransposedConvolution.of(step, weight, self.way) if sparse else None
+        self.sparse = SparseTransposedConvolution.of(step, weight) if sparse else None
 
     def __call__(self, gradient: Tensor, out: Frame, into: Frame) -> tuple[Tensor, Place] | None:
         """gradient: (U, h, w, C_out) on the frame `out`, zero outside the map. Returns a gradient (U, h', w',
@@ -52,7 +52,7 @@ class TransposedConvolution:
         (left, right), columns = _cut(natural[1], into[1])
         if rows.start >= rows.stop or columns.start >= columns.stop:
             return None
-        if self.sparse and self.sparse.suits(gradient):
+        if self.sparse:
             size = (natural[0].size - before - after, natural[1].size - left - right)
             return self.sparse(gradient, (before, left), size), (rows, columns)
         match self.way:
@@ -73,7 +73,7 @@ class TransposedConvolution:
         if take_rows.start == take_rows.stop or take_columns.start == take_columns.stop:
             return None
         part = gradient[:, take_rows, take_columns]  # (U, h, w, C_out)
-        if self.sparse and self.sparse.suits(part):
+        if self.sparse:
             return self.sparse(part, (0, 0), (part.shape[1], part.shape[2])), (rows, columns)
         product = part.reshape(-1, part.shape[3]) @ self.weight
         return product.view(*part.shape[:3], -1), (rows, columns)

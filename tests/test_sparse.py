@@ -9,18 +9,18 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from generator import compiled, sparse
+from generator import compiled, models, sparse
 from generator.graph import Step
-from generator.sparse import SparseTransposedConvolution
+from generator.sparse import SparseTransposedConvolution, behind_relu
 
 pytest.importorskip("numba")
 
 
-def _prepared(weight, *, stride=1, padding=0, way="turned", **changes):
+def _prepared(weight, *, stride=1, padding=0, **changes):
     step = Step(
         "conv", (0,), "x", weight=weight, kernel=weight.shape[2], stride=stride, padding=padding, **changes
     )
-    return SparseTransposedConvolution.of(step, weight, way)
+    return SparseTransposedConvolution.of(step, weight)
 
 
 def _mostly_zero(*shape, dtype=torch.float64):
@@ -33,7 +33,7 @@ KERNELS = [  # out, in, kernel, stride
     (16, 5, 3, 1),
     (48, 64, 3, 1),
     (160, 128, 3, 2),  # a share of channels that is not full
-    (32, 192, 1, 1),
+    (160, 192, 1, 1),
     (16, 24, 5, 3),
 ]
 
@@ -64,24 +64,39 @@ def test_float32_and_values_in_no_order_of_memory():
 
 
 def test_what_is_not_a_number_is_not_skipped():
-    gradient = torch.zeros(1, 3, 3, 16)
+    gradient = torch.zeros(1, 3, 3, 128)
     gradient[0, 1, 1, 4] = float("nan")
-    found = _prepared(torch.ones(16, 64, 1, 1), way="product")(gradient, (0, 0), (3, 3))
+    found = _prepared(torch.ones(128, 128, 1, 1))(gradient, (0, 0), (3, 3))
     assert bool(found[0, 1, 1].isnan().all()) and not bool(found[0, 0].isnan().any())
 
 
-def test_many_zeros_are_skipped_and_few_are_not():
-    way = _prepared(torch.randn(64, 64, 3, 3))
-    some = torch.zeros(2, 16, 16, 64)
-    some[..., :6] = 1
-    assert way.suits(some)
-    assert not way.suits(torch.ones(2, 16, 16, 64))
-    assert not _prepared(torch.randn(64, 64, 1, 1), way="product").suits(some)
+@pytest.mark.parametrize(("within", "kernel"), [(128, 1), (128, 3), (3, 7)])
+def test_a_units_gradient_does_not_depend_on_the_others_nor_on_the_window(within, kernel):
+    way = _prepared(torch.randn(160, within, kernel, kernel))
+    gradient = _mostly_zero(5, 9, 11, 160, dtype=torch.float32)
+    gradient[:, :2], gradient[:, :, :3] = 0, 0
+    size = (8 + kernel, 10 + kernel)
+    together = way(gradient, (0, 0), size)
+    alone = torch.cat([way(one[None], (0, 0), size) for one in gradient])
+    assert torch.equal(together, alone)
+    within_window = way(gradient[:, 2:, 3:], (0, 0), (size[0] - 2, size[1] - 3))
+    assert torch.equal(together[:, 2:, 3:], within_window)
+
+
+def test_it_is_taken_where_a_relu_alone_reads_the_convolution():
+    """In ResNets all convolutions are read by ReLUs, in part behind additions; where the norm comes first, those that
+    end a branch are read by the sum that goes on and on."""
+    for name, all_of_them in (("resnet18", True), ("resnet50", True), ("preact_resnet50", False)):
+        graph = models.load(name, "random").graph
+        found = [behind_relu(graph, i) for i, step in enumerate(graph.steps) if step.op == "conv"]
+        assert all(found) == all_of_them and any(found)
 
 
 def test_shapes_that_it_does_not_serve_are_refused(monkeypatch):
     assert _prepared(torch.randn(20, 64, 3, 3)) is None  # fills no vector
-    assert _prepared(torch.randn(32, 24, 1, 1), way="product") is None
+    assert _prepared(torch.randn(160, 96, 1, 1)) is None
+    assert _prepared(torch.randn(256, 64, 1, 1)) is None
+    assert _prepared(torch.randn(256, 128, 1, 1)) is not None
     assert _prepared(torch.randn(32, 16, 3, 3), groups=4) is None
     assert _prepared(torch.randn(32, 64, 3, 3), dilation=2) is None
     assert _prepared(torch.randn(32, 64, 3, 3).to(torch.bfloat16)) is None
