@@ -46,14 +46,12 @@ class SparseTransposedConvolution:
     def of(step: Step, weight: Tensor) -> SparseTransposedConvolution | None:
         """None where there is no such way or no gain: on GPUs, without numba, for widths that fill no vector, with
         groups, and for 1 × 1 kernels with 64 channels or fewer, whose values take as long to find as to multiply."""
-        compiled = loops()
         plain = step.groups == 1 and step.dilation == 1
         here = weight.device.type == "cpu" and weight.dtype in (torch.float32, torch.float64)
         out, within = weight.shape[:2]
         fits = out % GROUP == 0 and (step.kernel > 1 or (within % BLOCK == 0 and min(out, within) > BLOCK))
-        if compiled is None or not (plain and here and fits):
-            return None
-        return SparseTransposedConvolution(step, weight, compiled)
+        compiled = loops() if plain and here and fits else None
+        return SparseTransposedConvolution(step, weight, compiled) if compiled else None
 
     def __call__(self, gradient: Tensor, before: tuple[int, int], size: tuple[int, int]) -> Tensor:
         """before: rows and columns that are left out at the start of the natural window; size: of the result."""

@@ -3,6 +3,8 @@ shape."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -12,6 +14,7 @@ from generator.graph import Step
 from generator.sparse import SparseTransposedConvolution
 
 Place = tuple[slice, slice]
+Way = Literal["product", "turned", "phases", "transposed"]
 FEW_CHANNELS = 4
 
 
@@ -28,19 +31,19 @@ class TransposedConvolution:
     def __init__(self, step: Step, dtype: torch.dtype | None = None, *, sparse: bool = False) -> None:
         assert step.weight is not None
         weight = step.weight if dtype is None else step.weight.to(dtype)  # (C_out, C_in / groups, k, k)
-        self.step = step
-        plain = step.groups == 1 and step.dilation == 1
-        if step.kernel == 1 and step.groups == 1:
-            self.way, self.weight = "product", weight[:, :, 0, 0].contiguous()
-        elif step.stride == 1:
-            self.way, self.weight = "turned", _turned(weight, step.groups)
-        elif plain and weight.shape[1] <= FEW_CHANNELS:
-            self.way, self.weight = "phases", _phases(weight, step.stride)
-        else:
-            self.way, self.weight = "transposed", weight
-        if self.weight.dim() == 4:
-            self.weight = self.weight.contiguous(memory_format=torch.channels_last)
+        self.step, self.way = step, _way(step, weight)
         self.sparse = SparseTransposedConvolution.of(step, weight) if sparse else None
+        self.weight = weight if self.sparse else self._arranged(weight)
+
+    def _arranged(self, weight: Tensor) -> Tensor:
+        match self.way:
+            case "product":
+                return weight[:, :, 0, 0].contiguous()
+            case "turned":
+                weight = _turned(weight, self.step.groups)
+            case "phases":
+                weight = _phases(weight, self.step.stride)
+        return weight.contiguous(memory_format=torch.channels_last)
 
     def __call__(self, gradient: Tensor, out: Frame, into: Frame) -> tuple[Tensor, Place] | None:
         """gradient: (U, h, w, C_out) on the frame `out`, zero outside the map. Returns a gradient (U, h', w',
@@ -110,6 +113,15 @@ class TransposedConvolution:
         units, height, width, channels = x.shape
         x = x.reshape(units, height, width, stride, stride, channels // stride**2).transpose(2, 3)
         return x.reshape(units, height * stride, width * stride, -1)
+
+
+def _way(step: Step, weight: Tensor) -> Way:
+    if step.kernel == 1 and step.groups == 1:
+        return "product"
+    if step.stride == 1:
+        return "turned"
+    few = weight.shape[1] <= FEW_CHANNELS and step.groups == 1 and step.dilation == 1
+    return "phases" if few else "transposed"
 
 
 def _cut(natural: Window, into: Window) -> tuple[tuple[int, int], slice]:
