@@ -20,10 +20,8 @@ from numba.extending import intrinsic, register_jitable
 BLOCK = 64  # values that are summed up in registers: eight of AVX2's, four of AVX-512's
 LANES = 8  # values that are added to the result at once
 GROUP = 16  # values that are compared to zero at once
-SHARE = 128  # channels of such a block: 32 KB in float32
-STEP = (
-    2  # values of a list that are taken at once, since an addition takes longer than until the next may begin
-)
+SHARE = 128  # channels whose weights are used while they are cached: 32 KB of a block in float32
+STEP = 2  # values that are taken at once: until an addition is done, another can begin
 # Whether the processor has one instruction for what `pack` does.
 PACKS = bool(llvmlite.binding.get_host_cpu_features().get("avx512f"))
 
@@ -38,16 +36,14 @@ def spread(
     C_out, BLOCK). result: `into` = (H, W, C_in) for each unit, zeros. start: the row and the column of the result to
     which the first weight of the first value belongs; they may lie outside.
 
-    A row's positions share each block of the weights while it is cached. What is added to a value is added in an order
-    that depends neither on the other units nor on where the window begins.
+    A row's positions take a SHARE of the weights after each other while it is cached. What is added to a value is added
+    in an order that depends neither on the other units nor on where the window begins.
     """
     units, height, width, channels = shape
     rows, columns, within = into
     shares = (channels + SHARE - 1) // SHARE
-    begins, factors = (
-        np.empty(width * channels + STEP, np.int32),
-        np.empty(width * channels + STEP, values.dtype),
-    )
+    most = width * channels + STEP
+    begins, factors = np.empty(most, np.int32), np.empty(most, values.dtype)
     ends = np.empty(width * shares + 1, np.int64)
     for u in range(units):
         for i in range(height):
@@ -84,10 +80,8 @@ def spread_narrow(
     size = len(weight) // channels
     wide = (kernel * within + LANES - 1) // LANES * LANES
     shares = (channels + SHARE - 1) // SHARE
-    begins, factors = (
-        np.empty(width * channels + STEP, np.int32),
-        np.empty(width * channels + STEP, values.dtype),
-    )
+    most = width * channels + STEP
+    begins, factors = np.empty(most, np.int32), np.empty(most, values.dtype)
     ends, patch = np.empty(width * shares + 1, np.int64), np.empty(width * size, values.dtype)
     for u in range(units):
         for i in range(height):
