@@ -101,7 +101,7 @@ class UnitGradients:
     def convolution(self, index: int) -> TransposedConvolution:
         """The way back through the convolution at this step, prepared once."""
         graph = self.network.graph
-        # Guided, a ReLU leaves a quarter of the gradient or less; under the other rules up to a half.
+        # Guided, a ReLU leaves a third of the gradient or less; under the other rules up to a half.
         sparse = self.rule == "guided" and behind_relu(graph, index)
         if (index, sparse) not in self._convolutions:
             way = TransposedConvolution(graph.steps[index], self.dtype, sparse=sparse)
