@@ -40,6 +40,14 @@ def avoid_page_faults() -> bool:
     return bool(mallopt(_M_MMAP_MAX, 0) == 1 and mallopt(_M_TRIM_THRESHOLD, _NEVER) == 1)
 
 
+def trim_memory() -> None:
+    """Give the system back what glibc has kept since avoid_page_faults. Between two stages, that is: each needs buffers
+    of other sizes, which would lie beside those of the stage before, not in them."""
+    if sys.platform.startswith("linux"):
+        with contextlib.suppress(AttributeError):  # musl has none
+            ctypes.CDLL(None).malloc_trim(0)
+
+
 def choose_device(name: str | None = "auto", local_rank: int = 0, threads: int | None = None) -> torch.device:
     """The device for a profile's `device`, set up to give the same numbers on every run.
 
@@ -102,8 +110,9 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def free_memory(device: torch.device) -> None:
-    """Give back what torch keeps of the device's memory for later."""
+    """Give back what torch, or glibc, keeps of the device's memory for later."""
     gc.collect()
+    trim_memory()
     if device.type == "cuda":
         torch.cuda.empty_cache()
 

@@ -13,7 +13,7 @@ import numpy as np
 from generator.errors import AtlasError
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes | bytearray) -> None:
     """Write a whole file or nothing; raises AtlasError with one sentence where the disk refuses."""
     # The process id keeps two processes of one job (torchrun) from sharing a half-written file.
     half = path.with_name(f".{path.name[:200]}.{os.getpid()}.tmp")

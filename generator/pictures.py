@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
@@ -156,21 +157,24 @@ class _Batches(Dataset[tuple[Any, ...]]):
     """One item a batch: a worker decodes all of it, so it travels as one tensor."""
 
     root: str
-    paths: tuple[tuple[tuple[int, str], ...], ...]  # index and path of each picture, a tuple a batch
+    indices: np.ndarray  # (N,) int64
+    paths: tuple[str, ...]
+    batch: int
     preprocessing: Preprocessing
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return math.ceil(len(self.paths) / self.batch)
 
     def __getitem__(self, number: int) -> tuple[Any, ...]:
         side = self.preprocessing.crop
-        wanted = self.paths[number]
+        span = slice(number * self.batch, (number + 1) * self.batch)
+        wanted = self.paths[span]
         pixels = np.empty((len(wanted), side, side, 3), np.uint8)
         indices: list[int] = []
         sizes: list[tuple[int, int]] = []
         digests: list[str] = []
         skipped: list[tuple[int, str]] = []
-        for index, path in wanted:
+        for index, path in zip(self.indices[span].tolist(), wanted, strict=True):
             try:
                 picture = read_picture(os.path.join(self.root, path), self.preprocessing)
             except PictureError as error:
@@ -191,7 +195,7 @@ class _Batches(Dataset[tuple[Any, ...]]):
 
 def read_batches(
     pictures: PictureSet,
-    indices: Sequence[int],
+    indices: Sequence[int] | np.ndarray,
     preprocessing: Preprocessing,
     *,
     batch: int,
@@ -204,9 +208,9 @@ def read_batches(
     workers: processes that decode ahead while the caller computes; 0 decodes in this process. pin: into
     page-locked memory, for copying to a GPU. Raises AtlasError if a worker dies.
     """
-    chosen = [(index, pictures.files[index].path) for index in indices]
-    paths = tuple(tuple(chosen[start : start + batch]) for start in range(0, len(chosen), batch))
-    items = _Batches(str(pictures.root), paths, preprocessing)
+    chosen = np.asarray(indices, np.int64)
+    paths = tuple(pictures.files[index].path for index in chosen)
+    items = _Batches(str(pictures.root), chosen, paths, batch, preprocessing)
     for values in _ahead(items, workers, pin) if workers > 0 else map(items.__getitem__, range(len(items))):
         found, pixels, sizes, digests, skipped = values
         yield PictureBatch(

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from generator.device import avoid_page_faults, choose_device
+from generator.device import avoid_page_faults, choose_device, trim_memory
 from generator.profile import Profile
 from generator.progress import Reporter
 from generator.ranks import joined
@@ -66,20 +66,20 @@ def compute(profile: Profile, folder: Path, reporter: Reporter | None = None) ->
             reporter.say(f"{folder} is complete and every checksum right: nothing to compute")
             return store
         prepare(job, found)  # what is damaged goes, what still holds stays
-        scan_pictures(job)  # one pass: top-9 and statistics of every channel of every layer
-        collect_features(job)  # the vector before the classifier of every picture that the scan did not bring
+        together(job, scan_pictures)  # one pass: top-9 and statistics of every channel of every layer
+        together(job, collect_features)  # of pictures that the scan did not bring: what the classifier reads
         once(job, map_pictures)  # on a plane: PCA, t-SNE, nearest neighbours
         once(job, add_relations)  # the same channel from block to block, the inputs inside a block
         once(job, relate_layers)  # classes, refinement, the matches of every channel in the layers beside
-        read_streams(job)  # one more pass: what every block hands on, adds and replaces
-        optimise_streams(job)  # the same at optimised pictures, where the profile asks for them
+        together(job, read_streams)  # one more pass: what every block hands on, adds and replaces
+        together(job, optimise_streams)  # the same at optimised pictures, where the profile asks for them
         once(job, measure_scale)  # on drawn pictures: the scale criteria against the true sizes
-        picture_units(job)  # patches and gradients of every unit in a list
-        make_sprites(job)  # one file a channel
+        together(job, picture_units)  # patches and gradients of every unit in a list
+        together(job, make_sprites)  # one file a channel
         once(job, compare_rules)  # every kind of gradient side by side, for a few channels
-        optimise_pictures(job)  # what each unit itself asks for, where the profile wants it
+        together(job, optimise_pictures)  # what each unit itself asks for, where the profile wants it
         once(job, add_ascents)
-        dream_pictures(job)  # what layers see in whole pictures, made more of, where the profile wants it
+        together(job, dream_pictures)  # what layers see in pictures, made more of, where the profile wants it
         once(job, finish)  # tables, manifest, and the work folder goes
         seconds = time.monotonic() - start
         reporter.summary(
@@ -88,8 +88,15 @@ def compute(profile: Profile, folder: Path, reporter: Reporter | None = None) ->
     return store
 
 
+def together(job: Job, stage: Callable[[Job], None]) -> None:
+    """Run a stage in all processes, each with its share."""
+    stage(job)
+    trim_memory()
+
+
 def once(job: Job, stage: Callable[[Job], None]) -> None:
     """Run a stage in the leading process while the others wait."""
     if job.ranks.leads:
         stage(job)
+        trim_memory()
     job.ranks.meet()

@@ -98,13 +98,51 @@ def mosaic(tiles: np.ndarray, columns: int) -> np.ndarray:
     count, side = tiles.shape[0], tiles.shape[1]
     canvas = np.full((math.ceil(count / columns) * side, columns * side, 3), GROUND, np.uint8)
     for index, tile in enumerate(tiles):
-        top, left = index // columns * side, index % columns * side
-        canvas[top : top + side, left : left + side] = tile
+        canvas[_place(index, columns, side)] = tile
     return canvas
+
+
+def _place(index: int, columns: int, side: int) -> tuple[slice, slice]:
+    """Where a tile stands in a picture of tiles, row by row."""
+    top, left = index // columns * side, index % columns * side
+    return slice(top, top + side), slice(left, left + side)
+
+
+class Sheet:
+    """A mosaic that is painted tile by tile: of many tiles nothing is held but the picture.
+
+    Pillow and libwebp keep a pixel in four bytes, and so it is kept here: they take it as it is, without a copy.
+    """
+
+    def __init__(self, count: int, side: int) -> None:
+        self._side, self._columns = side, thumb_columns(count)
+        shape = (math.ceil(count / self._columns) * side, self._columns * side, 4)
+        self._pixels = np.full(shape, GROUND, np.uint8)
+
+    def tile(self, index: int) -> np.ndarray:
+        """(s, s, 3) uint8: the tile's place in the picture, to read or to paint."""
+        return self._pixels[_place(index, self._columns, self._side)][..., :3]
+
+    def only(self, kept: np.ndarray) -> Sheet:
+        """Another sheet with some of the tiles, (n,) their numbers."""
+        sheet = Sheet(len(kept), self._side)
+        for index, old in enumerate(kept.tolist()):
+            sheet.tile(index)[:] = self.tile(old)
+        return sheet
+
+    def webp(self, quality: int) -> bytes:
+        """As `webp`."""
+        height, width, _ = self._pixels.shape
+        image = Image.frombuffer("RGBX", (width, height), self._pixels, "raw", "RGBX", 0, 1)
+        return _encoded(image, quality)
 
 
 def webp(pixels: np.ndarray, quality: int, *, lossless: bool = False) -> bytes:
     """(h, w, 3) uint8 → the bytes of a WebP file (method 4: SITE.md measured what more costs and brings)."""
+    return _encoded(Image.fromarray(pixels), quality, lossless=lossless)
+
+
+def _encoded(image: Image.Image, quality: int, *, lossless: bool = False) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "WEBP", quality=quality, method=4, lossless=lossless)
+    image.save(buffer, "WEBP", quality=quality, method=4, lossless=lossless)
     return buffer.getvalue()

@@ -66,6 +66,8 @@ OWN = (
     "embedding",
 )  # fmt: skip
 IMAGE_COLUMNS = ("index", "path", "label_id", "label", "width", "height")
+# Python's csv writer quotes a field for what ends a line: with "\n" alone, a name with "\r" would cut its line.
+LINE_END = "\r\n"
 
 
 def fingerprint(*parts: Any) -> str:
@@ -105,11 +107,11 @@ def _keep(folder: Path, names: Collection[str]) -> None:
             path.unlink(missing_ok=True)
 
 
-class _Lines(list[str]):
-    """A file for csv.writer, which writes a line at a time."""
+class _Table(bytearray):
+    """A file for csv.writer, which writes a line at a time; of many lines only their bytes are held."""
 
     def write(self, line: str) -> None:
-        self.append(line)
+        self += f"{line.removesuffix(LINE_END)}\n".encode("utf-8", "surrogateescape")
 
 
 class Store:
@@ -285,18 +287,16 @@ class Store:
                 f"images.csv cannot be read ({error})", path, "compute the atlas again"
             ) from error
 
-    def write_images(self, records: Sequence[PictureRecord]) -> None:
-        rows = [[getattr(record, column) for column in IMAGE_COLUMNS] for record in records]
+    def write_images(self, records: Iterable[PictureRecord]) -> None:
+        rows = ([getattr(record, column) for column in IMAGE_COLUMNS] for record in records)
         self.write_table("images.csv", IMAGE_COLUMNS, rows)
 
-    def write_table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        lines = _Lines()
-        # Python's writer quotes a field for what ends a line: with "\n" alone, a name with "\r" would cut its line.
-        table = csv.writer(lines, lineterminator="\r\n")
+    def write_table(self, name: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        content = _Table()
+        table = csv.writer(content, lineterminator=LINE_END)
         table.writerow(columns)
         table.writerows(rows)
-        text = "".join(f"{line[:-2]}\n" for line in lines)
-        write_atomically(self.folder / name, text.encode("utf-8", "surrogateescape"))
+        write_atomically(self.folder / name, content)
 
     # -- layers ----------------------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from generator.graph import trace
 from generator.methods import embedding as method
 from generator.pipeline import compute
 from generator.progress import Reporter
+from generator.stages import mapping
 from generator.store import Store
 
 # -- which vector --------------------------------------------------------------------------------------------
@@ -276,6 +277,30 @@ def test_the_sheet_shows_every_picture_in_its_place(atlas, pictures) -> None:
             middle = file.convert("RGB").crop(((file.width - side) // 2, 0, (file.width + side) // 2, side))
             expected = np.asarray(middle.resize((said["tile"],) * 2, Image.Resampling.BICUBIC)).astype(int)
         assert np.abs(seen - expected).mean() < 12
+
+
+@pytest.mark.slow
+def test_fewer_pictures_stand_on_a_sheet_that_would_take_more_bytes(
+    atlas, small, tmp_path, monkeypatch
+) -> None:
+    from PIL import Image
+
+    whole, all_of_it = atlas.embedding_path("thumbs.webp"), atlas.embedding()["thumb"]
+    monkeypatch.setattr(mapping, "SHEET_BYTES", whole.stat().st_size // 2)
+    folder = Path(shutil.copytree(atlas.folder, tmp_path / "copy"))
+    changed = _changed(small, tmp_path, "[embedding]\nperplexity = 5.0\n")
+    store = compute(changed, folder, Reporter(quiet=True))
+    thumb, said = store.embedding()["thumb"], store.read_json("embedding/embedding.json")["thumbs"]
+    assert store.embedding_path("thumbs.webp").stat().st_size <= whole.stat().st_size // 2
+    assert 0 < said["count"] == (thumb >= 0).sum() < COUNT
+    sheets = [np.asarray(Image.open(path)) for path in (whole, store.embedding_path("thumbs.webp"))]
+    columns = [atlas.read_json("embedding/embedding.json")["thumbs"]["columns"], said["columns"]]
+    for image in np.flatnonzero(thumb >= 0):
+        tiles = [
+            sheet[place // wide * 48 : place // wide * 48 + 48, place % wide * 48 : place % wide * 48 + 48]
+            for sheet, wide, place in zip(sheets, columns, (all_of_it[image], thumb[image]), strict=True)
+        ]
+        assert np.abs(tiles[0].astype(int) - tiles[1]).mean() < 8
 
 
 def test_a_row_that_a_kill_cut_short_counts_as_not_written(tmp_path: Path) -> None:

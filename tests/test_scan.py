@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -286,6 +288,31 @@ def test_devices_by_name():
             choose_device("cuda")
     avoid_page_faults()
     assert avoid_page_faults() == avoid_page_faults()
+
+
+def test_memory_that_was_kept_between_batches_goes_back_between_stages():
+    code = """
+import torch
+from generator.device import avoid_page_faults, trim_memory
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096 / 1e6
+
+if not avoid_page_faults():
+    raise SystemExit
+large, above = torch.ones(50_000_000), torch.ones(1000)  # what lies above keeps the heap from shrinking by itself
+before = resident()
+del large
+kept = resident()
+trim_memory()
+print(before - kept, before - resident())
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    if not done.stdout:
+        pytest.skip("only glibc is told to keep memory")
+    at_once, between_stages = map(float, done.stdout.split())
+    assert at_once < 20 and between_stages > 180  # MB, of 200
 
 
 def test_batches_side_by_side_give_the_same_bits_in_rounds():

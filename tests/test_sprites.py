@@ -74,6 +74,18 @@ def test_thumbnails_stand_row_by_row_on_the_ground():
     assert picture[::2, ::2, 0].tolist() == [[0, 1, 2], [3, 4, sprites.GROUND]]
 
 
+def test_a_sheet_is_the_mosaic_of_its_tiles():
+    tiles = np.random.default_rng(0).integers(0, 256, (7, 12, 12, 3), dtype=np.uint8)
+    sheet = sprites.Sheet(7, 12)
+    for index in (3, 0, 6, 1, 2, 5, 4):
+        sheet.tile(index)[:] = tiles[index]
+    assert sheet.webp(80) == sprites.webp(sprites.mosaic(tiles, sprites.thumb_columns(7)), 80)
+    assert np.array_equal(sheet.tile(5), tiles[5])
+    kept = np.array([1, 4])
+    few = sprites.mosaic(tiles[kept], sprites.thumb_columns(2))
+    assert sheet.only(kept).webp(80) == sprites.webp(few, 80) != sheet.webp(80)
+
+
 def test_webp_can_be_read_back():
     pixels = np.random.default_rng(0).integers(0, 256, (8, 16, 3), dtype=np.uint8)
     read = Image.open(io.BytesIO(sprites.webp(pixels, 100, lossless=True)))

@@ -102,7 +102,7 @@ def _read_missing(
     with contextlib.ExitStack() as opened:
         threads = opened.enter_context(one_thread_each(job.device))
         advance = opened.enter_context(job.reporter.stage("features", len(mine), "pictures"))
-        batches = job.read_again(mine.tolist(), batch=FORWARD)
+        batches = job.read_again(mine, batch=FORWARD)
         for done in in_rounds(lambda batch: read_vectors(network, batch.pixels, step), batches, threads):
             for batch, vectors in done:
                 write(rows[batch.indices.numpy()], vectors)

@@ -274,7 +274,7 @@ class Job:
         place = {file.path: index for index, file in enumerate(self.pictures.files)}
         return np.array([place[record.path] for record in self.store.images()], np.int64)
 
-    def read(self, files: Sequence[int], batch: int | None = None) -> Iterator[PictureBatch]:
+    def read(self, files: Sequence[int] | np.ndarray, batch: int | None = None) -> Iterator[PictureBatch]:
         """Decode files, by their places in the picture set, in order, in batches of whole forwards or of another size.
 
         Raises AtlasError where a file is no longer what it was when the run began.
@@ -291,7 +291,9 @@ class Job:
             self._refuse_changed(found)
             yield found
 
-    def read_again(self, files: Sequence[int], batch: int | None = None) -> Iterator[PictureBatch]:
+    def read_again(
+        self, files: Sequence[int] | np.ndarray, batch: int | None = None
+    ) -> Iterator[PictureBatch]:
         """As `read`, of pictures that the scan could use: one that cannot be decoded now has changed."""
         for found in self.read(files, batch):
             if found.skipped:

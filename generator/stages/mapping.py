@@ -10,7 +10,7 @@ import torch
 
 from generator.methods import embedding as method
 from generator.pictures import evenly_spaced
-from generator.sprites import THUMB, mosaic, shrink, thumb_columns, webp
+from generator.sprites import THUMB, Sheet, shrink, thumb_columns
 from generator.stages.collecting import mapped
 from generator.stages.job import Job
 
@@ -53,11 +53,12 @@ def _write(
     advance: Any,
 ) -> None:
     section = job.profile.embedding
+    # First of all, for the sheet takes the most memory, and what follows holds some for every picture.
+    thumbs = _write_thumbs(job, places) if job.profile.site.publish_patches else np.zeros(0, np.int64)
     which, how_far = method.nearest(features, NEIGHBOURS, min(torch.get_num_threads(), MOST_THREADS), advance)
     placed = method.t_sne(
         found.positions, perplexity=section.perplexity, seed=section.seed, exact=section.exact
     )
-    thumbs = _write_thumbs(job, places) if job.profile.site.publish_patches else np.zeros(0, np.int64)
     advance(len(pictures))
     on_sheet = np.full(len(pictures), -1, np.int32)
     on_sheet[thumbs] = np.arange(len(thumbs))
@@ -106,17 +107,14 @@ def _write_thumbs(job: Job, places: np.ndarray) -> np.ndarray:
     """Write the sheet of small pictures, as many evenly spaced ones as keep within its bytes; returns the rows of those
     that stand on it, in their order."""
     chosen = evenly_spaced(len(places), MOST_THUMBS)
-    tiles = np.zeros((len(chosen), THUMB, THUMB, 3), np.uint8)
-    start = 0
-    for batch in job.read_again(places[chosen].tolist(), batch=64):
+    whole, start = Sheet(len(chosen), THUMB), 0
+    for batch in job.read_again(places[chosen], batch=64):
         for pixels in batch.pixels.numpy():
-            tiles[start] = shrink(pixels, THUMB)
+            whole.tile(start)[:] = shrink(pixels, THUMB)
             start += 1
-    kept = np.arange(len(chosen))
-    while True:
-        sheet = webp(mosaic(tiles[kept], thumb_columns(len(kept))), job.profile.sprites.quality)
-        if len(sheet) <= SHEET_BYTES:
-            break
+    kept, sheet = np.arange(len(chosen)), whole.webp(job.profile.sprites.quality)
+    while len(sheet) > SHEET_BYTES:
         kept = evenly_spaced(len(chosen), int(len(kept) * 0.97 * SHEET_BYTES / len(sheet)))
+        sheet = whole.only(kept).webp(job.profile.sprites.quality)
     job.store.write_file(job.store.embedding_path("thumbs.webp"), sheet)
     return chosen[kept]

@@ -144,7 +144,7 @@ def write_pictures(job: Job, indices: np.ndarray, pixels: np.ndarray) -> int:
 def _picture_groups(job: Job, groups: list[Group], key: str) -> Iterator[int]:
     """Picture the groups' units, yielding counts as they are done; a group is stamped once all of it is."""
     files = job.files()
-    asked = [files[index] for group in groups for index in group.pictures]
+    asked = files[np.concatenate([np.empty(0, np.int64), *(group.pictures for group in groups)])]
     batches = job.read_again(asked, batch=group_size(job))
     with contextlib.ExitStack() as opened:
         # A thread a core, each with whole pieces of work: threads that share every small operation wait for each other.

@@ -43,8 +43,10 @@ def relate_layers(job: Job) -> None:
     correspond (`matches/`) and what holds of stages and network (`relations.json`), and the classes as they were used.
     """
     layers, store = job.network.layers, job.store
-    hierarchy, classes = picture_classes(job, store.images())
-    write_classes(store, store.images(), hierarchy, classes)
+    records = store.images()
+    hierarchy, classes = picture_classes(job, records)
+    write_classes(store, records, hierarchy, classes)
+    del records  # of every picture
     pairs = layer_pairs(layers)
     with job.reporter.stage("correspondence", len(layers) + len(pairs), "layers and pairs") as advance:
         expected = Expected.of(classes, store.scored_pictures())

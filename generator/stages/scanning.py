@@ -25,6 +25,8 @@ from generator.stages.labelling import network_labels
 
 CHECKPOINT_SECONDS = 15.0  # work lost to a kill at most
 MERGED = "merged"  # the part that holds what earlier runs did
+# Of a usable file its place in the picture set, its width and height in px, and the SHA-256 of its bytes, in hex.
+USABLE = np.dtype([("files", np.int64), ("sizes", np.int64, 2), ("digests", "S64")])
 
 
 @dataclass
@@ -32,29 +34,40 @@ class Part:
     """What some batches, of the pictures of one forward each, brought: the reducers' state, and what was learnt about
     each file.
 
-    batches: numbers done; files, sizes, digests: place in the picture set, (width, height) and SHA-256 of every usable
-    file; skipped: place and reason of every unusable one.
+    batches: numbers done; usable: of the usable files, some at a time, the fields of USABLE; skipped: place and reason
+    of every unusable one.
     """
 
     state: ScanState
     batches: list[int] = field(default_factory=list)
-    files: list[int] = field(default_factory=list)
-    sizes: list[tuple[int, int]] = field(default_factory=list)
-    digests: list[str] = field(default_factory=list)
+    usable: list[np.ndarray] = field(default_factory=list)
     skipped: list[tuple[int, str]] = field(default_factory=list)
+
+    def add(self, batch: PictureBatch) -> None:
+        """What was learnt about the files of a batch."""
+        found = np.empty(len(batch.indices), USABLE)
+        found["files"], found["digests"] = batch.indices.numpy(), batch.digests
+        found["sizes"] = np.array(batch.sizes, np.int64).reshape(-1, 2)
+        self.usable.append(found)
+        self.skipped += batch.skipped
 
     def merge(self, other: Part) -> None:
         self.state.merge(other.state)
-        for name in ("batches", "files", "sizes", "digests", "skipped"):
-            getattr(self, name).extend(getattr(other, name))
+        self.batches += other.batches
+        self.usable += other.usable
+        self.skipped += other.skipped
+
+    def files(self) -> np.ndarray:
+        """(n,) USABLE, in the order of the picture set."""
+        found = np.concatenate([np.empty(0, USABLE), *self.usable])
+        return found[np.argsort(found["files"])]
 
     def arrays(self) -> dict[str, np.ndarray]:
+        files = self.files()
         return {
             **{f"state.{name}": array for name, array in self.state.arrays().items()},
             "batches": np.array(self.batches, np.int64),
-            "files": np.array(self.files, np.int64),
-            "sizes": np.array(self.sizes, np.int64).reshape(-1, 2),
-            "digests": np.array(self.digests, "S64"),
+            **{name: np.ascontiguousarray(files[name]) for name in USABLE.names or ()},
             "skipped": np.array([index for index, _ in self.skipped], np.int64),
             "reasons": np.array([reason for _, reason in self.skipped], "U"),
         }
@@ -62,12 +75,13 @@ class Part:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], device: torch.device | str = "cpu") -> Part:
         state = {name[6:]: array for name, array in arrays.items() if name.startswith("state.")}
+        usable = np.empty(len(arrays["files"]), USABLE)
+        for name in USABLE.names or ():
+            usable[name] = arrays[name]
         return cls(
             ScanState.from_arrays(state, device),
             arrays["batches"].tolist(),
-            arrays["files"].tolist(),
-            [(int(width), int(height)) for width, height in arrays["sizes"]],
-            [digest.decode() for digest in arrays["digests"].tolist()],
+            [usable],
             list(zip(arrays["skipped"].tolist(), arrays["reasons"].tolist(), strict=True)),
         )
 
@@ -181,7 +195,8 @@ def _scan_batches(job: Job, mine: list[int], done: set[int], forward: int) -> No
         scores = opened.enter_context(job.store.score_file([layer.channels for layer in network.layers]))
         vectors = opened.enter_context(wanted_vectors(job))
         advance = opened.enter_context(job.reporter.stage("scan", total, "pictures", earlier))
-        read = job.read([i for number in mine for i in range(number * size, min((number + 1) * size, count))])
+        spans = [np.arange(number * size, min((number + 1) * size, count)) for number in mine]
+        read = job.read(np.concatenate(spans))
         numbers = iter(mine)
         for scanned in scan_side_by_side(
             network, read, part.state, labels, threads=threads, forward=forward, vectors=vectors
@@ -191,10 +206,7 @@ def _scan_batches(job: Job, mine: list[int], done: set[int], forward: int) -> No
                 kept = rows[places] >= 0
                 scores.write(rows[places][kept], maxima[kept])
                 part.batches += islice(numbers, job.forwards)
-                part.files += places.tolist()
-                part.sizes += batch.sizes
-                part.digests += batch.digests
-                part.skipped += batch.skipped
+                part.add(batch)
                 advance(len(places) + len(batch.skipped))
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
                 job.store.write_part(f"rank-{job.ranks.rank}", part.arrays())
@@ -205,8 +217,8 @@ def _scan_batches(job: Job, mine: list[int], done: set[int], forward: int) -> No
 def _write(job: Job, part: Part) -> None:
     """The scan's results as the files that people read. Pictures are numbered anew without the unusable ones: that
     keeps their order, so no tie is decided otherwise."""
-    order = np.argsort(part.files)
-    files = np.array(part.files, np.int64)[order]
+    usable = part.files()
+    files = usable["files"]
     if not len(files):
         reason = part.skipped[0][1] if part.skipped else "none was found"
         raise AtlasError(
@@ -215,14 +227,14 @@ def _write(job: Job, part: Part) -> None:
     state, rescoring = _exact(job, part.state)
     number = np.full(len(job.pictures.files) + 1, -1, np.int64)  # the last one stands for −1, no picture
     number[files] = np.arange(len(files))
-    _write_images(job, part, order)
+    _write_images(job, usable)
     _write_layers(job, state, number)
     correct, seen = state.accuracy
     skipped = [[job.pictures.files[place].path, reason] for place, reason in sorted(part.skipped)]
     kept = number[sample(job)]
     report = {
         "pictures": len(files),
-        "pictures_sha256": _pictures_sha256(job, part, order),
+        "pictures_sha256": _pictures_sha256(job, usable),
         "skipped": skipped,
         "accuracy": correct / seen if seen else None,
         "score_pictures": None if len(kept) == len(job.pictures.files) else kept[kept >= 0].tolist(),
@@ -283,17 +295,18 @@ def _write_layers(job: Job, state: ScanState, number: np.ndarray) -> None:
             advance()
 
 
-def _write_images(job: Job, part: Part, order: np.ndarray) -> None:
-    records = []
-    for index, row in enumerate(order):
-        file, (width, height) = job.pictures.files[part.files[row]], part.sizes[row]
-        records.append(PictureRecord(index, file.path, file.label_id, file.label, width, height))
-    job.store.write_images(records)
+def _write_images(job: Job, usable: np.ndarray) -> None:
+    def records() -> Iterator[PictureRecord]:
+        for index, (place, (width, height), _) in enumerate(usable):
+            file = job.pictures.files[place]
+            yield PictureRecord(index, file.path, file.label_id, file.label, int(width), int(height))
+
+    job.store.write_images(records())
 
 
-def _pictures_sha256(job: Job, part: Part, order: np.ndarray) -> str:
+def _pictures_sha256(job: Job, usable: np.ndarray) -> str:
     digest = hashlib.sha256()
-    for row in order:
-        path = job.pictures.files[part.files[row]].path
-        digest.update(f"{path}\0{part.digests[row]}\n".encode("utf-8", "surrogateescape"))
+    for place, _, content in usable:
+        path = job.pictures.files[place].path
+        digest.update(f"{path}\0{content.decode()}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()

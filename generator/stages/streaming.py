@@ -133,7 +133,7 @@ def _read_rest(job: Job, done: set[int]) -> None:
         threads = opened.enter_context(one_thread_each(job.device))
         kept = opened.enter_context(_sample_file(job))
         advance = opened.enter_context(job.reporter.stage("residual stream", total, "pictures", earlier))
-        asked = [int(files[picture]) for number in mine for picture in spans[number]]
+        asked = files[np.concatenate([files[:0], *spans.values()])]
         batches = zip(spans, job.read_again(asked, batch=size), strict=True)
 
         def read(
