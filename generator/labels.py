@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -26,7 +27,8 @@ def from_names(paths: Sequence[str], folders: Sequence[str]) -> list[Label]:
     Every picture named `<wnid>_<class name>` (no folders): the class name, ids in sorted order of the wnids.
     Anything else: none.
     """
-    tops = [path.split("/", 1)[0] if "/" in path else "" for path in paths]
+    # One string a class, not one a picture.
+    tops = [sys.intern(path.split("/", 1)[0]) if "/" in path else "" for path in paths]
     if all(tops):
         ids = {name: number for number, name in enumerate(sorted(set(folders) | set(tops)))}
         return [(ids[top], top) for top in tops]

@@ -88,8 +88,7 @@ def find_pictures(
         files = [files[i * len(files) // limit] for i in range(limit)]
     digest = hashlib.sha256()
     for file in files:
-        size, changed = found[file.path]
-        digest.update(os.fsencode(file.path) + f"\0{size}\0{changed}\n".encode())
+        digest.update(os.fsencode(file.path) + found[file.path])
     return PictureSet(root.resolve().name, root, tuple(files), digest.hexdigest())
 
 
@@ -98,10 +97,10 @@ def evenly_spaced(count: int, most: int) -> np.ndarray:
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
 
 
-def _walk(root: Path) -> tuple[dict[str, tuple[int, int]], list[str]]:
-    """Relative path → (size in bytes, time of change in ns) of every picture, and the names of the top
-    folders."""
-    found: dict[str, tuple[int, int]] = {}
+def _walk(root: Path) -> tuple[dict[str, bytes], list[str]]:
+    """Relative path → what the listing says of it (size in bytes, time of change in ns) of every picture, and the names
+    of the top folders."""
+    found: dict[str, bytes] = {}
     top_folders: list[str] = []
     # A folder stands here with the folders it lies in, by device and inode: a link to one of them is a loop.
     waiting: list[tuple[str, str, frozenset[tuple[int, int]]]] = [(str(root), "", frozenset())]
@@ -127,7 +126,7 @@ def _walk(root: Path) -> tuple[dict[str, tuple[int, int]], list[str]]:
                         top_folders.append(entry.name)
                 elif entry.name.lower().endswith(SUFFIXES) and entry.is_file():
                     status = entry.stat()
-                    found[prefix + entry.name] = (status.st_size, status.st_mtime_ns)
+                    found[prefix + entry.name] = f"\0{status.st_size}\0{status.st_mtime_ns}\n".encode()
             except OSError:  # a link that leads round in a circle
                 continue
     return found, top_folders

@@ -221,11 +221,14 @@ def relate(store: Store, layers: Sequence[LayerInfo], labels: Sequence[str]) -> 
     groups = {name: group for group, names in GROUPS.items() for name in names}
     with tree.open("w", newline="") as file:
         csv.writer(file).writerows([("child", "parent"), *((x, groups.get(x, "thing")) for x in labels)])
-    pictures = SimpleNamespace(hierarchy=str(tree), drawn=None, folder="drawn")
+    section = SimpleNamespace(hierarchy=str(tree), drawn=None, folder="drawn")
+    files = store.images()
     job: Any = SimpleNamespace(
         store=store,
         network=SimpleNamespace(layers=layers, layer=lambda name: find_layer(tuple(layers), name)),
-        profile=SimpleNamespace(pictures=pictures),
+        profile=SimpleNamespace(pictures=section),
+        pictures=SimpleNamespace(files=files),
+        files=lambda: range(len(files)),
         reporter=Reporter(quiet=True),
     )
     relate_layers(job)

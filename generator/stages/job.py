@@ -271,8 +271,11 @@ class Job:
 
     def files(self) -> np.ndarray:
         """For every picture of images.csv its place in the picture set, (N,) int64: unusable files have no number."""
-        place = {file.path: index for index, file in enumerate(self.pictures.files)}
-        return np.array([place[record.path] for record in self.store.images()], np.int64)
+        scan = self.store.read_json("scan.json")
+        if scan is None:
+            raise AtlasError("scan.json cannot be read", self.store.folder, "run the same command again")
+        skipped = {path for path, _ in scan["skipped"]}
+        return np.flatnonzero([file.path not in skipped for file in self.pictures.files])
 
     def read(self, files: Sequence[int] | np.ndarray, batch: int | None = None) -> Iterator[PictureBatch]:
         """Decode files, by their places in the picture set, in order, in batches of whole forwards or of another size.

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from generator.device import trim_memory
 from generator.methods import embedding as method
 from generator.pictures import evenly_spaced
 from generator.sprites import THUMB, Sheet, shrink, thumb_columns
@@ -55,6 +56,7 @@ def _write(
     section = job.profile.embedding
     # First of all, for the sheet takes the most memory, and what follows holds some for every picture.
     thumbs = _write_thumbs(job, places) if job.profile.site.publish_patches else np.zeros(0, np.int64)
+    trim_memory()
     which, how_far = method.nearest(features, NEIGHBOURS, min(torch.get_num_threads(), MOST_THREADS), advance)
     placed = method.t_sne(
         found.positions, perplexity=section.perplexity, seed=section.seed, exact=section.exact

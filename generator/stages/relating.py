@@ -33,7 +33,8 @@ from generator.methods.refinement import (
     refinement_scores,
     shared_places,
 )
-from generator.records import LayerInfo, PictureRecord
+from generator.pictures import PictureFile
+from generator.records import LayerInfo
 from generator.stages.job import RELATIONS, Job
 from generator.store import Store
 
@@ -43,10 +44,9 @@ def relate_layers(job: Job) -> None:
     correspond (`matches/`) and what holds of stages and network (`relations.json`), and the classes as they were used.
     """
     layers, store = job.network.layers, job.store
-    records = store.images()
-    hierarchy, classes = picture_classes(job, records)
-    write_classes(store, records, hierarchy, classes)
-    del records  # of every picture
+    pictures = [job.pictures.files[place] for place in job.files()]
+    hierarchy, classes = picture_classes(job, pictures)
+    write_classes(store, pictures, hierarchy, classes)
     pairs = layer_pairs(layers)
     with job.reporter.stage("correspondence", len(layers) + len(pairs), "layers and pairs") as advance:
         expected = Expected.of(classes, store.scored_pictures())
@@ -72,11 +72,11 @@ def relate_layers(job: Job) -> None:
 # -- classes -------------------------------------------------------------------------------------------------------
 
 
-def picture_classes(job: Job, records: Sequence[PictureRecord]) -> tuple[Hierarchy | None, Classes]:
+def picture_classes(job: Job, files: Sequence[PictureFile]) -> tuple[Hierarchy | None, Classes]:
     """The pictures' classes and the hierarchy that holds for them: the profile's, else the drawn world's own, else
     WordNet where every label is a class of ImageNet; None where there is none."""
     section = job.profile.pictures
-    pictures = [(record.label, record.path) for record in records]
+    pictures = [(file.label, file.path) for file in files]
     nodes = None
     hierarchy: Hierarchy | None
     if section.hierarchy is not None:
@@ -89,19 +89,19 @@ def picture_classes(job: Job, records: Sequence[PictureRecord]) -> tuple[Hierarc
         hierarchy = drawn_hierarchy() if drawn else imagenet_hierarchy()
         nodes = nodes_of(hierarchy, pictures, strict=False)
         hierarchy = hierarchy if nodes and any(nodes) else None
-    return hierarchy, Classes.of([(record.label_id, record.label) for record in records], nodes, hierarchy)
+    return hierarchy, Classes.of([(file.label_id, file.label) for file in files], nodes, hierarchy)
 
 
 def write_classes(
-    store: Store, records: Sequence[PictureRecord], hierarchy: Hierarchy | None, classes: Classes
+    store: Store, files: Sequence[PictureFile], hierarchy: Hierarchy | None, classes: Classes
 ) -> None:
     """classes.csv: one row a class, with its group in the hierarchy."""
     rows: dict[int, list[Any]] = {}
-    for record, number in zip(records, classes.of_picture.tolist(), strict=True):
+    for file, number in zip(files, classes.of_picture.tolist(), strict=True):
         if number >= 0 and number not in rows:
             group = "" if classes.groups is None else classes.group_names[classes.groups[number]]
             title = group if hierarchy is None else hierarchy.titles.get(group, group)
-            rows[number] = [record.label_id, record.label, title]
+            rows[number] = [file.label_id, file.label, title]
     store.write_table(
         "classes.csv", ["label_id", "label", "group"], [rows[number] for number in sorted(rows)]
     )
