@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import posixpath
+from collections.abc import Callable, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from generator.processes import serve_parent, side_by_side
+
 ADDRESS_ATTRIBUTES = ("href", "src", "poster", "data")
+AT_ONCE = 200  # pages that a process is given
+WORTH_PROCESSES = 2000  # pages; below, starting processes takes longer than reading
 
 
 class _Addresses(HTMLParser):
@@ -35,46 +41,94 @@ class _Addresses(HTMLParser):
         return
 
 
-def check_links(out: Path) -> list[str]:
-    """Every broken address of a built site, as 'page: address (reason)'; other hosts are left alone."""
-    root = Path(out).resolve()
-    pages: dict[Path, _Addresses] = {}
-    files: set[str] = set()
-    for folder, _, names in os.walk(root):
-        for name in names:
-            path = Path(folder, name)
-            files.add(str(path))
-            if name.endswith(".html"):
-                parser = _Addresses()
-                parser.feed(path.read_text("utf-8"))
-                pages[path] = parser
+def check_links(out: Path, progress: Callable[[int, int], object] = lambda done, total: None) -> list[str]:
+    """Every broken address of a built site, as 'page: address (reason)'; other hosts are left alone. progress: called
+    with how many pages are done, of how many."""
+    checked = _Checked(Path(out))
+    pages = sorted(name for name in checked.files if name.endswith(".html"))
+    parts = [pages[start : start + AT_ONCE] for start in range(0, len(pages), AT_ONCE)]
     broken: list[str] = []
-    for page, found in pages.items():
-        for address in dict.fromkeys(found.addresses):
-            reason = _reason(page, address, root, files, pages)
-            if reason:
-                broken.append(f"{page.relative_to(root)}: {address} ({reason})")
+    progress(0, len(pages))
+    with side_by_side(len(pages), WORTH_PROCESSES, _start_worker, (Path(out),)) as pool:
+        found = map(checked.broken, parts) if pool is None else pool.map(_broken_there, parts)
+        for done, some in enumerate(found, 1):
+            broken += some
+            progress(min(done * AT_ONCE, len(pages)), len(pages))
     return sorted(broken)
 
 
-def _reason(
-    page: Path, address: str, root: Path, files: set[str], pages: dict[Path, _Addresses]
-) -> str | None:
-    """Why the address is broken, or None."""
-    parts = urlsplit(address)
-    if parts.scheme in ("http", "https", "mailto", "data") or parts.netloc:
-        return None
-    if parts.path.startswith("/"):
-        return "absolute: it breaks under a sub-path"
-    target = page if not parts.path else Path(os.path.normpath(page.parent / unquote(parts.path)))
-    if not str(target).startswith(str(root)):
-        return "leads out of the site"
-    if str(target) not in files:
-        return "no such file"
-    if parts.fragment and target in pages and unquote(parts.fragment) not in pages[target].ids:
-        # The state of a layer's grid is kept in the fragment: it names no element.
-        return None if "=" in parts.fragment else "no such place in the page"
-    return None
+class _Checked:
+    """A built site whose pages are looked through one by one. files: every file's address below the site's folder."""
+
+    def __init__(self, out: Path) -> None:
+        self._out = out
+        self.files = {
+            os.path.relpath(os.path.join(folder, name), out).replace(os.sep, "/")
+            for folder, _, names in os.walk(out)
+            for name in names
+        }
+        self._ids: dict[str, set[str]] = {}  # of the pages that fragments lead into: few
+        self._reasons: dict[tuple[str, str], str | None] = {}  # the same addresses stand on many pages
+
+    def broken(self, pages: Sequence[str]) -> list[str]:
+        """What `check_links` says of some pages, by their addresses."""
+        found: list[str] = []
+        for page in pages:
+            content = self._read(page)
+            folder = posixpath.dirname(page)
+            for address in dict.fromkeys(content.addresses):
+                if address[:1] in ("", "#", "?"):  # the page itself
+                    reason = _missing(urlsplit(address).fragment, content.ids)
+                else:
+                    key = folder, address
+                    if key not in self._reasons:
+                        self._reasons[key] = self._reason(folder, address)
+                    reason = self._reasons[key]
+                if reason:
+                    found.append(f"{page}: {address} ({reason})")
+        return found
+
+    def _read(self, page: str) -> _Addresses:
+        parser = _Addresses()
+        parser.feed((self._out / page).read_text("utf-8"))
+        return parser
+
+    def _reason(self, folder: str, address: str) -> str | None:
+        """Why an address on a page of this folder is broken, or None."""
+        parts = urlsplit(address)
+        if parts.scheme in ("http", "https", "mailto", "data") or parts.netloc:
+            return None
+        if parts.path.startswith("/"):
+            return "absolute: it breaks under a sub-path"
+        target = posixpath.normpath(posixpath.join(folder, unquote(parts.path)))
+        if target.startswith(".."):
+            return "leads out of the site"
+        if target not in self.files:
+            return "no such file"
+        if not parts.fragment or not target.endswith(".html"):
+            return None
+        if target not in self._ids:
+            self._ids[target] = self._read(target).ids
+        return _missing(parts.fragment, self._ids[target])
+
+
+def _missing(fragment: str, ids: set[str]) -> str | None:
+    """Why a fragment leads nowhere in a page with these ids, or None."""
+    # The state of a layer's grid is kept in the fragment: it names no element.
+    there = not fragment or "=" in fragment or unquote(fragment) in ids
+    return None if there else "no such place in the page"
+
+
+_worker: dict[str, _Checked] = {}  # of a process that looks through pages
+
+
+def _start_worker(out: Path) -> None:
+    serve_parent()
+    _worker["site"] = _Checked(out)
+
+
+def _broken_there(pages: Sequence[str]) -> list[str]:
+    return _worker["site"].broken(pages)
 
 
 def measure(out: Path) -> dict[str, int]:

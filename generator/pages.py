@@ -92,6 +92,27 @@ class Layer:
             found.append((measure, text, alive.tolist(), place.round().astype(int).tolist(), bars))
         return found
 
+    @cached_property
+    def tops(self) -> list[list[tuple[int, float, int, int]]]:
+        """By channel its nine, strongest first, those that there are: picture, value to three digits, row, column."""
+        return [
+            [
+                (image, float(f"{value:.3g}"), row, column)
+                for image, value, (row, column) in zip(*nine, strict=True)
+                if image >= 0
+            ]
+            for nine in zip(self.images, self.values, self.units, strict=True)
+        ]
+
+    @cached_property
+    def correlations(self) -> list[str | None]:
+        """By channel the rank correlation with the block before as text, None where there is none."""
+        values = self.arrays.get("spearman_previous")
+        if values is None:
+            return [None] * self.info.channels
+        text = BY_KEY["spearman_previous"].format
+        return [text(value) if math.isfinite(value) else None for value in values.tolist()]
+
     def absence(self, channel: int) -> str:
         """Why the channel shows no tiles, or ''."""
         if self.dead[channel]:
@@ -110,6 +131,19 @@ class Layer:
         return [int(value) for value in same.sum((1, 2))]
 
 
+@dataclass(frozen=True)
+class Around:
+    """A layer's place among the others, the same for all its channels. before, after: what ↑ and ↓ lead to; strip: what
+    a channel is set beside; inner: the convolutions of a block, and of them those whose channel n is added into channel
+    n of the block."""
+
+    before: LayerInfo | None
+    after: LayerInfo | None
+    strip: list[LayerInfo]
+    inner: list[LayerInfo]
+    inner_tied: list[LayerInfo]
+
+
 class Atlas:
     """An atlas folder, read once."""
 
@@ -119,6 +153,7 @@ class Atlas:
         self.pictures: list[PictureRecord] = self.store.images()
         self.short = [short_label(record.label) for record in self.pictures]
         self._layers: dict[str, Layer] = {}
+        self._around: dict[str, Around] = {}
         self._shared: dict[tuple[str, str], list[int]] = {}
         self._matches: dict[tuple[str, bool], list[list[dict[str, Any]]]] = {}
         if not self.manifest.publish_patches and any(
@@ -186,8 +221,21 @@ class Atlas:
             )
         return self._layers[name]
 
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        return frozenset(layer.name for layer in self.layers)
+
     def has(self, name: str) -> bool:
-        return any(layer.name == name for layer in self.layers)
+        return name in self._names
+
+    def around(self, layer: LayerInfo) -> Around:
+        if layer.name not in self._around:
+            inner = self.inner_of(layer.name) if layer.kind in ("block", "layer") else []
+            inner_tied = [other for other in inner if tied(self, other)]
+            self._around[layer.name] = Around(
+                *self.neighbours(layer), strip_layers(self, layer), inner, inner_tied
+            )
+        return self._around[layer.name]
 
     def place(self, layer: LayerInfo) -> str:
         """Where in the network a layer stands, in words; '' for a layer of a plain network, which has no stages."""
@@ -234,13 +282,6 @@ class Atlas:
                 else match_lists(arrays, "forward" if forward else "backward")
             )
         return self._matches[name, forward]
-
-    def correlation(self, layer: str, channel: int) -> str | None:
-        """The rank correlation with the previous block as text, or None."""
-        values = self.layer(layer).arrays.get("spearman_previous")
-        if values is None or not np.isfinite(values[channel]):
-            return None
-        return BY_KEY["spearman_previous"].format(float(values[channel]))
 
     def neighbours(self, layer: LayerInfo) -> tuple[LayerInfo | None, LayerInfo | None]:
         """The layer of the same kind before and after this one in its stage: what ↑ and ↓ lead to."""
@@ -374,12 +415,7 @@ def tile_data(atlas: Atlas, names: list[str], channel: int) -> str:
     for name in names:
         layer = atlas.layer(name)
         field = layer.info.receptive_field
-        nine = [
-            [image, float(f"{layer.values[channel][k]:.3g}"), *layer.units[channel][k],
-             labels.setdefault(atlas.short[image], len(labels))]
-            for k, image in enumerate(layer.images[channel])
-            if image >= 0
-        ]  # fmt: skip
+        nine = [[*top, labels.setdefault(atlas.short[top[0]], len(labels))] for top in layer.tops[channel]]
         centre = int(field.centre) if field.centre == int(field.centre) else field.centre
         rows[name] = [[field.side, field.stride, centre, tile_margin(atlas, layer.info)], nine]
     panels = atlas.manifest.sprites[names[0]].panels
@@ -459,9 +495,8 @@ def input_tree(atlas: Atlas, info: LayerInfo, channel: int, *, within: bool = Tr
 
 def channel_page(atlas: Atlas, info: LayerInfo, channel: int, base_url: str) -> dict[str, Any]:
     """Everything that one channel's page says."""
-    layer = atlas.layer(info.name)
-    before, after = atlas.neighbours(info)
-    strip = strip_layers(atlas, info)
+    layer, around = atlas.layer(info.name), atlas.around(info)
+    before, after, strip = around.before, around.after, around.strip
     rows = []
     for number, other in enumerate(strip):
         is_block = other.kind == "block" and number > 0 and strip[number - 1].kind == "block"
@@ -473,12 +508,11 @@ def channel_page(atlas: Atlas, info: LayerInfo, channel: int, base_url: str) -> 
                 "panels": atlas.manifest.sprites[other.name].panels,
                 "shared": atlas.shared(other.name, strip[number - 1].name)[channel] if is_block else None,
                 "previous": strip[number - 1].name if is_block else "",
-                "rho": atlas.correlation(other.name, channel) if is_block else None,
+                "rho": atlas.layer(other.name).correlations[channel] if is_block else None,
                 "kind": kind_of(atlas, other.name, channel) if is_block else "",
             }
         )
-    inner = list(atlas.inner_of(info.name)) if info.kind in ("block", "layer") else []
-    inner_tied = [x for x in inner if tied(atlas, x)]
+    inner, inner_tied = around.inner, around.inner_tied
     last = next((x for x in inner_tied if x.kind == "branch"), None)
     tree = input_tree(atlas, last or info, channel, within=last is not None)
     dead, absent = layer.dead[channel], layer.absence(channel)

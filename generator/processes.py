@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.connection import wait
+from typing import Any
+
+MOST_PROCESSES = 8
+
+
+@contextlib.contextmanager
+def side_by_side(
+    pages: int, worth: int, start: Callable[..., None], given: tuple[Any, ...]
+) -> Iterator[ProcessPoolExecutor | None]:
+    """Processes for work on so many pages, or None where it is better done here: there are fewer than `worth`, or there
+    is one core. Each begins with start(*given)."""
+    processes = min(os.cpu_count() or 1, MOST_PROCESSES)
+    # A new process runs the main module again: without a file (a program read from stdin) it could not.
+    if pages < worth or processes < 2 or not hasattr(sys.modules["__main__"], "__file__"):
+        yield None
+        return
+    # Not forked: the caller may have computed with torch, whose threads do not survive a fork.
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), start, given) as pool:
+        yield pool
 
 
 def serve_parent() -> None:

@@ -24,7 +24,11 @@ def pairs_shown(atlas: Atlas) -> list[dict[str, Any]]:
 
 def stage_pairs(atlas: Atlas) -> list[dict[str, Any]]:
     """Neighbouring blocks of a stage for which the refinement of every channel is known."""
-    return [pair for pair in pairs_shown(atlas) if pair["tie"] == "stage" and pair.get("counts")]
+    return [pair for pair in pairs_shown(atlas) if _in_stage(pair)]
+
+
+def _in_stage(pair: dict[str, Any]) -> bool:
+    return pair["tie"] == "stage" and bool(pair.get("counts"))
 
 
 def flow_address(pair: dict[str, Any]) -> str:
@@ -57,8 +61,11 @@ def commonest(atlas: Atlas, layer: str, channel: int) -> tuple[str, int] | None:
 def reading(atlas: Atlas, info: LayerInfo, channel: int) -> dict[str, str] | None:
     """One line on how the channel continues the same number of the block before: verb, block, and the numbers."""
     kind = kind_of(atlas, info.name, channel) if info.kind == "block" else ""
-    pair = next((pair for pair in stage_pairs(atlas) if pair["target"] == info.name), None)
-    if not kind or pair is None:
+    if not kind:
+        return None
+    beside = (pair for pair in atlas.pairs_at.get(info.name, ()) if pair["target"] == info.name)
+    pair = next(filter(_in_stage, beside), None)
+    if pair is None:
         return None
     before = pair["source"]
     shared = int(number(atlas, info.name, "shared_previous", channel))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -52,7 +50,7 @@ from generator.pages import (
     layer_page,
     tile_data,
 )
-from generator.processes import serve_parent
+from generator.processes import serve_parent, side_by_side
 from generator.records import LayerInfo
 from generator.relations import pairs_shown, stage_pairs
 from generator.synthetic import FOLDER as OPTIMISED
@@ -87,7 +85,6 @@ GUIDE_STYLES = ("tokens", "header", "guide")
 SCRIPTS = ("header", "finder", "keys", "rows", "inspect", "grid", "kernels", "cite")
 BAR_ROW = 26  # px; the height of a statistic's row, which base.css and channel.html know too
 WORTH_PROCESSES = 4000  # pages; below, starting processes takes longer than writing
-MOST_PROCESSES = 8
 WIDEST_KERNEL = 16  # px, of a first layer
 LARGEST_SHEET = 64  # columns of a sheet of thumbnails that the styles can address
 
@@ -345,19 +342,14 @@ def write_layers(
 ) -> Iterator[Site]:
     """Write every layer, in several processes where there is enough to write; yields what each one did."""
     pages = sum(layer.channels for layer in atlas.layers)
-    processes = min(os.cpu_count() or 1, MOST_PROCESSES)
-    # A new process runs the main module again: without a file (a program read from stdin) it could not.
-    if pages < WORTH_PROCESSES or processes < 2 or not hasattr(sys.modules["__main__"], "__file__"):
-        for info in atlas.layers:
-            write_layer(site, env, atlas, info, common, url)
-            yield site
-        return
-    largest_first = sorted(atlas.layers, key=lambda layer: -layer.channels)
-    # Not forked: the caller may have computed with torch, whose threads do not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        processes, context, _start_worker, (atlas.store.folder, site.out, common, url)
-    ) as pool:
+    given = (atlas.store.folder, site.out, common, url)
+    with side_by_side(pages, WORTH_PROCESSES, _start_worker, given) as pool:
+        if pool is None:
+            for info in atlas.layers:
+                write_layer(site, env, atlas, info, common, url)
+                yield site
+            return
+        largest_first = sorted(atlas.layers, key=lambda layer: -layer.channels)
         for done in as_completed([pool.submit(_write_layer_there, layer.name) for layer in largest_first]):
             yield done.result()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 from make_small_atlas import make_atlas
 from PIL import Image
 
-from generator import render
+from generator import links, render
 from generator.errors import AtlasError
 from generator.links import check_links, measure
 from generator.measures import MEASURES
@@ -70,6 +71,37 @@ def test_broken_links_are_found(tmp_path: Path) -> None:
         "a.html: /c.webp",
         "a.html: b.html",
     ]
+
+
+def test_links_into_other_pages_end_at_a_place_in_them(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "a.html").write_text(
+        '<p id="here &amp; now">x</p><a href="#label=3">state</a><a href="?x">y</a>'
+    )
+    (tmp_path / "deep/b.html").write_text(
+        '<a href="../a.html#here%20&amp;%20now">x</a><a href="../a.html#there">x</a><a href="./b.html#">x</a>'
+        '<a href="../../a.html">x</a><a href="../deep/">x</a><a href="data:,#x">x</a>'
+    )
+    assert check_links(tmp_path) == [
+        "deep/b.html: ../../a.html (leads out of the site)",
+        "deep/b.html: ../a.html#there (no such place in the page)",
+        "deep/b.html: ../deep/ (no such file)",
+    ]
+
+
+@pytest.mark.slow
+def test_links_looked_through_by_several_processes_are_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for page in range(7):
+        (tmp_path / f"{page}.html").write_text(f'<a href="{page - 1}.html">x</a><a href="{page}.webp">x</a>')
+    alone = check_links(tmp_path)
+    monkeypatch.setattr(links, "WORTH_PROCESSES", 1)
+    monkeypatch.setattr(links, "AT_ONCE", 2)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    told: list[tuple[int, int]] = []
+    assert check_links(tmp_path, lambda done, total: told.append((done, total))) == alone
+    assert len(alone) == 8 and told == [(0, 7), (2, 7), (4, 7), (6, 7), (7, 7)]
 
 
 def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
@@ -254,7 +286,7 @@ def test_layers_written_by_several_processes_are_the_same(
     make_atlas(tmp_path / "atlas", **TINY)
     render_site([tmp_path / "atlas"], tmp_path / "site")
     monkeypatch.setattr(render, "WORTH_PROCESSES", 1)
-    monkeypatch.setattr(render.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
     report = render_site([tmp_path / "atlas"], tmp_path / "site")
     assert (report.written, report.copied, report.removed) == (0, 0, 0)
 
