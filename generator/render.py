@@ -338,9 +338,15 @@ def write_layer(
 
 
 def write_layers(
-    site: Site, env: Environment, atlas: Atlas, common: dict[str, Any], url: str
+    site: Site,
+    env: Environment,
+    atlas: Atlas,
+    common: dict[str, Any],
+    url: str,
+    meanwhile: Callable[[], None],
 ) -> Iterator[Site]:
-    """Write every layer, in several processes where there is enough to write; yields what each one did."""
+    """Write every layer, in several processes where there is enough to write, and do something else meanwhile; yields
+    what each one did."""
     pages = sum(layer.channels for layer in atlas.layers)
     given = (atlas.store.folder, site.out, common, url)
     with side_by_side(pages, WORTH_PROCESSES, _start_worker, given) as pool:
@@ -348,9 +354,12 @@ def write_layers(
             for info in atlas.layers:
                 write_layer(site, env, atlas, info, common, url)
                 yield site
+            meanwhile()
             return
         largest_first = sorted(atlas.layers, key=lambda layer: -layer.channels)
-        for done in as_completed([pool.submit(_write_layer_there, layer.name) for layer in largest_first]):
+        tasks = [pool.submit(_write_layer_there, layer.name) for layer in largest_first]
+        meanwhile()
+        for done in as_completed(tasks):
             yield done.result()
 
 
@@ -408,31 +417,43 @@ def write_atlas(
     """Everything below the network's own folder, except its home."""
     found = other_networks(atlas, atlases, lambda what: progress(what, 0, 1))
     common = {**_common(atlas, atlases, "../../"), "networks": for_channels(found)}
-    for number, part in enumerate(write_layers(site, env, atlas, common, url), 1):
+
+    def chapters() -> None:
+        site.write(f"{atlas.name}/finder.js", finder_index(atlas))
+        write_relations(site.write, env, atlas, atlases, common, found)
+        write_streams(site, env, atlas, common)
+        write_dreams(site, env, atlas, common)
+        write_map(site.write, site.copy, env, atlas, common)
+        write_revisited(site, env, atlas, common)
+        copy_data(site, atlas)
+
+    progress(f"pages of {atlas.name}", 0, len(atlas.layers))
+    for number, part in enumerate(write_layers(site, env, atlas, common, url, chapters), 1):
         if part is not site:
             site.merge(part)
         progress(f"pages of {atlas.name}", number, len(atlas.layers))
-    site.write(f"{atlas.name}/finder.js", finder_index(atlas))
-    write_relations(site.write, env, atlas, atlases, common, found)
-    write_streams(site, env, atlas, common)
-    write_dreams(site, env, atlas, common)
-    write_map(site.write, site.copy, env, atlas, common)
+
+
+def write_revisited(site: Site, env: Environment, atlas: Atlas, common: dict[str, Any]) -> None:
+    """The paper's claims looked at again, where the atlas is of its network."""
     revisited = revisited_page(atlas)
-    if revisited:
-        for entry in revisited["entries"]:
-            alive = [row["layer"] for row in entry["rows"] if not row["absent"]]
-            entry["data"] = tile_data(atlas, alive, entry["claim"].channel)
-        first = next(iter(atlas.manifest.sprites.values()))
-        has_kernels = atlas.has("conv1") and kernel_page(atlas, atlas.manifest.layer("conv1")) is not None
-        more = {
-            "panels": first.panels,
-            "kernels": has_kernels,
-            "pictures_count": atlas.manifest.pictures.count,
-        }
-        page = env.get_template("revisited.html")
-        site.write(
-            f"{atlas.name}/revisited.html", page.render({**common, "root": "../", **revisited, **more})
-        )
+    if not revisited:
+        return
+    for entry in revisited["entries"]:
+        alive = [row["layer"] for row in entry["rows"] if not row["absent"]]
+        entry["data"] = tile_data(atlas, alive, entry["claim"].channel)
+    first = next(iter(atlas.manifest.sprites.values()))
+    more = {
+        "panels": first.panels,
+        "kernels": atlas.has("conv1") and kernel_page(atlas, atlas.manifest.layer("conv1")) is not None,
+        "pictures_count": atlas.manifest.pictures.count,
+    }
+    page = env.get_template("revisited.html").render({**common, "root": "../", **revisited, **more})
+    site.write(f"{atlas.name}/revisited.html", page)
+
+
+def copy_data(site: Site, atlas: Atlas) -> None:
+    """The atlas's tables, the pictures of its gradient rules, and its whole pictures."""
     for name in ("manifest.json", "channels.csv", "images.csv", "architecture.json", *RELATION_FILES):
         if (atlas.store.folder / name).is_file():
             site.copy(atlas.store.folder / name, f"{atlas.name}/data/{name}")
