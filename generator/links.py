@@ -68,11 +68,11 @@ class _Checked:
             for name in names
         }
         self._ids: dict[str, set[str]] = {}  # of the pages that fragments lead into: few
-        self._reasons: dict[tuple[str, str], str | None] = {}  # the same addresses stand on many pages
 
     def broken(self, pages: Sequence[str]) -> list[str]:
         """What `check_links` says of some pages, by their addresses."""
         found: list[str] = []
+        known: dict[tuple[str, str], str | None] = {}  # many addresses stand on all pages of a folder
         for page in pages:
             content = self._read(page)
             folder = posixpath.dirname(page)
@@ -80,10 +80,9 @@ class _Checked:
                 if address[:1] in ("", "#", "?"):  # the page itself
                     reason = _missing(urlsplit(address).fragment, content.ids)
                 else:
-                    key = folder, address
-                    if key not in self._reasons:
-                        self._reasons[key] = self._reason(folder, address)
-                    reason = self._reasons[key]
+                    if (folder, address) not in known:
+                        known[folder, address] = self._reason(folder, address)
+                    reason = known[folder, address]
                 if reason:
                     found.append(f"{page}: {address} ({reason})")
         return found
