@@ -10,8 +10,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 from typing import Any
+
+from generator.errors import AtlasError
 
 MOST_PROCESSES = 8
 
@@ -21,15 +24,22 @@ def side_by_side(
     pages: int, worth: int, start: Callable[..., None], given: tuple[Any, ...]
 ) -> Iterator[ProcessPoolExecutor | None]:
     """Processes for work on so many pages, or None where it is better done here: there are fewer than `worth`, or there
-    is one core. Each begins with start(*given)."""
+    is one core. Each begins with start(*given). Raises AtlasError if one dies."""
     processes = min(os.cpu_count() or 1, MOST_PROCESSES)
     # A new process runs the main module again: without a file (a program read from stdin) it could not.
     if pages < worth or processes < 2 or not hasattr(sys.modules["__main__"], "__file__"):
         yield None
         return
     # Not forked: the caller may have computed with torch, whose threads do not survive a fork.
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), start, given) as pool:
-        yield pool
+    context = multiprocessing.get_context("spawn")
+    try:
+        with ProcessPoolExecutor(processes, context, start, given) as pool:
+            yield pool
+    except BrokenProcessPool as error:
+        raise AtlasError(
+            "a process that worked on the pages died, most likely for want of memory",
+            remedy="run the same command again",
+        ) from error
 
 
 def serve_parent() -> None:

@@ -18,7 +18,7 @@ NO_TORCH: dict[str, set[str]] = {
     "records": {"errors"},
     "files": {"errors"},
     "checksums": {"errors"},
-    "processes": set(),
+    "processes": {"errors"},
     "store": {"records", "errors", "files", "checksums"},
     "sprites": set(),
     "blueprint": {"errors"},

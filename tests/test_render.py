@@ -20,6 +20,7 @@ from generator.errors import AtlasError
 from generator.links import check_links, measure
 from generator.measures import MEASURES
 from generator.pages import PANEL_NAMES
+from generator.processes import side_by_side
 from generator.render import SiteReport, render_site
 
 SMALL = Path(__file__).parent / "small_atlas"
@@ -102,6 +103,19 @@ def test_links_looked_through_by_several_processes_are_the_same(
     told: list[tuple[int, int]] = []
     assert check_links(tmp_path, lambda done, total: told.append((done, total))) == alone
     assert len(alone) == 8 and told == [(0, 7), (2, 7), (4, 7), (6, 7), (7, 7)]
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_is_said_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+
+    def work() -> None:
+        with side_by_side(1, 1, os._exit, (9,)) as pool:
+            assert pool is not None
+            list(pool.map(abs, [1, 2]))
+
+    with pytest.raises(AtlasError, match="a process that worked on the pages died"):
+        work()
 
 
 def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
