@@ -175,6 +175,7 @@ def test_axes_fitted_to_some_pictures_place_all(monkeypatch, tmp_path) -> None:
     np.testing.assert_allclose(found.explained, model.explained_variance_ratio_, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_of_too_many_pictures_the_others_lie_among_their_nearest_and_the_seed_decides_alone() -> None:
     rng = np.random.default_rng(1)
     kind = rng.integers(0, 4, 400)

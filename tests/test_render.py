@@ -166,6 +166,7 @@ def test_unchanged_pages_are_not_rewritten(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_what_is_no_longer_part_of_the_site_is_removed(tmp_path: Path) -> None:
     make_atlas(tmp_path / "atlas", **TINY)
     render_site([tmp_path / "atlas"], tmp_path / "site")
@@ -245,6 +246,7 @@ def test_any_number_of_panels(tmp_path: Path, panels: tuple[str, ...]) -> None:
     assert check_links(tmp_path / "site") == []
 
 
+@pytest.mark.slow
 def test_several_atlases_stand_side_by_side(tmp_path: Path) -> None:
     for name in ("one", "two"):
         make_atlas(tmp_path / name, name=name, title=f"Network {name}", **TINY)

@@ -290,6 +290,7 @@ def test_devices_by_name():
     assert avoid_page_faults() == avoid_page_faults()
 
 
+@pytest.mark.slow
 def test_memory_that_was_kept_between_batches_goes_back_between_stages():
     code = """
 import torch

@@ -83,6 +83,7 @@ def test_a_units_gradient_does_not_depend_on_the_others_nor_on_the_window(within
     assert torch.equal(together[:, 2:, 3:], within_window)
 
 
+@pytest.mark.slow
 def test_it_is_taken_where_a_relu_alone_reads_the_convolution():
     """In ResNets all convolutions are read by ReLUs, in part behind additions; where the norm comes first, those that
     end a branch are read by the sum that goes on and on."""

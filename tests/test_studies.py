@@ -174,6 +174,7 @@ def test_a_norm_of_a_vector_that_cannot_be_folded_is_kept() -> None:
 # -- the atlases, and where they are named --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_report_names_the_atlases_of_a_questions_networks(tmp_path: Path) -> None:
     for name in ("residual-14", "scaled-14", "residual-8", "stack-7", "residual-14-w2-s12"):
         make_atlas(tmp_path / name, name=f"study-{name}", model=f"study/{name}", **TINY)
