@@ -183,7 +183,6 @@ def _render(atlases: Sequence[Path], out: Path, base_url: str, max_bytes: int | 
     reporter = Reporter()
     with reporter.stages_by_call("pages") as progress:
         report = render_site(atlases, out, base_url=base_url, max_bytes=max_bytes, progress=progress)
-    with reporter.stages_by_call("pages") as progress:
         broken = check_links(out, lambda done, total: progress("links", done, total))
     if broken:
         raise AtlasError(f"the site has {len(broken)} broken links, the first {broken[0]}", out)

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from generator.processes import serve_parent, side_by_side
+from generator.processes import side_by_side
 
 ADDRESS_ATTRIBUTES = ("href", "src", "poster", "data")
 AT_ONCE = 200  # pages that a process is given
@@ -49,7 +49,7 @@ def check_links(out: Path, progress: Callable[[int, int], object] = lambda done,
     parts = [pages[start : start + AT_ONCE] for start in range(0, len(pages), AT_ONCE)]
     broken: list[str] = []
     progress(0, len(pages))
-    with side_by_side(len(pages), WORTH_PROCESSES, _start_worker, (Path(out),)) as pool:
+    with side_by_side(len(pages), WORTH_PROCESSES, _start_worker, (checked,)) as pool:
         found = map(checked.broken, parts) if pool is None else pool.map(_broken_there, parts)
         for done, some in enumerate(found, 1):
             broken += some
@@ -121,9 +121,8 @@ def _missing(fragment: str, ids: set[str]) -> str | None:
 _worker: dict[str, _Checked] = {}  # of a process that looks through pages
 
 
-def _start_worker(out: Path) -> None:
-    serve_parent()
-    _worker["site"] = _Checked(out)
+def _start_worker(site: _Checked) -> None:
+    _worker["site"] = site
 
 
 def _broken_there(pages: Sequence[str]) -> list[str]:

@@ -24,7 +24,7 @@ def side_by_side(
     pages: int, worth: int, start: Callable[..., None], given: tuple[Any, ...]
 ) -> Iterator[ProcessPoolExecutor | None]:
     """Processes for work on so many pages, or None where it is better done here: there are fewer than `worth`, or there
-    is one core. Each begins with start(*given). Raises AtlasError if one dies."""
+    is one core. Each serves this one and begins with start(*given). Raises AtlasError if one dies."""
     processes = min(os.cpu_count() or 1, MOST_PROCESSES)
     # A new process runs the main module again: without a file (a program read from stdin) it could not.
     if pages < worth or processes < 2 or not hasattr(sys.modules["__main__"], "__file__"):
@@ -33,13 +33,18 @@ def side_by_side(
     # Not forked: the caller may have computed with torch, whose threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
     try:
-        with ProcessPoolExecutor(processes, context, start, given) as pool:
+        with ProcessPoolExecutor(processes, context, _begin, (start, given)) as pool:
             yield pool
     except BrokenProcessPool as error:
         raise AtlasError(
             "a process that worked on the pages died, most likely for want of memory",
             remedy="run the same command again",
         ) from error
+
+
+def _begin(start: Callable[..., None], given: tuple[Any, ...]) -> None:
+    serve_parent()
+    start(*given)
 
 
 def serve_parent() -> None:

@@ -50,7 +50,7 @@ from generator.pages import (
     layer_page,
     tile_data,
 )
-from generator.processes import serve_parent, side_by_side
+from generator.processes import side_by_side
 from generator.records import LayerInfo
 from generator.relations import pairs_shown, stage_pairs
 from generator.synthetic import FOLDER as OPTIMISED
@@ -367,7 +367,6 @@ _worker: dict[str, Any] = {}  # of a process that writes layers: what it needs f
 
 
 def _start_worker(folder: Path, out: Path, common: dict[str, Any], url: str) -> None:
-    serve_parent()
     _worker.update(atlas=Atlas(folder), env=environment(), out=out, common=common, url=url)
 
 
