@@ -71,22 +71,21 @@ def profile_options(command: Any) -> Any:
     return command
 
 
-def _named(profile: str | None, options: dict[str, Any]) -> str:
-    """The profile, or that of the model where only this is named."""
-    if profile is None and options["model"] is None:
-        raise AtlasError("no profile", remedy="name one (atlas list profiles), or a network with --model")
-    return str(profile or options["model"])
-
-
-def _profile(name: str, options: dict[str, Any]) -> Any:
+def _profile(name: str | None, options: dict[str, Any]) -> Any:
+    """The profile of this name or file with the options' changes; where only --model names the network, the model's own
+    profile or default settings."""
     from generator import profile
+
+    if name is None and options["model"] is None:
+        raise AtlasError("no profile", remedy="name one (atlas list profiles), or a network with --model")
+    chosen = profile.of_model(options["model"]) if name is None else profile.load(name)
 
     layers = options["layers"]
     which = layers if layers in (None, "blocks", "all") else [part.strip() for part in layers.split(",")]
     text = {
         key: None if options[key] is None else str(options[key]) for key in ("images", "labels", "classes")
     }
-    return profile.load(name).changed(
+    return chosen.changed(
         name=options["name"],
         network={"model": options["model"], "weights": options["weights"], "classes": text["classes"]},
         pictures={"folder": text["images"], "labels": text["labels"], "limit": options["limit"]},
@@ -110,7 +109,7 @@ def compute(profile: str | None, out: Path | None, **options: Any) -> None:
     where --model names the network."""
     from generator.pipeline import compute as run
 
-    chosen = _profile(_named(profile, options), options)
+    chosen = _profile(profile, options)
     run(chosen, out or BUILD / chosen.name)
 
 
@@ -170,7 +169,7 @@ def site(profiles: tuple[str, ...], out: Path, build: Path, base_url: str, **opt
     they may be left out."""
     from generator.pipeline import compute as run
 
-    chosen = [_profile(name, options) for name in profiles or (_named(None, options),)]
+    chosen = [_profile(name, options) for name in profiles or (None,)]
     folders = [run(one, build / one.name).folder for one in chosen]
     _render(folders, out, base_url, max_bytes=max(one.site.max_site_bytes for one in chosen))
 
@@ -276,7 +275,7 @@ def list_models() -> None:
     for name in models.names():
         click.echo(name)
     click.echo(
-        "timm/NAME             timm's ResNet and ResNetV2 of that name (pip install 'residual-atlas[timm]')\n"
+        "timm/NAME             timm's ResNet and ResNetV2 of that name (pip install 'timm>=1.0')\n"
         "study/KIND-DEPTH      one of the small networks that `atlas experiments` trains, with its weights"
     )
 

@@ -16,11 +16,3 @@ class AtlasError(Exception):
         self.what, self.where, self.remedy = what, where, remedy
         sentence = what if where is None else f"{what}: {where}"
         super().__init__(sentence if remedy is None else f"{sentence} — {remedy}")
-
-
-def needs_extra(package: str, extra: str) -> AtlasError:
-    """The error for a missing optional package: names the extra that brings it."""
-    return AtlasError(
-        f"this needs the package {package}, which is not installed",
-        remedy=f"pip install 'residual-atlas[{extra}]'",
-    )

@@ -16,6 +16,7 @@ from generator.records import TOP, LayerInfo
 
 MATCHES = 5  # kept of each channel
 STRONG_PICTURES, STRONG_CORRELATION = 3, 0.5  # either makes two channels a match
+CLEAR_GAIN = 0.05  # from here on a refinement score counts
 CHANCE_CHANNELS = 256  # of a layer, that are compared with shuffled pictures
 SEED = 20170106  # of every shuffle, the day of arXiv:1701.02362
 CHUNK = 256  # channels at a time

@@ -36,7 +36,11 @@ def resources() -> Path:
     for folder in (package / "_resources", package.parent):
         if (folder / "templates").is_dir() and (folder / "mkdocs.yml").is_file():
             return folder
-    raise AtlasError("the site's templates are missing", package, "install residual-atlas again")
+    raise AtlasError(
+        "the site's templates are missing",
+        package,
+        "install the package again, in its checkout: pip install --force-reinstall --no-deps .",
+    )
 
 
 def build_narrative(atlases: Sequence[Atlas], work: Path, base_url: str = "") -> Path:

@@ -52,8 +52,8 @@ class Pixel:
 
 
 class Fourier:
-    """The parameters are the spectrum of three decorrelated colours, each frequency divided by itself: a step of the
-    same length changes coarse and fine structure alike to the eye.
+    """The parameters are the Fourier coefficients of three decorrelated colours. The picture's coefficients are these
+    times 1/frequency (1/n at least): without that factor, steps of equal size would mostly add fine structure.
 
     (B, 2, 3, n, n // 2 + 1): real and imaginary part.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
@@ -161,8 +162,8 @@ class ComputeSection(_Section):
 class StreamSection(_Section):
     """enabled: read the residual stream of networks that have one (one more forward a picture); rescaled: read it on
     an enlarged and a reduced copy of every picture too, for the scale criteria (two more); optimised_steps: steps of
-    the ascent that makes one picture each of Input and Block for every channel, as arXiv:2407.05340 has it (its number
-    is 2560; 0: none, the pictures of the set alone)."""
+    the ascent that makes one picture each of Input and Block for every channel, after arXiv:2407.05340 (which takes
+    2560; 0: no optimised pictures, only those of the set)."""
 
     enabled: bool = True
     rescaled: bool = True
@@ -239,7 +240,7 @@ def load(profile: str) -> Profile:
             profile,
         )
     elif profile.startswith("timm/"):  # any of timm's networks, without a file for each
-        text, where = "", profile
+        return of_model(profile)
     elif (path := Path(profile)).suffix == ".toml":
         try:
             text, where = path.read_text("utf-8"), str(path)
@@ -259,9 +260,16 @@ def load(profile: str) -> Profile:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise AtlasError(f"the profile is not TOML ({error})", where) from error
-    if not data and profile.startswith("timm/"):
-        data = {"name": profile.replace("/", "-").lower(), "title": profile, "network": {"model": profile}}
     return validated(data, where)
+
+
+def of_model(model: str) -> Profile:
+    """The profile that carries the model's name, or the default settings where none does. Whether there is such a model
+    is for `models.find` to say: it needs torch."""
+    if model in names():
+        return load(model)
+    name = re.sub(r"[^a-z0-9._-]+", "-", model.lower()).strip("-._")[:64] or "network"
+    return validated({"name": name, "title": model, "network": {"model": model}}, model)
 
 
 def validated(data: Mapping[str, Any], where: str) -> Profile:

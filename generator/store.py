@@ -1,4 +1,5 @@
-"""The atlas folder: the only room that reads or writes it.
+"""The atlas folder: where each file lies, and how it is written and read. A few stages and the site also build paths in
+it themselves.
 
     manifest.json  images.csv  channels.csv
     layers/<layer>.npz      top_value (C, 9) float32, top_image (C, 9) int32, top_unit (C, 9, 2) int32; statistics

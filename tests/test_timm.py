@@ -22,7 +22,9 @@ needs_timm = pytest.mark.skipif(
 
 def test_without_timm_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(AtlasError, match=r"needs timm, which is not installed.*residual-atlas\[timm\]"):
+    with pytest.raises(
+        AtlasError, match=r"needs timm, which is not installed.*pip install 'timm>=1\.0'.*'\.\[timm\]'"
+    ):
         models.load("timm/resnetv2_50", "random")
 
 

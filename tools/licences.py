@@ -17,7 +17,7 @@ FILE = Path(__file__).resolve().parent.parent / "docs" / "LICENCES.md"
 HEAD = """# Licences of the dependencies
 
 Written by `tools/licences.py` from the packages' own metadata; `make release-check` fails where it is out of date. What
-`pip install residual-atlas` brings, directly or not; the packages named nvidia-…, cuda-… and triton come with torch's
+`pip install .` brings, directly or not; the packages named nvidia-…, cuda-… and triton come with torch's
 CUDA builds.
 
 | package | licence |

@@ -160,7 +160,18 @@ def networks_page(atlases: Sequence[Atlas], titles: Callable[[str], str]) -> dic
                 "published": comparisons(name),
             }
         )
-    return {"networks": rows, "cardinality": cardinality_rows()}
+    same = blueprints()["resnet50"]  # in which the blocks of `cardinality_rows` stand
+    block = next(v for v in same.volumes if v.op == "add")
+    return {
+        "networks": rows,
+        "cardinality": cardinality_rows(),
+        "block": {
+            "channels": block.channels,
+            "height": block.height,
+            "width": block.width,
+            "layers": same.weighted_layers,
+        },
+    }
 
 
 def _shortcuts(blueprint: Blueprint) -> str:

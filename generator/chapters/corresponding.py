@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from generator.chapters.refining import p_text
+from generator.chapters.refining import LEVEL, p_text
 from generator.errors import AtlasError
 from generator.figures.scales import Scale
 from generator.matching import MATCHES, Likeness, Numbers, best, centred_ranks
@@ -47,6 +47,7 @@ def correspondence_page(
         "rows": [_row(atlas, pair) for pair in pairs],
         "controls": [row for one in atlases for row in _control(one)],
         "networks": len(atlases),
+        "level": LEVEL,
         "others": [_grid(atlas, found) for found in across.values()],
     }
 
@@ -113,7 +114,7 @@ def _control(atlas: Atlas) -> list[dict[str, Any]]:
                 ("best_rho", correlation), ("best_shared", _one), ("chance_rho", correlation),
             )
         }  # fmt: skip
-        tests = f"{sum(p <= 0.05 for p in tested)} of {len(tested)}" if tested else "–"
+        tests = f"{sum(p <= LEVEL for p in tested)} of {len(tested)}" if tested else "–"
         found.append({"atlas": atlas, "tie": TIES[tie], "pairs": len(pairs), "tests": tests, **row})
     return found
 

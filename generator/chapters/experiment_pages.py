@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from generator.chapters.design_pages import cardinality, order, shortcuts
 from generator.chapters.experiment_tables import Row, by_seed, committed, kinds_of, results, with_spread
 from generator.chapters.feature_pages import refinement, zero_blocks
+from generator.chapters.published import quotations
 from generator.figures.charts import Series, line_chart
 from generator.pages import Atlas
 from generator.records import study_name
@@ -30,6 +32,8 @@ def experiments_page(atlases: Sequence[Atlas] = ()) -> dict[str, Any] | None:
         return None
     return {
         "setting": found["setting"],
+        "derived": derived(found["setting"]),
+        "quoted": quotations(),
         "atlases": {name: looked_at(rows, atlases) for name, rows in found.items() if name != "setting"},
         "degradation": degradation(found["degradation"]),
         "gradients": gradients(found["gradients"]),
@@ -41,6 +45,17 @@ def experiments_page(atlases: Sequence[Atlas] = ()) -> dict[str, Any] | None:
             for name, tables, make in SECTIONS
         },
         "files_all": [f"{name}.csv" for name in committed()],
+    }
+
+
+def derived(setting: Mapping[str, Any]) -> dict[str, Any]:
+    """Numbers that follow from the setting. updates: of a whole training; chance: % of drawings that a guess names
+    rightly; per_class: drawings to learn from; gate: a gate's value before training, where its input is zero."""
+    return {
+        "updates": setting["epochs"] * (setting["pictures"] // setting["batch"]),
+        "chance": f"{100 / setting['classes']:.1f}",
+        "per_class": setting["pictures"] // setting["classes"],
+        "gate": f"{1 / (1 + math.exp(-setting['gate'])):.4f}",
     }
 
 

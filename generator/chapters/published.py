@@ -1,38 +1,37 @@
-"""Figures that papers and documentation state of the networks, beside what is computed. Citations, in one table."""
+"""Figures that papers and documentation state of the networks, next to what is computed here.
+
+published.csv holds them all, one per row: the figure as printed, its source and address, the line of the source that
+states it, and where that line was read in November 2026. `checked` is empty where the source could not be reached: the
+pages then say so."""
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any, Literal
+from typing import Any
 
 from generator.blueprint import Blueprint, blueprint_from_json
 
-Quantity = Literal["parameters", "multiply_adds"]
-
-HE = ("He et al., Table 1", "https://arxiv.org/abs/1512.03385")
-HE_CIFAR = ("He et al., Table 6", "https://arxiv.org/abs/1512.03385")
-XIE = ("Xie et al., Table 1", "https://arxiv.org/abs/1611.05431")
-ZAGORUYKO = ("Zagoruyko and Komodakis, Table 8", "https://arxiv.org/abs/1605.07146")
-RUIZ = (
-    "Ruiz, Understanding and visualizing ResNets",
-    "https://towardsdatascience.com/understanding-and-visualizing-resnets-442284831be8",
-)
-TORCHVISION = ("torchvision's table", "https://docs.pytorch.org/vision/stable/models.html")
+# What is compared with the networks as computed here; the other rows are quoted by the experiments' report.
+COMPARED = ("parameters", "multiply_adds")
 
 
 @dataclass(frozen=True)
 class Figure:
-    """text: as printed, in millions of parameters or 10⁹ multiply-adds."""
+    """text: as printed, in millions of parameters or 10⁹ multiply-adds; source: its name and address; line: the line
+    of the source that states it, as read; checked: where it was read, '' where the source was not reached."""
 
     network: str
-    quantity: Quantity
+    quantity: str
     text: str
     source: tuple[str, str]
+    line: str = ""
+    checked: str = ""
 
     @property
     def unit(self) -> float:
@@ -47,28 +46,53 @@ class Figure:
         return "cut" if f"{math.floor(scaled * 10**digits) / 10**digits:.{digits}f}" == self.text else ""
 
 
-def _figures(quantity: Quantity, source: tuple[str, str], **texts: str) -> list[Figure]:
-    return [Figure(name.replace("_cifar", "-cifar"), quantity, text, source) for name, text in texts.items()]
+def _read() -> tuple[Figure, ...]:
+    text = (resources.files("generator") / "chapters" / "published.csv").read_text("utf-8")
+    return tuple(
+        Figure(
+            row["network"],
+            row["quantity"],
+            row["figure"],
+            (row["source"], row["address"]),
+            row["line"],
+            row["checked"],
+        )
+        for row in csv.DictReader(text.splitlines())
+    )
 
 
-FIGURES: tuple[Figure, ...] = (
-    *_figures("multiply_adds", HE, resnet18="1.8", resnet34="3.6", resnet50="3.8", resnet101="7.6", resnet152="11.3"),
-    Figure("resnet50-caffe", "multiply_adds", "3.8", HE),
-    *_figures(
-        "parameters", HE_CIFAR,
-        resnet20_cifar="0.27", resnet32_cifar="0.46", resnet44_cifar="0.66", resnet56_cifar="0.85",
-        resnet110_cifar="1.7",
-    ),
-    *_figures("parameters", XIE, resnet50="25.5", resnext50_32x4d="25.0"),
-    *_figures("multiply_adds", XIE, resnet50="4.1", resnext50_32x4d="4.2"),
-    *_figures("parameters", ZAGORUYKO, wide_resnet50_2="68.9"),
-    *_figures("parameters", RUIZ, resnet50="23.521", resnet101="42.513", resnet152="58.157"),
-    *_figures(
-        "parameters", TORCHVISION,
-        resnet18="11.7", resnet34="21.8", resnet50="25.6", resnet101="44.5", resnet152="60.2",
-        resnext101_32x8d="88.8", densenet121="8.0", alexnet="61.1",
-    ),
-)  # fmt: skip
+QUOTED = _read()
+FIGURES = tuple(figure for figure in QUOTED if figure.quantity in COMPARED)
+
+
+def quoted(network: str, quantity: str) -> float:
+    """The number that a source states of a network; raises LookupError where published.csv has none."""
+    for figure in QUOTED:
+        if (figure.network, figure.quantity) == (network, quantity):
+            return float(figure.text)
+    raise LookupError(f"{quantity} of {network}")
+
+
+def quotations() -> dict[str, Any]:
+    """The numbers of papers that the experiments' report quotes. gain: how many percentage points of top-1 error more
+    paths take away at equal cost, by layers."""
+
+    def gain(layers: int) -> float:
+        one, many = (
+            quoted(name, "top1_error") for name in (f"ResNet-{layers}, 1×64d", f"ResNeXt-{layers}, 32×4d")
+        )
+        return round(one - many, 1)
+
+    return {
+        "updates": int(quoted("CIFAR-10", "updates")),
+        "layers": int(quoted("CIFAR-10", "layers")),
+        "most_layers": int(quoted("pre-activation", "layers")),
+        "paths": int(quoted("ResNeXt-50, 32×4d", "paths")),
+        "path_width": int(quoted("ResNeXt-50, 32×4d", "path_width")),
+        "gain": {layers: gain(layers) for layers in (50, 101)},
+        "gate_bias": int(quoted("exclusive gating", "gate_bias")),
+    }
+
 
 NAMES = {
     "resnet18": "ResNet-18", "resnet34": "ResNet-34", "resnet50": "ResNet-50", "resnet101": "ResNet-101",
@@ -104,7 +128,7 @@ def blueprints() -> Mapping[str, Blueprint]:
     return {blueprint.model: blueprint for blueprint in found}
 
 
-def printed(value: float, quantity: Quantity, digits: int) -> str:
+def printed(value: float, quantity: str, digits: int) -> str:
     """In the unit of the figures, with so many digits after the point."""
     return f"{value / (1e6 if quantity == 'parameters' else 1e9):,.{digits}f}"
 

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from generator.figures.scales import Scale
+from generator.matching import CLEAR_GAIN
 from generator.measures import correlation
 from generator.pages import Atlas
 from generator.relations import CODES, number, stage_pairs
 
 KINDS = ("refine", "stay", "blur", "change")  # in the order in which bars and tables show them
+LEVEL = 0.05  # a p value up to here is called significant
 LISTED = 6  # channels of each list of the network's page
 LISTED_OF_PAIR = 12
 BAR, ROW = 480.0, 22  # px: a pair's bar, and its row
@@ -43,6 +45,8 @@ def refinement_page(atlas: Atlas) -> dict[str, Any] | None:
         "groups": relations["groups"],
         "labelled": any(row["gain"] for row in rows),
         "rounds": relations["rounds"],
+        "level": LEVEL,
+        "clear_gain": CLEAR_GAIN,
         "bars": _bars(atlas, pairs),
         "profiles": _profiles(atlas),
         "curves": _curves(atlas),
@@ -66,7 +70,7 @@ def _row(values: dict[str, Any]) -> dict[str, Any]:
         "p": _text(values["refine_p"], p_text),
         "correspondence_p": _text(values["correspondence_p"], p_text),
         "direction_p": _text(values["direction_p"], p_text),
-        "significant": values["refine_p"] is not None and values["refine_p"] <= 0.05,
+        "significant": values["refine_p"] is not None and values["refine_p"] <= LEVEL,
         "keep_p": _text(values["keep_p"], p_text),
     }
 

@@ -17,6 +17,7 @@ from generator.pages import Atlas, number_word
 from generator.records import LayerInfo
 
 BIN, LAST = 0.25, 5.0  # the paper's histograms of the mix ratio: bins of 0.25 from 0 to 5
+MIDDLE = 98  # % of the channels that the axes of the scale criteria hold
 MOSTLY = 2 / 3  # a share from which on a value came mostly along one way
 KINDS = ("skips", "mixes", "is overwritten")
 CLASSES = {"skips": "skip", "mixes": "mix", "is overwritten": "over"}  # of the styles
@@ -369,6 +370,7 @@ def stream_page(atlas: Atlas) -> dict[str, Any] | None:
     return {
         "blocks": rows,
         "kinds": list(zip(KINDS, CLASSES.values(), strict=True)),
+        "bin": BIN,
         "shares": shares_by_block(blocks).svg(),
         "examples": examples(atlas, blocks),
         "total": total,
@@ -484,6 +486,7 @@ def block_page(atlas: Atlas, block: Streamed) -> dict[str, Any]:
         "plots": against_plots(block),
         "anova": words_of_test(anova, "F"),
         "scale": scale_plot(block),
+        "middle": MIDDLE,
     }
 
 
@@ -492,10 +495,10 @@ def scale_plot(block: Streamed) -> Any:
     x, y = block.values("scale_block"), block.values("scale_input")
     if not np.isfinite(x + y).any():
         return None
-    # A few extreme channels would press all others together: the axes hold the middle 98 %.
+    # A few extreme channels would press all others together: the axes hold the middle.
     axes = []
     for values, name in ((x, "ΔB, of the strongest"), (y, "ΔI, of the strongest")):
-        low, high = np.nanpercentile(values, (1, 99)).tolist()
+        low, high = np.nanpercentile(values, (50 - MIDDLE / 2, 50 + MIDDLE / 2)).tolist()
         axes.append(Axis.over((low, high), name, include=0.0))
     plot = Plot(f"Scale criteria of {block.info.name}", axes[0], axes[1])
     plot.line(x=0, y=0)

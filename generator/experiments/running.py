@@ -15,13 +15,15 @@ import torch
 from torch import nn
 
 from generator.demo import pool
-from generator.demo.world import HELD_OUT_SEED, TRAIN_SEED
+from generator.demo.world import CLASSES, HELD_OUT_SEED, TRAIN_SEED
 from generator.device import one_thread_each
 from generator.experiments import cardinality, degradation, lesion, order, refinement, shortcuts, zero_blocks
 from generator.experiments.runs import ResumedRun, Training
 from generator.experiments.setting import Setting
-from generator.experiments.training import build, reduced, train
+from generator.experiments.training import MOMENTUM, PROBE, build, reduced, train
 from generator.files import write_atomically
+from generator.methods.refinement import ROUNDS
+from generator.models.study.designs import DROPPED, GATE, SCALE
 from generator.progress import Reporter
 from generator.store import fingerprint
 
@@ -117,10 +119,23 @@ def run_experiments(
                 write_atomically(path, _csv(rows))
                 written.append(path)
             advance()
-    write_atomically(
-        folder / "results" / "setting.json", (json.dumps(asdict(setting), indent=1) + "\n").encode()
-    )
+    said = {**asdict(setting), **constants()}
+    write_atomically(folder / "results" / "setting.json", (json.dumps(said, indent=1) + "\n").encode())
     return written
+
+
+def constants() -> dict[str, float]:
+    """What every setting shares and the report states. classes: of the drawn world; momentum: of SGD; probe: drawings
+    of the batch whose gradients are measured; rounds: of each test; scale, dropped, gate: of the shortcuts' designs."""
+    return {
+        "classes": len(CLASSES),
+        "momentum": MOMENTUM,
+        "probe": PROBE,
+        "rounds": ROUNDS,
+        "scale": SCALE,
+        "dropped": DROPPED,
+        "gate": GATE,
+    }
 
 
 def _csv(rows: Rows) -> bytes:

@@ -17,6 +17,7 @@ from generator.models.study.designs import Gate
 from generator.models.study.stacks import ZeroBlock
 from generator.weights import he_initialise
 
+MOMENTUM = 0.9  # of SGD
 PROBE = 220  # pictures of the batch whose gradients are measured
 
 
@@ -59,7 +60,9 @@ def _train(
     network: nn.Module, seed: int, setting: Setting, pictures: Tensor, held_out: Tensor
 ) -> tuple[nn.Module, dict[str, Any]]:
     network = network.to(memory_format=torch.channels_last)
-    optimiser = torch.optim.SGD(network.parameters(), setting.rate, momentum=0.9, weight_decay=setting.decay)
+    optimiser = torch.optim.SGD(
+        network.parameters(), setting.rate, momentum=MOMENTUM, weight_decay=setting.decay
+    )
     labels = torch.arange(len(pictures)) % len(CLASSES)
     steps = len(pictures) // setting.batch
     start = gradient_norms(network, pictures, labels)

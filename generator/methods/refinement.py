@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import rankdata
 
-from generator.matching import SEED, STRONG_CORRELATION, STRONG_PICTURES
+from generator.matching import CLEAR_GAIN, SEED, STRONG_CORRELATION, STRONG_PICTURES
 from generator.records import ReceptiveField
 
 ROUNDS = 999  # permutations of a test: the smallest p value is 1 in 1,000
-CLEAR_GAIN = 0.05  # a refinement score from here on counts
 KINDS = (
     "change",
     "blur",

@@ -60,7 +60,9 @@ def _timm(name: str) -> ModuleType:
         import timm
     except ImportError as error:
         raise AtlasError(
-            "this network needs timm, which is not installed", name, "pip install 'residual-atlas[timm]'"
+            "this network needs timm, which is not installed",
+            name,
+            "pip install 'timm>=1.0', or in the checkout pip install '.[timm]'",
         ) from error
     module: ModuleType = timm
     return module

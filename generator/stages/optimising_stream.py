@@ -1,5 +1,5 @@
-"""The mix ratio and the scale criteria as arXiv:2407.05340 has them: at one optimised picture of Input and one of Block
-for every channel. The numbers at the set's own pictures stay beside these."""
+"""The mix ratio and the scale criteria after arXiv:2407.05340: at one optimised picture of Input and one of Block for
+every channel. The numbers at the set's own pictures are kept too."""
 
 from __future__ import annotations
 
@@ -68,9 +68,11 @@ def optimise_streams(job: Job) -> None:
 
 
 def recipe(layer: LayerInfo, first: bool, side: int, steps: int) -> AscentPlan:
-    """The paper's: the neuron in the middle, decorrelated Fourier parameters, Adam; scale 0.95 to 1.05, rotation to 5°
-    either way; jitter none in stage 2 and the first block of stage 3, 4 px in the rest of stage 3 and the first block
-    of stage 4, 16 px later, for pictures of 224 px and less in proportion for smaller ones."""
+    """After the paper's, without its padding and second jitter. Both maximise the neuron in the middle with decorrelated
+    Fourier parameters and Adam. The authors' released code pads the picture, jitters it by j, scales it (0.95 to 1.05),
+    rotates it (5° either way at most), jitters it again by j / 2 and crops it; here it is jittered once by j, scaled and
+    rotated. j: 0 in stage 2 and the first block of stage 3, 4 px in the rest of stage 3 and the first block of stage 4,
+    16 px later; for pictures of 224 px, in proportion for other sizes."""
     late = layer.stage - 0.5 * first
     wanted = 0 if late <= 2.5 else 4 if late <= 3.5 else 16
     moved = round(wanted * side / PAPERS_SIDE)
