@@ -266,7 +266,7 @@ MEASURES: tuple[Measure, ...] = (
         "mix_ratio_optimised",
         "mix ratio, optimised",
         "M",
-        "The mix ratio after arXiv:2407.05340: at two pictures that were optimised to drive the channel's Input and its "
+        "The mix ratio after arXiv:2407.05340: at two pictures optimised to drive the channel's Input and its "
         "Block in the middle of the map (decorrelated Fourier parameters, Adam; scale, rotation and jitter as in the "
         "authors' code, without its padding and its second jitter; the profile sets the steps). Block is the branch "
         "itself, before the addition.",

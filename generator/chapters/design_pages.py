@@ -54,7 +54,7 @@ SHORTCUTS = {
     "residual": "zero padding (A)",
     "projection where sizes change": "projection where sizes change (B)",
     "projection everywhere": "projection everywhere (C)",
-    "scaled": "both ways × 0.5",
+    "scaled": "both paths scaled",
     "exclusive gate": "exclusive gate",
     "dropout": "dropout on the shortcut",
 }

@@ -68,11 +68,11 @@ def optimise_streams(job: Job) -> None:
 
 
 def recipe(layer: LayerInfo, first: bool, side: int, steps: int) -> AscentPlan:
-    """After the paper's, without its padding and second jitter. Both maximise the neuron in the middle with decorrelated
-    Fourier parameters and Adam. The authors' released code pads the picture, jitters it by j, scales it (0.95 to 1.05),
-    rotates it (5° either way at most), jitters it again by j / 2 and crops it; here it is jittered once by j, scaled and
-    rotated. j: 0 in stage 2 and the first block of stage 3, 4 px in the rest of stage 3 and the first block of stage 4,
-    16 px later; for pictures of 224 px, in proportion for other sizes."""
+    """After the paper's, without its padding and second jitter. Both maximise the neuron in the middle by Adam, with
+    decorrelated Fourier parameters. The authors' released code pads the picture, jitters it by j, scales it (0.95 to
+    1.05), rotates it (5° either way at most), jitters it again by j / 2 and crops it; here it is jittered once by j,
+    scaled and rotated. j: 0 in stage 2 and the first block of stage 3, 4 px in the rest of stage 3 and the first block
+    of stage 4, 16 px later; for pictures of 224 px, in proportion for other sizes."""
     late = layer.stage - 0.5 * first
     wanted = 0 if late <= 2.5 else 4 if late <= 3.5 else 16
     moved = round(wanted * side / PAPERS_SIDE)
