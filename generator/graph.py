@@ -11,10 +11,12 @@ network is in eval mode)."""
 from __future__ import annotations
 
 import functools
+import hashlib
 import inspect
+import json
 import operator
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 import torch
@@ -50,6 +52,19 @@ class Step:
     groups: int = 1
     ceil_mode: bool = False
     norm: str = ""
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256 of all that decides the output for given inputs: operation, settings, and numbers as float32 (what
+        networks compute in, and the same whichever torch folded them); of no name."""
+        names = {"inputs", "scope", "norm", "weight", "bias"}
+        settings = {part.name: getattr(self, part.name) for part in fields(self) if part.name not in names}
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+        for tensor in (self.weight, self.bias):
+            digest.update(f"\0{None if tensor is None else tuple(tensor.shape)}\0".encode())
+            if tensor is not None:
+                digest.update(tensor.detach().float().contiguous().numpy().data)
+        return digest.hexdigest()
 
     def run(self, *inputs: Tensor, in_place: bool = False) -> Tensor:
         """The step's output for its inputs; in_place: the first input may be overwritten."""
@@ -143,11 +158,23 @@ class Graph:
 
     def until(self, last: int) -> Graph:
         """The graph up to and with step `last`, without the steps that do not lead there."""
-        needed = {last}
-        for index in range(last, -1, -1):
+        return self._keep(self._leading_to([last]))
+
+    def digest(self, ends: Collection[int]) -> str:
+        """SHA-256 of all that the outputs of some steps depend on: every operation that leads there with its settings
+        and numbers, and how they are joined. Names of modules do not count, nor does what lies elsewhere."""
+        kept = self._leading_to(ends)
+        place = {old: new for new, old in enumerate(kept)}
+        steps = [(self.steps[i].digest, [place[j] for j in self.steps[i].inputs]) for i in kept]
+        return hashlib.sha256(json.dumps([steps, [place[end] for end in ends]]).encode()).hexdigest()
+
+    def _leading_to(self, ends: Collection[int]) -> list[int]:
+        """These steps and all that they read, in forward order."""
+        needed = set(ends)
+        for index in range(max(needed), -1, -1):
             if index in needed:
                 needed.update(self.steps[index].inputs)
-        return self._keep(sorted(needed))
+        return sorted(needed)
 
     def _keep(self, kept: list[int]) -> Graph:
         place = {old: new for new, old in enumerate(kept)}
@@ -194,6 +221,10 @@ class Graph:
         if step.op == "conv" and step.kernel == 1 and pooled.op == "adaptive_pool" and pooled.kernel == 1:
             return step.inputs[0], step.weight.shape[1]
         return None
+
+    def module_of(self, index: int) -> str:
+        """torchvision's path of the module whose output the step is, flattened or not."""
+        return self.steps[self._before_flatten(index)].scope
 
     def _before_flatten(self, index: int) -> int:
         while self.steps[index].op == "flatten":

@@ -110,6 +110,14 @@ class Network:
         return self.steps[self.layers.index(self.layer(layer))]
 
     @property
+    def outputs(self) -> int | None:
+        """How many scores the classifier gives; None where the steps end before it."""
+        found = self.graph.before_classifier()
+        if found is None:
+            return None
+        return next(len(step.weight) for step in reversed(self.graph.steps) if step.weight is not None)
+
+    @property
     def last_vector(self) -> tuple[int, int] | None:
         """The step that gives the vector right before the classifier, and the vector's length; None where the weights
         end before the classifier, or a convolution lies between the last of these layers and it."""

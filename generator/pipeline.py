@@ -12,7 +12,7 @@ from generator.profile import Profile
 from generator.progress import Reporter
 from generator.ranks import joined
 from generator.stages.ascending import add_ascents, optimise_pictures
-from generator.stages.collecting import collect_features
+from generator.stages.collecting import collect
 from generator.stages.comparing_rules import compare_rules
 from generator.stages.dreaming import dream_pictures, open_starts
 from generator.stages.encoding import make_sprites
@@ -26,7 +26,7 @@ from generator.stages.picturing import picture_units
 from generator.stages.relating import relate_layers
 from generator.stages.scanning import scan_pictures
 from generator.stages.streaming import read_streams
-from generator.stages.tables import add_relations
+from generator.stages.tables import add_relations, label_pictures
 from generator.store import Store
 
 
@@ -67,7 +67,8 @@ def compute(profile: Profile, folder: Path, reporter: Reporter | None = None) ->
             return store
         prepare(job, found)  # what is damaged goes, what still holds stays
         together(job, scan_pictures)  # one pass: top-9 and statistics of every channel of every layer
-        together(job, collect_features)  # of pictures that the scan did not bring: what the classifier reads
+        once(job, label_pictures)  # which may have changed since the scan
+        together(job, collect)  # of pictures that the scan did not bring: what the classifier reads, and says
         once(job, map_pictures)  # on a plane: PCA, t-SNE, nearest neighbours
         once(job, add_relations)  # the same channel from block to block, the inputs inside a block
         once(job, relate_layers)  # classes, refinement, the matches of every channel in the layers beside

@@ -115,7 +115,6 @@ class ScanState:
         self.moments = {
             layer.name: Moments(layer.channels, layer.height * layer.width, device) for layer in plan.layers
         }
-        self.accuracy = (0, 0)  # pictures classified as labelled, pictures whose label is known
         self.lock = threading.Lock()  # batches may be taken in side by side: their order does not matter
 
     @classmethod
@@ -136,7 +135,6 @@ class ScanState:
         for name in self.tops:
             self.tops[name].merge(other.tops[name])
             self.moments[name].merge(other.moments[name])
-        self.accuracy = (self.accuracy[0] + other.accuracy[0], self.accuracy[1] + other.accuracy[1])
 
     def layer(self, name: str) -> dict[str, np.ndarray]:
         """A layer's numbers as the atlas folder holds them: top_value (C, 9) float32, top_image (C, 9) int32,
@@ -158,10 +156,7 @@ class ScanState:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The whole state as flat arrays, for from_arrays and np.savez."""
-        found: dict[str, np.ndarray] = {
-            "plan": np.array(json.dumps(asdict(self.plan))),
-            "accuracy": np.array(self.accuracy),
-        }
+        found: dict[str, np.ndarray] = {"plan": np.array(json.dumps(asdict(self.plan)))}
         for name in self.tops:
             found |= {f"top.{name}.{key}": array for key, array in self.tops[name].arrays().items()}
             found |= {f"moments.{name}.{key}": array for key, array in self.moments[name].arrays().items()}
@@ -177,7 +172,6 @@ class ScanState:
             signed = state.tops[name].signed
             state.tops[name] = TopUnits.from_arrays(_below(arrays, f"top.{name}."), device, signed=signed)
             state.moments[name] = Moments.from_arrays(_below(arrays, f"moments.{name}."), device)
-        state.accuracy = (int(arrays["accuracy"][0]), int(arrays["accuracy"][1]))
         return state
 
 
@@ -189,39 +183,34 @@ def scan(
     network: Network,
     batches: Iterable[SomeBatch],
     state: ScanState,
-    labels: Sequence[int] | None = None,
     forward: int | None = None,
 ) -> Iterator[tuple[SomeBatch, np.ndarray]]:
     """Take every batch into the state; yield it with its pictures' scores (n, ΣC) float32, the layers'
     channels side by side in the plan's order. The state holds exactly the batches yielded so far.
 
-    network: with the plan's layers, on its device and in the plan's dtype; labels: of each picture by its
-    index, as a number of the network's output, −1 where unknown: they ask for the accuracy; forward: pictures that
-    the network takes at once, the plan's number unless told. After an error the state is of no use. Raises AtlasError
-    where an activation is not a finite number, naming the layer and the picture."""
+    network: with the plan's layers, on its device and in the plan's dtype; forward: pictures that the network takes at
+    once, the plan's number unless told. After an error the state is of no use. Raises AtlasError where an activation is
+    not a finite number, naming the layer and the picture."""
     if [layer.name for layer in network.layers] != [layer.name for layer in state.plan.layers]:
         raise AssertionError("the network's layers are not the plan's")
     for batch in batches:
-        yield batch, _scan_batch(network, batch, state, labels, forward)
+        yield batch, _scan_batch(network, batch, state, forward)
 
 
 def scan_side_by_side(
     network: Network,
     batches: Iterable[SomeBatch],
     state: ScanState,
-    labels: Sequence[int] | None = None,
     *,
     threads: int,
     forward: int | None = None,
-    vectors: Vectors | None = None,
+    vectors: Sequence[Vectors] = (),
 ) -> Iterator[list[tuple[SomeBatch, np.ndarray]]]:
     """As `scan`, in rounds of one batch a thread: yields each round's batches, and the state holds exactly the rounds
     yielded so far. On a CPU threads that each compute a batch (device.one_thread_each) need not wait for each other at
     every small operation; the numbers are the same. forward: pictures that the network takes at once, the plan's number
     unless told; vectors: what else to keep of every picture, which alters nothing of the rest."""
-    yield from in_rounds(
-        lambda batch: _scan_batch(network, batch, state, labels, forward, vectors), batches, threads
-    )
+    yield from in_rounds(lambda batch: _scan_batch(network, batch, state, forward, vectors), batches, threads)
 
 
 def in_rounds(
@@ -251,15 +240,12 @@ def _scan_batch(
     network: Network,
     batch: Batch,
     state: ScanState,
-    labels: Sequence[int] | None,
     forward: int | None = None,
-    vectors: Vectors | None = None,
+    vectors: Sequence[Vectors] = (),
 ) -> np.ndarray:
     size = forward or state.plan.batch
     parts = zip(batch.indices.split(size), batch.pixels.split(size), strict=True)
-    found = [
-        _scan_forward(network, _Some(*part), state, labels, size, vectors) for part in parts if len(part[0])
-    ]
+    found = [_scan_forward(network, _Some(*part), state, size, vectors) for part in parts if len(part[0])]
     if not found:
         return np.zeros((0, sum(layer.channels for layer in state.plan.layers)), np.float32)
     return np.concatenate(found)
@@ -270,20 +256,17 @@ def _scan_forward(
     network: Network,
     batch: Batch,
     state: ScanState,
-    labels: Sequence[int] | None,
     size: int,
-    vectors: Vectors | None,
+    vectors: Sequence[Vectors],
 ) -> np.ndarray:
     plan, n = state.plan, len(batch.indices)
     layers = dict(zip(network.steps, plan.layers, strict=True))
-    end = len(network.graph) - 1
-    wanted = {*layers, *(() if labels is None else (end,)), *(() if vectors is None else (vectors.step,))}
+    read: dict[int, Tensor] = {}  # by the step of the vectors, (n, F)
     pictures = network.prepare(padded(batch.pixels, size))
     images = batch.indices.to(pictures.device, non_blocking=True)
     scores: dict[str, Tensor] = {}
     squares: list[Tensor] = []
-    vector = torch.zeros(n, 0, device=pictures.device)  # (n, F)
-    for index, maps in network.graph.visit(pictures, wanted):
+    for index, maps in network.graph.visit(pictures, {*layers, *(one.step for one in vectors)}):
         if index in layers:
             layer = layers[index]
             reduced = reduce_maps(maps[:n])
@@ -292,18 +275,20 @@ def _scan_forward(
             with state.lock:
                 state.tops[layer.name].update(maps[:n], images, reduced.row_maximum)
                 state.moments[layer.name].update(reduced, scores[layer.earlier] if layer.earlier else None)
-        if vectors is not None and index == vectors.step:
-            vector = maps[:n].flatten(1).float().clone()  # the next step may overwrite it
-        if index == end and labels is not None:
-            with state.lock:
-                _count_correct(state, maps[:n], [labels[i] for i in batch.indices.tolist()])
+        if any(one.step == index for one in vectors):
+            read[index] = maps[:n].flatten(1).float().clone()  # the next step may overwrite it
     # One copy a batch: every other would make the host wait for the device.
-    found = torch.cat([*scores.values(), torch.stack(squares, 1), vector], 1).cpu().numpy()
+    found = torch.cat([*scores.values(), torch.stack(squares, 1), *read.values()], 1).cpu().numpy()
     ends = np.cumsum([0, sum(layer.channels for layer in plan.layers), len(plan.layers)])
     maxima, largest = found[:, : ends[1]], found[:, ends[1] : ends[2]]
     _check(plan, batch, maxima, largest)
-    if vectors is not None:
-        vectors.take(batch.indices.numpy(), found[:, ends[2] :])
+    start = ends[2]
+    for step, vector in read.items():
+        rows = found[:, start : start + vector.shape[1]]
+        start += vector.shape[1]
+        for one in vectors:
+            if one.step == step:
+                one.take(batch.indices.numpy(), rows)
     return maxima
 
 
@@ -315,13 +300,6 @@ def padded(pixels: Tensor, size: int) -> Tensor:
     if missing <= 0:
         return pixels
     return torch.cat([pixels, pixels.new_zeros(missing, *pixels.shape[1:])])
-
-
-def _count_correct(state: ScanState, logits: Tensor, labels: list[int]) -> None:
-    known = torch.tensor(labels)
-    hits = (logits.argmax(1).cpu() == known) & (known >= 0)
-    correct, seen = state.accuracy
-    state.accuracy = (correct + int(hits.sum()), seen + int((known >= 0).sum()))
 
 
 def _check(plan: ScanPlan, batch: Batch, maxima: np.ndarray, largest: np.ndarray) -> None:

@@ -4,7 +4,8 @@ it themselves.
     manifest.json  images.csv  channels.csv
     layers/<layer>.npz      top_value (C, 9) float32, top_image (C, 9) int32, top_unit (C, 9, 2) int32; statistics
     scores/<layer>.npy      (N, C) float32: every picture's score for every channel (a sample of pictures where many)
-    scan.json               what the scan found: pictures used and skipped, accuracy
+    scan.json               what the scan found: pictures used and skipped
+    predictions.npz         output (N,) int32, score (N,) float32: each picture's strongest output of the network
     classes.csv             the pictures' classes, each with its group in the hierarchy
     relations.json          how far layers correspond, what stages refine
     matches/<a>--<b>.npz    the best matches of every channel of two layers, in both directions
@@ -64,7 +65,7 @@ OWN = (
     "layers", "scores", "sprites", "thumbs", "pictures", "kernels", "first_layers", "deepdream", "optimised", "matches",
     "relations.json", "classes.csv",
     "stream.json", "stream_optimised.json", "scale_truth.json", "rules.json", "rules",
-    "embedding",
+    "embedding", "predictions.npz",
 )  # fmt: skip
 IMAGE_COLUMNS = ("index", "path", "label_id", "label", "width", "height")
 # Python's csv writer quotes a field for what ends a line: with "\n" alone, a name with "\r" would cut its line.
@@ -423,14 +424,28 @@ class Store:
         """The scores of a pass under way, opened; channels: of each layer."""
         return ScoreFile(self.work / pass_ / "scores.f32", channels)
 
+    # -- what the network says of the pictures ----------------------------------------------------------------------
+
+    def predictions(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Of every picture the number of the network's strongest output and its score, (N,) int32 and float32; None
+        where the atlas has none."""
+        path = self.folder / "predictions.npz"
+        if not path.is_file():
+            return None
+        arrays = _read_arrays(path, "predictions")
+        return arrays["output"], arrays["score"]
+
+    def write_predictions(self, output: np.ndarray, score: np.ndarray) -> None:
+        write_atomically(self.folder / "predictions.npz", _npz({"output": output, "score": score}))
+
     # -- the map of the pictures -----------------------------------------------------------------------------------
 
     def embedding_path(self, name: str) -> Path:
         return self.folder / "embedding" / name
 
-    def vector_file(self, length: int) -> VectorFile:
+    def vector_file(self, length: int, pass_: str) -> VectorFile:
         """The vectors of a pass under way, opened."""
-        return VectorFile(self.work / "features" / "vectors.f32", length)
+        return VectorFile(self.work / pass_ / "vectors.f32", length)
 
     def features(self) -> RowFile:
         """(M, F) float32 of the map's pictures, read as asked for."""

@@ -110,9 +110,9 @@ def _batches(pictures, size, order=None):
     return [Drawn(chosen, pictures[chosen]) for chosen in order.split(size)]
 
 
-def _scan(network, batches, batch, labels=None, **options):
+def _scan(network, batches, batch, **options):
     state = ScanState.empty(replace(ScanPlan.of(network, batch), **options))
-    scores = [(b.indices, s) for b, s in scan(network, batches, state, labels)]
+    scores = [(b.indices, s) for b, s in scan(network, batches, state)]
     table = np.full((len(_pictures()), scores[0][1].shape[1]), np.nan, np.float32)
     for indices, part in scores:
         table[indices] = part
@@ -176,12 +176,9 @@ def test_the_scan_finds_what_keeping_everything_finds():
     module.layer1[0].register_forward_hook(keep("res2a", False))
     module.layer1[1].register_forward_hook(keep("res2b", False))
     with torch.no_grad():
-        logits = module(pictures.permute(0, 3, 1, 2).float())
-    labels = logits.argmax(1).tolist()
-    labels[:4] = [-1, -1, (labels[2] + 1) % 5, -1]
+        module(pictures.permute(0, 3, 1, 2).float())
     network = _network(_module())
-    state, table = _scan(network, _batches(pictures, 16), 16, labels)
-    assert state.accuracy == (37, 38)
+    state, table = _scan(network, _batches(pictures, 16), 16)
     start = 0
     for layer in state.plan.layers:
         maps, found = kept[layer.name], state.layer(layer.name)

@@ -1,22 +1,43 @@
-"""The vector before the classifier of every picture: the scan brings it along; what a scan of earlier days did not
-bring is read in a pass of its own."""
+"""What is kept of every picture besides the scan's numbers: the vector before the classifier, for the map, and what the
+classifier then says. The scan brings both along; where it does not, or need not be done again, a pass of its own reads
+them."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from generator.device import one_thread_each, use_tf32
 from generator.errors import AtlasError
 from generator.features import read_vectors
+from generator.files import VectorFile
 from generator.pictures import evenly_spaced
 from generator.scan import FORWARD, Vectors, in_rounds
 from generator.stages.job import Job
 
-PASS = "features"
-ROWS_AT_ONCE = 1024  # of the features' file: a few MB
+ROWS_AT_ONCE = 1024  # of a file of vectors: a few MB
+
+Read = Callable[[np.ndarray], np.ndarray]  # rows of a pass's file → (n, length) float32
+
+
+@dataclass(frozen=True)
+class Collection:
+    """name: of its pass and stamp; key: fingerprint of all that it depends on; step: of the graph, whose output is
+    read; length: numbers kept of each picture; rows: (N,) int64, for every file of the picture set its row, −1 where it
+    is left out; keep: the step's outputs (n, F) float32 → what is kept, (n, length); write: takes the rows and the
+    files' places, in the order of images.csv, and reads what was kept."""
+
+    name: str
+    key: str
+    step: int
+    length: int
+    rows: np.ndarray
+    keep: Callable[[np.ndarray], np.ndarray]
+    write: Callable[[np.ndarray, np.ndarray, Read], None]
 
 
 def mapped(job: Job) -> np.ndarray:
@@ -29,68 +50,87 @@ def mapped(job: Job) -> np.ndarray:
     return rows
 
 
-def begin_features(job: Job) -> None:
-    """Withdraw the vectors that an earlier run collected of something else."""
-    if job.store.stamp(PASS) == job.features_key:
-        return
-    job.store.unstamp(PASS)
-    if job.store.stamp("features-of") != job.features_key:
-        job.store.drop_parts(pass_=PASS)
-        job.store.write_stamp("features-of", job.features_key)
+def wanted(job: Job) -> list[Collection]:
+    """What is to be collected and is not there yet."""
+    found = []
+    vector = job.network.last_vector
+    if job.features_key and vector is not None:
+        write = partial(_write_features, job, vector[1])
+        found.append(
+            Collection("features", job.features_key, *vector, mapped(job), lambda vectors: vectors, write)
+        )
+    if job.predictions_key:
+        last, every = len(job.network.graph) - 1, np.arange(len(job.pictures.files))
+        write = partial(_write_predictions, job)
+        found.append(Collection("predictions", job.predictions_key, last, 2, every, strongest, write))
+    return [one for one in found if job.store.stamp(one.name) != one.key]
+
+
+def strongest(scores: np.ndarray) -> np.ndarray:
+    """(n, K) scores of the network's outputs → (n, 2): the largest one's number and score."""
+    return np.stack([scores.argmax(1), scores.max(1)], 1)
+
+
+def begin_collecting(job: Job) -> None:
+    """Withdraw what an earlier run collected of something else."""
+    for one in wanted(job):
+        job.store.unstamp(one.name)
+        if job.store.stamp(f"{one.name}-of") != one.key:
+            job.store.drop_parts(pass_=one.name)
+            job.store.write_stamp(f"{one.name}-of", one.key)
 
 
 @contextlib.contextmanager
-def wanted_vectors(job: Job) -> Iterator[Vectors | None]:
-    """What the scan is to keep of every picture besides; None where that is there, or not wanted."""
-    found = job.network.last_vector
-    if found is None or not job.features_key or job.store.stamp(PASS) == job.features_key:
-        yield None
-        return
-    step, length = found
-    rows = mapped(job)
-    with job.store.vector_file(length) as file:
-
-        def take(places: np.ndarray, vectors: np.ndarray) -> None:
-            kept = rows[places] >= 0
-            file.write(rows[places][kept], vectors[kept])
-
-        yield Vectors(step, take)
+def along_the_scan(job: Job) -> Iterator[tuple[Vectors, ...]]:
+    """What the scan is to keep of every picture besides."""
+    with contextlib.ExitStack() as opened:
+        found = []
+        for one in wanted(job):
+            file = opened.enter_context(job.store.vector_file(one.length, one.name))
+            found.append(Vectors(one.step, partial(_take, one, file)))
+        yield tuple(found)
 
 
-def collect_features(job: Job) -> None:
-    """Write embedding/features.npy: one row a picture of the map, in the order of images.csv.
+def _take(one: Collection, file: VectorFile, places: np.ndarray, outputs: np.ndarray) -> None:
+    kept = one.rows[places] >= 0
+    if kept.any():
+        file.write(one.rows[places][kept], one.keep(outputs[kept]))
 
-    Every process of a torchrun calls it. Nothing is done where the features are there or not wanted.
+
+def collect(job: Job) -> None:
+    """Write embedding/features.npy, one row a picture of the map, and predictions.npz, one row a picture, both in the
+    order of images.csv.
+
+    Every process of a torchrun calls it. Nothing is done where they are there or not wanted.
     """
-    found = job.network.last_vector
-    if found is None or not job.features_key or job.store.stamp(PASS) == job.features_key:
-        return
-    step, length = found
+    todo = wanted(job)
+    job.ranks.meet()  # every process has seen the same before any stamps
     if job.ranks.leads:
-        begin_features(job)
+        begin_collecting(job)
+        if not job.predictions_key:
+            job.store.drop_file("predictions.npz")
     job.ranks.meet()
-    rows, files = mapped(job), job.files()
-    places = files[rows[files] >= 0]  # of the map's pictures, in the order of images.csv
-    with job.store.vector_file(length) as file:
-        missing = places[~file.has(rows[places])]
+    for one in todo:
+        _collect(job, one)
+
+
+def _collect(job: Job, one: Collection) -> None:
+    files = job.files()
+    places = files[one.rows[files] >= 0]  # in the order of images.csv
+    with job.store.vector_file(one.length, one.name) as file:
+        missing = places[~file.has(one.rows[places])]
         job.ranks.meet()  # every process has seen the same before any writes
-        _read_missing(job, step, missing, rows, file.write)
+        _read_missing(job, one, missing, file)
         job.ranks.meet()
         if job.ranks.leads:
-            _write(job, length, rows[places], places, file.read)
-            job.store.write_stamp(PASS, job.features_key)
+            one.write(one.rows[places], places, file.read)
+            job.store.write_stamp(one.name, one.key)
     if job.ranks.leads:
-        job.store.drop_parts(pass_=PASS)
+        job.store.drop_parts(pass_=one.name)
     job.ranks.meet()
 
 
-def _read_missing(
-    job: Job,
-    step: int,
-    missing: np.ndarray,
-    rows: np.ndarray,
-    write: Callable[[np.ndarray, np.ndarray], None],
-) -> None:
+def _read_missing(job: Job, one: Collection, missing: np.ndarray, file: VectorFile) -> None:
     if not len(missing):
         return
     mine = np.concatenate(
@@ -101,17 +141,15 @@ def _read_missing(
     use_tf32(precision == "tf32")
     with contextlib.ExitStack() as opened:
         threads = opened.enter_context(one_thread_each(job.device))
-        advance = opened.enter_context(job.reporter.stage("features", len(mine), "pictures"))
+        advance = opened.enter_context(job.reporter.stage(one.name, len(mine), "pictures"))
         batches = job.read_again(mine, batch=FORWARD)
-        for done in in_rounds(lambda batch: read_vectors(network, batch.pixels, step), batches, threads):
-            for batch, vectors in done:
-                write(rows[batch.indices.numpy()], vectors)
-                advance(len(vectors))
+        for done in in_rounds(lambda batch: read_vectors(network, batch.pixels, one.step), batches, threads):
+            for batch, outputs in done:
+                _take(one, file, batch.indices.numpy(), outputs)
+                advance(len(outputs))
 
 
-def _write(
-    job: Job, length: int, rows: np.ndarray, places: np.ndarray, read: Callable[[np.ndarray], np.ndarray]
-) -> None:
+def _write_features(job: Job, length: int, rows: np.ndarray, places: np.ndarray, read: Read) -> None:
     def parts() -> Iterator[np.ndarray]:
         for start in range(0, len(rows), ROWS_AT_ONCE):
             part = read(rows[start : start + ROWS_AT_ONCE])
@@ -126,3 +164,8 @@ def _write(
             yield part
 
     job.store.write_features((len(rows), length), parts())
+
+
+def _write_predictions(job: Job, rows: np.ndarray, _places: np.ndarray, read: Read) -> None:
+    kept = read(rows)
+    job.store.write_predictions(kept[:, 0].astype(np.int32), kept[:, 1].copy())

@@ -178,7 +178,7 @@ def _key(job: Job, subject: Subject, layer: LayerInfo) -> str:
     p = job.network.preprocessing
     parts = (
         DREAMS,
-        [job.network.model, job.network.weights.sha256, p.mean, p.std, p.value_range],
+        [job.network.graph.digest([job.network.step(layer.name)]), p.mean, p.std, p.value_range],
         [job.device.type, torch.__version__],
         layer.name,
         asdict(plan_of(section, job.network)),

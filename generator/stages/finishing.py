@@ -16,8 +16,6 @@ import torch
 import torchvision
 
 import generator
-from generator import models
-from generator.architecture import blueprint
 from generator.blueprint import blueprint_to_json
 from generator.checksums import Faults, checksum_text, find_faults
 from generator.errors import AtlasError
@@ -27,6 +25,7 @@ from generator.sprites import THUMB, enlarge, mosaic, thumb_columns, webp
 from generator.stages.ascending import ascent_report
 from generator.stages.first_layers import write_first_layers
 from generator.stages.job import Job
+from generator.stages.labelling import accuracy
 from generator.stages.repairing import damaged_stages, take_over
 from generator.stages.tables import write_channels_csv
 from generator.store import fingerprint
@@ -56,14 +55,14 @@ def look(job: Job) -> Found:
         faults = find_faults(store.folder, advance)
     keys, date = store.made_from()
     good = faults is not None and not faults.damaged and not (set(faults.unlisted) & store.own_files())
-    return Found(keys, date, faults, good and keys == _keys(job))
+    return Found(keys, date, faults, good and keys == stage_keys(job))
 
 
 def prepare(job: Job, found: Found) -> None:
     """Take over from a finished atlas whatever still holds, and withdraw its manifest: it is no longer true. Files that
     are damaged are dropped, and made anew by the stages that make them."""
     if job.ranks.leads and job.store.is_finished():
-        current = _keys(job)
+        current = stage_keys(job)
         if found.keys.get("all") == current["all"]:
             job.store.write_stamp("date", f"{current['all']} {found.date}")
         _say(job, found)
@@ -95,7 +94,7 @@ def finish(job: Job) -> None:
     _write_architecture(job)
     write_channels_csv(store, network.layers)
     store.tidy([layer.name for layer in network.layers], patches="patches" in job.panels)
-    store.write_json("keys.json", _keys(job))
+    store.write_json("keys.json", stage_keys(job))
     manifest = store.manifest_bytes(_manifest(job))
     # The manifest says that all is done, so it comes last; its checksum is known before.
     store.write_checksums(checksum_text(store.folder, store.own_files(), {"manifest.json": manifest}))
@@ -113,56 +112,50 @@ def _write_kernels(job: Job) -> None:
 
 def _write_architecture(job: Job) -> None:
     """The blueprint of the whole network, also where the weights end before it does."""
-    network = job.network
-    module = models.blank(network.model, len(network.classes) or None)
-    drawn = blueprint(
-        network.model, module, models.find(network.model).taps(module), network.preprocessing.crop
-    )
-    job.store.write_json("architecture.json", blueprint_to_json(drawn))
+    job.store.write_json("architecture.json", blueprint_to_json(job.blueprint))
 
 
 def _kernel_factor(side: int) -> int:
     return max(1, round(KERNEL_TILE / side))
 
 
-def _keys(job: Job) -> dict[str, str]:
-    """Fingerprint by stage; `all` covers the manifest's own fields too."""
-    profile = job.profile.model_dump()
-    said = {name: profile[name] for name in ("name", "title", "site", "gradients", "layers")}
-    return {
+def stage_keys(job: Job) -> dict[str, str]:
+    """Fingerprint by stage; `all` covers them and what the tables and the manifest say besides."""
+    keys = {
         "scan": job.scan_key,
         "stream": job.stream_key,
+        "scale truth": job.truth_key,
         "optimised stream": job.optimised_key,
         "sprites": job.sprites_key,
         "relations": job.relations_key,
         "gradient rules": job.rules_key,
         "ascent": job.ascent_key,
         "features": job.features_key,
+        "predictions": job.predictions_key,
         "embedding": job.embedding_key,
         "first layers": job.first_layers_key,
         "dreams": job.dreams_key,
-        "all": fingerprint(
-            [
-                job.sprites_key,
-                job.stream_key,
-                job.optimised_key,
-                job.ascent_key,
-                job.rules_key,
-                job.first_layers_key,
-                job.embedding_key,
-                job.dreams_key,
-            ],
-            said,
-            generator.__version__,
-            to_json(job.network.weights),
-        ),
     }
+    return {**keys, "all": fingerprint(keys, _said(job))}
+
+
+def _said(job: Job) -> list[Any]:
+    """What the tables and the manifest say of the inputs themselves."""
+    network = job.network
+    return [
+        _public(job.profile.model_dump()),
+        [network.model, to_json(network.weights), network.parameters, network.classes],
+        [to_json(layer) for layer in network.layers],
+        blueprint_to_json(job.blueprint),
+        job.pictures.source,
+        generator.__version__,
+    ]
 
 
 def _manifest(job: Job) -> Manifest:
     network, profile, store = job.network, job.profile, job.store
     scan: Mapping[str, Any] = store.read_json("scan.json") or {}
-    extra: dict[str, Any] = {"keys": _keys(job), "scan": scan.get("report", {}), "thumb": THUMB}
+    extra: dict[str, Any] = {"keys": stage_keys(job), "scan": scan.get("report", {}), "thumb": THUMB}
     if profile.ascent is not None:
         extra["ascent"] = ascent_report(job)
     if network.kernels is not None and network.layers[0].kind == "stem":
@@ -200,7 +193,7 @@ def _manifest(job: Job) -> Manifest:
         sprites={layer.name: job.sprite_info(layer) for layer in network.layers},
         publish_patches=profile.site.publish_patches,
         parameters=network.parameters,
-        accuracy=scan.get("accuracy"),
+        accuracy=accuracy(job),
         extra=extra,
     )
 
@@ -217,7 +210,7 @@ def _date(job: Job) -> str:
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     if not epoch:
         made_from, _, date = (job.store.stamp("date") or "").partition(" ")
-        return date if date and made_from == _keys(job)["all"] else datetime.now(UTC).date().isoformat()
+        return date if date and made_from == stage_keys(job)["all"] else datetime.now(UTC).date().isoformat()
     try:
         return datetime.fromtimestamp(int(epoch), UTC).date().isoformat()
     except (ValueError, OverflowError, OSError):

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from generator import models
+from generator.architecture import blueprint
+from generator.blueprint import Blueprint
 from generator.checksums import file_digest
 from generator.compiled import kind
 from generator.device import free_memory
 from generator.errors import AtlasError
-from generator.hierarchy import read_hierarchy
-from generator.methods.kernels import FirstLayer
+from generator.hierarchy import Hierarchy, imagenet_hierarchy, read_hierarchy
+from generator.methods.kernels import FirstLayer, first_layer
 from generator.network import Network
 from generator.pictures import PictureBatch, PictureSet, read_batches
 from generator.profile import Profile
 from generator.progress import Reporter
 from generator.ranks import Ranks
-from generator.records import LayerInfo, SpriteInfo
+from generator.records import LayerInfo, SpriteInfo, to_json
 from generator.scan import FORWARD, ScanPlan
 from generator.sprites import enlargement, native_side, tile_side
+from generator.stages.labelling import network_labels
 from generator.store import Store, fingerprint
 from generator.stream import StreamPlan
 
@@ -55,7 +61,7 @@ class Job:
     profile: Profile
     network: Network
     pictures: PictureSet
-    digest: str  # of the picture files' paths and bytes
+    digest: str  # of the picture files' paths and bytes, not of their labels
     store: Store
     device: torch.device
     reporter: Reporter
@@ -66,112 +72,172 @@ class Job:
     other_layers: tuple[FirstLayer, ...] = ()  # the first layers of the networks set beside this one
     starts: tuple[Start, ...] = ()  # what dreams begin at
 
-    @property
+    # Each key holds all that a stage's result depends on, and nothing else: a change makes anew exactly what hangs on
+    # it. No key holds a model's name for what the model does; the graph says that.
+
+    @cached_property
     def scan_key(self) -> str:
-        """Fingerprint of all that the scan's numbers depend on."""
-        network, compute = self.network, self.profile.compute
+        """Fingerprint of all that the scan's numbers depend on: of the pictures their paths and bytes, not their
+        labels; of the network what leads to its layers."""
         return fingerprint(
             CODE,
-            network.model,
-            network.weights.sha256,
-            network.preprocessing,
-            [layer.name if layer.rectified else f"{layer.name} signed" for layer in network.layers],
+            self.network.graph.digest(self.network.steps),
+            to_json(self.network.preprocessing),
+            asdict(self.scan_plan),
             self.digest,
-            [FORWARD, compute.precision, compute.score_pictures],
-            [self.device.type, torch.__version__, *([kind()] if self.device.type == "cpu" else [])],
+            self.profile.compute.score_pictures,
+            self._where,
         )
+
+    @property
+    def _where(self) -> list[str]:
+        """On what the numbers are computed: it decides their last bits."""
+        return [self.device.type, torch.__version__, *([kind()] if self.device.type == "cpu" else [])]
 
     @property
     def scan_plan(self) -> ScanPlan:
         return ScanPlan.of(self.network, FORWARD, self.profile.compute.precision)
 
+    @cached_property
+    def labels_key(self) -> str:
+        """Fingerprint of what the pictures are said to show."""
+        digest = hashlib.sha256()
+        for file in self.pictures.files:
+            digest.update(f"{file.label_id}\0{file.label}\n".encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()
+
     @property
+    def _taps(self) -> list[tuple[str, str, str, int]]:
+        """What the layers are to each other, as far as the graph does not say it."""
+        return [(layer.name, layer.kind, layer.block, layer.stage) for layer in self.network.layers]
+
+    @cached_property
     def stream_key(self) -> str:
         """Fingerprint of all that the residual stream's numbers depend on."""
         stream = self.profile.stream
-        return fingerprint(STREAM_CODE, self.scan_key, stream.enabled, stream.rescaled)
+        magnitudes = {
+            name: [_array_digest(found.convolution), _array_digest(found.norm)]
+            for name, found in self.network.magnitudes.items()
+        }
+        return fingerprint(
+            STREAM_CODE, self.scan_key, self._taps, magnitudes, stream.enabled, stream.rescaled
+        )
 
-    @property
+    @cached_property
     def optimised_key(self) -> str:
         """Fingerprint of all that the stream's numbers at optimised pictures depend on: no picture of the set."""
         stream, network = self.profile.stream, self.network
-        where = [
-            network.model,
-            network.weights.sha256,
-            network.preprocessing,
-            self.device.type,
-            torch.__version__,
-        ]
-        which = [[layer.name for layer in network.layers], self.profile.layers.channels]
-        return fingerprint("optimised", STREAM_CODE, where, which, stream.enabled, stream.optimised_steps)
+        computed = [self.device.type, torch.__version__]
+        what = [network.graph.digest(network.steps), to_json(network.preprocessing), self._taps]
+        how = [self.profile.layers.channels, stream.enabled, stream.optimised_steps]
+        return fingerprint("optimised", STREAM_CODE, computed, what, how)
 
     @property
+    def draws_pictures(self) -> bool:
+        """Whether the pictures are the program's own drawings."""
+        return self.profile.pictures.drawn is not None and self.profile.pictures.folder is None
+
+    @cached_property
     def truth_key(self) -> str:
         """Fingerprint of all that the numbers of drawn things at known sizes depend on."""
-        return fingerprint("truth", self.stream_key, self.profile.pictures.drawn)
+        return fingerprint("truth", self.stream_key, self.draws_pictures)
 
     @property
     def stream_plan(self) -> StreamPlan:
         return StreamPlan.of(self.network, FORWARD, self.profile.stream.rescaled)
 
-    @property
+    @cached_property
     def tiles_key(self) -> str:
-        """Fingerprint of all that patches and gradients depend on."""
+        """Fingerprint of all that patches, gradients and the pictures beside them depend on."""
         sprites = self.profile.sprites
         return fingerprint(
             self.scan_key,
             self.panels,
-            self.profile.layers.channels,
-            sprites.tile,
-            sprites.inner_tile,
-            sprites.picture,
+            [(layer.name, self.native(layer), self.channels(layer)) for layer in self.network.layers],
+            [sprites.picture, sprites.quality] if "patches" in self.panels else None,
         )
 
-    @property
+    @cached_property
     def sprites_key(self) -> str:
         """Fingerprint of all that the sprites depend on."""
-        return fingerprint(self.tiles_key, self.profile.sprites.quality)
+        factors = [enlargement(self.native(layer), self.wanted(layer)) for layer in self.network.layers]
+        return fingerprint(self.tiles_key, factors, self.profile.sprites.quality)
 
-    @property
-    def relations_key(self) -> str:
-        """Fingerprint of all that relations.json and its numbers depend on: the scan, and the classes' hierarchy."""
+    @cached_property
+    def hierarchy(self) -> Hierarchy:
+        """The class hierarchy that holds if the pictures' labels are in it: the profile's, else the drawn world's own,
+        else WordNet's."""
         given = self.profile.pictures.hierarchy
-        tree = None if given is None else sorted(read_hierarchy(Path(given)).parents.items())
-        return fingerprint(self.scan_key, RELATIONS, tree)
+        if given is not None:
+            return read_hierarchy(Path(given))
+        from generator.demo.families import drawn_hierarchy
 
-    @property
+        return drawn_hierarchy() if self.draws_pictures else imagenet_hierarchy()
+
+    @cached_property
+    def relations_key(self) -> str:
+        """Fingerprint of all that relations.json and its numbers depend on: the scan, the labels, and the classes'
+        hierarchy with its names."""
+        tree = self.hierarchy
+        names = [sorted(tree.titles.items()), tree.source]
+        return fingerprint(self._classes_key, RELATIONS, names, self._taps)
+
+    @cached_property
+    def _classes_key(self) -> str:
+        """Fingerprint of all that what a channel's pictures say about classes depends on."""
+        given = self.profile.pictures.hierarchy is not None
+        return fingerprint(self.scan_key, self.labels_key, given, sorted(self.hierarchy.parents.items()))
+
+    @cached_property
     def rules_key(self) -> str:
         """Fingerprint of all that the gradient rules' comparison depends on; which channels it shows follows from their
         labels."""
+        layers = [layer for layer in self.network.layers if not layer.is_inner]
         return fingerprint(
             "rules",
-            self.relations_key,
+            RELATIONS,
+            self._classes_key,
+            [(layer.name, layer.stage, self.native(layer), self.wanted(layer)) for layer in layers],
             self.profile.layers.channels,
-            self.profile.sprites.model_dump(),
+            self.profile.sprites.quality,
             self.profile.site.publish_patches,
         )
 
-    @property
+    @cached_property
     def features_key(self) -> str:
         """Fingerprint of all that the vectors before the classifier depend on, '' where there is to be no map."""
-        embedding = self.profile.embedding
-        if not embedding.enabled or self.network.last_vector is None:
+        embedding, vector = self.profile.embedding, self.network.last_vector
+        if not embedding.enabled or vector is None:
             return ""
-        return fingerprint("features", EMBEDDING, self.scan_key, embedding.pictures)
+        leads = self.network.graph.digest([vector[0]])
+        return fingerprint("features", EMBEDDING, self.scan_key, leads, embedding.pictures)
 
-    @property
+    @cached_property
+    def predictions_key(self) -> str:
+        """Fingerprint of all that the classifier's outputs depend on; '' where there is no classifier, or where neither
+        an accuracy nor a map asks for a forward that goes so far."""
+        network = self.network
+        asked = network.last_vector is not None or network_labels(network, self.pictures) is not None
+        if network.outputs is None or not asked:
+            return ""
+        return fingerprint("predictions", self.scan_key, network.graph.digest([len(network.graph) - 1]))
+
+    @cached_property
     def embedding_key(self) -> str:
         """Fingerprint of all that the map of the pictures depends on, '' where there is to be none."""
         if not self.features_key:
             return ""
+        vector = self.network.last_vector
+        assert vector is not None
         return fingerprint(
             self.features_key,
+            self.network.graph.module_of(vector[0]),
             self.profile.embedding.model_dump(),
             [self.profile.site.publish_patches, self.profile.sprites.quality],
             version("scikit-learn"),
         )
 
-    @property
+    @cached_property
     def ascent_key(self) -> str:
         """Fingerprint of all that the optimised pictures depend on, '' where the profile wants none."""
         if self.profile.ascent is None:
@@ -179,29 +245,53 @@ class Job:
         return fingerprint(
             self.scan_key,
             self.profile.ascent.model_dump(),
+            [layer.name for layer in self.ascent_layers],
             self.profile.layers.channels,
             self.profile.sprites.quality,
             self.profile.site.publish_patches,
         )
 
-    @property
+    @cached_property
     def first_layers_key(self) -> str:
         """Fingerprint of all that the page on first layers depends on."""
-        weights = [(other.model, other.weights) for other in self.other_layers]
-        return fingerprint(FIRST_LAYERS, self.network.model, self.network.weights, weights)
+        own = [] if self.network.kernels is None else [first_layer(self.network)]
+        first = self.network.layers[0]
 
-    @property
+        def numbers(layer: FirstLayer) -> list[str]:
+            return [_array_digest(layer.kernels), _array_digest(layer.gain)]
+
+        return fingerprint(
+            FIRST_LAYERS,
+            [
+                [layer.model, to_json(layer.weights), layer.path, layer.stride, layer.padding, numbers(layer)]
+                for layer in (*own, *self.other_layers)
+            ],
+            [len(own), first.name, first.kind],
+        )
+
+    @cached_property
     def dreams_key(self) -> str:
         """Fingerprint of all that the dreams depend on, '' where the profile wants none."""
         if self.profile.deepdream is None:
             return ""
+        numbered = any(start.number is not None for start in self.starts)  # labels stand below these
         return fingerprint(
             DREAMS,
             self.scan_key,
+            self._taps,
+            self.labels_key if numbered else "",
             self.profile.deepdream.model_dump(exclude={"pictures"}),
             [(start.number, start.path and start.path.name, start.sha256) for start in self.starts],
             self.profile.site.publish_patches,
         )
+
+    @cached_property
+    def blueprint(self) -> Blueprint:
+        """The whole network as it is drawn, also where the weights end before it does."""
+        network = self.network
+        module = models.blank(network.model, network.outputs)
+        taps = models.find(network.model).taps(module)
+        return blueprint(network.model, module, taps, network.preprocessing.crop)
 
     @property
     def ascent_layers(self) -> tuple[LayerInfo, ...]:
@@ -318,6 +408,14 @@ class Job:
     def wanted(self, layer: LayerInfo) -> int:
         """The side in px that the profile wants for this layer's tiles."""
         return self.profile.sprites.inner_tile if layer.is_inner else self.profile.sprites.tile
+
+
+def _array_digest(array: np.ndarray | torch.Tensor | None) -> str:
+    """SHA-256 of an array's shape and numbers, as float32."""
+    if array is None:
+        return ""
+    numbers = np.ascontiguousarray(array, np.float32)
+    return hashlib.sha256(str(numbers.shape).encode() + numbers.tobytes()).hexdigest()
 
 
 def picture_changed(path: Path | str) -> AtlasError:

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import numpy as np
+
 from generator.network import Network
 from generator.pictures import PictureSet
+
+if TYPE_CHECKING:
+    from generator.stages.job import Job
 
 
 def network_labels(network: Network, pictures: PictureSet) -> list[int] | None:
@@ -23,3 +30,13 @@ def network_labels(network: Network, pictures: PictureSet) -> list[int] | None:
     if ids == set(range(len(network.classes))):
         return [file.label_id for file in pictures.files]
     return None
+
+
+def accuracy(job: Job) -> float | None:
+    """The share of the pictures with a known class whose strongest output is that class; None where none is known."""
+    labels, predictions = network_labels(job.network, job.pictures), job.store.predictions()
+    if labels is None or predictions is None:
+        return None
+    truth = np.array(labels)[job.files()]
+    known = truth >= 0
+    return float((predictions[0][known] == truth[known]).mean()) if known.any() else None

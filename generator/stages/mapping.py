@@ -80,7 +80,7 @@ def _write(
     job.store.write_json(
         "embedding/embedding.json",
         {
-            "vector": vector_name(job, vector[0]),
+            "vector": job.network.graph.module_of(vector[0]),
             "length": vector[1],
             "pictures": len(pictures),
             "precision": job.profile.compute.precision,
@@ -95,14 +95,6 @@ def _write(
             "scikit-learn": version("scikit-learn"),
         },
     )
-
-
-def vector_name(job: Job, step: int) -> str:
-    """torchvision's path of the module whose output the vector is."""
-    steps = job.network.graph.steps
-    while steps[step].op == "flatten":
-        step = steps[step].inputs[0]
-    return steps[step].scope
 
 
 def _write_thumbs(job: Job, places: np.ndarray) -> np.ndarray:

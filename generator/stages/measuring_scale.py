@@ -37,10 +37,9 @@ def _applies(job: Job) -> bool:
     network has none."""
     from generator.demo.canvas import SIDE
 
-    pictures, stream = job.profile.pictures, job.profile.stream
-    drawn = pictures.drawn is not None and pictures.folder is None
+    stream = job.profile.stream
     return (
-        drawn
+        job.draws_pictures
         and stream.enabled
         and stream.rescaled
         and job.network.preprocessing.crop == SIDE

@@ -22,8 +22,8 @@ from generator.ranks import Ranks
 
 @dataclass(frozen=True)
 class Opened:
-    """The pictures of a run as it began. digest: SHA-256 over every file's path, label and bytes, what the atlas's work
-    is valid for; contents: (N, 32) uint8, SHA-256 of each file's bytes, zeros where it cannot be read."""
+    """The pictures of a run as it began. digest: SHA-256 over every file's path and bytes, what the
+    scan is valid for; contents: (N, 32) uint8, SHA-256 of each file's bytes, zeros where it cannot be read."""
 
     pictures: PictureSet
     digest: str
@@ -97,8 +97,6 @@ def _fingerprinted(pictures: PictureSet, reporter: Reporter) -> Opened:
             contents[place] = np.frombuffer(bytes.fromhex(content), np.uint8)
             if content == UNREADABLE:
                 content = "unreadable"  # the scan lists it among the files that it skipped, with the reason
-            digest.update(
-                f"{file.path}\0{file.label_id}\0{file.label}\0{content}\n".encode("utf-8", "surrogateescape")
-            )
+            digest.update(f"{file.path}\0{content}\n".encode("utf-8", "surrogateescape"))
             advance()
     return Opened(pictures, digest.hexdigest(), contents)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from generator.hierarchy import Hierarchy, imagenet_hierarchy, nodes_of, read_hierarchy
+from generator.hierarchy import Hierarchy, nodes_of
 from generator.matching import Likeness, Numbers, Pair, centred_ranks, layer_pairs, summary
 from generator.methods.purity import (
     KEPT_SHARES,
@@ -75,20 +74,11 @@ def relate_layers(job: Job) -> None:
 def picture_classes(job: Job, files: Sequence[PictureFile]) -> tuple[Hierarchy | None, Classes]:
     """The pictures' classes and the hierarchy that holds for them: the profile's, else the drawn world's own, else
     WordNet where every label is a class of ImageNet; None where there is none."""
-    section = job.profile.pictures
-    pictures = [(file.label, file.path) for file in files]
-    nodes = None
-    hierarchy: Hierarchy | None
-    if section.hierarchy is not None:
-        hierarchy = read_hierarchy(Path(section.hierarchy))
-        nodes = nodes_of(hierarchy, pictures, strict=True)
-    else:
-        drawn = section.drawn is not None and section.folder is None
-        from generator.demo.families import drawn_hierarchy
-
-        hierarchy = drawn_hierarchy() if drawn else imagenet_hierarchy()
-        nodes = nodes_of(hierarchy, pictures, strict=False)
-        hierarchy = hierarchy if nodes and any(nodes) else None
+    hierarchy: Hierarchy | None = job.hierarchy
+    given = job.profile.pictures.hierarchy is not None
+    nodes = nodes_of(job.hierarchy, [(file.label, file.path) for file in files], strict=given)
+    if not given and not (nodes and any(nodes)):
+        hierarchy = None
     return hierarchy, Classes.of([(file.label_id, file.label) for file in files], nodes, hierarchy)
 
 

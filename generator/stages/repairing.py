@@ -24,7 +24,7 @@ MADE_BY = {
     "images.csv": "scan",
     "scan.json": "scan",
     "stream.json": "stream",
-    "scale_truth.json": "stream",
+    "scale_truth.json": "scale truth",
     "stream_optimised.json": "optimised stream",
     "sprites": "sprites",
     "thumbs": "sprites",
@@ -34,6 +34,7 @@ MADE_BY = {
     "rules": "gradient rules",
     "rules.json": "gradient rules",
     "embedding": "embedding",
+    "predictions.npz": "predictions",
 }
 
 
@@ -58,7 +59,8 @@ def take_over(job: Job, stages: set[str], faults: Faults | None) -> None:
         # The stream's numbers lie in the files that the scan writes.
         if "stream" in stages and "stream" not in damaged:
             store.write_stamp("stream", job.stream_key)
-            store.write_stamp("scale-truth", job.truth_key)
+            if "scale truth" in stages and "scale truth" not in damaged:
+                store.write_stamp("scale-truth", job.truth_key)
         if "optimised stream" in stages and "optimised stream" not in damaged:
             store.write_stamp("optimised-stream", job.optimised_key)
     if "gradient rules" in stages and "gradient rules" not in damaged:
@@ -66,6 +68,8 @@ def take_over(job: Job, stages: set[str], faults: Faults | None) -> None:
     hurt_map = [name for name in mend if name.startswith("embedding/")]
     if "features" in stages and job.features_key and "embedding/features.npy" not in hurt_map:
         store.write_stamp("features", job.features_key)
+    if "predictions" in stages and job.predictions_key and "predictions" not in damaged:
+        store.write_stamp("predictions", job.predictions_key)
     if "embedding" in stages and job.embedding_key and not set(hurt_map) - {"embedding/features.npy"}:
         store.write_stamp("embedding", job.embedding_key)
     if "ascent" in stages and job.ascent_key:

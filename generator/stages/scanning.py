@@ -19,9 +19,8 @@ from generator.network import Network
 from generator.pictures import PictureBatch, evenly_spaced
 from generator.records import PictureRecord
 from generator.scan import FORWARD, Rescoring, ScanState, rescore, scan_side_by_side
-from generator.stages.collecting import begin_features, wanted_vectors
+from generator.stages.collecting import along_the_scan, begin_collecting
 from generator.stages.job import Job
-from generator.stages.labelling import network_labels
 
 CHECKPOINT_SECONDS = 15.0  # work lost to a kill at most
 MERGED = "merged"  # the part that holds what earlier runs did
@@ -116,7 +115,7 @@ def sample(job: Job) -> np.ndarray:
 def _begin(job: Job) -> None:
     """Withdraw what an earlier scan of something else left."""
     job.store.unstamp("scan")
-    begin_features(job)
+    begin_collecting(job)
     for stamp in ("stream", "scale-truth", "optimised-stream"):  # these add to the files that the scan writes
         job.store.unstamp(stamp)
     if job.store.stamp("scan-of") != job.scan_key:
@@ -188,18 +187,17 @@ def _scan_batches(job: Job, mine: list[int], done: set[int], forward: int) -> No
     part = _saved(job)
     network = job.network.to(job.device, job.scan_plan.dtype)
     use_tf32(job.profile.compute.precision == "tf32")
-    labels = network_labels(job.network, job.pictures)
     saved = time.monotonic()
     with contextlib.ExitStack() as opened:
         threads = opened.enter_context(one_thread_each(job.device))
         scores = opened.enter_context(job.store.score_file([layer.channels for layer in network.layers]))
-        vectors = opened.enter_context(wanted_vectors(job))
+        vectors = opened.enter_context(along_the_scan(job))
         advance = opened.enter_context(job.reporter.stage("scan", total, "pictures", earlier))
         spans = [np.arange(number * size, min((number + 1) * size, count)) for number in mine]
         read = job.read(np.concatenate(spans))
         numbers = iter(mine)
         for scanned in scan_side_by_side(
-            network, read, part.state, labels, threads=threads, forward=forward, vectors=vectors
+            network, read, part.state, threads=threads, forward=forward, vectors=vectors
         ):
             for batch, maxima in scanned:
                 places = batch.indices.numpy()
@@ -229,14 +227,12 @@ def _write(job: Job, part: Part) -> None:
     number[files] = np.arange(len(files))
     _write_images(job, usable)
     _write_layers(job, state, number)
-    correct, seen = state.accuracy
     skipped = [[job.pictures.files[place].path, reason] for place, reason in sorted(part.skipped)]
     kept = number[sample(job)]
     report = {
         "pictures": len(files),
         "pictures_sha256": _pictures_sha256(job, usable),
         "skipped": skipped,
-        "accuracy": correct / seen if seen else None,
         "score_pictures": None if len(kept) == len(job.pictures.files) else kept[kept >= 0].tolist(),
         "rescoring": rescoring,
     }

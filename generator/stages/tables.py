@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,6 +13,19 @@ from generator.records import LayerInfo
 from generator.scan import earlier_blocks
 from generator.stages.job import Job
 from generator.store import Store
+
+
+def label_pictures(job: Job) -> None:
+    """Give images.csv the labels of this run: the scan that wrote it may be an earlier one, of the same pictures under
+    other labels."""
+    written = job.store.images()
+    files = [job.pictures.files[place] for place in job.files()]
+    labelled = [
+        replace(record, label_id=file.label_id, label=file.label)
+        for record, file in zip(written, files, strict=True)
+    ]
+    if labelled != written:
+        job.store.write_images(labelled)
 
 
 def add_relations(job: Job) -> None:
