@@ -181,6 +181,7 @@ class Manifest:
     parameters: int = 0
     accuracy: float | None = None  # top-1 on these pictures, where labels name the network's classes
     schema: int = SCHEMA
+    classes: tuple[str, ...] = ()  # names of the network's outputs, where they are known
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def layer(self, name: str) -> LayerInfo:
@@ -241,6 +242,7 @@ def manifest_from_json(data: Mapping[str, Any]) -> Manifest:
                     }
                 ),
                 "layers": tuple(layer_from_json(layer) for layer in data["layers"]),
+                "classes": tuple(data.get("classes", ())),
                 "sprites": {
                     layer: SpriteInfo(tuple(sprite["panels"]), sprite["tile"], sprite.get("side", 0))
                     for layer, sprite in data["sprites"].items()

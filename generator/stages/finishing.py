@@ -194,6 +194,7 @@ def _manifest(job: Job) -> Manifest:
         publish_patches=profile.site.publish_patches,
         parameters=network.parameters,
         accuracy=accuracy(job),
+        classes=network.classes,
         extra=extra,
     )
 
