@@ -35,8 +35,78 @@ def main() -> None:
     """Turn a trained residual network and a folder of pictures into a browsable atlas of its features."""
 
 
+class _Numbers(click.ParamType):
+    """Numbers with a separator between them: `0.485,0.456,0.406`, `224x320`. count: how many, one or more choices;
+    a single one is given as it is."""
+
+    def __init__(self, name: str, kind: type, separator: str, counts: tuple[int, ...]) -> None:
+        self.name, self.kind, self.separator, self.counts = name, kind, separator, counts
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        parts = str(value).lower().split(self.separator)
+        try:
+            numbers = [self.kind(part) for part in parts]
+        except ValueError:
+            numbers = []
+        if len(numbers) not in self.counts:
+            self.fail(f"{value!r} is not of the form {self.name}", param, ctx)
+        return numbers if len(numbers) > 1 else numbers[0]
+
+
+_COLOURS = _Numbers("R,G,B", float, ",", (3,))
+_SIZE = _Numbers("N or HxW", int, "x", (1, 2))
+_FILTERS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
+
+
+def preprocessing_options(command: Any) -> Any:
+    """The options that say what is done to a picture before the network sees it."""
+    options = (
+        click.option(
+            "--mean", type=_COLOURS, metavar="R,G,B", help="Mean that the network was trained with."
+        ),
+        click.option("--std", type=_COLOURS, metavar="R,G,B", help="Standard deviation, likewise."),
+        click.option(
+            "--range",
+            "value_range",
+            type=click.Choice(["1", "255"]),
+            help="Largest value of a colour, for --mean and --std too.",
+        ),
+        click.option("--resize", type=_SIZE, metavar="N", help="Shorter side in px, 0 for none; or HxW."),
+        click.option("--crop", type=_SIZE, metavar="N", help="Side of the central square in px."),
+        click.option(
+            "--fit",
+            type=click.Choice(["shorter", "squash"]),
+            help="'squash' resizes to a square whatever the aspect ratio.",
+        ),
+        click.option("--interpolation", type=click.Choice(_FILTERS), help="Filter for resizing."),
+        click.option(
+            "--like-imagefolder",
+            is_flag=True,
+            help="As torchvision's ImageFolder: transparency dropped, EXIF orientation ignored.",
+        ),
+        click.option(
+            "--bits", type=click.IntRange(8, 16), help="Of greyscale samples in files of 16 bits, e.g. 12."
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _preprocessing(options: dict[str, Any]) -> dict[str, Any]:
+    """The profile's keys for these options; None where an option was not given."""
+    as_image_folder = options["like_imagefolder"] or None
+    return {
+        **{name: options[name] for name in ("mean", "std", "resize", "crop", "fit", "interpolation", "bits")},
+        "range": None if options["value_range"] is None else int(options["value_range"]),
+        "transparency": as_image_folder and "drop",
+        "exif": None if as_image_folder is None else False,
+    }
+
+
 def profile_options(command: Any) -> Any:
     """The options that change a profile for one run."""
+    command = preprocessing_options(command)
     options = (
         click.option("--name", help="Another name than the profile's: the atlas's folder and addresses."),
         click.option("--images", type=click.Path(path_type=Path), help="Folder of pictures."),
@@ -88,7 +158,12 @@ def _profile(name: str | None, options: dict[str, Any]) -> Any:
     return chosen.changed(
         name=options["name"],
         network={"model": options["model"], "weights": options["weights"], "classes": text["classes"]},
-        pictures={"folder": text["images"], "labels": text["labels"], "limit": options["limit"]},
+        pictures={
+            "folder": text["images"],
+            "labels": text["labels"],
+            "limit": options["limit"],
+            **_preprocessing(options),
+        },
         layers={"which": which, "channels": options["channels"]},
         kernels={"others": [_other(text) for text in options["kernels"]] or None},
         compute={key: options[key] for key in ("batch", "workers", "precision", "device")},
@@ -222,6 +297,7 @@ def serve(folder: Path, port: int) -> None:
 @click.option("--class", "chosen", help="The class to explain: name or number  [default: the most probable]")
 @click.option("--atlas", help="The network's pages, for links: a folder such as site/demo, or an address.")
 @click.option("--out", type=click.Path(path_type=Path), help="The page  [default: <picture's name>.html]")
+@preprocessing_options
 def explain(
     picture: Path,
     model: str,
@@ -230,24 +306,41 @@ def explain(
     chosen: str | None,
     atlas: str | None,
     out: Path | None,
+    **options: Any,
 ) -> None:
     """Explain what the network says of PICTURE: one page with its prediction, the class's saliency and guided
     backpropagation, and the channels that contribute most."""
     import torch
 
     from generator import models
+    from generator import profile as profiles
     from generator.explaining import explain as run
     from generator.explanation_page import explanation_html
     from generator.files import write_atomically
+    from generator.stages.preparing import prepared
 
     if atlas and not atlas.startswith(("http://", "https://")) and not Path(atlas).is_dir():
         raise AtlasError(
             "no atlas pages here", atlas, "name the network's folder of a rendered site, or its address"
         )
-    network = models.load(model, weights, classes=classes).to("cpu", torch.float32)
+    wanted = profiles.validated({"name": "explain", "network": {"model": model}}, model).changed(
+        pictures=_preprocessing(options)
+    )
+    network = prepared(models.load(model, weights, classes=classes), wanted.pictures).to("cpu", torch.float32)
+    if assumption := network.preprocessing.assumption:
+        click.echo(f"{assumption} (--mean, --std)", err=True)
     page = out or Path(f"{picture.stem}.html")
     found = run(network, picture, chosen)
-    about = {"picture": picture.name, "model": network.model, "weights": network.weights.source}
+    about = {
+        "picture": picture.name,
+        "model": network.model,
+        "weights": network.weights.source,
+        "size": network.preprocessing.size_words,
+        "values": network.preprocessing.values_words,
+        "file": network.preprocessing.file_words,
+        "source": network.preprocessing.source,
+        "assumption": network.preprocessing.assumption,
+    }
     write_atomically(page, explanation_html(found, about, atlas, page).encode("utf-8", "replace"))
     _, name, probability = found.predictions[0]
     click.echo(f"{page}: {name}, {probability:.1%}")

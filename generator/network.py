@@ -141,16 +141,14 @@ class Network:
             self, layers=tuple(layer for _, layer in pairs), steps=tuple(step for step, _ in pairs)
         )
 
-    def resized(self, resize: int | None, crop: int | None) -> Network:
-        """The same network for pictures of another size; None leaves a value as it is."""
-        p = self.preprocessing
-        p = replace(p, resize=p.resize if resize is None else resize, crop=p.crop if crop is None else crop)
-        shapes = self.graph.shapes(p.crop)
+    def with_preprocessing(self, preprocessing: Preprocessing) -> Network:
+        """The same network, for pictures that are prepared in another way."""
+        shapes = self.graph.shapes(preprocessing.crop)
         layers = tuple(
             replace(layer, height=shapes[step][1], width=shapes[step][2])
             for layer, step in zip(self.layers, self.steps, strict=True)
         )
-        return replace(self, preprocessing=p, layers=layers)
+        return replace(self, preprocessing=preprocessing, layers=layers)
 
     def prepare(self, pictures: Tensor) -> Tensor:
         """Decoded pictures (B, H, W, 3) uint8 → the network's input (B, 3, H, W), channels_last, in its dtype."""

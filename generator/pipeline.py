@@ -44,6 +44,8 @@ def compute(profile: Profile, folder: Path, reporter: Reporter | None = None) ->
         reporter = reporter or Reporter(quiet=not ranks.leads)
         device = choose_device(profile.compute.device, ranks.local_rank)
         network = open_network(profile)
+        if assumption := network.preprocessing.assumption:
+            reporter.note(f"{assumption} (--mean, --std)")
         others = open_other_layers(profile, reporter)
         opened = open_pictures(profile, folder, reporter, ranks)
         starts = open_starts(profile, network)

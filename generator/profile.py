@@ -10,11 +10,22 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from generator.errors import AtlasError
 
 PositiveInt = Annotated[int, Field(ge=1)]
+_LARGEST = 4096  # px, of a side
+Mean = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Std = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 GradientName = Literal["guided", "deconvnet", "plain", "saliency"]
 
 
@@ -32,19 +43,62 @@ class NetworkSection(_Section):
     classes: str | None = None
 
 
+def _resize(value: Any) -> int | list[int] | None:
+    if value is None or (_is_number(value) and 0 <= value <= _LARGEST):
+        return value
+    if _is_pair(value) and all(1 <= side <= _LARGEST for side in value):
+        return list(value)
+    raise ValueError(f"give a number of px from 0 to {_LARGEST}, or [height, width]")
+
+
+def _crop(value: Any) -> int | None:
+    if _is_pair(value):
+        if value[0] != value[1]:
+            raise ValueError(
+                f"the atlas reads square inputs alone, not {value[0]} × {value[1]} px: give one side, and "
+                "fit = 'squash' if nothing is to be cut off"
+            )
+        value = value[0]
+    if value is None or (_is_number(value) and 8 <= value <= _LARGEST):
+        return value
+    raise ValueError(f"give a number of px from 8 to {_LARGEST}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_number, value))
+
+
 class PicturesSection(_Section):
     """folder: the pictures, or drawn = a number of drawn ones (the demo's world); labels: a label file; hierarchy: a
     CSV with the columns child and parent that says which classes are near each other (left out: the drawn world's
-    families, WordNet where every label is a class of ImageNet, else none); limit: use that many, evenly spaced; resize
-    and crop: in px, where they differ from the model's own."""
+    families, WordNet where every label is a class of ImageNet, else none); limit: use that many, evenly spaced.
+
+    What is done to each picture, where it differs from what the network's weights or its model say: resize: the shorter
+    side in px (0: none), or [height, width]; fit: 'squash' resizes to a square whatever the aspect ratio, as large as
+    resize or, without it, as crop; interpolation: Pillow's filter; crop: side of the central square; range: 1 or 255,
+    the largest value that the network expects; mean, std: of red, green, blue, in that range; transparency: the ground
+    it is laid on, or 'drop' to take the colours as they are; exif: turn pictures upright (transparency = "drop" and
+    exif = false give the pixels of torchvision's ImageFolder); bits: of greyscale samples in files of 16 bits."""
 
     folder: str | None = None
     drawn: PositiveInt | None = None
     labels: str | None = None
     hierarchy: str | None = None
     limit: PositiveInt | None = None
-    resize: Annotated[int, Field(ge=0, le=4096)] | None = None
-    crop: Annotated[int, Field(ge=8, le=4096)] | None = None
+    resize: Annotated[int | list[int] | None, PlainValidator(_resize)] = None
+    crop: Annotated[int | None, PlainValidator(_crop)] = None
+    fit: Literal["shorter", "squash"] | None = None
+    interpolation: Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"] | None = None
+    range: Literal[1, 255] | None = None
+    mean: Annotated[list[Mean], Field(min_length=3, max_length=3)] | None = None
+    std: Annotated[list[Std], Field(min_length=3, max_length=3)] | None = None
+    transparency: Literal["white", "black", "drop"] | None = None
+    exif: bool | None = None
+    bits: Annotated[int, Field(ge=8, le=16)] | None = None
 
     @model_validator(mode="after")
     def _no_contradiction(self) -> Self:
@@ -52,8 +106,13 @@ class PicturesSection(_Section):
             raise ValueError("folder and drawn are two kinds of pictures: leave one out")
         if self.labels is not None and self.drawn is not None:
             raise ValueError("labels belong to a folder of pictures, drawn ones have their own")
-        if self.resize and self.crop and self.crop > self.resize:
-            raise ValueError(f"crop ({self.crop} px) is larger than what resize leaves ({self.resize} px)")
+        least = min(self.resize) if isinstance(self.resize, list) else self.resize
+        if least and self.crop and self.crop > least:
+            raise ValueError(f"crop ({self.crop} px) is larger than what resize leaves ({least} px)")
+        if self.fit == "shorter" and isinstance(self.resize, list):
+            raise ValueError("fit = 'shorter' wants one number for resize")
+        if self.fit == "squash" and self.resize == 0:
+            raise ValueError("fit = 'squash' wants a size for resize, not 0")
         return self
 
 

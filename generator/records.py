@@ -14,6 +14,12 @@ SCHEMA = 1  # of the atlas folder; a reader refuses any other
 TOP = 9  # pictures kept a channel, as in arXiv:1701.02362
 STUDY = "study/"  # how the models of the experiments' small networks begin
 
+# Where the numbers of a preprocessing come from; one that was assumed names what it was taken from behind ASSUMED.
+PUBLISHED = "published with the weights"
+IN_FILE = "written in the weights' file"
+GIVEN = "given"
+ASSUMED = "assumed: "
+
 # "layer": of a network without residual blocks, whose channels are tied to no other layer's.
 LayerKind = Literal["stem", "block", "layer", "branch", "projection"]
 
@@ -116,17 +122,63 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """From a decoded RGB picture to the network's input.
+    """From a picture file to the network's input.
 
-    resize: shorter side in px, bilinear with antialiasing (0: leave); crop: side of the centre crop in px;
-    value_range: 1.0 if the network expects values in [0, 1], 255.0 if in [0, 255]; then (x − mean) / std.
+    resize: the shorter side in px (0: leave), or (height, width), which ignores the aspect ratio; crop: side of the
+    centre crop in px; mean, std: of red, green, blue; value_range: 1.0 if the network expects values in [0, 1], 255.0
+    if in [0, 255]; then (x − mean) / std.
+    interpolation: Pillow's filter of that name, with antialiasing; transparency: 'white' or 'black', the ground under
+    transparent pixels, or 'drop' (the colours are taken as if nothing were transparent); exif: whether the picture is
+    turned upright as its EXIF orientation says; bits: of greyscale samples in files of 16 bits (0: as the file says).
+    source: where mean and std come from: PUBLISHED, IN_FILE, GIVEN, ASSUMED and what was assumed, or another sentence;
+    '' if nobody knows. It says nothing about the numbers, so it is no part of what two preprocessings are compared by.
     """
 
-    resize: int
+    resize: int | tuple[int, int]
     crop: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     value_range: float = 1.0
+    interpolation: str = "bilinear"
+    transparency: str = "white"
+    exif: bool = True
+    bits: int = 0
+    source: str = field(default="", compare=False, repr=False)
+
+    @property
+    def size_words(self) -> str:
+        """Resize and crop in words."""
+        crop = f"the central {self.crop} × {self.crop} px"
+        if isinstance(self.resize, tuple):
+            height, width = self.resize
+            squash = f"resized to {width} × {height} px whatever the aspect ratio ({self.interpolation})"
+            return squash if height == width == self.crop else f"{squash}, then {crop}"
+        if self.resize == 0:
+            return f"{crop}, not resized"
+        return f"shorter side resized to {self.resize} px ({self.interpolation}), then {crop}"
+
+    @property
+    def values_words(self) -> str:
+        """Value range, mean and standard deviation in words."""
+        mean, std = (", ".join(f"{value:g}" for value in values) for values in (self.mean, self.std))
+        return f"0 to {self.value_range:g}, mean {mean}, standard deviation {std} (red, green, blue)"
+
+    @property
+    def file_words(self) -> str:
+        """What is done with transparency, EXIF and files of 16 bits, in words."""
+        under = "dropped" if self.transparency == "drop" else f"laid on {self.transparency}"
+        turned = "turned upright as EXIF says" if self.exif else "EXIF orientation ignored"
+        bits = f"; greyscale of 16-bit files read as {self.bits} bits" if self.bits else ""
+        return f"transparency {under}; {turned}{bits}"
+
+    @property
+    def assumption(self) -> str:
+        """The sentence that says what was assumed, '' if nothing was."""
+        if not self.source.startswith(ASSUMED):
+            return ""
+        what = self.source.removeprefix(ASSUMED)
+        were = "were" if " and " in what else "was"
+        return f"{what} {were} assumed: these weights do not say what they were trained with"
 
 
 @dataclass(frozen=True)
@@ -213,6 +265,13 @@ def to_json(record: Any) -> dict[str, Any]:
     return dataclasses.asdict(record)
 
 
+def _resize_from_json(resize: int | list[int]) -> int | tuple[int, int]:
+    if isinstance(resize, int):
+        return resize
+    height, width = resize
+    return height, width
+
+
 def layer_from_json(data: Mapping[str, Any]) -> LayerInfo:
     return LayerInfo(**{**data, "receptive_field": ReceptiveField(**data["receptive_field"])})
 
@@ -237,6 +296,7 @@ def manifest_from_json(data: Mapping[str, Any]) -> Manifest:
                 "preprocessing": Preprocessing(
                     **{
                         **preprocessing,
+                        "resize": _resize_from_json(preprocessing["resize"]),
                         "mean": tuple(preprocessing["mean"]),
                         "std": tuple(preprocessing["std"]),
                     }
@@ -249,5 +309,5 @@ def manifest_from_json(data: Mapping[str, Any]) -> Manifest:
                 },
             }
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise AtlasError(f"manifest.json is damaged ({error})", remedy="compute the atlas again") from error

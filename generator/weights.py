@@ -62,6 +62,41 @@ def read_classes(path: Path) -> tuple[str, ...]:
     return tuple(str(name) for name in classes)
 
 
+def read_preprocessing(path: Path) -> dict[str, Any]:
+    """What a safetensors file's metadata say of the pictures that it was trained with, as fields of Preprocessing: the
+    keys `mean` and `std` (JSON lists of three numbers, `std` above zero) and, beside them, `value_range` (1 or 255),
+    `resize` and `crop` (px); {} where they say nothing of the kind."""
+    if path.suffix.lower() != ".safetensors":
+        return {}
+    with safetensors.safe_open(path, "pt") as file:
+        metadata = file.metadata() or {}
+    if not {"mean", "std"} <= set(metadata):
+        return {}
+    found: dict[str, Any] = {}
+    for key in ("mean", "std", "value_range", "resize", "crop"):
+        if key in metadata:
+            found[key] = _plain_numbers(metadata[key])
+    triples = all(isinstance(found[key], tuple) and len(found[key]) == 3 for key in ("mean", "std"))
+    sides = all(isinstance(found.get(key, 1), int) and found.get(key, 1) > 0 for key in ("resize", "crop"))
+    if not triples or min(found["std"]) <= 0 or found.get("value_range", 1) not in (1, 255) or not sides:
+        return {}  # other people's keys of the same names; what is used instead is then said to be assumed
+    if "value_range" in found:
+        found["value_range"] = float(found["value_range"])
+    return found
+
+
+def _plain_numbers(text: str) -> float | tuple[float, ...] | None:
+    """A JSON number, or list of numbers; None for anything else."""
+    try:
+        value = json.loads(text, parse_constant=lambda name: None)
+    except ValueError:
+        return None
+    numbers = value if isinstance(value, list) else [value]
+    if any(isinstance(number, bool) or not isinstance(number, int | float) for number in numbers):
+        return None
+    return tuple(float(number) for number in value) if isinstance(value, list) else value
+
+
 def read_class_list(path: Path) -> tuple[str, ...]:
     """The lines of a text file, one class name each; empty lines at the end do not count."""
     try:

@@ -155,7 +155,9 @@ def test_border_neurons_see_the_networks_own_padding() -> None:
 
 @pytest.mark.parametrize("model", ["resnet18", "resnet50-caffe"])  # max-pooling, and one that rounds up
 def test_pooling_at_the_border_is_the_networks(model: str) -> None:
-    network = load(model, "random").resized(64, 64).to("cpu", torch.float64)
+    network = load(model, "random")
+    smaller = replace(network.preprocessing, resize=64, crop=64)
+    network = network.with_preprocessing(smaller).to("cpu", torch.float64)
     layer = "res2b"
     top = network.step(layer)
     picture = torch.from_numpy(np.random.default_rng(2).standard_normal((1, 3, 64, 64)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -55,7 +56,9 @@ def test_gradients_of_units_are_torchs(rule, dtype, monkeypatch):
     """Inner and border units of a strided block, of one with a shortcut of its own and of the stem; overlapping pooling
     windows, windows cut off at the border, and fields as large as the picture."""
     pytest.importorskip("numba")
-    network = models.load("resnet18", "random").resized(72, 64).to("cpu", dtype)
+    network = models.load("resnet18", "random")
+    smaller = replace(network.preprocessing, resize=72, crop=64)
+    network = network.with_preprocessing(smaller).to("cpu", dtype)
     torch.manual_seed(0)
     pictures = torch.randn(2, 3, 64, 64, dtype=dtype)
     switches = forward_switches(network, pictures)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -247,7 +248,7 @@ def test_a_pair_of_detectors_at_two_sizes_is_scale_invariant_only_with_the_large
     )
     torch.manual_seed(0)
     network, _ = _network(branch, shortcut)
-    network = network.resized(64, 64)
+    network = network.with_preprocessing(replace(network.preprocessing, resize=64, crop=64))
     pixels = torch.from_numpy(np.stack([_blob(radius) for radius in np.linspace(2, 16, 57)]))
     state = _read(network, pixels)
     tops = {side: state.tops["res2a", side] for side in ("input", "block")}

@@ -35,7 +35,7 @@ from torch.nn import functional
 
 from generator.demo import measure, pool
 from generator.demo.world import CLASSES, HELD_OUT_SEED, KINDS, TRAIN_SEED
-from generator.models.demo import SIDE, demo_resnet
+from generator.models.demo import MEAN, SIDE, STD, demo_resnet
 from generator.models.demo_plain import demo_plain
 from generator.progress import Advance, Reporter
 
@@ -279,6 +279,8 @@ def _save(network: nn.Module, record: dict[str, Any], folder: Path) -> None:
             tensors[name] = value.cpu()
     metadata = {
         "classes": json.dumps(CLASSES),
+        "mean": json.dumps(MEAN),
+        "std": json.dumps(STD),
         "accuracy": f"{record['accuracy']:.4f}",
         "seed": str(record["settings"]["seed"]),
         "pictures": str(record["settings"]["pictures"]),

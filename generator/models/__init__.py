@@ -25,9 +25,9 @@ from generator.models import (
     study,
     timm_models,
 )
-from generator.models.model import Model, Published
+from generator.models.model import IMAGENET, Model, Published
 from generator.network import Network
-from generator.records import Preprocessing, WeightsInfo
+from generator.records import ASSUMED, IN_FILE, PUBLISHED, Preprocessing, WeightsInfo
 from generator.weights import (
     SUFFIXES,
     file_sha256,
@@ -35,6 +35,7 @@ from generator.weights import (
     he_initialise,
     read_class_list,
     read_classes,
+    read_preprocessing,
     read_state_dict,
     state_sha256,
 )
@@ -134,14 +135,31 @@ def _load(model: Model, weights: str | Path | None, seed: int) -> _Loaded:
         note = f"the file ends at {name}: the network is shown up to there"
     info = WeightsInfo(published.name, file_sha256(published.path), note=note)
     names = read_classes(published.path) or published.classes
-    return _Loaded(module, published.preprocessing or model.preprocessing, info, names, outputs, last)
+    return _Loaded(module, _preprocessing(model, published), info, names, outputs, last)
+
+
+def _preprocessing(model: Model, published: Published) -> Preprocessing:
+    """What the weights were trained for: as the file itself says, else as it was published, else the model's usual
+    numbers, which are then an assumption."""
+    own = published.preprocessing or model.preprocessing
+    if written := read_preprocessing(published.path):
+        return replace(own, **written, source=IN_FILE)
+    if own.source:
+        return own
+    return replace(own, source=PUBLISHED if published.is_known else f"{ASSUMED}{_whose(model)} mean and std")
+
+
+def _whose(model: Model) -> str:
+    own = model.preprocessing
+    return "ImageNet's" if (own.mean, own.std) == (IMAGENET.mean, IMAGENET.std) else f"{model.name}'s"
 
 
 def _random(model: Model, seed: int) -> _Loaded:
     module = _blank(model, model.outputs).to_empty(device="cpu")
     he_initialise(module, seed)
     info = WeightsInfo("random", state_sha256(module.state_dict()), True, f"random weights (He), seed {seed}")
-    return _Loaded(module, model.preprocessing, info, (), model.outputs)
+    untrained = replace(model.preprocessing, source="the model's own; random weights were trained with none")
+    return _Loaded(module, untrained, info, (), model.outputs)
 
 
 def _blank(model: Model, outputs: int) -> nn.Module:
@@ -171,7 +189,9 @@ def _choose(model: Model, weights: str | Path | None) -> Published:
             f"give a file ({', '.join(SUFFIXES)}) or one of {choices}",
         )
     about = model.recognise(path)
-    return Published(path.name, path) if about is None else replace(about, name=path.name, path=path)
+    if about is None:
+        return Published(path.name, path, is_known=False)
+    return replace(about, name=path.name, path=path)
 
 
 def _renamed(model: Model, state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -66,7 +66,11 @@ def _about(weights: Weights) -> Published:
         _cached(weights),
         tuple(weights.meta["categories"]),
         Preprocessing(
-            transforms.resize_size[0], transforms.crop_size[0], tuple(transforms.mean), tuple(transforms.std)
+            transforms.resize_size[0],
+            transforms.crop_size[0],
+            tuple(transforms.mean),
+            tuple(transforms.std),
+            interpolation=transforms.interpolation.value,
         ),
     )
 

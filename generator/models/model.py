@@ -19,13 +19,15 @@ class Published:
 
     name: what to call them; path: where they lie on this machine;
     classes: names of the outputs, () if the file itself says them;
-    preprocessing: what these weights were trained for, if it differs from the model's.
+    preprocessing: what these weights were trained for, if it differs from the model's;
+    is_known: whether it is a release, of which it is known what it was trained for, not a file that may be anybody's.
     """
 
     name: str
     path: Path
     classes: tuple[str, ...] = ()
     preprocessing: Preprocessing | None = None
+    is_known: bool = True
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Model:
 
     build: a module with this many outputs (its own initialisation does not matter); taps: its layers in
     forward order;
+    preprocessing: of weights that say nothing else; its `source` stays '' where that would be an assumption;
     weights: the names that `fetch` knows, the default first (none: the user must bring a file);
     fetch: such a name → where the weights lie, downloading them if need be;
     recognise: a file the user brought → what is published about it, if it is a known one;

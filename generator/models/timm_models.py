@@ -19,7 +19,7 @@ from generator.errors import AtlasError
 from generator.models.hub import imagenet_names
 from generator.models.model import Model, block_names, residual_taps
 from generator.network import Tap
-from generator.records import Preprocessing
+from generator.records import PUBLISHED, Preprocessing
 
 PREFIX = "timm/"
 
@@ -34,19 +34,25 @@ def find(name: str) -> Model:
         raise AtlasError(
             "timm has no such model", wanted, f"did you mean {' or '.join(near)}?" if near else None
         )
-    config: Any = timm.get_pretrained_cfg(wanted if tag else architecture) or timm.get_pretrained_cfg(
-        architecture
-    )
+    tagged: Any = timm.get_pretrained_cfg(wanted) if tag else None
+    config: Any = tagged or timm.get_pretrained_cfg(architecture)
     head = f"{config.classifier}.weight" if isinstance(config.classifier, str) else ""
     crop = config.input_size[-1]
+    resize = math.floor(crop / config.crop_pct)
     return Model(
         name,
         f"timm's {wanted}",
         build=functools.partial(_build, architecture),
         taps=functools.partial(_taps, architecture),
-        # timm resizes by the bicubic filter; the atlas by the bilinear one, as torchvision does.
         preprocessing=Preprocessing(
-            math.floor(crop / config.crop_pct), crop, tuple(config.mean), tuple(config.std)
+            (resize, resize) if config.crop_mode == "squash" else resize,
+            crop,
+            tuple(config.mean),
+            tuple(config.std),
+            interpolation=config.interpolation,
+            source=PUBLISHED
+            if tagged
+            else "",  # an architecture's weights may be anybody's, a tag's are one release
         ),
         outputs=config.num_classes,
         class_names=imagenet_names,

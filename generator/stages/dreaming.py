@@ -101,7 +101,7 @@ def dream_layers(job: Job) -> list[LayerInfo]:
 
 def _square(network: Network, side: int) -> Preprocessing:
     """The whole middle square of a picture, so large."""
-    return replace(network.preprocessing, resize=side, crop=side)
+    return replace(network.preprocessing, resize=side, crop=side)  # one number: never squashed
 
 
 def _read(path: Path, square: Preprocessing) -> Picture:

@@ -145,6 +145,7 @@ def _said(job: Job) -> list[Any]:
     return [
         _public(job.profile.model_dump()),
         [network.model, to_json(network.weights), network.parameters, network.classes],
+        network.preprocessing.source,
         [to_json(layer) for layer in network.layers],
         blueprint_to_json(job.blueprint),
         job.pictures.source,

@@ -18,6 +18,7 @@ from generator.pictures import PictureSet, find_pictures
 from generator.profile import Profile
 from generator.progress import Reporter
 from generator.ranks import Ranks
+from generator.stages.preparing import prepared
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def open_network(profile: Profile) -> Network:
     section = profile.network
     classes = None if section.classes is None else Path(section.classes)
     network = models.load(section.model, section.weights, seed=section.seed, classes=classes)
-    network = network.resized(profile.pictures.resize, profile.pictures.crop)
+    network = prepared(network, profile.pictures)
     if profile.deepdream is not None and not isinstance(profile.deepdream.layers, str):
         for name in profile.deepdream.layers:
             network.layer(name)  # an unknown one is said now, not hours later

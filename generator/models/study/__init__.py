@@ -20,7 +20,7 @@ from generator.models.study.networks import StudyNetwork
 from generator.models.study.paths import STAGES, PathNetwork
 from generator.models.study.stacks import StackNetwork, stack_taps
 from generator.network import Tap
-from generator.records import STUDY, Preprocessing, study_name
+from generator.records import PUBLISHED, STUDY, Preprocessing, study_name
 
 PREFIX = STUDY
 WIDTH, SIDE = 8, 24  # channels of the first stage, px
@@ -85,7 +85,8 @@ def find(name: str) -> Model:
         f"a small network of the experiments: {kind}, {depth} layers",
         build=functools.partial(_build, kind, depth, width, side),
         taps=_taps,
-        preprocessing=Preprocessing(demo.SIDE, demo.SIDE, demo.MEAN, demo.STD),
+        # Only `atlas experiments` trains such networks, and it trains all of them with these numbers.
+        preprocessing=Preprocessing(demo.SIDE, demo.SIDE, demo.MEAN, demo.STD, source=PUBLISHED),
         outputs=OUTPUTS,
         rename=lambda tensor: f"network.{tensor}",
         head="network.fc.weight",

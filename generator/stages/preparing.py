@@ -1,0 +1,94 @@
+"""What is done to a picture before the network sees it: as its weights or its model say, or as the user says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from generator.errors import AtlasError
+from generator.network import Network
+from generator.profile import PicturesSection
+from generator.records import ASSUMED, GIVEN, Preprocessing
+
+
+def prepared(network: Network, wanted: PicturesSection) -> Network:
+    """The network with the preprocessing that the profile gives; what it leaves out stays the network's own. Raises
+    AtlasError where the two contradict each other."""
+    own = network.preprocessing
+    chosen = preprocessing(own, wanted)
+    return network if chosen == own and chosen.source == own.source else network.with_preprocessing(chosen)
+
+
+def preprocessing(own: Preprocessing, wanted: PicturesSection) -> Preprocessing:
+    """A network's own preprocessing, changed as the profile says."""
+    changes: dict[str, Any] = {
+        "resize": _resize(own, wanted),
+        "crop": wanted.crop,
+        "mean": wanted.mean and tuple(wanted.mean),
+        "std": wanted.std and tuple(wanted.std),
+        "value_range": wanted.range and float(wanted.range),
+        "interpolation": wanted.interpolation,
+        "transparency": wanted.transparency,
+        "exif": wanted.exif,
+        "bits": wanted.bits,
+        "source": _source(own, wanted),
+    }
+    chosen = replace(own, **{name: value for name, value in changes.items() if value is not None})
+    if wanted.resize is not None or wanted.crop is not None:
+        _refuse_small(chosen)
+    if wanted.mean is not None or wanted.std is not None or wanted.range is not None:
+        _refuse_other_range(chosen)
+    return chosen
+
+
+def _resize(own: Preprocessing, wanted: PicturesSection) -> int | tuple[int, int] | None:
+    if isinstance(wanted.resize, list):
+        height, width = wanted.resize
+        return height, width
+    if wanted.fit == "squash":
+        side = wanted.resize or wanted.crop or own.crop
+        return side, side
+    if wanted.resize is None and wanted.fit == "shorter" and isinstance(own.resize, tuple):
+        return min(own.resize)
+    return wanted.resize
+
+
+def _source(own: Preprocessing, wanted: PicturesSection) -> str:
+    given = [name for name in ("mean", "std") if getattr(wanted, name) is not None]
+    if not given:
+        return own.source
+    if len(given) == 2:
+        return GIVEN
+    (missing,) = {"mean", "std"} - set(given)
+    if own.source.startswith(ASSUMED):
+        return own.source.replace("mean and std", missing)
+    return f"{given[0]} given, {missing} {own.source or 'of the model'}"
+
+
+def _refuse_small(chosen: Preprocessing) -> None:
+    left = min(chosen.resize) if isinstance(chosen.resize, tuple) else chosen.resize
+    if left and chosen.crop > left:
+        raise AtlasError(
+            f"crop ({chosen.crop} px) is larger than what resize leaves ({left} px)",
+            remedy=f"give resize too, {chosen.crop} or more",
+        )
+
+
+def _refuse_other_range(chosen: Preprocessing) -> None:
+    """A mean and a standard deviation lie in the range of the values; those of the other range give them away."""
+    highest = max(*chosen.mean, *chosen.std)
+    if highest > chosen.value_range:
+        raise AtlasError(
+            f"mean {_said(chosen.mean)} and std {_said(chosen.std)} do not lie in the value range 0 to "
+            f"{chosen.value_range:g}",
+            remedy="was range 255 meant?" if chosen.value_range == 1 and highest <= 255 else None,
+        )
+    if chosen.value_range == 255 and (0 < max(chosen.mean) <= 1 or min(chosen.std) < 1):
+        raise AtlasError(
+            f"mean {_said(chosen.mean)} and std {_said(chosen.std)} are those of values from 0 to 1, not to 255",
+            remedy="was range 1 meant?",
+        )
+
+
+def _said(values: tuple[float, float, float]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
