@@ -335,9 +335,9 @@ def explain(
         "picture": picture.name,
         "model": network.model,
         "weights": network.weights.source,
-        "size": network.preprocessing.size_words,
-        "values": network.preprocessing.values_words,
-        "file": network.preprocessing.file_words,
+        "size_words": network.preprocessing.size_words,
+        "values_words": network.preprocessing.values_words,
+        "file_words": network.preprocessing.file_words,
         "source": network.preprocessing.source,
         "assumption": network.preprocessing.assumption,
     }

@@ -26,7 +26,8 @@ def data_address(pixels: np.ndarray) -> str:
 
 
 def explanation_html(found: Any, about: Mapping[str, str], atlas: str | None, page: Path) -> str:
-    """The page of an Explanation (generator/explaining.py). about: picture, model and weights by name; atlas: folder or
+    """The page of an Explanation (generator/explaining.py). about: picture, model and weights by name, and the
+    preprocessing in words; atlas: folder or
     address of the network's pages, for links and, in a folder, the channels' sprites; page: where it will lie."""
     total = found.score
     channels = []

@@ -157,3 +157,57 @@ def bombs() -> dict[str, bytes]:
         "script.svg.png": b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>",
         "eps.jpg": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(%pipe%touch /tmp/pwned) (w) file\n",
     }
+
+
+# -- sound files that Pillow does not write ---------------------------------------------------------------------
+
+
+def deep_png(samples: np.ndarray, *more: tuple[bytes, bytes]) -> bytes:
+    """A PNG of 16 bits: (H, W) greyscale, (H, W, 2) with alpha, (H, W, 3) RGB, (H, W, 4) with alpha. more: chunks
+    before the pixels."""
+    height, width = samples.shape[:2]
+    kind = {1: 0, 2: 4, 3: 2, 4: 6}[1 if samples.ndim == 2 else samples.shape[2]]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
+    header = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)
+    chunks = [(b"IHDR", header), *more, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in chunks
+    )
+
+
+def tiff(samples: np.ndarray, bits: int, form: int = 1, photometric: int = 1, **tags: int) -> bytes:
+    """An uncompressed TIFF of (H, W) or (H, W, 3) samples. bits: of a sample, 12 of integers are packed; form: 1
+    unsigned, 2 signed, 3 floating point; photometric: 0 where zero is white, 2 for RGB; tags: `t281=4095`."""
+    height, width = samples.shape[:2]
+    planes = 1 if samples.ndim == 2 else samples.shape[2]
+    kind = {1: "u", 2: "i", 3: "f"}[form]
+    data = _packed_12(samples) if bits == 12 else samples.astype(f"<{kind}{bits // 8}").tobytes()
+    short = {
+        256: width,
+        257: height,
+        258: bits,
+        259: 1,
+        262: photometric,
+        277: planes,
+        278: height,
+        339: form,
+    }
+    short |= {int(name[1:]): value for name, value in tags.items()}
+    entries = {number: struct.pack("<HHIHH", number, 3, 1, value, 0) for number, value in short.items()}
+    start = 8 + 2 + 12 * (len(entries) + 2) + 4  # of what is too long for its entry, then of the samples
+    extra = b""
+    if planes > 1:
+        for number in (258, 339):
+            place = start + len(extra)
+            entries[number] = struct.pack("<HHII", number, 3, planes, place)
+            extra += struct.pack(f"<{planes}H", *[short[number]] * planes)
+    entries[273] = struct.pack("<HHII", 273, 4, 1, start + len(extra))
+    entries[279] = struct.pack("<HHII", 279, 4, 1, len(data))
+    body = b"".join(entries[number] for number in sorted(entries))
+    return b"II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + body + b"\0\0\0\0" + extra + data
+
+
+def _packed_12(samples: np.ndarray) -> bytes:
+    rows = ("".join(f"{int(value):012b}" for value in row) for row in samples)
+    return b"".join(int(row, 2).to_bytes(len(row) // 8, "big") for row in rows)
