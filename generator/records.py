@@ -146,6 +146,11 @@ class Preprocessing:
     source: str = field(default="", compare=False, repr=False)
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """All that pixels and values depend on, as plain values: every field but the source."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if name != "source"}
+
+    @property
     def size_words(self) -> str:
         """Resize and crop in words."""
         crop = f"the central {self.crop} × {self.crop} px"

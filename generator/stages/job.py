@@ -82,7 +82,7 @@ class Job:
         return fingerprint(
             CODE,
             self.network.graph.digest(self.network.steps),
-            to_json(self.network.preprocessing),
+            self.network.preprocessing.settings,
             asdict(self.scan_plan),
             self.digest,
             self.profile.compute.score_pictures,
@@ -128,7 +128,7 @@ class Job:
         """Fingerprint of all that the stream's numbers at optimised pictures depend on: no picture of the set."""
         stream, network = self.profile.stream, self.network
         computed = [self.device.type, torch.__version__]
-        what = [network.graph.digest(network.steps), to_json(network.preprocessing), self._taps]
+        what = [network.graph.digest(network.steps), network.preprocessing.settings, self._taps]
         how = [self.profile.layers.channels, stream.enabled, stream.optimised_steps]
         return fingerprint("optimised", STREAM_CODE, computed, what, how)
 
