@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from generator.demo.world import CLASSES
-from generator.experiments.running import EXPERIMENTS, Workshop
+from generator.experiments.running import EXPERIMENTS
 from generator.experiments.setting import Setting
+from generator.experiments.workshop import Workshop
 from generator.files import write_atomically
 from generator.models import study
 from generator.pipeline import compute

@@ -23,11 +23,12 @@ from generator.chapters.feature_pages import zero_blocks as zero_page
 from generator.experiments import cardinality, refinement, zero_blocks
 from generator.experiments.comparing import DEPTH
 from generator.experiments.reading import drawn_classes, read_layers
-from generator.experiments.running import Workshop, run_experiments
+from generator.experiments.running import run_experiments
 from generator.experiments.runs import BareRun, DesignRun, PathRun, Run, StackRun, network_of
 from generator.experiments.setting import QUICK, Setting
 from generator.experiments.shortcuts import KINDS
 from generator.experiments.training import build
+from generator.experiments.workshop import Workshop
 from generator.figures.dots import dot_rows
 from generator.matching import Numbers, centred_ranks
 from generator.models.study.designs import DESIGNS, Gate, PreActivationBlock, ReluOnlyBlock, ShortcutBlock

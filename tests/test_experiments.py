@@ -21,10 +21,11 @@ from generator.chapters.experiment_pages import (
 from generator.chapters.experiment_tables import by_seed, results, with_spread
 from generator.demo import pool
 from generator.experiments import training
-from generator.experiments.running import Workshop, run_experiments
+from generator.experiments.running import run_experiments
 from generator.experiments.runs import Run
 from generator.experiments.setting import QUICK, Setting
 from generator.experiments.training import accuracy, build, gradient_norms
+from generator.experiments.workshop import Workshop
 from generator.figures.charts import Series, line_chart
 from generator.graph import trace
 from generator.models.study.networks import Block, StudyNetwork
@@ -71,7 +72,7 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(
             raise KeyboardInterrupt
         return true_train(run, *rest)
 
-    monkeypatch.setattr("generator.experiments.running.train", counted)
+    monkeypatch.setattr("generator.experiments.workshop.train", counted)
     (tmp_path / "drawings").symlink_to(workshop / "drawings")
     with pytest.raises(KeyboardInterrupt):
         run_experiments(["degradation", "lesion"], TINY, tmp_path, QUIET)

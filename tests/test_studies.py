@@ -19,10 +19,11 @@ from generator.chapters.corresponding import comparable
 from generator.chapters.experiment_pages import experiments_page
 from generator.demo.world import ATLAS_SEED, draw
 from generator.errors import AtlasError
-from generator.experiments.running import EXPERIMENTS, Workshop
+from generator.experiments.running import EXPERIMENTS
 from generator.experiments.runs import BareRun, DesignRun, PathRun, Run, StackRun, Training, network_of
 from generator.experiments.setting import QUICK, Setting
 from generator.experiments.training import accuracy, reduced
+from generator.experiments.workshop import Workshop
 from generator.graph import trace
 from generator.links import check_links
 from generator.models import study

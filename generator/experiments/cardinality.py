@@ -10,7 +10,7 @@ from generator.experiments.runs import PathRun
 from generator.experiments.setting import Setting
 
 if TYPE_CHECKING:
-    from generator.experiments.running import Workshop
+    from generator.experiments.workshop import Workshop
 
 PATHS = (1, 2, 4, 8, 32)
 # Blocks a stage, paths, and cost of a block: deeper, wider, more paths.

@@ -10,7 +10,7 @@ from generator.experiments.runs import DesignRun, Run, Training, network_of
 from generator.experiments.setting import Setting
 
 if TYPE_CHECKING:
-    from generator.experiments.running import Workshop
+    from generator.experiments.workshop import Workshop
 
 DEPTH = 14  # layers with weights: two blocks a stage
 

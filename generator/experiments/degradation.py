@@ -10,7 +10,7 @@ from generator.experiments.runs import Run, plain_and_residual
 from generator.experiments.setting import Setting
 
 if TYPE_CHECKING:
-    from generator.experiments.running import Workshop
+    from generator.experiments.workshop import Workshop
 
 
 def runs(setting: Setting) -> list[Run]:

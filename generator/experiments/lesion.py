@@ -11,7 +11,7 @@ from generator.experiments.training import accuracy
 from generator.models.study.networks import StudyNetwork
 
 if TYPE_CHECKING:
-    from generator.experiments.running import Workshop
+    from generator.experiments.workshop import Workshop
 
 
 def runs(setting: Setting) -> list[Run]:

@@ -18,7 +18,7 @@ from generator.methods.refinement import Permuted, exchanged, permuted, refineme
 from generator.models.study.networks import StudyNetwork
 
 if TYPE_CHECKING:
-    from generator.experiments.running import Workshop
+    from generator.experiments.workshop import Workshop
 
 PRE_ACTIVATION = "full pre-activation"
 

@@ -11,7 +11,7 @@ from generator.experiments.runs import Training
 from generator.experiments.setting import Setting
 
 if TYPE_CHECKING:
-    from generator.experiments.running import Workshop
+    from generator.experiments.workshop import Workshop
 
 KINDS = (
     "projection where sizes change",

@@ -18,7 +18,7 @@ from generator.matching import Numbers
 from generator.models.study.stacks import LAYERS, StackNetwork
 
 if TYPE_CHECKING:
-    from generator.experiments.running import Workshop
+    from generator.experiments.workshop import Workshop
 
 RATE = 0.2  # of the first training's rate
 SHARE = 3  # epochs: the first training's, divided by this
