@@ -1,0 +1,251 @@
+"""No page carries a number that somebody typed: templates and guide are searched for digits outside a list of reasons.
+
+A number on a page is computed and passed in, or quoted with its source (published.csv). What may stand in a template is
+structure: names, sizes of kernels, "of 9", citations. The guide states the method's settings: each of its numbers is
+compared with the constant of the code that it describes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from importlib import resources
+from pathlib import Path
+
+import pytest
+from jinja2 import Environment
+
+from generator import hierarchy, measures, profile, sprites, verify
+from generator.chapters import first_layer_pages, revisited
+from generator.chapters.experiment_pages import derived
+from generator.chapters.published import FIGURES, QUOTED, quotations, quoted
+from generator.experiments.running import constants
+from generator.matching import CHANCE_CHANNELS, CLEAR_GAIN, STRONG_CORRELATION, STRONG_PICTURES
+from generator.methods import embedding, kernels, purity
+from generator.methods.refinement import ROUNDS
+from generator.records import TOP
+from generator.stages import scanning
+
+ROOT = Path(__file__).resolve().parent.parent
+TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
+GUIDE = sorted((ROOT / "site_src/guide").glob("*.md"))
+
+# -- templates ------------------------------------------------------------------------------------------------------
+
+SHOWN = re.compile(r'\b(?:alt|title|aria-label|placeholder)="([^"]*)"')
+ARITHMETIC = {"+", "-", "*", "/", "//", "%", "**"}
+# What may stand in any template, with the reason.
+STRUCTURE = (
+    r"arXiv:\d{4}\.\d{4,5}|https?://\S+",  # a citation
+    r"(?:Table|Figure|section)s? \d+(?:\.\d+)?(?:(?:, \d+)*,? and \d+)?",  # of a cited paper
+    r"(?:He|Xie) et al\. \d{4}|\((?:19|20)\d\d\)",  # year of a cited paper
+    r"\d+\s?×\s?\d+(?= (?:convolution|stem)|[,) ]|$)",  # the side of a kernel
+    r"(?:ResNet|conv|resnet|fp)-?\d+",  # a name
+    r"of 9\b",  # of the nine: what the atlas is made of
+    r"of 255\b|10[⁶⁹]|\b100(?: %|\*|~)|\*100\b|above 0\b|\d?\.\d[fg]\b",  # scales, shares in %, formats
+    r"\(1 − g\)|max\(ρ, 0\)",  # a formula
+    r"M above 1\b|and below 1\b|1/~|/?2?:? ?(?:with )?stride 2\b",  # a ratio of one; a stride that a design has
+    r"[+-]1\b|\b1[+-]",  # the last of so many, counted from 0
+    r" 1 (?=~)",  # compared with, for a plural
+)
+# What may stand in one template, with the reason.
+HERE = {
+    "experiments.html": r"\b(?:2|4|8|16|32)\*|top-1|at 50 layers|at 101 \(",  # the networks' widths; ResNeXt's names
+    "network.html": r"top-1",
+    "flow.html": r" 0 ",  # the first channel's number
+    "scale.html": r"Columns 3 to 5|: 1 for a channel|0\.5 is no agreement",  # the table's columns; ends of a scale
+    "volumes.html": r"channels are 1 px long",  # the drawing's scale: so many, which are passed in, to one px
+}
+
+
+def visible(source: str) -> str:
+    """What a reader can see of a template: its text, shown attributes, and texts and numbers in its expressions; ~
+    stands for everything that is passed in."""
+    parts, words, where = [], [], ""
+    for _, kind, value in Environment().lex(source):
+        if kind in ("variable_begin", "block_begin"):
+            words, where = [], kind
+        elif kind in ("variable_end", "block_end"):
+            parts.append(_expression(words) if where == "variable_begin" else _texts(words))
+            where = ""
+        elif kind == "data":
+            parts.append(value)
+        elif kind != "whitespace" and where:
+            words.append((kind, value))
+    text = re.sub(r"<(script|style)\b.*?</\1>", " ", "".join(parts), flags=re.S)
+    text = re.sub(r"<[^<>]*>", lambda tag: " " + " · ".join(SHOWN.findall(tag[0])) + " ", text)
+    return re.sub(r"\s+", " ", text)
+
+
+def _texts(words: list[tuple[str, str]]) -> str:
+    return "".join(f" {value[1:-1]} " for kind, value in words if kind == "string")
+
+
+def _expression(words: list[tuple[str, str]]) -> str:
+    """Numbers that are calculated with stay, and one that stands alone; an index or a comparison is no number shown."""
+    shown = []
+    for place, (kind, value) in enumerate(words):
+        beside = {words[near][1] for near in (place - 1, place + 1) if 0 <= near < len(words)}
+        if kind == "string":
+            shown.append(f" {value[1:-1]} ")
+        elif kind in ("integer", "float") and (len(words) == 1 or beside & ARITHMETIC):
+            shown.append(value)
+        else:
+            shown.append(value if kind == "operator" and value in ARITHMETIC else "~")
+    return "".join(shown)
+
+
+def typed(text: str, allowed: tuple[str, ...]) -> list[str]:
+    """The numbers that no pattern covers, each with what stands around it."""
+    covered = [span.span() for pattern in allowed for span in re.finditer(pattern, text)]
+    return [
+        text[max(0, number.start() - 30) : number.end() + 20]
+        for number in re.finditer(r"\d(?:[\d.,]*\d)?", text)
+        if not any(start <= number.start() and number.end() <= end for start, end in covered)
+    ]
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_a_template_holds_no_number_of_its_own(path: Path) -> None:
+    allowed = (*STRUCTURE, *([HERE[path.name]] if path.name in HERE else []))
+    assert typed(visible(path.read_text("utf-8")), allowed) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<p>{{ n }} drawings in 44 classes</p>",
+        "<p>with {{ setting.pictures // 44 }} drawings</p>",
+        "<p>one batch of 220 drawings (by chance 2.3 %)</p>",
+        '{{ set_up([("tests", "999 permutations each")]) }}',
+        '<img alt="a gate of 0.0025">',
+        "<p>lower the error by 1.7 points (He et al.: 64,000)</p>",
+        "<td>p ≤ 0.05</td>",
+        "{{ 760 }} MB",
+    ],
+)
+def test_a_number_typed_into_a_template_is_found(text: str) -> None:
+    assert typed(visible(text), STRUCTURE)
+
+
+def test_what_is_no_number_on_the_page_is_not_found() -> None:
+    text = '<svg viewBox="0 0 720 44">{% if x > 12 %}{{ m.date[:10] }}{{ rows[0].name }}{% endif %}</svg>'
+    assert typed(visible(f"{text}<p>a 3×3 convolution, shares {{{{ n }}}} of 9</p>"), STRUCTURE) == []
+
+
+# -- guide ----------------------------------------------------------------------------------------------------------
+
+
+def prose(path: Path) -> str:
+    """A page's text without code, addresses, anchors and comments."""
+    text = re.sub(r"^```.*?^```", "", path.read_text("utf-8"), flags=re.S | re.M)
+    text = re.sub(r"`[^`]*`|\]\([^)]*\)|<!--.*?-->|\{ #[\w-]+ \}|</?su[bp]>", "", text)
+    return re.sub(r"\s+", " ", text)
+
+
+EMBEDDING, SITE = profile.EmbeddingSection(), profile.SiteSection()
+# What the guide says of the code's settings, from the constants themselves.
+STATED = {
+    "method.md": [
+        f"{ROUNDS} rounds each",
+        f"(1 + rounds with at least this score) / {1 + ROUNDS:,}",
+        f"{ROUNDS} permutations of the numbers",
+        f"its score is {CLEAR_GAIN} or more",
+        f"its score is −{CLEAR_GAIN} or less",
+        f"*ρ* ≥ {STRONG_CORRELATION}",
+        f"their {TOP * (TOP - 1) // 2} pairs of classes",
+        f"at most {profile.ComputeSection().score_pictures:,} evenly spaced pictures",
+        ", ".join(f"{100 * share:g}" for share in purity.KEPT_SHARES[:-1])
+        + f" and {100 * purity.KEPT_SHARES[-1]:g} % of a channel's positive scores",
+        f"1 − *H* / *H*₀, at {100 * purity.SELECTIVE_SHARE:g} %",
+        f"for at most {CHANCE_CHANNELS} channels",
+        f"Of more than {EMBEDDING.pictures:,} pictures",
+        f"at most {embedding.FITTED // 1_000_000} million numbers",
+        f"the first {embedding.COMPONENTS} principal components",
+        f"Of more than {EMBEDDING.exact:,} pictures",
+        f"below {100 * first_layer_pages.FAINT:g} % of the network's largest norm",
+        f"*coloured* from {100 * first_layer_pages.COLOURED:g} % on",
+        f"a coherence of {first_layer_pages.DIRECTED} on",
+        f"on {kernels.GRID} × {kernels.GRID} points",
+        f"Differences below {revisited.FAINT} of 255",
+        "white is the 99.5th percentile",
+    ],
+    "statistics.md": [f"in {measures.BINS} bins"],
+    "hosting.md": [f"{SITE.max_site_bytes / 1e6:g} MB unless you change it"],
+    "data.md": [f"{sprites.THUMB} px", f"{100 * verify.SCORE:g} %", f"{verify.LEVELS:g} of 255 levels"],
+}
+PROSE = (
+    r"arXiv:\d{4}\.\d{4,5}|, \d{4}\b|JMLR 9, 2008|Johnson 2016|section 4|\(© 2006",  # citations
+    r"allows 1 GB for a published site",  # GitHub's limit, with its address
+    r"top-9|channel 150|3 of 9|shared / 9|#4|\bres\w+|fc7|ResNet-50|WordNet 3\.0|SHA-256",  # names
+    r"\(0, 0\)|\[0, 1\]|max\(\*ρ\*, 0\)|1 − \*s\*₀|2 ln|\*H\* / 2⌋|× 0\.5 \+ 0\.5|e2i|× 3 weights|1/frequency|1/255",
+    r"above 0\b|8 bits|It is 0 for|and 1 for|: 1 where|is 1 for|and 0 otherwise|, 0 for none",  # ends of scales
+)
+
+
+@pytest.mark.parametrize("path", GUIDE, ids=lambda path: path.name)
+def test_the_guides_numbers_are_the_codes(path: Path) -> None:
+    text = prose(path)
+    for phrase in STATED.get(path.name, []):
+        assert phrase in text
+    if path.name == "data.md":
+        return  # the definition of a format: shapes and codes
+    allowed = (*PROSE, *(re.escape(phrase) for phrase in STATED.get(path.name, [])))
+    assert typed(text, allowed) == []
+
+
+def test_the_guides_words_for_numbers_are_the_codes() -> None:
+    text = prose(ROOT / "site_src/guide/method.md")
+    words = {2: "two", 3: "three", 5: "five", 8: "eighth", 9: "nine", 10: "ten"}
+    assert f"keeps {words[STRONG_PICTURES]} pictures" in text
+    assert f"the median of its {words[embedding.NEAREST]} nearest" in text
+    assert f"at most an {words[round(1 / purity.LARGEST_GROUP)]} of the pictures" in text
+    assert hierarchy.COLUMNS == ("child", "parent")
+    many = (ROOT / "docs/many-gpus.md").read_text("utf-8")
+    assert f"at most {scanning.CHECKPOINT_SECONDS:g} seconds of the scan" in many
+
+
+# -- quotations and settings of the report --------------------------------------------------------------------------
+
+
+def test_every_quoted_figure_has_its_line_and_the_line_states_it() -> None:
+    for figure in QUOTED:
+        assert figure.source[0] and figure.source[1].startswith("https://")
+        if not figure.checked:
+            assert figure.line == ""  # the pages say that it was not read at the source
+        elif figure.quantity == "updates":
+            assert f"{float(figure.text) / 1000:g}k" in figure.line
+        elif figure.checked.startswith("metadata"):
+            exact = int(figure.line.rpartition(" ")[2])
+            assert f"{exact / 1e6:.1f}" == figure.text
+        else:
+            assert figure.text.replace("-", "−") in figure.line
+    rows = csv.DictReader(
+        (resources.files("generator") / "chapters/published.csv").read_text("utf-8").splitlines()
+    )
+    assert len(list(rows)) == len(QUOTED) > len(FIGURES)
+
+
+def test_torchvisions_figures_are_those_of_the_installed_version() -> None:
+    torchvision = pytest.importorskip("torchvision.models")
+    for figure in FIGURES:
+        if figure.checked.startswith("metadata"):
+            name, _, count = re.fullmatch(r"(\w+)_Weights\.(\w+): num_params (\d+)", figure.line).groups()
+            assert getattr(torchvision, f"{name}_Weights").IMAGENET1K_V1.meta["num_params"] == int(count)
+
+
+def test_the_gain_of_more_paths_follows_from_the_quoted_errors() -> None:
+    assert quotations()["gain"] == {50: 1.7, 101: 0.8}
+    with pytest.raises(LookupError):
+        quoted("ResNet-50, 1×64d", "weight")
+
+
+def test_the_committed_setting_states_what_the_code_uses() -> None:
+    text = (resources.files("generator") / "experiments/results/setting.json").read_text("utf-8")
+    setting = json.loads(text)
+    assert {name: setting[name] for name in constants()} == constants()
+
+
+def test_what_follows_from_the_setting_is_computed() -> None:
+    setting = {"epochs": 3, "pictures": 100, "batch": 30, "classes": 8, "gate": 0.0}
+    assert derived(setting) == {"updates": 9, "chance": "12.5", "per_class": 12, "gate": "0.5000"}
