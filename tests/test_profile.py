@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from click.testing import CliRunner
 
 from generator import profile
+from generator.__main__ import main
 from generator.errors import AtlasError
 
 SMALL = 'name = "mine"\n[network]\nmodel = "resnet18"\n'
@@ -70,3 +72,29 @@ def test_an_unknown_key_with_a_line_break_is_named_on_one_line(tmp_path):
         profile.load(str(path))
     assert "\n" not in str(caught.value)
     assert r"layers.\n" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        ("twin", "twin"),
+        ("study/residual-8", "study-residual-8"),
+        ("timm/resnet50.a1_in1k", "timm-resnet50.a1_in1k"),
+        ("Mine 2", "mine-2"),
+        ("…", "network"),
+    ],
+)
+def test_a_model_without_a_profile_gets_the_default_settings(model, name):
+    found = profile.of_model(model)
+    assert (found.name, found.title, found.network.model) == (name, model, model)
+    assert found == profile.validated({"name": name, "title": model, "network": {"model": model}}, "test")
+
+
+def test_a_model_with_a_profile_of_its_name_gets_that():
+    assert profile.of_model("resnet50-caffe") == profile.load("resnet50-caffe")
+
+
+def test_a_name_that_is_no_model_is_refused_as_a_model(tmp_path):
+    said = CliRunner().invoke(main, ["compute", "--model", "resnet5", "--images", str(tmp_path)])
+    assert said.exit_code == 1
+    assert "unknown model: resnet5 — did you mean resnet" in said.output
