@@ -137,8 +137,9 @@ def test_what_is_no_number_on_the_page_is_not_found() -> None:
 
 
 def prose(path: Path) -> str:
-    """A page's text without code, addresses, anchors and comments."""
-    text = re.sub(r"^```.*?^```", "", path.read_text("utf-8"), flags=re.S | re.M)
+    """A page's text without code, addresses, anchors and comments, and without what describes formats of files."""
+    text = re.sub(r"^## Preprocessing .*?(?=^## )", "", path.read_text("utf-8"), flags=re.S | re.M)
+    text = re.sub(r"^```.*?^```", "", text, flags=re.S | re.M)
     text = re.sub(r"`[^`]*`|\]\([^)]*\)|<!--.*?-->|\{ #[\w-]+ \}|</?su[bp]>", "", text)
     return re.sub(r"\s+", " ", text)
 
