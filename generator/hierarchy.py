@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import resources
 from pathlib import Path, PurePosixPath
 
@@ -94,16 +94,34 @@ def read_hierarchy(path: Path) -> Hierarchy:
     return Hierarchy(parents, path.name, titles)
 
 
+@cache
 def imagenet_hierarchy() -> Hierarchy:
     """WordNet 3.0 above the 1,000 classes of ImageNet, which are named by their WordNet numbers."""
     with resources.as_file(resources.files("generator") / "hierarchies" / "imagenet.csv") as path:
         return replace(read_hierarchy(path), source="WordNet 3.0")
 
 
-def nodes_of(hierarchy: Hierarchy, pictures: Sequence[tuple[str, str]], *, strict: bool) -> list[str] | None:
+@cache
+def imagenet_wnids() -> tuple[str, ...]:
+    """The WordNet numbers of ImageNet's 1,000 classes, in the usual order of a network's outputs."""
+    parents = imagenet_hierarchy().parents
+    return tuple(sorted(set(parents) - set(parents.values())))
+
+
+def nodes_of(
+    hierarchy: Hierarchy,
+    pictures: Sequence[tuple[str, str]],
+    *,
+    strict: bool,
+    wnids: Sequence[str] | None = None,
+) -> list[str] | None:
     """The class of every picture, given as label and path, '' for one without a label; None where some labelled
-    picture has no place in the hierarchy. strict: raise an AtlasError instead."""
-    nodes = ["" if not label else hierarchy.node(label, path) for label, path in pictures]
+    picture has no place in the hierarchy. strict: raise an AtlasError instead; wnids: the WordNet number of every
+    picture's label, '' where there is none."""
+    nodes = [
+        "" if not label else wnid if wnid in hierarchy.names else hierarchy.node(label, path)
+        for (label, path), wnid in zip(pictures, wnids or [""] * len(pictures), strict=True)
+    ]
     strange = Counter(
         label for (label, _), node in zip(pictures, nodes, strict=True) if node is None
     ).most_common()

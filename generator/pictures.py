@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import math
 import multiprocessing
 import os
+import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,11 @@ from torch.utils.data import DataLoader, Dataset
 from generator import labels as naming
 from generator.decoding import PictureError, read_picture
 from generator.errors import AtlasError
+from generator.formats import SUFFIXES, has_picture_suffix, is_companion, reason_against
 from generator.processes import serve_parent
-from generator.records import Preprocessing
+from generator.records import LabelReading, Preprocessing, Skipped
 
-_JPEG, _PNM = (".jpg", ".jpeg", ".jpe", ".jfif"), (".ppm", ".pgm")
-SUFFIXES = (*_JPEG, ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", *_PNM, ".avif")
+METADATA = ("metadata.csv", "metadata.jsonl")  # what Hugging Face's ImageFolder reads labels from
 
 # -- finding -------------------------------------------------------------------------------------------------
 
@@ -43,28 +45,41 @@ class PictureSet:
     """Pictures found in a folder, not yet opened.
 
     source: the folder's name, to show; files: in bytewise order of their paths, which gives them their index;
-    listing: SHA-256 over path, size and time of change of every file: a cheap answer to "has the folder
-    changed?".
+    listing: SHA-256 over path, size and time of change of every file: a cheap answer to "has the folder changed?";
+    passed_over: the files that are no pictures or of a format that is not read, with the reason; labels: where the
+    labels come from; classes: all classes of the folder, also those that a limit left without pictures; numbering: what
+    the classes' numbers mean.
     """
 
     source: str
     root: Path
     files: tuple[PictureFile, ...]
     listing: str
+    passed_over: tuple[Skipped, ...] = ()
+    labels: LabelReading = field(default_factory=LabelReading)
+    classes: tuple[naming.LabelClass, ...] = ()
+    numbering: naming.Numbering = "order"
 
     def __len__(self) -> int:
         return len(self.files)
+
+    def wnids(self) -> list[str]:
+        """The WordNet number of every picture's class, '' where there is none."""
+        known = {(one.number, one.name): one.wnid for one in self.classes}
+        return [known.get((file.label_id, file.label), "") for file in self.files]
 
 
 def find_pictures(
     folder: Path | str, *, labels: Path | str | None = None, limit: int | None = None
 ) -> PictureSet:
-    """The pictures of a folder, at any depth; hidden files and files with other endings are passed over.
+    """The pictures of a folder, at any depth. Hidden files, and texts, tables, programs and archives are no pictures;
+    every other file that cannot be used is listed with the reason.
 
-    labels: a label file (see labels.from_file); without one, a labels.csv in the folder, else the names of
-    folders or files, say what the pictures show. limit: so many files at most, evenly spaced over the sorted
-    list, so that all classes stay in. Raises AtlasError if there is no such folder, no picture in it, or the
-    labels do not fit.
+    labels: a label file (see labels.from_file), 'folders' (every top folder is a class) or 'none'; without one, a
+    labels.csv in the folder, else Hugging Face's metadata.csv or metadata.jsonl, else the names of folders or files,
+    say what the pictures show. limit: use that many files at most, evenly spaced over the sorted list, so that all
+    classes stay in. Raises AtlasError if there is no such folder, no picture in it, or it is not clear what the labels
+    are.
     """
     root = Path(folder)
     if not root.is_dir():
@@ -72,24 +87,70 @@ def find_pictures(
         raise AtlasError(what, root, "give a folder that holds pictures")
     if limit is not None and limit < 1:
         raise AtlasError(f"a limit of {limit} pictures leaves none", remedy="give a limit of at least 1")
-    found, folders = _walk(root)
-    if not found:
-        raise AtlasError("no pictures found", root, f"files must end in {', '.join(SUFFIXES)}")
-    paths = sorted(found, key=os.fsencode)
-    table = root / "labels.csv"
-    if labels is not None:
-        known = naming.from_file(Path(labels), paths)
-    elif table.is_file():
-        known = naming.from_table(table, paths)
-    else:
-        known = naming.from_names(paths, folders)
-    files = [PictureFile(path, *label) for path, label in zip(paths, known, strict=True)]
-    if limit is not None and limit < len(files):
-        files = [files[i * len(files) // limit] for i in range(limit)]
+    found = _walk(root)
+    passed_over = tuple(sorted(found.passed_over, key=lambda file: os.fsencode(file.path)))
+    if not found.pictures:
+        what = "no pictures found"
+        if passed_over:
+            what += f" ({len(passed_over):,} files cannot be used, the first {passed_over[0].path}: "
+            what += f"{passed_over[0].reason})"
+        raise AtlasError(what, root, f"files must end in {', '.join(SUFFIXES)}")
+    paths = sorted(found.pictures, key=os.fsencode)
+    read = _read_labels(root, paths, found.metadata, labels)
+    nothing = naming.LabelClass(-1, "")
+    count = len(paths) if limit is None else min(limit, len(paths))
+    chosen = [i * len(paths) // count for i in range(count)]
+    known = [read.of_picture[i] for i in chosen]
+    files = tuple(
+        PictureFile(paths[i], one.number, one.name)
+        for i, place in zip(chosen, known, strict=True)
+        for one in (nothing if place < 0 else read.classes[place],)
+    )
     digest = hashlib.sha256()
     for file in files:
-        digest.update(os.fsencode(file.path) + found[file.path])
-    return PictureSet(root.resolve().name, root, tuple(files), digest.hexdigest())
+        digest.update(os.fsencode(file.path) + found.pictures[file.path])
+    labelled = [place for place in known if place >= 0]
+    reading = LabelReading(read.source, len(labelled), len(set(labelled)), read.notes)
+    return PictureSet(
+        root.resolve().name,
+        root,
+        files,
+        digest.hexdigest(),
+        passed_over,
+        reading,
+        read.classes,
+        read.numbering,
+    )
+
+
+def _read_labels(
+    root: Path, paths: Sequence[str], metadata: Sequence[str], labels: Path | str | None
+) -> naming.Labels:
+    if labels is not None:
+        if str(labels) in ("none", "folders") and not Path(labels).exists():
+            if str(labels) == "folders":
+                return naming.from_top_folders(paths)
+            return naming.Labels([-1] * len(paths), notes=("labels were left out, as was asked",))
+        return naming.from_file(Path(labels), paths)
+    table = root / "labels.csv"
+    if table.is_file():
+        return naming.from_table(table, paths)
+    if metadata:
+        try:
+            return naming.from_metadata(root, sorted(metadata), paths)
+        except naming.NoLabelColumn:
+            note = f"{', '.join(sorted(metadata))} gives no labels that could be read: no column is known to hold them"
+            read = _from_names(root, paths)
+            return replace(read, notes=(*read.notes, note))
+    return _from_names(root, paths)
+
+
+def _from_names(root: Path, paths: Sequence[str]) -> naming.Labels:
+    try:
+        return naming.from_names(paths)
+    except AtlasError as error:
+        where = root if error.where is None else f"{error.where} in {root}"
+        raise AtlasError(error.what, where, error.remedy) from None
 
 
 def evenly_spaced(count: int, most: int) -> np.ndarray:
@@ -97,11 +158,18 @@ def evenly_spaced(count: int, most: int) -> np.ndarray:
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
 
 
-def _walk(root: Path) -> tuple[dict[str, bytes], list[str]]:
-    """Relative path → what the listing says of it (size in bytes, time of change in ns) of every picture, and the names
-    of the top folders."""
-    found: dict[str, bytes] = {}
-    top_folders: list[str] = []
+@dataclass
+class _Found:
+    """What lies in a folder. pictures: path → what the listing says of it (size in bytes, time of change in ns);
+    metadata: Hugging Face's files of labels, in the folder and in the folders in it."""
+
+    pictures: dict[str, bytes] = field(default_factory=dict)
+    passed_over: list[Skipped] = field(default_factory=list)
+    metadata: list[str] = field(default_factory=list)
+
+
+def _walk(root: Path) -> _Found:
+    found = _Found()
     # A folder stands here with the folders it lies in, by device and inode: a link to one of them is a loop.
     waiting: list[tuple[str, str, frozenset[tuple[int, int]]]] = [(str(root), "", frozenset())]
     while waiting:
@@ -110,6 +178,7 @@ def _walk(root: Path) -> tuple[dict[str, bytes], list[str]]:
             here = os.stat(place)
             identity = (here.st_dev, here.st_ino)
             if identity in above:
+                found.passed_over.append(Skipped(prefix.rstrip("/"), "a link to a folder that holds it"))
                 continue
             entries = list(os.scandir(place))
         except OSError as error:
@@ -120,16 +189,40 @@ def _walk(root: Path) -> tuple[dict[str, bytes], list[str]]:
             if entry.name.startswith("."):
                 continue
             try:
-                if entry.is_dir():
-                    waiting.append((entry.path, f"{prefix}{entry.name}/", above | {identity}))
-                    if not prefix:
-                        top_folders.append(entry.name)
-                elif entry.name.lower().endswith(SUFFIXES) and entry.is_file():
-                    status = entry.stat()
-                    found[prefix + entry.name] = f"\0{status.st_size}\0{status.st_mtime_ns}\n".encode()
+                is_folder = entry.is_dir()
             except OSError:  # a link that leads round in a circle
-                continue
-    return found, top_folders
+                is_folder = False
+            if is_folder:
+                waiting.append((entry.path, f"{prefix}{entry.name}/", above | {identity}))
+            else:
+                _sort_in(found, entry, prefix)
+    return found
+
+
+def _sort_in(found: _Found, entry: os.DirEntry[str], prefix: str) -> None:
+    """A file among the pictures, the files of labels, or those passed over."""
+    path = prefix + entry.name
+    if entry.name in METADATA and prefix.count("/") < 2:
+        found.metadata.append(path)
+    is_picture = has_picture_suffix(entry.name)
+    if not is_picture and is_companion(entry.name):
+        return
+    reason: str | None = None
+    try:
+        status = entry.stat()
+        if not stat.S_ISREG(status.st_mode):
+            reason = "not a file that could hold a picture"
+        elif not is_picture:
+            reason = reason_against(entry.path, entry.name)
+    except OSError as error:
+        reason = f"cannot be read ({error.strerror})"
+        if entry.is_symlink():
+            loop = error.errno == errno.ELOOP
+            reason = "a link that leads round in a circle" if loop else "a link to a file that does not exist"
+    if reason is None:
+        found.pictures[path] = f"\0{status.st_size}\0{status.st_mtime_ns}\n".encode()
+    else:
+        found.passed_over.append(Skipped(path, reason))
 
 
 # -- reading in batches --------------------------------------------------------------------------------------

@@ -114,7 +114,7 @@ class PictureRecord:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A picture file that could not be used, and why."""
+    """A file that could not be used, and why."""
 
     path: str
     reason: str
@@ -197,13 +197,26 @@ class WeightsInfo:
 
 
 @dataclass(frozen=True)
+class LabelReading:
+    """Where the pictures' labels come from. source: in words, '' where no picture has one; labelled: how many pictures
+    have one; classes: how many classes these are of; notes: what was left out or taken for granted, a sentence each."""
+
+    source: str = ""
+    labelled: int = 0
+    classes: int = 0
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class PictureSetInfo:
-    """The pictures. sha256 is over every usable file's relative path and bytes, in order of index."""
+    """The pictures. sha256 is over every usable file's relative path and bytes, in order of index; skipped: the files
+    that could not be used."""
 
     source: str
     sha256: str
     count: int
     skipped: tuple[Skipped, ...] = ()
+    labels: LabelReading = field(default_factory=LabelReading)
 
 
 @dataclass(frozen=True)
@@ -236,7 +249,8 @@ class Manifest:
     sprites: Mapping[str, SpriteInfo]
     publish_patches: bool = True
     parameters: int = 0
-    accuracy: float | None = None  # top-1 on these pictures, where labels name the network's classes
+    accuracy: float | None = None  # top-1 on these pictures, where labels and outputs mean the same classes
+    accuracy_basis: str = ""  # how labels and outputs were matched, or why there is no accuracy
     schema: int = SCHEMA
     classes: tuple[str, ...] = ()  # names of the network's outputs, where they are known
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -281,6 +295,17 @@ def layer_from_json(data: Mapping[str, Any]) -> LayerInfo:
     return LayerInfo(**{**data, "receptive_field": ReceptiveField(**data["receptive_field"])})
 
 
+def _pictures_from_json(data: Mapping[str, Any]) -> PictureSetInfo:
+    labels = data.get("labels", {})
+    return PictureSetInfo(
+        **{
+            **data,
+            "skipped": tuple(Skipped(**file) for file in data["skipped"]),
+            "labels": LabelReading(**{**labels, "notes": tuple(labels.get("notes", ()))}),
+        }
+    )
+
+
 def manifest_from_json(data: Mapping[str, Any]) -> Manifest:
     """Read a manifest's JSON; raises AtlasError if it is of another schema or lacks a field."""
     if data.get("schema") != SCHEMA:
@@ -295,9 +320,7 @@ def manifest_from_json(data: Mapping[str, Any]) -> Manifest:
             **{
                 **data,
                 "weights": WeightsInfo(**data["weights"]),
-                "pictures": PictureSetInfo(
-                    **{**pictures, "skipped": tuple(Skipped(**s) for s in pictures["skipped"])}
-                ),
+                "pictures": _pictures_from_json(pictures),
                 "preprocessing": Preprocessing(
                     **{
                         **preprocessing,

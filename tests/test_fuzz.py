@@ -414,7 +414,9 @@ def test_any_label_file_labels_or_is_one_sentence(tmp_path_factory, lines, encod
         except AtlasError as error:
             _one_sentence(error)
         else:
-            assert len(found) == 2 and all(isinstance(label, str) for _, label in found)
+            assert len(found.of_picture) == 2 and all(
+                place < len(found.classes) for place in found.of_picture
+            )
 
 
 # -- the whole way ---------------------------------------------------------------------------------------------------

@@ -71,7 +71,7 @@ def test_order_is_that_of_the_paths_bytes_and_foreign_files_are_passed_over(tmp_
     )
     found = find_pictures(tmp_path)
     assert [file.path for file in found.files] == ["B/x.png", "a.jpg", "b/c/d.webp", "b/x.JPG", "ä.jpg"]
-    assert all((file.label_id, file.label) == (-1, "") for file in found.files)
+    assert found.passed_over == ()
 
 
 def test_loops_of_links_end_and_names_need_not_be_utf8(tmp_path: Path) -> None:
@@ -102,11 +102,10 @@ def test_labels_are_those_of_image_folder(tmp_path: Path) -> None:
 
 def test_flat_names_with_wnids_say_their_classes(tmp_path: Path) -> None:
     make(tmp_path, "n02_x.jpg", "n01443537_goldfish.JPEG", "n01440764_great_white_shark.JPEG")
-    assert {file.label for file in find_pictures(tmp_path).files} == {""}  # one name does not fit the pattern
-    (tmp_path / "n02_x.jpg").unlink()
     assert [(f.label_id, f.label) for f in find_pictures(tmp_path).files] == [
         (0, "great white shark"),
         (1, "goldfish"),
+        (-1, ""),  # its name does not fit the pattern
     ]
 
 
@@ -176,6 +175,110 @@ def test_bad_folders_and_labels_are_one_sentence(
     with pytest.raises(AtlasError, match=what) as caught:
         find_pictures(**spoil(tmp_path))
     assert "\n" not in str(caught.value)
+
+
+JPEG, PNG = b"\xff\xd8\xff\xe0" + b"\0" * 99, b"\x89PNG\r\n\x1a\n" + b"\0" * 99
+DICOM = b"\0" * 128 + b"DICM" + b"\0" * 99
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("a.HEIC", b"", "a HEIC picture"),
+        ("a.dcm", DICOM, "a DICOM file"),
+        ("a.jp2", b"", "a JPEG 2000 picture"),
+        ("a.CR2", b"", "a camera's raw file"),
+        ("a.dng", b"", "a camera's raw file"),
+        ("a.svg", b"<svg/>", "a drawing or a document"),
+        ("a.psd", b"", "a picture editor"),
+        ("a.nii", b"", "medical image"),
+        ("a.mp4", b"", "a film"),
+        ("a.ico", b"", "a format that is not read"),
+        ("a", b"", "empty file"),
+        ("a", b"some text", "not a picture of a known format"),
+        ("a", DICOM, "a DICOM file"),
+        ("1.2.840.113619.2.55", DICOM, "a DICOM file"),
+        ("a", b"\0\0\0\x18ftypheic" + b"\0" * 99, "a HEIC picture"),
+        (
+            "a.jpg.part",
+            JPEG,
+            "a JPEG picture by its first bytes, but files that end in .part are not read: rename it",
+        ),
+        ("a.png_large", PNG, "a PNG picture by its first bytes"),
+        ("a.xyz", b"what", "not a picture of a known format"),
+    ],
+)
+def test_every_file_that_is_not_used_is_listed_with_its_reason(
+    tmp_path: Path, name: str, content: bytes, reason: str
+) -> None:
+    make(tmp_path, "x.png", "deep/x.png")
+    (tmp_path / "deep" / name).write_bytes(content)
+    found = find_pictures(tmp_path)
+    assert len(found) == 2
+    (listed,) = found.passed_over
+    assert listed.path == f"deep/{name}" and reason in listed.reason
+
+
+@pytest.mark.parametrize(
+    "name",
+    "notes.txt labels.csv.md x.json x.xml model.py README LICENSE Makefile Thumbs.db a.zip metadata.jsonl .DS_Store".split(),  # noqa: E501, SIM905
+)
+def test_what_lies_next_to_pictures_is_not_taken_for_one(tmp_path: Path, name: str) -> None:
+    make(tmp_path, "x.png")
+    (tmp_path / name).write_text("{}")
+    found = find_pictures(tmp_path)
+    assert len(found) == 1 and found.passed_over == ()
+
+
+@pytest.mark.parametrize("name", ["picture", "ILSVRC2012.val.00000001", "scan.0001"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "PPM", "WEBP", "AVIF"])
+def test_a_picture_without_a_suffix_is_used(tmp_path: Path, name: str, kind: str) -> None:
+    try:
+        noise(16, 16).save(tmp_path / name, kind)
+    except (KeyError, OSError):
+        pytest.skip(f"this Pillow does not write {kind}")
+    found = find_pictures(tmp_path)
+    assert [file.path for file in found.files] == [name] and found.passed_over == ()
+    (batch,) = read_batches(found, [0], AS_IT_IS, batch=1, workers=0)
+    assert batch.indices.tolist() == [0]
+
+
+def test_links_that_lead_nowhere_and_what_is_no_file_are_listed(tmp_path: Path) -> None:
+    make(tmp_path, "a/one.jpg")
+    (tmp_path / "a" / "up").symlink_to(tmp_path)
+    (tmp_path / "a" / "self.jpg").symlink_to(tmp_path / "a" / "self.jpg")
+    (tmp_path / "a" / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    (tmp_path / "a" / "gone").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "a" / "gone.txt").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(tmp_path / "a" / "pipe.png")
+    found = find_pictures(tmp_path)
+    assert {file.path: file.reason for file in found.passed_over} == {
+        "a/gone": "a link to a file that does not exist",
+        "a/gone.jpg": "a link to a file that does not exist",
+        "a/pipe.png": "not a file that could hold a picture",
+        "a/self.jpg": "a link that leads round in a circle",
+        "a/up": "a link to a folder that holds it",
+    }
+
+
+def test_files_of_known_suffixes_are_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(
+        tmp_path,
+        *(f"{number}.{suffix}" for number in range(20) for suffix in ("png", "JPG", "dcm", "txt", "heic")),
+    )
+    opened: list[str] = []
+    real = os.open
+    monkeypatch.setattr(
+        os, "open", lambda path, *rest, **more: (opened.append(str(path)), real(path, *rest, **more))[1]
+    )
+    found = find_pictures(tmp_path)
+    assert (len(found), len(found.passed_over), opened) == (40, 40, [])
+
+
+def test_a_folder_without_pictures_says_what_is_there(tmp_path: Path) -> None:
+    make(tmp_path, "IMG_1.HEIC", "IMG_2.HEIC")
+    with pytest.raises(AtlasError, match=r"2 files cannot be used, the first IMG_1.HEIC: a HEIC picture"):
+        find_pictures(tmp_path)
 
 
 # -- decoding ------------------------------------------------------------------------------------------------

@@ -67,7 +67,7 @@ def open_starts(profile: Profile, network: Network) -> tuple[Start, ...]:
             found.append(Start(given))
             continue
         path = Path(given)
-        files = [path / f.path for f in find_pictures(path).files] if path.is_dir() else [path]
+        files = [path / f.path for f in find_pictures(path, labels="none").files] if path.is_dir() else [path]
         for file in files:
             _read(file, _square(network, side))
             found.append(Start(None, file, file_digest(file)))

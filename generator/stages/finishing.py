@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -20,7 +20,7 @@ from generator.blueprint import blueprint_to_json
 from generator.checksums import Faults, checksum_text, find_faults
 from generator.errors import AtlasError
 from generator.methods.kernels import first_kernels
-from generator.records import Manifest, PictureSetInfo, Skipped, to_json
+from generator.records import LabelReading, Manifest, PictureSetInfo, Skipped, to_json
 from generator.sprites import THUMB, enlarge, mosaic, thumb_columns, webp
 from generator.stages.ascending import ascent_report
 from generator.stages.first_layers import write_first_layers
@@ -149,6 +149,8 @@ def _said(job: Job) -> list[Any]:
         [to_json(layer) for layer in network.layers],
         blueprint_to_json(job.blueprint),
         job.pictures.source,
+        [to_json(job.pictures.labels), [to_json(file) for file in job.pictures.passed_over]],
+        job.accuracy_basis.sentence,
         generator.__version__,
     ]
 
@@ -173,7 +175,8 @@ def _manifest(job: Job) -> Manifest:
             source=job.pictures.source,
             sha256=scan["pictures_sha256"],
             count=scan["pictures"],
-            skipped=tuple(Skipped(path, reason) for path, reason in scan["skipped"]),
+            skipped=_skipped(job, scan["skipped"]),
+            labels=_label_reading(job),
         ),
         preprocessing=network.preprocessing,
         profile=_public(profile.model_dump()),
@@ -195,9 +198,24 @@ def _manifest(job: Job) -> Manifest:
         publish_patches=profile.site.publish_patches,
         parameters=network.parameters,
         accuracy=accuracy(job),
+        accuracy_basis=job.accuracy_basis.sentence,
         classes=network.classes,
         extra=extra,
     )
+
+
+def _skipped(job: Job, unusable: Sequence[Sequence[str]]) -> tuple[Skipped, ...]:
+    """All files of the folder that were not used, in order of their paths: those passed over, and those that the scan
+    could not use."""
+    files = [*job.pictures.passed_over, *(Skipped(path, reason) for path, reason in unusable)]
+    return tuple(sorted(files, key=lambda file: os.fsencode(file.path)))
+
+
+def _label_reading(job: Job) -> LabelReading:
+    """The reading of labels, counted over the pictures that could be used."""
+    files = [job.pictures.files[place] for place in job.files()]
+    known = [(file.label_id, file.label) for file in files if file.label]
+    return replace(job.pictures.labels, labelled=len(known), classes=len(set(known)))
 
 
 def _public(profile: dict[str, Any]) -> dict[str, Any]:

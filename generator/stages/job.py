@@ -30,7 +30,7 @@ from generator.ranks import Ranks
 from generator.records import LayerInfo, SpriteInfo, to_json
 from generator.scan import FORWARD, ScanPlan
 from generator.sprites import enlargement, native_side, tile_side
-from generator.stages.labelling import network_labels
+from generator.stages.labelling import AccuracyBasis, accuracy_basis
 from generator.store import Store, fingerprint
 from generator.stream import StreamPlan
 
@@ -102,8 +102,8 @@ class Job:
     def labels_key(self) -> str:
         """Fingerprint of what the pictures are said to show."""
         digest = hashlib.sha256()
-        for file in self.pictures.files:
-            digest.update(f"{file.label_id}\0{file.label}\n".encode("utf-8", "surrogateescape"))
+        for file, wnid in zip(self.pictures.files, self.pictures.wnids(), strict=True):
+            digest.update(f"{file.label_id}\0{file.label}\0{wnid}\n".encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
 
     @property
@@ -213,11 +213,16 @@ class Job:
         return fingerprint("features", EMBEDDING, self.scan_key, leads, embedding.pictures)
 
     @cached_property
+    def accuracy_basis(self) -> AccuracyBasis:
+        """How the pictures' labels are matched with the network's outputs, or why not."""
+        return accuracy_basis(self.network, self.pictures)
+
+    @cached_property
     def predictions_key(self) -> str:
         """Fingerprint of all that the classifier's outputs depend on; '' where there is no classifier, or where neither
         an accuracy nor a map asks for a forward that goes so far."""
         network = self.network
-        asked = network.last_vector is not None or network_labels(network, self.pictures) is not None
+        asked = network.last_vector is not None or self.accuracy_basis.numbers is not None
         if network.outputs is None or not asked:
             return ""
         return fingerprint("predictions", self.scan_key, network.graph.digest([len(network.graph) - 1]))

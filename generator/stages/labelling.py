@@ -1,42 +1,289 @@
-"""Do the pictures' labels name the network's classes? Then its accuracy on them can be said."""
+"""Do the pictures' labels and the network's outputs mean the same classes? Then its accuracy on them can be said."""
 
 from __future__ import annotations
 
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from generator.hierarchy import imagenet_hierarchy, imagenet_wnids
+from generator.labels import LabelClass
 from generator.network import Network
 from generator.pictures import PictureSet
 
 if TYPE_CHECKING:
     from generator.stages.job import Job
 
+_WNID = re.compile(r"(n\d{8})(?!\d)")
+_PLACEHOLDER = re.compile(r"class \d+")  # what an output is called whose class nobody named
 
-def network_labels(network: Network, pictures: PictureSet) -> list[int] | None:
-    """For each picture the number of its class among the network's outputs, −1 where unknown; None if the labels are
-    of something else.
 
-    By name where every name is a class of the network; else by number where there are as many labels as classes (the
-    sorted folders of a training set, ImageNet's synsets in their order).
-    """
+@dataclass(frozen=True)
+class AccuracyBasis:
+    """Whether an accuracy can be said. numbers: (N,) each picture's class as the number of an output, −1 where it is
+    unknown; None where labels and outputs are not known to mean the same; sentence: how they were matched, or why
+    not."""
+
+    numbers: list[int] | None
+    sentence: str
+
+
+@dataclass(frozen=True)
+class _Match:
+    """The labels' classes as numbers of outputs. outputs: of each class, −1 where it is left out."""
+
+    outputs: list[int]
+    sentence: str
+
+
+def accuracy_basis(network: Network, pictures: PictureSet) -> AccuracyBasis:
+    """Match the pictures' labels with the network's outputs: by WordNet number, by the numbers that a label file gives,
+    by name, or by folders that are named by numbers; never by their sorted order."""
+    reason = _reason_against(network, pictures)
+    if reason:
+        return AccuracyBasis(None, reason)
+    outputs = Outputs(network.classes)
+    for match_by in _WAYS:
+        found = match_by(pictures, outputs)
+        if isinstance(found, str):
+            return AccuracyBasis(None, found)
+        if found is not None:
+            place = {(one.number, one.name): found.outputs[k] for k, one in enumerate(pictures.classes)}
+            numbers = [place.get((file.label_id, file.label), -1) for file in pictures.files]
+            return AccuracyBasis(numbers, found.sentence)
+    return AccuracyBasis(None, _no_match(pictures.classes, outputs))
+
+
+def _reason_against(network: Network, pictures: PictureSet) -> str:
+    """Why there is no accuracy whatever the labels are called, '' where nothing speaks against one."""
+    if network.weights.random:
+        return "no accuracy: the weights are random"
     if not network.classes:
+        return "no accuracy: the weights end before the classifier"
+    if not pictures.classes or not any(file.label for file in pictures.files):
+        return "no accuracy: the pictures have no labels"
+    return ""
+
+
+class Outputs:
+    """What is known about a network's outputs. names: of its classes; named: whether somebody named them; wnids: their
+    WordNet numbers, () where they are not known; ambiguous: names that WordNet gives to several of them, whatever the
+    outputs are called (crane)."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = tuple(names)
+        self.named = not all(map(_PLACEHOLDER.fullmatch, names))
+        found = [_WNID.match(name) for name in names]
+        self.wnids: tuple[str, ...] = tuple(match[1] for match in found if match)
+        self.assumed = False  # whether the WordNet numbers are those of any network with so many outputs
+        if len(self.wnids) < len(names):
+            self.wnids = ()
+            if len(names) == len(imagenet_wnids()) and (not self.named or _are_imagenets(names)):
+                self.wnids, self.assumed = imagenet_wnids(), not self.named
+        titles = imagenet_hierarchy().titles
+        often = Counter(_plain(titles[wnid]) for wnid in self.wnids if wnid in titles)
+        self.ambiguous = frozenset(name for name, count in often.items() if count > 1)
+
+
+def _are_imagenets(names: Sequence[str]) -> bool:
+    """Whether these are ImageNet's 1,000 names in the usual order, but for some that are called otherwise."""
+    titles = imagenet_hierarchy().titles
+    pairs = zip(names, imagenet_wnids(), strict=True)
+    alike = sum(bool({_plain(name), _plain(_first(name))} & {_plain(titles[wnid])}) for name, wnid in pairs)
+    return alike >= 0.5 * len(names)
+
+
+# -- ways to match ---------------------------------------------------------------------------------------------------
+# In the order in which they are tried. Each gives a match, the sentence why there can be none, or None: try the next.
+
+
+def _by_wnid(pictures: PictureSet, outputs: Outputs) -> _Match | str | None:
+    classes = pictures.classes
+    if not outputs.wnids or not all(one.wnid for one in classes):
         return None
-    place = {name.casefold(): number for number, name in enumerate(network.classes)}
-    names = {file.label.casefold() for file in pictures.files if file.label}
-    if names and names <= place.keys():
-        return [place.get(file.label.casefold(), -1) if file.label else -1 for file in pictures.files]
-    ids = {file.label_id for file in pictures.files} - {-1}
-    if ids == set(range(len(network.classes))):
-        return [file.label_id for file in pictures.files]
+    place = {wnid: number for number, wnid in enumerate(outputs.wnids)}
+    strange = [one.wnid for one in classes if one.wnid not in place]
+    if strange:
+        return (
+            f"no accuracy: {len(strange):,} of the labels' {len(classes):,} WordNet numbers are none of the outputs', "
+            f"the first {strange[0]}"
+        )
+    taken = ", its outputs taken as ImageNet's classes in the usual order" if outputs.assumed else ""
+    return _Match(
+        [place[one.wnid] for one in classes], f"labels and outputs matched by WordNet number{taken}"
+    )
+
+
+def _by_given_number(pictures: PictureSet, outputs: Outputs) -> _Match | str | None:
+    if pictures.numbering != "given":
+        return None
+    classes, count = pictures.classes, len(outputs.names)
+    named = _match_names(classes, outputs)
+    if named is not None and any(
+        number not in (-1, one.number) for number, one in zip(named.outputs, classes, strict=True)
+    ):
+        return named  # the numbers are the label file's own, the names are the outputs'
+    if (outside := max(one.number for one in classes)) >= count:
+        return f"no accuracy: the label file gives the number {outside}, the outputs are numbered 0 … {count - 1}"
+    agree = any(_agrees(one, outputs) for one in classes)
+    if outputs.named and not agree and not _covers([one.number for one in classes], count):
+        first = classes[0]
+        return (
+            f"no accuracy: number {first.number} is {first.name!r} in the label file and "
+            f"{outputs.names[first.number]!r} among the outputs"
+        )
+    wrong = next((one for one in classes if _is_another(one, outputs)), None)
+    if wrong is not None:
+        return (
+            f"no accuracy: number {wrong.number} is {wrong.name!r} in the label file and "
+            f"{outputs.names[wrong.number]!r} among the outputs"
+        )
+    return _Match([one.number for one in classes], "labels and outputs matched by the label file's numbers")
+
+
+def _by_name(pictures: PictureSet, outputs: Outputs) -> _Match | None:
+    return _match_names(pictures.classes, outputs)
+
+
+def _by_number(pictures: PictureSet, outputs: Outputs) -> _Match | str | None:
+    """Labels that are numbers. From 0, and up to the last output or at least past the middle: then they count this many
+    classes; 0 and 1 below a network with 1,000 outputs do not."""
+    if pictures.numbering != "numbers":
+        return None
+    numbers, count = [one.number for one in pictures.classes], len(outputs.names)
+    if max(numbers) >= count:
+        return f"no accuracy: the labels go up to {max(numbers)}, the outputs are numbered 0 … {count - 1}"
+    if not _covers(numbers, count):
+        return (
+            f"no accuracy: the labels are {len(numbers)} numbers, {min(numbers)} … {max(numbers)}, and it is not known "
+            f"whether they number the outputs 0 … {count - 1}"
+        )
+    return _Match(numbers, "labels that are numbers taken as the numbers of the outputs")
+
+
+_WAYS: tuple[Callable[[PictureSet, Outputs], _Match | str | None], ...] = (
+    _by_wnid,
+    _by_given_number,
+    _by_name,
+    _by_number,
+)
+
+
+def _covers(numbers: Sequence[int], count: int) -> bool:
+    return min(numbers) == 0 and max(numbers) < count and 2 * max(numbers) >= count - 1
+
+
+# -- names -----------------------------------------------------------------------------------------------------------
+
+
+def _match_names(classes: Sequence[LabelClass], outputs: Outputs) -> _Match | None:
+    """By equal names: as they stand but for upper and lower case, else without underscores and hyphens, else by the
+    first of several synonyms. None where some label is no output's name, or no longer the only one of its name."""
+    labels = [one.name for one in classes]
+    for form, what in (
+        (_cased, "equal names"),
+        (_plain, "equal names, but for underscores, hyphens and spaces"),
+        (lambda name: _plain(_first(name)), "the first of their names"),
+    ):
+        found = _match_by(form, labels, outputs)
+        if found is None:
+            continue
+        left_out = [labels[k] for k, number in enumerate(found) if number < 0]
+        if len(left_out) == len(labels):
+            return None
+        sentence = f"labels and outputs matched by {what}"
+        if left_out:
+            names = ", ".join(sorted(set(left_out)))
+            sentence += f"; without {names}, which {_name_several(left_out)}"
+        return _Match(found, sentence)
     return None
+
+
+def _name_several(labels: Sequence[str]) -> str:
+    return "names several classes" if len(set(labels)) == 1 else "each name several classes"
+
+
+def _match_by(form: Callable[[str], str], labels: Sequence[str], outputs: Outputs) -> list[int] | None:
+    """Each label's output; −1 where several outputs or labels have its very name. None where a label is no output's
+    name, or where only this form makes two labels or two outputs the same."""
+    names = outputs.names
+    ours, theirs = [form(label) for label in labels], [form(name) for name in names]
+    if not set(ours) <= set(theirs):
+        return None
+    place = {name: number for number, name in enumerate(theirs)}
+    often, labelled = Counter(theirs), Counter(ours)
+    if (_merged(labels, ours) | _merged(names, theirs)) & set(ours):
+        return None
+    unclear = {
+        name for name in ours if often[name] > 1 or labelled[name] > 1 or _plain(name) in outputs.ambiguous
+    }
+    return [-1 if name in unclear else place[name] for name in ours]
+
+
+def _merged(names: Sequence[str], formed: Sequence[str]) -> set[str]:
+    """The forms that several names have which differ in more than upper and lower case."""
+    seen: dict[str, str] = {}
+    return {
+        form
+        for name, form in zip(names, formed, strict=True)
+        if seen.setdefault(form, _cased(name)) != _cased(name)
+    }
+
+
+def _agrees(one: LabelClass, outputs: Outputs) -> bool:
+    """Whether the output of the class's number has its name."""
+    name = outputs.names[one.number]
+    return _plain(one.name) == _plain(name) or _plain(_first(one.name)) == _plain(_first(name))
+
+
+def _is_another(one: LabelClass, outputs: Outputs) -> bool:
+    """Whether the class has the name of another output than that of its number, and of that one alone."""
+    if _agrees(one, outputs) or _plain(one.name) in outputs.ambiguous:
+        return False
+    return sum(_plain(name) == _plain(one.name) for name in outputs.names) == 1
+
+
+def _no_match(classes: Sequence[LabelClass], outputs: Outputs) -> str:
+    if not outputs.named:
+        return (
+            "no accuracy: the classes of the network's outputs have no names; name them with --classes, one per line, "
+            "in the order of the outputs"
+        )
+    known = {form(name) for name in outputs.names for form in (_cased, _plain)}
+    strange = [one.name for one in classes if not {_cased(one.name), _plain(one.name)} & known]
+    if not strange:
+        return "no accuracy: the labels' names fit several outputs"
+    return (
+        f"no accuracy: {len(strange):,} of the {len(classes):,} labels are no output's name, the first {strange[0]!r}; "
+        f"the first output is {outputs.names[0]!r}"
+    )
+
+
+def _cased(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold().strip()
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_\-]+", " ", _cased(name)).strip()
+
+
+def _first(name: str) -> str:
+    return name.split(",")[0]
+
+
+# -- the accuracy ----------------------------------------------------------------------------------------------------
 
 
 def accuracy(job: Job) -> float | None:
     """The share of the pictures with a known class whose strongest output is that class; None where none is known."""
-    labels, predictions = network_labels(job.network, job.pictures), job.store.predictions()
-    if labels is None or predictions is None:
+    numbers, predictions = job.accuracy_basis.numbers, job.store.predictions()
+    if numbers is None or predictions is None:
         return None
-    truth = np.array(labels)[job.files()]
+    truth = np.array(numbers)[job.files()]
     known = truth >= 0
     return float((predictions[0][known] == truth[known]).mean()) if known.any() else None

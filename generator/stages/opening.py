@@ -71,9 +71,15 @@ def open_pictures(profile: Profile, folder: Path, reporter: Reporter, ranks: Ran
     else:
         raise AtlasError("the profile names no pictures", profile.name, "give a folder with --images")
     pictures = find_pictures(source, labels=labels, limit=section.limit)
+    if pictures.passed_over and ranks.leads:
+        first, count = pictures.passed_over[0], len(pictures.passed_over)
+        reporter.note(
+            f"{count:,} {'file is' if count == 1 else 'files are'} passed over, the first "
+            f"{first.path}: {first.reason}; manifest.json lists them"
+        )
     if section.hierarchy is not None:
         named = [(file.label, file.path) for file in pictures.files]
-        nodes_of(read_hierarchy(Path(section.hierarchy)), named, strict=True)
+        nodes_of(read_hierarchy(Path(section.hierarchy)), named, strict=True, wnids=pictures.wnids())
     return _fingerprinted(pictures, reporter)
 
 

@@ -76,7 +76,10 @@ def picture_classes(job: Job, files: Sequence[PictureFile]) -> tuple[Hierarchy |
     WordNet where every label is a class of ImageNet; None where there is none."""
     hierarchy: Hierarchy | None = job.hierarchy
     given = job.profile.pictures.hierarchy is not None
-    nodes = nodes_of(job.hierarchy, [(file.label, file.path) for file in files], strict=given)
+    wnid = {(one.number, one.name): one.wnid for one in job.pictures.classes}
+    wnids = [wnid.get((file.label_id, file.label), "") for file in files]
+    pictures = [(file.label, file.path) for file in files]
+    nodes = nodes_of(job.hierarchy, pictures, strict=given, wnids=wnids)
     if not given and not (nodes and any(nodes)):
         hierarchy = None
     return hierarchy, Classes.of([(file.label_id, file.label) for file in files], nodes, hierarchy)

@@ -240,7 +240,7 @@ def _write(job: Job, part: Part) -> None:
     if skipped:
         path, reason = skipped[0]
         job.reporter.note(
-            f"{len(skipped)} pictures could not be used, the first {path}: {reason}; scan.json lists them"
+            f"{len(skipped)} pictures could not be used, the first {path}: {reason}; manifest.json lists them"
         )
 
 

@@ -1,0 +1,232 @@
+"""Accuracy only where labels and outputs are known to mean the same classes; otherwise one sentence why not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torchvision
+
+from generator.hierarchy import imagenet_wnids
+from generator.network import Network
+from generator.pictures import find_pictures
+from generator.records import WeightsInfo
+from generator.stages.labelling import accuracy_basis
+
+IMAGENET = tuple(torchvision.models.ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
+
+
+class _Classified:
+    """What the matching looks at of a network: the names of its outputs and whether its weights are random."""
+
+    def __init__(self, classes: tuple[str, ...], *, random: bool = False) -> None:
+        self.classes = classes
+        self.weights = WeightsInfo("file.pth", "", random)
+
+
+def network(*classes: str, random: bool = False) -> Network:
+    return _Classified(classes, random=random)  # type: ignore[return-value]
+
+
+def unnamed(count: int) -> Network:
+    return network(*(f"class {number}" for number in range(count)))
+
+
+def outputs_of(
+    tmp_path: Path, net: Network, paths: list[str], table: str = ""
+) -> tuple[list[int] | None, str]:
+    """The output of each picture's class, and the sentence."""
+    folder = tmp_path / "pictures"
+    for path in paths:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(b"x")
+    if table:
+        (tmp_path / "labels.csv").write_text(table)
+    found = find_pictures(folder, labels=tmp_path / "labels.csv" if table else None)
+    basis = accuracy_basis(net, found)
+    assert "\n" not in basis.sentence and basis.sentence
+    if basis.numbers is None:
+        assert basis.sentence.startswith("no accuracy: ")
+        return None, basis.sentence
+    by_path = dict(zip([file.path for file in found.files], basis.numbers, strict=True))
+    return [by_path[path] for path in paths], basis.sentence
+
+
+# -- matched ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("classes", "labels", "expected"),
+    [
+        (("cat", "dog", "fish"), ["fish", "cat"], [2, 0]),
+        (("Cat", "DOG"), ["dog", "cat"], [1, 0]),
+        (("great white shark", "tench"), ["great_white_shark", "tench"], [0, 1]),
+        (("ice-cream", "T shirt"), ["T-shirt", "ice_cream"], [1, 0]),
+        (("tench, Tinca tinca", "goldfish, Carassius auratus"), ["goldfish", "tench"], [1, 0]),
+        (
+            ("0", "1", "10", "11", "2"),
+            ["10", "2", "0", "1", "11"],
+            [2, 4, 0, 1, 3],
+        ),  # names as ImageFolder sorts them
+        (("tench", "church"), ["n03028079", "n01440764"], [1, 0]),  # the package's names of WordNet folders
+        (("n03028079 church, church building", "n01440764 tench"), ["n03028079", "n01440764"], [0, 1]),
+        (("n03028079", "n01440764"), ["n01440764-tench"], [1]),
+    ],
+)
+def test_equal_names(
+    tmp_path: Path, classes: tuple[str, ...], labels: list[str], expected: list[int]
+) -> None:
+    outputs, sentence = outputs_of(tmp_path, network(*classes), [f"{label}/1.png" for label in labels])
+    assert outputs == expected and sentence.startswith("labels and outputs matched by")
+
+
+@pytest.mark.parametrize("net", [network(*IMAGENET), unnamed(1000)], ids=["named", "unnamed"])
+@pytest.mark.parametrize("ending", ["", "_some_name", "-some_name"])
+def test_a_subset_of_imagenets_wordnet_folders(tmp_path: Path, net: Network, ending: str) -> None:
+    chosen = [0, 134, 517, 638, 639, 999]  # both cranes, both maillots
+    paths = [f"{imagenet_wnids()[number]}{ending}/1.png" for number in chosen]
+    outputs, sentence = outputs_of(tmp_path, net, paths)
+    assert outputs == chosen
+    assert "matched by WordNet number" in sentence
+    assert ("taken as ImageNet's classes" in sentence) == (net.classes[0] == "class 0")
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_folders_that_are_numbers(tmp_path: Path, named: bool) -> None:
+    net = network(*"ant bee cow dog eel fox gnu hen ibis jay koi lynx".split()) if named else unnamed(12)  # noqa: SIM905
+    outputs, sentence = outputs_of(tmp_path, net, [f"{number}/1.png" for number in range(12)])
+    assert outputs == list(range(12)) and "numbers" in sentence
+
+
+def test_numbers_of_imagenet_v2_with_some_missing(tmp_path: Path) -> None:
+    chosen = [0, 1, 10, 100, 999]
+    assert outputs_of(tmp_path, network(*IMAGENET), [f"{n}/1.png" for n in chosen])[0] == chosen
+
+
+def test_numbers_that_the_label_file_gives(tmp_path: Path) -> None:
+    paths = ["a.png", "b.png"]
+    table = "path,label,label_id\na.png,crane,134\nb.png,crane,517\n"
+    assert outputs_of(tmp_path, network(*IMAGENET), paths, table)[0] == [134, 517]
+    table = "path,label,label_id\na.png,x,2\nb.png,y,0\n"
+    assert outputs_of(tmp_path, unnamed(3), paths, table)[0] == [2, 0]
+
+
+def test_names_hold_where_the_label_files_numbers_are_its_own(tmp_path: Path) -> None:
+    table = "path,label,label_id\na.png,cat,0\nb.png,dog,1\n"
+    assert outputs_of(tmp_path, network("dog", "fish", "cat"), ["a.png", "b.png"], table)[0] == [2, 0]
+
+
+def test_an_ambiguous_name_is_left_out_and_said(tmp_path: Path) -> None:
+    net = network("tench", "crane", "goldfish", "crane")
+    outputs, sentence = outputs_of(tmp_path, net, ["crane/1.png", "goldfish/1.png"])
+    assert outputs == [-1, 2] and "without crane, which names several classes" in sentence
+
+
+def test_imagenets_two_cranes_are_never_guessed(tmp_path: Path) -> None:
+    """Of its outputs only one is called crane, the other crane bird; a folder called crane may hold either."""
+    outputs, sentence = outputs_of(tmp_path, network(*IMAGENET), ["crane/1.png", "goldfish/1.png"])
+    assert outputs == [-1, 1] and "without crane" in sentence
+
+
+def test_pictures_without_a_label_do_not_count(tmp_path: Path) -> None:
+    assert outputs_of(tmp_path, network("dog", "cat"), ["cat/1.png", "dog/1.png", "x.png"])[0] == [1, 0, -1]
+
+
+def test_splits_are_no_classes(tmp_path: Path) -> None:
+    paths = ["train/cat/1.png", "train/dog/1.png", "val/cat/1.png"]
+    assert outputs_of(tmp_path, network("cat", "dog"), paths)[0] == [0, 1, 0]
+
+
+def test_a_limit_does_not_change_what_labels_mean(tmp_path: Path) -> None:
+    for number in range(12):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "1.png").write_bytes(b"x")
+    found = find_pictures(tmp_path, limit=3)
+    assert accuracy_basis(unnamed(12), found).numbers == [file.label_id for file in found.files]
+
+
+# -- not matched -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("net", "paths", "table", "why"),
+    [
+        (network("cat", "dog", random=True), ["cat/1.png", "dog/1.png"], "", "random"),
+        (network(), ["cat/1.png"], "", "end before the classifier"),
+        (network("cat", "dog"), ["1.png", "2.png"], "", "no labels"),
+        (network("cat", "dog"), ["train/1.png", "val/1.png"], "", "no labels"),
+        # as many labels as outputs, other names: never by sorted position
+        (network("ant", "bee", "cow"), ["x/1.png", "y/1.png", "z/1.png"], "", "'x'.*'ant'"),
+        (unnamed(3), ["cat/1.png", "dog/1.png", "fish/1.png"], "", "no names.*--classes"),
+        (unnamed(3), ["n01440764/1.png", "n01443537/1.png", "n01484850/1.png"], "", "no names"),
+        (network("cat", "dog"), ["cat/1.png", "dog/1.png", "fish/1.png"], "", "1 of the 3 labels.*'fish'"),
+        # numbers from 1, beyond the outputs, or too few to be theirs
+        (unnamed(12), [f"{n}/1.png" for n in range(1, 13)], "", "go up to 12.*0 … 11"),
+        (unnamed(12), [f"{n}/1.png" for n in range(1, 12)], "", "not known"),
+        (network(*IMAGENET), ["0/1.png", "1/1.png"], "", "not known"),
+        # numbers of a label file that are its own
+        (
+            network(*IMAGENET),
+            ["a.png", "b.png"],
+            "path,label,label_id\na.png,x,0\nb.png,y,1\n",
+            "'x'.*'tench'",
+        ),
+        (unnamed(3), ["a.png"], "path,label,label_id\na.png,x,3\n", "number 3.*0 … 2"),
+        (
+            network("a", "b", "c"),
+            ["a.png", "b.png"],
+            "path,label,label_id\na.png,a,0\nb.png,c,1\nb.png,c,1\n",
+            None,  # the names are known, and are what counts
+        ),
+        (
+            network("a", "b", "c"),
+            ["a.png", "b.png", "c.png"],
+            "path,label,label_id\na.png,a,0\nb.png,c,1\nc.png,z,2\n",
+            "number 1 is 'c'.*'b'",
+        ),
+        # WordNet numbers that are none of the outputs'
+        (network(*IMAGENET), ["n01440764/1.png", "n99999999/1.png"], "", "1 of the labels' 2.*n99999999"),
+        # names that are one only when their hyphens go
+        (network("a-b", "a b", "c"), ["a_b/1.png", "c/1.png"], "", "several outputs"),
+        (network("crane", "crane"), ["crane/1.png"], "", "several outputs"),
+    ],
+)
+def test_otherwise_one_sentence_says_why(
+    tmp_path: Path, net: Network, paths: list[str], table: str, why: str | None
+) -> None:
+    import re
+
+    outputs, sentence = outputs_of(tmp_path, net, paths, table)
+    if why is None:
+        assert outputs == [0, 2]
+    else:
+        assert outputs is None and re.search(why, sentence), sentence
+
+
+def test_a_thousand_outputs_of_other_names_are_not_imagenets(tmp_path: Path) -> None:
+    net = network(*(f"thing {number}" for number in range(1000)))
+    outputs, _ = outputs_of(tmp_path, net, ["n01440764/1.png", "n01443537/1.png"])
+    assert outputs is None
+
+
+def test_other_orders_of_imagenets_names_are_matched_by_name(tmp_path: Path) -> None:
+    paths = [f"{wnid}/1.png" for wnid in (imagenet_wnids()[0], imagenet_wnids()[1])]
+    outputs, sentence = outputs_of(tmp_path, network(*reversed(IMAGENET)), paths)
+    assert outputs == [999, 998] and "equal names" in sentence
+
+
+def test_the_basis_survives_the_manifest(tmp_path: Path) -> None:
+    from generator.records import LabelReading, PictureSetInfo, Skipped, manifest_from_json, to_json
+    from generator.store import Store
+
+    manifest = Store(
+        Path(__file__).parent / "small_atlas"
+    ).manifest()  # of an older version: without the fields
+    assert manifest.pictures.labels == LabelReading() and manifest.accuracy_basis == ""
+    reading = LabelReading("the names of 2 class folders", 7, 2, ("a note",))
+    pictures = PictureSetInfo("p", "", 9, (Skipped("a.heic", "why"),), reading)
+    full = replace(manifest, pictures=pictures, accuracy_basis="no accuracy: why")
+    import json
+
+    assert manifest_from_json(json.loads(json.dumps(to_json(full)))) == full
