@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import click
 import numpy as np
@@ -24,6 +25,7 @@ from safetensors.torch import save_file
 
 from generator import models
 from generator.__main__ import main
+from generator.measures import BY_KEY
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [
@@ -157,6 +159,24 @@ def test_nobody_is_told_to_install_what_is_not_on_the_index() -> None:
     files = [*DOCUMENTS, *(ROOT / "templates").rglob("*.html"), *(ROOT / "generator").rglob("*.py")]
     for path in files:
         assert not re.search(r"pip install\s+'?residual-atlas", path.read_text("utf-8")), path
+
+
+def test_the_linking_guides_addresses_sort_by_what_they_say() -> None:
+    """Their parameters are those that the pages' scripts read, and a sorted column is the one that the row names."""
+    script = {name: (ROOT / "site_src/js" / name).read_text("utf-8") for name in ("grid.js", "map.js")}
+    rows = re.findall(
+        r"^\| (.+?) \| `(\S+)` \|$", (ROOT / "site_src/guide/linking.md").read_text("utf-8"), re.M
+    )
+    sorted_by = {}
+    for words, address in rows:
+        page, _, state = address.partition("#")
+        for name, value in parse_qsl(state if "=" in state else ""):
+            assert f'"{name}"' in script["map.js" if page.endswith("map.html") else "grid.js"], address
+            if name == "sort":
+                sorted_by[value] = words
+    assert len(sorted_by) == 2
+    for key, words in sorted_by.items():
+        assert BY_KEY[key].name.partition(",")[0].partition(" with")[0].lower() in words, f"{words}: {key}"
 
 
 # -- running them ---------------------------------------------------------------------------------------------------
