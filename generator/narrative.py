@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.resources
+import json
 import logging
 import os
 import shutil
@@ -54,6 +56,7 @@ def build_narrative(atlases: Sequence[Atlas], work: Path, base_url: str = "") ->
             "<!-- definitions of the statistics -->", definitions()
         )
         filled = filled.replace("<!-- gradient rules of the atlases -->", gradient_rules(in_full(atlases)[0]))
+        filled = filled.replace("<!-- sizes of a site -->", site_sizes())
         if REFERENCE in filled:
             filled = filled.replace(REFERENCE, reference())
         if filled != text:
@@ -172,6 +175,33 @@ def gradient_rules(atlases: Sequence[Atlas]) -> str:
             f'<th scope="col">channel</th>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></section>'
         )
     return "\n\n".join(parts)
+
+
+def site_sizes() -> str:
+    """What to expect of a site's size, as Markdown, from what `python -m tools.site_sizes` has measured."""
+    found = json.loads((importlib.resources.files("generator") / "site_sizes.json").read_text("utf-8"))
+    groups = found["groups"]
+    names = {"block": "block outputs", "inside": "convolutions inside blocks"}
+    rows, totals = [], dict.fromkeys(names, 0.0)
+    for group in groups:
+        total = group["channels"] * group["bytes"]
+        totals[group["kind"]] += total
+        name = (
+            "first convolution" if group["stage"] == 1 else f"stage {group['stage']}, {names[group['kind']]}"
+        )
+        rows.append(
+            f"| {name} | {group['channels']:,} | {group['bytes'] / 1e3:.0f} KB | {total / 1e6:.0f} MB |"
+        )
+    every, sample = (sum(group[key] for group in groups) for key in ("channels", "sample"))
+    table = "| layers | channels | per channel | all |\n|---|--:|--:|--:|\n" + "\n".join(rows)
+    return (
+        f"What to expect, measured on an atlas of {found['model']} with {found['pictures']:,} pictures "
+        f"({found['date']}). *Per channel* is the mean size of a page and its sprite, over {sample:,} channels:\n\n"
+        f"{table}\n\n"
+        f"For all {every:,} channels this makes {sum(totals.values()) / 1e6:.0f} MB; for block outputs alone, "
+        f"{totals['block'] / 1e6:.0f} MB. Every picture that is in a top-9 adds {found['picture'] / 1e3:.1f} KB, "
+        f"or {found['picture'] / 1e3:.1f} MB per thousand pictures."
+    )
 
 
 def definitions() -> str:

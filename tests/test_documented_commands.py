@@ -23,7 +23,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from generator import models
+from generator import models, profile
 from generator.__main__ import main
 from generator.measures import BY_KEY
 
@@ -177,6 +177,12 @@ def test_the_linking_guides_addresses_sort_by_what_they_say() -> None:
     assert len(sorted_by) == 2
     for key, words in sorted_by.items():
         assert BY_KEY[key].name.partition(",")[0].partition(" with")[0].lower() in words, f"{words}: {key}"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_a_documented_profile_is_valid(path: Path) -> None:
+    for block in re.findall(r"^ *```toml\n(.*?)^ *```", path.read_text("utf-8"), re.M | re.S):
+        profile.validated(tomllib.loads(block), path.name)
 
 
 # -- running them ---------------------------------------------------------------------------------------------------

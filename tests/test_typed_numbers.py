@@ -23,8 +23,11 @@ from generator.experiments.running import constants
 from generator.matching import CHANCE_CHANNELS, CLEAR_GAIN, STRONG_CORRELATION, STRONG_PICTURES
 from generator.methods import embedding, kernels, purity
 from generator.methods.refinement import ROUNDS
+from generator.narrative import site_sizes
 from generator.records import TOP
 from generator.stages import scanning
+from generator.store import Store
+from tools.site_sizes import measured
 
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
@@ -250,3 +253,37 @@ def test_the_committed_setting_states_what_the_code_uses() -> None:
 def test_what_follows_from_the_setting_is_computed() -> None:
     setting = {"epochs": 3, "pictures": 100, "batch": 30, "classes": 8, "gate": 0.0}
     assert derived(setting) == {"updates": 9, "chance": "12.5", "per_class": 12, "gate": "0.5000"}
+
+
+# -- sizes of a site ------------------------------------------------------------------------------------------------
+
+
+def test_the_sizes_of_a_site_are_measured_and_scaled_to_all_channels(tmp_path: Path) -> None:
+    """Pages of 1,000 and sprites of 200 bytes for two channels of every layer."""
+    manifest = Store(ROOT / "tests/small_atlas").manifest()
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures/0.webp").write_bytes(bytes(50))
+    for layer in manifest.layers:
+        (tmp_path / layer.name).mkdir()
+        (tmp_path / layer.name / "thumbs.webp").write_bytes(bytes(9))
+        for channel in range(2):
+            (tmp_path / layer.name / f"{channel}.html").write_bytes(bytes(1000))
+            (tmp_path / layer.name / f"{channel}.webp").write_bytes(bytes(200))
+    found = measured(tmp_path, ROOT / "tests/small_atlas")
+    assert (found["picture"], {group["bytes"] for group in found["groups"]}) == (50, {1200})
+    assert sum(group["channels"] for group in found["groups"]) == sum(
+        layer.channels for layer in manifest.layers
+    )
+    assert sum(group["sample"] for group in found["groups"]) == 2 * len(manifest.layers)
+
+
+def test_the_guide_shows_the_measured_sizes() -> None:
+    assert "<!-- sizes of a site -->" in (ROOT / "site_src/guide/hosting.md").read_text("utf-8")
+    found = json.loads((ROOT / "generator/site_sizes.json").read_text("utf-8"))
+    text = site_sizes()
+    total = sum(group["channels"] * group["bytes"] for group in found["groups"])
+    assert (
+        f"{sum(group['channels'] for group in found['groups']):,} channels this makes {total / 1e6:.0f} MB"
+        in text
+    )
+    assert len(re.findall(r"^\| (?:first|stage)", text, re.M)) == len(found["groups"])

@@ -1,0 +1,49 @@
+"""How large a site becomes: bytes of every kind of file, measured on a rendered site and scaled to all channels.
+
+    python -m tools.site_sizes site/resnet50 build/resnet50
+
+Writes generator/site_sizes.json, which the guide's page on hosting shows. The atlas may hold a few channels of every
+layer (`--layers all --channels 2`): pages and sprites of these are measured.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from generator.store import Store
+
+FILE = Path(__file__).resolve().parent.parent / "generator" / "site_sizes.json"
+
+
+def measured(site: Path, atlas: Path) -> dict[str, Any]:
+    """groups: layers of one kind and stage, with their channels, and the mean bytes of a channel's page and sprite over
+    the `sample` channels that have a sprite; picture: mean bytes of a whole picture."""
+    manifest = Store(atlas).manifest()
+    groups: dict[tuple[str, int], dict[str, int]] = {}
+    for layer in manifest.layers:
+        kind = "inside" if layer.is_inner else "block"
+        group = groups.setdefault((kind, layer.stage), {"channels": 0, "sample": 0, "bytes": 0})
+        group["channels"] += layer.channels
+        for sprite in (site / layer.name).glob("*.webp"):
+            if sprite.stem.isdigit():
+                group["sample"] += 1
+                group["bytes"] += sprite.stat().st_size + sprite.with_suffix(".html").stat().st_size
+    pictures = [path.stat().st_size for path in (site / "pictures").glob("*.webp")]
+    return {
+        "model": manifest.model,
+        "date": manifest.date[:10],
+        "pictures": manifest.pictures.count,
+        "picture": round(sum(pictures) / len(pictures)),
+        "groups": [
+            {"kind": kind, "stage": stage, **group, "bytes": round(group["bytes"] / group["sample"])}
+            for (kind, stage), group in sorted(groups.items())
+        ],
+    }
+
+
+if __name__ == "__main__":
+    found = measured(Path(sys.argv[1]), Path(sys.argv[2]))
+    FILE.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
