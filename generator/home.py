@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from generator.measures import significant
 from generator.pages import Atlas
-from generator.records import LayerInfo
+from generator.records import LayerInfo, Skipped
 
 HERO = 3  # channels on the home page
+EXAMPLES = 3  # paths named for each reason why files were not used
 
 
 def label_agreement(atlas: Atlas, layer: str) -> np.ndarray:
@@ -112,6 +114,24 @@ def counts(atlas: Atlas) -> dict[str, Any]:
     }
 
 
+def unused_files(skipped: Sequence[Skipped]) -> list[dict[str, Any]]:
+    """The files of the folder that were not used, by reason, the most frequent first: reason, count, and the first
+    EXAMPLES paths. What a reason says of a single file in brackets does not tell reasons apart."""
+    found: dict[str, list[str]] = {}
+    for file in skipped:
+        found.setdefault(file.reason.partition(" (")[0], []).append(file.path)
+    return [
+        {"reason": reason, "count": len(paths), "first": paths[:EXAMPLES]}
+        for reason, paths in sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))
+    ]
+
+
 def network_home(atlas: Atlas) -> dict[str, Any]:
     """One network's home page."""
-    return {"hero": hero(atlas), "doors": doors(atlas), "counts": counts(atlas)}
+    return {
+        "hero": hero(atlas),
+        "doors": doors(atlas),
+        "counts": counts(atlas),
+        "unused": unused_files(atlas.manifest.pictures.skipped),
+        "no_accuracy": atlas.manifest.accuracy_basis.removeprefix("no accuracy: "),
+    }

@@ -1,0 +1,60 @@
+"""What a network's page says of labels, accuracy, and the files that were not used."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from generator.home import unused_files
+from generator.records import LabelReading, Skipped
+from generator.render import render_site
+from generator.store import Store
+
+SMALL = Path(__file__).parent / "small_atlas"
+UNUSED = (
+    *(Skipped(f"{number}.HEIC", "a HEIC picture, which is not read") for number in range(5)),
+    Skipped("cut.jpg", "damaged (image file is truncated (3 bytes not processed))"),
+    Skipped("<b>.jpg", "damaged (broken data stream)"),
+)
+
+
+def test_files_are_grouped_by_reason_the_most_frequent_first() -> None:
+    assert unused_files(UNUSED) == [
+        {"reason": "a HEIC picture, which is not read", "count": 5, "first": ["0.HEIC", "1.HEIC", "2.HEIC"]},
+        {"reason": "damaged", "count": 2, "first": ["cut.jpg", "<b>.jpg"]},
+    ]
+
+
+def page(tmp_path: Path, **changes: Any) -> str:
+    atlas = shutil.copytree(SMALL, tmp_path / "atlas")
+    store = Store(atlas)
+    store.write_manifest(store.manifest_bytes(replace(store.manifest(), **changes)))
+    render_site([atlas], tmp_path / "site")
+    return (tmp_path / "site" / "small" / "index.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "basis", "shown"),
+    [
+        (
+            0.748,
+            "labels and outputs matched by equal names",
+            "74.8 % on these pictures; labels and outputs matched",
+        ),
+        (None, "no accuracy: the weights are random", "none: the weights are random"),
+    ],
+)
+def test_the_page_says_where_labels_come_from_and_what_was_not_used(
+    tmp_path: Path, accuracy: float | None, basis: str, shown: str
+) -> None:
+    reading = LabelReading("the names of 3 class folders", 12, 3, ("1 picture lies outside: x.png",))
+    pictures = replace(Store(SMALL).manifest().pictures, skipped=UNUSED, labels=reading)
+    text = page(tmp_path, pictures=pictures, accuracy=accuracy, accuracy_basis=basis)
+    assert shown in text
+    assert "12 of the pictures have one, in 3 classes; from the names of 3 class folders" in text
+    assert "1 picture lies outside: x.png" in text
+    assert "5: a HEIC picture, which is not read – <code>0.HEIC</code>" in text and "<b>.jpg" not in text
