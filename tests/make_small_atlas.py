@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
+from generator.hierarchy import read_hierarchy
 from generator.progress import Reporter
 from generator.records import (
     LayerInfo,
@@ -227,7 +228,8 @@ def relate(store: Store, layers: Sequence[LayerInfo], labels: Sequence[str]) -> 
         store=store,
         network=SimpleNamespace(layers=layers, layer=lambda name: find_layer(tuple(layers), name)),
         profile=SimpleNamespace(pictures=section),
-        pictures=SimpleNamespace(files=files),
+        hierarchy=read_hierarchy(tree),
+        pictures=SimpleNamespace(files=files, classes=()),
         files=lambda: range(len(files)),
         reporter=Reporter(quiet=True),
     )
