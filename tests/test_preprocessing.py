@@ -39,6 +39,7 @@ from generator.records import (
 from generator.stages.job import Job
 from generator.stages.preparing import preprocessing
 from generator.store import Store
+from generator.weights import read_preprocessing
 
 PLAIN = Preprocessing(0, 8, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 IMAGENET = Preprocessing(256, 224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -462,6 +463,7 @@ def test_the_weights_file_may_say_it(tmp_path: Path) -> None:
     own = models.load("resnet20-cifar", path).preprocessing
     assert own == Preprocessing(48, 40, (120, 110, 100), (50.5, 60, 70), 255.0)
     assert (own.source, own.assumption) == (IN_FILE, "")
+    path = tmp_path / "other.safetensors"
     for other in (
         {"mean": "[1, 2]", "std": "[1, 1, 1]"},
         {"mean": "0.5", "std": "0.5"},
@@ -472,8 +474,21 @@ def test_the_weights_file_may_say_it(tmp_path: Path) -> None:
         {"mean": "[0, 0, 0]", "std": "[1, 1, 1]", "value_range": "7"},
         {"mean": "[0, 0, 0]", "std": "[1, 1, 1]", "crop": "-4"},
     ):
-        path = saved(tmp_path / "other.safetensors", "resnet20-cifar", other)
-        assert models.load("resnet20-cifar", path).preprocessing.assumption, other
+        safetensors.torch.save_file({"a": torch.zeros(1)}, path, other)
+        assert read_preprocessing(path) == {}, other
+    saved(path, "resnet20-cifar", other)
+    assert models.load("resnet20-cifar", path).preprocessing.assumption
+
+
+def test_a_release_that_was_trained_further_is_an_assumption(tmp_path: Path, monkeypatch: Any) -> None:
+    model = models.find("resnet20-cifar")
+    release = replace(model, preprocessing=replace(model.preprocessing, source=PUBLISHED))
+    monkeypatch.setitem(models.MODELS, "resnet20-cifar", release)
+    for outputs, source in ((10, PUBLISHED), (5, f"{ASSUMED}ImageNet's mean and std")):
+        module = models.blank("resnet20-cifar", outputs).to_empty(device="cpu")
+        state = {name: torch.zeros_like(tensor) for name, tensor in module.state_dict().items()}
+        torch.save(state, tmp_path / "mine.pt")
+        assert models.load("resnet20-cifar", tmp_path / "mine.pt").preprocessing.source == source
 
 
 def test_what_is_given_is_no_assumption() -> None:

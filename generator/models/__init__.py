@@ -135,18 +135,23 @@ def _load(model: Model, weights: str | Path | None, seed: int) -> _Loaded:
         note = f"the file ends at {name}: the network is shown up to there"
     info = WeightsInfo(published.name, file_sha256(published.path), note=note)
     names = read_classes(published.path) or published.classes
-    return _Loaded(module, _preprocessing(model, published), info, names, outputs, last)
+    return _Loaded(module, _preprocessing(model, published, outputs), info, names, outputs, last)
 
 
-def _preprocessing(model: Model, published: Published) -> Preprocessing:
+def _preprocessing(model: Model, published: Published, outputs: int) -> Preprocessing:
     """What the weights were trained for: as the file itself says, else as it was published, else the model's usual
     numbers, which are then an assumption."""
     own = published.preprocessing or model.preprocessing
     if written := read_preprocessing(published.path):
         return replace(own, **written, source=IN_FILE)
-    if own.source:
+    is_known = published.is_known or own.source == PUBLISHED
+    if (
+        is_known and outputs == model.outputs
+    ):  # with another number of outputs it was trained further, by somebody
+        return replace(own, source=PUBLISHED)
+    if own.source not in ("", PUBLISHED):
         return own
-    return replace(own, source=PUBLISHED if published.is_known else f"{ASSUMED}{_whose(model)} mean and std")
+    return replace(own, source=f"{ASSUMED}{_whose(model)} mean and std")
 
 
 def _whose(model: Model) -> str:
