@@ -104,6 +104,15 @@ def _preprocessing(options: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def head_option() -> Any:
+    return click.option(
+        "--head",
+        type=click.Choice(["softmax", "sigmoid", "none"]),
+        help="How the network's outputs are read: one class of several, each by itself, or as plain scores  "
+        "[default: softmax, of one output sigmoid]",
+    )
+
+
 def profile_options(command: Any) -> Any:
     """The options that change a profile for one run."""
     command = preprocessing_options(command)
@@ -118,6 +127,7 @@ def profile_options(command: Any) -> Any:
         click.option(
             "--classes", type=click.Path(path_type=Path), help="Class names of the network, one a line."
         ),
+        head_option(),
         click.option("--layers", help="'blocks', 'all', or names separated by commas."),
         click.option(
             "--channels", type=click.IntRange(min=1), help="Picture only the first so many of each layer."
@@ -157,7 +167,7 @@ def _profile(name: str | None, options: dict[str, Any]) -> Any:
     }
     return chosen.changed(
         name=options["name"],
-        network={"model": options["model"], "weights": options["weights"], "classes": text["classes"]},
+        network={"classes": text["classes"]} | {key: options[key] for key in ("model", "weights", "head")},
         pictures={
             "folder": text["images"],
             "labels": text["labels"],
@@ -294,7 +304,10 @@ def serve(folder: Path, port: int) -> None:
 @click.option("--model", required=True, help="The network (see: atlas list models).")
 @click.option("--weights", help="File (.safetensors, .pt, .pth) or torchvision enum name.")
 @click.option("--classes", type=click.Path(path_type=Path), help="Class names of the network, one a line.")
-@click.option("--class", "chosen", help="The class to explain: name or number  [default: the most probable]")
+@head_option()
+@click.option(
+    "--class", "chosen", help="The class to explain: name or number  [default: that of the largest score]"
+)
 @click.option("--atlas", help="The network's pages, for links: a folder such as site/demo, or an address.")
 @click.option("--out", type=click.Path(path_type=Path), help="The page  [default: <picture's name>.html]")
 @preprocessing_options
@@ -303,6 +316,7 @@ def explain(
     model: str,
     weights: str | None,
     classes: Path | None,
+    head: Any,
     chosen: str | None,
     atlas: str | None,
     out: Path | None,
@@ -326,7 +340,8 @@ def explain(
     wanted = profiles.validated({"name": "explain", "network": {"model": model}}, model).changed(
         pictures=_preprocessing(options)
     )
-    network = prepared(models.load(model, weights, classes=classes), wanted.pictures).to("cpu", torch.float32)
+    loaded = models.load(model, weights, classes=classes, head=head)
+    network = prepared(loaded, wanted.pictures).to("cpu", torch.float32)
     if assumption := network.preprocessing.assumption:
         click.echo(f"{assumption} (--mean, --std)", err=True)
     page = out or Path(f"{picture.stem}.html")
@@ -342,8 +357,7 @@ def explain(
         "assumption": network.preprocessing.assumption,
     }
     write_atomically(page, explanation_html(found, about, atlas, page).encode("utf-8", "replace"))
-    _, name, probability = found.predictions[0]
-    click.echo(f"{page}: {name}, {probability:.1%}")
+    click.echo(f"{page}: {found.answer} — {found.head.advice}")
 
 
 @main.group(name="list")

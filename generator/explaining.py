@@ -13,11 +13,13 @@ from torch import Tensor
 from generator.cone_walk import ConeWalk, ReluRule
 from generator.decoding import PictureError, read_picture
 from generator.errors import AtlasError
+from generator.head import Head
 from generator.network import Network
 from generator.records import LayerInfo
 from generator.sprites import gradient_pixels, saliency_pixels
 
 CHANNELS = 10  # shown of those that contribute most
+PREDICTIONS = 5  # shown
 
 
 @dataclass(frozen=True)
@@ -33,22 +35,35 @@ class Contribution:
 @dataclass(frozen=True)
 class Explanation:
     """pixels: (H, W, 3) uint8, what the network saw; saliency: (H, W) uint8, white where the class's gradient is
-    largest; guided: (H, W, 3) uint8, zero is mid-grey; predictions: (class, name, probability), most probable first;
-    chosen: the class explained, with its name; score: of that class before the softmax; contributions: the largest
-    first; layer: where they lie."""
+    largest; guided: (H, W, 3) uint8, zero is mid-grey; head: how the outputs are read; predictions: (output, name,
+    probability; or score, where the head gives none), largest first; chosen: the output explained, with its name;
+    score: of that output before any softmax or sigmoid; contributions: the largest first; layer: where they lie."""
 
     pixels: np.ndarray
     saliency: np.ndarray
     guided: np.ndarray
+    head: Head
     predictions: tuple[tuple[int, str, float], ...]
     chosen: tuple[int, str]
     score: float
     layer: LayerInfo
     contributions: tuple[Contribution, ...]
 
+    @property
+    def answer(self) -> str:
+        """What the network says of the picture, in a few words."""
+        if self.head.is_multi_label:
+            likely = [f"{name}, {value:.1%}" for _, name, value in self.predictions if value > 0.5]
+            none = f"no class above 50 %; the most probable is {self.predictions[0][1]}, {self.predictions[0][2]:.1%}"
+            return "; ".join(likely) or none
+        _, name, value = self.predictions[0]
+        if self.head.is_binary:
+            return f"p({name}) = {value:.1%}"
+        return f"{name}, {value:.4g}" if self.head.kind == "none" else f"{name}, {value:.1%}"
+
 
 def explain(network: Network, picture: Path, chosen: str | None = None) -> Explanation:
-    """Explain the most probable class, or the chosen one (its name, the beginning of its name, or its number).
+    """Explain the output of the largest score, or the chosen one (its name, the beginning of its name, or its number).
 
     Raises AtlasError for a network without a classifier, a class that it does not know, a file that is no picture.
     """
@@ -67,7 +82,9 @@ def explain(network: Network, picture: Path, chosen: str | None = None) -> Expla
     walk = ConeWalk(network.graph, top, network.preprocessing.crop)
     with torch.no_grad():
         scores = walk(x)[0]
-    number = int(scores.argmax()) if chosen is None else _class(chosen, network.classes, len(scores))
+    head = network.head
+    assert head is not None
+    number = int(scores.argmax()) if chosen is None else _class(chosen, network.classes, head)
     gradient, activation, inner = class_gradients(walk, x, number, "plain", network.step(last.name))
     assert activation is not None
     assert inner is not None
@@ -75,14 +92,15 @@ def explain(network: Network, picture: Path, chosen: str | None = None) -> Expla
     share = (inner * activation)[0].sum((1, 2))
     strongest = activation[0].amax((1, 2))
     best = share.argsort(descending=True, stable=True)[:CHANNELS].tolist()
-    probabilities = scores.double().softmax(0)
-    order = probabilities.argsort(descending=True, stable=True)[:5].tolist()
+    readings = head.readings(scores.double().numpy())
+    order = np.argsort(-readings, kind="stable")[:PREDICTIONS].tolist()
     return Explanation(
         pixels,
         saliency_pixels(gradient[0].abs().amax(0).float().cpu().numpy()),
         gradient_pixels(guided[0].permute(1, 2, 0).float().cpu().numpy()),
-        tuple((i, _name(network.classes, i), float(probabilities[i])) for i in order),
-        (number, _name(network.classes, number)),
+        head,
+        tuple((i, head.name(network.classes, i), float(readings[i])) for i in order),
+        (number, head.name(network.classes, number)),
         float(scores[number]),
         last,
         tuple(Contribution(c, float(share[c]), float(strongest[c])) for c in best),
@@ -103,13 +121,19 @@ def class_gradients(
     return at_input, watched[step].detach(), inside
 
 
-def _name(classes: tuple[str, ...], number: int) -> str:
-    return classes[number] if number < len(classes) else f"class {number}"
-
-
-def _class(chosen: str, classes: tuple[str, ...], count: int) -> int:
+def _class(chosen: str, classes: tuple[str, ...], head: Head) -> int:
+    count = head.outputs
     if chosen.isdecimal() and int(chosen) < count:
         return int(chosen)
+    if count == 1 and len(classes) == 2:
+        if chosen.casefold() in (classes[1].casefold(), "1"):
+            return 0
+        if chosen.casefold() == classes[0].casefold():
+            raise AtlasError(
+                f"the network's one output stands for {classes[1]!r}",
+                chosen,
+                "leave --class out to explain that",
+            )
     names = [name.casefold() for name in classes]
     wanted = chosen.casefold()
     if wanted in names:
@@ -118,4 +142,5 @@ def _class(chosen: str, classes: tuple[str, ...], count: int) -> int:
     if len(begun) == 1:
         return begun[0]
     several = "several classes begin so" if begun else "the network knows no such class"
-    raise AtlasError(several, chosen, f"give a class's whole name or its number, 0 to {count - 1}")
+    numbers = f"its number, 0 to {count - 1}" if count > 1 else "leave --class out: there is one output"
+    raise AtlasError(several, chosen, f"give a class's whole name, or {numbers}")

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from generator.head import Head
 from generator.measures import percent, significant
 from generator.narrative import resources
 from generator.render import environment
@@ -29,14 +30,16 @@ def explanation_html(found: Any, about: Mapping[str, str], atlas: str | None, pa
     """The page of an Explanation (generator/explaining.py). about: picture, model and weights by name, and the
     preprocessing in words; atlas: folder or
     address of the network's pages, for links and, in a folder, the channels' sprites; page: where it will lie."""
-    total = found.score
+    total, head = found.score, found.head
     channels = []
     for one in found.contributions:
         channels.append(
             {
                 "channel": one.channel,
                 "share": significant(one.share),
-                "percent": percent(one.share / total) if total > 0 and one.share >= 0 else "",
+                "percent": percent(one.share / total)
+                if head.kind != "none" and total > 0 and one.share >= 0
+                else "",
                 "strongest": significant(one.strongest),
                 "link": _link(atlas, found.layer.name, one.channel, page),
                 "sprite": _sprite(atlas, found.layer.name, one.channel),
@@ -52,13 +55,30 @@ def explanation_html(found: Any, about: Mapping[str, str], atlas: str | None, pa
             saliency=data_address(found.saliency),
             guided=data_address(found.guided),
             side=found.pixels.shape[0],
-            predictions=[(name, percent(share), round(100 * share)) for _, name, share in found.predictions],
+            predictions=[_prediction(head, name, value) for _, name, value in found.predictions],
+            heading=_heading(head),
+            head=head.sentence,
             chosen=found.chosen[1],
             score=significant(total),
+            before="" if head.kind == "none" else f" before the {head.kind}",
             layer=found.layer.name,
             channels=channels,
         )
     )
+
+
+def _heading(head: Head) -> str:
+    if head.kind == "none":
+        return "Score" if head.outputs == 1 else "Scores"
+    return "Probability of each class by itself" if head.is_multi_label else "Prediction"
+
+
+def _prediction(head: Head, name: str, value: float) -> dict[str, Any]:
+    """A row of the table; width: of its bar in hundredths, None for a score, which has no whole."""
+    if head.kind == "none":
+        return {"name": name, "text": significant(value), "width": None}
+    shown = f"p({name})" if head.is_binary else name
+    return {"name": shown, "text": f"{percent(value)} %", "width": round(100 * value)}
 
 
 def _link(atlas: str | None, layer: str, channel: int, page: Path) -> str | None:

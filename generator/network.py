@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from generator.errors import AtlasError
 from generator.graph import Graph, trace
+from generator.head import Head, HeadKind, head_of
 from generator.receptive_field import receptive_fields
 from generator.records import LayerInfo, LayerKind, Preprocessing, WeightsInfo, find_layer
 from generator.residual import Magnitudes, branch_magnitudes
@@ -32,7 +33,8 @@ class Network:
     """A traced network.
 
     graph: float64-folded, on the CPU; layers: in forward order; steps: the graph step of each layer;
-    classes: names of the classifier's outputs, () if unknown; parameters: of the whole module as built;
+    classes: names of the classifier's outputs, () if unknown, of one output also the names of both classes, its own
+    second; given_head: how the outputs are read, if somebody said so; parameters: of the whole module as built;
     kernels: the first convolution's weight before the fold, (C, 3, k, k), None if it does not read three colours;
     magnitudes: by the name of a residual block, of the weights that write its branch, before the fold.
     """
@@ -47,6 +49,7 @@ class Network:
     parameters: int = 0
     kernels: Tensor | None = None
     magnitudes: Mapping[str, Magnitudes] = field(default_factory=dict)
+    given_head: HeadKind | None = None
 
     @classmethod
     def from_module(
@@ -116,6 +119,11 @@ class Network:
         if found is None:
             return None
         return next(len(step.weight) for step in reversed(self.graph.steps) if step.weight is not None)
+
+    @property
+    def head(self) -> Head | None:
+        """How the outputs are read; None where the steps end before the classifier."""
+        return None if self.outputs is None else head_of(self.outputs, self.given_head)
 
     @property
     def last_vector(self) -> tuple[int, int] | None:

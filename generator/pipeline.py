@@ -47,6 +47,8 @@ def compute(profile: Profile, folder: Path, reporter: Reporter | None = None) ->
         if assumption := network.preprocessing.assumption:
             reporter.note(f"{assumption} (--mean, --std)")
         others = open_other_layers(profile, reporter)
+        if network.head is not None:
+            reporter.say(f"outputs: {network.head.advice}")
         opened = open_pictures(profile, folder, reporter, ranks)
         starts = open_starts(profile, network)
         held.enter_context(store.locked(alone=ranks.leads))

@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from generator.errors import AtlasError
+from generator.head import HeadKind
 
 PositiveInt = Annotated[int, Field(ge=1)]
 _LARGEST = 4096  # px, of a side
@@ -35,12 +36,15 @@ class _Section(BaseModel):
 
 class NetworkSection(_Section):
     """model: a name that `atlas list models` knows; weights: a file, a torchvision enum's name, 'random', or the
-    model's own default where left out; seed: of random weights; classes: a file, one class name a line."""
+    model's own default where left out; seed: of random weights; classes: a file, one class name a line
+    (for one output its class, or two lines, its own class second); head: how the outputs are read, 'softmax' (left out:
+    of several), 'sigmoid' (each by itself; left out: of one) or 'none' (plain scores)."""
 
     model: str
     weights: str | None = None
     seed: int = 0
     classes: str | None = None
+    head: HeadKind | None = None
 
 
 def _resize(value: Any) -> int | list[int] | None:

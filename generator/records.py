@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from generator.errors import AtlasError
+from generator.head import Head
 
 SCHEMA = 1  # of the atlas folder; a reader refuses any other
 TOP = 9  # pictures kept a channel, as in arXiv:1701.02362
@@ -253,6 +254,7 @@ class Manifest:
     accuracy_basis: str = ""  # how labels and outputs were matched, or why there is no accuracy
     schema: int = SCHEMA
     classes: tuple[str, ...] = ()  # names of the network's outputs, where they are known
+    head: Head | None = None  # how the outputs are read; None: the weights end before them
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def layer(self, name: str) -> LayerInfo:
@@ -331,6 +333,7 @@ def manifest_from_json(data: Mapping[str, Any]) -> Manifest:
                 ),
                 "layers": tuple(layer_from_json(layer) for layer in data["layers"]),
                 "classes": tuple(data.get("classes", ())),
+                "head": Head(**data["head"]) if data.get("head") else None,
                 "sprites": {
                     layer: SpriteInfo(tuple(sprite["panels"]), sprite["tile"], sprite.get("side", 0))
                     for layer, sprite in data["sprites"].items()

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torchvision
 
+from generator.head import Head
 from generator.hierarchy import imagenet_wnids
 from generator.network import Network
 from generator.pictures import find_pictures
@@ -18,10 +20,11 @@ IMAGENET = tuple(torchvision.models.ResNet18_Weights.IMAGENET1K_V1.meta["categor
 
 
 class _Classified:
-    """What the matching looks at of a network: the names of its outputs and whether its weights are random."""
+    """What the matching looks at of a network: its outputs' names, how they are read, whether weights are random."""
 
-    def __init__(self, classes: tuple[str, ...], *, random: bool = False) -> None:
+    def __init__(self, classes: tuple[str, ...], *, random: bool = False, head: Head | None = None) -> None:
         self.classes = classes
+        self.head = head
         self.weights = WeightsInfo("file.pth", "", random)
 
 
@@ -51,6 +54,44 @@ def outputs_of(
         return None, basis.sentence
     by_path = dict(zip([file.path for file in found.files], basis.numbers, strict=True))
     return [by_path[path] for path in paths], basis.sentence
+
+
+def headed(head: Head, *classes: str) -> Network:
+    return _Classified(classes, head=head)  # type: ignore[return-value]
+
+
+# -- heads -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("folders", [("cat", "dog"), ("0", "1")])
+def test_one_output_has_an_accuracy_where_both_classes_are_known(
+    tmp_path: Path, folders: tuple[str, str]
+) -> None:
+    names = folders if folders[0] == "cat" else ("class 0", "class 1")
+    outputs, _ = outputs_of(
+        tmp_path, headed(Head("sigmoid", 1), *names), [f"{folders[0]}/a.png", f"{folders[1]}/b.png"]
+    )
+    assert outputs == [0, 1]
+    predicted = Head("sigmoid", 1).predicted(np.zeros(3, np.int32), np.array([-0.1, 0.0, 0.1], np.float32))
+    assert predicted.tolist() == [0, 0, 1]
+    several = Head("softmax", 3).predicted(np.array([2, 0], np.int32), np.array([-1.0, 1.0], np.float32))
+    assert several.tolist() == [2, 0]
+
+
+@pytest.mark.parametrize(
+    ("head", "names", "why"),
+    [
+        (Head("sigmoid", 2), ("cat", "dog"), "head sigmoid"),
+        (Head("none", 2), ("cat", "dog"), "head none"),
+        (Head("none", 1), ("cat", "dog"), "head none"),
+        (Head("sigmoid", 1), ("dog",), "other class has no name"),
+    ],
+)
+def test_outputs_that_name_no_one_class_have_no_accuracy(
+    tmp_path: Path, head: Head, names: tuple[str, ...], why: str
+) -> None:
+    outputs, sentence = outputs_of(tmp_path, headed(head, *names), ["cat/a.png", "dog/b.png"])
+    assert outputs is None and why in sentence
 
 
 # -- matched ---------------------------------------------------------------------------------------------------------

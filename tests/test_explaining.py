@@ -14,11 +14,14 @@ from gradient_oracle import RuledReLUs
 from PIL import Image
 from torch import nn
 
+from generator import models
 from generator.__main__ import main
 from generator.cone_walk import ConeWalk
+from generator.decoding import read_picture
 from generator.errors import AtlasError
 from generator.explaining import class_gradients, explain
 from generator.graph import trace
+from generator.head import Head
 from generator.models import load, load_module
 from generator.sprites import saliency_pixels
 
@@ -120,6 +123,124 @@ def test_what_is_no_picture_and_what_has_no_classifier_is_one_sentence(tmp_path,
     cut = replace(network, graph=network.graph.until(network.step("res5c")))
     with pytest.raises(AtlasError, match="no classifier"):
         explain(cut, picture)
+
+
+# -- heads -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """Weights files of a resnet20-cifar by their number of outputs, and the module."""
+
+    def make(outputs: int) -> tuple[Path, nn.Module]:
+        path = tmp_path_factory.mktemp("weights") / f"own-{outputs}.pt"
+        torch.manual_seed(outputs)
+        module = models.find("resnet20-cifar").build(outputs).eval()
+        torch.save(module.state_dict(), path)
+        return path, module
+
+    return make
+
+
+def _explained(weights: Path, picture: Path, tmp_path: Path, *options: str) -> tuple[str, str]:
+    """The last line and the page."""
+    out = tmp_path / "why.html"
+    command = ["explain", str(picture), "--model", "resnet20-cifar", "--weights", str(weights)]
+    done = CliRunner().invoke(main, [*command, "--out", str(out), *options])
+    assert done.exit_code == 0, done.output
+    return done.output.splitlines()[-1], out.read_text()
+
+
+@torch.no_grad()
+def _scores(module: nn.Module, weights: Path, picture: Path) -> torch.Tensor:
+    network = load("resnet20-cifar", weights)
+    pixels = read_picture(picture, network.preprocessing).pixels
+    return module(network.to("cpu", torch.float32).prepare(torch.from_numpy(pixels)[None]))[0].double()
+
+
+@pytest.mark.parametrize(
+    ("outputs", "given", "expected"),
+    [
+        (3, None, "softmax"),
+        (3, "softmax", "softmax"),
+        (3, "sigmoid", "sigmoid"),
+        (3, "none", "none"),
+        (1, None, "sigmoid"),
+        (1, "sigmoid", "sigmoid"),
+        (1, "none", "none"),
+    ],
+)
+def test_outputs_are_read_as_the_head_says(own, picture, tmp_path, outputs, given, expected):
+    weights, module = own(outputs)
+    network = load("resnet20-cifar", weights, head=given)
+    assert network.head == Head(expected, outputs, given is None)
+    scores = _scores(module, weights, picture)
+    oracle = {"softmax": scores.softmax(0), "sigmoid": scores.sigmoid(), "none": scores}[expected]
+    found = explain(network.to("cpu", torch.float32), picture)
+    assert [value for _, _, value in found.predictions] == pytest.approx(
+        oracle.sort(descending=True).values.tolist(), rel=1e-4
+    )
+    assert found.score == pytest.approx(float(scores.max()), rel=1e-4)
+    line, page = _explained(weights, picture, tmp_path, *(("--head", given) if given else ()))
+    assert ("(assumed)" in line) == ("(assumed)" in page) == (given is None)
+    table = page[page.index("<table") : page.index("</table>")]
+    assert ("%" in table) == ("<meter" in table) == (expected != "none")
+    assert ("%" in page.split("<ol")[1].split("</ol>")[0]) <= (expected != "none")
+    assert ("before the " in page) == (expected != "none")
+    if expected != "none":
+        assert f"before the {expected}." in page
+    if outputs == 1 and expected == "sigmoid":
+        assert "p(class 1)" in table and "p(class 1) = " in line
+
+
+def test_a_large_score_of_one_output_is_a_probability_and_no_overflow():
+    head = Head("sigmoid", 1)
+    with np.errstate(over="raise", invalid="raise"):
+        found = [float(head.readings(np.array([score]))[0]) for score in (-800.0, -1.0, 0.0, 1.0, 800.0)]
+    assert found == pytest.approx([0, 1 / (1 + np.e), 0.5, 1 / (1 + 1 / np.e), 1])
+
+
+@pytest.mark.parametrize(("names", "shown"), [("dog", "dog"), ("cat\ndog", "dog"), (None, "class 1")])
+def test_one_output_is_called_by_its_class(own, picture, tmp_path, names, shown):
+    weights, _ = own(1)
+    options = []
+    if names is not None:
+        (tmp_path / "classes.txt").write_text(names)
+        options = ["--classes", str(tmp_path / "classes.txt")]
+    line, page = _explained(weights, picture, tmp_path, *options)
+    assert f"p({shown}) = " in line and f"p({shown})</th>" in page
+    assert _explained(weights, picture, tmp_path, *options, "--class", shown)[0] == line
+
+
+def test_what_a_head_cannot_be_is_one_sentence(own, picture, tmp_path):
+    weights, _ = own(1)
+    command = ["explain", str(picture), "--model", "resnet20-cifar", "--weights", str(weights)]
+    command += ["--out", str(tmp_path / "why.html")]
+    done = CliRunner().invoke(main, [*command, "--head", "softmax"])
+    assert done.exit_code == 1 and "always 1" in done.output and "--head sigmoid" in done.output
+    (tmp_path / "three.txt").write_text("a\nb\nc\n")
+    done = CliRunner().invoke(main, [*command, "--classes", str(tmp_path / "three.txt")])
+    assert done.exit_code == 1 and "names 3 classes" in done.output and "two lines" in done.output
+    (tmp_path / "two.txt").write_text("cat\ndog\n")
+    done = CliRunner().invoke(main, [*command, "--classes", str(tmp_path / "two.txt"), "--class", "cat"])
+    assert done.exit_code == 1 and "stands for 'dog'" in done.output
+
+
+def test_several_classes_may_be_above_a_half(own, picture, tmp_path):
+    weights, _ = own(3)
+    state = torch.load(weights)
+    state["fc.bias"] += torch.tensor([20.0, 21.0, -20.0])
+    torch.save(state, tmp_path / "both.pt")
+    line, page = _explained(tmp_path / "both.pt", picture, tmp_path, "--head", "sigmoid")
+    assert "class 1, 100.0%; class 0, 100.0%" in line and "class 2" not in line
+    assert "each class by itself" in page
+    state["fc.bias"] -= 40
+    torch.save(state, tmp_path / "no.pt")
+    assert "no class above 50 %" in _explained(tmp_path / "no.pt", picture, tmp_path, "--head", "sigmoid")[0]
+
+
+def test_a_published_network_assumes_nothing():
+    assert load("demo").head == Head("softmax", 44, False)
 
 
 def test_the_page_is_one_file_with_links_into_the_atlas(tmp_path, picture):

@@ -258,6 +258,7 @@ CHANGES: list[tuple[str, Change, set[str]]] = [
     ("crop", _profile("pictures", crop=32), GRAPH),
     # names, labels, pictures, hierarchy
     ("class names", _set(classes=["ant", "bee", "dog"]), {"all"}),
+    ("head", _profile("network", head="sigmoid"), {"all"}),
     ("a label", lambda i: _set(files=[replace(i.files[0], label="bee", label_id=1), *i.files[1:]])(i), LABELS),
     ("a label's number", lambda i: _set(files=[replace(i.files[0], label_id=7), *i.files[1:]])(i), LABELS),
     ("pictures", _set(digest="of others"), SCAN),
@@ -472,7 +473,7 @@ def test_a_corrected_model_file_is_computed_again_and_ends_as_if_it_had_been_rig
     inputs.model = own(stride=1)
     store, worked = _compute(inputs, pictures)
     assert {"scan", "residual stream", "sprites", "map of the pictures"} <= worked
-    assert store.manifest().layer("res2b").height == 17
+    assert store.manifest().layer("res2b").height == 16
     right = _scores(store)
     assert (right != wrong).any()
     fresh = Inputs(tmp_path / "fresh", inputs.weights, inputs.patch)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from generator.errors import AtlasError
+from generator.head import HeadKind, head_of
 from generator.models import (
     alexnet,
     densenet,
@@ -71,26 +72,34 @@ def load(
     *,
     seed: int = 0,
     classes: Path | None = None,
+    head: HeadKind | None = None,
 ) -> Network:
     """A network ready to be looked at.
 
     weights: a .safetensors, .pt or .pth file, a name that the model publishes (`IMAGENET1K_V1`, `built-in`),
     'random' (seeded He initialisation), or None for the model's default;
-    classes: a file with one class name a line, in the order of the outputs;
+    classes: a file with one class name a line, in the order of the outputs; for one output its class, or both classes,
+    its own second; head: how the outputs are read (generator/head.py), softmax or for one output sigmoid where left
+    out;
     Raises AtlasError for an unknown model, weights that are missing, damaged or another network's, or a wrong
     number of classes.
     """
     model = find(name)
     loaded = _load(model, weights, seed)
-    return Network.from_module(
+    network = Network.from_module(
         name,
         loaded.module,
         model.taps(loaded.module),
         loaded.preprocessing,
         loaded.info,
-        classes=_class_names(model, loaded, classes),
+        classes=_class_names(model, loaded, classes, head),
         last=loaded.last,
     )
+    if network.outputs is not None:
+        head_of(network.outputs, head)  # one that does not fit is refused here
+    if head is None and len(loaded.classes) == network.outputs != 1:
+        head = "softmax"  # a published network, or one whose file names its classes: nothing is assumed
+    return replace(network, given_head=head)
 
 
 def load_module(name: str, weights: str | Path | None = None, *, seed: int = 0) -> nn.Module:
@@ -206,21 +215,30 @@ def _renamed(model: Model, state: dict[str, Tensor]) -> dict[str, Tensor]:
     return state
 
 
-def _class_names(model: Model, loaded: _Loaded, path: Path | None) -> tuple[str, ...]:
+def _class_names(model: Model, loaded: _Loaded, path: Path | None, head: HeadKind | None) -> tuple[str, ...]:
     """From the user's file, else from the weights, else from what the number of outputs says, else
     numbered."""
     if path is not None:
         names = read_class_list(path)
-        if len(names) != loaded.outputs:
+        if not _fits(names, loaded.outputs):
             raise AtlasError(
                 f"the file names {len(names)} classes, the network has {loaded.outputs} outputs",
                 path,
-                "write one class name a line, in the order of the outputs",
+                "write one class name a line, in the order of the outputs"
+                if loaded.outputs > 1
+                else "write the class that the output stands for, or two lines: the other class, then this one",
             )
         return names
     if loaded.info.random:
         return ()  # what a random classifier says means nothing
     names = loaded.classes or model.class_names(loaded.outputs)
-    if len(names) == loaded.outputs:
+    if _fits(names, loaded.outputs):
         return names
-    return tuple(f"class {number}" for number in range(loaded.outputs))
+    if head == "none":
+        return tuple(f"output {number}" for number in range(loaded.outputs))
+    return tuple(f"class {number}" for number in range(max(2, loaded.outputs)))
+
+
+def _fits(names: tuple[str, ...], outputs: int) -> bool:
+    """Whether there is a name for every output; one output may bring the names of both its classes."""
+    return len(names) == outputs or (outputs == 1 and len(names) == 2)

@@ -144,7 +144,7 @@ def _said(job: Job) -> list[Any]:
     network = job.network
     return [
         _public(job.profile.model_dump()),
-        [network.model, to_json(network.weights), network.parameters, network.classes],
+        [network.model, to_json(network.weights), network.parameters, network.classes, network.given_head],
         network.preprocessing.source,
         [to_json(layer) for layer in network.layers],
         blueprint_to_json(job.blueprint),
@@ -200,6 +200,7 @@ def _manifest(job: Job) -> Manifest:
         accuracy=accuracy(job),
         accuracy_basis=job.accuracy_basis.sentence,
         classes=network.classes,
+        head=network.head,
         extra=extra,
     )
 

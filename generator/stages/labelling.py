@@ -65,6 +65,14 @@ def _reason_against(network: Network, pictures: PictureSet) -> str:
         return "no accuracy: the weights are random"
     if not network.classes:
         return "no accuracy: the weights end before the classifier"
+    head = network.head
+    if head is not None and head.against_accuracy:
+        return head.against_accuracy
+    if head is not None and head.is_binary and len(network.classes) < 2:
+        return (
+            f"no accuracy: the one output is the probability of {network.classes[0]!r}, and the other class has no "
+            "name (name both in --classes, the other one first)"
+        )
     if not pictures.classes or not any(file.label for file in pictures.files):
         return "no accuracy: the pictures have no labels"
     return ""
@@ -280,10 +288,10 @@ def _first(name: str) -> str:
 
 
 def accuracy(job: Job) -> float | None:
-    """The share of the pictures with a known class whose strongest output is that class; None where none is known."""
-    numbers, predictions = job.accuracy_basis.numbers, job.store.predictions()
-    if numbers is None or predictions is None:
+    """The share of the pictures with a known class that the network gives this class; None where none is known."""
+    numbers, predictions, head = job.accuracy_basis.numbers, job.store.predictions(), job.network.head
+    if numbers is None or predictions is None or head is None:
         return None
     truth = np.array(numbers)[job.files()]
     known = truth >= 0
-    return float((predictions[0][known] == truth[known]).mean()) if known.any() else None
+    return float((head.predicted(*predictions)[known] == truth[known]).mean()) if known.any() else None

@@ -35,7 +35,9 @@ def open_network(profile: Profile) -> Network:
     """The profile's network with its weights, picture size and layers."""
     section = profile.network
     classes = None if section.classes is None else Path(section.classes)
-    network = models.load(section.model, section.weights, seed=section.seed, classes=classes)
+    network = models.load(
+        section.model, section.weights, seed=section.seed, classes=classes, head=section.head
+    )
     network = prepared(network, profile.pictures)
     if profile.deepdream is not None and not isinstance(profile.deepdream.layers, str):
         for name in profile.deepdream.layers:
