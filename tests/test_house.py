@@ -14,8 +14,9 @@ GENERATOR = Path(__file__).resolve().parent.parent / "generator"
 # Which rooms of this house a room may import. What HOUSE.md draws, plus the rooms that were split off since.
 NO_TORCH: dict[str, set[str]] = {
     "errors": set(),
-    "profile": {"errors"},
-    "records": {"errors"},
+    "profile": {"errors", "head"},
+    "head": {"errors"},
+    "records": {"errors", "head"},
     "files": {"errors"},
     "checksums": {"errors"},
     "processes": {"errors"},
@@ -36,7 +37,7 @@ TORCH: dict[str, set[str]] = {
     "graph": {"errors"},
     "receptive_field": {"graph", "records"},
     "residual": {"graph"},
-    "network": {"graph", "receptive_field", "records", "residual", "errors"},
+    "network": {"graph", "head", "receptive_field", "records", "residual", "errors"},
     "architecture": {"blueprint", "errors", "graph", "network", "receptive_field"},
     "weights": {"errors", "records"},
     "decoding": {"records"},
@@ -68,7 +69,7 @@ TORCH: dict[str, set[str]] = {
     "transforms": set(),
     "parametrisations": set(),
     "regularisers": set(),
-    "explaining": {"cone_walk", "decoding", "errors", "network", "records", "sprites"},
+    "explaining": {"cone_walk", "decoding", "errors", "head", "network", "records", "sprites"},
     "ascent": {"network", "cone_walk", "transforms", "parametrisations", "regularisers", "errors"},
 }
 FIRST_FLOORS = {*NO_TORCH, *TORCH}
@@ -90,9 +91,9 @@ SITE_ROOMS = (
 )
 for room in SITE_ROOMS:
     SITE[room] = {"errors", "processes", "records", "store", "files", "blueprint", "matching", *SITE_ROOMS}
-SITE["explanation_page"] |= {"sprites"}
+SITE["explanation_page"] |= {"head", "sprites"}
 GALLERIES: dict[str, set[str]] = {
-    "models": {"network", "graph", "records", "errors", "weights", "models"},
+    "models": {"network", "graph", "head", "records", "errors", "weights", "models"},
     "methods": {*FIRST_FLOORS, "methods"} - {"profile", "store", "files", "progress", "ranks"},
     "demo": {*FIRST_FLOORS, "demo", "models"},
     "reference_networks": {"models", "architecture", "blueprint"},
