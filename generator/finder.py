@@ -15,13 +15,12 @@ def finder_index(atlas: Atlas) -> str:
     """A script that hands the index over: a page opened from a folder may run a script but not read a JSON
     file.
 
-    layers: [name, path, channels] in forward order; classes: label texts; top: for each layer a flat list,
+    layers: [name, path, channels] in forward order; classes: their names on the pages, no name twice; synonyms: each
+    class's whole label where it says more than its name, otherwise ''; top: for each layer a flat list,
     CLASSES_A_CHANNEL class numbers a channel (−1 for none), most frequent among the nine pictures first.
     """
-    classes: dict[str, int] = {}
-    class_of = [
-        classes.setdefault(record.label, len(classes)) if record.label else -1 for record in atlas.pictures
-    ]
+    classes = {key: number for number, key in enumerate(atlas.class_names)}
+    class_of = [classes.get((record.label_id, record.label), -1) for record in atlas.pictures]
     top: list[list[int]] = []
     for info in atlas.layers:
         layer = atlas.layer(info.name)
@@ -34,7 +33,8 @@ def finder_index(atlas: Atlas) -> str:
     index: dict[str, Any] = {
         "model": atlas.name,
         "layers": [[layer.name, layer.path, layer.channels] for layer in atlas.layers],
-        "classes": list(classes),
+        "classes": list(atlas.class_names.values()),
+        "synonyms": [label if "," in label else "" for _, label in classes],
         "top": top,
     }
     return data_script("index", index)

@@ -52,15 +52,38 @@ def count(value: float) -> str:
 
 @dataclass(frozen=True)
 class Measure:
-    """One statistic of a channel; its key is the array's name and the anchor of its definition."""
+    """One statistic of a channel; its key is the array's name and the anchor of its definition.
+
+    missing: the value that stands for "there is none"; listed: among the numbers at a channel's side, else on the page
+    that it belongs to alone; least, most: the bounds that follow from the definition, infinite where there is none, in
+    the array's own numbers.
+    """
 
     key: str
     name: str
     unit: str
     definition: str
     format: Callable[[float], str]
-    missing: float = float("nan")  # the value that stands for "there is none"
-    listed: bool = True  # among the numbers at a channel's side; else on the page that it belongs to alone
+    missing: float = float("nan")
+    listed: bool = True
+    least: float = float("-inf")
+    most: float = float("inf")
+
+    def __post_init__(self) -> None:
+        if not self.unit:
+            object.__setattr__(self, "unit", self.range)
+
+    @property
+    def range(self) -> str:
+        """The bounds in words, as they stand behind a value; '' where there are none.
+
+        >>> [BY_KEY[key].range for key in ("shortcut_share", "label_agreement", "max")]
+        ['between 0 and 1', 'of at most 1', '']
+        """
+        least, most = f"{self.least:.3g}".replace("-", "−"), f"{self.most:.3g}"
+        if np.isfinite(self.least):
+            return f"between {least} and {most}" if np.isfinite(self.most) else f"of at least {least}"
+        return f"of at most {most}" if np.isfinite(self.most) else ""
 
     def present(self, values: np.ndarray) -> np.ndarray:
         """Which channels have a value."""
@@ -91,6 +114,7 @@ MEASURES: tuple[Measure, ...] = (
         ACTIVATION,
         "The standard deviation of the channel's activation over all positions of all pictures.",
         significant,
+        least=0,
     ),
     Measure(
         "active_pictures",
@@ -98,6 +122,8 @@ MEASURES: tuple[Measure, ...] = (
         "% of pictures",
         "The share of pictures in which the channel's activation is above zero at one position or more.",
         percent,
+        least=0,
+        most=1,
     ),
     Measure(
         "active_positions",
@@ -105,6 +131,8 @@ MEASURES: tuple[Measure, ...] = (
         "% of positions",
         "The share of all positions of all pictures at which the channel's activation is above zero.",
         percent,
+        least=0,
+        most=1,
     ),
     Measure(
         "ascent_value",
@@ -124,6 +152,7 @@ MEASURES: tuple[Measure, ...] = (
         "between stages there is no such tie, so the first block of a stage has no value.",
         count,
         missing=-1,
+        most=9,
     ),
     Measure(
         "spearman_previous",
@@ -133,6 +162,8 @@ MEASURES: tuple[Measure, ...] = (
         "picture) with the score of the same channel number in the previous block of the stage: 1 where both "
         "blocks put the pictures in the same order, 0 where the orders have nothing to do with each other.",
         correlation,
+        least=-1,
+        most=1,
     ),
     Measure(
         "pearson_previous",
@@ -140,6 +171,8 @@ MEASURES: tuple[Measure, ...] = (
         "r",
         "Pearson's linear correlation of the same two scores.",
         correlation,
+        least=-1,
+        most=1,
     ),
     Measure(
         "places_previous",
@@ -149,14 +182,15 @@ MEASURES: tuple[Measure, ...] = (
         "fields are at most one stride apart, to the side and up or down.",
         count,
         missing=-1,
+        most=9,
     ),
     Measure(
         "refinement_previous",
         "refinement",
         "score",
         "How much more of one kind the nine pictures have become since the previous block of the stage, counted as far "
-        "as the channel still orders the pictures alike: max(ρ, 0) × (label agreement here − label agreement there), "
-        "from −1 to 1. From 0.05 on the channel refines, from −0.05 down it blurs; see the page Method.",
+        "as the channel still orders the pictures alike: max(ρ, 0) × (label agreement here − label agreement there). "
+        "From 0.05 on the channel refines, from −0.05 down it blurs; see the page Method.",
         signed,
     ),
     Measure(
@@ -166,6 +200,8 @@ MEASURES: tuple[Measure, ...] = (
         "The share of the nine pictures that carry the commonest of their labels. Needs nine labelled pictures, and a "
         "set in which some label has two.",
         percent,
+        least=0,
+        most=1,
     ),
     Measure(
         "label_entropy",
@@ -173,6 +209,8 @@ MEASURES: tuple[Measure, ...] = (
         "bits",
         "The entropy of the nine pictures' labels: 0 where all are alike, log₂ 9 = 3.17 where all differ.",
         correlation,
+        least=0,
+        most=np.log2(9).item(),
     ),
     Measure(
         "group_purity",
@@ -182,31 +220,38 @@ MEASURES: tuple[Measure, ...] = (
         "classes is given. It is cut, from its root down, into the largest groups that hold at most an eighth of the "
         "pictures; classes.csv lists them.",
         percent,
+        least=0,
+        most=1,
     ),
     Measure(
         "label_agreement",
         "label agreement",
-        "0 … 1",
+        "",
         "How near each other the nine pictures' classes are: the mean similarity of their 36 pairs, set between that "
-        "of two pictures of the whole set (0) and that of one class (1). Two classes have the similarity of Lin (1998) "
+        "of two pictures of the whole set (0) and that of one class (1); below 0 they are less alike than two pictures "
+        "taken at random. Two classes have the similarity of Lin (1998) "
         "by the hierarchy where one is given, otherwise 0.",
         correlation,
+        most=1,
     ),
     Measure(
         "selectivity",
         "selectivity",
-        "0 … 1",
+        "",
         "How much less mixed than chance the classes of the channel's strongest pictures are, far beyond the nine: "
-        "1 − H / H₀ for the tenth of its positive scores that is highest, where H is the entropy of those pictures' "
-        "labels and H₀ the mean entropy of as many pictures taken at random.",
+        "1 − H / H₀ for the tenth of its positive scores that is highest (of all scores in a layer without a ReLU), "
+        "where H is the entropy of those pictures' labels and H₀ the mean entropy of as many pictures taken at random. "
+        "0 is what chance gives, below 0 the classes are more mixed than that.",
         correlation,
+        most=1,
     ),
     Measure(
         "group_selectivity",
         "group selectivity",
-        "0 … 1",
+        "",
         "The same with the groups of the hierarchy in place of the classes.",
         correlation,
+        most=1,
     ),
     Measure(
         "shortcut_share",
@@ -218,6 +263,8 @@ MEASURES: tuple[Measure, ...] = (
         "below zero takes away, and then all that is left came along the other way. The number is the mean over "
         "the units; 1 is a channel that the block hands on as it was, 0 one that the block makes.",
         correlation,
+        least=0,
+        most=1,
     ),
     Measure(
         "mix_ratio",
@@ -232,6 +279,7 @@ MEASURES: tuple[Measure, ...] = (
         "neither; a picture is listed only where it drives Input or Block above zero. The paper uses one "
         "optimised picture each instead of nine.",
         correlation,
+        least=0,
     ),
     Measure(
         "scale_sum",
@@ -272,6 +320,7 @@ MEASURES: tuple[Measure, ...] = (
         "itself, before the addition.",
         correlation,
         listed=False,
+        least=0,
     ),
     Measure(
         "scale_sum_optimised",
@@ -310,6 +359,8 @@ MEASURES: tuple[Measure, ...] = (
         "takes the more away the more the input brings.",
         correlation,
         listed=False,
+        least=-1,
+        most=1,
     ),
     Measure(
         "block_at_input",
@@ -331,18 +382,32 @@ MEASURES: tuple[Measure, ...] = (
         "norm_weight",
         "BatchNorm's weight",
         "|γ|",
-        "The absolute weight of the branch's last BatchNorm for this channel.",
+        "The absolute weight γ of the branch's last BatchNorm for this channel. Given where the weights hold the "
+        "running statistics apart from γ; otherwise see *BatchNorm's scale*.",
         significant,
         listed=False,
+        least=0,
+    ),
+    Measure(
+        "norm_scale",
+        "BatchNorm's scale",
+        "|γ| / σ",
+        "The absolute factor by which the branch's last BatchNorm multiplies this channel, where these weights have "
+        "their running statistics folded in (mean 0 and variance 1 everywhere): the stored weight is then γ / σ, and γ "
+        "itself is not known.",
+        significant,
+        listed=False,
+        least=0,
     ),
     Measure(
         "convolution_weight",
         "convolution's weight",
         "mean |w|",
         "The mean absolute weight of the filter of the branch's last convolution for this channel, before its "
-        "BatchNorm.",
+        "BatchNorm where it has one.",
         significant,
         listed=False,
+        least=0,
     ),
 )
 

@@ -12,7 +12,7 @@ from html import escape
 from pathlib import Path
 
 from generator.errors import AtlasError
-from generator.measures import MEASURES
+from generator.measures import MEASURES, Measure
 from generator.pages import PANEL_NAMES, Atlas, in_full
 from generator.reference import reference
 
@@ -208,6 +208,12 @@ def definitions() -> str:
     """The definition of every statistic, each under the anchor that the pages link to."""
     return "\n\n".join(
         f"### {measure.name} {{#{measure.key}}}\n\n{measure.definition}\n\n"
-        f"Unit: {measure.unit.rstrip('.')}. Column in `channels.csv` and array in `layers/*.npz`: `{measure.key}`."
+        f"{_unit_and_range(measure)} Column in `channels.csv` and array in `layers/*.npz`: `{measure.key}`."
         for measure in MEASURES
     )
+
+
+def _unit_and_range(measure: Measure) -> str:
+    unit = "" if measure.unit == measure.range else f"Unit: {measure.unit.rstrip('.')}. "
+    bounds = f"Stored as a number {measure.range}." if measure.range else ""
+    return f"{unit}{bounds}".strip()

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from generator.citation import cite
+from generator.class_names import class_names
 from generator.errors import AtlasError
 from generator.measures import BY_KEY, MEASURES, Measure, histogram, significant
 from generator.records import STUDY, TOP, LayerInfo, Manifest, PictureRecord, SpriteInfo
@@ -30,9 +32,16 @@ PANEL_NAMES = {
     "saliency": "saliency",
     "optimised": "optimised picture",
 }
+# What compares a channel with the block before: known where the channel is active in both blocks.
+COMPARISONS = {
+    "shared_previous": -1,
+    "places_previous": -1,
+    "spearman_previous": np.nan,
+    "pearson_previous": np.nan,
+    "refinement_previous": np.nan,
+}
 HARDLY_CHANGES = 7  # of nine pictures shared by neighbouring blocks: from here on the sentence says so
 THUMB = 48  # px; side of a thumbnail where the manifest does not say
-FINGERPRINT = 12  # hex digits of a SHA-256 that a citation names
 
 
 def sheet_layout(path: Path, tile: int) -> tuple[int, int]:
@@ -45,13 +54,14 @@ def sheet_layout(path: Path, tile: int) -> tuple[int, int]:
         return sheet.width // tile, sheet.height // tile
 
 
-def short_label(label: str) -> str:
-    """The first of a class's synonyms: ImageNet's labels list several."""
-    return label.split(",")[0]
-
-
 def number_word(number: int) -> str:
-    return ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")[number]
+    return ("none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")[number]
+
+
+def dead_channels(arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """(C,) bool: which of a layer's channels no picture activates."""
+    dead: np.ndarray = arrays["dead"].astype(bool) if "dead" in arrays else arrays["top_image"][:, 0] < 0
+    return dead
 
 
 @dataclass
@@ -71,8 +81,7 @@ class Layer:
         self.images = self.arrays["top_image"].tolist()
         self.values = self.arrays["top_value"].tolist()
         self.units = self.arrays["top_unit"].tolist()
-        dead = self.arrays.get("dead")
-        self.dead = [row[0] < 0 for row in self.images] if dead is None else dead.astype(bool).tolist()
+        self.dead = dead_channels(self.arrays).tolist()
 
     @cached_property
     def measures(self) -> list[tuple[Measure, list[str], list[bool], list[int], list[int]]]:
@@ -151,7 +160,9 @@ class Atlas:
         self.store = Store(folder)
         self.manifest: Manifest = self.store.manifest()
         self.pictures: list[PictureRecord] = self.store.images()
-        self.short = [short_label(record.label) for record in self.pictures]
+        self.class_names = class_names(self.pictures)
+        # By picture, the name of its class on the pages, '' without a label; two classes never share a name.
+        self.short = [self.class_names.get((record.label_id, record.label), "") for record in self.pictures]
         self._layers: dict[str, Layer] = {}
         self._around: dict[str, Around] = {}
         self._shared: dict[tuple[str, str], list[int]] = {}
@@ -208,18 +219,50 @@ class Atlas:
         """Whether whole pictures may be shown and are there."""
         return self.manifest.publish_patches and (self.store.folder / "pictures").is_dir()
 
+    @cached_property
+    def published(self) -> frozenset[int]:
+        """The numbers of the whole pictures that the site shows."""
+        if not self.shows_pictures:
+            return frozenset()
+        files = (file.removesuffix(".webp") for file in os.listdir(self.store.folder / "pictures"))
+        return frozenset(int(name) for name in files if name.isdecimal())
+
     def layer(self, name: str) -> Layer:
         if name not in self._layers:
             folder = self.store.sprite_path(name, 0).parent
             self._layers[name] = Layer(
                 self.manifest.layer(name),
                 self.manifest.sprites[name],
-                self.store.layer(name),
+                self._numbers(name),
                 pictured={int(file[:-5]) for file in os.listdir(folder) if file[:-5].isdecimal()}
                 if folder.is_dir()
                 else set(),
             )
         return self._layers[name]
+
+    def _numbers(self, name: str) -> dict[str, np.ndarray]:
+        """A layer's arrays. A comparison with the block before has a value only for channels that are active in both:
+        every page that counts or averages comparisons takes them from here."""
+        arrays = self.store.layer(name)
+        if (earlier := self._earlier.get(name)) is None:
+            return arrays
+        active = ~(dead_channels(arrays) | dead_channels(self.store.layer(earlier)))
+        compared = {
+            key: np.where(active, arrays[key], missing).astype(arrays[key].dtype)
+            for key, missing in COMPARISONS.items()
+            if key in arrays
+        }
+        return {**arrays, **compared}
+
+    @cached_property
+    def _earlier(self) -> dict[str, str]:
+        """Of each block the block before it in its stage, with whose channels its own are compared number by number."""
+        blocks = [layer for layer in self.manifest.layers if layer.kind == "block"]
+        return {
+            after.name: before.name
+            for before, after in itertools.pairwise(blocks)
+            if (before.stage, before.channels) == (after.stage, after.channels)
+        }
 
     @cached_property
     def _names(self) -> frozenset[str]:
@@ -346,30 +389,12 @@ def sentence(atlas: Atlas, layer: LayerInfo, channel: int) -> str:
     return text[0].upper() + text[1:] + "."
 
 
-def cite(atlas: Atlas, layer: str, channel: int, address: str) -> dict[str, str]:
-    """BibTeX and a plain line; network, weights and pictures are named by fingerprint."""
-    manifest = atlas.manifest
-    weights, pictures = manifest.weights.sha256[:FINGERPRINT], manifest.pictures.sha256[:FINGERPRINT]
-    note = f"network {manifest.model}, weights {weights}, pictures {pictures}"
-    key = f"atlas-{manifest.name}-{layer}-{channel}"
-    return {
-        "plain": f"Residual Atlas, {manifest.title}: channel {channel} of {layer} ({note}), "
-        f"{manifest.date[:10]}.",
-        "bibtex": (
-            f"@misc{{{key},\n  title = {{Channel {channel} of {layer}, {manifest.title}}},\n"
-            f"  howpublished = {{Residual Atlas}},\n  year = {{{manifest.date[:4]}}},\n"
-            f"  note = {{{note}}},\n  url = {{{address}}}\n}}"
-        ),
-        "address": address,
-    }
-
-
 def tiles(atlas: Atlas, layer: Layer, channel: int) -> list[tuple[int, str, str, str, int]]:
     """The nine, strongest first: rank from 1, label, value, row and column, picture."""
     value = BY_KEY["max"].format
     rows = zip(layer.images[channel], layer.values[channel], layer.units[channel], strict=True)
     return [
-        (k, atlas.pictures[image].label, value(score), f"{unit[0]}, {unit[1]}", image)
+        (k, atlas.short[image], value(score), f"{unit[0]}, {unit[1]}", image)
         for k, (image, score, unit) in enumerate(rows, 1)
         if image >= 0
     ]
@@ -407,8 +432,8 @@ def tile_data(atlas: Atlas, names: list[str], channel: int) -> str:
     """What the script needs to draw the rows and to say what a tile shows, as compact JSON.
 
     labels: text; rows: by layer, its receptive field [side, stride, centre], ground around a tile, and the nine as
-    [picture, value, row, column, label]; side: of the network's input; pictures: whether whole pictures
-    are published.
+    [picture, value, row, column, label]; side: of the network's input; pictures: whether whole pictures are
+    published; without: those of the rows that are not, where there are such.
     """
     labels: dict[str, int] = {}
     rows: dict[str, Any] = {}
@@ -426,6 +451,9 @@ def tile_data(atlas: Atlas, names: list[str], channel: int) -> str:
         "pictures": int(atlas.shows_pictures),
         "panels": [PANEL_NAMES.get(panel, panel) for panel in panels],
     }
+    of_rows = {top[0] for name in names for top in atlas.layer(name).tops[channel]}
+    if atlas.shows_pictures and (without := sorted(of_rows - atlas.published)):
+        data["without"] = without
     if with_optimised := [name for name in names if is_optimised(atlas.layer(name), channel)]:
         data["optimised"] = with_optimised
     # "<" never appears in the JSON, so that no label can end the script element that carries it.
@@ -517,8 +545,11 @@ def channel_page(atlas: Atlas, info: LayerInfo, channel: int, base_url: str) -> 
     tree = input_tree(atlas, last or info, channel, within=last is not None)
     dead, absent = layer.dead[channel], layer.absence(channel)
     nine = [] if dead else tiles(atlas, layer, channel)
-    whole = covers_picture(atlas, info) and bool(layer.sprite.panels) and layer.sprite.panels[0] == "patches"
-    alive = [x.name for x in [*strip, *inner_tied] if not atlas.layer(x.name).absence(channel)]
+    whole = not absent and covers_picture(atlas, info) and layer.sprite.panels[:1] == ("patches",)
+    # What is drawn, and the channel's own nine, which are known although they may not be pictured.
+    listed = [x.name for x in [*strip, *inner_tied] if not atlas.layer(x.name).absence(channel)]
+    if nine and info.name not in listed:
+        listed.append(info.name)
     return {
         "channel": channel,
         "absent": absent,
@@ -531,11 +562,12 @@ def channel_page(atlas: Atlas, info: LayerInfo, channel: int, base_url: str) -> 
         "continuations": continuations(atlas, info, channel),
         "source": f"{channel}.webp",
         "tiles": nine,
+        "known": [tile for tile in nine if absent and tile[-1] in atlas.published],
         # What a screen reader says of a tile: its rank, label and value.
         "alts": [
             (
                 k,
-                f"{k}: {short_label(label)}, {value}" if label else f"{k}: {value}",
+                f"{k}: {label}, {value}" if label else f"{k}: {value}",
                 unit_mark(info, *layer.units[channel][k - 1]) if whole else "",
             )
             for k, label, value, _, _ in nine
@@ -565,8 +597,10 @@ def channel_page(atlas: Atlas, info: LayerInfo, channel: int, base_url: str) -> 
         "inner_untied": [] if tree else [x for x in inner if x not in inner_tied],
         "tree": tree,
         "inner_last": last.name if last else "",
-        "data": tile_data(atlas, alive, channel) if alive else "",
-        "cite": cite(atlas, info.name, channel, f"{base_url}{atlas.name}/{info.name}/{channel}.html"),
+        "data": tile_data(atlas, listed, channel) if listed else "",
+        "cite": cite(
+            atlas.manifest, info.name, channel, f"{base_url}{atlas.name}/{info.name}/{channel}.html"
+        ),
     }
 
 

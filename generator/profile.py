@@ -246,14 +246,17 @@ class EmbeddingSection(_Section):
 
 
 class SiteSection(_Section):
-    """publish_patches: whether pieces of the pictures appear on the site; max_site_bytes: the build fails above it."""
+    """publish_patches: whether pieces of the pictures appear on the site; author: whom a citation of a page names (left
+    out: the contributors of Residual Atlas); max_site_bytes: the build fails above it."""
 
     publish_patches: bool = True
+    author: str = ""
     max_site_bytes: PositiveInt = 900_000_000
 
 
 class Profile(_Section):
-    """Everything an atlas is made from. name is the first part of every address: `<name>/<layer>/<channel>.html`."""
+    """Everything an atlas is made from. name is the first part of every address: `<name>/<layer>/<channel>.html`; title
+    heads its pages (left out: made from the model and the weights that are used)."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
     title: str = ""
@@ -280,13 +283,31 @@ class Profile(_Section):
     def changed(self, name: str | None = None, **sections: dict[str, Any]) -> Profile:
         """A copy with some values of some sections replaced, validated again; None leaves a value as it is."""
         data = self.model_dump()
+        if self._title_ends(sections):
+            data["title"] = ""
         if name is not None:
-            data |= {"name": name, "title": name}
+            data["name"] = name
+            if data["title"] in ("", _shipped_title(self.name)):
+                data["title"] = name
         if sections.get("pictures", {}).get("folder") is not None:
             data["pictures"]["drawn"] = None  # other pictures than the profile's
         for section, values in sections.items():
             data[section].update({key: value for key, value in values.items() if value is not None})
         return validated(data, "command line")
+
+    def _title_ends(self, sections: Mapping[str, Mapping[str, Any]]) -> bool:
+        """Whether the title is one of the package's profiles' own, which speak of the network, the weights and the
+        drawn pictures that these profiles name, and one of them is replaced. Every other title is its writer's."""
+        if not self.title or self.title != _shipped_title(self.name):
+            return False
+        network, pictures = sections.get("network", {}), sections.get("pictures", {})
+        other_network = any(network.get(key) is not None for key in ("model", "weights"))
+        return other_network or (self.pictures.drawn is not None and pictures.get("folder") is not None)
+
+
+def _shipped_title(name: str) -> str:
+    """The title of the package's profile of this name, '' where there is none."""
+    return load(name).title if name in names() else ""
 
 
 def names() -> tuple[str, ...]:
@@ -332,7 +353,7 @@ def of_model(model: str) -> Profile:
     if model in names():
         return load(model)
     name = re.sub(r"[^a-z0-9._-]+", "-", model.lower()).strip("-._")[:64] or "network"
-    return validated({"name": name, "title": model, "network": {"model": model}}, model)
+    return validated({"name": name, "network": {"model": model}}, model)
 
 
 def validated(data: Mapping[str, Any], where: str) -> Profile:

@@ -262,6 +262,17 @@ class Manifest:
         return find_layer(self.layers, name)
 
 
+def title_of(model: str, weights: WeightsInfo) -> str:
+    """What an atlas is called whose profile has no title of its own: the network and the weights that were used.
+
+    >>> title_of("resnet50", WeightsInfo("mine.pt", ""))
+    'resnet50, weights mine.pt'
+    """
+    if weights.random:
+        return f"{model}, random weights"
+    return f"{model}, weights {weights.source}"
+
+
 def study_name(kind: str, depth: int) -> str:
     """The model of the experiments' network of a kind and a depth."""
     return f"{STUDY}{kind.lower().replace(' ', '-')}-{depth}"

@@ -94,9 +94,8 @@ def continuations(atlas: Atlas, info: LayerInfo, channel: int) -> list[dict[str,
             if not (tied and match["channel"] == channel)
         ]
         if matches:
-            verb = "Continues in" if forward else "Comes from"
-            verb = {"stage": "Also in"}.get(pair["tie"], verb)
-            found.append({"verb": verb, "layer": other, "matches": matches, "flow": flow_address(pair)})
+            flow = flow_address(pair)
+            found.append({"layer": other, "matches": matches, "flow": flow, "tied": tied})
     return found
 
 

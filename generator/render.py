@@ -24,7 +24,7 @@ from generator.chapters.map_pages import has_map, write_map
 from generator.chapters.published import NAMES, blueprints
 from generator.chapters.relation_pages import FILES as RELATION_FILES
 from generator.chapters.relation_pages import for_channels, links_of, other_networks, write_relations
-from generator.chapters.revisited import revisited_page
+from generator.chapters.revisited import KERNEL_FIGURE, revisited_page
 from generator.chapters.scale_pages import scale_page
 from generator.chapters.stream_pages import (
     block_page,
@@ -34,6 +34,7 @@ from generator.chapters.stream_pages import (
     stream_page,
     streamed,
 )
+from generator.citation import FINGERPRINT
 from generator.errors import AtlasError
 from generator.files import disk_error
 from generator.finder import finder_index
@@ -51,7 +52,7 @@ from generator.pages import (
     tile_data,
 )
 from generator.processes import side_by_side
-from generator.records import LayerInfo
+from generator.records import LayerInfo, title_of
 from generator.relations import pairs_shown, stage_pairs
 from generator.synthetic import FOLDER as OPTIMISED
 from generator.synthetic import has_optimised, is_optimised
@@ -249,6 +250,15 @@ def _notice(atlas: Atlas) -> str:
     return f"Pictures and patches: {atlas.manifest.pictures.source}; they remain their owners'."
 
 
+def made_from(atlas: Atlas) -> str:
+    """The network, the weights and the pictures that were used, for the foot of every page of the atlas: its title may
+    be any text of its writer's."""
+    manifest = atlas.manifest
+    weights, pictures = manifest.weights.sha256[:FINGERPRINT], manifest.pictures.sha256[:FINGERPRINT]
+    network = f"{title_of(manifest.model, manifest.weights)} ({weights})"
+    return f"Made from {network} and {manifest.pictures.count:,} pictures ({pictures})."
+
+
 def drawn(atlas: Atlas) -> bool:
     """Whether the pictures are the program's own drawings, which nobody else has a right to."""
     given = atlas.manifest.profile.get("pictures") or {}
@@ -264,6 +274,7 @@ def _common(atlas: Atlas, atlases: Sequence[Atlas], root: str) -> dict[str, Any]
         "notice": _notice(atlas),
         "takedown": atlas.manifest.publish_patches and not drawn(atlas),
         "note": _note(atlas),
+        "made_from": made_from(atlas),
         "pictures": atlas.shows_pictures,
     }
 
@@ -445,6 +456,10 @@ def write_revisited(site: Site, env: Environment, atlas: Atlas, common: dict[str
     more = {
         "panels": first.panels,
         "kernels": atlas.has("conv1") and kernel_page(atlas, atlas.manifest.layer("conv1")) is not None,
+        "kernel_figure": KERNEL_FIGURE,
+        "kernel_counts": next(
+            (layer.counts() for layer in shown_layers([atlas]) if layer.entry["own"]), None
+        ),
         "pictures_count": atlas.manifest.pictures.count,
     }
     page = env.get_template("revisited.html").render({**common, "root": "../", **revisited, **more})
@@ -490,6 +505,7 @@ def write_networks(site: Site, env: Environment, atlases: Sequence[Atlas]) -> No
         "model": "" if len(atlases) > 1 else atlases[0].name,
         "notice": "",
         "note": "",
+        "made_from": "",
         "takedown": False,
     }
     page = env.get_template("architecture.html")
@@ -531,6 +547,7 @@ def write_first_layers(site: Site, env: Environment, atlases: Sequence[Atlas]) -
         "model": "" if len(atlases) > 1 else atlases[0].name,
         "notice": "",
         "note": "",
+        "made_from": "",
         "takedown": False,
     }
     page = env.get_template("first_layers.html").render({**common, **first_layers_page(shown)})
@@ -577,6 +594,7 @@ def write_homes(site: Site, env: Environment, atlases: Sequence[Atlas]) -> None:
         "notice": " ".join(sorted(notices)),
         "takedown": any(atlas.manifest.publish_patches and not drawn(atlas) for atlas in atlases),
         "note": " ".join(f"{atlas.name}: {note}" for atlas in atlases if (note := _note(atlas))),
+        "made_from": made_from(atlases[0]) if len(atlases) == 1 else "",
         "entries": [
             {**entry, "base": f"{atlas.name}/", "root": "./"}
             for entry, atlas in zip(entries, atlases, strict=True)

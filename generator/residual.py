@@ -13,6 +13,9 @@ from torch import Tensor, nn
 
 from generator.graph import Graph
 
+# How far from 0 and from 1 folded statistics may lie: tools that fold set the variance to 1 or to 1 less epsilon.
+MEAN_NOISE, VAR_NOISE = 1e-6, 1e-3
+
 
 @dataclass(frozen=True)
 class Residual:
@@ -63,11 +66,13 @@ def _above(graph: Graph, index: int) -> set[int]:
 class Magnitudes:
     """How large the weights are that write a block's branch, a number a channel, (C,) float64.
 
-    norm: |weight| of the last BatchNorm, None where there is none; convolution: mean |weight| of the last
+    norm: |weight| of the last BatchNorm, None where there is none; folded: whether that weight is γ / σ and not γ,
+    because the running statistics were folded into weight and bias; convolution: mean |weight| of the last
     convolution's filter, before the BatchNorm is folded into it."""
 
     norm: Tensor | None
     convolution: Tensor
+    folded: bool = False
 
 
 def branch_magnitudes(graph: Graph, module: nn.Module, output: int) -> Magnitudes | None:
@@ -80,8 +85,29 @@ def branch_magnitudes(graph: Graph, module: nn.Module, output: int) -> Magnitude
     convolution = module.get_submodule(step.scope)
     if not isinstance(convolution, nn.Conv2d):
         return None
-    norm = getattr(module.get_submodule(step.norm), "weight", None) if step.norm else None
+    batch_norm = module.get_submodule(step.norm) if step.norm else None
+    norm = getattr(batch_norm, "weight", None)
     return Magnitudes(
         None if norm is None else norm.detach().double().abs(),
         convolution.weight.detach().double().abs().mean((1, 2, 3)),
+        folded=batch_norm is not None and statistics_folded(batch_norm),
     )
+
+
+def statistics_folded(norm: nn.Module) -> bool:
+    """Whether a BatchNorm's running mean is 0 and its running variance 1 in every channel although it was trained: its
+    statistics were then folded into weight and bias, and its weight is γ / σ.
+
+    A BatchNorm that was never trained (weight 1, bias 0) has these statistics too; its weight is its γ.
+    """
+    mean, variance = getattr(norm, "running_mean", None), getattr(norm, "running_var", None)
+    if (
+        mean is None
+        or variance is None
+        or mean.abs().max() > MEAN_NOISE
+        or (variance - 1).abs().max() > VAR_NOISE
+    ):
+        return False
+    weight, bias = getattr(norm, "weight", None), getattr(norm, "bias", None)
+    untouched = (weight is None or bool((weight == 1).all())) and (bias is None or bool((bias == 0).all()))
+    return not untouched

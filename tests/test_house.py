@@ -75,6 +75,8 @@ TORCH: dict[str, set[str]] = {
 FIRST_FLOORS = {*NO_TORCH, *TORCH}
 SITE: dict[str, set[str]] = {}  # filled below: the site's rooms may import each other and these
 SITE_ROOMS = (
+    "citation",
+    "class_names",
     "measures",
     "finder",
     "home",

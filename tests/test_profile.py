@@ -86,8 +86,9 @@ def test_an_unknown_key_with_a_line_break_is_named_on_one_line(tmp_path):
 )
 def test_a_model_without_a_profile_gets_the_default_settings(model, name):
     found = profile.of_model(model)
-    assert (found.name, found.title, found.network.model) == (name, model, model)
-    assert found == profile.validated({"name": name, "title": model, "network": {"model": model}}, "test")
+    # The title is made from the model and the weights that are used.
+    assert (found.name, found.title, found.network.model) == (name, "", model)
+    assert found == profile.validated({"name": name, "network": {"model": model}}, "test")
 
 
 def test_a_model_with_a_profile_of_its_name_gets_that():

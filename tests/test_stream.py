@@ -25,7 +25,7 @@ from generator.network import Network, Tap
 from generator.pipeline import compute
 from generator.progress import Reporter
 from generator.records import Preprocessing, WeightsInfo
-from generator.residual import find_residual
+from generator.residual import find_residual, statistics_folded
 from generator.stages import optimising_stream
 from generator.stages.optimising_stream import block_numbers, read_at, recipe
 from generator.store import Store
@@ -156,6 +156,46 @@ def test_two_branches_alike_and_a_plain_layer_are_no_residual_block():
     network = Network.from_module("twins", module, taps, PLAIN, WeightsInfo("", ""))
     assert [find_residual(network.graph, network.step(name)) for name in ("res2a", "plain")] == [None, None]
     assert StreamPlan.of(network, 4).blocks == ()
+
+
+def _with_statistics(norm: nn.BatchNorm2d, kind: str) -> nn.BatchNorm2d:
+    """A BatchNorm as training, a tool that folds its statistics, or nothing at all leaves it."""
+    random = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        if kind != "new":
+            norm.weight.copy_(0.5 + torch.rand(norm.num_features, generator=random))
+            norm.bias.copy_(torch.randn(norm.num_features, generator=random))
+        if kind == "trained":
+            norm.running_mean.copy_(torch.randn(norm.num_features, generator=random))
+            norm.running_var.copy_(0.1 + torch.rand(norm.num_features, generator=random))
+        if kind == "partly":  # one channel of many has statistics of its own
+            norm.running_var[1] = 1.5
+        if kind == "less epsilon":
+            norm.running_var.fill_(1 - norm.eps)
+        if kind == "half precision":
+            norm.half().float()
+        if kind == "no bias":
+            norm.bias.zero_()
+    return norm
+
+
+@pytest.mark.parametrize(
+    ("kind", "folded"),
+    [("trained", False), ("partly", False), ("new", False), ("folded", True), ("less epsilon", True),
+     ("half precision", True), ("no bias", True)],
+)  # fmt: skip
+def test_statistics_that_are_folded_into_a_norm_are_recognised(kind, folded):
+    assert statistics_folded(_with_statistics(nn.BatchNorm2d(8), kind)) == folded
+    assert not statistics_folded(nn.BatchNorm2d(8, track_running_stats=False))
+
+
+def test_a_norm_s_weight_is_gamma_only_where_its_statistics_stand_apart(shared_data):
+    """The real network whose running statistics are folded in, and one that was just made."""
+    weights = shared_data / "resnet50-imagenet/resnet50-imagenet.safetensors"
+    real = models.load("resnet50", weights)
+    assert len(real.magnitudes) == 16 and all(found.folded for found in real.magnitudes.values())
+    fresh = models.load("resnet20-cifar", "random")
+    assert fresh.magnitudes and not any(found.folded for found in fresh.magnitudes.values())
 
 
 def test_the_weights_magnitudes_are_those_of_the_module_before_the_fold():

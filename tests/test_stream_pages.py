@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,13 @@ import pytest
 
 from generator.chapters.scale_pages import criteria, ranked, scale_page, truth_gist
 from generator.chapters.stream_pages import (
-    bin_name,
-    bin_of,
+    CLASSES,
+    KINDS,
+    Streamed,
+    against_plots,
+    channel_stream,
     contribution_bars,
+    mix_histogram,
     reading,
     stream_page,
     streamed,
@@ -27,6 +32,8 @@ from generator.render import render_site
 from generator.store import Store
 
 SMALL = Path(__file__).parent / "small_atlas"
+# A bar of a histogram: its block, its channels, the style of its kind.
+BAR = re.compile(r"<title>([^:<]+): (\d+) channels with [^<]*</title><path[^>]*/><path class=\"(\w+)\"")
 
 
 def _with_stream(folder: Path) -> Store:
@@ -118,9 +125,9 @@ def test_every_channel_with_a_ratio_has_its_dot_and_stands_in_the_list_of_its_ba
     # Two scatter plots of the ratio, the one of the scale criteria, and the one of both ratios.
     assert sorted(map(int, dots)) == sorted(known * 4)
     for channel in known:
-        number = bin_of(float(block.ratio[channel]))
+        number = block.bin_of(float(block.ratio[channel]))
         listed = re.search(rf'<div id="m{number}"><dt>M ([^<]+)</dt><dd>(.*?)</dd>', text)
-        assert listed and listed[1] == bin_name(number) and f'href="{channel}.html"' in listed[2]
+        assert listed and listed[1] == block.bin_name(number) and f'href="{channel}.html"' in listed[2]
 
 
 def test_the_bars_of_the_histograms_count_every_channel_once(atlas, site):
@@ -128,8 +135,35 @@ def test_the_bars_of_the_histograms_count_every_channel_once(atlas, site):
     for block in streamed(atlas):
         counts = re.findall(rf"<title>{block.info.name}: (\d+) channels with M", text)
         assert sum(map(int, counts)) == np.isfinite(block.ratio).sum()
-    assert [bin_of(m) for m in (0, 0.249, 0.25, 4.99, 5, 10)] == [0, 0, 1, 19, 20, 20]
-    assert (bin_name(0), bin_name(19), bin_name(20)) == ("0 to 0.25", "4.75 to 5", "above 5")
+    # Bins of 0.25 from 0 to 5, and one more edge at 1 / 1.5.
+    assert [block.bin_of(m) for m in (0, 0.249, 0.25, 0.66, 0.67, 4.99, 5, 10)] == [0, 0, 1, 2, 3, 20, 21, 21]
+    names = [block.bin_name(n) for n in (0, 2, 3, 20, 21)]
+    assert names == ["0 to 0.25", "0.5 to 0.667", "0.667 to 0.75", "4.75 to 5", "5 or above"]
+
+
+@pytest.mark.parametrize("near_one", [1.5, 1.2, 2.0, 3.7])
+def test_the_coloured_bars_count_what_the_table_counts(atlas, near_one):
+    """Also at the limits themselves, and wherever the limits lie."""
+    random = np.random.default_rng(1)
+    ratio = np.concatenate([
+        random.gamma(2, 0.6, 500), [0, 10, 1 / near_one, near_one, 0.25, 0.5, 0.75, 5, 4.999999],
+        np.nextafter([1 / near_one, near_one], 0), np.nextafter([1 / near_one, near_one], 9),
+    ])  # fmt: skip
+    arrays = {"mix_ratio": ratio, "mix_ratio_optimised": ratio[::-1]}
+    info = replace(streamed(atlas)[0].info, channels=len(ratio))
+    block = Streamed(info, arrays, np.zeros(len(ratio), bool), {}, near_one)
+    for key in arrays:
+        counts = dict.fromkeys(KINDS, 0)
+        for name, count, style in BAR.findall(str(mix_histogram(block, "", key=key).svg())):
+            assert name == info.name
+            counts[next(kind for kind in KINDS if CLASSES[kind] == style)] += int(count)
+        assert counts == {kind: block.count(kind) for kind in KINDS}, key
+    listed: dict[str, int] = {}
+    for value in ratio.tolist():
+        kind = block.bin_kind(block.bin_of(value))
+        assert kind == block.kind(value)
+        listed[kind] = listed.get(kind, 0) + 1
+    assert sum(listed.values()) == len(ratio)
 
 
 def test_a_channel_s_line_follows_from_its_numbers(atlas):
@@ -137,11 +171,63 @@ def test_a_channel_s_line_follows_from_its_numbers(atlas):
     block.arrays["shortcut_share"][:3] = 0.83, 0.5, 0.1
     lines = [reading(block, channel) for channel in range(3)]
     assert lines[0] == (
-        "Mostly passed through: 0.83 of what was added for its units came along the shortcut; "
+        "Mostly passed through: of the positive input to its strongest units 0.83 came along the shortcut; "
         "in the middle of the map it skips (mix ratio 10.00)."
     )
-    assert lines[1].startswith("Made of both: 0.50") and "is overwritten (mix ratio 0.10)" in lines[1]
-    assert lines[2].startswith("Mostly made by the block: 0.10") and "mixes (mix ratio 1.00)" in lines[2]
+    assert (
+        lines[1].startswith("Made of both: of the positive input to its strongest units 0.50")
+        and "is overwritten (mix ratio 0.10)" in lines[1]
+    )
+    assert (
+        lines[2].startswith("Mostly made by the block: ")
+        and "0.10 came" in lines[2]
+        and "mixes (mix ratio 1.00)" in lines[2]
+    )
+
+
+@pytest.mark.parametrize(("key", "unit"), [("norm_weight", "|γ|"), ("norm_scale", "|γ| / σ"), (None, "")])
+def test_the_weight_of_a_norm_is_called_what_it_is(tmp_path, key, unit):
+    """γ where the statistics stand apart, γ / σ where they are folded in, and no column where there is no norm."""
+    store = _with_stream(tmp_path / "small")
+    report = store.read_json("stream.json")
+    for block in report["blocks"]:
+        if key:
+            numbers = store.layer(block["block"])
+            values = np.linspace(0.5, 2, len(numbers["mix_ratio"]), dtype=np.float32)
+            store.write_layer(block["block"], numbers | {key: values})
+            block["tests"][key] = {"statistic": 0.25, "p": 0.02, "channels": 12}
+    store.write_json("stream.json", report)
+    atlas = Atlas(store.folder)
+    page = stream_page(atlas)
+    assert page is not None
+    assert [m.unit for m in page["norms"]] == ([unit] if key else [])
+    assert page["folded"] == (key == "norm_scale")
+    assert page["blocks"][0]["norms"] == ([("0.25", "p 0.02")] if key else [])
+    block = streamed(atlas)[1]
+    said = [m.unit for m, _ in channel_stream(block, 1)["numbers"]]
+    assert [name for name in said if "γ" in name] == ([unit] if key else [])
+    assert [p["measure"].unit for p in against_plots(block) if "γ" in p["measure"].unit] == (
+        [unit] if key else []
+    )
+
+
+def test_examples_are_channels_whose_pictures_the_atlas_holds(tmp_path):
+    """An atlas of the first channels alone: its examples are among these, and it says how many others there are."""
+    store = _with_stream(tmp_path / "small")
+    for sprite in (store.folder / "sprites").glob("*/*.webp"):
+        if int(sprite.stem) not in (0, 1, 3):
+            sprite.unlink()
+    atlas = Atlas(store.folder)
+    page, scale = stream_page(atlas), scale_page(atlas)
+    assert page is not None and scale is not None
+    assert page["examples"] and all(one["channel"] in (0, 1, 3) for one in page["examples"])
+    assert all(address for one in page["examples"] for _, row in one["rows"] for address, _ in row)
+    invariant = [channel for _, channel in ranked(streamed(atlas))]
+    assert invariant and scale["left_out"] == sum(channel not in (0, 1, 3) for channel in invariant)
+    assert len(scale["examples"]) == min(4, len(invariant) - scale["left_out"])
+    assert page["left_out"] > 0
+    whole = stream_page(Atlas(_with_stream(tmp_path / "whole").folder))
+    assert whole is not None and whole["left_out"] == 0
 
 
 def test_a_bar_is_filled_by_the_sizes_of_its_two_parts_and_marks_what_takes_away(atlas):

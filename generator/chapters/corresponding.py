@@ -12,9 +12,17 @@ import numpy as np
 from generator.chapters.refining import LEVEL, p_text
 from generator.errors import AtlasError
 from generator.figures.scales import Scale
-from generator.matching import MATCHES, Likeness, Numbers, best, centred_ranks
+from generator.matching import (
+    MATCHES,
+    STRONG_CORRELATION,
+    STRONG_PICTURES,
+    Likeness,
+    Numbers,
+    best,
+    centred_ranks,
+)
 from generator.measures import correlation
-from generator.pages import THUMB, Atlas, sheet_layout
+from generator.pages import THUMB, Atlas, number_word, sheet_layout
 from generator.records import STUDY
 from generator.relations import flow_address, pairs_shown
 from generator.store import fingerprint
@@ -44,6 +52,8 @@ def correspondence_page(
         return None
     return {
         "figure": _figure(pairs),
+        "strong_pictures": number_word(STRONG_PICTURES),
+        "strong_correlation": STRONG_CORRELATION,
         "rows": [_row(atlas, pair) for pair in pairs],
         "controls": [row for one in atlases for row in _control(one)],
         "networks": len(atlases),
@@ -152,6 +162,7 @@ def flow_page(atlas: Atlas, pair: dict[str, Any]) -> dict[str, Any]:
     fan = [
         sum(match["channel"] != channel or not tied for match in row) for channel, row in enumerate(forward)
     ]
+    families, unpictured = _families(atlas, pair, backward, tied)
     return {
         "source": source.info,
         "target": target.info,
@@ -162,7 +173,8 @@ def flow_page(atlas: Atlas, pair: dict[str, Any]) -> dict[str, Any]:
         "without": sum(1 for c, row in enumerate(backward) if not row and not target.dead[c]),
         "many": sum(count > 1 for count in fan),
         "lasting": sum(count > 0 for count in fan),
-        "families": _families(atlas, pair, backward, tied),
+        "families": families,
+        "unpictured": unpictured,
         "source_sheet": _sheet(atlas, pair["source"]),
         "target_sheet": _sheet(atlas, pair["target"]),
         "csv": f"from-{pair['source']}.csv",
@@ -180,8 +192,9 @@ def _sheet(atlas: Atlas, layer: str) -> tuple[int, int]:
 
 def _families(
     atlas: Atlas, pair: dict[str, Any], backward: list[list[dict[str, Any]]], tied: bool
-) -> list[dict[str, Any]]:
-    """The target's channels with the strongest matches, equal numbers of tied layers aside."""
+) -> tuple[list[dict[str, Any]], int]:
+    """The target's channels with the strongest matches, equal numbers of tied layers aside, those that the atlas
+    pictures first; and how many with a match it does not picture."""
     rows = []
     for channel, matches in enumerate(backward):
         others = [match for match in matches if not (tied and match["channel"] == channel)]
@@ -195,13 +208,18 @@ def _families(
         wide = columns[side]
         return {"channel": channel, "x": channel % wide, "y": channel // wide, "absent": absent}
 
-    return [
+    def unpictured(channel: int) -> bool:
+        return bool(atlas.layer(pair["target"]).absence(channel))
+
+    ordered = sorted(rows, key=lambda row: (unpictured(row[1]), *row[:2]))
+    listed = [
         {
             "here": place("target", channel),
             "matches": [{**place("source", match["channel"]), "text": _said(match)} for match in others],
         }
-        for _, channel, others in sorted(rows, key=lambda row: row[:2])[:LISTED]
+        for _, channel, others in ordered[:LISTED]
     ]
+    return listed, sum(unpictured(channel) for _, channel, _ in rows)
 
 
 def flow_csv(atlas: Atlas, pair: dict[str, Any]) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from generator.class_names import short_label
 from generator.measures import significant
-from generator.pages import Atlas, short_label
+from generator.pages import Atlas
 
 COLUMNS = 6  # pictures beside each other at most
 
@@ -29,7 +30,8 @@ def dreams_page(atlas: Atlas) -> dict[str, Any] | None:
 
 
 def _picture(atlas: Atlas, picture: dict[str, Any]) -> dict[str, Any]:
-    number, label = picture["number"], short_label(picture["label"])
+    number = picture["number"]
+    label = short_label(picture["label"]) if number is None else atlas.short[number]
     return {
         "start": picture["start"],
         "title": label or picture["name"],

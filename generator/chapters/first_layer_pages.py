@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from generator.citation import FINGERPRINT
 from generator.figures.svg_plots import Axis, Bar, Plot
 from generator.measures import percent, significant
-from generator.pages import FINGERPRINT, Atlas, sheet_layout
+from generator.pages import Atlas, sheet_layout
 
 COLOURED = 0.5  # share of colour from which on a kernel counts as coloured
 DIRECTED = 0.5  # coherence from which on a kernel has a direction
@@ -60,6 +61,14 @@ class Shown:
     @property
     def directed(self) -> np.ndarray:
         return ~self.faint & (self.arrays["coherence"] >= DIRECTED)
+
+    def counts(self) -> dict[str, int]:
+        """How many kernels there are, and how many of them have a direction or a colour."""
+        return {
+            "count": len(self.faint),
+            "directed": int(self.directed.sum()),
+            "coloured": int(self.coloured.sum()),
+        }
 
     def files(self) -> dict[str, Path]:
         """The sheets, by their address below networks/."""

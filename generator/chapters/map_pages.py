@@ -12,12 +12,13 @@ import numpy as np
 from jinja2 import Environment
 from PIL import Image
 
+from generator.class_names import ClassKey
 from generator.errors import AtlasError
 from generator.figures.colours import NONE, class_colours
 from generator.figures.point_maps import Sheet, point_map
 from generator.finder import data_script
 from generator.measures import percent, significant
-from generator.pages import Atlas, short_label
+from generator.pages import Atlas
 
 LAYOUTS = {"tsne": "t-SNE", "pca": "PCA"}
 STEPS = 65535  # of a place along the longer side of the map: a 16-bit number each
@@ -25,7 +26,7 @@ STEPS = 65535  # of a place along the longer side of the map: a 16-bit number ea
 
 class PictureMap:
     """An atlas's map. number: (M,) of each picture in images.csv; of_class: (M,) its class, −1 for none; classes:
-    (label, group, colour, pictures); places: by layout (M, 2) in [0, 1], of one scale in both directions."""
+    (name, group, colour, pictures); places: by layout (M, 2) in [0, 1], of one scale in both directions."""
 
     def __init__(self, atlas: Atlas, said: dict[str, Any]) -> None:
         self.atlas, self.said = atlas, said
@@ -42,9 +43,9 @@ class PictureMap:
         of_class = [number_of.get((record.label_id, record.label), -1) for record in records]
         self.of_class = np.array(of_class, np.int64)
         groups = class_groups(atlas.store.folder / "classes.csv")
-        self.groups = [groups.get(label, "") for _, label in ordered]
+        self.groups = [groups.get(key, "") for key in ordered]
         self.colours = class_colours(self.groups)
-        self.labels = [label for _, label in ordered]
+        self.labels = [atlas.class_names[key] for key in ordered]
         self.counts = np.bincount(self.of_class[self.of_class >= 0], minlength=len(ordered)).tolist()
         self.places = {name: _unit(self.arrays[name]) for name in LAYOUTS}
 
@@ -75,14 +76,14 @@ def has_map(atlas: Atlas) -> bool:
     return atlas.store.embedding_path("embedding.json").is_file()
 
 
-def class_groups(path: Path) -> dict[str, str]:
-    """Class → group of the hierarchy, from classes.csv; {} where there is no such file."""
+def class_groups(path: Path) -> dict[ClassKey, str]:
+    """Class (its label_id and label) → group of the hierarchy, from classes.csv; {} where there is no such file."""
     try:
         with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-            return {row["label"]: row["group"] for row in csv.DictReader(file)}
+            return {(int(row["label_id"]), row["label"]): row["group"] for row in csv.DictReader(file)}
     except FileNotFoundError:
         return {}
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, ValueError) as error:
         raise AtlasError(f"classes.csv cannot be read ({error})", path, "compute the atlas again") from error
 
 
@@ -105,7 +106,7 @@ def map_page(found: PictureMap) -> dict[str, Any]:
     for number, (label, group, colour, count) in enumerate(
         zip(found.labels, found.groups, found.colours, found.counts, strict=True)
     ):
-        one = {"number": number, "label": short_label(label), "colour": colour, "count": count}
+        one = {"number": number, "label": label, "colour": colour, "count": count}
         groups.setdefault(group, []).append(one)
         every.append(one)
     return {
@@ -144,9 +145,7 @@ def map_script(found: PictureMap) -> str:
         "number": _packed(found.number, "<u4"),
         "places": {name: _packed(unit, "<u2") for name, unit in places.items()},
         "class": _packed(np.where(found.of_class < 0, STEPS, found.of_class), "<u2"),
-        "classes": [
-            [short_label(label), found.colours[n], found.groups[n]] for n, label in enumerate(found.labels)
-        ],
+        "classes": [[label, found.colours[n], found.groups[n]] for n, label in enumerate(found.labels)],
         "none": NONE,
         "files": [_readable(path) for path in found.paths],
         "wide": int(wide[-1]),

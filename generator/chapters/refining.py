@@ -11,13 +11,20 @@ from typing import Any
 import numpy as np
 
 from generator.figures.scales import Scale
-from generator.matching import CLEAR_GAIN
-from generator.measures import correlation
-from generator.pages import Atlas
+from generator.matching import CLEAR_GAIN, STRONG_PICTURES
+from generator.measures import BY_KEY, correlation
+from generator.pages import Atlas, number_word
 from generator.relations import CODES, number, stage_pairs
 
 KINDS = ("refine", "stay", "blur", "change")  # in the order in which bars and tables show them
 LEVEL = 0.05  # a p value up to here is called significant
+# By what the channels of the later block are sorted where a part of a bar leads: measure, lowest first, in words.
+SORTS = {
+    "refine": ("refinement_previous", False, "refinement score, highest first"),
+    "stay": ("shared_previous", False, "pictures kept, most first"),
+    "blur": ("refinement_previous", True, "refinement score, lowest first"),
+    "change": ("shared_previous", True, "pictures kept, fewest first"),
+}
 LISTED = 6  # channels of each list of the network's page
 LISTED_OF_PAIR = 12
 BAR, ROW = 480.0, 22  # px: a pair's bar, and its row
@@ -45,12 +52,17 @@ def refinement_page(atlas: Atlas) -> dict[str, Any] | None:
         "groups": relations["groups"],
         "labelled": any(row["gain"] for row in rows),
         "rounds": relations["rounds"],
+        "strong_pictures": number_word(STRONG_PICTURES),
         "level": LEVEL,
         "clear_gain": CLEAR_GAIN,
         "bars": _bars(atlas, pairs),
         "profiles": _profiles(atlas),
         "curves": _curves(atlas),
-        "lists": _lists(atlas, pairs, LISTED),
+        "lists": [
+            found
+            for found in _lists(atlas, pairs, LISTED, pictured=True)
+            if found["entries"] or found["left_out"]
+        ],
     }
 
 
@@ -105,7 +117,11 @@ def _bars(atlas: Atlas, pairs: list[dict[str, Any]]) -> dict[str, Any]:
         for kind in KINDS:
             count = pair["counts"][kind]
             width = BAR * count / whole
-            parts.append({"kind": kind, "count": count, "x": round(start, 1), "width": round(width, 1)})
+            sort, up, says = SORTS[kind]
+            parts.append(
+                {"kind": kind, "count": count, "x": round(start, 1), "width": round(width, 1), "sort": sort,
+                 "up": up, "says": says}
+            )  # fmt: skip
             start += width
         rows.append(
             {
@@ -161,8 +177,7 @@ def _mean_of(atlas: Atlas, layer: str, key: str) -> float | None:
     values = atlas.layer(layer).arrays.get(key)
     if values is None:
         return None
-    known = values[np.isfinite(values) & ~np.array(atlas.layer(layer).dead)]
-    known = known[known >= 0] if key == "shared_previous" else known
+    known = values[BY_KEY[key].present(values) & ~np.array(atlas.layer(layer).dead)]
     return float(known.mean()) if known.size else None
 
 
@@ -246,31 +261,49 @@ def _entries(atlas: Atlas, pair: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def _lists(atlas: Atlas, pairs: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
-    """The most refined, the steadiest and the most changed channels of these pairs, with what is said of each."""
+def _lists(
+    atlas: Atlas, pairs: list[dict[str, Any]], most: int, *, pictured: bool = False
+) -> list[dict[str, Any]]:
+    """The most refined, the steadiest and the most changed channels of these pairs, with what is said of each.
+
+    pictured: only channels that the atlas pictures in both blocks; `left_out` says how many rank before the last of
+    them and are not.
+    """
     entries = [entry for pair in pairs for entry in _entries(atlas, pair)]
     scored = [entry for entry in entries if np.isfinite(entry["score"])]
     place = {pair["target"]: at for at, pair in enumerate(pairs)}
 
-    def first(entries: list[dict[str, Any]], key: Callable[[dict[str, Any]], Any]) -> list[dict[str, Any]]:
+    def first(
+        name: str, rule: str, entries: list[dict[str, Any]], key: Callable[[dict[str, Any]], Any]
+    ) -> dict[str, Any]:
         ordered = sorted(entries, key=lambda e: (key(e), place[e["layer"]], e["channel"]))
-        return [entry | {"text": _said(entry), "frames": _frames(atlas, entry)} for entry in ordered[:most]]
+        shown = [at for at, entry in enumerate(ordered) if not pictured or _is_pictured(atlas, entry)][:most]
+        chosen = [ordered[at] for at in shown]
+        return {
+            "name": name,
+            "rule": rule,
+            "entries": [entry | {"text": _said(entry), "frames": _frames(atlas, entry)} for entry in chosen],
+            "left_out": shown[-1] + 1 - len(shown) if shown else len(ordered),
+        }
 
     known = [entry for entry in entries if np.isfinite(entry["rho"])]
-    lists = [
-        ("Most refined", "highest refinement score", first(scored, lambda e: -e["score"])),
-        (
+    return [
+        first("Most refined", "highest refinement score", scored, lambda e: -e["score"]),
+        first(
             "Steadiest",
             "most pictures kept, then most places, then ρ",
-            first(known, lambda e: (-e["shared"], -e["places"], -e["rho"])),
+            known,
+            lambda e: (-e["shared"], -e["places"], -e["rho"]),
         ),
-        (
-            "Most changed",
-            "fewest pictures kept, then lowest ρ",
-            first(known, lambda e: (e["shared"], e["rho"])),
+        first(
+            "Most changed", "fewest pictures kept, then lowest ρ", known, lambda e: (e["shared"], e["rho"])
         ),
     ]
-    return [{"name": name, "rule": rule, "entries": found} for name, rule, found in lists if found]
+
+
+def _is_pictured(atlas: Atlas, entry: dict[str, Any]) -> bool:
+    """Whether the atlas pictures the channel in both blocks."""
+    return not any(frame["absent"] for frame in _frames(atlas, entry))
 
 
 def _frames(atlas: Atlas, entry: dict[str, Any]) -> list[dict[str, Any]]:
@@ -321,7 +354,7 @@ def pair_page(atlas: Atlas, pair: dict[str, Any]) -> dict[str, Any]:
         "zero": up(0.0),
         "counts": [(kind, counts[kind], f"{100 * counts[kind] / whole:.0f}") for kind in KINDS],
         "row": _row({"pairs": 1, "keep_p": pair.get("same_p"), **pair, "channels": whole}),
-        "lists": _lists(atlas, [pair], LISTED_OF_PAIR),
+        "lists": [found for found in _lists(atlas, [pair], LISTED_OF_PAIR) if found["entries"]],
     }
 
 

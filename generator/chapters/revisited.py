@@ -1,7 +1,8 @@
 """The page "The paper, revisited": the figures of arXiv:1701.02362 from this atlas, claim by claim.
 
 Channel numbers mean the paper's channels only for the original Caffe weights, so the page is made for that
-network alone.
+network alone, and says whether its weights are the original ones. Every verdict follows from the atlas's numbers by a
+rule that stands beside it; what the numbers cannot decide stays undecided.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from generator.measures import correlation, percent, significant
 from generator.pages import Atlas
 
 PAPERS_MODEL = "resnet50-caffe"
+KERNEL_FIGURE = 8  # of the paper: the kernels of conv1
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,13 @@ class Numbers:
     reach: tuple[float, ...]  # px of the input; see gradient_reach
 
 
+BORNE_OUT, PARTLY, NOT_BORNE_OUT, UNDECIDED = "borne out", "partly", "not borne out", "undecided"
+WORDS = (BORNE_OUT, PARTLY, NOT_BORNE_OUT, UNDECIDED)
+
+
 @dataclass(frozen=True)
 class Verdict:
-    """word: 'borne out', 'partly', 'not borne out' or 'for the eye'; why: the numbers behind it, or what
-    is missing.
-    """
+    """word: one of WORDS; why: the numbers behind it, or what is missing."""
 
     word: str
     why: str
@@ -44,14 +48,37 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Claim:
-    """One of the paper's statements. rule: the threshold in words, shown on the page beside the verdict."""
+    """One of the paper's statements. layers: that its figure shows; needed: those that the rule speaks of; rule: the
+    threshold in words, shown on the page beside the verdict; judge: the rule, called where all needed layers are there.
+    """
 
-    figure: str
+    figure: int
     channel: int
     layers: tuple[str, ...]
+    needed: tuple[str, ...]
     text: str
     rule: str
     judge: Callable[[Numbers], Verdict]
+
+    def verdict(self, numbers: Numbers) -> Verdict:
+        """What the rule says of these numbers; undecided where the atlas lacks a layer that it speaks of."""
+        missing = [name for name in self.needed if name not in numbers.layers]
+        if missing:
+            return Verdict(UNDECIDED, f"the atlas does not hold {' or '.join(missing)}")
+        silent = dict(zip(numbers.layers, numbers.dead, strict=True))
+        dead = [name for name in self.needed if silent[name]]
+        if dead and self.judge is not _nothing_at_first:
+            return Verdict(UNDECIDED, f"no picture of this atlas activates it in {' or '.join(dead)}")
+        return self.judge(numbers)
+
+
+# The thresholds of the rules.
+FALLS, FALLS_A_LITTLE = 0.10, 0.05  # of the share of active positions
+SHARES, SHARES_SOME, RANKED_ALIKE = 6, 3, 0.7  # pictures of nine, and a rank correlation
+CHANGES_AT_MOST = 3  # of nine pictures shared
+SILENT, QUIET = 1 / 3, 2 / 3  # strongest value as a share of the layer's median channel's
+KEEPS = (1, 7)  # of nine pictures
+FURTHER = 1.2  # times as far
 
 
 def _listed(values: tuple[Any, ...], form: Callable[[Any], str] = str) -> str:
@@ -59,133 +86,111 @@ def _listed(values: tuple[Any, ...], form: Callable[[Any], str] = str) -> str:
 
 
 def _in_common(n: Numbers) -> str:
-    rho = _listed(n.rho, correlation)
-    return f"neighbouring blocks share {_listed(n.shared)} of nine pictures; rank correlation {rho}"
-
-
-def _further(n: Numbers) -> bool:
-    """Whether the gradients of the second block reach a fifth further than those of the first."""
-    return len(n.reach) > 1 and n.reach[1] >= 1.2 * n.reach[0]
+    known = all(np.isfinite(rho) for rho in n.rho)
+    rho = f"; rank correlation {_listed(n.rho, correlation)}" if known else "; no rank correlation"
+    return f"neighbouring blocks share {_listed(n.shared)} of nine pictures{rho}"
 
 
 def _reaches(n: Numbers) -> str:
-    if not np.isfinite(n.reach).all():
-        return "the atlas holds no guided gradients"
-    return f"the gradient reaches {_listed(n.reach, lambda r: f'{r:.1f}')} px in {_listed(n.layers)}"
+    if not np.isfinite(n.reach[:2]).all():
+        return "the atlas shows no guided gradients of it"
+    return f"the gradient reaches {_listed(n.reach[:2], lambda r: f'{r:.1f}')} px in {_listed(n.layers[:2])}"
+
+
+def _of_two(first: bool, n: Numbers, why: str) -> Verdict:
+    """Both conditions, one, or none; the second is whether the gradients of the second block reach FURTHER than those
+    of the first. Undecided where the atlas shows no gradients: the second condition is then unknown."""
+    why = f"{why}; {_reaches(n)}"
+    if not np.isfinite(n.reach[:2]).all():
+        return Verdict(UNDECIDED, why)
+    return Verdict((NOT_BORNE_OUT, PARTLY, BORNE_OUT)[first + (n.reach[1] >= FURTHER * n.reach[0])], why)
 
 
 def _more_discriminative(n: Numbers) -> Verdict:
-    why = f"active at {_listed(n.active, lambda share: f'{100 * share:.1f}')} % of the positions in {_listed(n.layers)}"
-    if len(n.active) < 2:
-        return Verdict("for the eye", "the atlas holds only one of these blocks")
-    if n.active[1] <= 0.9 * n.active[0]:
-        return Verdict("borne out", why)
-    return Verdict("partly" if n.active[1] <= 0.95 * n.active[0] else "not borne out", why)
+    before, after = n.active[:2]
+    if not np.isfinite([before, after]).all() or before <= 0:
+        return Verdict(
+            UNDECIDED, f"the share of active positions in {_listed(n.layers[:2])} is not known, or zero"
+        )
+    shares = _listed(n.active[:2], lambda share: f"{100 * share:.1f}")
+    why = f"active at {shares} % of the positions in {_listed(n.layers[:2])}"
+    fall = round(1 - after / before, 9)  # so that a fall by just the threshold counts
+    return Verdict(BORNE_OUT if fall >= FALLS else PARTLY if fall >= FALLS_A_LITTLE else NOT_BORNE_OUT, why)
 
 
 def _hardly_changes(n: Numbers) -> Verdict:
-    if not n.shared:
-        return Verdict("for the eye", "the atlas holds only one of these blocks")
     why = _in_common(n)
-    if min(n.shared) >= 6:
-        return Verdict("borne out", why)
-    if min(n.shared) >= 3 or min(n.rho) >= 0.7:
-        return Verdict("partly", why)
-    return Verdict("not borne out", why)
+    if min(n.shared) >= SHARES:
+        return Verdict(BORNE_OUT, why)
+    alike = all(rho >= RANKED_ALIKE for rho in n.rho)  # false where one is not known
+    return Verdict(PARTLY if min(n.shared) >= SHARES_SOME or alike else NOT_BORNE_OUT, why)
 
 
 def _changes(n: Numbers) -> Verdict:
-    if not n.shared:
-        return Verdict("for the eye", "the atlas holds only one of these blocks")
-    why = f"neighbouring blocks share {_listed(n.shared)} of nine pictures; {_reaches(n)}"
-    holds = (min(n.shared) <= 3) + _further(n)
-    return Verdict(("not borne out", "partly", "borne out")[holds], why)
+    why = f"neighbouring blocks share {_listed(n.shared)} of nine pictures"
+    return _of_two(min(n.shared) <= CHANGES_AT_MOST, n, why)
 
 
-def _nothing_then_lines(n: Numbers) -> Verdict:
-    if not n.strongest:
-        return Verdict("for the eye", "no values")
+def _nothing_at_first(n: Numbers) -> Verdict:
     why = (
-        "strongest value as a share of the layer's median channel: "
+        "strongest value as a share of the layer's median channel's: "
         f"{_listed(n.strongest, percent)} % in {_listed(n.layers)}"
     )
-    if n.dead[0] or n.strongest[0] <= 0.33:
-        return Verdict("borne out", why)
-    return Verdict("partly" if n.strongest[0] <= 0.67 else "not borne out", why)
+    if n.dead[0] or n.strongest[0] <= SILENT:
+        return Verdict(BORNE_OUT, why)
+    return Verdict(PARTLY if n.strongest[0] <= QUIET else NOT_BORNE_OUT, why)
 
 
 def _gains_surroundings(n: Numbers) -> Verdict:
-    if not n.shared:
-        return Verdict("for the eye", "the atlas holds only one of these blocks")
-    why = f"3b keeps {n.shared[0]} of the nine pictures of 3a; {_reaches(n)}"
-    holds = (1 <= n.shared[0] <= 7) + _further(n)
-    return Verdict(("not borne out", "partly", "borne out")[holds], why)
+    first, second = n.layers[:2]
+    why = f"{second} keeps {n.shared[0]} of the nine pictures of {first}"
+    return _of_two(KEEPS[0] <= n.shared[0] <= KEEPS[1], n, why)
 
 
 RES2, RES3 = ("res2a", "res2b", "res2c"), ("res3a", "res3b", "res3c")
 
 CLAIMS: tuple[Claim, ...] = (
     Claim(
-        "Figure 2", 12, RES2,
+        2, 12, RES2, RES2[:2],
         "Complex lined patterns in 2a; in 2b the channel is more discriminative.",
-        "The number speaks of the second half only: borne out if the share of positions at which the channel is "
-        "active falls by a tenth or more from 2a to 2b, partly by a twentieth.",
+        "The rule speaks of the second half alone: borne out if the share of positions at which the channel is active "
+        f"falls by {percent(FALLS)} % of itself or more from res2a to res2b, partly from {percent(FALLS_A_LITTLE)} %.",
         _more_discriminative,
     ),
     Claim(
-        "Figure 2", 79, RES2,
+        2, 79, RES2, RES2,
         "Hardly changes from block to block.",
-        "Borne out if neighbouring blocks share at least six of nine pictures; partly from three, or from a "
-        "rank correlation of 0.7.",
+        f"Borne out if neighbouring blocks share at least {SHARES} of nine pictures; partly from {SHARES_SOME}, or if "
+        f"their rank correlations are all {RANKED_ALIKE} or more.",
         _hardly_changes,
     ),
     Claim(
-        "Figure 3", 150, RES2,
+        3, 150, RES2, RES2,
         "Curved dark lines in 2a become loops and tight curves.",
-        "The numbers can only say that it changes and that it answers to longer things: borne out if some step "
-        "shares at most three of nine pictures and the gradient of 2b reaches a fifth further than that of 2a; "
-        "partly if one of the two.",
+        "The rule cannot see curves; it asks whether the channel changes and depends on longer things: borne out if "
+        f"some neighbouring blocks share at most {CHANGES_AT_MOST} of nine pictures and the gradient reaches at least "
+        f"{FURTHER} times as far in res2b as in res2a; partly if one of the two.",
         _changes,
     ),
     Claim(
-        "Figure 3", 210, RES2,
+        3, 210, RES2, RES2[:1],
         "Nothing in 2a; parallel lines in 2b and 2c.",
-        "Borne out if its strongest value in 2a is at most a third of the layer's median channel's; partly "
-        "up to two thirds.",
-        _nothing_then_lines,
+        "The rule speaks of the first half alone: borne out if the strongest value in res2a is at most a third of the "
+        "layer's median channel's; partly up to two thirds.",
+        _nothing_at_first,
     ),
     Claim(
-        "Figure 4", 400, RES3,
+        4, 400, RES3, RES3[:2],
         "A spot of light in 3a, then the spot with its surroundings.",
-        "Borne out if 3b keeps between one and seven of the nine pictures of 3a and its gradient reaches a fifth "
-        "further; partly if one of the two.",
+        "The rule cannot see spots; it asks whether the channel keeps part of its pictures and depends on more around "
+        f"them: borne out if res3b keeps between {KEEPS[0]} and {KEEPS[1]} of the nine pictures of res3a and its "
+        f"gradient reaches at least {FURTHER} times as far; partly if one of the two.",
         _gains_surroundings,
     ),
 )  # fmt: skip
 
-# What a person saw in the pictures, by the fingerprints of the pictures and of the weights, and the channel:
-# it holds for these alone.
-THE_SAMPLE = (
-    "b5b6b828de76b69a7780adb8bbe056e46244256d6d21af34742e57a6903aac15",
-    "e122d62c7db2927a601d6d491ef38eb3251c66ee31b27a29d527487140453785",
-)
-OBSERVED: dict[tuple[str, str], dict[int, str]] = {
-    THE_SAMPLE: {
-        12: "Lined patterns are there in all three blocks: stripes that fall to the right (a zebra, feathers, wire, "
-        "quills, slanted lettering). That 2b is the more selective does not show; in 2c the nine are more mixed "
-        "(leaves, stones, a carpet).",
-        79: "The same nine patches in the same order in all three blocks, with the same gradients: green and "
-        "turquoise areas beside something dark (luminous digits, leaves, a slide).",
-        150: "In 2a dark lines that fall to the right, most of them straight; in 2b curves among them (a tyre, the "
-        "letter C); in 2c nearly all are tight curves open to the upper right (the C, the tyre, a rim, the ring "
-        "around a parrot's eye). Of closed loops there are few.",
-        210: "Nothing in 2a. In 2b and 2c the same nine: strokes that rise to the right (script, the f-hole of a "
-        "violin, a chain, an arch), and in most gradients two or three of them side by side.",
-        400: "In 3a small bright spots (lamps, highlights, white dots, an eye). In 3b and 3c there is still a spot in "
-        "the middle of each gradient, now in about half of them with what lies around it: a head's outline, a "
-        "headlamp's rim, the edge of a foot or a knob.",
-    }
-}
+# SHA-256 of the file that holds the original weights of He et al. under torchvision's names: the paper's own network.
+ORIGINAL = "e122d62c7db2927a601d6d491ef38eb3251c66ee31b27a29d527487140453785"
 GRADIENT = "guided"
 GROUND = 128  # the zero of a gradient picture, as the format has it
 FAINT = 16  # of 255: differences from the ground below this are the encoder's
@@ -250,8 +255,8 @@ def revisited_page(atlas: Atlas) -> dict[str, Any] | None:
     """The page's claims with their pictures, numbers and verdicts; None for every other network."""
     if atlas.manifest.model != PAPERS_MODEL:
         return None
-    seen = OBSERVED.get((atlas.manifest.pictures.sha256, atlas.manifest.weights.sha256), {})
-    entries = []
+    entries: list[dict[str, Any]] = []
+    left_out: list[int] = []
     for claim in CLAIMS:
         numbers = numbers_of(atlas, claim.layers, claim.channel)
         if not numbers.layers:
@@ -273,15 +278,25 @@ def revisited_page(atlas: Atlas) -> dict[str, Any] | None:
                     "labels": atlas.labels_of(name, claim.channel)[:3],
                 }
             )
-        if all(row["absent"] for row in rows):
-            continue  # not among the channels that this atlas pictures
+        if not any(claim.channel in atlas.layer(name).pictured for name in numbers.layers):
+            left_out.append(claim.channel)  # not among the channels that this atlas pictures
+            continue
         entries.append(
             {
                 "claim": claim,
                 "rows": rows,
-                "verdict": claim.judge(numbers),
+                "verdict": claim.verdict(numbers),
                 "missing": [name for name in claim.layers if name not in numbers.layers],
-                "seen": seen.get(claim.channel, ""),
             }
         )
-    return {"entries": entries, "observed": bool(seen)} if entries else None
+    if not entries:
+        return None
+    weights = atlas.manifest.weights
+    return {
+        "entries": entries,
+        "figures": list(dict.fromkeys(entry["claim"].figure for entry in entries)),
+        "left_out": left_out,
+        "original": weights.sha256 == ORIGINAL,
+        "weights": "random weights" if weights.random else weights.source,
+        "counts": [(word, sum(entry["verdict"].word == word for entry in entries)) for word in WORDS],
+    }

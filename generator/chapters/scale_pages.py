@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from generator.chapters.stream_pages import Streamed, example, p_words, streamed
+from generator.chapters.stream_pages import Streamed, example, is_shown, p_words, streamed
 from generator.figures.svg_plots import Axis, Bar, Plot, by_block
 from generator.measures import correlation, percent, significant
 from generator.pages import Atlas
@@ -64,6 +64,7 @@ def scale_page(atlas: Atlas) -> dict[str, Any] | None:
     if not blocks:
         return None
     best = ranked(blocks)
+    pictured = [(block, channel) for block, channel in best if is_shown(atlas, block, channel)]
     rows = []
     for block in blocks:
         both, mixing = criteria(block)
@@ -94,7 +95,8 @@ def scale_page(atlas: Atlas) -> dict[str, Any] | None:
             }
             for rank, (block, channel) in enumerate(best[:RANKED], 1)
         ],
-        "examples": [example(atlas, block, channel) for block, channel in best[:SHOWN]],
+        "examples": [example(atlas, block, channel) for block, channel in pictured[:SHOWN]],
+        "left_out": len(best) - len(pictured),
         "near_one": blocks[0].near_one,
         "truth": truth(atlas, blocks),
     }

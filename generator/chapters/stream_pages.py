@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import csv
 import io
 from collections.abc import Callable, Sequence
@@ -16,11 +17,18 @@ from generator.measures import BY_KEY, correlation, significant
 from generator.pages import Atlas, number_word
 from generator.records import LayerInfo
 
-BIN, LAST = 0.25, 5.0  # the paper's histograms of the mix ratio: bins of 0.25 from 0 to 5
+BIN, LAST = (
+    0.25,
+    5.0,
+)  # the paper's histograms of the mix ratio: bins of 0.25 from 0 to 5, here cut at the limits too
 MIDDLE = 98  # % of the channels that the axes of the scale criteria hold
 MOSTLY = 2 / 3  # a share from which on a value came mostly along one way
 KINDS = ("skips", "mixes", "is overwritten")
 CLASSES = {"skips": "skip", "mixes": "mix", "is overwritten": "over"}  # of the styles
+NORMS = (
+    "norm_weight",
+    "norm_scale",
+)  # of the branch's last BatchNorm: γ, or γ / σ where the statistics are folded in
 EXAMPLES = 2  # channels of each kind on the network's page
 
 
@@ -59,6 +67,35 @@ class Streamed:
         return self.kinds.count(kind)
 
     @property
+    def limits(self) -> tuple[float, float]:
+        """The mix ratio up to which a channel is overwritten, and that from which on it skips."""
+        return 1 / self.near_one, self.near_one
+
+    @cached_property
+    def edges(self) -> tuple[float, ...]:
+        """Where the bins of the mix ratio begin, ascending. The limits are among them, so that all channels of a bin
+        are of one kind; what lies at 5 or above has a bin of its own, the last."""
+        regular = (n * BIN for n in range(int(LAST / BIN) + 1))
+        return tuple(sorted({*regular, *self.limits}))
+
+    def bin_of(self, ratio: float) -> int:
+        """The number of a mix ratio's bin. A bin holds its lower edge and not its upper one, but for the lower limit,
+        at which a channel still counts as overwritten."""
+        lower, _ = self.limits
+        number = bisect.bisect_right(self.edges, ratio) - 1
+        return number - 1 if ratio == lower else number
+
+    def bin_name(self, number: int) -> str:
+        if number == len(self.edges) - 1:
+            return f"{LAST:g} or above"
+        return f"{self.edges[number]:.3g} to {self.edges[number + 1]:.3g}"
+
+    def bin_kind(self, number: int) -> str:
+        """What becomes of the input of the channels of a bin, one of KINDS."""
+        end = self.edges[number + 1] if number + 1 < len(self.edges) else LAST + BIN
+        return self.kind((self.edges[number] + end) / 2)
+
+    @property
     def address(self) -> str:
         """Of its page, from the network's folder."""
         return f"{self.info.name}/stream.html"
@@ -90,7 +127,9 @@ def reading(block: Streamed, channel: int) -> str:
     if np.isfinite(share):
         word = "Mostly passed through" if share >= MOSTLY else "Mostly made by the block"
         word = "Made of both" if 1 - MOSTLY < share < MOSTLY else word
-        parts.append(f"{word}: {correlation(share)} of what was added for its units came along the shortcut")
+        parts.append(
+            f"{word}: of the positive input to its strongest units {correlation(share)} came along the shortcut"
+        )
     if kind := block.kind(ratio):
         text = f"in the middle of the map it {kind} (mix ratio {correlation(ratio)})"
         parts.append(text if parts else text[0].upper() + text[1:])
@@ -109,7 +148,7 @@ def channel_stream(block: Streamed, channel: int) -> dict[str, Any]:
         "block_mean",
     )
     numbers = []
-    for key in (*keys, "norm_weight", "convolution_weight"):
+    for key in (*keys, *NORMS, "convolution_weight"):
         value = float(block.values(key)[channel])
         if np.isfinite(value):
             numbers.append((BY_KEY[key], BY_KEY[key].format(value)))
@@ -144,37 +183,26 @@ def contribution_bars(block: Streamed, channel: int) -> list[tuple[int, str, str
 # -- figures -------------------------------------------------------------------------------------------------
 
 
-def bin_of(ratio: float) -> int:
-    """The number of the bin of a mix ratio; what lies above 5 has a bin of its own, the last."""
-    return min(int(ratio / BIN), int(LAST / BIN))
-
-
-def bin_name(number: int) -> str:
-    if number == int(LAST / BIN):
-        return f"above {LAST:g}"
-    return f"{number * BIN:g} to {(number + 1) * BIN:g}"
-
-
 def mix_histogram(
     block: Streamed, page: str, width: int = 360, height: int = 200, key: str = "mix_ratio"
 ) -> Plot:
     """How many channels have which mix ratio; every bar leads to the list of its channels on `page`, those of the
     ratio at optimised pictures to the block's scatter plots."""
     ratio = block.values(key)
-    known = ratio[np.isfinite(ratio)]
-    counts = np.bincount([bin_of(value) for value in known], minlength=int(LAST / BIN) + 1)
-    at = (*((value, f"{value:g}") for value in range(5)), (LAST + BIN / 2, "> 5"))
+    known = ratio[np.isfinite(ratio)].tolist()
+    counts = np.bincount([block.bin_of(value) for value in known], minlength=len(block.edges))
+    at = (*((value, f"{value:g}") for value in range(5)), (LAST + BIN / 2, f"≥ {LAST:g}"))
     y = Axis(0, float(max(1, counts.max())), "channels")
     name = f"Mix ratios of {block.info.name}"
     plot = Plot(name, Axis(0, LAST + BIN, "mix ratio M", at), y, width, height)
     bars = []
-    for number, count in enumerate(counts.tolist()):
-        kind = block.kind(min((number + 0.5) * BIN, LAST))
+    for number, (start, end, count) in enumerate(
+        zip(block.edges, (*block.edges[1:], LAST + BIN), counts.tolist(), strict=True)
+    ):
         what = "M" if key == "mix_ratio" else "optimised M"
-        text = f"{block.info.name}: {count} channels with {what} {bin_name(number)}"
-        start = number * BIN
+        text = f"{block.info.name}: {count} channels with {what} {block.bin_name(number)}"
         place = f"m{number}" if key == "mix_ratio" else "optimised"
-        bars.append(Bar(start, start + BIN, count, f"{page}#{place}", text, CLASSES[kind]))
+        bars.append(Bar(start, end, count, f"{page}#{place}", text, CLASSES[block.bin_kind(number)]))
     plot.bars(bars)
     plot.line(x=1)
     return plot
@@ -206,6 +234,7 @@ class Against:
 
 AGAINST = (
     Against("norm_weight", "norm_weight", "Weight of the branch's last BatchNorm"),
+    Against("norm_scale", "norm_scale", "Scale of the branch's last BatchNorm"),
     Against("convolution_weight", "convolution_weight", "Weights of the branch's last convolution"),
     Against("block_at_input", "block_at_input", "What the branch adds on the pictures of its input"),
     Against("block_correlation", "block_correlation", "Rank correlation of the branch with its input"),
@@ -276,7 +305,7 @@ def centre_row(atlas: Atlas, block: Streamed, side: str, channel: int) -> list[t
     row = []
     for image, value, output in zip(images, values, outputs, strict=True):
         if image >= 0:
-            shown = atlas.shows_pictures and atlas.store.picture_path(image).is_file()
+            shown = image in atlas.published
             label = f"{atlas.short[image]}, " if atlas.short[image] else ""
             text = f"{label}{significant(value)}, output {significant(output)}"
             row.append((f"pictures/{image}.webp" if shown else "", text))
@@ -291,6 +320,15 @@ def centre_mark(atlas: Atlas, block: Streamed) -> str:
     if bottom - top >= side:
         return ""
     return f"M{max(0, left)} {max(0, top)}H{min(side, right)}V{min(side, bottom)}H{max(0, left)}z"
+
+
+def is_shown(atlas: Atlas, block: Streamed, channel: int) -> bool:
+    """Whether the atlas pictures the channel and, where the site shows whole pictures, all those of both its sides."""
+    if channel not in atlas.layer(block.info.name).pictured:
+        return False
+    lists = (block.arrays[f"centre_{side}_image"][channel].tolist() for side in ("input", "block"))
+    images = {image for nine in lists for image in nine if image >= 0}
+    return not atlas.shows_pictures or images <= atlas.published
 
 
 def example(atlas: Atlas, block: Streamed, channel: int) -> dict[str, Any]:
@@ -315,10 +353,12 @@ def example(atlas: Atlas, block: Streamed, channel: int) -> dict[str, Any]:
     }
 
 
-def examples(atlas: Atlas, blocks: Sequence[Streamed]) -> list[dict[str, Any]]:
+def examples(atlas: Atlas, blocks: Sequence[Streamed]) -> tuple[list[dict[str, Any]], int]:
     """Of each kind the clearest channels, no two of one block: the mixtures nearest to 1, the largest ratios that are
-    still numbers (not 10), the smallest above 0."""
-    shown = []
+    still numbers (not 10), the smallest above 0. Chosen are channels whose pictures the atlas holds; and how many could
+    not be chosen, because it does not."""
+    shown: list[dict[str, Any]] = []
+    left_out = 0
     order: dict[str, Callable[[float], float]] = {
         "skips": lambda m: -m, "mixes": lambda m: abs(np.log(m)), "is overwritten": lambda m: m,
     }  # fmt: skip
@@ -328,14 +368,16 @@ def examples(atlas: Atlas, blocks: Sequence[Streamed]) -> list[dict[str, Any]]:
             full = (block.arrays["centre_input_image"] >= 0).all(1) & (
                 block.arrays["centre_block_image"] >= 0
             ).all(1)
+            known = [
+                c for c in np.flatnonzero(full).tolist() if block.kinds[c] == kind and 0 < block.ratio[c] < 10
+            ]
             choice = [
-                (order[kind](float(block.ratio[c])), number, c)
-                for c in np.flatnonzero(full).tolist()
-                if block.kinds[c] == kind and 0 < block.ratio[c] < 10
+                (order[kind](float(block.ratio[c])), number, c) for c in known if is_shown(atlas, block, c)
             ]
             best += sorted(choice)[:1]
+            left_out += len(known) - len(choice)
         shown += [example(atlas, blocks[number], c) for _, number, c in sorted(best)[:EXAMPLES]]
-    return shown
+    return shown, left_out
 
 
 def stream_page(atlas: Atlas) -> dict[str, Any] | None:
@@ -345,6 +387,7 @@ def stream_page(atlas: Atlas) -> dict[str, Any] | None:
         return None
     report = atlas.store.read_json("stream.json") or {}
     steps = optimised_report(atlas).get("steps", 0)
+    norms = [key for key in NORMS if any(key in block.arrays for block in blocks)]
     rows = []
     for block in blocks:
         shares, rho = block.values("shortcut_share"), block.values("block_correlation")
@@ -358,7 +401,7 @@ def stream_page(atlas: Atlas) -> dict[str, Any] | None:
                 "ratio": _median(block.ratio, correlation),
                 "counts": [block.count(kind) for kind in KINDS],
                 "without": block.info.channels - sum(block.count(kind) for kind in KINDS),
-                "norm": _statistic(tests.get("norm_weight")),
+                "norms": [_statistic(tests.get(key)) for key in norms],
                 "convolution": _statistic(tests.get("convolution_weight")),
                 "anova": _statistic(tests.get("anova")),
                 "rho": _median(rho, correlation),
@@ -367,12 +410,16 @@ def stream_page(atlas: Atlas) -> dict[str, Any] | None:
             }
         )
     total = {kind: sum(block.count(kind) for block in blocks) for kind in KINDS}
+    shown, left_out = examples(atlas, blocks)
     return {
         "blocks": rows,
         "kinds": list(zip(KINDS, CLASSES.values(), strict=True)),
+        "norms": [BY_KEY[key] for key in norms],
+        "folded": "norm_scale" in norms,
         "bin": BIN,
         "shares": shares_by_block(blocks).svg(),
-        "examples": examples(atlas, blocks),
+        "examples": shown,
+        "left_out": left_out,
         "total": total,
         "gist": gist(blocks),
         "pictures_count": report["pictures"],
@@ -429,7 +476,7 @@ def gist(blocks: Sequence[Streamed]) -> str:
     least = min(known, key=lambda block: share(block, "skips"))
     over = max(known, key=lambda block: share(block, "is overwritten"))
     parts = [
-        f"{most.info.name} skips most ({100 * share(most, 'skips'):.0f} % of its channels)",
+        f"{most.info.name} skips most ({100 * share(most, 'skips'):.0f} % of its channels that have a ratio)",
         f"{least.info.name} least ({100 * share(least, 'skips'):.0f} %)",
     ]
     overwritten = share(over, "is overwritten")
@@ -455,7 +502,7 @@ def block_page(atlas: Atlas, block: Streamed) -> dict[str, Any]:
     """One block's page: its histogram with the list of every bar's channels, and the scatter plots."""
     bins: dict[int, list[int]] = {}
     for channel in np.flatnonzero(np.isfinite(block.ratio)).tolist():
-        bins.setdefault(bin_of(float(block.ratio[channel])), []).append(channel)
+        bins.setdefault(block.bin_of(float(block.ratio[channel])), []).append(channel)
     anova = block.report["tests"].get("anova")
     missing = int(np.isnan(block.ratio).sum())
     report = optimised_report(atlas)
@@ -468,7 +515,7 @@ def block_page(atlas: Atlas, block: Streamed) -> dict[str, Any]:
         "optimised_plot": optimised_against_natural(block).svg() if optimised else None,
         "optimised_words": [
             ("the set's own pictures", words_of_test(tests.get("natural"))),
-            ("BatchNorm's weight", words_of_test(tests.get("norm_weight"))),
+            *((BY_KEY[key].name, words_of_test(tests.get(key))) for key in NORMS if key in block.arrays),
             ("the convolution's weight", words_of_test(tests.get("convolution_weight"))),
             ("what the branch adds, skip against overwrite", words_of_test(tests.get("anova"), "F")),
         ],
@@ -480,7 +527,7 @@ def block_page(atlas: Atlas, block: Streamed) -> dict[str, Any]:
         "has_input": atlas.has(block.report["input"]),
         "has_branch": atlas.has(block.report["branch"]),
         "histogram": mix_histogram(block, "", 760, 240).svg(),
-        "bins": [(number, bin_name(number), channels) for number, channels in sorted(bins.items())],
+        "bins": [(number, block.bin_name(number), channels) for number, channels in sorted(bins.items())],
         "counts": [(kind, CLASSES[kind], block.count(kind)) for kind in KINDS],
         "without": "" if not missing else number_word(missing) if missing <= 9 else f"{missing:,}",
         "plots": against_plots(block),
@@ -511,7 +558,7 @@ def scale_plot(block: Streamed) -> Any:
 
 
 CSV_KEYS = (
-    "shortcut_share", "mix_ratio", "block_at_input", "block_mean", "block_correlation", "norm_weight",
+    "shortcut_share", "mix_ratio", "block_at_input", "block_mean", "block_correlation", "norm_weight", "norm_scale",
     "convolution_weight", "scale_block", "scale_input", "scale_sum", "scale_truth", "scale_gain",
     "mix_ratio_optimised", "scale_block_optimised", "scale_input_optimised", "scale_sum_optimised",
 )  # fmt: skip
@@ -536,7 +583,7 @@ def blocks_csv(atlas: Atlas) -> str:
     """Every residual block: counts, and the tests with their p."""
     text = io.StringIO(newline="")
     table = csv.writer(text, lineterminator="\n")
-    tests = ("norm_weight", "convolution_weight", "block_at_input", "block_correlation", "anova")
+    tests = (*NORMS, "convolution_weight", "block_at_input", "block_correlation", "anova")
     heads = [f"{name}_{part}" for name in tests for part in ("statistic", "p", "channels")]
     table.writerow(["block", "channels", "skips", "mixes", "overwritten", *heads])
     for block in streamed(atlas):

@@ -20,7 +20,7 @@ from generator.blueprint import blueprint_to_json
 from generator.checksums import Faults, checksum_text, find_faults
 from generator.errors import AtlasError
 from generator.methods.kernels import first_kernels
-from generator.records import LabelReading, Manifest, PictureSetInfo, Skipped, to_json
+from generator.records import LabelReading, Manifest, PictureSetInfo, Skipped, title_of, to_json
 from generator.sprites import THUMB, enlarge, mosaic, thumb_columns, webp
 from generator.stages.ascending import ascent_report
 from generator.stages.first_layers import write_first_layers
@@ -168,7 +168,7 @@ def _manifest(job: Job) -> Manifest:
         extra["kernels"] = {network.layers[0].name: {"tile": tile, "columns": columns, "side": side}}
     return Manifest(
         name=profile.name,
-        title=profile.title or profile.name,
+        title=profile.title or title_of(network.model, network.weights),
         model=network.model,
         weights=network.weights,
         pictures=PictureSetInfo(

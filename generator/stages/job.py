@@ -41,7 +41,7 @@ DREAMS = 1  # likewise, of what stages/dreaming.py writes
 FIRST_LAYERS = 1  # likewise, of what stages/first_layers.py writes
 EMBEDDING = 3  # likewise, of the map of the pictures
 
-STREAM_CODE = 1  # likewise, of what is read in the residual stream
+STREAM_CODE = 2  # likewise, of what is read in the residual stream
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class Job:
         """Fingerprint of all that the residual stream's numbers depend on."""
         stream = self.profile.stream
         magnitudes = {
-            name: [_array_digest(found.convolution), _array_digest(found.norm)]
+            name: [_array_digest(found.convolution), _array_digest(found.norm), found.folded]
             for name, found in self.network.magnitudes.items()
         }
         return fingerprint(

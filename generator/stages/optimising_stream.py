@@ -178,7 +178,7 @@ def _write(job: Job) -> None:
         ratio = found["mix_ratio_optimised"]
         tests: dict[str, mixing.Association | None] = {
             name: mixing.ratio_against(ratio, numbers[name])
-            for name in ("norm_weight", "convolution_weight")
+            for name in ("norm_weight", "norm_scale", "convolution_weight")
             if name in numbers
         }
         tests["natural"] = mixing.ratio_against(ratio, numbers["mix_ratio"])

@@ -21,7 +21,7 @@ ARRAYS = (
     "centre_block_image", "centre_block_value", "centre_block_output",
     "mix_ratio", "block_at_input", "block_mean", "block_correlation",
     "scale_block", "scale_input", "scale_sum", "scale_invariant",
-    "norm_weight", "convolution_weight",
+    "norm_weight", "norm_scale", "convolution_weight",
 )  # fmt: skip
 
 
@@ -40,7 +40,9 @@ def write_stream(job: Job, state: StreamState, sample: ScoreFile, rows: int) -> 
             if (magnitudes := job.network.magnitudes.get(block.name)) is not None:
                 found["convolution_weight"] = magnitudes.convolution.float().numpy()
                 if magnitudes.norm is not None:
-                    found["norm_weight"] = magnitudes.norm.float().numpy()
+                    # Where the statistics are folded into the weight, γ itself is not known.
+                    name = "norm_scale" if magnitudes.folded else "norm_weight"
+                    found[name] = magnitudes.norm.float().numpy()
             job.store.replace_arrays(block.name, ARRAYS, found)
             blocks.append(block_report(job, block, found))
             advance()
@@ -107,7 +109,7 @@ def block_report(job: Job, block: StreamBlock, found: dict[str, np.ndarray]) -> 
     ratio = found["mix_ratio"]
     tests: dict[str, mixing.Association | None] = {
         name: mixing.ratio_against(ratio, found[name])
-        for name in ("norm_weight", "convolution_weight", "block_at_input", "block_correlation")
+        for name in ("norm_weight", "norm_scale", "convolution_weight", "block_at_input", "block_correlation")
         if name in found
     }
     tests["anova"] = mixing.skip_against_overwrite(ratio, found["block_at_input"])

@@ -8,7 +8,7 @@
     var given = known.textContent;
     document.querySelectorAll(".cite .copy").forEach(function (place) {
       place.childNodes.forEach(function (node) {
-        if (node.nodeType === 3) node.data = node.data.replace(given, own);
+        if (node.nodeType === 3) node.data = node.data.split(given).join(own);
       });
     });
     known.textContent = own;

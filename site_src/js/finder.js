@@ -64,12 +64,15 @@
     return index.top[layer].slice(3 * channel, 3 * channel + 3).filter(function (c) {
       return c >= 0;
     }).map(function (c) {
-      return index.classes[c].split(",")[0];
+      return index.classes[c];
     });
   }
   function byClass(index, text) {
-    var classes = index.classes.map(function (label, number) {
-      return [label, number, label.toLowerCase().indexOf(text)];
+    var classes = index.classes.map(function (name, number) {
+      var whole = index.synonyms[number];
+      var at = name.toLowerCase().indexOf(text);
+      // A class that is found by another of its synonyms is shown with all of them.
+      return at < 0 && whole ? [name, number, whole.toLowerCase().indexOf(text), name + ": " + whole] : [name, number, at, name];
     }).filter(function (entry) {
       return entry[2] >= 0;
     });
@@ -89,10 +92,10 @@
           return a[0] - b[0] || a[1] - b[1];
         });
         here.slice(0, 3).forEach(function (unit) {
-          found.push([name(index, index.layers[layer][0] + " " + unit[1]), entry[0], address(index, layer, unit[1])]);
+          found.push([name(index, index.layers[layer][0] + " " + unit[1]), entry[3], address(index, layer, unit[1])]);
         });
         if (here.length > 3) {
-          found.push([name(index, index.layers[layer][0] + ", all " + here.length), entry[0], address(index, layer, null) + "#label=" + encodeURIComponent(entry[0].split(",")[0])]);
+          found.push([name(index, index.layers[layer][0] + ", all " + here.length), entry[3], address(index, layer, null) + "#label=" + encodeURIComponent(entry[0])]);
         }
       }
     });

@@ -38,10 +38,13 @@
       form.elements.up.checked = false;
     }
     form.elements.up.disabled = !numbers;
-    var text = form.elements.label.value.trim().toLowerCase();
+    // A class's whole name stands for this class alone ("bow", not "bow tie" too); a part of a name for all that hold it.
+    var given = form.elements.label.value.trim();
+    var text = given.toLowerCase();
+    var exact = data.labels.indexOf(given);
     var labels = {};
     data.labels.forEach(function (label, number) {
-      if (label.toLowerCase().indexOf(text) >= 0) labels[number] = true;
+      if (exact >= 0 ? number === exact : label.toLowerCase().indexOf(text) >= 0) labels[number] = true;
     });
     var dead = Boolean(form.elements.dead && form.elements.dead.checked);
     var shown = 0;
@@ -105,10 +108,10 @@
       return data.labels[label];
     }).join(" · ");
     var about = data.units[key] && value !== null ? data.units[key][0] + " " + number(value, data.units[key][1]) : "";
-    preview = atlas.element("div", { class: "preview", "aria-hidden": "true" }, [
-      atlas.element("img", { src: channel + ".webp", alt: "", width: 216 * data.panels.length, height: 216 }),
-      atlas.element("p", { text: channel + (about ? " · " + about : "") + (words ? " · " + words : "") }),
-    ]);
+    preview = atlas.element("div", { class: "preview", "aria-hidden": "true" });
+    // A channel that the atlas does not picture has no thumbnail, and no tiles to show either.
+    if (link.querySelector("img")) preview.append(atlas.element("img", { src: channel + ".webp", alt: "", width: 216 * data.panels.length, height: 216 }));
+    preview.append(atlas.element("p", { text: channel + (about ? " · " + about : "") + (words ? " · " + words : "") }));
     document.body.append(preview);
     var at = link.getBoundingClientRect();
     var size = preview.getBoundingClientRect();

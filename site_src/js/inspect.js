@@ -25,7 +25,7 @@
     return {
       k: place + 1, of: row[1].length, layer: holder.dataset.row, channel: holder.dataset.channel || channel(),
       picture: entry[0], value: entry[1], row: entry[2], column: entry[3], label: data.labels[entry[4]] || "",
-      box: [left, top, field[0]], cell: atlas.cell(field, entry), larger: field[0] > data.side, side: data.side, whole: data.pictures ? atlas.root + atlas.model + "/pictures/" + entry[0] + ".webp" : "",
+      box: [left, top, field[0]], cell: atlas.cell(field, entry), larger: field[0] > data.side, side: data.side, whole: atlas.published(data, entry[0]) ? atlas.root + atlas.model + "/pictures/" + entry[0] + ".webp" : "",
       sprite: image.src, panels: data.panels, holder: holder, tile: tile,
     };
   }

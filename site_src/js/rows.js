@@ -10,6 +10,10 @@
     script.parsed = script.parsed || atlas.json(script);
     return script.parsed;
   };
+  // Whether a picture is on the site as a whole.
+  atlas.published = function (data, picture) {
+    return Boolean(data.pictures) && (data.without || []).indexOf(picture) < 0;
+  };
   // Squares [left, top, side] of the input, drawn over a picture of it; `side` is the input's.
   // around: how much ground lies around the picture that the drawing covers, in px of the input.
   atlas.drawing = function (side, squares, kind, around) {
@@ -61,6 +65,7 @@
       var own = address.replace(/(\d+\.webp)$/, "optimised/$1");
       lines.append(atlas.element("div", { class: "line optimised" }, [atlas.element("img", { src: own, loading: "lazy", alt: "optimised picture" })]));
     }
+    choose(lines);
     row.replaceChildren(lines);
   }
   // Inputs of a convolution: their whole sprites, asked for when they can be seen.
@@ -82,7 +87,7 @@
   document.querySelectorAll("details.table").forEach(function (fold) {
     fold.addEventListener("toggle", function () {
       var data = atlas.dataOf(fold);
-      var row = data && data.rows[document.querySelector(".nine").dataset.row];
+      var row = data && data.rows[fold.dataset.layer];
       if (!row || fold.querySelector("table")) return;
       function line(name, cells) {
         return atlas.element("tr", {}, cells.map(function (cell) {
@@ -90,7 +95,7 @@
         }));
       }
       var body = row[1].map(function (tile, place) {
-        var picture = data.pictures ? atlas.element("a", { href: "../pictures/" + tile[0] + ".webp", text: tile[0] }) : tile[0];
+        var picture = atlas.published(data, tile[0]) ? atlas.element("a", { href: "../pictures/" + tile[0] + ".webp", text: tile[0] }) : tile[0];
         return line("td", [place + 1, data.labels[tile[4]], tile[1], tile[2] + ", " + tile[3], picture]);
       });
       fold.append(atlas.element("table", {}, [
@@ -100,9 +105,21 @@
   });
   if (!rows.length) return;
 
-  // The switch between the panels; the styles do the rest.
+  // The switch between the panels: any number of them, all together, or the optimised picture before the patches.
   var head = document.querySelector(".strip:not(.inside) .head, .revisited .head");
   var names = (atlas.dataOf(rows[0]) || { panels: [] }).panels;
+  var shown = "all";
+  function choose(lines) {
+    Array.from(lines.children).forEach(function (line) {
+      var own = line.classList.contains("optimised");
+      line.hidden = shown === "all" ? own : shown === "optimised" ? !own && !line.classList.contains("p0") : own || !line.classList.contains("p" + shown);
+    });
+  }
+  function show(value) {
+    shown = value;
+    document.querySelector("main").dataset.show = value;
+    document.querySelectorAll(".row .lines").forEach(choose);
+  }
   if (head && names.length > 1) {
     var choices = names.map(String).concat(names.length > 2 ? "all" : "both");
     head.append(atlas.element("fieldset", { class: "show" }, [atlas.element("legend", { text: "show" })].concat(choices.map(function (text, number) {
@@ -131,17 +148,23 @@
     rows.forEach(draw);
   });
 
-  // The choice of patches, gradients or both is kept from page to page.
-  var switches = Array.from(document.querySelectorAll('[name="show"]'));
+  // The choice is kept from page to page; nothing is kept where the browser stores nothing.
+  var kept = null;
   try {
-    var kept = localStorage.getItem("residual-atlas.show");
-    switches.forEach(function (input) {
-      if (input.value === kept) input.checked = true;
-      input.addEventListener("change", function () {
-        localStorage.setItem("residual-atlas.show", input.value);
-      });
-    });
+    kept = localStorage.getItem("residual-atlas.show");
   } catch (error) {
-    /* Nothing is kept where the browser stores nothing. */
+    /* This browser stores nothing. */
   }
+  document.querySelectorAll('[name="show"]').forEach(function (input) {
+    if (input.value === kept) input.checked = true;
+    if (input.checked) show(input.value);
+    input.addEventListener("change", function () {
+      show(input.value);
+      try {
+        localStorage.setItem("residual-atlas.show", input.value);
+      } catch (error) {
+        /* This browser stores nothing. */
+      }
+    });
+  });
 })(window.residualAtlas);

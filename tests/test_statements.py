@@ -1,0 +1,570 @@
+"""What the pages state follows from the atlas: counts, ranges, names, verdicts, lists, citations, definitions."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from make_small_atlas import PAPER_STAGES, make_atlas
+
+from generator import profile
+from generator.chapters.refining import SORTS, refinement_page
+from generator.chapters.revisited import CLAIMS, ORIGINAL, WORDS, Claim, Numbers, revisited_page
+from generator.citation import cite
+from generator.class_names import class_names
+from generator.finder import finder_index
+from generator.home import counts, hero, hero_rule, left_out
+from generator.links import check_links
+from generator.measures import BY_KEY, MEASURES
+from generator.methods.purity import Classes, agreement, classes_of_nine, expected_entropies, selectivity
+from generator.methods.refinement import rank_correlation, refinement_scores
+from generator.pages import Atlas, channel_page, layer_page
+from generator.records import LayerInfo, Manifest, PictureRecord, ReceptiveField, WeightsInfo, title_of
+from generator.render import made_from, render_site
+from generator.store import Store
+
+SMALL = Path(__file__).parent / "small_atlas"
+TINY: dict[str, Any] = {"stages": ((2, 2, 4),), "inner": (), "stem": 4, "pictures": 9, "side": 48, "tile": 12}
+
+
+def _change(folder: Path, **values: Any) -> None:
+    """Other values in an atlas's manifest."""
+    path = folder / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), **values}), "utf-8")
+
+
+def _without_sprites(folder: Path, kept: Callable[[int], bool]) -> Path:
+    """As `--channels` leaves an atlas: only some channels are pictured."""
+    for sprite in (folder / "sprites").glob("*/*.webp"):
+        if not kept(int(sprite.stem)):
+            sprite.unlink()
+    return folder
+
+
+# -- comparisons are of active channels ----------------------------------------------------------------------------
+
+
+def test_home_and_refinement_count_the_same_channels(tmp_path: Path) -> None:
+    """Also where a channel is dead in one block and active in the next, which then has no picture to keep."""
+    shutil.copytree(SMALL, tmp_path / "atlas")
+    store = Store(tmp_path / "atlas")
+    relations = store.read_json("relations.json")
+    assert relations is not None
+    kept, rho = [], []
+    for stage, names in ((2, ("res2a", "res2b", "res2c")), (3, ("res3a", "res3b", "res3c", "res3d"))):
+        for place, name in enumerate(names):
+            numbers = store.layer(name)
+            dead = np.zeros(12, bool)
+            dead[[5, place, 2 * place + stage]] = True
+            numbers["top_image"][dead] = -1
+            store.write_layer(name, numbers | {"dead": dead})
+        for before, name in itertools.pairwise(names):
+            numbers = store.layer(name)
+            active = ~(numbers["dead"] | store.layer(before)["dead"])
+            # As the pipeline leaves it: a dead channel shares no picture, and a block's rank correlation is unknown.
+            numbers["shared_previous"] = np.where(active, numbers["shared_previous"], 0).astype(np.int32)
+            codes = np.where(active, np.maximum(numbers["change_previous"], 0), -1).astype(np.int8)
+            store.write_layer(name, numbers | {"change_previous": codes})
+            kept += numbers["shared_previous"][active].tolist()
+            rho += numbers["spearman_previous"][active].tolist()
+    relations["network"] |= {
+        "kept": float(np.mean(kept)),
+        "rho": float(np.median(rho)),
+        "channels": len(kept),
+    }
+    store.write_json("relations.json", relations)
+    atlas = Atlas(store.folder)
+    here, there = counts(atlas), refinement_page(atlas)
+    assert there is not None
+    assert float(here["kept"]) == pytest.approx(np.mean(kept), rel=2e-3)
+    assert f"{float(here['kept']):.1f}" == there["table"][-1]["kept"]
+    assert float(here["rho"]) == pytest.approx(np.median(rho), rel=2e-3)
+    # The small figures of the same page, block by block.
+    figure = next(one for one in there["profiles"] if one["name"] == "pictures kept of nine")
+    values = atlas.layer("res3c").arrays["shared_previous"]
+    dot = next(dot for dot in figure["dots"] if dot["layer"] == "res3c")
+    assert float(dot["value"]) == pytest.approx(values[values >= 0].mean(), rel=1e-2)
+    both = ~(np.array(atlas.layer("res3c").dead) | np.array(atlas.layer("res3b").dead))
+    assert ((values >= 0) == both).all()
+
+
+def test_the_table_says_that_it_counts_pairs(tmp_path: Path) -> None:
+    make_atlas(tmp_path / "atlas", **TINY | {"stages": ((2, 3, 4),)})
+    render_site([tmp_path / "atlas"], tmp_path / "site")
+    text = (tmp_path / "site/small/refinement.html").read_text("utf-8")
+    heads = re.findall(r"<th scope=\"col\">(?:<a[^>]*>)?([^<]+)", text)
+    assert heads[1:3] == ["pairs of blocks", "pairs of channels"] and "channels" not in heads
+    row = re.search(r'<th scope="row">stage 2</th><td>(\d+)</td><td>(\d+)</td>', text)
+    assert row and (row[1], row[2]) == ("2", "8")  # two pairs of blocks of four channels
+
+
+@pytest.mark.parametrize("kind", SORTS)
+def test_a_part_of_a_bar_leads_to_what_its_title_names(kind: str) -> None:
+    page = refinement_page(Atlas(SMALL))
+    assert page is not None
+    key, lowest_first, _ = SORTS[kind]
+    parts = [part for row in page["bars"]["rows"] for part in row["parts"] if part["kind"] == kind]
+    assert parts
+    for part in parts:
+        assert part["sort"] == key in BY_KEY and part["up"] == lowest_first
+        assert part["says"].startswith(BY_KEY[key].name)
+        assert part["says"].endswith(
+            ("lowest first", "fewest first") if part["up"] else ("highest first", "most first")
+        )
+
+
+# -- ranges --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_every_value_lies_in_the_range_that_its_measure_names(signed: bool) -> None:
+    """Of noise, whose agreement and selectivity are below zero as often as above."""
+    random = np.random.default_rng(7)
+    of_picture = random.integers(0, 6, 200)
+    scores = random.normal(size=(200, 300)) - (0 if signed else 0.3)
+    scores = scores if signed else np.maximum(scores, 0)
+    nine = np.argsort(-scores, axis=0)[:9].T
+    classes = Classes.of([(int(n), f"c{n}") for n in of_picture], None, None)
+    agreed = agreement(classes_of_nine(nine, classes.of_picture), classes)
+    expected = expected_entropies(np.bincount(of_picture))
+    chosen = selectivity(scores, of_picture, expected, signed=signed).selectivity[:, 3]
+    rho = rank_correlation(scores, scores[:, ::-1])
+    found = {
+        "label_agreement": agreed,
+        "selectivity": chosen,
+        "group_selectivity": chosen,
+        "spearman_previous": rho,
+        "refinement_previous": np.diagonal(refinement_scores(agreed, agreed[::-1], np.diag(rho))),
+    }
+    assert agreed.min() < 0 and chosen.min() < 0
+    for key, values in found.items():
+        measure = BY_KEY[key]
+        known = values[np.isfinite(values)]
+        assert known.min() >= measure.least and known.max() <= measure.most, key
+        if known.min() < 0:
+            assert "0 …" not in measure.unit and "between 0" not in measure.unit
+
+
+def test_stored_numbers_lie_in_their_ranges_and_a_unit_never_names_a_wrong_one() -> None:
+    atlas = Atlas(SMALL)
+    seen = set()
+    for info in atlas.layers:
+        for measure in MEASURES:
+            values = atlas.layer(info.name).arrays.get(measure.key)
+            if values is None:
+                continue
+            known = values[measure.present(values)]
+            if known.size:
+                seen.add(measure.key)
+                slack = 1e-6
+                assert known.min() >= measure.least - slack and known.max() <= measure.most + slack, (
+                    measure.key
+                )
+    assert {"label_agreement", "selectivity", "spearman_previous", "label_entropy"} <= seen
+    assert not [measure.key for measure in MEASURES if "…" in measure.unit]
+
+
+# -- classes -------------------------------------------------------------------------------------------------------
+
+
+def _pictures(*rows: tuple[int, str, str]) -> list[PictureRecord]:
+    return [PictureRecord(n, path, number, label, 8, 8) for n, (number, label, path) in enumerate(rows)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "names"),
+    [
+        ([(0, "tench", "a/1.jpg"), (1, "crane, bird", "b/1.jpg")], ["tench", "crane"]),
+        (
+            [
+                (134, "crane", "n02012849_crane.JPEG"),
+                (517, "crane", "n03126707_crane.JPEG"),
+                (-1, "", "x.jpg"),
+            ],
+            ["crane (n02012849)", "crane (n03126707)"],
+        ),
+        ([(134, "crane", "1.jpg"), (517, "crane", "2.jpg")], ["crane (134)", "crane (517)"]),
+        (
+            [(638, "maillot", "1.jpg"), (639, "maillot, tank suit", "2.jpg")],
+            ["maillot (638)", "maillot (639)"],
+        ),
+        ([(1, "crane", "n02012849/1.jpg"), (2, "crane", "other/1.jpg")], ["crane (1)", "crane (2)"]),
+        ([(1, "crane", "n02012849/1.jpg"), (2, "crane", "n02012849/2.jpg")], ["crane (1)", "crane (2)"]),
+        ([(3, "maillot", "1.jpg"), (3, "maillot, tank suit", "2.jpg")], ["maillot", "maillot, tank suit"]),
+        ([(1, "a", "1.jpg"), (2, "a", "2.jpg"), (3, "a (1)", "3.jpg")], ["a (1)", "a (2)", "a (1) [2]"]),
+    ],
+)
+def test_two_classes_never_share_a_name(rows: list[tuple[int, str, str]], names: list[str]) -> None:
+    found = class_names(_pictures(*rows))
+    assert list(found.values()) == names and len(set(found.values())) == len(found)
+
+
+def test_finder_filter_and_pages_keep_two_classes_of_one_name_apart(tmp_path: Path) -> None:
+    labels = ("crane", "ring", "crane", "maillot", "maillot, tank suit", "bow", "bow tie")
+    make_atlas(tmp_path / "atlas", **TINY | {"labels": labels, "pictures": 28})
+    atlas = Atlas(tmp_path / "atlas")
+    names = {"crane (0)", "ring", "crane (2)", "maillot (3)", "maillot (4)", "bow", "bow tie"}
+    index = json.loads(finder_index(atlas).removeprefix("residualAtlas.index(").rstrip().removesuffix(");"))
+    assert set(index["classes"]) == names and len(index["classes"]) == len(names)
+    assert index["synonyms"][index["classes"].index("maillot (4)")] == "maillot, tank suit"
+    assert set(layer_page(atlas, atlas.manifest.layer("res2a"))["label_names"]) <= names
+    for channel in range(4):
+        label_ids = [atlas.pictures[image].label_id for image in atlas.layer("res2a").nine(channel)]
+        often = dict(atlas.labels_of("res2a", channel))
+        for number, name in ((0, "crane (0)"), (2, "crane (2)"), (3, "maillot (3)"), (4, "maillot (4)")):
+            assert often.get(name, 0) == label_ids.count(number)
+        page = channel_page(atlas, atlas.manifest.layer("res2a"), channel, "")
+        assert {label for _, label, *_ in page["tiles"]} <= names
+
+
+# -- channels that are not pictured --------------------------------------------------------------------------------
+
+
+def test_a_channel_that_is_not_pictured_shows_what_is_known_of_it(tmp_path: Path) -> None:
+    make_atlas(tmp_path / "atlas", **TINY | {"pictures": 14})
+    _without_sprites(tmp_path / "atlas", lambda channel: channel != 1)
+    atlas = Atlas(tmp_path / "atlas")
+    gone = atlas.layer("res2b").nine(1)[0]
+    (tmp_path / "atlas/pictures" / f"{gone}.webp").unlink()
+    atlas = Atlas(tmp_path / "atlas")
+    page = channel_page(atlas, atlas.manifest.layer("res2b"), 1, "")
+    assert page["absent"] == "not pictured in this atlas" and not page["whole"]
+    assert [tile[-1] for tile in page["known"]] == atlas.layer("res2b").nine(1)[1:]
+    data = json.loads(page["data"])
+    assert [tile[0] for tile in data["rows"]["res2b"][1]] == atlas.layer("res2b").nine(1)
+    assert data["without"] == [gone]
+    render_site([tmp_path / "atlas"], tmp_path / "site")
+    text = (tmp_path / "site/small/res2b/1.html").read_text("utf-8")
+    assert "8 of its 9 pictures, whole" in text and "whole pictures, the unit" not in text
+    assert check_links(tmp_path / "site") == []
+    pictured = channel_page(atlas, atlas.manifest.layer("res2b"), 0, "")
+    assert pictured["known"] == []
+
+
+def test_without_published_pictures_it_shows_none_and_says_so(tmp_path: Path) -> None:
+    make_atlas(tmp_path / "atlas", publish_patches=False, **TINY)
+    _without_sprites(tmp_path / "atlas", lambda channel: channel != 1)
+    atlas = Atlas(tmp_path / "atlas")
+    page = channel_page(atlas, atlas.manifest.layer("res2b"), 1, "")
+    assert page["known"] == [] and len(page["tiles"]) == 9 and "without" not in json.loads(page["data"])
+
+
+def test_a_dead_channel_offers_no_list_of_pictures(tmp_path: Path) -> None:
+    page = channel_page(Atlas(SMALL), Atlas(SMALL).manifest.layer("res2a"), 5, "")
+    assert page["tiles"] == [] == page["known"]
+
+
+@pytest.mark.parametrize("few", [4, 1, 0])
+def test_featured_channels_are_pictured_and_the_others_counted(tmp_path: Path, few: int) -> None:
+    shutil.copytree(SMALL, tmp_path / "atlas")
+    _without_sprites(tmp_path / "atlas", lambda channel: channel < few)
+    atlas = Atlas(tmp_path / "atlas")
+    chosen = hero(atlas)
+    assert all(entry["channel"] < few for entry in chosen) and bool(chosen) == bool(few)
+    # Channel 5 is dead everywhere: it could not be chosen anyhow.
+    assert left_out(atlas) == 2 * len([c for c in range(12) if c >= few and c != 5])
+    page = refinement_page(atlas)
+    assert page is not None
+    everything = refinement_page(Atlas(SMALL))
+    assert everything is not None
+    for found, complete in zip(page["lists"], everything["lists"], strict=True):
+        assert found["name"] == complete["name"] and complete["left_out"] == 0
+        assert all(not frame["absent"] for entry in found["entries"] for frame in entry["frames"])
+        assert all(entry["channel"] < few for entry in found["entries"])
+        assert found["left_out"] > 0
+    render_site([tmp_path / "atlas"], tmp_path / "site")
+    text = (tmp_path / "site/small/refinement.html").read_text("utf-8")
+    assert "not pictured in this atlas" not in text and "does not picture in both blocks" in text
+    assert f"{left_out(atlas)} active channels of these stages could not be chosen" in (
+        tmp_path / "site/small/index.html"
+    ).read_text("utf-8")
+
+
+def test_a_whole_atlas_leaves_out_none() -> None:
+    atlas = Atlas(SMALL)
+    assert left_out(atlas) == 0
+    assert "commonest label" in hero_rule(atlas, hero(atlas)) and hero_rule(atlas, []) == ""
+
+
+# -- the paper, revisited ------------------------------------------------------------------------------------------
+
+
+def _numbers(layers: tuple[str, ...], **values: Any) -> Numbers:
+    given: dict[str, Any] = {
+        "dead": (False,) * len(layers),
+        "shared": (5,) * (len(layers) - 1),
+        "rho": (0.5,) * (len(layers) - 1),
+        "strongest": (1.0,) * len(layers),
+        "active": (0.3,) * len(layers),
+        "reach": (10.0,) * len(layers),
+    }
+    return Numbers(layers, **{**given, **values})
+
+
+def _claim(channel: int) -> Claim:
+    return next(claim for claim in CLAIMS if claim.channel == channel)
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("channel", "values", "word"),
+    [
+        (12, {"active": (0.3, 0.27, 0.3)}, "borne out"),
+        (12, {"active": (0.3, 0.28, 0.3)}, "partly"),
+        (12, {"active": (0.3, 0.29, 0.1)}, "not borne out"),
+        (12, {"active": (NAN, 0.29, 0.1)}, "undecided"),
+        (12, {"active": (0.3, 0.0, 0.1), "dead": (False, True, False)}, "undecided"),
+        (79, {"shared": (6, 9)}, "borne out"),
+        (79, {"shared": (3, 9)}, "partly"),
+        (79, {"shared": (0, 9), "rho": (0.7, 0.8)}, "partly"),
+        (79, {"shared": (2, 9), "rho": (0.9, NAN)}, "not borne out"),
+        (150, {"shared": (3, 9), "reach": (10, 12, 10)}, "borne out"),
+        (150, {"shared": (9, 9), "reach": (10, 12, 10)}, "partly"),
+        (150, {"shared": (3, 9), "reach": (10, 11.9, 10)}, "partly"),
+        (150, {"shared": (4, 9), "reach": (10, 11.9, 99)}, "not borne out"),
+        (150, {"shared": (3, 9), "reach": (NAN, NAN, NAN)}, "undecided"),
+        (210, {"strongest": (0.33, 1, 1)}, "borne out"),
+        (210, {"strongest": (0.0, 1, 1), "dead": (True, False, False)}, "borne out"),
+        (210, {"strongest": (0.5, 1, 1)}, "partly"),
+        (210, {"strongest": (0.7, 1, 1)}, "not borne out"),
+        (400, {"shared": (7, 9), "reach": (10, 12, 10)}, "borne out"),
+        (400, {"shared": (8, 9), "reach": (10, 12, 10)}, "partly"),
+        (400, {"shared": (8, 9), "reach": (10, 11, 99)}, "not borne out"),
+    ],
+)
+def test_a_verdict_follows_from_its_rule(channel: int, values: dict[str, Any], word: str) -> None:
+    claim = _claim(channel)
+    assert claim.verdict(_numbers(claim.layers, **values)).word == word
+
+
+def test_a_rule_is_not_applied_to_other_layers_than_it_names() -> None:
+    for claim in CLAIMS:
+        for missing in claim.needed:
+            rest = tuple(name for name in claim.layers if name != missing)
+            verdict = claim.verdict(_numbers(rest))
+            assert verdict.word == "undecided" and missing in verdict.why
+
+
+def test_the_page_states_rules_and_no_impressions(tmp_path: Path) -> None:
+    options: dict[str, Any] = {**TINY, "stages": PAPER_STAGES[:1], "distinct": 1}
+    make_atlas(tmp_path / "atlas", name="caffe", model="resnet50-caffe", **options)
+    _without_sprites(tmp_path / "atlas", lambda channel: channel < 100)
+    page = revisited_page(Atlas(tmp_path / "atlas"))
+    assert page is not None and page["left_out"] == [150, 210] and not page["original"]
+    assert sum(count for _, count in page["counts"]) == len(page["entries"]) == 2
+    render_site([tmp_path / "atlas"], tmp_path / "site")
+    text = (tmp_path / "site/caffe/revisited.html").read_text("utf-8")
+    assert "this atlas was made from others" in text and "these very weights" not in text
+    assert "channels 150, 210" in text and "Seen" not in text and "written by" not in text
+    for entry in page["entries"]:
+        assert entry["claim"].rule in text.replace("&#39;", "'") and entry["verdict"].word in WORDS
+    weights = json.loads((tmp_path / "atlas/manifest.json").read_text("utf-8"))["weights"]
+    _change(tmp_path / "atlas", weights={**weights, "sha256": ORIGINAL, "random": False})
+    page = revisited_page(Atlas(tmp_path / "atlas"))
+    assert page is not None and page["original"]
+
+
+# -- names of networks and weights ---------------------------------------------------------------------------------
+
+OWN = 'name = "birds"\ntitle = "Birds of Lund"\n[network]\nmodel = "resnet18"\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "title"),
+    [
+        ("resnet50", {}, "resnet50, torchvision's weights"),
+        ("resnet50", {"pictures": {"limit": 5}}, "resnet50, torchvision's weights"),
+        ("resnet50", {"network": {"weights": "mine.pt"}}, ""),
+        ("resnet50", {"network": {"weights": "random"}}, ""),
+        ("resnet50", {"network": {"model": "resnet18"}}, ""),
+        ("resnet50", {"network": {"weights": None, "model": None}}, "resnet50, torchvision's weights"),
+        ("resnet50", {"name": "mine", "network": {"weights": "mine.pt"}}, "mine"),
+        ("resnet50-caffe", {"network": {"weights": "mine.pt"}}, ""),
+        ("resnet20-cifar", {"network": {"weights": "mine.pt"}}, ""),
+        ("demo", {"pictures": {"limit": 5}}, "The drawn world"),
+        ("demo", {"pictures": {"folder": "photos"}}, ""),
+        ("demo", {"network": {"weights": "mine.safetensors"}}, ""),
+        ("own", {"network": {"weights": "mine.pt"}}, "Birds of Lund"),
+        ("own", {"name": "swans", "network": {"model": "resnet34"}}, "Birds of Lund"),
+    ],
+)
+def test_a_shipped_title_ends_where_it_would_be_false_and_an_own_one_stays(
+    tmp_path: Path, name: str, changes: dict[str, Any], title: str
+) -> None:
+    if name == "own":
+        name = str(tmp_path / "own.toml")
+        Path(name).write_text(OWN, "utf-8")
+    assert profile.load(name).changed(**changes).title == title
+
+
+def test_every_shipped_profile_drops_its_title_with_other_weights() -> None:
+    for name in profile.names():
+        assert profile.load(name).changed(network={"weights": "other.pt"}).title == ""
+    assert profile.of_model("timm/resnet18.a1_in1k").title == ""
+
+
+def test_the_title_names_the_weights_that_were_used() -> None:
+    assert title_of("resnet50", WeightsInfo("IMAGENET1K_V2", "")) == "resnet50, weights IMAGENET1K_V2"
+    assert title_of("resnet50", WeightsInfo("mine.pt", "")) == "resnet50, weights mine.pt"
+    assert title_of("resnet50", WeightsInfo("random", "", random=True)) == "resnet50, random weights"
+
+
+def test_every_page_of_an_atlas_names_its_weights_whatever_its_title(tmp_path: Path) -> None:
+    make_atlas(tmp_path / "atlas", title="Mine", **TINY)
+    weights = WeightsInfo("e&v 20.pt", "ab" * 32)
+    _change(tmp_path / "atlas", weights=vars(weights))
+    render_site([tmp_path / "atlas"], tmp_path / "site")
+    said = "demo, weights e&amp;v 20.pt (abababababab)"
+    assert made_from(Atlas(tmp_path / "atlas")).startswith(
+        "Made from demo, weights e&v 20.pt (abababababab) and 9 "
+    )
+    pages = [*(tmp_path / "site/small").rglob("*.html"), tmp_path / "site/index.html"]
+    assert [page for page in pages if said not in page.read_text("utf-8")] == []
+
+
+# -- citations -----------------------------------------------------------------------------------------------------
+
+
+def _entry(text: str) -> tuple[str, dict[str, str]]:
+    """A BibTeX entry read as BibTeX reads one: a key, and fields in balanced braces, every brace counted."""
+    head = re.match(r"@misc\{([^\s,{}\"#%~\\]+),", text)
+    assert head, text
+    fields, at = {}, head.end()
+    while start := re.compile(r"\s*([a-z]+) = \{").match(text, at):
+        depth, at = 1, start.end()
+        while depth:
+            depth += {"{": 1, "}": -1}.get(text[at], 0)
+            at += 1
+        fields[start[1]] = text[start.end() : at - 1]
+        at += text[at : at + 1] == ","
+    assert text[at:].strip() == "}", text
+    return head[1], fields
+
+
+def _manifest(**changes: Any) -> Manifest:
+    return replace(Atlas(SMALL).manifest, **changes)
+
+
+NASTY = r"50 % of {A & B}_#$~^ \emph{x}} \\ “ü” " + '"q"'
+
+
+@pytest.mark.parametrize("author", ["", "Ada Lovelace and Charles Babbage", NASTY, "{", "}}}"])
+@pytest.mark.parametrize("title", ["ResNet", NASTY, "}", "a\nb"])
+def test_bibtex_is_whole_and_valid(author: str, title: str) -> None:
+    weights = WeightsInfo("my_weights {1}%.pt", "c" * 64)
+    site = {"site": {"author": author}} if author else {}
+    manifest = _manifest(title=title, weights=weights, profile=site, versions={"residual-atlas": "1.2.3"})
+    found = cite(manifest, "res2b", 3, "https://example.org/a_b%20c/small/res2b/3.html")
+    key, fields = _entry(found["bibtex"])
+    assert key == "atlas-small-res2b-3"
+    assert list(fields) == ["author", "title", "year", "howpublished", "version", "note", "url"]
+    assert fields["url"] == found["address"] == "https://example.org/a_b%20c/small/res2b/3.html"
+    assert fields["version"] == "1.2.3" and "1.2.3" in fields["howpublished"] and fields["year"] == "2026"
+    assert fields["author"] == ("{Residual Atlas contributors}" if not author else fields["author"])
+    assert "network demo" in fields["note"] and "c" * 12 in fields["note"] and "36 pictures" in fields["note"]
+    assert r"my\_weights" in fields["note"]
+    for name, value in fields.items():
+        if name != "url":  # nothing that TeX would take for a command of its own
+            assert not re.search(r"(?<!\\)[%&#$_]", value) and "~" not in value and "\n" not in value
+    assert (author or "Residual Atlas contributors") in found["plain"] and "1.2.3" in found["plain"]
+
+
+def test_the_author_stands_in_the_profile(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(OWN + '[site]\nauthor = "Ada Lovelace"\n', "utf-8")
+    chosen = profile.load(str(path))
+    assert chosen.site.author == "Ada Lovelace"
+    cited = cite(_manifest(profile=chosen.model_dump()), "res2b", 3, "")
+    assert _entry(cited["bibtex"])[1]["author"] == "Ada Lovelace"
+    named = re.search(r"- name: (.*)", (Path(__file__).parents[1] / "CITATION.cff").read_text("utf-8"))
+    assert named and f"{{{named[1]}}}" == _entry(cite(_manifest(), "res2b", 3, "")["bibtex"])[1]["author"]
+
+
+# -- definitions ---------------------------------------------------------------------------------------------------
+
+DATA_PAGE = Path(__file__).parents[1] / "site_src/guide/data.md"
+
+
+def _defined() -> dict[str, tuple[set[str], bool]]:
+    """By heading of the page Data: the names in the first column of its tables; whether the statistics join them."""
+    found = {}
+    for section in re.split(r"^## ", DATA_PAGE.read_text("utf-8"), flags=re.M)[1:]:
+        head, _, body = section.partition("\n")
+        rows = re.findall(r"^\| (`.*?) \|", body, re.M)
+        names = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+        found[head.strip()] = (names, "(statistics.md)" in body)
+    return found
+
+
+def _heading(path: Path) -> str:
+    if path.parent.parent.name == "networks":
+        return "networks/data/"
+    return "from-*.csv" if path.name.startswith("from-") else path.name
+
+
+def undefined_columns(files: list[Path]) -> list[str]:
+    """The columns of these files that the page Data does not define."""
+    defined, lost = _defined(), []
+    for path in files:
+        names, statistics = defined[_heading(path)]
+        with path.open(newline="", encoding="utf-8") as file:
+            columns = next(csv.reader(file))
+        known = names | (set(BY_KEY) if statistics else set())
+        lost += [f"{path.name}: {column}" for column in columns if column not in known]
+    return lost
+
+
+def test_every_column_of_every_published_table_is_defined(tmp_path: Path) -> None:
+    from test_stream_pages import _with_stream
+
+    store = _with_stream(tmp_path / "atlas")
+    render_site([store.folder], tmp_path / "site")
+    files = sorted((tmp_path / "site").rglob("*.csv"))
+    kinds = {_heading(path) for path in files}
+    expected = {"channels.csv", "images.csv", "classes.csv", "refinement.csv", "from-*.csv", "stream.csv"}
+    assert kinds == expected | {"stream_blocks.csv", "networks/data/"}
+    assert undefined_columns(files) == []
+    (tmp_path / "channels.csv").write_text("layer,top_value,surprise\n", "utf-8")
+    assert undefined_columns([tmp_path / "channels.csv"]) == ["channels.csv: surprise"]
+
+
+def test_every_number_that_a_stage_adds_per_channel_is_defined(tmp_path: Path) -> None:
+    """channels.csv as it comes out of all stages together: every array of one number per channel is a column."""
+    from generator.stages import measuring_scale, optimising_stream, stream_tables
+    from generator.stages.tables import write_channels_csv
+
+    per_channel = {*stream_tables.ARRAYS, *optimising_stream.ARRAYS, *measuring_scale.ARRAYS, *BY_KEY}
+    per_channel |= {"dead", "change_previous", "ascent_start", "ascent_value"}
+    per_channel -= {name for name in per_channel if name.startswith(("top_", "centre_"))}
+    info = LayerInfo("res2a", "layer1.0", "block", "res2a", 2, 3, 8, 8, True, ReceptiveField(3, 1, 0.0))
+    store = Store(tmp_path)
+    tops = {"top_value": np.ones((3, 9), np.float32), "top_image": np.zeros((3, 9), np.int32)}
+    arrays = {name: np.ones(3, np.float32) for name in per_channel}
+    store.write_layer("res2a", {**arrays, **tops, "top_unit": np.zeros((3, 9, 2), np.int32)})
+    write_channels_csv(store, [info])
+    assert undefined_columns([tmp_path / "channels.csv"]) == []
+
+
+@pytest.mark.slow
+def test_every_column_of_a_computed_atlas_is_defined(tmp_path: Path) -> None:
+    from generator.pipeline import compute
+    from generator.progress import Reporter
+
+    chosen = profile.load("demo").changed(
+        pictures={"drawn": 24}, layers={"channels": 1}, compute={"workers": 0, "device": "cpu"}
+    )
+    store = compute(chosen, tmp_path / "atlas", Reporter(quiet=True))
+    assert (
+        undefined_columns([store.folder / f"{name}.csv" for name in ("channels", "images", "classes")]) == []
+    )
