@@ -120,7 +120,9 @@ def profile_options(command: Any) -> Any:
         click.option("--name", help="Another name than the profile's: the atlas's folder and addresses."),
         click.option("--images", type=click.Path(path_type=Path), help="Folder of pictures."),
         click.option(
-            "--labels", type=click.Path(path_type=Path), help="Label file, where folders do not tell."
+            "--labels",
+            type=click.Path(path_type=Path),
+            help="Label file; or 'folders' (each top folder is a class), 'none'.",
         ),
         click.option("--model", help="Network to look at (see: atlas list models)."),
         click.option("--weights", help="File (.safetensors, .pt, .pth), torchvision enum name, or 'random'."),

@@ -77,9 +77,10 @@ def _is_pair(value: Any) -> bool:
 
 
 class PicturesSection(_Section):
-    """folder: the pictures, or drawn = a number of drawn ones (the demo's world); labels: a label file; hierarchy: a
-    CSV with the columns child and parent that says which classes are near each other (left out: the drawn world's
-    families, WordNet where every label is a class of ImageNet, else none); limit: use that many, evenly spaced.
+    """folder: the pictures, or drawn = a number of drawn ones (the demo's world); labels: a label file, 'folders' or
+    'none'; hierarchy: a CSV with the columns child and parent that says which classes are near each other (left out:
+    the drawn world's families, WordNet where every label is a class of ImageNet, else none); limit: use that many,
+    evenly spaced.
 
     What is done to each picture, where it differs from what the network's weights or its model say: resize: the shorter
     side in px (0: none), or [height, width]; fit: 'squash' resizes to a square whatever the aspect ratio, as large as

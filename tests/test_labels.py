@@ -80,6 +80,10 @@ def make(folder: Path, *names: str) -> Path:
         (["cat/images/1.png"], {"cat/images/1.png": "cat"}),
         (["images/1.png", "images/2.png"], {}),
         (["1.png", "2.png"], {}),
+        (
+            ["abc_train/abc_train/A/1.png", "abc_train/abc_train/B/1.png", "abc_test/abc_test/A_1.png"],
+            {"abc_train/abc_train/A/1.png": "A", "abc_train/abc_train/B/1.png": "B"},
+        ),
         # a thing that is called like a split
         (
             ["car/1.png", "ship/1.png", "train/1.png"],
@@ -372,8 +376,13 @@ def test_lines_of_absent_pictures_are_counted(tmp_path: Path) -> None:
         ("img 00.png cat 3\n", ["3 columns are separated by spaces"]),
         ("img 00.png,tench, Tinca tinca\nimg 01.png,cat\n", ["line 2 has 2 columns where the first has 3"]),
         ("img 00.png,a\nimg 01.png,b,c\n", ["line 2 has 3 columns where the first has 2", "quotes"]),
-        ("0001 cat\n", ["begins with no picture of the folder", "0001 cat"]),
-        ("other.png\n", ["begins with no picture of the folder"]),
+        ("0001 cat\n", ["more than a label", "0001 cat"]),
+        ("img 00.png: cat\n", ["more than a label", "img 00.png: cat"]),
+        ("img 00.png=cat\n", ["more than a label", "img 00.png=cat"]),
+        ("cat img 00.png\n", ["without a label"]),
+        ("other.png\n", ["line 1 is a file's name without a label"]),
+        ("filename,labels\nimg 00.png,\"['cat', 'dog']\"\n", ["more than one label"]),
+        ('{"images": [{"file_name": "img 00.png"}], "annotations": [{"category_id": 3}]}', ["no list of objects"]),
         ("img 00.png,cat\nimg 00.png,dog\n", ["img 00.png has two labels, 'cat' (line 1) and 'dog' (line 2)"]),
         ("filename,label,label_id\nimg 00.png,cat,x\n", ["label_id 'x', not a number"]),
         ('{"file_name": "img 00.png"\n', ["line 1", "not JSON"]),

@@ -55,6 +55,6 @@ def test_the_page_says_where_labels_come_from_and_what_was_not_used(
     pictures = replace(Store(SMALL).manifest().pictures, skipped=UNUSED, labels=reading)
     text = page(tmp_path, pictures=pictures, accuracy=accuracy, accuracy_basis=basis)
     assert shown in text
-    assert "12 of the pictures have one, in 3 classes; from the names of 3 class folders" in text
+    assert f"12 of {pictures.count:,} pictures, 3 classes; from the names of 3 class folders" in text
     assert "1 picture lies outside: x.png" in text
     assert "5: a HEIC picture, which is not read – <code>0.HEIC</code>" in text and "<b>.jpg" not in text

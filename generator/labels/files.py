@@ -26,20 +26,22 @@ def from_file(labels: Path, paths: Sequence[str]) -> Labels:
     Integers are label ids as they stand; other labels are numbered in sorted order. Raises AtlasError if a picture has
     no label, two, or one that may be meant for another picture.
     """
-    read = _entries(labels, PictureNames(paths))
+    names = PictureNames(paths)
+    read = _entries(labels, names)
     if isinstance(read, Table):
-        return _labels([(labels, read, "")], paths, PictureNames(paths), strict=True)
-    return _by_order(labels, read, paths)
+        return _labels([(labels, read, "")], paths, names, strict=True)
+    return _by_order(labels, read, names)
 
 
 def from_table(table: Path, paths: Sequence[str]) -> Labels:
     """Labels from a labels.csv that lies among the pictures; a picture it does not name has none."""
-    read = _entries(table, PictureNames(paths))
+    names = PictureNames(paths)
+    read = _entries(table, names)
     if not isinstance(read, Table):
         raise AtlasError(
             "labels.csv is no table of file names and labels", table, "give the columns path,label"
         )
-    return _labels([(table, read, "")], paths, PictureNames(paths), strict=False)
+    return _labels([(table, read, "")], paths, names, strict=False)
 
 
 def from_metadata(root: Path, files: Sequence[str], paths: Sequence[str]) -> Labels:
@@ -135,16 +137,24 @@ def _refuse_columns(path: Path, entries: Sequence[Entry]) -> None:
 # -- one label per line ----------------------------------------------------------------------------------------------
 
 
-def _by_order(path: Path, entries: Sequence[Entry], paths: Sequence[str]) -> Labels:
+def _by_order(path: Path, entries: Sequence[Entry], pictures: PictureNames) -> Labels:
+    paths = pictures.paths
     if (
         entries[0].label.casefold() in ("label", "labels", "class", "target")
         and len(entries) == len(paths) + 1
     ):
         entries = entries[1:]
     for entry in entries:
-        if re.search(r"[\t,;|]", entry.label) or has_picture_suffix(entry.label) or _keyed(entry.label):
+        if has_picture_suffix(entry.label):
             raise AtlasError(
-                f"line {entry.line} begins with no picture of the folder: {entry.label[:80]!r}",
+                f"line {entry.line} is a file's name without a label: {entry.label[:80]!r}",
+                path,
+                _ONE_PER_LINE,
+            )
+        if re.search(r"[\t,;|]", entry.label) or _keyed(entry.label, pictures):
+            raise AtlasError(
+                f"line {entry.line} does not begin with a picture's name and a tab, comma or space, and is more than a "
+                f"label: {entry.label[:80]!r}",
                 path,
                 _ONE_PER_LINE,
             )
@@ -162,10 +172,14 @@ def _by_order(path: Path, entries: Sequence[Entry], paths: Sequence[str]) -> Lab
     return Labels(of_picture, numbered.classes, numbered.numbering, source, numbered.notes)
 
 
-def _keyed(label: str) -> bool:
-    """Whether a line begins or ends with what may be a picture's name or number: `0001 cat`."""
-    words = label.split()
-    return len(words) > 1 and any(re.search(r"\d", word) for word in (words[0], words[-1]))
+def _keyed(label: str, pictures: PictureNames) -> bool:
+    """Whether a line may be more than a label: it begins or ends with a number (`0001 cat`), or holds a picture's name
+    (`a.png: cat`)."""
+    words = [word for part in label.split() if (word := part.strip(":=><-()[]\"'"))]
+    if len(words) < 2 and words == label.split():
+        return False
+    numbered = any(re.search(r"\d", word) for word in (words[:1] + words[-1:]))
+    return numbered or any(has_picture_suffix(word) or pictures.find(word) for word in words)
 
 
 def _refuse_other_orders(path: Path, paths: Sequence[str], order: Sequence[int]) -> None:

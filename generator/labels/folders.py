@@ -158,7 +158,8 @@ def _in_splits(folder: _Folder, splits: list[str]) -> _Found:
         if len(part.folders) == 1 and names & set(part.folders):  # of a class that other splits have too
             found.names |= {inner.path: name for name, inner in part.folders.items()}
         else:
-            found.names |= _class_folders(part).names
+            inner = _class_folders(part).names
+            found.names |= {path: name for path, name in inner.items() if name not in splits}
     if not found.names:
         are = "is a split" if len(splits) == 1 else "are splits"
         them = "it holds" if len(splits) == 1 else "they hold"
@@ -258,9 +259,7 @@ def _from_file_names(paths: Sequence[str]) -> Labels:
                 outside, "has no WordNet number in its name", "have no WordNet number in their names"
             )
         )
-    source = (
-        f"the WordNet numbers in the pictures' names, {counted(len(numbered.classes), 'class', 'classes')}"
-    )
+    source = "the WordNet numbers in the pictures' names"
     return Labels(of_picture, numbered.classes, numbered.numbering, source, tuple(notes))
 
 

@@ -32,6 +32,8 @@ class PictureNames:
 
     def named(self, text: str) -> list[int]:
         """Places of the pictures that a name with its suffix means: one, none, or several that it fits equally well."""
+        if (place := self._by_path.get(text)) is not None:
+            return [place]
         for parts in _readings(text):
             if (exact := self._by_path.get("/".join(parts))) is not None:
                 return [exact]

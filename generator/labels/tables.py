@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ _WANTED = (
 )
 _SEPARATORS = "\t,;|"
 _SAMPLE = 400  # rows that decide which column names pictures
+_MISSING = ("nan", "NaN")  # what pandas writes for no value
 _AND_NUMBERS = re.compile(r"\S+(\s+-?\d+(\.\d+)?){2,}")  # a label, and a box or the like
 
 
@@ -111,7 +112,8 @@ def read_table(path: Path, text: str, names: PictureNames) -> Table | None:
             continue
         width = max(len(cells) for _, cells in rows[:_SAMPLE])
         if width > 1:
-            found.append((_hits(rows, names), width, separator, rows))
+            hits = _hits(rows, range(len(rows[0][1])), names.find)
+            found.append((max(hits.values()), width, separator, rows))
     if not found:
         return None
     best = max(hits for hits, *_ in found)
@@ -185,10 +187,17 @@ def _json_rows(path: Path, text: str) -> list[Row]:
     except RecursionError as error:
         raise AtlasError("the label file's JSON is nested too deeply", path, remedy) from error
     objects = [(line, one) for line, one in numbered if isinstance(one, dict)]
-    if not objects or len(objects) < len(numbered):
+    if not objects or len(objects) < len(numbered) or any(_is_nested(one) for _, one in objects):
         raise AtlasError("the label file's JSON is no list of objects", path, remedy)
     header = list(dict.fromkeys(str(key) for _, one in objects for key in one))
     return [(0, header), *((line, [_cell(one.get(key)) for key in header]) for line, one in objects)]
+
+
+def _is_nested(one: dict[str, Any]) -> bool:
+    """Whether an object holds lists of objects, as annotations of boxes do."""
+    return any(
+        isinstance(value, list) and any(isinstance(part, dict) for part in value) for value in one.values()
+    )
 
 
 def _is_mapping(data: Any) -> bool:
@@ -221,16 +230,17 @@ def _is_header(cells: Sequence[str]) -> bool:
     return bool(plain & _NAME_HEADERS and plain & (_LABEL_HEADERS | _ID_HEADERS))
 
 
-def _hits(rows: Sequence[Row], names: PictureNames) -> int:
-    """How many of the rows, or of the first, name a picture in one column."""
-    return max(_column_hits(rows, column, names.find) for column in range(len(rows[0][1])))
-
-
-def _column_hits(rows: Sequence[Row], column: int, find: Callable[[str], list[int]]) -> int:
-    def count(some: Sequence[Row]) -> int:
-        return sum(1 for _, cells in some if column < len(cells) and cells[column] and find(cells[column]))
-
-    return count(rows[:_SAMPLE]) or count(rows[_SAMPLE:])
+def _hits(rows: Sequence[Row], columns: Iterable[int], find: Callable[[str], list[int]]) -> dict[int, int]:
+    """By column, how many of the first rows name a picture there; of all rows where none of the first does."""
+    columns = list(columns)
+    found: dict[int, int] = {}
+    for some in (rows[:_SAMPLE], rows[_SAMPLE:]):
+        for column in columns:
+            cells = (cells[column] for _, cells in some if column < len(cells))
+            found[column] = sum(1 for cell in cells if cell and find(cell))
+        if any(found.values()):
+            break
+    return found
 
 
 def _from_rows(rows: Sequence[Row], names: PictureNames, path: Path, how: str) -> Table:
@@ -265,8 +275,8 @@ def _first_is_header(rows: Sequence[Row], names: PictureNames) -> bool:
     plain = {_plain(cell) for cell in first}
     if _is_header(first) or (plain & _NAME_HEADERS and len(rows) > 1):
         return True
-    hits = [_column_hits(rows[1:], column, names.find) for column in range(len(first))]
-    best = hits.index(max(hits))
+    hits = _hits(rows[1:], range(len(first)), names.find)
+    best = max(hits, key=hits.__getitem__)
     if not hits[best] or names.find(first[best]):
         return False
     return bool(plain & (_LABEL_HEADERS | _ID_HEADERS)) or not _looks_like_a_name(
@@ -305,7 +315,7 @@ def _name_column(
     ]
     for among in (known, others):
         for find in (names.named, names.find):
-            hits = {column: _column_hits(body, column, find) for column in among}
+            hits = _hits(body, among, find)
             best = [column for column, count in hits.items() if count and count == max(hits.values())]
             if len(best) > 1 and not _same_pictures(body, best, names):
                 what = f"{listed([shown[column] for column in best])} both name pictures of the folder"
@@ -395,17 +405,17 @@ def _checked(entries: list[Entry], column: str, shown: Sequence[str], path: Path
     """The entries, with `3.0` as 3 where all labels are such numbers; raises AtlasError where a cell holds more than
     one label."""
     found = []
-    whole = all(_is_number(entry.label) for entry in entries if entry.label)
+    whole = all(_is_number(entry.label) for entry in entries if entry.label and entry.label not in _MISSING)
     for entry in entries:
         check_label(entry.label, entry.line, column, path, shown)
-        label = entry.label.partition(".")[0] if whole else entry.label
+        label = "" if entry.label in _MISSING else entry.label.partition(".")[0] if whole else entry.label
         found.append(Entry(entry.line, entry.name, label, entry.number))
     return found
 
 
 def check_label(label: str, line: int, column: str, path: Path, shown: Sequence[str] = ()) -> None:
     """Raise AtlasError where a cell holds more than one label, or what is not text."""
-    if "|" in label or ";" in label or _AND_NUMBERS.fullmatch(label):
+    if "|" in label or ";" in label or label.startswith(("[", "{")) or _AND_NUMBERS.fullmatch(label):
         what = f"line {line} holds more than one label or value in {column}, {_shown(label)!r}"
         columns = f"; columns found: {listed(list(shown), 8)}" if shown else ""
         raise AtlasError(what + columns, path, f"give one label per picture; {_WANTED}")
