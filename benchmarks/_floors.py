@@ -31,10 +31,8 @@ def cone_operations(
             assert step.weight is not None
             _, height, width = sizes[index]
             window = cone.windows[index]
-            rows = window.trimmed(height, (row, row)).size
-            columns = window.trimmed(width, (column, column)).size
             whole += 2 * min(window.size, height) * min(window.size, width) * step.weight.numel()
-            cut += 2 * rows * columns * step.weight.numel()
+        cut += 2 * cone.multiply_adds(sizes, row, column)
     return whole, cut
 
 

@@ -187,17 +187,23 @@ def _other(text: str) -> dict[str, str]:
     return {"model": model} | ({"weights": weights} if weights else {})
 
 
+dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Say what would be done and how long it takes, and do nothing."
+)
+
+
 @main.command()
 @click.argument("profile", required=False)
 @click.option("--out", type=click.Path(path_type=Path), help="The atlas folder  [default: build/<name>]")
+@dry_run_option
 @profile_options
-def compute(profile: str | None, out: Path | None, **options: Any) -> None:
+def compute(profile: str | None, out: Path | None, dry_run: bool, **options: Any) -> None:
     """Compute the atlas of PROFILE: a name (see: atlas list profiles) or the path of a TOML file. It may be left out
     where --model names the network."""
     from generator.pipeline import compute as run
 
     chosen = _profile(profile, options)
-    run(chosen, out or BUILD / chosen.name)
+    run(chosen, out or BUILD / chosen.name, dry_run=dry_run)
 
 
 @main.command()
@@ -250,14 +256,19 @@ def render(atlases: tuple[Path, ...], out: Path, base_url: str) -> None:
     "--build", type=click.Path(path_type=Path), default=BUILD, show_default=True, help="Holds the atlases."
 )
 @click.option("--base-url", default="", help="Where the site will live; citations then give full addresses.")
+@dry_run_option
 @profile_options
-def site(profiles: tuple[str, ...], out: Path, build: Path, base_url: str, **options: Any) -> None:
+def site(
+    profiles: tuple[str, ...], out: Path, build: Path, base_url: str, dry_run: bool, **options: Any
+) -> None:
     """Compute and render PROFILES into one site, then check its size and its links. Where --model names the network
     they may be left out."""
     from generator.pipeline import compute as run
 
     chosen = [_profile(name, options) for name in profiles or (None,)]
-    folders = [run(one, build / one.name).folder for one in chosen]
+    folders = [run(one, build / one.name, dry_run=dry_run, site=True).folder for one in chosen]
+    if dry_run:
+        return
     _render(folders, out, base_url, max_bytes=max(one.site.max_site_bytes for one in chosen))
 
 

@@ -7,6 +7,7 @@ begins at `scale · i + low`. It may hang over the border of the map; what lies 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -91,6 +92,23 @@ class Cone:
                 self.windows[source] = Window(seen.scale, low, max(known.high, seen.high) - low + 1)
                 self.consumers.setdefault(source, []).append(index)
         self.order = sorted(self.windows, reverse=True)
+
+    def multiply_adds(self, shapes: Mapping[int, tuple[int, int, int]], row: int, column: int) -> int:
+        """Of the convolutions in the cone of the unit at this place, its windows cut off at the border of each map.
+
+        shapes: (C, H, W) of each step's map.
+        """
+        total = 0
+        for index in self.order:
+            step = self.graph.steps[index]
+            if step.op != "conv" or step.weight is None:
+                continue
+            _, height, width = shapes[index]
+            window = self.windows[index]
+            rows = window.trimmed(height, (row, row)).size
+            columns = window.trimmed(width, (column, column)).size
+            total += rows * columns * step.weight.numel()
+        return total
 
     def trimmed(self, extents: dict[int, int], units: tuple[int, int]) -> dict[int, Window]:
         """The windows along one axis for a batch of units at positions units[0] … units[1]; extents: of each

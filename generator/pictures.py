@@ -8,7 +8,7 @@ import math
 import multiprocessing
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,19 @@ def find_pictures(
         raise AtlasError(what, root, f"files must end in {', '.join(SUFFIXES)}")
     paths = sorted(found.pictures, key=os.fsencode)
     read = _read_labels(root, paths, found.metadata, labels)
+    return listed_pictures(root, found.pictures, read, limit, passed_over)
+
+
+def listed_pictures(
+    root: Path,
+    listing: Mapping[str, bytes],
+    read: naming.Labels,
+    limit: int | None,
+    passed_over: tuple[Skipped, ...] = (),
+) -> PictureSet:
+    """The picture set of some files of a folder, which need not be there yet. listing: of every file by its path what
+    tells whether it has changed; read: the labels of all of them, in bytewise order of their paths."""
+    paths = sorted(listing, key=os.fsencode)
     nothing = naming.LabelClass(-1, "")
     count = len(paths) if limit is None else min(limit, len(paths))
     chosen = [i * len(paths) // count for i in range(count)]
@@ -108,7 +121,7 @@ def find_pictures(
     )
     digest = hashlib.sha256()
     for file in files:
-        digest.update(os.fsencode(file.path) + found.pictures[file.path])
+        digest.update(os.fsencode(file.path) + listing[file.path])
     labelled = [place for place in known if place >= 0]
     reading = LabelReading(read.source, len(labelled), len(set(labelled)), read.notes)
     return PictureSet(

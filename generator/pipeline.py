@@ -11,6 +11,7 @@ from generator.device import avoid_page_faults, choose_device, trim_memory
 from generator.profile import Profile
 from generator.progress import Reporter
 from generator.ranks import joined
+from generator.stages.announcing import announce, announce_network, announce_pictures
 from generator.stages.ascending import add_ascents, optimise_pictures
 from generator.stages.collecting import collect
 from generator.stages.comparing_rules import compare_rules
@@ -20,7 +21,13 @@ from generator.stages.finishing import finish, look, prepare
 from generator.stages.job import Job
 from generator.stages.mapping import map_pictures
 from generator.stages.measuring_scale import measure_scale
-from generator.stages.opening import open_network, open_other_layers, open_pictures
+from generator.stages.opening import (
+    chosen_layers,
+    open_other_layers,
+    open_pictures,
+    open_whole,
+    seek_pictures,
+)
 from generator.stages.optimising_stream import optimise_streams
 from generator.stages.picturing import picture_units
 from generator.stages.relating import relate_layers
@@ -30,9 +37,18 @@ from generator.stages.tables import add_relations, label_pictures
 from generator.store import Store
 
 
-def compute(profile: Profile, folder: Path, reporter: Reporter | None = None) -> Store:
+def compute(
+    profile: Profile,
+    folder: Path,
+    reporter: Reporter | None = None,
+    *,
+    dry_run: bool = False,
+    site: bool = False,
+) -> Store:
     """Compute the atlas of a profile into a folder and return it; at once if it is there already.
 
+    What it works with, what it will make and how long that takes is said before. dry_run: that is all, and nothing is
+    written; site: whether pages are rendered afterwards, which counts in what is said.
     Raises AtlasError for anything the user can mend. Killed at any moment and called again, it goes on and ends with
     the same bytes. Under torchrun every process calls it; they share the pictures and the units.
     """
@@ -43,15 +59,25 @@ def compute(profile: Profile, folder: Path, reporter: Reporter | None = None) ->
         ranks = held.enter_context(joined())
         reporter = reporter or Reporter(quiet=not ranks.leads)
         device = choose_device(profile.compute.device, ranks.local_rank)
-        network = open_network(profile)
+        with reporter.waiting("loading the network"):
+            whole = open_whole(profile)
+        network = chosen_layers(profile, whole)
+        announce_network(reporter, network, len(whole.layers), device)
         if assumption := network.preprocessing.assumption:
-            reporter.note(f"{assumption} (--mean, --std)")
+            reporter.notes.append(f"{assumption} (--mean, --std)")  # and once more in the summary
         others = open_other_layers(profile, reporter)
-        if network.head is not None:
-            reporter.say(f"outputs: {network.head.advice}")
-        opened = open_pictures(profile, folder, reporter, ranks)
+        sought = seek_pictures(profile, folder, reporter)
+        announce_pictures(reporter, profile, network, sought)
+        if passed_over := sought.pictures.passed_over:
+            first, count = passed_over[0], len(passed_over)
+            reporter.notes.append(
+                f"{count:,} {'file is' if count == 1 else 'files are'} passed over, the first "
+                f"{first.path}: {first.reason}; manifest.json lists them"
+            )
+        opened = open_pictures(sought, profile, reporter, ranks, dry_run=dry_run)
         starts = open_starts(profile, network)
-        held.enter_context(store.locked(alone=ranks.leads))
+        if not dry_run:
+            held.enter_context(store.locked(alone=ranks.leads))
         job = Job(
             profile,
             network,
@@ -68,6 +94,10 @@ def compute(profile: Profile, folder: Path, reporter: Reporter | None = None) ->
         found = look(job)  # hashes every file that is there
         if found.is_complete:
             reporter.say(f"{folder} is complete and every checksum right: nothing to compute")
+            return store
+        announce(job, found, len(sought.missing) if dry_run else 0, site=site)
+        if dry_run:
+            reporter.say("this was a dry run: nothing was computed, nothing written")
             return store
         prepare(job, found)  # what is damaged goes, what still holds stays
         together(job, scan_pictures)  # one pass: top-9 and statistics of every channel of every layer

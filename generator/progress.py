@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,12 +11,23 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import Progress as RichProgress
 from rich.progress import Task as RichTask
 from rich.text import Text
 
 PLAIN_SECONDS = 5.0  # between two plain lines
+SILENT = 2.0  # seconds that nobody wonders about
+# For terminals that lack a sign, the nearest that they have.
+PLAIN_SIGNS = str.maketrans({"×": "x", "–": "-", "—": "-", "−": "-", "…": "...", "’": "'", "³": "3"})
 
 
 class Advance(Protocol):
@@ -43,11 +55,13 @@ class Reporter:
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False, quiet=self.quiet)
+        self._console = Console(stderr=True, highlight=False, emoji=False, quiet=self.quiet)
 
     def say(self, line: str) -> None:
-        """One line that stays."""
-        self._console.print(line, markup=False, soft_wrap=True)
+        """One line that stays. What would move the cursor, colour the terminal or begin another line is written out:
+        names of files and classes may hold anything."""
+        shown = encodable(printable(line), self._console.encoding)
+        self._console.print(shown, markup=False, soft_wrap=True)
 
     def note(self, line: str) -> None:
         """A line said now and once more in the summary."""
@@ -70,6 +84,18 @@ class Reporter:
             record.seconds = time.monotonic() - start
 
     @contextmanager
+    def waiting(self, name: str, unit: str = "") -> Iterator[Advance]:
+        """Work of unknown length: how long it has taken so far, with the number of things done where it is told."""
+        record = StageTime(name, unit)
+        start = time.monotonic()
+        show = _spinner if self._console.is_terminal else _heartbeat
+        with show(self._console, record) if not self.quiet else _counting(record) as advance:
+            yield advance
+        record.seconds = time.monotonic() - start
+        if record.seconds >= SILENT:  # else not worth a line, here and in the summary
+            self.stages.append(record)
+
+    @contextmanager
     def stages_by_call(self, unit: str) -> Iterator[Callable[[str, int, int], None]]:
         """For a room that knows no reporter: a callable (what, done, total) that opens a stage for each `what`."""
         current: list[tuple[str, int]] = []
@@ -89,10 +115,34 @@ class Reporter:
             yield report
 
     def summary(self, closing: str) -> None:
-        """Seconds and counts of every stage, and a closing line."""
+        """Seconds and counts of every stage, the notes, and a closing line."""
         for stage in self.stages:
-            self.say(f"  {stage.name:<22}{stage.count:>9,} {stage.unit:<10}{stage.seconds:>8.1f} s")
+            count = f"{stage.count:>9,}" if stage.unit else " " * 9
+            self.say(f"  {stage.name:<22}{count} {stage.unit:<10}{stage.seconds:>8.1f} s")
+        for note in dict.fromkeys(self.notes):
+            self.say(f"  {note}")
         self.say(closing)
+
+
+def printable(text: str) -> str:
+    r"""Text as one line in which nothing steers the terminal: line breaks, escape sequences, marks that turn the
+    direction of writing and bytes that are no UTF-8 are written out, as \n, \x1b, \u202e and \xff."""
+    return "".join(letter if letter.isprintable() else _written_out(letter) for letter in text)
+
+
+def _written_out(letter: str) -> str:
+    if "\udc80" <= letter <= "\udcff":  # how Python reads a byte of a file's name that is no UTF-8
+        return f"\\x{ord(letter) - 0xDC00:02x}"
+    return letter.encode("unicode_escape").decode("ascii")
+
+
+def encodable(text: str, encoding: str) -> str:
+    """The text with what the encoding lacks replaced by the nearest sign that it has, or written out."""
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return text.translate(PLAIN_SIGNS).encode(encoding, "backslashreplace").decode(encoding)
+    return text
 
 
 class _RateColumn(ProgressColumn):
@@ -139,5 +189,55 @@ def _lines(console: Console, record: StageTime, total: int, earlier: int) -> Ite
 
     yield advance
     seconds = time.monotonic() - start
-    if seconds >= 2:
+    if seconds >= SILENT:
         console.print(f"{record.name}: {record.count:,} {record.unit} in {seconds:.1f} s", soft_wrap=True)
+
+
+@contextmanager
+def _counting(record: StageTime) -> Iterator[Advance]:
+    def advance(done: int = 1) -> None:
+        record.count += done
+
+    yield advance
+
+
+@contextmanager
+def _spinner(console: Console, record: StageTime) -> Iterator[Advance]:
+    spinner = SpinnerColumn("line")  # of signs that every terminal has
+    columns = (spinner, TextColumn("{task.description}"), TimeElapsedColumn())
+    with RichProgress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(record.name, total=None)
+
+        def advance(done: int = 1) -> None:
+            record.count += done
+            progress.update(task, description=f"{record.name}: {record.count:,} {record.unit}")
+
+        yield advance
+
+
+@contextmanager
+def _heartbeat(console: Console, record: StageTime) -> Iterator[Advance]:
+    """A plain line now and then from a thread of its own: the work may say nothing for long."""
+    start, over = time.monotonic(), threading.Event()
+
+    def so_far(ending: str = "") -> str:
+        count = f"{record.count:,} {record.unit} in " if record.count else ""
+        return f"{record.name}: {count}{time.monotonic() - start:.1f} s{ending}"
+
+    def beat() -> None:
+        pause = SILENT
+        while not over.wait(pause):
+            console.print(so_far(" so far"), soft_wrap=True)
+            sys.stderr.flush()
+            pause = PLAIN_SECONDS
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        with _counting(record) as advance:
+            yield advance
+    finally:
+        over.set()
+        thread.join()
+    if time.monotonic() - start >= SILENT:
+        console.print(so_far(), soft_wrap=True)

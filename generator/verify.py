@@ -24,7 +24,7 @@ from generator.ranks import Ranks
 from generator.records import Manifest, PictureRecord
 from generator.stages.encoding import make_sprites
 from generator.stages.job import Job
-from generator.stages.opening import draw, open_network
+from generator.stages.opening import draw, drawn_pictures, open_network
 from generator.stages.picturing import picture_units
 from generator.stages.scanning import scan_pictures
 from generator.store import Store
@@ -175,7 +175,9 @@ def _folder(here: _Sampled, profile: Profile) -> Path:
         return root
     if section.drawn is None:
         raise AtlasError("the manifest names no pictures", here.store.folder, "give them with --images")
-    return draw(section.drawn, here.store.folder, here.reporter, Ranks())
+    sought = drawn_pictures(section.drawn, section.limit, here.store.folder)
+    draw(sought, section.drawn, here.reporter, Ranks())
+    return sought.pictures.root
 
 
 def _check_pictures(here: _Sampled, root: Path, report: Report) -> None:

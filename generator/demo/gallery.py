@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -21,13 +21,16 @@ def draw_pictures(
     seed: int = world.ATLAS_SEED,
     workers: int | None = None,
     progress: Callable[[int], object] = lambda done: None,
+    only: Iterable[int] | None = None,
 ) -> None:
     """Write drawings 0 … count − 1 of a seed as `world.write_pictures` does; those there are left alone.
 
-    progress: called with the number of pictures looked after since. Raises AtlasError where the disk refuses.
+    only: these of them alone, each with the same bytes as among all; the truth is written for all. progress: called
+    with the number of pictures looked after since. Raises AtlasError where the disk refuses.
     """
-    missing = [index for index in range(count) if not (folder / world.picture_path(index)).exists()]
-    progress(count - len(missing))
+    wanted = range(count) if only is None else sorted(only)
+    missing = [index for index in wanted if not (folder / world.picture_path(index)).exists()]
+    progress(len(wanted) - len(missing))
     tasks = [missing[first : first + _CHUNK] for first in range(0, len(missing), _CHUNK)]
     if tasks:
         # Fresh processes, not forked ones: torch's threads in this process would not survive a fork.

@@ -25,14 +25,14 @@ def measure_scale(job: Job) -> None:
     are no drawings or the scale criteria were not computed."""
     if job.store.stamp(STAMP) == job.truth_key:
         return
-    if _applies(job):
+    if applies(job):
         _measure(job)
     else:
         _withdraw(job)
     job.store.write_stamp(STAMP, job.truth_key)
 
 
-def _applies(job: Job) -> bool:
+def applies(job: Job) -> bool:
     """Whether the pictures are drawn, as large as the network wants them, and the scale criteria are there: a plain
     network has none."""
     from generator.demo.canvas import SIDE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +13,10 @@ from generator import models
 from generator.checksums import UNREADABLE, file_digests
 from generator.errors import AtlasError
 from generator.hierarchy import nodes_of, read_hierarchy
+from generator.labels import from_names
 from generator.methods.kernels import FirstLayer, first_layer
 from generator.network import Network
-from generator.pictures import PictureSet, find_pictures
+from generator.pictures import PictureSet, find_pictures, listed_pictures
 from generator.profile import Profile
 from generator.progress import Reporter
 from generator.ranks import Ranks
@@ -22,23 +24,49 @@ from generator.stages.preparing import prepared
 
 
 @dataclass(frozen=True)
+class Sought:
+    """The pictures that a profile names, not opened yet. drawn: the numbers of those that are drawn for it and need not
+    be there yet; None where the profile names a folder."""
+
+    pictures: PictureSet
+    drawn: tuple[int, ...] | None = None
+
+    @property
+    def missing(self) -> list[int]:
+        """The numbers of drawn pictures that are not there."""
+        from generator.demo.world import picture_path
+
+        return [n for n in self.drawn or () if not (self.pictures.root / picture_path(n)).exists()]
+
+
+@dataclass(frozen=True)
 class Opened:
-    """The pictures of a run as it began. digest: SHA-256 over every file's path and bytes, what the
-    scan is valid for; contents: (N, 32) uint8, SHA-256 of each file's bytes, zeros where it cannot be read."""
+    """The pictures of a run as it began. digest: SHA-256 over every file's path and bytes, what the scan is valid for;
+    contents: (N, 32) uint8, SHA-256 of each file's bytes, zeros where it cannot be read. Where drawn pictures are not
+    there yet, neither is known: '' and None."""
 
     pictures: PictureSet
     digest: str
-    contents: np.ndarray
+    contents: np.ndarray | None
 
 
 def open_network(profile: Profile) -> Network:
     """The profile's network with its weights, picture size and layers."""
+    return chosen_layers(profile, open_whole(profile))
+
+
+def open_whole(profile: Profile) -> Network:
+    """The profile's network with its weights and picture size, and all layers that it has."""
     section = profile.network
     classes = None if section.classes is None else Path(section.classes)
     network = models.load(
         section.model, section.weights, seed=section.seed, classes=classes, head=section.head
     )
-    network = prepared(network, profile.pictures)
+    return prepared(network, profile.pictures)
+
+
+def chosen_layers(profile: Profile, network: Network) -> Network:
+    """The network with the layers alone that the profile wants."""
     if profile.deepdream is not None and not isinstance(profile.deepdream.layers, str):
         for name in profile.deepdream.layers:
             network.layer(name)  # an unknown one is said now, not hours later
@@ -63,38 +91,59 @@ def open_other_layers(profile: Profile, reporter: Reporter) -> tuple[FirstLayer,
     return tuple(found.values())
 
 
-def open_pictures(profile: Profile, folder: Path, reporter: Reporter, ranks: Ranks) -> Opened:
-    """The profile's pictures and their fingerprints; drawn ones are drawn first."""
+def seek_pictures(profile: Profile, folder: Path, reporter: Reporter) -> Sought:
+    """The profile's pictures with their labels, none of them opened; drawn ones need not be there yet."""
     section = profile.pictures
     if section.folder is not None:
-        source, labels = Path(section.folder), None if section.labels is None else Path(section.labels)
+        labels = None if section.labels is None else Path(section.labels)
+        with reporter.waiting("looking for pictures"):
+            pictures = find_pictures(Path(section.folder), labels=labels, limit=section.limit)
+        sought = Sought(pictures)
     elif section.drawn is not None:
-        source, labels = draw(section.drawn, folder, reporter, ranks), None
+        sought = drawn_pictures(section.drawn, section.limit, folder)
     else:
         raise AtlasError("the profile names no pictures", profile.name, "give a folder with --images")
-    pictures = find_pictures(source, labels=labels, limit=section.limit)
-    if pictures.passed_over and ranks.leads:
-        first, count = pictures.passed_over[0], len(pictures.passed_over)
-        reporter.note(
-            f"{count:,} {'file is' if count == 1 else 'files are'} passed over, the first "
-            f"{first.path}: {first.reason}; manifest.json lists them"
-        )
     if section.hierarchy is not None:
-        named = [(file.label, file.path) for file in pictures.files]
-        nodes_of(read_hierarchy(Path(section.hierarchy)), named, strict=True, wnids=pictures.wnids())
-    return _fingerprinted(pictures, reporter)
+        named = [(file.label, file.path) for file in sought.pictures.files]
+        nodes_of(read_hierarchy(Path(section.hierarchy)), named, strict=True, wnids=sought.pictures.wnids())
+    return sought
 
 
-def draw(count: int, folder: Path, reporter: Reporter, ranks: Ranks) -> Path:
-    """The drawn world as picture files, beside the atlas in `folder` so that several atlases share them."""
+def open_pictures(
+    sought: Sought, profile: Profile, reporter: Reporter, ranks: Ranks, *, dry_run: bool = False
+) -> Opened:
+    """The pictures and their fingerprints; drawn ones that are not there are drawn first, but not for a dry run: then
+    their fingerprints are not known."""
+    count = profile.pictures.drawn
+    if sought.drawn is not None and count is not None:
+        if dry_run and sought.missing:
+            return Opened(sought.pictures, "", None)
+        draw(sought, count, reporter, ranks)
+    return _fingerprinted(sought.pictures, reporter)
+
+
+def drawn_pictures(count: int, limit: int | None, folder: Path) -> Sought:
+    """The drawn world's pictures as the files that they are, or will be, beside the atlas in `folder`, so that several
+    atlases share them. The limit chooses as it does among the files of a folder; each picture is drawn by itself, and
+    has the same bytes whichever others are."""
+    from generator.demo.world import picture_path
+
+    numbers = {picture_path(number).as_posix(): number for number in range(count)}
+    root = folder.absolute().parent / "drawn" / f"world-{count}"
+    labels = from_names(sorted(numbers, key=os.fsencode))
+    pictures = listed_pictures(root, dict.fromkeys(numbers, b""), labels, limit)
+    return Sought(pictures, tuple(numbers[file.path] for file in pictures.files))
+
+
+def draw(sought: Sought, count: int, reporter: Reporter, ranks: Ranks) -> None:
+    """Draw those of `count` drawn pictures that are wanted and not there."""
     from generator.demo.gallery import draw_pictures
 
-    target = folder.absolute().parent / "drawn" / f"world-{count}"
+    wanted = sought.drawn or ()
     if ranks.leads:
-        with reporter.stage("drawing pictures", count, "pictures") as advance:
-            draw_pictures(target, count, progress=advance)
+        with reporter.stage("drawing pictures", len(wanted), "pictures") as advance:
+            draw_pictures(sought.pictures.root, count, progress=advance, only=wanted)
     ranks.meet()
-    return target
 
 
 def _fingerprinted(pictures: PictureSet, reporter: Reporter) -> Opened:

@@ -1,0 +1,240 @@
+"""What is said before a job begins: what it works with, what it will make, and roughly how long that takes."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+import torch
+
+from generator.network import Network
+from generator.pictures import PictureSet
+from generator.profile import Profile
+from generator.progress import Reporter
+from generator.records import ASSUMED, Preprocessing, Skipped
+from generator.stages.done import Done
+from generator.stages.dreaming import dream_layers
+from generator.stages.estimating import Estimate, Part, dream_starts, estimate
+from generator.stages.finishing import Found
+from generator.stages.job import Job
+from generator.stages.labelling import accuracy_basis
+from generator.stages.opening import Sought
+
+WIDTH = 13  # of the first column
+USUAL = Preprocessing(0, 1, (0, 0, 0), (1, 1, 1))  # what of a preprocessing is not worth a word
+MOST_REASONS, LONGEST = 3, 60  # of files passed over; letters of a name
+MOST_NAMED = 4  # classes, parts of the estimate
+
+
+def say(reporter: Reporter, name: str, text: str) -> None:
+    """One line of the announcement."""
+    reporter.say(f"{name:<{WIDTH}}{text}")
+
+
+# -- what there is ---------------------------------------------------------------------------------------------------
+
+
+def announce_network(reporter: Reporter, network: Network, layers: int, device: torch.device) -> None:
+    """Network, weights, what is done to a picture before it enters, and where all is computed. layers: how many the
+    network has of which the profile chose its own."""
+    say(reporter, "network", network_text(network, layers))
+    say(reporter, "weights", weights_text(network))
+    say(reporter, "input", input_text(network.preprocessing))
+    say(reporter, "device", device_text(device))
+
+
+def announce_pictures(reporter: Reporter, profile: Profile, network: Network, sought: Sought) -> None:
+    """The pictures, where their labels come from, and whether the network's accuracy can be said."""
+    say(reporter, "pictures", pictures_text(profile, sought))
+    say(reporter, "labels", labels_text(sought.pictures))
+    say(reporter, "accuracy", accuracy_text(network, sought.pictures))
+
+
+def network_text(network: Network, layers: int) -> str:
+    shown = len(network.layers)
+    size = f" ({network.parameters / 1e6:,.1f} million parameters)" if network.parameters else ""
+    first, last = network.layers[0].name, network.layers[-1].name
+    which = first if shown == 1 else f"{first} to {last}"
+    return f"{network.model}{size}, {_many(layers, 'layer')} of which {shown:,} shown: {which}"
+
+
+def weights_text(network: Network) -> str:
+    weights = network.weights
+    if weights.random:
+        return f"{weights.note or 'random weights'}: nothing was learnt"
+    return f"{weights.source}; {weights.note or 'the whole network'}"
+
+
+def input_text(preprocessing: Preprocessing) -> str:
+    p = preprocessing
+    if isinstance(p.resize, tuple):
+        before = f"squashed to {p.resize[1]} × {p.resize[0]}"
+        before += "" if p.resize == (p.crop, p.crop) else ", centre crop"
+    else:
+        before = f"shorter side to {p.resize}, centre crop" if p.resize else "centre crop, not resized"
+    other = "" if p.interpolation == USUAL.interpolation else f", {p.interpolation}"
+    files = "" if p.file_words == USUAL.file_words else f"; {p.file_words}"
+    mean, std = (" ".join(f"{value:g}" for value in values) for values in (p.mean, p.std))
+    scale = f", values 0 to {p.value_range:g}" if p.value_range != USUAL.value_range else ""
+    return f"{p.crop} × {p.crop} px: {before}{other}{files}; mean {mean}, std {std}{scale} ({_source(p)})"
+
+
+def _source(preprocessing: Preprocessing) -> str:
+    if preprocessing.assumption:
+        what = preprocessing.source.removeprefix(ASSUMED)
+        return f"assumed: {what}; give --mean and --std if it was trained with others"
+    return preprocessing.source or "of the model"
+
+
+def device_text(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    threads = torch.get_num_threads()
+    return f"CPU, {_many(threads, 'thread')}"
+
+
+def pictures_text(profile: Profile, sought: Sought) -> str:
+    section, pictures = profile.pictures, sought.pictures
+    count = len(pictures)
+    if sought.drawn is not None:
+        of = f" of {section.drawn:,}" if section.drawn != count else ""
+        missing = len(sought.missing)
+        left = ", still to be drawn" if missing == count else f", {missing:,} of them still to be drawn"
+        return f"{count:,}{of} of the drawn world{left if missing else ''}"
+    limit = f", evenly spaced (limit {section.limit:,})" if section.limit == count else ""
+    return f"{count:,} in {pictures.root}{limit}{_passed_over(pictures.passed_over)}"
+
+
+def _passed_over(files: Sequence[Skipped]) -> str:
+    """How many files cannot be used, by their reasons, the more frequent ones first."""
+    if not files:
+        return ""
+    reasons = Counter(file.reason for file in files).most_common()
+    named = "; ".join(
+        f"{count:,}: {_short(reason.partition(', which is not read')[0])}"
+        for reason, count in reasons[:MOST_REASONS]
+    )
+    others = f"; and {len(reasons) - MOST_REASONS} more reasons" if len(reasons) > MOST_REASONS else ""
+    first = "" if len(files) > 1 else f" {_short(files[0].path)}"
+    return f"; {len(files):,} passed over{first} ({named}{others})"
+
+
+def labels_text(pictures: PictureSet) -> str:
+    reading = pictures.labels
+    notes = "".join(f"; {note}" for note in reading.notes)
+    if not reading.labelled:
+        return f"none{notes}"
+    classes = {(file.label_id, file.label) for file in pictures.files if file.label or file.label_id >= 0}
+    names = [name or str(number) for number, name in sorted(classes)]
+    left = len(pictures) - reading.labelled
+    bare = f"; {left:,} without a label" if left else ""
+    return f"from {reading.source}: {_many(reading.classes, 'class', 'classes')} ({_few(names)}){bare}{notes}"
+
+
+def accuracy_text(network: Network, pictures: PictureSet) -> str:
+    basis = accuracy_basis(network, pictures)
+    if basis.numbers is None:
+        return basis.sentence.replace("no accuracy: ", "none: ", 1)
+    return f"can be computed: {basis.sentence}"
+
+
+# -- what will be --------------------------------------------------------------------------------------------------
+
+
+def announce(job: Job, found: Found, missing: int, *, site: bool) -> None:
+    """What will be made, what of it is there already, and how long the rest takes. missing: pictures still to be drawn;
+    site: whether pages are rendered afterwards."""
+    if job.reporter.quiet:
+        return  # and the trials would be for nothing
+    done = Done(job, found)
+    say(job.reporter, "atlas", str(job.store.folder))
+    say(job.reporter, "makes", makes_text(job))
+    if names := done.names:
+        say(job.reporter, "done before", ", ".join(names))
+    if missing and job.store.folder.exists():
+        say(job.reporter, "done before", "cannot be said before the pictures are drawn")
+    expected = estimate(job, done, missing, site=site)
+    say(job.reporter, "takes", "not known: a trial failed" if expected is None else takes_text(expected))
+
+
+def makes_text(job: Job) -> str:
+    network, profile = job.network, job.profile
+    pictured = sum(job.channels(layer) for layer in network.layers)
+    channels = sum(layer.channels for layer in network.layers)
+    found = [f"top-9 pictures of {_many(channels, 'channel')}"]
+    kinds = [
+        *(["patches"] if "patches" in job.panels else []),
+        *(f"{kind} gradients" for kind in profile.gradients),
+    ]
+    found.append(f"{' and '.join(kinds)} of {pictured:,} of them ({_many(pictured, 'sprite')} at most)")
+    if job.embedding_key:
+        found.append("map of the pictures")
+    if profile.stream.enabled and job.stream_plan.blocks:
+        steps = profile.stream.optimised_steps
+        more = f", also at optimised pictures of {steps:,} steps" if steps else ""
+        found.append(f"residual stream of {_many(len(job.stream_plan.blocks), 'block')}{more}")
+    if job.ascent_layers:
+        made = sum(job.channels(layer) for layer in job.ascent_layers)
+        found.append(f"{_many(made, 'optimised picture')} in {_many(len(job.ascent_layers), 'layer')}")
+    if profile.deepdream is not None and (dreams := dream_starts(job) * len(dream_layers(job))):
+        found.append(_many(dreams, "dream"))
+    return ", ".join(found)
+
+
+def takes_text(estimate: Estimate) -> str:
+    """The whole as a range, and its larger parts in the same unit."""
+    if estimate.high < 10:
+        return "less than 10 seconds"
+    size, unit = _unit(estimate.high)
+    smaller, its = _unit(estimate.low) if estimate.low < size else (size, "")
+    low, high = _rounded(estimate.low / smaller, up=False), _rounded(estimate.high / size, up=True)
+    whole = f"{low:,g} {its} to".replace("  ", " ") + f" {high:,g} {unit}"
+    if low == high and not its:
+        whole = f"{high:,g} {unit}"
+    parts = sorted(estimate.parts, key=lambda part: -part.high)[:MOST_NAMED]
+    named = [f"{part.name} {_about(part, size)}" for part in parts if part.high >= 0.1 * estimate.high]
+    return f"about {whole} ({', '.join(named)})"
+
+
+UNITS = ((3600.0, "hours", 10800.0), (60.0, "minutes", 120.0), (1.0, "seconds", 0.0))
+
+
+def _unit(seconds: float) -> tuple[float, str]:
+    """The unit that so long a time is told in: how many seconds it has, and its name."""
+    return next((size, unit) for size, unit, least in UNITS if seconds >= least)
+
+
+def _rounded(value: float, *, up: bool) -> float:
+    """So coarse that it does not say more than is known."""
+    step = 10 if value > 100 else 5 if value > 10 else 1 if value >= 1 else 0.5
+    return (math.ceil(value / step) if up else math.floor(value / step)) * step
+
+
+def _about(part: Part, size: float) -> str:
+    """One number, or two where a part may take much more or less than it seems."""
+    if part.high > 3 * part.low:
+        return f"{_figure(part.low / size)} to {_figure(part.high / size)}"
+    return _figure((part.low + part.high) / 2 / size)
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value >= 2 else f"{value:.1f}"
+
+
+# -- words ---------------------------------------------------------------------------------------------------------
+
+
+def _many(count: int, one: str, several: str = "") -> str:
+    return f"{count:,} {one if count == 1 else several or one + 's'}"
+
+
+def _few(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    shown = [_short(name) for name in names[:MOST_NAMED]]
+    more = f" and {len(names) - len(shown):,} more" if len(names) > len(shown) else ""
+    return ", ".join(shown) + more
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"

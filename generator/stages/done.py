@@ -1,0 +1,201 @@
+"""What of a job is done already: by a run that was stopped, or by an earlier one whose atlas partly still holds. Reads
+the folder and alters nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from generator.errors import AtlasError
+from generator.forwards import ForwardCosts
+from generator.records import TOP, LayerInfo
+from generator.scan import FORWARD
+from generator.stages.finishing import Found
+from generator.stages.job import Job
+from generator.stages.repairing import damaged_stages, tiles_of, wanted_units
+from generator.stages.unit_table import UnitTable, group_size, groups_of, unit_table
+
+# Some pictures are among the strongest of far more channels than others are: with numbers drawn between 0 and 1 and
+# raised to this power about as many different pictures are hit as were measured (82 of 100, 1,091 of 2,000).
+CROWDED = 4
+
+
+@dataclass(frozen=True)
+class Done:
+    """Of one job what need not be done again. found: what finishing.look found in the folder."""
+
+    job: Job
+    found: Found
+
+    @cached_property
+    def _damaged(self) -> set[str]:
+        return set() if self.found.faults is None else damaged_stages(self.found.faults)
+
+    def _is_kept(self, stage: str, key: str) -> bool:
+        """Whether a finished atlas has a stage's files, made from the same, and none of them is damaged."""
+        good = self.found.keys.get(stage) == key and not self._damaged & {stage, "everything"}
+        return bool(key) and good
+
+    @cached_property
+    def scan(self) -> bool:
+        return self.job.store.stamp("scan") == self.job.scan_key or self._is_kept("scan", self.job.scan_key)
+
+    @cached_property
+    def stream(self) -> bool:
+        key = self.job.stream_key
+        return self.job.store.stamp("stream") == key or (self.scan and self._is_kept("stream", key))
+
+    @cached_property
+    def truth(self) -> bool:
+        key = self.job.truth_key
+        return self.job.store.stamp("scale-truth") == key or (
+            self.stream and self._is_kept("scale truth", key)
+        )
+
+    @cached_property
+    def collected(self) -> bool:
+        """Whether the map's vectors and the predictions are there, or come with the scan."""
+        keys = {"features": self.job.features_key, "predictions": self.job.predictions_key}
+        return not self.scan or all(
+            not key or self.job.store.stamp(name) == key or self._is_kept(name, key)
+            for name, key in keys.items()
+        )
+
+    @cached_property
+    def optimised_stream(self) -> bool:
+        key = self.job.optimised_key
+        stamped = self.job.store.stamp("optimised-stream") == key
+        return stamped or (self.scan and self._is_kept("optimised stream", key))
+
+    @cached_property
+    def rules(self) -> bool:
+        key = self.job.rules_key
+        return self.job.store.stamp("rules") == key or self._is_kept("gradient rules", key)
+
+    @cached_property
+    def map(self) -> bool:
+        key = self.job.embedding_key
+        return self.job.store.stamp("embedding") == key or self._is_kept("embedding", key)
+
+    def sprites(self, layer: LayerInfo) -> bool:
+        """Whether all sprites of a layer are there."""
+        key = self.job.sprites_key
+        if self.job.store.stamp(f"sprites-{layer.name}") == key:
+            return True
+        return self._has_old_sprites and not self._damaged_files(layer)
+
+    @cached_property
+    def _has_old_sprites(self) -> bool:
+        """Whether a finished atlas has this job's sprites, but for some that may be damaged."""
+        key = self.job.sprites_key
+        return self.found.keys.get("sprites") == key and "everything" not in self._damaged
+
+    def _damaged_files(self, layer: LayerInfo) -> set[int]:
+        """The channels whose sprite in a finished atlas is damaged; −1 for the layer's thumbnails."""
+        names = () if self.found.faults is None else self.found.faults.damaged
+        start = f"sprites/{layer.name}/"
+        channels = {
+            int(stem)
+            for name in names
+            if name.startswith(start) and (stem := name.removeprefix(start).removesuffix(".webp")).isdecimal()
+        }
+        return channels | ({-1} if f"thumbs/{layer.name}.webp" in names else set())
+
+    def ascent(self, layer: LayerInfo) -> bool:
+        """Whether the optimised pictures of a layer are there."""
+        key = self.job.ascent_key
+        return self.job.store.stamp(f"ascent-{layer.name}") == key or self._is_kept("ascent", key)
+
+    def scanned(self) -> int:
+        """How many pictures of the set an unfinished scan has done."""
+        return self._batches("scan", self.job.scan_key)
+
+    def streamed(self) -> int:
+        """How many pictures of the set an unfinished pass over the residual stream has done."""
+        return self._batches("stream", self.job.stream_key)
+
+    def _batches(self, pass_: str, key: str) -> int:
+        store = self.job.store
+        if store.stamp(f"{pass_}-of") != key:
+            return 0
+        numbers: set[int] = set()
+        for name in store.part_names(pass_):
+            try:
+                numbers |= set(store.read_part(name, pass_)["batches"].tolist())
+            except (AtlasError, KeyError):  # damaged: done again
+                continue
+        return min(len(self.job.pictures), FORWARD * len(numbers))
+
+    def units_left(self) -> UnitTable:
+        """The units whose tiles are still to be made. Before the scan nobody knows their pictures and places: then each
+        has some, drawn at random, and every channel is taken to be active."""
+        job = self.job
+        units = unit_table(job) if self.scan else _presumed(job)
+        if not self.scan or self._has_old_sprites:
+            missing = [self._without(layer) for layer in job.network.layers]
+            pairs = zip(units.layer.tolist(), units.channel.tolist(), strict=True)
+            return units.take(np.flatnonzero([channel in missing[layer] for layer, channel in pairs]))
+        if job.store.stamp("tiles") == job.tiles_key or all(map(self.sprites, job.network.layers)):
+            return units.take(np.arange(0))
+        return units.take(np.flatnonzero(self._unfinished(units)))
+
+    def _without(self, layer: LayerInfo) -> set[int]:
+        """The channels of a layer whose sprites are to be made."""
+        channels = set(range(self.job.channels(layer)))
+        if self.sprites(layer):
+            return set()
+        return channels & self._damaged_files(layer) if self._has_old_sprites else channels
+
+    def _unfinished(self, units: UnitTable) -> np.ndarray:
+        """(U,) bool: the wanted units but for those of groups that a run finished before it was stopped."""
+        job = self.job
+        wanted = wanted_units(job, units)
+        key = tiles_of(job, wanted)
+        if job.store.stamp("tiles-of") != key:
+            return wanted
+        alone = ForwardCosts(job.network).alone(units.layer, units.picture)
+        for number, rows in enumerate(groups_of(units, alone, group_size(job))):
+            if job.store.stamp(f"group-{number}") == key:
+                wanted[rows] = False
+        return wanted
+
+    def sprites_left(self) -> dict[str, int]:
+        """By layer, how many sprites are still to be made, of all channels as if each were active."""
+        return {layer.name: len(self._without(layer)) for layer in self.job.network.layers}
+
+    @property
+    def names(self) -> list[str]:
+        """What is done, in words."""
+        found = []
+        if self.scan:
+            found.append("scan")
+        if self.scan and self.map and self.job.embedding_key:
+            found.append("map of the pictures")
+        if self.stream and self.job.profile.stream.enabled and self.job.stream_plan.blocks:
+            found.append("residual stream")
+        if all(map(self.sprites, self.job.network.layers)):
+            found.append("sprites")
+        elif self.scan and self.job.store.stamp("tiles") == self.job.tiles_key:
+            found.append("patches and gradients")
+        if self.job.ascent_layers and all(map(self.ascent, self.job.ascent_layers)):
+            found.append("optimised pictures")
+        return found
+
+
+def _presumed(job: Job) -> UnitTable:
+    """As many units as there may be at the most, in pictures and places drawn at random."""
+    random = np.random.default_rng(0)
+    most = min(TOP, len(job.pictures))
+    layer, channel, slot, row, column = [], [], [], [], []
+    for index, info in enumerate(job.network.layers):
+        count = job.channels(info) * most
+        layer.append(np.full(count, index))
+        channel.append(np.repeat(np.arange(job.channels(info)), most))
+        slot.append(np.tile(np.arange(most), job.channels(info)))
+        row.append(random.integers(0, info.height, count))
+        column.append(random.integers(0, info.width, count))
+    joined = [np.concatenate(parts).astype(np.int64) for parts in (layer, channel, slot, row, column)]
+    picture = (len(job.pictures) * random.random(len(joined[0])) ** CROWDED).astype(np.int64)
+    return UnitTable(joined[0], joined[1], joined[2], picture, joined[3], joined[4])

@@ -1,0 +1,280 @@
+"""How long a job will take: its work counted from the network's graph and the profile, times what a little of each kind
+of work takes on this very machine, as busy as it is now (trials.py)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from generator.device import is_out_of_memory, trim_memory
+from generator.errors import AtlasError
+from generator.forwards import ForwardCosts
+from generator.matching import layer_pairs
+from generator.methods.gradients import RULES
+from generator.records import TOP
+from generator.scan import FORWARD
+from generator.stages import measuring_scale
+from generator.stages.ascending import plan_of, within
+from generator.stages.comparing_rules import last_layers
+from generator.stages.done import Done
+from generator.stages.dreaming import dream_layers
+from generator.stages.dreaming import plan_of as dream_plan
+from generator.stages.job import Job
+from generator.stages.mapping import MOST_THUMBS
+from generator.stages.optimising_stream import recipe
+from generator.stages.trials import Trials
+from generator.stream import residuals
+
+# What has no multiplications to count, in those that one thread does in the same time.
+TSNE = 300e6  # t-SNE's thousand rounds, a picture
+CHANNEL = 30e6  # reading and writing a channel's row in every table
+RANKED = 8e4  # ordering one score of one picture, as often as that is done
+PERMUTED = 60.0  # one pair of channels in the tests by permutation
+PAGE = 300e6  # a channel's page, and following its links
+
+# What is left to multiply of a gradient, by the rule.
+SPARSE = {"guided": 1.0, "deconvnet": 2.0, "plain": 2.0}
+
+# How far a run may be off what the trials say: batches of other sizes, other units, other work on the machine.
+LESS, MORE = 0.7, 1.4
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the time that is left. low, high: seconds."""
+
+    name: str
+    low: float
+    high: float
+
+    @classmethod
+    def about(cls, name: str, seconds: float) -> Part:
+        return cls(name, seconds * LESS, seconds * MORE)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The parts of what is left to do, in the order in which they are done."""
+
+    parts: tuple[Part, ...]
+
+    @property
+    def low(self) -> float:
+        return sum(part.low for part in self.parts)
+
+    @property
+    def high(self) -> float:
+        return sum(part.high for part in self.parts)
+
+
+def estimate(job: Job, done: Done, missing: int = 0, *, site: bool = False) -> Estimate | None:
+    """The time of what is left of a job; None where a trial failed: then the job itself will say why.
+
+    missing: pictures still to be drawn; site: whether pages are rendered afterwards.
+    """
+    work = _Work(job, done, Trials(job), missing, site)
+    names = [name for name, wanted in work.asked().items() if wanted]
+    parts: list[Part] = []
+    try:
+        with job.reporter.stage("timing this machine", len(names), "trials") as advance:
+            for name in names:
+                parts += work.part(name)
+                advance()
+    except Exception as error:
+        if not isinstance(error, AtlasError) and not is_out_of_memory(error):
+            raise
+        return None
+    finally:
+        trim_memory()
+    return Estimate(tuple(part for part in parts if part.high > 0))
+
+
+def dream_starts(job: Job) -> int:
+    """How many pictures dreams begin at: of the set's own those that there are, where they may be published."""
+    own = [start for start in job.starts if start.number is not None]
+    there = sum((start.number or 0) < len(job.pictures) for start in own)
+    return len(job.starts) - len(own) + (there if job.profile.site.publish_patches else 0)
+
+
+class _Work:
+    """The work that is left, part by part."""
+
+    def __init__(self, job: Job, done: Done, trials: Trials, missing: int, site: bool) -> None:
+        self.job, self.done, self.trials, self.missing, self.site = job, done, trials, missing, site
+        self.units = done.units_left()
+        self.sprites = done.sprites_left()
+        self.pictures = len(job.pictures)
+
+    def asked(self) -> dict[str, bool]:
+        """The parts by name, in their order, and whether there is anything to do."""
+        job, done, profile = self.job, self.done, self.job.profile
+        blocks = bool(job.stream_plan.blocks) and profile.stream.enabled
+        return {
+            "drawing": self.missing > 0,
+            "scan": not done.scan,
+            "predictions": not done.collected,
+            "map": bool(job.embedding_key) and not (done.scan and done.map),
+            "tables": True,
+            "residual stream": blocks and not done.stream,
+            "optimised stream": blocks and bool(profile.stream.optimised_steps) and not done.optimised_stream,
+            "sizes": measuring_scale.applies(job) and not (done.stream and done.truth),
+            "patches and gradients": len(self.units) > 0,
+            "sprites": any(self.sprites.values()),
+            "gradient rules": not done.rules,
+            "optimised pictures": any(not done.ascent(layer) for layer in job.ascent_layers),
+            "dreams": profile.deepdream is not None,
+            "pages": self.site,
+        }
+
+    def part(self, name: str) -> list[Part]:
+        found = getattr(self, f"_{name.replace(' ', '_')}")()
+        return [found] if isinstance(found, Part) else [Part.about(name, found)]
+
+    # -- passes over the pictures ----------------------------------------------------------------------------------
+
+    def _drawing(self) -> float:
+        return self.trials.start + self.missing * self.trials.drawing / self.job.processes
+
+    def _forwards(self, pictures: int, seconds: float) -> float:
+        """Of a pass in whole forwards, where each thread and each process has some. seconds: a picture's."""
+        each = self.trials.threads * self.job.ranks.world
+        rounds = -(-pictures // (FORWARD * each))
+        # A round that is not full takes as long for each of its pictures, or less.
+        return max(-(-pictures // FORWARD) / each, rounds / 1.5) * FORWARD * seconds
+
+    def _decoded(self, pictures: int, meanwhile: float) -> float:
+        """A pass over so many pictures that takes so many seconds but for decoding them."""
+        job, seconds = self.job, pictures * self.trials.read / self.job.ranks.world
+        alone = seconds / max(1, job.workers)
+        if job.device.type == "cuda":  # the cores have nothing else to do
+            return max(meanwhile, alone)
+        return max(meanwhile + seconds / self.trials.threads, alone)
+
+    def _scan(self) -> float:
+        left = self.pictures - self.done.scanned()
+        forwards = 1 if self.job.profile.compute.precision == "fp32" else 2  # the candidates once more
+        return forwards * self._decoded(left, self._forwards(left, self.trials.scanned))
+
+    def _predictions(self) -> float:
+        return self._decoded(self.pictures, self._forwards(self.pictures, self.trials.scanned))
+
+    def _residual_stream(self) -> float:
+        left = self.pictures - self.done.streamed()
+        return self._decoded(left, self._forwards(left, self.trials.streamed))
+
+    def _sizes(self) -> float:
+        from generator.demo.scales import SCALES
+        from generator.demo.world import CLASSES
+
+        count = len(CLASSES) * measuring_scale.DRAWINGS * (1 + len(SCALES))
+        drawn = self.trials.start + count * self.trials.drawing / self.job.processes
+        return drawn + count * self.trials.strongest
+
+    def _map(self) -> float:
+        section, count = self.job.profile.embedding, self.pictures
+        mapped = min(count, section.pictures)
+        placed = min(mapped, section.exact)
+        found = self.job.network.last_vector
+        length = 0 if found is None else found[1]
+        products = 3 * mapped * mapped * length + mapped * length * min(length, mapped)
+        return (placed * TSNE + products) * self.trials.plain + self._decoded(min(mapped, MOST_THUMBS), 0.0)
+
+    # -- units -----------------------------------------------------------------------------------------------------
+
+    def _patches_and_gradients(self) -> float:
+        job, trials, units = self.job, self.trials, self.units
+        layers = job.network.layers
+        here = np.bincount(units.layer, minlength=len(layers)).tolist()
+        way_back = sum(count * trials.unit(layer) for count, layer in zip(here, layers, strict=True) if count)
+        costs = ForwardCosts(job.network)
+        alone = costs.alone(units.layer, units.picture)
+        crops = sum(costs.crop(int(layer)) for layer in units.layer[alone])
+        pictures, place = np.unique(units.picture, return_inverse=True)
+        deepest = np.full(len(pictures), -1)
+        np.maximum.at(deepest, place, np.where(alone, -1, units.layer))
+        whole = sum(costs.whole(int(layer)) for layer in deepest[deepest >= 0])
+        written = len(pictures) * trials.picture if "patches" in job.panels else 0.0
+        seconds = way_back + (crops + whole) * trials.switched + written
+        return self._decoded(len(pictures), seconds / (trials.threads * job.ranks.world))
+
+    def _sprites(self) -> float:
+        layers = {layer.name: layer for layer in self.job.network.layers}
+        seconds = sum(
+            count * self.trials.sprite(layers[name]) for name, count in self.sprites.items() if count
+        )
+        return self.trials.start + seconds / (self.job.processes * self.job.ranks.world)
+
+    def _gradient_rules(self) -> float:
+        job, trials = self.job, self.trials
+        layers = last_layers(job)
+        rules, own = set(RULES.values()), {RULES[kind] for kind in job.profile.gradients}
+        # Where no rule sets the negative half to zero, twice as much is left to multiply.
+        more = sum(SPARSE[rule] for rule in rules) / sum(SPARSE[rule] for rule in own)
+        way_back = sum(trials.unit(layer) for layer in layers) * TOP * more
+        forward = sum(trials.multiply_adds(job.network.step(layer.name)) for layer in layers)
+        encoded = sum(trials.sprite(layer) for layer in layers) * (len(RULES) + 1) / max(1, len(job.panels))
+        return way_back + TOP * forward * trials.switched + encoded
+
+    # -- pictures that are made ------------------------------------------------------------------------------------
+
+    def _optimised_pictures(self) -> Part:
+        """Pictures that are weaker than a patch are made once more, from there: how many is not known before."""
+        job, trials, section = self.job, self.trials, self.job.profile.ascent
+        assert section is not None
+        crop, network = job.network.preprocessing.crop, job.network
+        layers = [layer for layer in job.ascent_layers if not self.done.ascent(layer)]
+        tried = {layers[0].name, layers[len(layers) // 2].name, layers[-1].name}
+        seconds, rate = 0.0, None
+        for layer in layers:
+            plan = plan_of(section, min(layer.receptive_field.side, crop))
+            whole = trials.multiply_adds(network.step(layer.name))
+            way = trials.cone(layer) if section.objective == "neuron" else whole
+            plan = within(plan, section.work, max(way, 1))
+            channels = list(range(job.channels(layer)))
+            if rate is None or layer.name in tried:
+                rate = trials.climbing(layer.name, plan, channels)
+            seconds += len(channels) * (plan.steps + 1) * way * rate
+        seconds /= trials.threads * job.ranks.world
+        again = section.objective == "neuron" and job.profile.site.publish_patches
+        return Part("optimised pictures", seconds * LESS, seconds * MORE * (2 if again else 1))
+
+    def _optimised_stream(self) -> float:
+        job, trials, network = self.job, self.trials, self.job.network
+        found = residuals(network)
+        blocks = job.stream_plan.blocks
+        middle = blocks[len(blocks) // 2]
+        steps, side = job.profile.stream.optimised_steps, network.preprocessing.crop
+        layer = network.layer(middle.name)
+        plan = recipe(layer, not found[middle.name].is_identity, side, steps)
+        rate = trials.climbing(found[middle.name].branch, plan, list(range(job.channels(layer))))
+        pictures = [
+            (2 * job.channels(network.layer(block.name)), trials.cone(network.layer(block.name)))
+            for block in blocks
+        ]
+        work = sum(count * way for count, way in pictures) * steps
+        return work * rate / (trials.threads * job.ranks.world)
+
+    def _dreams(self) -> float:
+        job, trials, section = self.job, self.trials, self.job.profile.deepdream
+        assert section is not None
+        plan, network = dream_plan(section, job.network), job.network
+        area = sum((side / network.preprocessing.crop) ** 2 for side in plan.sides)
+        ways = [trials.multiply_adds(network.step(layer.name)) for layer in dream_layers(job)]
+        # A step goes there and back again.
+        work = 2 * plan.steps * area * sum(ways) * dream_starts(job)
+        return work * trials.switched / (trials.threads * job.ranks.world)
+
+    # -- what is left ----------------------------------------------------------------------------------------------
+
+    def _tables(self) -> float:
+        job, pictures = self.job, min(self.pictures, self.job.profile.compute.score_pictures)
+        layers = {layer.name: layer.channels for layer in job.network.layers}
+        channels = sum(layers.values())
+        pairs = sum(layers[pair.source] * layers[pair.target] for pair in layer_pairs(job.network.layers))
+        work = channels * CHANNEL + channels * pictures * RANKED + pairs * (PERMUTED + pictures)
+        return work * self.trials.plain
+
+    def _pages(self) -> float:
+        channels = sum(layer.channels for layer in self.job.network.layers)
+        return self.trials.start + channels * PAGE * self.trials.plain / self.job.processes

@@ -1,0 +1,335 @@
+"""A little of each kind of work, timed on the device of the job: what the estimate of its time is made with."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from generator.ascent import Ascender, AscentPlan
+from generator.cones import Cone
+from generator.decoding import PictureError, read_picture
+from generator.device import one_thread_each, use_tf32
+from generator.methods.gradients import GradientPictures
+from generator.methods.patches import patch
+from generator.network import Network
+from generator.pictures import PictureBatch, evenly_spaced
+from generator.records import LayerInfo
+from generator.scan import FORWARD, ScanPlan, ScanState, in_rounds, scan_side_by_side
+from generator.sprites import enlargement, shrink, sprite, webp
+from generator.stages.job import Job
+from generator.stream import BlockUnits, read_stream, strongest
+from generator.unit_gradients import Units, forward_switches
+
+MULTIPLY_ADDS = 6e9  # of a trial in each thread: a tenth of a second on a common processor
+MOST_UNITS = {"cpu": 256, "cuda": 512}
+DECODED = 8  # pictures read
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Timings in seconds, each taken once and only where it is asked for. On a CPU all threads work meanwhile, as in
+    the job, and what is given is what one of them takes."""
+
+    job: Job
+
+    @cached_property
+    def threads(self) -> int:
+        """How many things are computed side by side."""
+        return torch.get_num_threads() if self.job.device.type == "cpu" else 1
+
+    @cached_property
+    def _network(self) -> Network:
+        use_tf32(False)
+        return self.job.network.to(self.job.device, torch.float32)
+
+    @cached_property
+    def shapes(self) -> dict[int, tuple[int, int, int]]:
+        """(C, H, W) of every step's map."""
+        network = self.job.network
+        return dict(enumerate(network.graph.shapes(network.preprocessing.crop)))
+
+    def multiply_adds(self, step: int) -> int:
+        """Of one picture's way to a step."""
+        return self._by_step[step]
+
+    @cached_property
+    def _by_step(self) -> list[int]:
+        total, found = 0, []
+        for step, (channels, height, width) in zip(
+            self.job.network.graph.steps, self.shapes.values(), strict=True
+        ):
+            if step.op == "conv" and step.weight is not None:
+                total += channels * height * width * step.weight[0].numel()
+            found.append(total)
+        return found
+
+    # -- pictures ----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _pictures(self) -> tuple[np.ndarray, float]:
+        """Some pictures of the set, (n, H, W, 3) uint8, and the seconds that reading one takes; rough ones where none
+        can be read yet."""
+        job, side = self.job, self.job.network.preprocessing.crop
+        found: list[np.ndarray] = []
+        seconds: list[float] = []
+        for place in evenly_spaced(len(job.pictures), DECODED):
+            start = time.perf_counter()
+            try:
+                path = job.pictures.root / job.pictures.files[place].path
+                found.append(read_picture(path, job.network.preprocessing).pixels)
+            except PictureError:
+                continue
+            seconds.append(time.perf_counter() - start)
+        if found:
+            later = seconds[1:] or seconds  # the first one also loads the decoder
+            return np.stack(found), sum(later) / len(later)
+        rough = np.random.default_rng(0).integers(0, 256, (2, side // 8 + 1, side // 8 + 1, 3), np.uint8)
+        return rough.repeat(8, 1).repeat(8, 2)[:, :side, :side].copy(), 0.0
+
+    @property
+    def read(self) -> float:
+        """Decoding one picture."""
+        return self._pictures[1]
+
+    def _pixels(self, count: int) -> torch.Tensor:
+        pixels = self._pictures[0]
+        return torch.from_numpy(pixels[np.arange(count) % len(pixels)])
+
+    # -- forwards ----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def scanned(self) -> float:
+        """One picture in the scan."""
+        job = self.job
+        size = self._forward
+        plan = ScanPlan.of(job.network, size, job.profile.compute.precision)
+        network = job.network.to(job.device, plan.dtype)
+        use_tf32(job.profile.compute.precision == "tf32")
+        state, pixels = ScanState.empty(plan, job.device), self._pixels(size)
+        places = torch.arange(size)
+        batch = PictureBatch(places, pixels, ((0, 0),) * size, ("",) * size, ())
+
+        def run() -> None:
+            for _ in scan_side_by_side(
+                network, [batch] * self.threads, state, threads=self.threads, forward=size
+            ):
+                pass
+
+        with one_thread_each(job.device):
+            seconds = self._second_time(run)
+        use_tf32(False)
+        return seconds / size
+
+    @cached_property
+    def streamed(self) -> float:
+        """One picture in the pass over the residual stream, with its copies."""
+        plan = replace(self.job.stream_plan, batch=self._forward)
+        batches = [self._pixels(self._forward)] * self.threads
+        one = BlockUnits(*(torch.zeros(1, dtype=torch.int64),) * 5)
+        units = {block.name: one for block in plan.blocks}
+
+        def run() -> None:
+            for _ in in_rounds(
+                lambda some: read_stream(self._network, some, plan, units), batches, self.threads
+            ):
+                pass
+
+        with one_thread_each(self.job.device):
+            return self._second_time(run) / self._forward
+
+    @cached_property
+    def strongest(self) -> float:
+        """One picture of those that are looked at for the largest value of every map alone; all threads compute it."""
+        plan = replace(self.job.stream_plan, batch=self._forward)
+        pixels = self._pixels(self._forward)
+        return self._second_time(lambda: strongest(self._network, pixels, plan)) / self._forward
+
+    @cached_property
+    def _forward(self) -> int:
+        """Pictures of one forward that is tried."""
+        if self.job.device.type == "cuda":
+            return FORWARD
+        return int(np.clip(MULTIPLY_ADDS / max(self._by_step[-1], 1), 1, FORWARD))
+
+    @cached_property
+    def plain(self) -> float:
+        """One multiply-add of a product of matrices on the CPU in a single thread: the measure of work that is not done
+        on the device."""
+        side = 256
+        matrix = np.ones((side, side), np.float32)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            one = torch.from_numpy(matrix)
+            torch.mm(one, one)
+            start = time.perf_counter()
+            for _ in range(16):
+                torch.mm(one, one)
+            return (time.perf_counter() - start) / (16 * side**3)
+        finally:
+            torch.set_num_threads(threads)
+
+    # -- units -------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _stages(self) -> dict[int, LayerInfo]:
+        """Of every stage the layer that is tried: its last one outside of blocks, or its last."""
+        layers = self.job.network.layers
+        return {layer.stage: layer for layer in sorted(layers, key=lambda layer: not layer.is_inner)}
+
+    @cached_property
+    def switched(self) -> float:
+        """One multiply-add of a forward pass that keeps what the way back needs."""
+        return self._units[0]
+
+    def unit(self, layer: LayerInfo) -> float:
+        """The tiles of one unit of a layer, by the multiply-adds of the tried layer of its stage and its own."""
+        tried = self._stages[layer.stage]
+        return self._units[1][layer.stage] * self.cone(layer) / max(self.cone(tried), 1)
+
+    def cone(self, layer: LayerInfo) -> int:
+        """Multiply-adds in the cone of a unit in the middle of a layer's map."""
+        return self._cones[layer.name]
+
+    @cached_property
+    def _cones(self) -> dict[str, int]:
+        network = self.job.network
+        return {
+            layer.name: Cone(network.graph, step).multiply_adds(
+                self.shapes, layer.height // 2, layer.width // 2
+            )
+            for layer, step in zip(network.layers, network.steps, strict=True)
+        }
+
+    @cached_property
+    def _units(self) -> tuple[float, dict[int, float], dict[int, np.ndarray]]:
+        job, network = self.job, self._network
+        pictures = GradientPictures(network, job.profile.gradients)
+        deepest = network.layers[-1]
+        count = int(np.clip(MULTIPLY_ADDS / max(self._by_step[network.steps[-1]], 1), 1, 4))
+        pixels = self._pixels(count)
+        prepared = network.prepare(pixels)
+        random = np.random.default_rng(0)
+        seconds, tiles = {}, {}
+        most = MOST_UNITS.get(job.device.type, MOST_UNITS["cpu"])
+        with one_thread_each(job.device), ThreadPoolExecutor(self.threads, initializer=_alone) as pool:
+            forward = self._second_time(lambda: forward_switches(network, prepared, deepest.name))
+            switches = forward_switches(network, prepared, deepest.name)
+            for stage, layer in self._stages.items():
+                size = int(np.clip(MULTIPLY_ADDS / max(self.cone(layer), 1), 1, most))
+
+                def picture(size: int, layer: LayerInfo = layer) -> np.ndarray:
+                    columns = [
+                        random.integers(0, most, size)
+                        for most in (count, layer.channels, layer.height, layer.width)
+                    ]
+                    units = Units(*(torch.from_numpy(column) for column in columns))
+                    native = job.native(layer)
+                    made = pictures.tiles(switches, layer.name, units, native)
+                    spots = np.stack(columns, 1).tolist()
+                    field = layer.receptive_field
+                    cut = [patch(pixels[p].numpy(), field, r, c, native) for p, _, r, c in spots]
+                    return np.stack([np.stack(cut), *made], 1)[:, -len(job.panels) :]
+
+                tiles[stage] = picture(1)
+                self._wait()
+                start = time.perf_counter()
+                list(pool.map(picture, [size] * self.threads))
+                self._wait()
+                seconds[stage] = (time.perf_counter() - start) / size
+        return forward / (count * max(self._by_step[network.steps[-1]], 1)), seconds, tiles
+
+    # -- files -------------------------------------------------------------------------------------------------------
+
+    def sprite(self, layer: LayerInfo) -> float:
+        """Encoding one sprite of a layer, as all processes do so."""
+        native = self.job.native(layer)
+        side = native * enlargement(native, self.job.wanted(layer))
+        tried, seconds = self._sprites[layer.stage]
+        return seconds * (side / tried) ** 2
+
+    @cached_property
+    def _sprites(self) -> dict[int, tuple[int, float]]:
+        """By stage: side of the tried layer's tiles in px, and seconds."""
+        job = self.job
+        found: dict[int, tuple[int, float]] = {}
+        with ThreadPoolExecutor(job.processes) as pool:
+            for stage, layer in self._stages.items():
+                native = job.native(layer)
+                factor = enlargement(native, job.wanted(layer))
+                panels = self._units[2][stage][np.zeros(9, int)].transpose(1, 0, 2, 3, 4)  # (P, 9, s, s, 3)
+
+                def encode(_: int, panels: np.ndarray = panels, factor: int = factor) -> bytes:
+                    return webp(sprite(panels, factor), job.profile.sprites.quality)
+
+                if not found:
+                    encode(0)  # the first one also loads the encoder
+                start = time.perf_counter()
+                list(pool.map(encode, range(job.processes)))
+                found[stage] = (native * factor, time.perf_counter() - start)
+        return found
+
+    @cached_property
+    def picture(self) -> float:
+        """Writing one whole picture."""
+        sprites, pixels = self.job.profile.sprites, self._pictures[0][0]
+        small = min(sprites.picture, pixels.shape[0])
+        return self._second_time(lambda: webp(shrink(pixels, small), sprites.quality))
+
+    @cached_property
+    def drawing(self) -> float:
+        """Drawing one picture of the drawn world."""
+        from generator.demo import world
+
+        return self._second_time(lambda: [world.draw(index) for index in range(4)]) / 4
+
+    @cached_property
+    def start(self) -> float:
+        """Starting a process that draws or encodes."""
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-c", "import generator.stages.sprite_making"], check=False)
+        return time.perf_counter() - start
+
+    # -- pictures that climb -----------------------------------------------------------------------------------------
+
+    def climbing(self, step: int | str, plan: AscentPlan, channels: Sequence[int]) -> float:
+        """One multiply-add, on the way there, of a step of pictures that climb."""
+        middle = Ascender(self._network, step, replace(plan, batch=1)).walk.multiplications
+        most = 4 if self.job.device.type == "cpu" else len(channels)
+        size = int(np.clip(MULTIPLY_ADDS / (4 * max(middle, 1)), 1, min(most * 2, len(channels))))
+        steps = 2
+        tried = Ascender(self._network, step, replace(plan, batch=size, steps=steps, leaky=0))
+
+        def run() -> None:
+            list(pool.map(lambda _: tried.ascend(channels[:size]), range(self.threads)))
+
+        with one_thread_each(self.job.device), ThreadPoolExecutor(self.threads, initializer=_alone) as pool:
+            seconds = self._second_time(run)
+        return seconds / (size * (steps + 0.5) * max(middle, 1))
+
+    # -- the clock ---------------------------------------------------------------------------------------------------
+
+    def _second_time(self, run: Callable[[], object]) -> float:
+        """Seconds of the second call: the first one also prepares what later ones find."""
+        run()
+        self._wait()
+        start = time.perf_counter()
+        run()
+        self._wait()
+        return time.perf_counter() - start
+
+    def _wait(self) -> None:
+        if self.job.device.type == "cuda":
+            torch.cuda.synchronize(self.job.device)
+
+
+def _alone() -> None:
+    torch.set_num_threads(1)
