@@ -36,10 +36,11 @@ def say(reporter: Reporter, name: str, text: str) -> None:
 
 
 def announce_network(reporter: Reporter, network: Network, layers: int, device: torch.device) -> None:
-    """Network, weights, what is done to a picture before it enters, and where all is computed. layers: how many the
-    network has of which the profile chose its own."""
+    """Network, weights, how its outputs are read, what is done to a picture before it enters, and where all is
+    computed. layers: how many the network has of which the profile chose its own."""
     say(reporter, "network", network_text(network, layers))
     say(reporter, "weights", weights_text(network))
+    say(reporter, "outputs", "none" if network.head is None else network.head.advice)
     say(reporter, "input", input_text(network.preprocessing))
     say(reporter, "device", device_text(device))
 
