@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from generator.device import avoid_page_faults, choose_device, trim_memory
+from generator.places import places
 from generator.profile import Profile
 from generator.progress import Reporter
 from generator.ranks import joined
@@ -78,6 +79,8 @@ def compute(
         starts = open_starts(profile, network)
         if not dry_run:
             held.enter_context(store.locked(alone=ranks.leads))
+            if ranks.leads:
+                store.write_places(places(profile.model_dump()))
         job = Job(
             profile,
             network,

@@ -468,7 +468,8 @@ def write_revisited(site: Site, env: Environment, atlas: Atlas, common: dict[str
 
 def copy_data(site: Site, atlas: Atlas) -> None:
     """The atlas's tables, the pictures of its gradient rules, and its whole pictures."""
-    for name in ("manifest.json", "channels.csv", "images.csv", "architecture.json", *RELATION_FILES):
+    site.write(f"{atlas.name}/data/manifest.json", atlas.store.published_manifest())
+    for name in ("channels.csv", "images.csv", "architecture.json", *RELATION_FILES):
         if (atlas.store.folder / name).is_file():
             site.copy(atlas.store.folder / name, f"{atlas.name}/data/{name}")
     for row in atlas.gradient_rules:

@@ -24,6 +24,7 @@ it themselves.
     architecture.json       the network's volumes, operations and costs (blueprint.py)
     keys.json               fingerprints of what each stage was made from
     SHA256SUMS              of every file, for `sha256sum -c` and `atlas verify`
+    .inputs.json            where the inputs lie on this machine, for `atlas verify`; never published
     work/                   what an interrupted run needs to go on; removed when all is done
 
 Every file is written beside its place and then moved into it, so that a reader never sees half of one.
@@ -58,6 +59,7 @@ from generator.files import (
     write_array_atomically,
     write_atomically,
 )
+from generator.places import published
 from generator.records import Manifest, PictureRecord, manifest_from_json, to_json
 
 OWN = (
@@ -67,6 +69,7 @@ OWN = (
     "stream.json", "stream_optimised.json", "scale_truth.json", "rules.json", "rules",
     "embedding", "predictions.npz",
 )  # fmt: skip
+PLACES = ".inputs.json"
 IMAGE_COLUMNS = ("index", "path", "label_id", "label", "width", "height")
 # Python's csv writer quotes a field for what ends a line: with "\n" alone, a name with "\r" would cut its line.
 LINE_END = "\r\n"
@@ -187,6 +190,17 @@ class Store:
                 ) from error
             yield  # the lock goes with the file, also when the process is killed
 
+    # -- places on this machine --------------------------------------------------------------------------------------
+
+    def write_places(self, places: Mapping[str, str]) -> None:
+        """Keep where the inputs lie (generator/places.py); hidden, no part of the atlas, and never published."""
+        write_atomically(self.folder / PLACES, _json(places))
+
+    def places(self) -> dict[str, str]:
+        """What is known of where the inputs lie, {} for nothing."""
+        known = self.read_json(PLACES)
+        return known if isinstance(known, dict) else {}
+
     # -- manifest and tables ---------------------------------------------------------------------------------------
 
     def exists(self) -> bool:
@@ -205,6 +219,13 @@ class Store:
                 f"manifest.json cannot be read ({error})", path, "compute the atlas again"
             ) from error
         return manifest_from_json(data)
+
+    def published_manifest(self) -> bytes:
+        """manifest.json as the site shows it: also of atlases of earlier days without any place on a machine."""
+        content = (self.folder / "manifest.json").read_bytes()
+        data = json.loads(content)
+        public = data | {"profile": published(data["profile"])}
+        return content if public == data else _json(public)
 
     def manifest_extra(self) -> Mapping[str, Any]:
         """The manifest's free part, {} where the manifest cannot be read."""

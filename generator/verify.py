@@ -12,12 +12,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from generator import models
 from generator import profile as profiles
 from generator.checksums import UNREADABLE, digests, find_faults
 from generator.device import choose_device
 from generator.errors import AtlasError
 from generator.network import Network
 from generator.pictures import PictureFile, PictureSet
+from generator.places import located
 from generator.profile import Profile
 from generator.progress import Reporter
 from generator.ranks import Ranks
@@ -155,15 +157,30 @@ def _sample(store: Store, manifest: Manifest, units: int, seed: int) -> Chosen:
 
 
 def _profile(here: _Sampled) -> Profile:
-    """The profile that the atlas was made from, with today's places of weights and pictures."""
+    """The profile that the atlas was made from, with today's places of weights and pictures, and without what changes
+    no unit."""
     inputs = here.inputs
     images = None if inputs.images is None else str(inputs.images)
-    return profiles.validated(here.manifest.profile, str(here.store.folder / "manifest.json")).changed(
+    made_from = located(here.manifest.profile, here.store.places()) | {"deepdream": None, "kernels": {}}
+    made_from["network"] = {**made_from["network"], "classes": None}
+    made_from["pictures"] = {**made_from["pictures"], "labels": None, "hierarchy": None}
+    profile = profiles.validated(made_from, str(here.store.folder / "manifest.json")).changed(
         network={"weights": inputs.weights},
         pictures={"folder": images},
         compute={"device": inputs.device},
         embedding={"enabled": False},
     )
+    _require_weights(profile)
+    return profile
+
+
+def _require_weights(profile: Profile) -> None:
+    """A file of weights that is named and not there is asked for; names of published weights are no files."""
+    given = profile.network.weights
+    known = {"random", *(name.lower() for name in models.find(profile.network.model).weights)}
+    if given is None or given.rsplit(".", 1)[-1].lower() in known or Path(given).is_file():
+        return
+    raise AtlasError("the atlas's weights are not here", given, "say where they are with --weights")
 
 
 def _folder(here: _Sampled, profile: Profile) -> Path:

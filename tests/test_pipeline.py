@@ -77,7 +77,7 @@ def test_the_folder_holds_what_the_format_says_and_nothing_else(atlas):
         "res3a",
         "res4c",
     ]
-    top = {path.name for path in atlas.folder.iterdir()} - {".lock"}
+    top = {path.name for path in atlas.folder.iterdir()} - {".lock", ".inputs.json"}
     assert top == {
         "manifest.json", "keys.json", "SHA256SUMS", "images.csv", "channels.csv", "scan.json", "layers", "scores",
         "sprites", "thumbs", "pictures", "kernels", "architecture.json", "relations.json", "classes.csv",

@@ -20,6 +20,7 @@ from generator.blueprint import blueprint_to_json
 from generator.checksums import Faults, checksum_text, find_faults
 from generator.errors import AtlasError
 from generator.methods.kernels import first_kernels
+from generator.places import published
 from generator.records import LabelReading, Manifest, PictureSetInfo, Skipped, title_of, to_json
 from generator.sprites import THUMB, enlarge, mosaic, thumb_columns, webp
 from generator.stages.ascending import ascent_report
@@ -220,10 +221,11 @@ def _label_reading(job: Job) -> LabelReading:
 
 
 def _public(profile: dict[str, Any]) -> dict[str, Any]:
-    """The profile without what changes no number: device, processes, pictures read at a time."""
+    """The profile without what changes no number (device, processes, pictures read at a time), and without the places
+    on this machine."""
     for key in ("device", "workers", "batch"):
         profile["compute"].pop(key)
-    return profile
+    return published(profile)
 
 
 def _date(job: Job) -> str:

@@ -1,0 +1,61 @@
+"""Where an atlas's inputs lie on its builder's machine: kept beside the atlas, for `atlas verify`, and never published.
+What is published are the names of files and folders alone."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import PurePath
+from typing import Any
+
+# The profile's keys whose values may be paths.
+_KEYS = (
+    ("network", "weights"),
+    ("network", "classes"),
+    ("pictures", "folder"),
+    ("pictures", "labels"),
+    ("pictures", "hierarchy"),
+)
+
+
+def published(profile: Mapping[str, Any]) -> dict[str, Any]:
+    """The profile with the last part of every path alone."""
+    found = copy.deepcopy(dict(profile))
+    for holder, key, _ in _places(found):
+        holder[key] = PurePath(holder[key]).name or holder[key]
+    return found
+
+
+def places(profile: Mapping[str, Any]) -> dict[str, str]:
+    """The absolute path of every file and folder that the profile names and that is there, by its key."""
+    return {
+        name: os.path.abspath(holder[key])
+        for holder, key, name in _places(profile)
+        if os.path.exists(holder[key])
+    }
+
+
+def located(profile: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, Any]:
+    """A published profile with the places put back that it was computed from."""
+    found = copy.deepcopy(dict(profile))
+    for holder, key, name in _places(found):
+        place = known.get(name, "")
+        if PurePath(place).name == holder[key]:
+            holder[key] = place
+    return found
+
+
+def _places(profile: Mapping[str, Any]) -> Iterator[tuple[Any, Any, str]]:
+    """What holds a value that may be a path, its key there, and its name in the whole profile."""
+    for section, key in _KEYS:
+        holder = profile.get(section) or {}
+        if holder.get(key):
+            yield holder, key, f"{section}.{key}"
+    for number, other in enumerate((profile.get("kernels") or {}).get("others") or ()):
+        if other.get("weights"):
+            yield other, "weights", f"kernels.others.{number}.weights"
+    pictures = (profile.get("deepdream") or {}).get("pictures") or []
+    for number, given in enumerate(pictures):
+        if isinstance(given, str):
+            yield pictures, number, f"deepdream.pictures.{number}"
