@@ -1,7 +1,7 @@
 """Figures that papers and documentation state of the networks, next to what is computed here.
 
 published.csv holds them all, one per row: the figure as printed, its source and address, the line of the source that
-states it, and where that line was read in November 2026. `checked` is empty where the source could not be reached: the
+states it, and where and when that line was read. `checked` is empty where the source could not be reached: the
 pages then say so."""
 
 from __future__ import annotations
