@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import logging
 import os
 import threading
 from collections.abc import Callable
@@ -37,13 +38,14 @@ class Loops:
 
 
 def kind() -> str:
-    """Which way sums on a CPU are taken: numba or torch."""
-    return "numba" if importlib.util.find_spec("numba") and not _switched_off() else "torch"
+    """Which way sums on a CPU are taken: numba or torch. As `loops`, it may compile."""
+    return "torch" if loops() is None else "numba"
 
 
 def loops() -> Loops | None:
-    """The compiled loops, None where numba is not installed. The first call in an installation compiles for some
-    seconds; the machine code is kept beside this file, or among the user's caches."""
+    """The compiled loops, None where numba is not installed, is switched off, or does not work, which is said once. The
+    first call in an installation compiles for some seconds; the machine code is kept beside this file, or among the
+    user's caches."""
     with _compiling:
         return _loops()
 
@@ -57,45 +59,81 @@ def prepare(say: Callable[[str], None]) -> None:
         task.result()
 
 
-def _switched_off() -> bool:
-    return os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
+def _is_there() -> bool:
+    switched_off = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
+    return importlib.util.find_spec("numba") is not None and not switched_off
 
 
 @functools.cache
 def _loops() -> Loops | None:
-    if kind() == "torch":
+    if not _is_there():
         return None
-    try:
-        from numba import njit
-
-        from generator.spread_loop import spread, spread_narrow
-    except ImportError:  # a numba that refuses this NumPy or Python
-        return None
-    for cache in (True, False):
+    trouble: Exception | None = None
+    for cache in (True, False):  # without a place to keep the machine code it is made anew each time
         try:
+            from numba import njit
+
+            from generator.spread_loop import spread, spread_narrow
+
             functions = (_reduce, _enter, _add, _rectify, _unpool, spread, spread_narrow)
             compiled = Loops(*(njit(nogil=True, error_model="numpy", cache=cache)(f) for f in functions))
             _try(compiled)
-        except (OSError, RuntimeError):  # nowhere to keep the machine code: it is made anew each time
-            continue
-        return compiled
+            return compiled
+        # Of every kind: the loops are made of numba's internals, which another release may lack or mean otherwise.
+        except Exception as error:
+            trouble = error
+    reason = next(iter(str(trouble).strip().splitlines()), "")
+    logging.getLogger(__name__).warning(
+        f"numba does not work here ({type(trouble).__name__}: {reason}). torch computes instead, which takes longer; "
+        "results are the same apart from their last digits"
+    )
     return None
 
 
 def _try(compiled: Loops) -> None:
-    """Have all loops compiled for the types they are called with."""
-    maps = np.zeros((1, 1, 1, 1), np.float32)
-    rows = np.zeros((1, 1, 1), np.float32)
-    sums, counts = np.zeros((2, 1, 1)), np.zeros((1, 1), np.int64)
-    compiled.reduce(maps, rows, sums[0], sums[1], counts)
-    compiled.enter(maps, rows, counts, np.zeros((1, 1), np.int64), np.zeros((1, 1), np.int64))
-    compiled.add(sums[0], np.zeros(1, np.int64), np.zeros(1, np.int64), 24, 32)
-    where, table = np.zeros((1, 1, 1), np.int32), np.zeros((1, 1), np.uint8)
-    compiled.rectify(maps, maps, maps.ravel(), ((0, 0, 0), (1, 1), (0, 0), (1, 1)), where, table, True)
-    compiled.unpool(maps, where, table, maps.copy(), (1, 1, 1), (0, 0))
-    values, weight, result = (np.zeros(size, np.float32) for size in (16, 16 * 64, 64 + 8))
-    for spread in (compiled.spread, compiled.spread_narrow):
-        spread(values, weight, result, (1, 1, 1, 16), (1, 1, 64), 1, 1, (0, 0))
+    """Have all loops compiled for the types they are called with; raises ArithmeticError where one gives other numbers
+    than Python and NumPy do."""
+    rng = np.random.default_rng(0)
+    maps = rng.normal(size=(2, 3, 2, 5)).astype(np.float32)
+    rows, sums, counts = maps.max(axis=2), np.zeros((2, 2, 5)), np.zeros((2, 5), np.int64)
+    _same(compiled.reduce, _reduce, maps, rows * 0, sums[0], sums[1], counts)
+    keys, lists = np.array([[3, 1, 4, 1, 5], [9, 2, 6, 5, 3]]), np.zeros((2, 5, 2), np.int64)
+    _same(compiled.enter, _enter, maps, rows, keys, lists[0], lists[1])
+    _same(compiled.add, _add, 1e9 * rng.normal(size=(2, 5)), counts[0], counts[1], 24, 32)
+    where, table = np.array([[[0, 1], [2, 1], [1, 2]]] * 2, np.int32), rng.integers(0, 2, (3, 5), np.uint8)
+    layout = ((30, 10, 5), (3, 2), (0, 0), (1, 1))
+    _same(compiled.rectify, _rectify, maps, maps.copy(), maps.ravel().copy(), layout, where, table, True)
+    _same(compiled.unpool, _unpool, maps, where, table * 3, np.zeros((2, 7, 5, 5), np.float32), (2, 2, 1), (0, 0))
+    values = rng.normal(size=(1, 2, 2, 16)).astype(np.float32) * rng.integers(0, 2, (1, 2, 2, 16), np.uint8)
+    for spread, within in ((compiled.spread, 64), (compiled.spread_narrow, 3)):
+        weight = rng.normal(size=(16, 2, 2, within)).astype(np.float32)
+        right = np.zeros((1, 3, 3, within), np.float32)
+        for row, column in np.ndindex(2, 2):
+            right[:, row : row + 2, column : column + 2] += values @ weight[:, row, column]
+        # As sparse.py lays them out, in blocks of 64; the narrow ones' rows filled up to 8, all together to 64.
+        laid = weight.reshape(16, -1, 64) if within == 64 else np.zeros((16, 1, 64), np.float32)
+        if within != 64:
+            for row in range(2):
+                laid[:, 0, 8 * row : 8 * row + 2 * within] = weight[:, row].reshape(16, -1)
+        found = np.zeros(right.size + 8, np.float32)
+        blocks = np.ascontiguousarray(laid.transpose(1, 0, 2)).ravel()
+        spread(values.ravel(), blocks, found, values.shape, right.shape[1:], 2, 1, (0, 0))
+        _agree(spread, found[: right.size], right.ravel())
+
+
+def _same(compiled: Callable[..., None], plain: Callable[..., None], *given: Any) -> None:
+    """Call both with copies of what is given, and compare what they leave in the arrays."""
+    left = [[x.copy() if isinstance(x, np.ndarray) else x for x in given] for _ in range(2)]
+    compiled(*left[0])
+    plain(*left[1])
+    for found, right in zip(*left, strict=True):
+        if isinstance(found, np.ndarray):
+            _agree(plain, found, right)
+
+
+def _agree(loop: Callable[..., None], found: np.ndarray, right: np.ndarray) -> None:
+    if not np.allclose(found, right, rtol=1e-5, atol=1e-5):
+        raise ArithmeticError(f"{loop.__name__.strip('_')} gives wrong numbers")
 
 
 def _reduce(maps: Any, row_maximum: Any, total: Any, square: Any, active: Any) -> None:

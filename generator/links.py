@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from generator.processes import side_by_side
+from generator.processes import in_processes, page_processes
 
 ADDRESS_ATTRIBUTES = ("href", "src", "poster", "data")
 AT_ONCE = 200  # pages that a process is given
@@ -35,11 +35,6 @@ class _Addresses(HTMLParser):
             elif name == "srcset":
                 self.addresses += [part.split()[0] for part in value.split(",") if part.strip()]
 
-    def handle_data(self, data: str) -> None:
-        # What a <noscript> holds is read as text by some parsers; this one reads it as elements, so
-        # nothing to do.
-        return
-
 
 def check_links(out: Path, progress: Callable[[int, int], object] = lambda done, total: None) -> list[str]:
     """Every broken address of a built site, as 'page: address (reason)'; other hosts are left alone. progress: called
@@ -49,11 +44,19 @@ def check_links(out: Path, progress: Callable[[int, int], object] = lambda done,
     parts = [pages[start : start + AT_ONCE] for start in range(0, len(pages), AT_ONCE)]
     broken: list[str] = []
     progress(0, len(pages))
-    with side_by_side(len(pages), WORTH_PROCESSES, _start_worker, (checked,)) as pool:
-        found = map(checked.broken, parts) if pool is None else pool.map(_broken_there, parts)
-        for done, some in enumerate(found, 1):
-            broken += some
-            progress(min(done * AT_ONCE, len(pages)), len(pages))
+    found = in_processes(
+        _broken_there,
+        parts,
+        page_processes(len(pages), WORTH_PROCESSES),
+        doing="checks links",
+        remedy="close what needs much memory and run the same command again",
+        start=_start_worker,
+        given=(checked,),
+        here=checked.broken,
+    )
+    for done, (_, some) in enumerate(found, 1):
+        broken += some
+        progress(min(done * AT_ONCE, len(pages)), len(pages))
     return sorted(broken)
 
 

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import math
-import multiprocessing
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from generator import labels as naming
-from generator.decoding import PictureError, read_picture
+from generator.batches import read_ahead
 from generator.errors import AtlasError
 from generator.formats import SUFFIXES, has_picture_suffix, is_companion, reason_against
-from generator.processes import serve_parent
 from generator.records import LabelReading, Preprocessing, Skipped
 
 METADATA = ("metadata.csv", "metadata.jsonl")  # what Hugging Face's ImageFolder reads labels from
@@ -257,47 +252,6 @@ class PictureBatch:
     skipped: tuple[tuple[int, str], ...]
 
 
-@dataclass(frozen=True)
-class _Batches(Dataset[tuple[Any, ...]]):
-    """One item a batch: a worker decodes all of it, so it travels as one tensor."""
-
-    root: str
-    indices: np.ndarray  # (N,) int64
-    paths: tuple[str, ...]
-    batch: int
-    preprocessing: Preprocessing
-
-    def __len__(self) -> int:
-        return math.ceil(len(self.paths) / self.batch)
-
-    def __getitem__(self, number: int) -> tuple[Any, ...]:
-        side = self.preprocessing.crop
-        span = slice(number * self.batch, (number + 1) * self.batch)
-        wanted = self.paths[span]
-        pixels = np.empty((len(wanted), side, side, 3), np.uint8)
-        indices: list[int] = []
-        sizes: list[tuple[int, int]] = []
-        digests: list[str] = []
-        skipped: list[tuple[int, str]] = []
-        for index, path in zip(self.indices[span].tolist(), wanted, strict=True):
-            try:
-                picture = read_picture(os.path.join(self.root, path), self.preprocessing)
-            except PictureError as error:
-                skipped.append((index, str(error)))
-                continue
-            pixels[len(indices)] = picture.pixels
-            indices.append(index)
-            sizes.append((picture.width, picture.height))
-            digests.append(picture.sha256)
-        return (
-            torch.tensor(indices, dtype=torch.int64),
-            torch.from_numpy(pixels[: len(indices)]),
-            sizes,
-            digests,
-            skipped,
-        )
-
-
 def read_batches(
     pictures: PictureSet,
     indices: Sequence[int] | np.ndarray,
@@ -315,58 +269,16 @@ def read_batches(
     """
     chosen = np.asarray(indices, np.int64)
     paths = tuple(pictures.files[index].path for index in chosen)
-    items = _Batches(str(pictures.root), chosen, paths, batch, preprocessing)
-    for values in _ahead(items, workers, pin) if workers > 0 else map(items.__getitem__, range(len(items))):
-        found, pixels, sizes, digests, skipped = values
+    ahead = read_ahead(str(pictures.root), chosen, paths, preprocessing, batch, workers)
+    pin = pin and torch.cuda.is_available()
+    for decoded, pixels in ahead:
+        # A copy: the next batch may be decoded into the memory of this one.
+        kept = torch.empty(pixels.shape, dtype=torch.uint8, pin_memory=pin)
+        kept.numpy()[:] = pixels
         yield PictureBatch(
-            found, pixels, tuple(map(tuple, sizes)), tuple(digests), tuple(map(tuple, skipped))
+            torch.tensor(decoded.indices, dtype=torch.int64),
+            kept,
+            decoded.sizes,
+            decoded.digests,
+            decoded.skipped,
         )
-
-
-def _ahead(items: _Batches, workers: int, pin: bool) -> Iterator[Any]:
-    workers = min(workers, len(items))
-    if workers == 0:
-        return
-    loader = DataLoader(
-        items,
-        batch_size=None,
-        num_workers=workers,
-        collate_fn=_as_it_is,
-        worker_init_fn=_start_worker,
-        multiprocessing_context=_context(),
-        pin_memory=pin and torch.cuda.is_available(),
-    )
-    iterator = iter(loader)
-    while True:
-        try:
-            values = next(iterator, None)
-        except (
-            RuntimeError,
-            EOFError,
-            OSError,
-        ) as error:  # broken pictures do not raise: this is the process itself
-            raise AtlasError(
-                "a process that decodes pictures died, most likely for want of memory",
-                remedy="use fewer workers, or 0 to decode without any",
-            ) from error
-        if values is None:
-            return
-        yield values
-
-
-def _as_it_is(values: Any) -> Any:
-    return values
-
-
-def _start_worker(number: int) -> None:
-    serve_parent()
-
-
-def _context() -> Any:
-    """Workers come from a clean server process: forking a process that runs torch's threads may hang, and
-    starting each afresh imports torch each time."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch.utils.data", __name__])
-    return context

@@ -7,7 +7,6 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import as_completed
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -51,7 +50,7 @@ from generator.pages import (
     layer_page,
     tile_data,
 )
-from generator.processes import side_by_side
+from generator.processes import in_processes, page_processes
 from generator.records import LayerInfo, title_of
 from generator.relations import pairs_shown, stage_pairs
 from generator.synthetic import FOLDER as OPTIMISED
@@ -360,18 +359,25 @@ def write_layers(
     what each one did."""
     pages = sum(layer.channels for layer in atlas.layers)
     given = (atlas.store.folder, site.out, common, url)
-    with side_by_side(pages, WORTH_PROCESSES, _start_worker, given) as pool:
-        if pool is None:
-            for info in atlas.layers:
-                write_layer(site, env, atlas, info, common, url)
-                yield site
-            meanwhile()
-            return
-        largest_first = sorted(atlas.layers, key=lambda layer: -layer.channels)
-        tasks = [pool.submit(_write_layer_there, layer.name) for layer in largest_first]
-        meanwhile()
-        for done in as_completed(tasks):
-            yield done.result()
+    largest_first = sorted(atlas.layers, key=lambda layer: -layer.channels)
+
+    def here(name: str) -> Site:
+        write_layer(site, env, atlas, atlas.manifest.layer(name), common, url)
+        return site
+
+    for _, done in in_processes(
+        _write_layer_there,
+        [layer.name for layer in largest_first],
+        page_processes(pages, WORTH_PROCESSES),
+        doing="writes pages",
+        remedy="close what needs much memory and run the same command again",
+        start=_start_worker,
+        given=given,
+        here=here,
+        in_order=False,
+        meanwhile=meanwhile,
+    ):
+        yield done
 
 
 _worker: dict[str, Any] = {}  # of a process that writes layers: what it needs for every one of them

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
 from generator.demo import world
-from generator.processes import serve_parent
+from generator.processes import in_processes
 
+REMEDY = "close what needs much memory and run the same command again"
 _CHUNK = 40  # pictures a task: a fraction of a second, so that progress shows
 
 
@@ -32,12 +31,8 @@ def draw_pictures(
     missing = [index for index in wanted if not (folder / world.picture_path(index)).exists()]
     progress(len(wanted) - len(missing))
     tasks = [missing[first : first + _CHUNK] for first in range(0, len(missing), _CHUNK)]
-    if tasks:
-        # Fresh processes, not forked ones: torch's threads in this process would not survive a fork.
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(
-            min(workers or os.cpu_count() or 1, len(tasks)), context, serve_parent
-        ) as pool:
-            for done in pool.map(partial(world.write_drawings, folder, seed=seed), tasks):
-                progress(done)
+    draw = partial(world.write_drawings, folder, seed=seed)
+    processes = workers or os.cpu_count() or 1
+    for _, done in in_processes(draw, tasks, processes, doing="draws pictures", remedy=REMEDY):
+        progress(done)
     world.write_truth(folder, count, seed)

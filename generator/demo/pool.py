@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
 import os
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from functools import cache, partial
 from pathlib import Path
 
@@ -15,7 +13,8 @@ from numpy.typing import NDArray
 
 from generator.demo import world
 from generator.demo.canvas import SIDE
-from generator.processes import serve_parent
+from generator.demo.gallery import REMEDY
+from generator.processes import in_processes
 
 _CHUNK = 88  # drawings a task: long enough that handing them over costs nothing
 
@@ -49,15 +48,13 @@ def drawings(
     if path.exists():
         return np.load(path)
     pictures = np.empty((count, SIDE, SIDE, 3), dtype=np.uint8)
+    draw = partial(_chunk, count=count, seed=seed)
+    processes = workers or os.cpu_count() or 1
     starts = range(0, count, _CHUNK)
-    # Fresh processes, not forked ones: torch's threads in this process would not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers or os.cpu_count() or 1, len(starts)), context, serve_parent) as pool:
-        done = pool.map(partial(_chunk, count=count, seed=seed), starts)
-        for start, part in zip(starts, done, strict=True):
-            pictures[start : start + len(part)] = part
-            if progress is not None:
-                progress(len(part))
+    for start, part in in_processes(draw, starts, processes, doing="draws pictures", remedy=REMEDY):
+        pictures[start : start + len(part)] = part
+        if progress is not None:
+            progress(len(part))
     folder.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(f".{os.getpid()}.npy")
     np.save(unfinished, pictures)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
 
 from generator.demo import world
 from generator.demo.canvas import SIDE
+from generator.demo.gallery import REMEDY
+from generator.processes import in_processes
 
 SCALE_SEED = 3_000_003  # of pictures that neither training nor the atlas has seen
 SCALES = tuple(0.2 * 2 ** (step / 2) for step in range(5))  # of the picture's side: two octaves in halves
@@ -26,12 +26,12 @@ def draw_scales(
     from small to large. The same bytes for any number of workers; progress is called with the pictures drawn since."""
     tasks = [(label, number) for label in range(len(world.CLASSES)) for number in range(drawings)]
     found = np.empty((len(world.CLASSES), drawings, 1 + len(SCALES), SIDE, SIDE, 3), np.uint8)
-    # Fresh processes, not forked ones: torch's threads in this process would not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers or os.cpu_count() or 1, mp_context=context) as pool:
-        for (label, number), sizes in zip(tasks, pool.map(_sizes, tasks, chunksize=8), strict=True):
-            found[label, number] = sizes
-            progress(1 + len(SCALES))
+    processes = workers or os.cpu_count() or 1
+    for (label, number), sizes in in_processes(
+        _sizes, tasks, processes, doing="draws pictures", remedy=REMEDY
+    ):
+        found[label, number] = sizes
+        progress(1 + len(SCALES))
     return found
 
 

@@ -361,8 +361,11 @@ class Job:
 
     @property
     def processes(self) -> int:
-        """Processes that encode sprites, on this machine, for this rank."""
-        return max(1, (os.cpu_count() or 1) // self.ranks.local_world)
+        """Processes that encode sprites, on this machine, for this rank: a core each, and no more than the profile's
+        workers."""
+        cores = max(1, (os.cpu_count() or 1) // self.ranks.local_world)
+        workers = self.profile.compute.workers
+        return cores if workers is None else max(1, min(cores, workers))
 
     def files(self) -> np.ndarray:
         """For every picture of images.csv its place in the picture set, (N,) int64: unusable files have no number."""

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from multiprocessing import get_context
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from generator.errors import AtlasError
 from generator.files import TileFile
-from generator.processes import serve_parent
+from generator.processes import in_processes
 from generator.sprites import GROUND, THUMB, mosaic, shrink, sprite, thumb_columns, webp
 from generator.store import Store
 
@@ -41,8 +37,6 @@ class SpriteTask:
 
 def tasks_of(template: SpriteTask) -> list[SpriteTask]:
     """A layer's task cut into chunks, and one more for its thumbnails."""
-    from dataclasses import replace
-
     chunks = [
         replace(template, first=first, alive=template.alive[first : first + CHUNK])
         for first in range(0, len(template.alive), CHUNK)
@@ -87,25 +81,11 @@ def _thumbs(task: SpriteTask, tiles: TileFile) -> np.ndarray:
 def run_tasks(tasks: list[SpriteTask], workers: int | None = None) -> Iterator[tuple[SpriteTask, int]]:
     """Run tasks in processes, yielding each with its count as it is done; raises AtlasError if a process is killed."""
     count = min(workers or os.cpu_count() or 1, len(tasks))
-    if count <= 1:
-        for task in tasks:
-            yield task, run_task(task)
-        return
-    with ProcessPoolExecutor(count, get_context("spawn"), serve_parent) as pool:
-        waiting = iter(tasks)
-        running = {
-            pool.submit(run_task, task): task for _, task in zip(range(count * 2), waiting, strict=False)
-        }
-        try:
-            while running:
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    task = running.pop(future)
-                    yield task, future.result()
-                    if (following := next(waiting, None)) is not None:
-                        running[pool.submit(run_task, following)] = following
-        except BrokenProcessPool as error:
-            raise AtlasError(
-                "a process that encodes sprites was killed",
-                remedy="free some memory and run the same command again",
-            ) from error
+    yield from in_processes(
+        run_task,
+        tasks,
+        count if count > 1 else 0,
+        doing="encodes sprites",
+        remedy="use fewer workers (--workers 1 encodes without any) and run the command again: it goes on from here",
+        in_order=False,
+    )
