@@ -117,8 +117,7 @@ def _bare(network: Network, pixels: Tensor, last: int) -> None:
 
 @torch.inference_mode()
 def _unfused(network: Network, pixels: Tensor, last: int) -> None:
-    """Folded, channels_last, one call an operation: what torch alone offers, and what SPEED.md calls the
-    best."""
+    """Folded, channels_last, one call an operation: the best that torch alone offers."""
     for index, _ in network.graph.run(network.prepare(pixels)):
         if index == last:
             break

@@ -142,7 +142,9 @@ def profile_options(command: Any) -> Any:
             help="Set this network's first kernels beside the own ones; may be given again for others.",
         ),
         click.option("--batch", type=click.IntRange(min=1), help="Pictures read at a time."),
-        click.option("--workers", type=click.IntRange(min=0), help="Processes that decode and encode pictures."),
+        click.option(
+            "--workers", type=click.IntRange(min=0), help="Processes that decode and encode pictures."
+        ),
         click.option(
             "--precision", type=click.Choice(["fp32", "tf32", "bf16"]), help="Of the scan's forward."
         ),

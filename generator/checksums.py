@@ -118,7 +118,12 @@ def file_digest(path: Path) -> str:
     try:
         if not path.is_file():  # a pipe would keep its reader waiting for ever
             return UNREADABLE
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(path)
     except OSError:
         return UNREADABLE
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes; raises OSError where it cannot be read."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

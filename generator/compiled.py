@@ -103,7 +103,16 @@ def _try(compiled: Loops) -> None:
     where, table = np.array([[[0, 1], [2, 1], [1, 2]]] * 2, np.int32), rng.integers(0, 2, (3, 5), np.uint8)
     layout = ((30, 10, 5), (3, 2), (0, 0), (1, 1))
     _same(compiled.rectify, _rectify, maps, maps.copy(), maps.ravel().copy(), layout, where, table, True)
-    _same(compiled.unpool, _unpool, maps, where, table * 3, np.zeros((2, 7, 5, 5), np.float32), (2, 2, 1), (0, 0))
+    _same(
+        compiled.unpool,
+        _unpool,
+        maps,
+        where,
+        table * 3,
+        np.zeros((2, 7, 5, 5), np.float32),
+        (2, 2, 1),
+        (0, 0),
+    )
     values = rng.normal(size=(1, 2, 2, 16)).astype(np.float32) * rng.integers(0, 2, (1, 2, 2, 16), np.uint8)
     for spread, within in ((compiled.spread, 64), (compiled.spread_narrow, 3)):
         weight = rng.normal(size=(16, 2, 2, within)).astype(np.float32)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from generator import compiled
 from generator.device import avoid_page_faults, choose_device, trim_memory
 from generator.places import places
 from generator.profile import Profile
@@ -94,6 +95,7 @@ def compute(
             others,
             starts,
         )
+        once(job, compile_loops)  # in one process: the others find the machine code there
         found = look(job)  # hashes every file that is there
         if found.is_complete:
             reporter.say(f"{folder} is complete and every checksum right: nothing to compute")
@@ -124,6 +126,12 @@ def compute(
             f"{folder}: {len(network.layers)} layers, {store.size() / 1e6:,.1f} MB in {seconds:,.0f} s"
         )
     return store
+
+
+def compile_loops(job: Job) -> None:
+    """Have the loops ready that a CPU computes with: fingerprints say whether they are used."""
+    if job.device.type == "cpu":
+        compiled.prepare(job.reporter.say)
 
 
 def together(job: Job, stage: Callable[[Job], None]) -> None:

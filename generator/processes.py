@@ -29,14 +29,10 @@ Result = TypeVar("Result")
 
 MOST_PROCESSES = 8  # for pages and links, which wait for the disk
 AHEAD = 2  # tasks a process is given before their results are taken
-# Each process has a core: threads of its own would only stand in the others' way. The directory that the caller works
-# in is no place to look for modules: a file queue.py there would be taken for Python's own.
-_ENVIRONMENT = {
-    **dict.fromkeys(
-        ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
-    ),
-    "PYTHONSAFEPATH": "1",
-}
+# Each process has a core: threads of its own would only stand in the others' way.
+_ENVIRONMENT = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
+)
 # What it raises where a machine has no semaphores or no memory, and where a process may have none of its own.
 _REFUSALS = (OSError, ImportError, NotImplementedError, AssertionError)
 

@@ -213,8 +213,9 @@ class DeepDreamSection(_Section):
 
 class ComputeSection(_Section):
     """How, not what. batch: pictures read at a time, in whole forwards of 32, so that no number depends on it; workers:
-    processes that decode pictures, and at most so many that encode sprites (left out: chosen by the machine); precision: of the scan's forward; score_pictures: keep the
-    scores of at most so many pictures, evenly spaced, for rank correlations."""
+    processes that decode pictures, and at most so many that encode sprites (left out: chosen by the machine);
+    precision: of the scan's forward; score_pictures: keep the scores of at most so many pictures, evenly spaced, for
+    rank correlations."""
 
     device: str = "auto"
     batch: PositiveInt = 32

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -69,36 +68,6 @@ class LayerInfo:
     def is_inner(self) -> bool:
         """Whether the layer lies inside a block."""
         return self.kind in ("branch", "projection")
-
-
-@dataclass(frozen=True)
-class UnitId:
-    """A channel of a layer (`res5a:1660`), or one position of it (`res5a:1660@3,4`: row, column)."""
-
-    layer: str
-    channel: int
-    row: int | None = None
-    column: int | None = None
-
-    _FORM = re.compile(r"(?P<layer>[\w.]+):(?P<channel>\d+)(@(?P<row>\d+),(?P<column>\d+))?")
-
-    @classmethod
-    def parse(cls, text: str) -> UnitId:
-        """Read `layer:channel` or `layer:channel@row,column`; raises AtlasError on anything else."""
-        found = cls._FORM.fullmatch(text.strip())
-        if found is None:
-            raise AtlasError("not a unit", text, "write it as res5a:1660 or res5a:1660@3,4")
-        row, column = found["row"], found["column"]
-        return cls(
-            found["layer"],
-            int(found["channel"]),
-            None if row is None else int(row),
-            None if column is None else int(column),
-        )
-
-    def __str__(self) -> str:
-        position = "" if self.row is None else f"@{self.row},{self.column}"
-        return f"{self.layer}:{self.channel}{position}"
 
 
 @dataclass(frozen=True, slots=True)  # there may be a million

@@ -42,7 +42,7 @@ def tile_side(side: int) -> int:
 def gradient_pixels(gradients: np.ndarray) -> np.ndarray:
     """Gradients (..., S, S, 3) float → uint8: zero is mid-grey, one scale a picture for the three colours.
 
-    x / max|x| × 0.5 + 0.5, as CORRECTNESS.md has it; a gradient that is zero everywhere stays mid-grey.
+    x / max|x| × 0.5 + 0.5; a gradient that is zero everywhere stays mid-grey.
     """
     peak = np.abs(gradients).max(axis=(-3, -2, -1), keepdims=True)
     scaled = gradients / np.where(peak > 0, peak, 1) * 0.5 + 0.5
@@ -138,7 +138,7 @@ class Sheet:
 
 
 def webp(pixels: np.ndarray, quality: int, *, lossless: bool = False) -> bytes:
-    """(h, w, 3) uint8 → the bytes of a WebP file (method 4: SITE.md measured what more costs and brings)."""
+    """(h, w, 3) uint8 → the bytes of a WebP file (method 4, Pillow's default)."""
     return _encoded(Image.fromarray(pixels), quality, lossless=lossless)
 
 

@@ -34,7 +34,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import fcntl
 import hashlib
 import io
 import json
@@ -44,7 +43,7 @@ import sys
 import zipfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -81,11 +80,6 @@ def fingerprint(*parts: Any) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _json(data: Any) -> bytes:
     text = json.dumps(data, indent=1, ensure_ascii=False, default=str) + "\n"
     return text.encode("utf-8", "surrogateescape")
@@ -110,6 +104,18 @@ def _keep(folder: Path, names: Collection[str]) -> None:
     for path in folder.glob("*"):
         if path.name not in names:
             path.unlink(missing_ok=True)
+
+
+def _take(file: IO[Any]) -> None:
+    """Lock an open file; raises BlockingIOError or PermissionError where somebody else has it."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 class _Table(bytearray):
@@ -167,7 +173,9 @@ class Store:
 
     @contextlib.contextmanager
     def locked(self, *, alone: bool = True) -> Iterator[None]:
-        """Hold the folder for one job; raises AtlasError at once if another process holds it.
+        """Hold the folder for one job; raises AtlasError at once if another process holds it, or if its file system
+        knows no locks. A network drive that passes locks on to its server, as NFS 4 does, keeps other machines out too;
+        on one that does not, a second machine is not noticed.
 
         alone: false for the further processes of a torchrun, whose leader holds it for all.
         """
@@ -181,12 +189,18 @@ class Store:
             raise disk_error(error, self.folder / ".lock") from error
         with lock:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+                _take(lock)
+            except (BlockingIOError, PermissionError) as error:
                 raise AtlasError(
                     "another process is computing this atlas",
                     self.folder,
                     "wait for it, or choose another folder with --out",
+                ) from error
+            except OSError as error:
+                raise AtlasError(
+                    f"the folder cannot be locked ({error.strerror}), as on some network drives",
+                    self.folder,
+                    "choose a folder on a disk of this machine with --out",
                 ) from error
             yield  # the lock goes with the file, also when the process is killed
 
@@ -226,13 +240,6 @@ class Store:
         data = json.loads(content)
         public = data | {"profile": published(data["profile"])}
         return content if public == data else _json(public)
-
-    def manifest_extra(self) -> Mapping[str, Any]:
-        """The manifest's free part, {} where the manifest cannot be read."""
-        try:
-            return self.manifest().extra
-        except AtlasError:
-            return {}
 
     def is_finished(self) -> bool:
         """Whether an atlas was finished here, though files of it may have been damaged since."""

@@ -108,12 +108,6 @@ def read_class_list(path: Path) -> tuple[str, ...]:
     return tuple(line.strip() for line in lines)
 
 
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def state_sha256(state: Mapping[str, Tensor]) -> str:
     """SHA-256 over names and numbers of tensors that come from no file."""
     digest = hashlib.sha256()

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import os
+import subprocess
+import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -79,14 +84,120 @@ def test_gradients_of_units_are_torchs(rule, dtype, monkeypatch):
         torch.testing.assert_close(found, right, rtol=tolerance, atol=tolerance * float(right.abs().amax()))
 
 
-def test_without_numba_torch_does_the_work(monkeypatch):
+@pytest.fixture
+def anew():
+    """Nothing is known of the loops yet, nor afterwards."""
+    compiled._loops.cache_clear()
+    yield
+    compiled._loops.cache_clear()
+
+
+def test_without_numba_torch_does_the_work_and_nothing_is_said(anew, monkeypatch, caplog):
     monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
-    assert compiled.kind() == "torch"
-    assert compiled._loops.__wrapped__() is None
+    assert (compiled.kind(), compiled.loops()) == ("torch", None)
+    compiled._loops.cache_clear()
     monkeypatch.setenv("NUMBA_DISABLE_JIT", "0")
     monkeypatch.setattr(compiled.importlib.util, "find_spec", lambda name: None)
+    assert (compiled.kind(), compiled.loops()) == ("torch", None)
+    assert not caplog.records
+
+
+def _raising(error):
+    def njit(**options):
+        raise error
+
+    return njit
+
+
+def _wrong(which):
+    """A numba whose loop of this name leaves the arrays as they are; the others are done by Python itself."""
+
+    def njit(**options):
+        def decorate(function):
+            if function.__name__.strip("_") == which:
+                return functools.wraps(function)(lambda *given: None)
+            return function
+
+        return decorate
+
+    return njit
+
+
+BROKEN = {
+    "renamed": _raising(AttributeError("module 'numba.core.cgutils' has no attribute 'alloca_once'")),
+    "untypable": _raising(TypeError("No implementation of function Function(<intrinsic nonzero>) found")),
+    "not lowered": _raising(NotImplementedError("no lowering for opaque pointers")),
+    "no memory for code": _raising(MemoryError()),
+    "strange": _raising(
+        type("TypingError", (Exception,), {})("Failed in nopython mode pipeline\n\nmore lines")
+    ),
+    **{f"wrong {name}": _wrong(name) for name in ("reduce", "enter", "add", "rectify", "unpool", "spread")},
+}
+
+
+@pytest.mark.parametrize("njit", BROKEN.values(), ids=BROKEN)
+def test_whatever_fails_in_numba_torch_computes_and_one_note_says_so(njit, anew, monkeypatch, caplog):
+    pytest.importorskip("numba")
+    monkeypatch.setattr("numba.njit", njit)
+    maps = torch.randn(9, 5, 4, 3)
+    reduced = reduce_maps(maps)
+    assert torch.equal(reduced.maximum, maps.amax((2, 3)))
+    assert (compiled.kind(), compiled.loops()) == ("torch", None)
+    (record,) = caplog.records
+    assert record.message.startswith("numba does not work here (") and "\n" not in record.message
+    assert "torch computes instead" in record.message and "apart from their last digits" in record.message
+
+
+def test_numbers_that_are_wrong_are_named(anew, monkeypatch, caplog):
+    pytest.importorskip("numba")
+    monkeypatch.setattr("numba.njit", _wrong("unpool"))
     assert compiled.kind() == "torch"
-    assert compiled._loops.__wrapped__() is None
+    assert "ArithmeticError: unpool gives wrong numbers" in caplog.text
+
+
+INTERNALS = {
+    "an import that fails": "sys.modules['numba.core.cgutils'] = None",
+    "a name that is gone": "import numba.core.cgutils as c; del c.alloca_once",
+    "a form that changed": "import numba.core.cgutils as c; c.alloca_once = lambda builder: None",
+    "llvmlite": "import llvmlite.binding as b; b.get_host_cpu_features = lambda: 1 / 0",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("breaking", INTERNALS.values(), ids=INTERNALS)
+def test_internals_that_are_broken_end_in_torchs_way_with_one_note(breaking, tmp_path):
+    pytest.importorskip("numba")
+    code = f"""
+import sys
+import numba
+{breaking}
+import torch
+from generator import compiled
+from generator.graph import Step
+from generator.moments import reduce_maps
+from generator.sparse import SparseTransposedConvolution
+maps = torch.randn(9, 5, 4, 3)
+step = Step("conv", (0,), "x", weight=torch.randn(64, 64, 3, 3), kernel=3)
+print(torch.equal(reduce_maps(maps).maximum, maps.amax((2, 3))), compiled.kind())
+print(SparseTransposedConvolution.of(step, step.weight))
+"""
+    root = Path(__file__).resolve().parent.parent
+    # Machine code of an earlier day would hide that it cannot be made any more.
+    environment = {**os.environ, "PYTHONPATH": str(root), "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.returncode) == ("True torch\nNone\n", 0), done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("numba does not work here (")
+
+
+def test_the_kind_in_a_fingerprint_is_the_one_that_is_used(anew, monkeypatch):
+    pytest.importorskip("numba")
+    assert compiled.kind() == "numba" and compiled.loops() is not None
+    compiled._loops.cache_clear()
+    monkeypatch.setattr(compiled, "_try", lambda loops: 1 / 0)
+    assert compiled.kind() == "torch" and compiled.loops() is None
 
 
 @pytest.mark.slow

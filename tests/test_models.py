@@ -22,7 +22,7 @@ from generator.scan import earlier_blocks
 PUBLISHED = [name for name in models.names() if models.find(name).parameters]
 
 # At the ends of the stages (strides 4, 8, 16, 32): sides of the fields; units of block outputs and of inner
-# convolutions; all from CORRECTNESS.md.
+# convolutions; worked out from strides and kernels.
 SIDES = {
     "resnet18": (43, 99, 211, 435),
     "resnet34": (59, 179, 547, 899),

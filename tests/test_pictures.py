@@ -6,6 +6,7 @@ import hashlib
 import io
 import multiprocessing
 import os
+import signal
 import struct
 import threading
 import time
@@ -456,7 +457,7 @@ def test_a_dead_worker_is_one_sentence(tmp_path: Path) -> None:
             time.sleep(0.05)
         time.sleep(0.5)
         for child in multiprocessing.active_children():
-            child.kill()
+            os.kill(child.pid, signal.SIGKILL)
 
     threading.Thread(target=kill, daemon=True).start()
     with pytest.raises(AtlasError, match="fewer workers"):

@@ -15,7 +15,6 @@ from generator.records import (
     ReceptiveField,
     Skipped,
     SpriteInfo,
-    UnitId,
     WeightsInfo,
     find_layer,
     manifest_from_json,
@@ -24,17 +23,6 @@ from generator.records import (
 
 CAFFE_RES2A = ReceptiveField(19, 4, 2.0)
 LAYER = LayerInfo("res2a", "layer1.0", "block", "res2a", 2, 256, 56, 56, True, CAFFE_RES2A)
-
-
-@pytest.mark.parametrize("text", ["res5a:1660", "res5a:1660@3,4", "layer4.0:7@0,0"])
-def test_a_unit_is_read_as_it_is_written(text):
-    assert str(UnitId.parse(text)) == text
-
-
-@pytest.mark.parametrize("text", ["", "res5a", "res5a:x", "res5a:1@2", "res5a:-1", "res5a:1@2,3,4"])
-def test_what_is_no_unit_is_refused(text):
-    with pytest.raises(AtlasError, match="not a unit"):
-        UnitId.parse(text)
 
 
 def test_the_box_of_a_unit_is_centred_where_the_field_says():

@@ -20,7 +20,6 @@ from generator.errors import AtlasError
 from generator.links import check_links, measure
 from generator.measures import MEASURES
 from generator.pages import PANEL_NAMES
-from generator.processes import side_by_side
 from generator.render import SiteReport, render_site
 
 SMALL = Path(__file__).parent / "small_atlas"
@@ -106,16 +105,14 @@ def test_links_looked_through_by_several_processes_are_the_same(
 
 
 @pytest.mark.slow
-def test_a_process_that_dies_is_said_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_dies_is_said_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
 
-    def work() -> None:
-        with side_by_side(1, 1, os._exit, (9,)) as pool:
-            assert pool is not None
-            list(pool.map(abs, [1, 2]))
-
-    with pytest.raises(AtlasError, match="a process that worked on the pages died"):
-        work()
+    (tmp_path / "0.html").write_text("x")
+    monkeypatch.setattr(links, "WORTH_PROCESSES", 1)
+    monkeypatch.setattr(links, "_start_worker", lambda site: os._exit(9))
+    with pytest.raises(AtlasError, match=r"a process that checks links was killed, .* — close what"):
+        check_links(tmp_path)
 
 
 def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:

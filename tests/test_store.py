@@ -5,10 +5,15 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from generator import store as store_module
 from generator.errors import AtlasError
 from generator.files import ScoreFile, TileFile, disk_error, write_atomically
 from generator.records import PictureRecord
@@ -54,6 +59,47 @@ def test_a_second_process_says_so_and_stops(tmp_path):
         other.join()
     with Store(tmp_path).locked():
         pass  # the lock went with the process
+
+
+def test_the_lock_goes_with_a_process_that_is_killed(tmp_path):
+    code = """
+import sys, time
+from generator.store import Store
+with Store(sys.argv[1]).locked():
+    print("locked", flush=True)
+    time.sleep(600)
+"""
+    root = Path(__file__).resolve().parent.parent
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(root)},
+        stdout=subprocess.PIPE,
+    )
+    assert other.stdout is not None and other.stdout.readline()
+    start = time.monotonic()
+    with (
+        pytest.raises(AtlasError, match=r"another process is computing .* --out"),
+        Store(tmp_path).locked(),
+    ):
+        pass
+    assert time.monotonic() - start < 1  # at once, not after a while
+    other.kill()
+    other.communicate()
+    with Store(tmp_path).locked():
+        pass
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_system_without_locks_is_no_other_process(tmp_path, monkeypatch, number):
+    def refuse(file):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(store_module, "_take", refuse)
+    with (
+        pytest.raises(AtlasError, match=r"cannot be locked .* network drives.* --out"),
+        Store(tmp_path).locked(),
+    ):
+        pass
 
 
 def test_images_survive_any_name(tmp_path):

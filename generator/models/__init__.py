@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from generator.checksums import file_sha256
 from generator.errors import AtlasError
 from generator.head import HeadKind, head_of
 from generator.models import (
@@ -31,7 +32,6 @@ from generator.network import Network
 from generator.records import ASSUMED, IN_FILE, PUBLISHED, Preprocessing, WeightsInfo
 from generator.weights import (
     SUFFIXES,
-    file_sha256,
     fit,
     he_initialise,
     read_class_list,

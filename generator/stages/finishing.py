@@ -159,7 +159,7 @@ def _said(job: Job) -> list[Any]:
 def _manifest(job: Job) -> Manifest:
     network, profile, store = job.network, job.profile, job.store
     scan: Mapping[str, Any] = store.read_json("scan.json") or {}
-    extra: dict[str, Any] = {"keys": stage_keys(job), "scan": scan.get("report", {}), "thumb": THUMB}
+    extra: dict[str, Any] = {"keys": stage_keys(job), "thumb": THUMB}
     if profile.ascent is not None:
         extra["ascent"] = ascent_report(job)
     if network.kernels is not None and network.layers[0].kind == "stem":

@@ -12,7 +12,6 @@ from itertools import islice
 import numpy as np
 import torch
 
-from generator import compiled
 from generator.device import is_out_of_memory, one_thread_each, use_tf32
 from generator.errors import AtlasError
 from generator.network import Network
@@ -91,8 +90,6 @@ def scan_pictures(job: Job) -> None:
         return
     if job.ranks.leads:
         _begin(job)
-        if job.device.type == "cpu":
-            compiled.prepare(job.reporter.say)  # in one process: the others find the machine code there
     job.ranks.meet()
     if job.ranks.leads:
         _merge_parts(job)

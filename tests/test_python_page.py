@@ -1,0 +1,96 @@
+"""The guide's page on Python: its example, saved as a file, runs as it stands."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from PIL import Image
+
+from generator.store import Store
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.mark.slow
+def test_the_example_runs_as_it_stands_and_once(tmp_path):
+    (block,) = re.findall(
+        r"```python\n(.*?)```", (ROOT / "site_src/guide/python.md").read_text("utf-8"), re.DOTALL
+    )
+    assert "__main__" not in block
+    (tmp_path / "example.py").write_text("print('begun', flush=True)\n" + block)
+    rng = np.random.default_rng(0)
+    (tmp_path / "photos").mkdir()
+    for number in range(40):  # more than are read at a time, so that processes decode them
+        rough = Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8))
+        rough.resize((250, 240)).save(tmp_path / "photos" / f"{number}.jpg")
+    # Where torch keeps its downloads: random numbers in place of a hundred megabytes from the net.
+    weights = torchvision.models.ResNet50_Weights.DEFAULT.url.rpartition("/")[2]
+    cache = tmp_path / "torch" / "hub" / "checkpoints"
+    cache.mkdir(parents=True)
+    torch.manual_seed(0)
+    torch.save(torchvision.models.resnet50().state_dict(), cache / weights)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TORCH_HOME": str(tmp_path / "torch")}
+    done = subprocess.run(
+        [sys.executable, "example.py"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "begun\n" and "Traceback" not in done.stderr
+    assert Store(tmp_path / "build" / "resnet50").manifest().pictures.count == 40
+    assert (tmp_path / "site" / "resnet50" / "res5a" / "1660.html").is_file()
+
+
+WAYS = ["file", "stdin", "command", "thread"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", WAYS)
+def test_a_computation_that_is_called_without_a_guard_begins_once(way, tmp_path):
+    """Two workers, and a top level that leaves a trace."""
+    script = f"""
+open({str(tmp_path / "trace")!r}, "a").write("begun\\n")
+from pathlib import Path
+from generator import profile
+from generator.pipeline import compute
+chosen = profile.load("resnet20-cifar").changed(
+    network={{"weights": "random"}},
+    pictures={{"folder": {str(tmp_path / "photos")!r}}},
+    layers={{"which": ["res2a", "res2b"], "channels": 3}},
+    compute={{"workers": 2}},
+)
+compute(chosen, Path({str(tmp_path / "atlas")!r}))
+"""
+    rng = np.random.default_rng(0)
+    (tmp_path / "photos").mkdir()
+    for number in range(70):
+        Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8)).save(
+            tmp_path / "photos" / f"{number}.png"
+        )
+    if way == "thread":
+        script = f"import threading\nthread = threading.Thread(target=exec, args=({script!r}, {{}}))\nthread.start()"
+    (tmp_path / "script.py").write_text(script)
+    command = {"stdin": ["-"], "command": ["-c", script]}.get(way, ["script.py"])
+    done = subprocess.run(
+        [sys.executable, *command],
+        input=script if way == "stdin" else None,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+    assert (tmp_path / "trace").read_text() == "begun\n"
+    assert Store(tmp_path / "atlas").manifest().pictures.count == 70
