@@ -28,7 +28,7 @@ def test_the_example_runs_as_it_stands_and_once(tmp_path):
     (tmp_path / "example.py").write_text("print('begun', flush=True)\n" + block)
     rng = np.random.default_rng(0)
     (tmp_path / "photos").mkdir()
-    for number in range(40):  # more than are read at a time, so that processes decode them
+    for number in range(34):  # more than are read at a time, so that processes decode them
         rough = Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8))
         rough.resize((250, 240)).save(tmp_path / "photos" / f"{number}.jpg")
     # Where torch keeps its downloads: random numbers in place of a hundred megabytes from the net.
@@ -48,7 +48,7 @@ def test_the_example_runs_as_it_stands_and_once(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "begun\n" and "Traceback" not in done.stderr
-    assert Store(tmp_path / "build" / "resnet50").manifest().pictures.count == 40
+    assert Store(tmp_path / "build" / "resnet50").manifest().pictures.count == 34
     assert (tmp_path / "site" / "resnet50" / "res5a" / "1660.html").is_file()
 
 
@@ -79,7 +79,8 @@ compute(chosen, Path({str(tmp_path / "atlas")!r}))
             tmp_path / "photos" / f"{number}.png"
         )
     if way == "thread":
-        script = f"import threading\nthread = threading.Thread(target=exec, args=({script!r}, {{}}))\nthread.start()"
+        start = f"thread = threading.Thread(target=exec, args=({script!r}, {{}}))"
+        script = f"import threading\n{start}\nthread.start()\nthread.join()"
     (tmp_path / "script.py").write_text(script)
     command = {"stdin": ["-"], "command": ["-c", script]}.get(way, ["script.py"])
     done = subprocess.run(
