@@ -7,12 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import torchvision
+from PIL import Image
 
-from generator.head import Head
+from generator import models, profile
+from generator.decoding import read_picture
+from generator.head import Head, HeadKind
 from generator.hierarchy import imagenet_wnids
 from generator.network import Network
 from generator.pictures import find_pictures
+from generator.pipeline import compute
+from generator.progress import Reporter
 from generator.records import WeightsInfo
 from generator.stages.labelling import accuracy_basis
 
@@ -271,3 +277,49 @@ def test_the_basis_survives_the_manifest(tmp_path: Path) -> None:
     import json
 
     assert manifest_from_json(json.loads(json.dumps(to_json(full)))) == full
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("head", [None, "none"])
+def test_an_atlas_of_one_output_states_what_a_threshold_of_a_half_gives(
+    tmp_path: Path, head: HeadKind | None
+) -> None:
+    """Against the module run by torch; of the first layer alone, from which the scan need not go on by itself."""
+    rng = np.random.default_rng(0)
+    for number in range(12):
+        path = tmp_path / "pictures" / ("cat", "dog")[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(path)
+    torch.manual_seed(1)
+    module = models.find("resnet20-cifar").build(1).eval()
+    files = sorted((tmp_path / "pictures").rglob("*.png"), key=lambda path: str(path.relative_to(tmp_path)))
+    torch.save(module.state_dict(), tmp_path / "first.pt")
+    network = models.load("resnet20-cifar", tmp_path / "first.pt")
+    pixels = np.stack([read_picture(path, network.preprocessing).pixels for path in files])
+    with torch.no_grad():
+        pictures = network.to("cpu", torch.float32).prepare(torch.from_numpy(pixels))
+        module.fc.bias -= module(pictures).median()  # half of the pictures on either side
+        scores = module(pictures)[:, 0]
+    torch.save(module.state_dict(), tmp_path / "one.pt")
+    (tmp_path / "classes.txt").write_text("cat\ndog\n")
+    section = {"model": "resnet20-cifar", "weights": str(tmp_path / "one.pt"), "head": head}
+    section["classes"] = str(tmp_path / "classes.txt")
+    chosen = profile.validated(
+        {
+            "name": "one",
+            "network": section,
+            "pictures": {"folder": str(tmp_path / "pictures")},
+            "layers": {"which": ["conv1"], "channels": 1},
+            "compute": {"device": "cpu", "workers": 0},
+        },
+        "test",
+    )
+    manifest = compute(chosen, tmp_path / "atlas", Reporter(quiet=True)).manifest()
+    assert manifest.head == Head(head or "sigmoid", 1, head is None)
+    assert manifest.classes == ("cat", "dog")
+    if head == "none":
+        assert manifest.accuracy is None and "plain scores" in manifest.accuracy_basis
+    else:
+        dogs = torch.tensor([path.parent.name == "dog" for path in files])
+        assert manifest.accuracy == pytest.approx(float(((scores.sigmoid() > 0.5) == dogs).float().mean()))
+        assert 0 < manifest.accuracy < 1

@@ -43,6 +43,7 @@ DAMAGES: list[tuple[str, Callable[[Path], None], set[str]]] = [
     ("scores/res3a.npy", _flip, {"scan", "residual stream"}),
     ("layers/res2b.npz", _empty, {"scan", "residual stream"}),
     ("stream.json", _flip, {"residual stream"}),
+    ("predictions.npz", _flip, {"predictions"}),
     ("embedding/features.npy", _flip, {"features"}),
     ("embedding/map.npz", _flip, {"map of the pictures"}),
     ("embedding/thumbs.webp", Path.unlink, {"map of the pictures"}),
