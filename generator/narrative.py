@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
+from urllib.parse import quote
 
 from generator.errors import AtlasError
 from generator.measures import MEASURES, Measure
@@ -23,6 +24,8 @@ RULE_KINDS = (
     "deconvnet",
     "guided",
 )  # in the order in which the method page has them
+
+FOURTH = 4  # of the nine, in an example
 
 # What the theme and MkDocs add and our pages do not use (templates/mkdocs/main.html): 3 MB less to publish.
 # 404.html and the sitemap hold absolute addresses, which a site that may lie anywhere cannot have.
@@ -57,6 +60,7 @@ def build_narrative(atlases: Sequence[Atlas], work: Path, base_url: str = "") ->
         )
         filled = filled.replace("<!-- gradient rules of the atlases -->", gradient_rules(in_full(atlases)[0]))
         filled = filled.replace("<!-- sizes of a site -->", site_sizes())
+        filled = filled.replace("<!-- examples of addresses -->", address_examples(in_full(atlases)[0]))
         if REFERENCE in filled:
             filled = filled.replace(REFERENCE, reference())
         if filled != text:
@@ -147,6 +151,47 @@ def layer_tables(atlases: Sequence[Atlas]) -> str:
             f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></section>"
         )
     return "\n\n".join(parts)
+
+
+def address_examples(atlases: Sequence[Atlas]) -> str:
+    """Addresses of the first atlas's own pages, each what it is and a link to it, as HTML."""
+    atlas = atlases[0]
+    layers = [layer for layer in atlas.layers if not layer.is_inner]
+    later = [layer for layer in layers if layer.stage == layers[-1].stage]
+    layer = later[
+        min(1, len(later) - 1)
+    ]  # where the stage has a second block, one that is compared with another
+    numbers = atlas.layer(layer.name)
+    active = [channel for channel, dead in enumerate(numbers.dead) if not dead]
+    channel = next((channel for channel in active if channel in numbers.pictured), (active or [0])[0])
+    grid = f"{atlas.name}/{layer.name}/index.html"
+    page = f"{atlas.name}/{layer.name}/{channel}.html"
+    rows = [(f"channel {channel} of {layer.name}", page)]
+    if channel in active and channel in numbers.pictured and len(numbers.nine(channel)) >= FOURTH:
+        rows.append(("the fourth of its top-9 pictures", f"{page}#{FOURTH}"))
+    label = next((name for name, _ in atlas.labels_of(layer.name, channel)), "") if channel in active else ""
+    sorted_by = {measure.key: measure for measure, *_ in numbers.measures}
+    for key, up, order in (
+        ("refinement_previous", "", "highest first"),
+        ("spearman_previous", "&up=1", "lowest first"),
+    ):
+        if key in sorted_by:
+            rows.append((f"{layer.name} by {sorted_by[key].name}, {order}", f"{grid}#sort={key}{up}"))
+    if label:
+        text = f"{layer.name}, the channels with a top-9 picture of one class"
+        rows.append((text, f"{grid}#label={quote(label)}"))
+        if atlas.store.embedding_path("embedding.json").is_file():
+            address = f"{atlas.name}/map.html#layout=pca&class={quote(label)}"
+            rows.append(("the map of the pictures by PCA, one class", address))
+    body = "".join(
+        f'<tr><td>{escape(what)}</td><td><a href="../{escape(address)}"><code>{escape(address)}</code></a></td></tr>'
+        for what, address in rows
+    )
+    head = '<th scope="col">what</th><th scope="col">address</th>'
+    return (
+        '<section class="ra-wide" tabindex="0" aria-label="Examples of addresses">'
+        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></section>"
+    )
 
 
 def gradient_rules(atlases: Sequence[Atlas]) -> str:

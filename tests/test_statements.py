@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import itertools
 import json
 import re
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
@@ -489,6 +491,31 @@ def test_the_author_stands_in_the_profile(tmp_path: Path) -> None:
     assert _entry(cited["bibtex"])[1]["author"] == "Ada Lovelace"
     named = re.search(r"- name: (.*)", (Path(__file__).parents[1] / "CITATION.cff").read_text("utf-8"))
     assert named and f"{{{named[1]}}}" == _entry(cite(_manifest(), "res2b", 3, "")["bibtex"])[1]["author"]
+
+
+@pytest.mark.parametrize("kind", ["small", "plain", "unlabelled", "dead"])
+def test_the_guide_s_examples_of_addresses_are_of_the_atlas_itself(tmp_path: Path, kind: str) -> None:
+    """Pages, layers, sort keys and classes that this very atlas has."""
+    options: dict[str, Any] = {"stages": ((2, 1 if kind == "plain" else 2, 4),)}
+    labels = ("q & a", "<b>", "äöü")
+    make_atlas(tmp_path / "atlas", name="mine", labels=labels, **TINY | options)
+    store = Store(tmp_path / "atlas")
+    if kind == "unlabelled":
+        store.write_images([replace(picture, label_id=-1, label="") for picture in store.images()])
+    if kind == "dead":
+        store.write_layer("res2b", store.layer("res2b") | {"dead": np.ones(4, bool)})
+    render_site([tmp_path / "atlas"], tmp_path / "site")
+    text = (tmp_path / "site/guide/linking.html").read_text("utf-8")
+    found = [html.unescape(one) for one in re.findall(r'<a href="\.\./(mine/[^"]*)"', text)]
+    assert f"mine/res2{'a' if kind == 'plain' else 'b'}/0.html" in found
+    for address in found:
+        page, _, state = address.partition("#")
+        assert (tmp_path / "site" / page).is_file()
+        for name, value in parse_qsl(state):
+            assert name != "label" or value in labels
+            assert name != "sort" or value in BY_KEY
+    assert any("label=" in address for address in found) == (kind in ("small", "plain"))
+    assert "goldfish" not in text and check_links(tmp_path / "site") == []
 
 
 # -- definitions ---------------------------------------------------------------------------------------------------
