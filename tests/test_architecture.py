@@ -255,7 +255,16 @@ def test_a_page_is_well_formed_escaped_and_leads_to_the_layers() -> None:
     page = architecture_page(odd_network, "A <net>", lambda n: f"{n}/index.html" if n in held else None)
     template = environment().get_template("architecture.html")
     text = template.render(
-        {"root": "../", "model": "x", "several": False, "notice": "", "note": "", "takedown": False, **page}
+        {
+            "root": "../",
+            "model": "x",
+            "several": False,
+            "made_from": "",
+            "notice": "",
+            "note": "",
+            "takedown": False,
+            **page,
+        }
         | {"up": "x", "here": "architecture", "atlases": []}
     )
     assert "<b>" not in text

@@ -46,7 +46,7 @@ STRUCTURE = (
     r"(?:ResNet|conv|resnet|fp)-?\d+",  # a name
     r"of 9\b",  # of the nine: what the atlas is made of
     r"of 255\b|10[⁶⁹]|\b100(?: %|\*|~)|\*100\b|above 0\b|\d?\.\d[fg]\b",  # scales, shares in %, formats
-    r"\(1 − g\)|max\(ρ, 0\)",  # a formula
+    r"mean 0, variance 1|\(1 − g\)|max\(ρ, 0\)",  # a formula
     r"M above 1\b|and below 1\b|1/~|/?2?:? ?(?:with )?stride 2\b",  # a ratio of one; a stride that a design has
     r"[+-]1\b|\b1[+-]",  # the last of so many, counted from 0
     r" 1 (?=~)",  # compared with, for a plural
@@ -183,6 +183,7 @@ PROSE = (
     r"allows 1 GB for a published site",  # GitHub's limit, with its address
     r"top-9|channel 150|3 of 9|shared / 9|#4|\bres\w+|fc7|ResNet-50|WordNet 3\.0|SHA-256",  # names
     r"\(0, 0\)|\[0, 1\]|max\(\*ρ\*, 0\)|1 − \*s\*₀|2 ln|\*H\* / 2⌋|× 0\.5 \+ 0\.5|e2i|× 3 weights|1/frequency|1/255",
+    r"probability of 0\.5",
     r"above 0\b|8 bits|It is 0 for|and 1 for|: 1 where|is 1 for|and 0 otherwise|, 0 for none",  # ends of scales
 )
 
