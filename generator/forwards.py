@@ -27,19 +27,23 @@ class ForwardCosts:
     def __init__(self, network: Network) -> None:
         self.network = network
 
-    @functools.cache  # noqa: B019 - as long-lived as the job's network
     def whole(self, layer: int) -> int:
         """Of a whole picture up to a layer."""
-        side = self.network.preprocessing.crop
-        return self._multiply_adds(layer, side)
+        return self._up_to[self.network.steps[layer]]
 
-    @functools.cache  # noqa: B019
+    @functools.cached_property
+    def _up_to(self) -> list[int]:
+        """Of a whole picture up to every step."""
+        return self.network.graph.running_multiply_adds(self.network.preprocessing.crop)
+
+    @functools.cache  # noqa: B019 - as long-lived as the job's network
     def crop(self, layer: int) -> int:
         """Of the crop that one unit of a layer sees, what goes with it besides counted in."""
         info, side = self.network.layers[layer], self.network.preprocessing.crop
         if info.receptive_field.side > side:
             return self.whole(layer) + CROP_OVERHEAD
-        return self._multiply_adds(layer, crop_side(info.receptive_field, side)) + CROP_OVERHEAD
+        cut = crop_side(info.receptive_field, side)
+        return self.network.graph.multiply_adds(cut, self.network.steps[layer]) + CROP_OVERHEAD
 
     def alone(self, layer: np.ndarray, picture: np.ndarray) -> np.ndarray:
         """Which units are better served by crops of their own.
@@ -54,6 +58,3 @@ class ForwardCosts:
         crops = np.array([self.crop(index) for index in kinds], np.float64)
         apart = np.bincount(place, crops[layer], len(pictures))
         return np.asarray((apart < wholes[deepest])[place])
-
-    def _multiply_adds(self, layer: int, side: int) -> int:
-        return self.network.graph.multiply_adds(side, self.network.steps[layer])

@@ -290,11 +290,16 @@ class Graph:
 
     def multiply_adds(self, side: int, last: int | None = None) -> int:
         """Of all convolutions up to step `last`, for one square picture of `side` px."""
-        return sum(
-            channels * height * width * step.weight[0].numel()
-            for step, (channels, height, width) in zip(self.steps, self.shapes(side, last), strict=False)
-            if step.op == "conv" and step.weight is not None
-        )
+        return self.running_multiply_adds(side, last)[-1]
+
+    def running_multiply_adds(self, side: int, last: int | None = None) -> list[int]:
+        """Of all convolutions up to each step, the last one `last`, for one square picture of `side` px."""
+        total, found = 0, []
+        for step, (channels, height, width) in zip(self.steps, self.shapes(side, last), strict=False):
+            if step.op == "conv" and step.weight is not None:
+                total += channels * height * width * step.weight[0].numel()
+            found.append(total)
+        return found
 
     def visit(self, pictures: Tensor, wanted: Collection[int]) -> Iterator[tuple[int, Tensor]]:
         """Like run, but yielding the wanted steps alone and stopping after the last of them.

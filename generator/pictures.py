@@ -6,7 +6,7 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -65,7 +65,11 @@ class PictureSet:
 
 
 def find_pictures(
-    folder: Path | str, *, labels: Path | str | None = None, limit: int | None = None
+    folder: Path | str,
+    *,
+    labels: Path | str | None = None,
+    limit: int | None = None,
+    progress: Callable[[int], object] = lambda done: None,
 ) -> PictureSet:
     """The pictures of a folder, at any depth. Hidden files, and texts, tables, programs and archives are no pictures;
     every other file that cannot be used is listed with the reason.
@@ -73,8 +77,8 @@ def find_pictures(
     labels: a label file (see labels.from_file), 'folders' (every top folder is a class) or 'none'; without one, a
     labels.csv in the folder, else Hugging Face's metadata.csv or metadata.jsonl, else the names of folders or files,
     say what the pictures show. limit: use that many files at most, evenly spaced over the sorted list, so that all
-    classes stay in. Raises AtlasError if there is no such folder, no picture in it, or it is not clear what the labels
-    are.
+    classes stay in. progress: called with the number of files and folders seen since. Raises AtlasError if there is no
+    such folder, no picture in it, or it is not clear what the labels are.
     """
     root = Path(folder)
     if not root.is_dir():
@@ -82,7 +86,7 @@ def find_pictures(
         raise AtlasError(what, root, "give a folder that holds pictures")
     if limit is not None and limit < 1:
         raise AtlasError(f"a limit of {limit} pictures leaves none", remedy="give a limit of at least 1")
-    found = _walk(root)
+    found = _walk(root, progress)
     passed_over = tuple(sorted(found.passed_over, key=lambda file: os.fsencode(file.path)))
     if not found.pictures:
         what = "no pictures found"
@@ -176,7 +180,7 @@ class _Found:
     metadata: list[str] = field(default_factory=list)
 
 
-def _walk(root: Path) -> _Found:
+def _walk(root: Path, progress: Callable[[int], object]) -> _Found:
     found = _Found()
     # A folder stands here with the folders it lies in, by device and inode: a link to one of them is a loop.
     waiting: list[tuple[str, str, frozenset[tuple[int, int]]]] = [(str(root), "", frozenset())]
@@ -204,6 +208,7 @@ def _walk(root: Path) -> _Found:
                 waiting.append((entry.path, f"{prefix}{entry.name}/", above | {identity}))
             else:
                 _sort_in(found, entry, prefix)
+        progress(len(entries))
     return found
 
 

@@ -120,7 +120,8 @@ def compute(
         together(job, optimise_pictures)  # what each unit itself asks for, where the profile wants it
         once(job, add_ascents)
         together(job, dream_pictures)  # what layers see in pictures, made more of, where the profile wants it
-        once(job, finish)  # tables, manifest, and the work folder goes
+        with reporter.waiting("tables and checksums"):
+            once(job, finish)  # tables, manifest, and the work folder goes
         seconds = time.monotonic() - start
         reporter.summary(
             f"{folder}: {len(network.layers)} layers, {store.size() / 1e6:,.1f} MB in {seconds:,.0f} s"

@@ -280,6 +280,14 @@ def test_where_mean_and_std_come_from_is_said(small, weights, capsys, tmp_path):
     assert "squashed to 40 × 48" in line and "bicubic" in line
 
 
+def test_the_walk_through_a_folder_tells_how_far_it_is(pictures):
+    from generator.pictures import find_pictures
+
+    seen: list[int] = []
+    found = find_pictures(pictures, progress=seen.append)
+    assert sum(seen) == len(found) + 2 and len(seen) == 3, "the files and the two folders, folder by folder"
+
+
 # -- what is there already ---------------------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from generator import compiled
 from generator.device import is_out_of_memory, trim_memory
 from generator.errors import AtlasError
 from generator.forwards import ForwardCosts
@@ -27,14 +28,14 @@ from generator.stages.trials import Trials
 from generator.stream import residuals
 
 # What has no multiplications to count, in those that one thread does in the same time.
-TSNE = 300e6  # t-SNE's thousand rounds, a picture
+TSNE = 480e6  # t-SNE's thousand rounds, a picture
 CHANNEL = 30e6  # reading and writing a channel's row in every table
-RANKED = 8e4  # ordering one score of one picture, as often as that is done
+RANKED = 1.2e5  # ordering one score of one picture, as often as that is done
 PERMUTED = 60.0  # one pair of channels in the tests by permutation
 PAGE = 300e6  # a channel's page, and following its links
 
 # What is left to multiply of a gradient, by the rule.
-SPARSE = {"guided": 1.0, "deconvnet": 2.0, "plain": 2.0}
+SPARSE = {"guided": 1.0, "deconvnet": 2.5, "plain": 2.5}
 
 # How far a run may be off what the trials say: batches of other sizes, other units, other work on the machine.
 LESS, MORE = 0.7, 1.4
@@ -76,6 +77,8 @@ def estimate(job: Job, done: Done, missing: int = 0, *, site: bool = False) -> E
     work = _Work(job, done, Trials(job), missing, site)
     names = [name for name, wanted in work.asked().items() if wanted]
     parts: list[Part] = []
+    if job.device.type == "cpu":
+        compiled.prepare(job.reporter.say)  # else the first trial would time the compiler
     try:
         with job.reporter.stage("timing this machine", len(names), "trials") as advance:
             for name in names:
@@ -209,12 +212,13 @@ class _Work:
         job, trials = self.job, self.trials
         layers = last_layers(job)
         rules, own = set(RULES.values()), {RULES[kind] for kind in job.profile.gradients}
-        # Where no rule sets the negative half to zero, twice as much is left to multiply.
+        # Where no rule sets the negative half to zero, more is left to multiply.
         more = sum(SPARSE[rule] for rule in rules) / sum(SPARSE[rule] for rule in own)
         way_back = sum(trials.unit(layer) for layer in layers) * TOP * more
         forward = sum(trials.multiply_adds(job.network.step(layer.name)) for layer in layers)
         encoded = sum(trials.sprite(layer) for layer in layers) * (len(RULES) + 1) / max(1, len(job.panels))
-        return way_back + TOP * forward * trials.switched + encoded
+        read = TOP * len(layers) * trials.read
+        return way_back + TOP * forward * trials.switched + encoded + read
 
     # -- pictures that are made ------------------------------------------------------------------------------------
 

@@ -96,8 +96,10 @@ def seek_pictures(profile: Profile, folder: Path, reporter: Reporter) -> Sought:
     section = profile.pictures
     if section.folder is not None:
         labels = None if section.labels is None else Path(section.labels)
-        with reporter.waiting("looking for pictures"):
-            pictures = find_pictures(Path(section.folder), labels=labels, limit=section.limit)
+        with reporter.waiting("looking for pictures", "files") as advance:
+            pictures = find_pictures(
+                Path(section.folder), labels=labels, limit=section.limit, progress=advance
+            )
         sought = Sought(pictures)
     elif section.drawn is not None:
         sought = drawn_pictures(section.drawn, section.limit, folder)

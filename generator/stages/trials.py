@@ -62,14 +62,7 @@ class Trials:
 
     @cached_property
     def _by_step(self) -> list[int]:
-        total, found = 0, []
-        for step, (channels, height, width) in zip(
-            self.job.network.graph.steps, self.shapes.values(), strict=True
-        ):
-            if step.op == "conv" and step.weight is not None:
-                total += channels * height * width * step.weight[0].numel()
-            found.append(total)
-        return found
+        return self.job.network.graph.running_multiply_adds(self.job.network.preprocessing.crop)
 
     # -- pictures ----------------------------------------------------------------------------------------------------
 
