@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
+import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -65,6 +67,8 @@ class _Filled:
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_dir():  # in the way of a file of ours: its records count as never written
+                shutil.rmtree(path)
             self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
             raise disk_error(error, path) from error
@@ -85,23 +89,54 @@ class _Filled:
         os.close(self._file)
 
 
-class ScoreFile(_Filled):
-    """Scores of a scan under way: row by row all layers' channels, float32."""
+class _Records(_Filled):
+    """Records of one length, written in any order by any process. Behind each stands its CRC-32, so that one that was
+    never written, was cut short by a kill, or was damaged later, is known."""
+
+    def __init__(self, path: Path, length: int) -> None:
+        super().__init__(path)
+        self._length = length  # bytes of a record
+        self._stride = length + 4
+
+    def put(self, number: int, content: np.ndarray) -> None:
+        """Write a record and its checksum at once."""
+        record = np.ascontiguousarray(content).tobytes()
+        check = zlib.crc32(record).to_bytes(4, "little")
+        self._write(np.frombuffer(record + check, np.uint8), number * self._stride)
+
+    def get(self, number: int, start: int = 0, length: int | None = None) -> bytes:
+        """A record, or the part of it from byte `start` on; zeros where none was written."""
+        return self._read(self._length if length is None else length, number * self._stride + start)
+
+    def intact(self, numbers: np.ndarray) -> np.ndarray:
+        """(n,) bool: which records are there as they were written."""
+        return np.array([self._is_intact(number) for number in numbers.tolist()], bool)
+
+    def _is_intact(self, number: int) -> bool:
+        record = self._read(self._stride, number * self._stride)
+        return zlib.crc32(record[:-4]).to_bytes(4, "little") == record[-4:]
+
+
+class ScoreFile(_Records):
+    """Scores of a pass under way: row by row all layers' channels, float32."""
 
     def __init__(self, path: Path, channels: Sequence[int]) -> None:
-        super().__init__(path)
         self._starts = np.concatenate([[0], np.cumsum(channels)]).astype(np.int64)
+        super().__init__(path, int(self._starts[-1]) * 4)
 
     def write(self, rows: np.ndarray, scores: np.ndarray) -> None:
         """rows: (n,) places; scores: (n, channels of all layers) float32."""
         for row, values in zip(rows.tolist(), scores.astype(np.float32, copy=False), strict=True):
-            self._write(values, row * int(self._starts[-1]) * 4)
+            self.put(row, values)
+
+    def has(self, rows: np.ndarray) -> np.ndarray:
+        """(n,) bool: which rows are there as they were written."""
+        return self.intact(rows)
 
     def read(self, layer: int, rows: np.ndarray) -> np.ndarray:
-        """(n, C) of one layer, by its place among the layers."""
+        """(n, C) of one layer, by its place among the layers; rows never written are zeros."""
         first, last = (int(start) for start in self._starts[layer : layer + 2])
-        whole = int(self._starts[-1])
-        parts = [self._read((last - first) * 4, (row * whole + first) * 4) for row in rows.tolist()]
+        parts = [self.get(row, first * 4, (last - first) * 4) for row in rows.tolist()]
         return np.frombuffer(b"".join(parts), np.float32).reshape(len(rows), last - first)
 
     def __enter__(self) -> ScoreFile:
@@ -140,29 +175,25 @@ class RowFile:
         return found.reshape(count, length)
 
 
-class VectorFile(_Filled):
-    """A vector a row, float32, written in any order, by any process, and known to be there or not."""
+class VectorFile(_Records):
+    """A vector a row, float32, known to be there or not."""
 
     def __init__(self, path: Path, length: int) -> None:
-        super().__init__(path)
-        self._length = length
+        super().__init__(path, length * 4)
 
     def write(self, rows: np.ndarray, vectors: np.ndarray) -> None:
         """rows: (n,) places; vectors: (n, F)."""
-        # Behind each vector stands a one, written with it and after it: a row that a kill cut short lacks it.
-        marked = np.concatenate([vectors, np.ones((len(vectors), 1))], 1).astype(np.float32)
-        for row, values in zip(rows.tolist(), marked, strict=True):
-            self._write(values, row * (self._length + 1) * 4)
+        for row, values in zip(rows.tolist(), vectors.astype(np.float32, copy=False), strict=True):
+            self.put(row, values)
 
     def has(self, rows: np.ndarray) -> np.ndarray:
-        """(n,) bool: which rows have been written."""
-        whole = (self._length + 1) * 4
-        return np.array([any(self._read(4, (row + 1) * whole - 4)) for row in rows.tolist()], bool)
+        """(n,) bool: which rows are there as they were written."""
+        return self.intact(rows)
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         """(n, F); rows never written are zeros."""
-        parts = [self._read(self._length * 4, row * (self._length + 1) * 4) for row in rows.tolist()]
-        return np.frombuffer(b"".join(parts), np.float32).reshape(len(rows), self._length)
+        parts = [self.get(row) for row in rows.tolist()]
+        return np.frombuffer(b"".join(parts), np.float32).reshape(len(rows), self._length // 4)
 
     def __enter__(self) -> VectorFile:
         return self
@@ -171,23 +202,25 @@ class VectorFile(_Filled):
         self.close()
 
 
-class TileFile(_Filled):
+class TileFile(_Records):
     """The tiles of one layer while it is being pictured: (C, 9, P, s, s, 3) uint8, written in any order."""
 
     def __init__(self, path: Path, panels: int, native: int) -> None:
-        super().__init__(path)
         self.shape = (9, panels, native, native, 3)
-        self._slot = panels * native * native * 3
+        super().__init__(path, panels * native * native * 3)
 
     def write(self, channel: int, slot: int, tiles: np.ndarray) -> None:
         """tiles: (P, s, s, 3), the panels of one unit."""
-        self._write(tiles, (channel * 9 + slot) * self._slot)
+        self.put(channel * 9 + slot, tiles)
+
+    def has(self, channels: np.ndarray, slots: np.ndarray) -> np.ndarray:
+        """(U,) bool: of which units, (U,) channels and slots, the tiles are there as they were written."""
+        return self.intact(channels * 9 + slots)
 
     def read(self, channel: int) -> np.ndarray:
         """(9, P, s, s, 3); slots never written are zeros."""
-        return np.frombuffer(self._read(9 * self._slot, channel * 9 * self._slot), np.uint8).reshape(
-            self.shape
-        )
+        slots = np.frombuffer(self._read(9 * self._stride, channel * 9 * self._stride), np.uint8)
+        return slots.reshape(9, self._stride)[:, : self._length].reshape(self.shape)
 
     def __enter__(self) -> TileFile:
         return self

@@ -99,6 +99,14 @@ def _read_arrays(path: Path, what: str) -> dict[str, np.ndarray]:
         raise AtlasError(f"the {what} cannot be read ({error})", path, "compute the atlas again") from error
 
 
+def _remove(path: Path) -> None:
+    """Remove a file or, where a folder lies in its place, that."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def _keep(folder: Path, names: Collection[str]) -> None:
     """Remove all files of a folder but these."""
     for path in folder.glob("*"):
@@ -394,8 +402,21 @@ class Store:
 
     def write_dream(self, key: str, picture: bytes, numbers: Mapping[str, Any]) -> None:
         """The numbers come last: they say that the picture is there."""
+        for kind in ("webp", "json"):
+            if self.dream_path(f"{key}.{kind}").is_dir():
+                _remove(self.dream_path(f"{key}.{kind}"))
         write_atomically(self.dream_path(f"{key}.webp"), picture)
         self.write_json(f"deepdream/{key}.json", numbers)
+
+    def dream_digest(self, key: str) -> str:
+        """SHA-256 of a dream's two files as they are, '' where one is missing."""
+        digest = hashlib.sha256()
+        for kind in ("webp", "json"):
+            try:
+                digest.update(self.dream_path(f"{key}.{kind}").read_bytes())
+            except OSError:
+                return ""
+        return digest.hexdigest()
 
     def keep_dreams(self, names: Collection[str]) -> None:
         """Drop all files of dreams but these."""
@@ -448,7 +469,7 @@ class Store:
         np.save(buffer, scores)
         write_atomically(self.scores_path(layer), buffer.getvalue())
 
-    def score_file(self, channels: Sequence[int], pass_: str = "scan") -> ScoreFile:
+    def score_file(self, channels: Sequence[int], pass_: str) -> ScoreFile:
         """The scores of a pass under way, opened; channels: of each layer."""
         return ScoreFile(self.work / pass_ / "scores.f32", channels)
 
@@ -519,39 +540,25 @@ class Store:
         if not layers:
             shutil.rmtree(self.folder / "optimised", ignore_errors=True)
 
-    def has_ascent(self, part: str, key: str) -> bool:
-        """Whether a group of optimised pictures is done, made from inputs with this fingerprint."""
-        return self.stamp(f"part-{part}") == key
+    # -- parts of a pass that may be interrupted (stages/checkpointed_pass.py) -----------------------------------------
 
-    def read_ascent(self, part: str) -> dict[str, np.ndarray]:
-        return _read_arrays(self.work / "ascent" / f"{part}.npz", "part of the optimised pictures")
+    def part_names(self, pass_: str) -> list[str]:
+        """The parts of a pass that are saved."""
+        return sorted(path.stem for path in (self.work / pass_).glob("*.npz"))
 
-    def write_ascent(self, part: str, key: str, arrays: Mapping[str, np.ndarray]) -> None:
-        write_atomically(self.work / "ascent" / f"{part}.npz", _npz(arrays))
-        self.write_stamp(f"part-{part}", key)
+    def read_part(self, name: str, pass_: str) -> dict[str, np.ndarray]:
+        return _read_arrays(self.work / pass_ / f"{name}.npz", f"part of {pass_}")
 
-    # -- parts of a pass over the pictures: "scan", "stream" ---------------------------------------------------------
-
-    def part_names(self, pass_: str = "scan") -> list[str]:
-        """The parts of a pass that processes have saved; a merged one comes first."""
-        return sorted(
-            (path.stem for path in (self.work / pass_).glob("*.npz")),
-            key=lambda name: (name != "merged", name),
-        )
-
-    def read_part(self, name: str, pass_: str = "scan") -> dict[str, np.ndarray]:
-        return _read_arrays(self.work / pass_ / f"{name}.npz", f"part of a {pass_}")
-
-    def write_part(self, name: str, arrays: Mapping[str, np.ndarray], pass_: str = "scan") -> None:
+    def write_part(self, name: str, arrays: Mapping[str, np.ndarray], pass_: str) -> None:
         write_atomically(self.work / pass_ / f"{name}.npz", _npz(arrays))
 
-    def drop_parts(self, but: str | None = None, pass_: str = "scan") -> None:
-        """Remove the saved parts; without `but` the scores of the pass under way too."""
-        for name in self.part_names(pass_):
-            if name != but:
-                (self.work / pass_ / f"{name}.npz").unlink(missing_ok=True)
-        if but is None:
-            shutil.rmtree(self.work / pass_, ignore_errors=True)
+    def drop_part(self, name: str, pass_: str) -> None:
+        """Remove a saved part, whatever lies in its place."""
+        _remove(self.work / pass_ / f"{name}.npz")
+
+    def drop_parts(self, pass_: str) -> None:
+        """Remove all that a pass has saved, its scores or vectors too."""
+        _remove(self.work / pass_)
 
     # -- resuming --------------------------------------------------------------------------------------------------
 
@@ -559,23 +566,25 @@ class Store:
         """The fingerprint of what the artefact was last made from, or None."""
         path = self.work / "stamps" / artefact
         try:
-            return path.read_text()
+            return path.read_text("utf-8", errors="replace")
         except OSError:
             return None
 
     def write_stamp(self, artefact: str, key: str) -> None:
         """Say that the artefact is complete, made from inputs with this fingerprint."""
-        write_atomically(self.work / "stamps" / artefact, key.encode())
+        path = self.work / "stamps" / artefact
+        if path.is_dir():
+            _remove(path)
+        write_atomically(path, key.encode())
 
     def unstamp(self, artefact: str) -> None:
         """Say that the artefact is about to change: until it is stamped again it is not complete."""
-        (self.work / "stamps" / artefact).unlink(missing_ok=True)
+        _remove(self.work / "stamps" / artefact)
 
     def clear_tiles(self, *, pictures: bool = True) -> None:
         """Drop tiles, and the pictures beside them, that were made from other inputs."""
         for stamp in (self.work / "stamps").glob("group-*"):
-            stamp.unlink(missing_ok=True)
-        self.unstamp("tiles")
+            self.unstamp(stamp.name)
         shutil.rmtree(self.work / "tiles", ignore_errors=True)
         if pictures:
             shutil.rmtree(self.folder / "pictures", ignore_errors=True)

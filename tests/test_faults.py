@@ -26,7 +26,7 @@ from generator.errors import AtlasError
 from generator.pipeline import compute
 from generator.progress import Reporter
 from generator.stages import job as jobs
-from generator.stages import picturing, scanning
+from generator.stages import checkpointed_pass, picturing
 
 pytestmark = pytest.mark.slow  # whole atlases are computed
 
@@ -62,7 +62,7 @@ def test_batch_size_and_workers_change_no_byte(small, atlas, tmp_path, batch, wo
 
 @pytest.mark.slow
 def test_a_run_may_go_on_with_another_batch_size(small, atlas, tmp_path, monkeypatch):
-    monkeypatch.setattr(scanning, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(checkpointed_pass, "CHECKPOINT_SECONDS", -1.0)
     chosen = profile.load(str(small))
     with pytest.raises(KeyboardInterrupt):
         compute(chosen, tmp_path, Interrupting("scan", 33))
@@ -141,7 +141,7 @@ def test_out_of_memory_in_the_scan_halves_the_forward_and_loses_nothing(
 
 @pytest.mark.slow
 def test_out_of_memory_amid_the_scan_keeps_what_was_saved(small, atlas, tmp_path, monkeypatch):
-    monkeypatch.setattr(scanning, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(checkpointed_pass, "CHECKPOINT_SECONDS", -1.0)
     whole, calls = scan._scan_forward, []
 
     def fails_once(network, batch, state, size, vectors):
@@ -437,13 +437,3 @@ def test_workers_do_not_outlive_a_killed_run(small, tmp_path, monkeypatch):
         time.sleep(0.02)
     process.kill()
     process.communicate(timeout=60)
-
-
-@pytest.mark.slow
-def test_a_damaged_checkpoint_costs_its_pictures_alone(small, atlas, tmp_path, monkeypatch):
-    monkeypatch.setattr(scanning, "CHECKPOINT_SECONDS", 0.0)
-    with pytest.raises(KeyboardInterrupt):
-        compute(profile.load(str(small)), tmp_path, Interrupting("scan", 60))
-    (part,) = (tmp_path / "work" / "scan").glob("*.npz")
-    part.write_bytes(part.read_bytes()[:-40])
-    _ends_the_same(small, tmp_path, atlas)

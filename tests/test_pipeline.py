@@ -22,7 +22,7 @@ from generator.decoding import read_picture
 from generator.errors import AtlasError
 from generator.pipeline import compute
 from generator.progress import Reporter
-from generator.stages import scanning, streaming
+from generator.stages import checkpointed_pass
 from generator.store import Store
 
 COUNT = 80
@@ -228,8 +228,7 @@ def test_a_folder_without_one_usable_picture_is_one_sentence(small, tmp_path):
 def test_stopped_in_every_stage_again_and_again_it_ends_with_the_same_bytes(
     atlas, small, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(scanning, "CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(streaming, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(checkpointed_pass, "CHECKPOINT_SECONDS", -1.0)
     stops = [
         ("scan", 9),
         ("scan", 9),

@@ -3,23 +3,23 @@ than the best patch does, a second one begun at this patch."""
 
 from __future__ import annotations
 
-import contextlib
 import io
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
 from PIL import Image
 
 from generator.ascent import Ascender, AscentPlan
-from generator.device import one_thread_each
+from generator.errors import AtlasError
 from generator.methods.optimised import kept_picture, strongest_in_the_middle
 from generator.profile import AscentSection
 from generator.records import LayerInfo
 from generator.regularisers import Regularisers
 from generator.sprites import GROUND, THUMB, mosaic, shrink, thumb_columns, webp
+from generator.stages.checkpointed_pass import Parts, halving, in_threads
 from generator.stages.job import Job
 from generator.transforms import Transforms, jitter, pad, random_rotate, random_scale
 
@@ -92,7 +92,11 @@ def optimise_pictures(job: Job) -> None:
     layers = [layer for layer in job.ascent_layers if job.store.stamp(_stamp(layer)) != job.ascent_key]
     if not layers:
         return
-    workshop = Workshop(job)
+    parts = Parts(job, "ascent", job.ascent_key, "the optimised pictures")
+    if job.ranks.leads:
+        parts.begin()
+    job.ranks.meet()
+    workshop = Workshop(job, parts)
     first = [
         group for layer in layers for group in workshop.groups(layer, FROM_GREY, range(job.channels(layer)))
     ]
@@ -109,7 +113,7 @@ def optimise_pictures(job: Job) -> None:
     job.ranks.meet()
     if job.ranks.leads:
         for layer in layers:
-            _finish_layer(job, layer, [group for group in (*first, *second) if group.layer == layer])
+            workshop.finish(layer, [group for group in (*first, *second) if group.layer == layer])
     job.ranks.meet()
 
 
@@ -118,14 +122,17 @@ def _stamp(layer: LayerInfo) -> str:
 
 
 class Workshop:
-    """Runs groups in threads, each with whole groups of its own."""
+    """Runs groups in threads, each with whole groups of its own. parts: one a group: its channels, the values of their
+    pictures, which pictures are kept, and the files of these, one behind the other."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, parts: Parts) -> None:
         assert job.profile.ascent is not None
-        self.job, self.section = job, job.profile.ascent
+        self.job, self.section, self.parts = job, job.profile.ascent, parts
         self.network = job.network.to(job.device, torch.float32)
         self._files = job.files()
         self._ascenders: dict[tuple[str, int], Ascender] = {}
+        self._smaller: dict[tuple[str, int], Ascender] = {}  # for a device whose memory did not suffice
+        self._from_grey: dict[str, np.ndarray] = {}  # by layer: the values of the pictures from mid-grey
 
     def groups(self, layer: LayerInfo, start: int, channels: range | list[int]) -> list[Group]:
         """Channels cut into groups: always the same, so that every part of a run that was stopped is of use."""
@@ -158,52 +165,65 @@ class Workshop:
         if not self.job.profile.site.publish_patches or self.section.objective != "neuron":
             return []
         numbers = self.job.store.layer(layer.name)
-        value = self._values(layer)
+        grey = self.groups(layer, FROM_GREY, range(self.job.channels(layer)))
+        value = np.concatenate([self._part(group)["value"] for group in grey])
+        self._from_grey[layer.name] = value
         top, image = numbers["top_value"][: len(value), 0], numbers["top_image"][: len(value), 0]
         return [int(channel) for channel in np.nonzero((value <= top) & (image >= 0))[0]]
 
-    def _values(self, layer: LayerInfo) -> np.ndarray:
-        groups = self.groups(layer, FROM_GREY, range(self.job.channels(layer)))
-        return np.concatenate([self.job.store.read_ascent(group.part)["value"] for group in groups])
+    def _part(self, group: Group) -> dict[str, np.ndarray]:
+        arrays = self.parts.load(group.part)
+        if arrays is None:
+            where = self.job.store.work / self.parts.name
+            raise AtlasError("a part of the optimised pictures was lost", where, "run the same command again")
+        return arrays
 
     def run(self, groups: list[Group], advance: Callable[[int], None]) -> None:
         """Make every group's part that is not there yet; this process takes its share of them."""
-        store, key = self.job.store, self.job.ascent_key
-        waiting = []
-        for group in groups:
-            if store.has_ascent(group.part, key):
-                advance(len(group.channels))
-            else:
-                waiting.append(group)
+        waiting = [group for group in groups if self.parts.load(group.part) is None]
+        self.job.ranks.meet()  # every process has seen the same before any makes one
+        advance(sum(len(group.channels) for group in groups) - sum(len(g.channels) for g in waiting))
         mine = self.job.ranks.share(waiting)
         for layer, start in dict.fromkeys((group.layer, group.start) for group in mine):
             self.ascender(layer, start)  # prepared here: threads only read them
-        with contextlib.ExitStack() as opened:
-            threads = opened.enter_context(one_thread_each(self.job.device))
-            pool = opened.enter_context(
-                ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
-            )
-            opened.callback(pool.shutdown, cancel_futures=True)
-            for task in as_completed([pool.submit(self._make, group) for group in mine]):
-                advance(task.result())
+        # Those for which the memory did not suffice once more, one at a time, with fewer pictures at once.
+        for group in in_threads(self.job, mine, self._make, advance):
+            advance(halving(self.job, self._at_once(group), partial(self._make, group)))
 
-    def _make(self, group: Group) -> int:
-        """Optimise one group; its pictures are written before the part that says that they are there."""
-        job, ascender = self.job, self.ascender(group.layer, group.start)
+    def _at_once(self, group: Group) -> int:
+        """Half of the group's pictures or, where others did not fit either, as few as fitted them."""
+        key = (group.layer.name, group.start)
+        full = self.ascender(group.layer, group.start).plan.batch
+        if key in self._smaller:
+            return self._smaller[key].plan.batch
+        return (
+            self.job.smaller(full) if full > 1 else full
+        )  # alone, without other threads' pictures, one may fit
+
+    def _make(self, group: Group, at_once: int | None = None) -> int:
+        """Optimise one group, all of it together or so many pictures at once, and save its part."""
+        ascender = self.ascender(group.layer, group.start)
+        if at_once is not None and at_once < ascender.plan.batch:
+            ascender = Ascender(self.network, group.layer.name, replace(ascender.plan, batch=at_once))
+            self._smaller[group.layer.name, group.start] = ascender
         begun = self._patches(group, ascender) if group.start == FROM_PATCH else None
         found = ascender.ascend(group.channels, begun)
         value = found.value.numpy()
         pixels = (found.pictures * 255).round().byte().permute(0, 2, 3, 1).numpy()  # (U, n, n, 3)
-        better = np.ones(len(value), bool)
+        kept = np.ones(len(value), bool)
         if group.start == FROM_PATCH:
-            better = value > self._values(group.layer)[list(group.channels)]
-        for channel, picture, is_better in zip(group.channels, pixels, better, strict=True):
-            if is_better:
-                content = webp(kept_picture(picture, self.section.side), job.profile.sprites.quality)
-                job.store.write_file(job.store.optimised_path(group.layer.name, channel), content)
-        channels = np.array(group.channels, np.int32)
-        job.store.write_ascent(
-            group.part, job.ascent_key, {"channel": channels, "value": value, "kept": better}
+            kept = value > self._from_grey[group.layer.name][list(group.channels)]
+        quality, side = self.job.profile.sprites.quality, self.section.side
+        files = [webp(kept_picture(picture, side), quality) for picture in pixels[kept]]
+        self.parts.save(
+            group.part,
+            {
+                "channel": np.array(group.channels, np.int32),
+                "value": value,
+                "kept": kept,
+                "length": np.array([len(file) for file in files], np.int64),
+                "files": np.frombuffer(b"".join(files), np.uint8),
+            },
         )
         return len(group.channels)
 
@@ -225,25 +245,33 @@ class Workshop:
         ]
         return torch.from_numpy(np.stack(cut)).permute(0, 3, 1, 2).float() / 255
 
+    def finish(self, layer: LayerInfo, groups: list[Group]) -> None:
+        """Gather the parts of a layer into its pictures, their numbers and a sheet of thumbnails."""
+        store, quality = self.job.store, self.job.profile.sprites.quality
+        count = self.job.channels(layer)
+        numbers = _blank(layer.channels)
+        value, begun = numbers["ascent_value"], numbers["ascent_start"]
+        small = np.full((count, THUMB, THUMB, 3), GROUND, np.uint8)
+        for group in groups:  # from mid-grey before from patches
+            part = self._part(group)
+            kept = part["kept"]
+            value[part["channel"][kept]] = part["value"][kept]
+            begun[part["channel"][kept]] = group.start
+            for channel, file in zip(part["channel"][kept].tolist(), _files(part), strict=True):
+                store.write_file(store.optimised_path(layer.name, channel), file)
+                with Image.open(io.BytesIO(file)) as picture:
+                    small[channel] = shrink(np.asarray(picture.convert("RGB")), THUMB)
+        store.write_optimised(layer.name, numbers)
+        sheet = webp(mosaic(small, thumb_columns(count)), quality)
+        store.write_file(store.optimised_sheet_path(layer.name), sheet)
+        store.write_stamp(_stamp(layer), self.job.ascent_key)
 
-def _finish_layer(job: Job, layer: LayerInfo, groups: list[Group]) -> None:
-    """Gather the parts of a layer into its numbers, and its pictures into a sheet of thumbnails."""
-    count = job.channels(layer)
-    numbers = _blank(layer.channels)
-    value, begun = numbers["ascent_value"], numbers["ascent_start"]
-    for group in groups:  # from mid-grey before from patches
-        part = job.store.read_ascent(group.part)
-        kept = part["kept"]
-        value[part["channel"][kept]] = part["value"][kept]
-        begun[part["channel"][kept]] = group.start
-    job.store.write_optimised(layer.name, numbers)
-    small = np.full((count, THUMB, THUMB, 3), GROUND, np.uint8)
-    for channel in range(count):
-        with Image.open(io.BytesIO(job.store.optimised_path(layer.name, channel).read_bytes())) as picture:
-            small[channel] = shrink(np.asarray(picture.convert("RGB")), THUMB)
-    sheet = webp(mosaic(small, thumb_columns(count)), job.profile.sprites.quality)
-    job.store.write_file(job.store.optimised_sheet_path(layer.name), sheet)
-    job.store.write_stamp(_stamp(layer), job.ascent_key)
+
+def _files(part: dict[str, np.ndarray]) -> Iterator[bytes]:
+    """The files of a part's kept pictures."""
+    ends = np.cumsum(part["length"])
+    for first, last in zip(ends - part["length"], ends, strict=True):
+        yield part["files"][first:last].tobytes()
 
 
 def _blank(channels: int) -> dict[str, np.ndarray]:

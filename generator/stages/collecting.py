@@ -5,7 +5,8 @@ them."""
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from collections.abc import Collection as Numbers
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,10 +18,12 @@ from generator.features import read_vectors
 from generator.files import VectorFile
 from generator.pictures import evenly_spaced
 from generator.scan import FORWARD, Vectors, in_rounds
+from generator.stages.checkpointed_pass import CheckpointedPass, note_damage
 from generator.stages.job import Job
 
 ROWS_AT_ONCE = 1024  # of a file of vectors: a few MB
 
+Batches = Generator[list[int], None, None]  # yields the numbers of batches
 Read = Callable[[np.ndarray], np.ndarray]  # rows of a pass's file → (n, length) float32
 
 
@@ -71,13 +74,42 @@ def strongest(scores: np.ndarray) -> np.ndarray:
     return np.stack([scores.argmax(1), scores.max(1)], 1)
 
 
+class _Nothing:
+    """The state of a pass that keeps all it finds in a file of its own."""
+
+    def merge(self, other: _Nothing) -> None:
+        """Nothing to take in."""
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {}
+
+
+def _pass(job: Job, one: Collection) -> CheckpointedPass[_Nothing]:
+    return CheckpointedPass(
+        job,
+        one.name,
+        one.key,
+        f"the {one.name}",
+        empty=_Nothing,
+        read=lambda *_: _Nothing(),
+        intact=lambda _, batches: _has_all(job, one, batches),
+    )
+
+
 def begin_collecting(job: Job) -> None:
     """Withdraw what an earlier run collected of something else."""
+    store = job.store
+    scanned = store.stamp("scan") == job.scan_key or store.stamp("scan-of") == job.scan_key
     for one in wanted(job):
-        job.store.unstamp(one.name)
-        if job.store.stamp(f"{one.name}-of") != one.key:
-            job.store.drop_parts(pass_=one.name)
-            job.store.write_stamp(f"{one.name}-of", one.key)
+        store.unstamp(one.name)
+        if store.stamp(f"{one.name}-of") != one.key:
+            # Says that the scan was under way before anybody asked for this.
+            store.write_stamp(_late(one), one.key) if scanned else store.unstamp(_late(one))
+        _pass(job, one).begin()
+
+
+def _late(one: Collection) -> str:
+    return f"{one.name}-late"
 
 
 @contextlib.contextmanager
@@ -115,38 +147,71 @@ def collect(job: Job) -> None:
 
 
 def _collect(job: Job, one: Collection) -> None:
-    files = job.files()
-    places = files[one.rows[files] >= 0]  # in the order of images.csv
+    places = _places(job, one)
+    collecting = _pass(job, one)
     with job.store.vector_file(one.length, one.name) as file:
-        missing = places[~file.has(one.rows[places])]
-        job.ranks.meet()  # every process has seen the same before any writes
-        _read_missing(job, one, missing, file)
-        job.ranks.meet()
-        if job.ranks.leads:
-            one.write(one.rows[places], places, file.read)
-            job.store.write_stamp(one.name, one.key)
+        is_complete = bool(file.has(one.rows[places]).all())
+    if job.ranks.leads and not is_complete and not collecting.names() and job.store.stamp(_late(one)) is None:
+        note_damage(job, collecting.what)  # for the scan brought it all
+    job.ranks.meet()  # every process has seen the same before any writes
+
+    def work(_: _Nothing, batches: list[int], done: Numbers[int], forward: int) -> Batches:
+        return _read_batches(job, one, batches, forward)
+
+    if not is_complete:
+        collecting.run(len(_batches(places)), FORWARD, work)
     if job.ranks.leads:
-        job.store.drop_parts(pass_=one.name)
+        with job.store.vector_file(one.length, one.name) as file:
+            one.write(one.rows[places], places, file.read)
+        job.store.write_stamp(one.name, one.key)
+        collecting.drop()
     job.ranks.meet()
 
 
-def _read_missing(job: Job, one: Collection, missing: np.ndarray, file: VectorFile) -> None:
-    if not len(missing):
-        return
-    mine = np.concatenate(
-        [missing[:0], *job.ranks.share(np.split(missing, range(FORWARD, len(missing), FORWARD)))]
-    )
-    precision = job.profile.compute.precision
+def _places(job: Job, one: Collection) -> np.ndarray:
+    """Of the pictures that are kept their places in the picture set, in the order of images.csv, (M,) int64."""
+    files = job.files()
+    return files[one.rows[files] >= 0]
+
+
+def _batches(places: np.ndarray) -> list[np.ndarray]:
+    """FORWARD pictures at a time."""
+    return np.split(places, range(FORWARD, len(places), FORWARD))
+
+
+def _has_all(job: Job, one: Collection, batches: list[int]) -> bool:
+    """Whether what was kept of all pictures of these batches is in its file."""
+    of_batch = _batches(_places(job, one))
+    places = np.concatenate([np.empty(0, np.int64), *(of_batch[number] for number in batches)])
+    with job.store.vector_file(one.length, one.name) as file:
+        return bool(file.has(one.rows[places]).all())
+
+
+def _read_batches(job: Job, one: Collection, mine: list[int], forward: int) -> Batches:
+    """Read what is missing of these batches' pictures, yielding the numbers of the batches that are complete. forward:
+    pictures that the network takes at once."""
+    of_batch = _batches(_places(job, one))
     network = job.network.to(job.device, job.scan_plan.dtype)
-    use_tf32(precision == "tf32")
+    use_tf32(job.profile.compute.precision == "tf32")
     with contextlib.ExitStack() as opened:
+        file = opened.enter_context(job.store.vector_file(one.length, one.name))
+        missing = [of_batch[number][~file.has(one.rows[of_batch[number]])] for number in mine]
+        ends, read, complete = np.cumsum([len(places) for places in missing]), 0, 0
+        asked = np.concatenate(missing)
         threads = opened.enter_context(one_thread_each(job.device))
-        advance = opened.enter_context(job.reporter.stage(one.name, len(mine), "pictures"))
-        batches = job.read_again(mine, batch=FORWARD)
-        for done in in_rounds(lambda batch: read_vectors(network, batch.pixels, one.step), batches, threads):
+        advance = opened.enter_context(job.reporter.stage(one.name, len(asked), "pictures"))
+        for done in in_rounds(
+            lambda batch: read_vectors(network, batch.pixels, one.step, forward),
+            job.read_again(asked, batch=FORWARD) if len(asked) else (),
+            threads,
+        ):
             for batch, outputs in done:
                 _take(one, file, batch.indices.numpy(), outputs)
                 advance(len(outputs))
+                read += len(outputs)
+            before, complete = complete, int(np.searchsorted(ends, read, "right"))
+            yield mine[before:complete]
+        yield mine[complete:]  # of whose pictures nothing was missing
 
 
 def _write_features(job: Job, length: int, rows: np.ndarray, places: np.ndarray, read: Read) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from generator.device import one_thread_each
 from generator.methods.gradients import RULES, GradientPictures
 from generator.methods.patches import patch
+from generator.network import Network
 from generator.records import LayerInfo
 from generator.sprites import enlargement, sprite, webp
+from generator.stages.checkpointed_pass import halving
 from generator.stages.job import Job
-from generator.unit_gradients import Switches, Units, forward_switches
+from generator.unit_gradients import Units, forward_switches
 
 ROWS = 5  # layers at most
 FILE, FOLDER, STAMP = "rules.json", "rules", "rules"
@@ -39,8 +43,10 @@ def compare_rules(job: Job) -> None:
             layer = network.layer(name)
             places = files[job.store.layer(name)["top_image"][channel]]
             (batch,) = job.read_again(places.tolist(), batch=len(places))
-            switches = forward_switches(network, network.prepare(batch.pixels), name)
-            kinds = _compare(job, layer, channel, batch.pixels.numpy(), pictures, switches)
+            tiles = halving(
+                job, len(places), partial(_tiles, job, network, layer, channel, batch.pixels, pictures)
+            )
+            kinds = _write(job, layer, tiles)
             rows.append({"layer": name, "channel": channel, "kinds": kinds})
             advance()
     job.store.write_json(FILE, {"rows": rows})
@@ -70,23 +76,38 @@ def clearest(job: Job, layer: LayerInfo) -> int | None:
     return int(np.argmax(np.where(full & np.isfinite(merit), merit, -np.inf)))
 
 
-def _compare(
+def _tiles(
     job: Job,
+    network: Network,
     layer: LayerInfo,
     channel: int,
-    pixels: np.ndarray,
+    pixels: Tensor,
     pictures: GradientPictures,
-    switches: Switches,
-) -> list[str]:
-    """Write the channel's nine units under every rule; returns the kinds written. pixels: (9, H, W, 3)."""
-    native, factor = job.native(layer), enlargement(job.native(layer), job.wanted(layer))
+    at_once: int,
+) -> dict[str, np.ndarray]:
+    """By kind the tiles of the channel's nine units, (9, n, n, 3) uint8. pixels: (9, H, W, 3) of their pictures, of
+    which so many are computed at once."""
+    native = job.native(layer)
     places = job.store.layer(layer.name)["top_unit"][channel].astype(np.int64)
-    order = torch.arange(len(places))
-    units = Units(order, torch.full_like(order, channel), *torch.from_numpy(places).T)
-    tiles = dict(zip(pictures.kinds, pictures.tiles(switches, layer.name, units, native), strict=True))
+    found: dict[str, list[np.ndarray]] = {kind: [] for kind in pictures.kinds}
+    for some, own in zip(pixels.split(at_once), torch.from_numpy(places).split(at_once), strict=True):
+        switches = forward_switches(network, network.prepare(some), layer.name)
+        order = torch.arange(len(own))
+        units = Units(order, torch.full_like(order, channel), *own.T)
+        for kind, tiles in zip(
+            pictures.kinds, pictures.tiles(switches, layer.name, units, native), strict=True
+        ):
+            found[kind].append(tiles)
+    joined = {kind: np.concatenate(tiles) for kind, tiles in found.items()}
     if job.profile.site.publish_patches:
-        spots = zip(pixels, places.tolist(), strict=True)
-        tiles["patches"] = np.stack([patch(p, layer.receptive_field, r, c, native) for p, (r, c) in spots])
+        spots = zip(pixels.numpy(), places.tolist(), strict=True)
+        joined["patches"] = np.stack([patch(p, layer.receptive_field, r, c, native) for p, (r, c) in spots])
+    return joined
+
+
+def _write(job: Job, layer: LayerInfo, tiles: dict[str, np.ndarray]) -> list[str]:
+    """Write a channel's nine units under every rule; returns the kinds written."""
+    factor = enlargement(job.native(layer), job.wanted(layer))
     for kind, nine in tiles.items():
         content = webp(sprite(nine[None], factor), job.profile.sprites.quality)
         job.store.write_file(job.store.folder / FOLDER / f"{layer.name}-{kind}.webp", content)

@@ -5,10 +5,9 @@ whatever other pictures and layers there are, and a run that was stopped goes on
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,6 @@ import torch
 
 from generator.checksums import file_digest
 from generator.decoding import Picture, PictureError, read_picture
-from generator.device import one_thread_each
 from generator.errors import AtlasError
 from generator.methods.deepdream import Dreamer, DreamPlan
 from generator.network import Network
@@ -24,6 +22,7 @@ from generator.pictures import find_pictures
 from generator.profile import DeepDreamSection, Profile
 from generator.records import LayerInfo, PictureRecord, Preprocessing
 from generator.sprites import webp
+from generator.stages.checkpointed_pass import halving, in_threads, note_damage
 from generator.stages.job import DREAMS, Job, Start, picture_changed
 from generator.store import fingerprint
 
@@ -128,7 +127,8 @@ def dream_pictures(job: Job) -> None:
         subjects = [subject for subject in opened if subject is not None]
         layers = dream_layers(job)
         tasks = [Task(subject, layer, _key(job, subject, layer)) for subject in subjects for layer in layers]
-    missing = {task.key: task for task in tasks if job.store.dream(task.key) is None}
+    missing = {task.key: task for task in tasks if not _is_there(job, task)}
+    job.ranks.meet()  # every process has seen the same before any makes one
     if missing:
         done = len(tasks) - len(missing)
         with job.reporter.stage("dreams", len(tasks), "dreams", done) as advance:
@@ -137,6 +137,22 @@ def dream_pictures(job: Job) -> None:
     if job.ranks.leads:
         _write_index(job, subjects, tasks)
     job.ranks.meet()
+
+
+def _is_there(job: Job, task: Task) -> bool:
+    """Whether the dream was made, by an earlier run too, and is still what was written; else it is made anew."""
+    if (
+        stamp := job.store.stamp(_stamp(task.key))
+    ) is None:  # of a finished atlas: its checksums were compared
+        return job.store.dream(task.key) is not None
+    if stamp == job.store.dream_digest(task.key):
+        return True
+    note_damage(job, "the dreams")
+    return False
+
+
+def _stamp(key: str) -> str:
+    return f"dream-{key}"
 
 
 def _open(job: Job, records: Sequence[PictureRecord], start: Start, plan: DreamPlan) -> Subject | None:
@@ -195,20 +211,16 @@ def _make(job: Job, tasks: list[Task], advance: Callable[[int], object]) -> None
     network = job.network.to(job.device, torch.float32)
     dreamers = {task.layer.name: Dreamer(network, task.layer.name, plan) for task in tasks}
 
-    def run(task: Task) -> int:
+    def run(task: Task, _at_once: int = 1) -> int:
         dream = dreamers[task.layer.name].dream(torch.from_numpy(task.subject.pixels))
         numbers = {"layer": task.layer.name, "before": dream.before, "after": dream.after}
+        job.store.unstamp(_stamp(task.key))
         job.store.write_dream(task.key, _encoded(job, dream.picture.numpy()), numbers)
+        job.store.write_stamp(_stamp(task.key), job.store.dream_digest(task.key))
         return 1
 
-    with contextlib.ExitStack() as opened:
-        threads = opened.enter_context(one_thread_each(job.device))
-        pool = opened.enter_context(
-            ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
-        )
-        opened.callback(pool.shutdown, cancel_futures=True)
-        for done in as_completed([pool.submit(run, task) for task in tasks]):
-            advance(done.result())
+    for task in in_threads(job, tasks, run, advance):  # alone, without other threads' dreams, it may fit
+        advance(halving(job, 1, partial(run, task), "set a smaller side in the profile's section deepdream"))
 
 
 def _encoded(job: Job, pixels: np.ndarray) -> bytes:

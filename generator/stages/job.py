@@ -342,13 +342,14 @@ class Job:
         """How many forwards' pictures are read at a time."""
         return max(1, -(-self.profile.compute.batch // FORWARD))
 
-    def smaller(self, size: int) -> int:
-        """Half of a number of things done at once, for a device whose memory did not suffice; said once a job."""
+    def smaller(self, size: int, remedy: str | None = None) -> int:
+        """Half of a number of things done at once, for a device whose memory did not suffice; said once a job. Raises
+        AtlasError where it was one already; remedy: what to do then, where it is not to give smaller pictures."""
         if size == 1:
             raise AtlasError(
                 "there is not enough memory for a single picture",
                 str(self.device),
-                "give smaller pictures (crop), or another --device",
+                remedy or "give smaller pictures (crop), or another --device",
             )
         note = (
             f"out of memory on {self.device}: less is computed at once from here on. Nothing is lost; last digits may "

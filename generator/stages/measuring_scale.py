@@ -3,6 +3,8 @@ criteria."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,8 +13,10 @@ import torch
 from generator.device import use_tf32
 from generator.methods import scale_truth
 from generator.methods.mixing import near_one, ratio_against
+from generator.network import Network
+from generator.stages.checkpointed_pass import halving
 from generator.stages.job import Job
-from generator.stream import strongest
+from generator.stream import StreamPlan, strongest
 
 DRAWINGS = 6  # of each class at each size
 CURVES = 8  # channels whose answers are shown size by size
@@ -95,10 +99,11 @@ def _answers(job: Job) -> dict[str, dict[str, np.ndarray]]:
         block.name: {side: [] for side in ("input", "block", "output")} for block in plan.blocks
     }
     with job.reporter.stage("answers by size", count, "pictures") as advance:
+        at_once = plan.batch
         for some in flat.split(plan.batch):
-            for name, sides in strongest(network, some, plan).items():
-                for side, values in sides.items():
-                    readings[name][side].append(values)
+            at_once, sides = halving(job, at_once, partial(_strongest, network, some, plan))
+            for (name, side), values in sides.items():
+                readings[name][side].append(values)
             advance(len(some))
     found: dict[str, dict[str, np.ndarray]] = {}
     for name, read in readings.items():
@@ -108,6 +113,18 @@ def _answers(job: Job) -> dict[str, dict[str, np.ndarray]]:
             values = values.reshape(*pictures.shape[:3], -1)  # (classes, drawings, 1 + sizes, C)
             found[name][side] = (values[:, :, 1:] - values[:, :, :1]).mean(axis=1)
     return found
+
+
+def _strongest(
+    network: Network, pixels: torch.Tensor, plan: StreamPlan, forward: int
+) -> tuple[int, dict[tuple[str, str], np.ndarray]]:
+    """By block and side the largest value in each channel's map, (n, C), from forwards of so many pictures; and how
+    many that is."""
+    parts = [strongest(network, some, replace(plan, batch=forward)) for some in pixels.split(forward)]
+    keys = [(name, side) for name, sides in parts[0].items() for side in sides]
+    return forward, {
+        (name, side): np.concatenate([part[name][side] for part in parts]) for name, side in keys
+    }
 
 
 class _Block:

@@ -3,9 +3,8 @@ every channel. The numbers at the set's own pictures are kept too."""
 
 from __future__ import annotations
 
-import time
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Collection, Generator
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
@@ -16,11 +15,12 @@ from generator.methods import mixing
 from generator.methods.scale import scale_criteria
 from generator.network import Network
 from generator.records import LayerInfo
+from generator.residual import Residual
+from generator.stages.checkpointed_pass import CheckpointedPass
 from generator.stages.job import Job
 from generator.stream import StreamBlock, StreamPlan, enlarge, read_centres, reduce, residuals
 from generator.transforms import Transforms, jitter, random_rotate, random_scale
 
-CHECKPOINT_SECONDS = 15.0  # work lost to a kill at most
 CHUNK = 32  # pictures optimised together, and a forward
 PASS, STAMP, FILE = "optimised-stream", "optimised-stream", "stream_optimised.json"
 PAPERS_SIDE = 224  # px, the pictures that the paper's jitter is meant for
@@ -36,6 +36,43 @@ ARRAYS = tuple(
 )
 
 
+@dataclass(frozen=True)
+class Piece:
+    """Channels whose pictures of one side are optimised together. side: 0 for Input, 1 for Block; first: of CHUNK
+    channels or fewer, `count`."""
+
+    block: StreamBlock
+    side: int
+    first: int
+    count: int
+
+    @property
+    def channels(self) -> np.ndarray:
+        """(n,) int64"""
+        return np.arange(self.first, self.first + self.count)
+
+
+class Readings:
+    """Block name → (2, C, 4) float32, what was read at each channel's optimised picture of Input and of Block, in the
+    order of READ; NaN where it is not there yet."""
+
+    def __init__(self, of_block: dict[str, np.ndarray]) -> None:
+        self.of_block = of_block
+
+    @classmethod
+    def empty(cls, blocks: tuple[StreamBlock, ...]) -> Readings:
+        shapes = {block.name: (len(SIDES), block.channels, 4) for block in blocks}
+        return cls({name: np.full(shape, np.nan, np.float32) for name, shape in shapes.items()})
+
+    def merge(self, other: Readings) -> None:
+        for name, values in self.of_block.items():
+            theirs = other.of_block[name]
+            values[~np.isnan(theirs)] = theirs[~np.isnan(theirs)]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        return dict(self.of_block)
+
+
 def optimise_streams(job: Job) -> None:
     """Add the numbers at optimised pictures to layers/*.npz and write stream_optimised.json; withdraw both where the
     profile asks for none."""
@@ -48,26 +85,44 @@ def optimise_streams(job: Job) -> None:
             job.store.write_stamp(STAMP, job.optimised_key)
         job.ranks.meet()
         return
-    if job.ranks.leads and job.store.stamp(f"{STAMP}-of") != job.optimised_key:
-        job.store.drop_parts(pass_=PASS)
-        job.store.write_stamp(f"{STAMP}-of", job.optimised_key)
-    job.ranks.meet()
-    mine = job.ranks.share(blocks)
-    total = sum(2 * job.channels(job.network.layer(block.name)) for block in mine)
-    use_tf32(False)
-    network = job.network.to(job.device, torch.float32)
-    with job.reporter.stage("optimised stream", total, "pictures") as advance:
-        for block in mine:
-            _optimise(job, network, block, advance)
-    job.ranks.meet()
+    optimised = CheckpointedPass(
+        job,
+        PASS,
+        job.optimised_key,
+        "the pass over the stream's optimised pictures",
+        empty=lambda: Readings.empty(blocks),
+        read=lambda arrays, _: Readings({name: array.copy() for name, array in arrays.items()}),
+    )
     if job.ranks.leads:
-        _write(job)
+        optimised.begin()
+    job.ranks.meet()
+    pieces = _pieces(job)
+
+    def work(
+        readings: Readings, numbers: list[int], done: Collection[int], at_once: int
+    ) -> Generator[list[int], None, None]:
+        return _optimise(job, readings, pieces, numbers, done, at_once)
+
+    found = optimised.run(len(pieces), CHUNK, work)
+    if job.ranks.leads:
+        _write(job, found)
         job.store.write_stamp(STAMP, job.optimised_key)
-        job.store.drop_parts(pass_=PASS)
+        optimised.drop()
     job.ranks.meet()
 
 
-def recipe(layer: LayerInfo, first: bool, side: int, steps: int) -> AscentPlan:
+def _pieces(job: Job) -> list[Piece]:
+    """Both sides of every block, CHUNK channels at a time: the same in every run."""
+    return [
+        Piece(block, side, first, min(CHUNK, count - first))
+        for block in job.stream_plan.blocks
+        for count in [job.channels(job.network.layer(block.name))]
+        for side in range(len(SIDES))
+        for first in range(0, count, CHUNK)
+    ]
+
+
+def recipe(layer: LayerInfo, first: bool, side: int, steps: int, batch: int = CHUNK) -> AscentPlan:
     """After the paper's, without its padding and second jitter. Both maximise the neuron in the middle by Adam, with
     decorrelated Fourier parameters. The authors' released code pads the picture, jitters it by j, scales it (0.95 to
     1.05), rotates it (5° either way at most), jitters it again by j / 2 and crops it; here it is jittered once by j,
@@ -81,21 +136,27 @@ def recipe(layer: LayerInfo, first: bool, side: int, steps: int) -> AscentPlan:
         random_scale([0.95, 0.975, 1.0, 1.025, 1.05]),
         random_rotate(list(range(-5, 6))),
     )
-    return AscentPlan(steps=steps, transforms=transforms, batch=CHUNK)
+    return AscentPlan(steps=steps, transforms=transforms, batch=batch)
 
 
 def read_at(
-    network: Network, block: StreamBlock, side: str, pixels: torch.Tensor, channels: np.ndarray
+    network: Network,
+    block: StreamBlock,
+    side: str,
+    pixels: torch.Tensor,
+    channels: np.ndarray,
+    forward: int = CHUNK,
 ) -> np.ndarray:
     """Readings at one picture a channel, (U, 4) float32 in the order of READ.
 
-    side: whose pictures they are; pixels: (U, H, W, 3) from 0 to 255; channels: (U,), of each picture its own.
+    side: whose pictures they are; pixels: (U, H, W, 3) from 0 to 255; channels: (U,), of each picture its own; forward:
+    pictures that the network takes at once.
     """
-    plan = StreamPlan((block,), CHUNK)
+    plan = StreamPlan((block,), forward)
     rows = []
-    for first in range(0, len(pixels), CHUNK):
-        some = pixels[first : first + CHUNK]
-        own = torch.from_numpy(channels[first : first + CHUNK])
+    for first in range(0, len(pixels), forward):
+        some = pixels[first : first + forward]
+        own = torch.from_numpy(channels[first : first + forward])
         plain = read_centres(network, some, plan)[block.name]
         rescaled = read_centres(network, (enlarge if side == "input" else reduce)(some), plan)[block.name]
         values = [
@@ -137,52 +198,54 @@ def block_numbers(readings: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {**numbers, "scale_invariant_optimised": criteria.invariant(ratio)}
 
 
-def _optimise(job: Job, network: Network, block: StreamBlock, advance: Any) -> None:
-    """Fill the block's part, (2, C, 4) readings, and save it; what an earlier run has done is left."""
-    layer = job.network.layer(block.name)
-    count = job.channels(layer)
-    names = job.store.part_names(PASS)
-    if block.name in names:
-        part = job.store.read_part(block.name, PASS)
-        readings, done = part["readings"], part["done"]
-    else:
-        readings = np.full((len(SIDES), block.channels, 4), np.nan, np.float32)
-        done = np.zeros(len(SIDES), np.int64)
-    saved = time.monotonic()
-    residual = residuals(network)[block.name]
-    side = job.network.preprocessing.crop
-    plan = recipe(layer, not residual.is_identity, side, job.profile.stream.optimised_steps)
-    for place, step in enumerate((residual.shortcut, residual.branch)):
-        advance(int(done[place]))
-        ascender = Ascender(network, step, plan)
-        for first in range(int(done[place]), count, CHUNK):
-            channels = np.arange(first, min(first + CHUNK, count))
-            whole = ascender.ascend(channels.tolist()).whole()  # (U, 3, S, S) in [0, 1]
+def _optimise(
+    job: Job, readings: Readings, pieces: list[Piece], mine: list[int], done: Collection[int], at_once: int
+) -> Generator[list[int], None, None]:
+    """Fill the readings of pieces, yielding the numbers of those that are filled. done: those of earlier runs; at_once:
+    pictures that are optimised together."""
+    earlier = sum(pieces[number].count for number in done)
+    total = earlier + sum(pieces[number].count for number in mine)
+    use_tf32(False)
+    network = job.network.to(job.device, torch.float32)
+    parts = residuals(network)
+    ascender: Ascender | None = None
+    before: tuple[str, int] | None = None
+    with job.reporter.stage("optimised stream", total, "pictures", earlier) as advance:
+        for number in mine:
+            piece = pieces[number]
+            if before != (piece.block.name, piece.side):  # one prepares for all channels of a side
+                ascender = _ascender(job, network, parts[piece.block.name], piece, at_once)
+                before = piece.block.name, piece.side
+            assert ascender is not None
+            whole = ascender.ascend(piece.channels.tolist()).whole()  # (U, 3, S, S) in [0, 1]
             pixels = (whole * 255).permute(0, 2, 3, 1)
-            readings[place, channels] = read_at(network, block, SIDES[place], pixels, channels)
-            done[place] = channels[-1] + 1
-            advance(len(channels))
-            if time.monotonic() - saved > CHECKPOINT_SECONDS:
-                job.store.write_part(block.name, {"readings": readings, "done": done}, PASS)
-                saved = time.monotonic()
-    job.store.write_part(block.name, {"readings": readings, "done": done}, PASS)
+            read = read_at(network, piece.block, SIDES[piece.side], pixels, piece.channels, at_once)
+            readings.of_block[piece.block.name][piece.side, piece.channels] = read
+            advance(piece.count)
+            yield [number]
 
 
-def _write(job: Job) -> None:
+def _ascender(job: Job, network: Network, residual: Residual, piece: Piece, at_once: int) -> Ascender:
+    layer, side = job.network.layer(piece.block.name), job.network.preprocessing.crop
+    steps = job.profile.stream.optimised_steps
+    plan = recipe(layer, not residual.is_identity, side, steps, at_once)
+    return Ascender(network, (residual.shortcut, residual.branch)[piece.side], plan)
+
+
+def _write(job: Job, found: Readings) -> None:
     blocks = []
     for block in job.stream_plan.blocks:
-        readings = job.store.read_part(block.name, PASS)["readings"]
-        found = block_numbers(dict(zip(SIDES, readings, strict=True)))
+        optimised = block_numbers(dict(zip(SIDES, found.of_block[block.name], strict=True)))
         numbers = job.store.layer(block.name)
-        job.store.replace_arrays(block.name, ARRAYS, found)
-        ratio = found["mix_ratio_optimised"]
+        job.store.replace_arrays(block.name, ARRAYS, optimised)
+        ratio = optimised["mix_ratio_optimised"]
         tests: dict[str, mixing.Association | None] = {
             name: mixing.ratio_against(ratio, numbers[name])
             for name in ("norm_weight", "norm_scale", "convolution_weight")
             if name in numbers
         }
         tests["natural"] = mixing.ratio_against(ratio, numbers["mix_ratio"])
-        tests["anova"] = mixing.skip_against_overwrite(ratio, found["block_at_input_optimised"])
+        tests["anova"] = mixing.skip_against_overwrite(ratio, optimised["block_at_input_optimised"])
         said = {name: None if test is None else asdict(test) for name, test in tests.items()}
         blocks.append({"block": block.name, "tests": said})
     job.store.write_json(FILE, {"steps": job.profile.stream.optimised_steps, "blocks": blocks})

@@ -20,6 +20,7 @@ from generator.methods.patches import patch
 from generator.pictures import PictureBatch
 from generator.records import LayerInfo
 from generator.sprites import shrink, webp
+from generator.stages.checkpointed_pass import note_damage
 from generator.stages.job import Job
 from generator.stages.repairing import is_kept, missing_pictures, tiles_of, wanted_units
 from generator.stages.unit_table import LARGEST_GROUP, UnitTable, group_size, groups_of, unit_table
@@ -82,7 +83,7 @@ def picture_units(job: Job) -> None:
         _restore_pictures(job, missing_pictures(job, units))
     wanted = wanted_units(job, units)  # all of them, but in an atlas that is mended
     key = tiles_of(job, wanted)
-    if _is_done(job, key):
+    if _has_sprites(job):
         return
     job.ranks.meet()
     if job.ranks.leads and job.store.stamp("tiles-of") != key:
@@ -92,7 +93,8 @@ def picture_units(job: Job) -> None:
     alone = ForwardCosts(job.network).alone(units.layer, units.picture)
     rows = groups_of(units, alone, group_size(job))
     asked = [number for number in range(len(rows)) if wanted[rows[number]].any()]
-    done = {number for number in asked if job.store.stamp(_stamp(number)) == key}
+    done = _done(job, key, {number: units.take(rows[number][wanted[rows[number]]]) for number in asked})
+    job.ranks.meet()  # every process has seen the same before any pictures a group
     mine = job.ranks.share([number for number in asked if number not in done])
     groups = [
         Group(n, np.unique(units.picture[r]), units.take(r), wanted[r], alone[r])
@@ -104,16 +106,32 @@ def picture_units(job: Job) -> None:
         for count in _picture_groups(job, groups, key):
             advance(count)
     job.ranks.meet()
-    if job.ranks.leads:
-        job.store.write_stamp("tiles", key)
     job.ranks.meet()
 
 
-def _is_done(job: Job, key: str) -> bool:
-    if job.store.stamp("tiles") == key:
-        return True
+def _has_sprites(job: Job) -> bool:
+    """Whether every layer's sprites were made from the tiles already."""
     sprites = (f"sprites-{layer.name}" for layer in job.network.layers)
     return all(job.store.stamp(stamp) == job.sprites_key for stamp in sprites)
+
+
+def _done(job: Job, key: str, wanted: dict[int, UnitTable]) -> set[int]:
+    """Of the groups, with the units that are wanted of each, those that an earlier run pictured and whose tiles are
+    still what it wrote."""
+    stamped = [number for number in wanted if job.store.stamp(_stamp(number)) == key]
+    done: set[int] = set()
+    with contextlib.ExitStack() as opened:
+        tiles = (
+            [opened.enter_context(tile_file(job, layer)) for layer in job.network.layers] if stamped else []
+        )
+        for number in stamped:
+            units = wanted[number]
+            layers = {int(index): units.layer == index for index in np.unique(units.layer)}
+            if all(tiles[index].has(units.channel[r], units.slot[r]).all() for index, r in layers.items()):
+                done.add(number)
+            else:
+                note_damage(job, "patches and gradients")
+    return done
 
 
 def _stamp(group: int) -> str:

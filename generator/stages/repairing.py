@@ -84,8 +84,6 @@ def take_over(job: Job, stages: set[str], faults: Faults | None) -> None:
     if "sprites" not in stages:
         return
     store.write_stamp("kept", job.sprites_key)
-    if "sprites" not in damaged:
-        store.write_stamp("tiles", job.tiles_key)
     hurt = {
         name.split("/")[1].removesuffix(".webp") for name in mend if name.startswith(("sprites/", "thumbs/"))
     }

@@ -4,40 +4,39 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 
 import numpy as np
 import torch
 
-from generator.device import is_out_of_memory, one_thread_each, use_tf32
+from generator.device import one_thread_each, use_tf32
 from generator.errors import AtlasError
+from generator.files import ScoreFile
 from generator.network import Network
 from generator.pictures import PictureBatch, evenly_spaced
 from generator.records import PictureRecord
 from generator.scan import FORWARD, Rescoring, ScanState, rescore, scan_side_by_side
+from generator.stages.checkpointed_pass import CheckpointedPass, halving
 from generator.stages.collecting import along_the_scan, begin_collecting
 from generator.stages.job import Job
 
-CHECKPOINT_SECONDS = 15.0  # work lost to a kill at most
-MERGED = "merged"  # the part that holds what earlier runs did
+PASS = "scan"
+Batches = Generator[list[int], None, None]  # yields the numbers of batches
 # Of a usable file its place in the picture set, its width and height in px, and the SHA-256 of its bytes, in hex.
 USABLE = np.dtype([("files", np.int64), ("sizes", np.int64, 2), ("digests", "S64")])
 
 
 @dataclass
-class Part:
+class ScanPart:
     """What some batches, of the pictures of one forward each, brought: the reducers' state, and what was learnt about
     each file.
 
-    batches: numbers done; usable: of the usable files, some at a time, the fields of USABLE; skipped: place and reason
-    of every unusable one.
+    usable: of the usable files, some at a time, the fields of USABLE; skipped: place and reason of every unusable one.
     """
 
     state: ScanState
-    batches: list[int] = field(default_factory=list)
     usable: list[np.ndarray] = field(default_factory=list)
     skipped: list[tuple[int, str]] = field(default_factory=list)
 
@@ -49,9 +48,8 @@ class Part:
         self.usable.append(found)
         self.skipped += batch.skipped
 
-    def merge(self, other: Part) -> None:
+    def merge(self, other: ScanPart) -> None:
         self.state.merge(other.state)
-        self.batches += other.batches
         self.usable += other.usable
         self.skipped += other.skipped
 
@@ -64,21 +62,19 @@ class Part:
         files = self.files()
         return {
             **{f"state.{name}": array for name, array in self.state.arrays().items()},
-            "batches": np.array(self.batches, np.int64),
             **{name: np.ascontiguousarray(files[name]) for name in USABLE.names or ()},
             "skipped": np.array([index for index, _ in self.skipped], np.int64),
             "reasons": np.array([reason for _, reason in self.skipped], "U"),
         }
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray], device: torch.device | str = "cpu") -> Part:
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], device: torch.device | str = "cpu") -> ScanPart:
         state = {name[6:]: array for name, array in arrays.items() if name.startswith("state.")}
         usable = np.empty(len(arrays["files"]), USABLE)
         for name in USABLE.names or ():
             usable[name] = arrays[name]
         return cls(
             ScanState.from_arrays(state, device),
-            arrays["batches"].tolist(),
             [usable],
             list(zip(arrays["skipped"].tolist(), arrays["reasons"].tolist(), strict=True)),
         )
@@ -86,21 +82,29 @@ class Part:
 
 def scan_pictures(job: Job) -> None:
     """Scan every picture and write layers/*.npz, scores/*.npy, images.csv and scan.json."""
-    if job.store.stamp("scan") == job.scan_key:
+    if job.store.stamp(PASS) == job.scan_key:
         return
+    scan = CheckpointedPass(
+        job,
+        PASS,
+        job.scan_key,
+        "the scan",
+        empty=lambda: ScanPart(ScanState.empty(job.scan_plan, job.device)),
+        read=ScanPart.from_arrays,
+        intact=lambda part, _: _has_scores(job, part),
+    )
     if job.ranks.leads:
-        _begin(job)
+        _begin(job, scan)
     job.ranks.meet()
+
+    def work(part: ScanPart, batches: list[int], done: Collection[int], forward: int) -> Batches:
+        return _scan_batches(job, part, batches, done, forward)
+
+    found = scan.run(-(-len(job.pictures.files) // FORWARD), FORWARD, work)
     if job.ranks.leads:
-        _merge_parts(job)
-    job.ranks.meet()  # from here on the parts of earlier runs are one, and nobody else touches it
-    _scan_rest(job, _done(job))
-    job.ranks.meet()
-    if job.ranks.leads:
-        _merge_parts(job)
-        _write(job, Part.from_arrays(job.store.read_part(MERGED)))
-        job.store.write_stamp("scan", job.scan_key)
-        job.store.drop_parts()
+        _write(job, found)
+        job.store.write_stamp(PASS, job.scan_key)
+        scan.drop()
     job.ranks.meet()
 
 
@@ -109,107 +113,68 @@ def sample(job: Job) -> np.ndarray:
     return evenly_spaced(len(job.pictures.files), job.profile.compute.score_pictures)
 
 
-def _begin(job: Job) -> None:
+def _begin(job: Job, scan: CheckpointedPass[ScanPart]) -> None:
     """Withdraw what an earlier scan of something else left."""
-    job.store.unstamp("scan")
+    job.store.unstamp(PASS)
     begin_collecting(job)
     for stamp in ("stream", "scale-truth", "optimised-stream"):  # these add to the files that the scan writes
         job.store.unstamp(stamp)
-    if job.store.stamp("scan-of") != job.scan_key:
-        job.store.drop_parts()
-        job.store.write_stamp("scan-of", job.scan_key)
+    scan.begin()
 
 
-def _merge_parts(job: Job) -> None:
-    """Make one part of all that are on disk, so that the next run may have any number of processes."""
-    merged: Part | None = None
-    seen: set[int] = set()
-    names = job.store.part_names()  # the merged one first
-    for name in names:
-        try:
-            part = Part.from_arrays(job.store.read_part(name))
-        except (AtlasError, KeyError, ValueError):
-            job.reporter.note("what an interrupted run left is damaged: its pictures are scanned again")
-            continue
-        if seen & set(part.batches):
-            continue  # killed between merging and dropping: the merged part holds these batches already
-        seen |= set(part.batches)
-        if merged is None:
-            merged = part
-        else:
-            merged.merge(part)
-    if merged is None:
-        job.store.drop_parts()
-    elif names != [MERGED]:
-        job.store.write_part(MERGED, merged.arrays())
-        job.store.drop_parts(but=MERGED)
-
-
-def _done(job: Job) -> set[int]:
-    """The batches that earlier runs did."""
-    return set(job.store.read_part(MERGED)["batches"].tolist()) if MERGED in job.store.part_names() else set()
-
-
-def _scan_rest(job: Job, done: set[int]) -> None:
-    """Scan what is left of this process's share, with less at once after the memory did not suffice."""
-    count, forward = len(job.pictures.files), FORWARD
-    mine = job.ranks.share([number for number in range(-(-count // FORWARD)) if number not in done])
-    while mine:
-        try:
-            _scan_batches(job, mine, done, forward)
-            return
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-        forward = job.smaller(forward)
-        # The state was in the midst of a picture: go on from what is on disk, as after a kill.
-        saved = set(_saved(job).batches)
-        mine, done = [number for number in mine if number not in saved], done | saved
-
-
-def _saved(job: Job) -> Part:
-    """What this process has saved of its share since the parts of earlier runs were merged."""
-    name = f"rank-{job.ranks.rank}"
-    if name in job.store.part_names():
-        return Part.from_arrays(job.store.read_part(name), job.device)  # where the scan goes on with it
-    return Part(ScanState.empty(job.scan_plan, job.device))
-
-
-def _scan_batches(job: Job, mine: list[int], done: set[int], forward: int) -> None:
-    count, size = len(job.pictures.files), FORWARD
-    rows = np.full(count, -1)
+def _score_rows(job: Job) -> np.ndarray:
+    """For every file its row in the file of scores, −1 where its scores are not kept, (N,) int64."""
+    rows = np.full(len(job.pictures.files), -1, np.int64)
     rows[sample(job)] = np.arange(len(sample(job)))
-    earlier = min(len(done) * size, count)
-    total = earlier + sum(min(size, count - number * size) for number in mine)
-    part = _saved(job)
+    return rows
+
+
+def _span(job: Job, batch: int) -> np.ndarray:
+    """The places of a batch's files."""
+    return np.arange(batch * FORWARD, min((batch + 1) * FORWARD, len(job.pictures.files)))
+
+
+def _score_file(job: Job) -> ScoreFile:
+    return job.store.score_file([layer.channels for layer in job.network.layers], PASS)
+
+
+def _has_scores(job: Job, part: ScanPart) -> bool:
+    """Whether the scores of all usable pictures of a part are in their file."""
+    rows = _score_rows(job)[part.files()["files"]]
+    with _score_file(job) as scores:
+        return bool(scores.has(rows[rows >= 0]).all())
+
+
+def _scan_batches(job: Job, part: ScanPart, mine: list[int], done: Collection[int], forward: int) -> Batches:
+    """Take batches into the part, yielding the numbers of those that it has taken in. done: those of earlier runs;
+    forward: pictures that the network takes at once."""
+    rows = _score_rows(job)
+    earlier = sum(len(_span(job, batch)) for batch in done)
+    total = earlier + sum(len(_span(job, batch)) for batch in mine)
     network = job.network.to(job.device, job.scan_plan.dtype)
     use_tf32(job.profile.compute.precision == "tf32")
-    saved = time.monotonic()
     with contextlib.ExitStack() as opened:
         threads = opened.enter_context(one_thread_each(job.device))
-        scores = opened.enter_context(job.store.score_file([layer.channels for layer in network.layers]))
+        scores = opened.enter_context(_score_file(job))
         vectors = opened.enter_context(along_the_scan(job))
         advance = opened.enter_context(job.reporter.stage("scan", total, "pictures", earlier))
-        spans = [np.arange(number * size, min((number + 1) * size, count)) for number in mine]
-        read = job.read(np.concatenate(spans))
+        read = job.read(np.concatenate([_span(job, batch) for batch in mine]))
         numbers = iter(mine)
         for scanned in scan_side_by_side(
             network, read, part.state, threads=threads, forward=forward, vectors=vectors
         ):
+            batches: list[int] = []
             for batch, maxima in scanned:
                 places = batch.indices.numpy()
                 kept = rows[places] >= 0
                 scores.write(rows[places][kept], maxima[kept])
-                part.batches += islice(numbers, job.forwards)
+                batches += islice(numbers, job.forwards)
                 part.add(batch)
                 advance(len(places) + len(batch.skipped))
-            if time.monotonic() - saved > CHECKPOINT_SECONDS:
-                job.store.write_part(f"rank-{job.ranks.rank}", part.arrays())
-                saved = time.monotonic()
-    job.store.write_part(f"rank-{job.ranks.rank}", part.arrays())
+            yield batches
 
 
-def _write(job: Job, part: Part) -> None:
+def _write(job: Job, part: ScanPart) -> None:
     """The scan's results as the files that people read. Pictures are numbered anew without the unusable ones: that
     keeps their order, so no tie is decided otherwise."""
     usable = part.files()
@@ -246,15 +211,8 @@ def _exact(job: Job, state: ScanState) -> tuple[ScanState, dict[str, int] | None
     if job.profile.compute.precision == "fp32":
         return state, None
     use_tf32(False)
-    network, forward = job.network.to(job.device, torch.float32), FORWARD
-    while True:
-        try:
-            exact, found = _rescored(job, network, state, forward)
-            break
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-        forward = job.smaller(forward)
+    network = job.network.to(job.device, torch.float32)
+    exact, found = halving(job, FORWARD, lambda forward: _rescored(job, network, state, forward))
     job.reporter.note(
         f"{found.reordered:,} of {found.channels:,} channels had other pictures, or another order, in "
         f"{job.profile.compute.precision}; what is published are the fp32 ones"
@@ -277,7 +235,7 @@ def _write_layers(job: Job, state: ScanState, number: np.ndarray) -> None:
     layers = job.network.layers
     rows = np.flatnonzero(number[sample(job)] >= 0)
     with (
-        job.store.score_file([layer.channels for layer in layers]) as scores,
+        _score_file(job) as scores,
         job.reporter.stage("statistics", len(layers), "layers") as advance,
     ):
         for index, layer in enumerate(layers):

@@ -3,41 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import fields, replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from generator.device import one_thread_each, use_tf32
 from generator.files import ScoreFile
+from generator.network import Network
 from generator.pictures import PictureBatch
 from generator.scan import in_rounds
+from generator.stages.checkpointed_pass import CheckpointedPass
 from generator.stages.job import Job
-from generator.stages.scanning import sample
+from generator.stages.scanning import Batches, sample
 from generator.stages.stream_tables import withdraw_stream, write_stream
-from generator.stream import BlockReadings, BlockUnits, StreamState, read_stream
+from generator.stream import BlockReadings, BlockUnits, StreamPlan, StreamState, read_stream
 
-CHECKPOINT_SECONDS = 15.0  # work lost to a kill at most
-PASS, MERGED = "stream", "merged"
-
-
-@dataclass
-class Part:
-    """What some batches brought. batches: numbers done."""
-
-    state: StreamState
-    batches: list[int] = field(default_factory=list)
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        state = {f"state.{name}": array for name, array in self.state.arrays().items()}
-        return {**state, "batches": np.array(self.batches, np.int64)}
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Part:
-        state = {name[6:]: array for name, array in arrays.items() if name.startswith("state.")}
-        return cls(StreamState.from_arrays(state), arrays["batches"].tolist())
+PASS = "stream"
 
 
 def read_streams(job: Job) -> None:
@@ -53,19 +37,30 @@ def read_streams(job: Job) -> None:
             job.store.write_stamp(PASS, job.stream_key)
         job.ranks.meet()
         return
+    stream = CheckpointedPass(
+        job,
+        PASS,
+        job.stream_key,
+        "the pass over the residual stream",
+        empty=lambda: StreamState(job.stream_plan),
+        read=lambda arrays, _: StreamState.from_arrays(arrays),
+        intact=lambda _, batches: _has_sample(job, batches),
+    )
     if job.ranks.leads:
-        _begin(job)
-        _merge_parts(job)
-    job.ranks.meet()  # from here on the parts of earlier runs are one, and nobody else touches it
-    _read_rest(job, _done(job))
+        job.store.unstamp(PASS)
+        stream.begin()
     job.ranks.meet()
+
+    def work(state: StreamState, batches: list[int], done: Collection[int], forward: int) -> Batches:
+        return _read_batches(job, state, batches, done, forward)
+
+    size = job.stream_plan.batch
+    state = stream.run(-(-len(job.files()) // size), size, work)
     if job.ranks.leads:
-        _merge_parts(job)
-        part = Part.from_arrays(job.store.read_part(MERGED, PASS))
         with _sample_file(job) as readings:
-            write_stream(job, part.state, readings, sampled(job)[1])
+            write_stream(job, state, readings, sampled(job)[1])
         job.store.write_stamp(PASS, job.stream_key)
-        job.store.drop_parts(pass_=PASS)
+        stream.drop()
     job.ranks.meet()
 
 
@@ -79,56 +74,34 @@ def sampled(job: Job) -> tuple[np.ndarray, int]:
     return rows, len(kept)
 
 
-def _begin(job: Job) -> None:
-    """Withdraw what an earlier pass over something else left."""
-    job.store.unstamp(PASS)
-    if job.store.stamp("stream-of") != job.stream_key:
-        job.store.drop_parts(pass_=PASS)
-        job.store.write_stamp("stream-of", job.stream_key)
-
-
-def _merge_parts(job: Job) -> None:
-    """Make one part of all that are on disk, so that the next run may have any number of processes."""
-    names = job.store.part_names(PASS)  # the merged one first
-    merged: Part | None = None
-    for name in names:
-        part = Part.from_arrays(job.store.read_part(name, PASS))
-        if merged is None:
-            merged = part
-        elif not set(merged.batches) & set(part.batches):  # else killed between merging and dropping
-            merged.state.merge(part.state)
-            merged.batches += part.batches
-    if merged is not None and names != [MERGED]:
-        job.store.write_part(MERGED, merged.arrays(), PASS)
-        job.store.drop_parts(but=MERGED, pass_=PASS)
-
-
-def _done(job: Job) -> set[int]:
-    if MERGED not in job.store.part_names(PASS):
-        return set()
-    return set(job.store.read_part(MERGED, PASS)["batches"].tolist())
-
-
 def _sample_file(job: Job) -> ScoreFile:
     """A row a picture of the sample: of every block Input, then Block, at the centre."""
     channels = [block.channels for block in job.stream_plan.blocks for _ in ("input", "block")]
     return job.store.score_file(channels, PASS)
 
 
-def _read_rest(job: Job, done: set[int]) -> None:
+def _has_sample(job: Job, batches: list[int]) -> bool:
+    """Whether the readings of all pictures of these batches that are in the sample are in their file."""
+    size, (rows, _) = job.stream_plan.batch, sampled(job)
+    mine = np.concatenate([rows[:0], *(rows[batch * size : (batch + 1) * size] for batch in batches)])
+    with _sample_file(job) as readings:
+        return bool(readings.has(mine[mine >= 0]).all())
+
+
+def _read_batches(
+    job: Job, state: StreamState, mine: list[int], done: Collection[int], forward: int
+) -> Batches:
+    """Take batches into the state, yielding the numbers of those that it has taken in. done: those of earlier runs;
+    forward: pictures that the network takes at once."""
     plan, files = job.stream_plan, job.files()
     size, count = plan.batch, len(files)
-    todo = [number for number in range(-(-count // size)) if number not in done]
-    mine = job.ranks.share(todo)
     spans = {number: np.arange(number * size, min((number + 1) * size, count)) for number in mine}
     earlier = sum(min(size, count - number * size) for number in done)
     total = sum(map(len, spans.values())) + earlier
-    part = Part(StreamState(plan))
     rows, _ = sampled(job)
     use_tf32(False)
     network = job.network.to(job.device, torch.float32)
     units = _Units(job)
-    saved = time.monotonic()
     with contextlib.ExitStack() as opened:
         threads = opened.enter_context(one_thread_each(job.device))
         kept = opened.enter_context(_sample_file(job))
@@ -141,19 +114,39 @@ def _read_rest(job: Job, done: set[int]) -> None:
         ) -> tuple[dict[str, BlockReadings], dict[str, BlockUnits]]:
             number, batch = numbered
             found = units.within(spans[number])
-            return read_stream(network, batch.pixels, job.stream_plan, found), found
+            return read_in_forwards(network, batch.pixels, plan, found, forward), found
 
         for finished in in_rounds(read, batches, threads):
             for (number, _), (readings, found) in finished:
                 pictures = spans[number]
-                part.state.update(torch.from_numpy(pictures), readings, found)
+                state.update(torch.from_numpy(pictures), readings, found)
                 _keep_sample(kept, readings, rows[pictures])
-                part.batches.append(number)
                 advance(len(pictures))
-                if time.monotonic() - saved > CHECKPOINT_SECONDS:
-                    job.store.write_part(f"rank-{job.ranks.rank}", part.arrays(), PASS)
-                    saved = time.monotonic()
-    job.store.write_part(f"rank-{job.ranks.rank}", part.arrays(), PASS)
+                yield [number]
+
+
+def read_in_forwards(
+    network: Network, pixels: Tensor, plan: StreamPlan, units: Mapping[str, BlockUnits], forward: int
+) -> dict[str, BlockReadings]:
+    """The readings of one batch, from forwards of so many pictures. units: of each block, by picture."""
+    parts = []
+    for first in range(0, len(pixels), forward):
+        some = pixels[first : first + forward]
+        own = {name: _units_between(found, first, first + len(some)) for name, found in units.items()}
+        parts.append(read_stream(network, some, replace(plan, batch=forward), own))
+    return {name: _joined([part[name] for part in parts]) for name in parts[0]}
+
+
+def _units_between(units: BlockUnits, first: int, last: int) -> BlockUnits:
+    """Those of the pictures first … last − 1, which become pictures 0, 1 …"""
+    inside = (units.picture >= first) & (units.picture < last)
+    columns = {column.name: getattr(units, column.name)[inside] for column in fields(BlockUnits)}
+    return BlockUnits(**{**columns, "picture": columns["picture"] - first})
+
+
+def _joined(readings: list[BlockReadings]) -> BlockReadings:
+    names = [column.name for column in fields(BlockReadings)]
+    return BlockReadings(*(torch.cat([getattr(part, name) for part in readings]) for name in names))
 
 
 def _keep_sample(file: ScoreFile, readings: Mapping[str, BlockReadings], rows: np.ndarray) -> None:

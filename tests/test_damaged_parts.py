@@ -1,0 +1,163 @@
+"""What an interrupted run left is damaged: every pass that keeps parts notes it once, does again what they held, and
+the atlas ends with the bytes of an undisturbed one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from damages import TO_FILES, TO_PARTS, restore
+from interrupting import Interrupting, file_bytes
+from PIL import Image
+
+from generator import profile
+from generator.pipeline import compute
+from generator.progress import Reporter
+from generator.stages import checkpointed_pass, unit_table
+from generator.stages import job as jobs
+from generator.store import Store
+
+pytestmark = pytest.mark.slow  # whole atlases are computed
+
+PROFILE = """
+name = "tiny"
+[network]
+model = "resnet20-cifar"
+weights = "random"
+[layers]
+which = ["res2a", "res4c"]
+channels = 3
+[pictures]
+folder = "{folder}"
+[compute]
+workers = 0
+[stream]
+optimised_steps = 2
+[ascent]
+steps = 2
+[deepdream]
+pictures = [0]
+layers = ["res2a", "res4c"]
+side = 32
+octaves = 1
+steps = 1
+"""
+
+
+@dataclass(frozen=True)
+class Left:
+    """What a run leaves that was stopped in a stage after some things. files: of it those that are damaged; without:
+    a file that a finished atlas lacked as this run began, '' for a run from the start."""
+
+    stage: str
+    after: int
+    files: str
+    without: str = ""
+
+
+PARTS = {
+    "scan": Left("scan", 60, "work/scan/rank-0.npz"),
+    "scan, merged": Left("statistics", 1, "work/scan/merged.npz"),
+    "stream": Left("residual stream", 60, "work/stream/rank-0.npz"),
+    "optimised stream": Left("optimised stream", 8, "work/optimised-stream/rank-0.npz"),
+    "features": Left("features", 60, "work/features/rank-0.npz", "embedding/features.npy"),
+    "optimised pictures": Left("from their patches", 1, "work/ascent/res2a-0-0.npz"),
+    "optimised from patches": Left("from their patches", 1, "work/ascent/*-1-0.npz"),
+}
+FILES = {
+    "scores": Left("scan", 60, "work/scan/scores.f32"),
+    "stream's sample": Left("residual stream", 60, "work/stream/scores.f32"),
+    "vectors of the scan": Left("scan", 60, "work/features/vectors.f32"),
+    "predictions of the scan": Left("scan", 60, "work/predictions/vectors.f32"),
+    "vectors of the features": Left("features", 60, "work/features/vectors.f32", "embedding/features.npy"),
+    "vectors of the predictions": Left("predictions", 60, "work/predictions/vectors.f32", "predictions.npz"),
+    "tiles": Left("patches and gradients", 40, "work/tiles/res4c.u8"),
+    "tiles of all": Left("sprites", 1, "work/tiles/res4c.u8"),
+    "dreams": Left("dreams", 1, "deepdream/*.webp"),
+    "dreams' numbers": Left("dreams", 1, "deepdream/*.json"),
+}
+# Every kind of damage to a part of the stream's pass; of the other passes each suffers two, in turn: what reads their
+# parts is the same, and test_checkpointed_pass.py damages those in every way.
+CASES = [("stream", damage) for damage in TO_PARTS]
+for passes, kinds in ((PARTS, TO_PARTS), (FILES, TO_FILES)):
+    for place, name in enumerate(passes):
+        if name != "stream":
+            CASES += [(name, kinds[(place + turn) % len(kinds)]) for turn in (0, len(kinds) // 2)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_steps() -> Iterator[None]:
+    """Every batch is saved, a group of pictures is small, and all is done in one process and thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpointed_pass, "CHECKPOINT_SECONDS", -1.0)
+        patch.setattr(unit_table, "LARGEST_GROUP", 12)
+        patch.setattr(jobs.os, "cpu_count", lambda: 1)
+        yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> profile.Profile:
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for index in range(70):
+        rough = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
+        Image.fromarray(rough).resize((32, 32), Image.Resampling.BICUBIC).save(folder / f"{index:02d}.png")
+    path = tmp_path_factory.mktemp("profile") / "tiny.toml"
+    path.write_text(PROFILE.format(folder=folder))
+    return profile.load(str(path))
+
+
+@pytest.fixture(scope="module")
+def atlas(tiny, tmp_path_factory) -> Store:
+    return compute(tiny, tmp_path_factory.mktemp("atlas"), Reporter(quiet=True))
+
+
+@pytest.fixture(scope="module")
+def interrupted(tiny, atlas, tmp_path_factory):
+    """(stage, after, without) → a folder as a run leaves it that was stopped there."""
+    folders: dict[Left, Path] = {}
+
+    def of(left: Left) -> Path:
+        key = Left(left.stage, left.after, "", left.without)
+        if key not in folders:
+            folders[key] = folder = tmp_path_factory.mktemp("stopped") / "atlas"
+            if left.without:
+                restore(atlas.folder, folder)
+                (folder / left.without).unlink()
+            with pytest.raises(KeyboardInterrupt):
+                compute(tiny, folder, Interrupting(left.stage, left.after))
+        return folders[key]
+
+    return of
+
+
+@pytest.mark.parametrize(("name", "damage"), CASES, ids=lambda value: getattr(value, "__name__", value))
+def test_a_damaged_part_of_any_pass_costs_its_own_work_and_one_note(
+    tiny, atlas, interrupted, tmp_path, name, damage
+):
+    left = (PARTS | FILES)[name]
+    folder = restore(interrupted(left), tmp_path / "atlas")
+    paths = sorted(folder.glob(left.files))
+    assert paths, "the run left no such file"
+    for path in paths:
+        damage(path)
+    reporter = Reporter(quiet=True)
+    compute(tiny, folder, reporter)
+    assert len([note for note in reporter.notes if "damaged" in note and "interrupted run" in note]) == 1
+    assert file_bytes(folder) == file_bytes(atlas.folder)
+
+
+@pytest.mark.parametrize("name", [*PARTS, *FILES])
+def test_undamaged_it_goes_on_without_a_note(tiny, atlas, interrupted, tmp_path, name):
+    folder = restore(interrupted((PARTS | FILES)[name]), tmp_path / "atlas")
+    reporter = Reporter(quiet=True)
+    compute(tiny, folder, reporter)
+    assert not [note for note in reporter.notes if "interrupted run" in note]
+    assert file_bytes(folder) == file_bytes(atlas.folder)
