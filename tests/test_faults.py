@@ -25,8 +25,8 @@ from generator.device import is_out_of_memory
 from generator.errors import AtlasError
 from generator.pipeline import compute
 from generator.progress import Reporter
-from generator.stages import job as jobs
 from generator.stages import checkpointed_pass, picturing
+from generator.stages import job as jobs
 
 pytestmark = pytest.mark.slow  # whole atlases are computed
 
