@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import gc
 import sys
 from collections.abc import Iterator
@@ -12,14 +13,17 @@ import torch
 
 from generator.errors import AtlasError
 
-# What torch says besides its own kind of error: its allocator on the CPU, oneDNN, cuDNN and cuBLAS.
+# What RuntimeErrors of torch say, besides its own kind of error: its allocators on the CPU and on accelerators, the CUDA
+# runtime and driver, cuDNN, cuBLAS and other libraries of CUDA, oneDNN, and C++.
 _NO_MEMORY = (
     "can't allocate memory",
     "not enough memory",
     "could not create a memory",
     "out of memory",
-    "CUDNN_STATUS_ALLOC_FAILED",
-    "CUBLAS_STATUS_ALLOC_FAILED",
+    "cudaErrorMemoryAllocation",
+    "_ALLOC_FAILED",  # of cuBLAS, cuSPARSE, cuSOLVER and, until version 8, cuDNN
+    "_ALLOCATION_FAILED",  # of cuDNN
+    "bad_alloc",
 )
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h of glibc
 _NEVER = 2**31 - 1  # bytes; mallopt takes a C int, and glibc reads this one as "keep all"
@@ -102,9 +106,12 @@ def one_thread_each(device: torch.device) -> Iterator[int]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the device, or the machine, has no memory left."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+    """Whether an error says that the device, or the machine, has no memory left. An AtlasError never does: its sentence
+    is meant for people."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):  # NumPy's is a MemoryError
         return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
     text = str(error)
     return isinstance(error, RuntimeError) and any(part in text for part in _NO_MEMORY)
 

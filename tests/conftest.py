@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
+
+from generator import profile
+from generator.pipeline import compute
+from generator.progress import Reporter
+from generator.stages import checkpointed_pass, unit_table
+from generator.stages import job as jobs
+from generator.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
@@ -45,3 +56,75 @@ def browser(chromium_path: str) -> Iterator[Any]:
         opened = play.chromium.launch(executable_path=chromium_path, args=["--no-sandbox"])
         yield opened
         opened.close()
+
+
+# -- an atlas that takes every pass and little time --------------------------------------------------------------------
+
+TINY = """
+name = "tiny"
+[network]
+model = "resnet20-cifar"
+weights = "random"
+[layers]
+which = ["res2a", "res4c"]
+channels = 3
+[pictures]
+folder = "{folder}"
+[compute]
+workers = 0
+[stream]
+optimised_steps = 2
+[ascent]
+steps = 2
+[deepdream]
+pictures = [0]
+layers = ["res2a", "res4c"]
+side = 32
+octaves = 1
+steps = 1
+"""
+
+
+def rough_picture(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
+    """Blots of colour. size: width and height in px."""
+    rough = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    return Image.fromarray(rough).resize(size, Image.Resampling.BICUBIC)
+
+
+@contextlib.contextmanager
+def _small_steps() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpointed_pass, "CHECKPOINT_SECONDS", -1.0)
+        patch.setattr(unit_table, "LARGEST_GROUP", 12)
+        patch.setattr(jobs.os, "cpu_count", lambda: 1)
+        yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def small_steps() -> Iterator[None]:
+    """Every batch is saved, a group of pictures is small, and all is done in one process and thread: there are places
+    enough to stop a run."""
+    with _small_steps():
+        yield
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> profile.Profile:
+    """A network with random weights and 70 pictures: three forwards."""
+    folder = tmp_path_factory.mktemp("tiny pictures")
+    rng = np.random.default_rng(0)
+    for index in range(70):
+        rough_picture(rng, (32, 32)).save(folder / f"{index:02d}.png")
+    path = tmp_path_factory.mktemp("tiny profile") / "tiny.toml"
+    path.write_text(TINY.format(folder=folder))
+    return profile.load(str(path))
+
+
+@pytest.fixture(scope="session")
+def tiny_atlas(tiny: profile.Profile, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Its atlas, computed in small steps without a disturbance: copy it to alter it."""
+    with _small_steps():
+        return compute(tiny, tmp_path_factory.mktemp("tiny atlas"), Reporter(quiet=True))

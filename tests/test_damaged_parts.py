@@ -3,49 +3,17 @@ the atlas ends with the bytes of an undisturbed one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 from damages import TO_FILES, TO_PARTS, restore
 from interrupting import Interrupting, file_bytes
-from PIL import Image
 
-from generator import profile
 from generator.pipeline import compute
 from generator.progress import Reporter
-from generator.stages import checkpointed_pass, unit_table
-from generator.stages import job as jobs
-from generator.store import Store
 
-pytestmark = pytest.mark.slow  # whole atlases are computed
-
-PROFILE = """
-name = "tiny"
-[network]
-model = "resnet20-cifar"
-weights = "random"
-[layers]
-which = ["res2a", "res4c"]
-channels = 3
-[pictures]
-folder = "{folder}"
-[compute]
-workers = 0
-[stream]
-optimised_steps = 2
-[ascent]
-steps = 2
-[deepdream]
-pictures = [0]
-layers = ["res2a", "res4c"]
-side = 32
-octaves = 1
-steps = 1
-"""
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("small_steps")]  # whole atlases are computed
 
 
 @dataclass(frozen=True)
@@ -89,38 +57,8 @@ for passes, kinds in ((PARTS, TO_PARTS), (FILES, TO_FILES)):
             CASES += [(name, kinds[(place + turn) % len(kinds)]) for turn in (0, len(kinds) // 2)]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _small_steps() -> Iterator[None]:
-    """Every batch is saved, a group of pictures is small, and all is done in one process and thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checkpointed_pass, "CHECKPOINT_SECONDS", -1.0)
-        patch.setattr(unit_table, "LARGEST_GROUP", 12)
-        patch.setattr(jobs.os, "cpu_count", lambda: 1)
-        yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory) -> profile.Profile:
-    folder = tmp_path_factory.mktemp("pictures")
-    rng = np.random.default_rng(0)
-    for index in range(70):
-        rough = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
-        Image.fromarray(rough).resize((32, 32), Image.Resampling.BICUBIC).save(folder / f"{index:02d}.png")
-    path = tmp_path_factory.mktemp("profile") / "tiny.toml"
-    path.write_text(PROFILE.format(folder=folder))
-    return profile.load(str(path))
-
-
-@pytest.fixture(scope="module")
-def atlas(tiny, tmp_path_factory) -> Store:
-    return compute(tiny, tmp_path_factory.mktemp("atlas"), Reporter(quiet=True))
-
-
-@pytest.fixture(scope="module")
-def interrupted(tiny, atlas, tmp_path_factory):
+def interrupted(tiny, tiny_atlas, tmp_path_factory):
     """(stage, after, without) → a folder as a run leaves it that was stopped there."""
     folders: dict[Left, Path] = {}
 
@@ -129,7 +67,7 @@ def interrupted(tiny, atlas, tmp_path_factory):
         if key not in folders:
             folders[key] = folder = tmp_path_factory.mktemp("stopped") / "atlas"
             if left.without:
-                restore(atlas.folder, folder)
+                restore(tiny_atlas.folder, folder)
                 (folder / left.without).unlink()
             with pytest.raises(KeyboardInterrupt):
                 compute(tiny, folder, Interrupting(left.stage, left.after))
@@ -140,7 +78,7 @@ def interrupted(tiny, atlas, tmp_path_factory):
 
 @pytest.mark.parametrize(("name", "damage"), CASES, ids=lambda value: getattr(value, "__name__", value))
 def test_a_damaged_part_of_any_pass_costs_its_own_work_and_one_note(
-    tiny, atlas, interrupted, tmp_path, name, damage
+    tiny, tiny_atlas, interrupted, tmp_path, name, damage
 ):
     left = (PARTS | FILES)[name]
     folder = restore(interrupted(left), tmp_path / "atlas")
@@ -151,13 +89,13 @@ def test_a_damaged_part_of_any_pass_costs_its_own_work_and_one_note(
     reporter = Reporter(quiet=True)
     compute(tiny, folder, reporter)
     assert len([note for note in reporter.notes if "damaged" in note and "interrupted run" in note]) == 1
-    assert file_bytes(folder) == file_bytes(atlas.folder)
+    assert file_bytes(folder) == file_bytes(tiny_atlas.folder)
 
 
 @pytest.mark.parametrize("name", [*PARTS, *FILES])
-def test_undamaged_it_goes_on_without_a_note(tiny, atlas, interrupted, tmp_path, name):
+def test_undamaged_it_goes_on_without_a_note(tiny, tiny_atlas, interrupted, tmp_path, name):
     folder = restore(interrupted((PARTS | FILES)[name]), tmp_path / "atlas")
     reporter = Reporter(quiet=True)
     compute(tiny, folder, reporter)
     assert not [note for note in reporter.notes if "interrupted run" in note]
-    assert file_bytes(folder) == file_bytes(atlas.folder)
+    assert file_bytes(folder) == file_bytes(tiny_atlas.folder)

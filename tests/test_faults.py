@@ -21,7 +21,6 @@ from PIL import Image
 from test_pipeline import _command, atlas, pictures, small  # noqa: F401 — fixtures
 
 from generator import files, profile, scan, unit_gradients
-from generator.device import is_out_of_memory
 from generator.errors import AtlasError
 from generator.pipeline import compute
 from generator.progress import Reporter
@@ -195,11 +194,6 @@ def test_without_memory_for_one_picture_it_is_one_sentence_and_the_next_run_goes
         with pytest.raises(AtlasError, match="not enough memory for a single picture"):
             compute(profile.load(str(small)), tmp_path, QUIET)
     _ends_the_same(small, tmp_path, atlas)
-
-
-def test_other_errors_are_not_taken_for_want_of_memory():
-    assert not is_out_of_memory(RuntimeError("shapes cannot be multiplied"))
-    assert not is_out_of_memory(AtlasError("out of memory, says somebody"))
 
 
 def test_forwards_are_of_one_size_for_any_batch(small):
