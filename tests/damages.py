@@ -10,7 +10,8 @@ import numpy as np
 
 
 def truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    """To a third."""
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
 
 
 def cut_the_end(path: Path) -> None:
@@ -27,9 +28,9 @@ def garbage(path: Path) -> None:
 
 
 def one_bit(path: Path) -> None:
-    """Of the middle byte."""
+    """A third of the way in."""
     content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
+    content[len(content) // 3] ^= 1
     path.write_bytes(content)
 
 

@@ -386,7 +386,6 @@ def test_clipping_by_norm_greys_the_smallest_pixels_alone() -> None:
     clipped = Regularisers(clip_norm=0.25).apply(latent, latent, 0)
     gone = (clipped == 0).all(1)
     assert (gone.flatten(1).sum(1) == 64).all()
-    assert latent.norm(dim=1)[gone].max() < latent.norm(dim=1)[~gone].min() or len(latent) > 1
     for one, away in zip(latent.norm(dim=1), gone, strict=True):
         assert one[away].max() < one[~away].min()
     torch.testing.assert_close(clipped[:, 0][~gone], latent[:, 0][~gone])

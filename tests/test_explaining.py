@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import captum.attr
 import numpy as np
 import pytest
 import torch
@@ -53,12 +52,13 @@ class Small(nn.Module):
 
 
 def test_guided_backpropagation_of_a_class_is_captums():
+    captum = pytest.importorskip("captum.attr")
     module = Small().double().eval()
     x = torch.randn(1, 3, 12, 12, dtype=torch.float64)
     graph = trace(module).to("cpu", torch.float64)
     walk = ConeWalk(graph, len(graph) - 1, 12)
     for number in (0, 3):
-        expected = captum.attr.GuidedBackprop(module).attribute(x, target=number)
+        expected = captum.GuidedBackprop(module).attribute(x, target=number)
         found, _, _ = class_gradients(walk, x, number, "guided")
         torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
 
@@ -78,9 +78,10 @@ def test_class_gradients_of_the_demo_are_autograds_under_the_rule(rule):
 
 
 def test_saliency_is_captums_with_the_largest_of_the_colours():
+    captum = pytest.importorskip("captum.attr")
     network, module = load("demo").to("cpu", torch.float64), load_module("demo").double()
     x = torch.from_numpy(np.random.default_rng(1).standard_normal((1, 3, 96, 96)))
-    expected = captum.attr.Saliency(module).attribute(x, target=3, abs=True)[0].amax(0)
+    expected = captum.Saliency(module).attribute(x, target=3, abs=True)[0].amax(0)
     walk = ConeWalk(network.graph, len(network.graph) - 1, 96)
     found = saliency_pixels(class_gradients(walk, x, 3, "plain")[0][0].abs().amax(0).numpy())
     white = float(expected.quantile(0.995))

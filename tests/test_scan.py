@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from generator import device
 from generator.device import avoid_page_faults, choose_device
 from generator.errors import AtlasError
 from generator.network import Network, Tap
@@ -283,8 +284,37 @@ def test_devices_by_name():
     if not torch.cuda.is_available():
         with pytest.raises(AtlasError, match="no CUDA"):
             choose_device("cuda")
+
+
+def test_the_allocator_is_told_to_keep_memory_where_there_is_glibc(monkeypatch):
+    """Both options, and success only where it takes both."""
+    told: list[tuple[int, int]] = []
+
+    class Glibc:
+        gnu_get_libc_version = staticmethod(lambda: b"2.39")
+        answers = (1, 1)
+
+        def mallopt(self, option, value):
+            told.append((option, value))
+            return self.answers[len(told) - 1]
+
+    monkeypatch.setattr(device.sys, "platform", "linux")
+    for answers, expected in (((1, 1), True), ((1, 0), False), ((0, 1), False)):
+        told.clear()
+        monkeypatch.setattr(Glibc, "answers", answers)
+        monkeypatch.setattr(device.ctypes, "CDLL", lambda name: Glibc())
+        assert avoid_page_faults() is expected
+        assert told[0] == (-4, 0)  # M_MMAP_MAX: nothing is mapped
+    assert told == [(-4, 0)]
+    told.clear()
+    monkeypatch.setattr(Glibc, "answers", (1, 1))
     avoid_page_faults()
-    assert avoid_page_faults() == avoid_page_faults()
+    assert told == [(-4, 0), (-1, 2**31 - 1)]  # M_TRIM_THRESHOLD: nothing goes back
+    for platform, library in (("darwin", Glibc), ("linux", object)):  # musl has no such functions
+        monkeypatch.setattr(device.sys, "platform", platform)
+        monkeypatch.setattr(device.ctypes, "CDLL", lambda name, library=library: library())
+        told.clear()
+        assert avoid_page_faults() is False and told == []
 
 
 @pytest.mark.slow
