@@ -13,8 +13,8 @@ import torch
 
 from generator.errors import AtlasError
 
-# What RuntimeErrors of torch say, besides its own kind of error: its allocators on the CPU and on accelerators, the CUDA
-# runtime and driver, cuDNN, cuBLAS and other libraries of CUDA, oneDNN, and C++.
+# What RuntimeErrors of torch say, besides its own kind of error: its allocators on the CPU and on accelerators, CUDA's
+# runtime, driver and libraries, oneDNN, and C++.
 _NO_MEMORY = (
     "can't allocate memory",
     "not enough memory",

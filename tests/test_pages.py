@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import shutil
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from make_small_atlas import PAPER_STAGES, make_atlas
 
 from generator.chapters.corresponding import across_links, comparable, compare, correspondence_page
 from generator.chapters.refining import pair_page, refinement_csv, refinement_page
-from generator.chapters.revisited import CLAIMS, Numbers, revisited_page
+from generator.chapters.revisited import CLAIMS, revisited_page
 from generator.errors import AtlasError
 from generator.figures.scales import Scale
 from generator.finder import CLASSES_A_CHANNEL, finder_index
@@ -210,44 +209,6 @@ def test_paper_page_holds_every_claim_that_the_atlas_can_show(tmp_path: Path) ->
     assert page is not None
     assert [entry["claim"].channel for entry in page["entries"]] == [12, 79, 150, 210]  # 400 lies in stage 3
     assert [claim.channel for claim in CLAIMS] == [12, 79, 150, 210, 400]
-
-
-# By the claim's channel: the numbers that its rule looks at, and the verdict; on both sides of every limit.
-VERDICTS: list[tuple[int, dict[str, tuple[float, ...]], str]] = [
-    (12, {"active": (0.5, 0.45)}, "borne out"),
-    (12, {"active": (0.5, 0.46)}, "partly"),
-    (12, {"active": (0.5, 0.475)}, "partly"),
-    (12, {"active": (0.5, 0.48)}, "not borne out"),
-    (12, {"active": (0.5,)}, "for the eye"),
-    (79, {"shared": (9, 6), "rho": (0.0, 0.0)}, "borne out"),
-    (79, {"shared": (9, 5), "rho": (0.0, 0.0)}, "partly"),
-    (79, {"shared": (3, 3), "rho": (0.0, 0.0)}, "partly"),
-    (79, {"shared": (2, 9), "rho": (0.7, 0.8)}, "partly"),
-    (79, {"shared": (2, 9), "rho": (0.69, 0.8)}, "not borne out"),
-    (79, {}, "for the eye"),
-    (150, {"shared": (3, 9), "reach": (10.0, 12.0)}, "borne out"),
-    (150, {"shared": (3, 9), "reach": (10.0, 11.9)}, "partly"),
-    (150, {"shared": (4, 9), "reach": (10.0, 12.0)}, "partly"),
-    (150, {"shared": (4, 9), "reach": (10.0, 11.9)}, "not borne out"),
-    (150, {}, "for the eye"),
-    (210, {"dead": (True, False), "strongest": (9.0, 1.0)}, "borne out"),
-    (210, {"dead": (False, False), "strongest": (0.33, 1.0)}, "borne out"),
-    (210, {"dead": (False, False), "strongest": (0.34, 1.0)}, "partly"),
-    (210, {"dead": (False, False), "strongest": (0.68, 1.0)}, "not borne out"),
-    (210, {}, "for the eye"),
-    (400, {"shared": (1,), "reach": (10.0, 12.0)}, "borne out"),
-    (400, {"shared": (8,), "reach": (10.0, 12.0)}, "partly"),
-    (400, {"shared": (7,), "reach": (10.0, 11.0)}, "partly"),
-    (400, {"shared": (0,), "reach": (10.0, 11.0)}, "not borne out"),
-    (400, {}, "for the eye"),
-]
-
-
-@pytest.mark.parametrize(("channel", "given", "word"), VERDICTS)
-def test_a_verdict_follows_from_its_rule(channel: int, given: dict[str, Any], word: str) -> None:
-    nothing: dict[str, Any] = {field.name: () for field in fields(Numbers)}
-    claim = next(claim for claim in CLAIMS if claim.channel == channel)
-    assert claim.judge(Numbers(**{**nothing, "layers": claim.layers, **given})).word == word
 
 
 def test_patches_in_the_sprites_may_not_slip_through(tmp_path: Path) -> None:
