@@ -323,25 +323,25 @@ NAN = float("nan")
     ("channel", "values", "word"),
     [
         (12, {"active": (0.3, 0.27, 0.3)}, "borne out"),
-        (12, {"active": (0.3, 0.28, 0.3)}, "partly"),
+        (12, {"active": (0.3, 0.28, 0.3)}, "partly borne out"),
         (12, {"active": (0.3, 0.29, 0.1)}, "not borne out"),
         (12, {"active": (NAN, 0.29, 0.1)}, "undecided"),
         (12, {"active": (0.3, 0.0, 0.1), "dead": (False, True, False)}, "undecided"),
         (79, {"shared": (6, 9)}, "borne out"),
-        (79, {"shared": (3, 9)}, "partly"),
-        (79, {"shared": (0, 9), "rho": (0.7, 0.8)}, "partly"),
+        (79, {"shared": (3, 9)}, "partly borne out"),
+        (79, {"shared": (0, 9), "rho": (0.7, 0.8)}, "partly borne out"),
         (79, {"shared": (2, 9), "rho": (0.9, NAN)}, "not borne out"),
         (150, {"shared": (3, 9), "reach": (10, 12, 10)}, "borne out"),
-        (150, {"shared": (9, 9), "reach": (10, 12, 10)}, "partly"),
-        (150, {"shared": (3, 9), "reach": (10, 11.9, 10)}, "partly"),
+        (150, {"shared": (9, 9), "reach": (10, 12, 10)}, "partly borne out"),
+        (150, {"shared": (3, 9), "reach": (10, 11.9, 10)}, "partly borne out"),
         (150, {"shared": (4, 9), "reach": (10, 11.9, 99)}, "not borne out"),
         (150, {"shared": (3, 9), "reach": (NAN, NAN, NAN)}, "undecided"),
         (210, {"strongest": (0.33, 1, 1)}, "borne out"),
         (210, {"strongest": (0.0, 1, 1), "dead": (True, False, False)}, "borne out"),
-        (210, {"strongest": (0.5, 1, 1)}, "partly"),
+        (210, {"strongest": (0.5, 1, 1)}, "partly borne out"),
         (210, {"strongest": (0.7, 1, 1)}, "not borne out"),
         (400, {"shared": (7, 9), "reach": (10, 12, 10)}, "borne out"),
-        (400, {"shared": (8, 9), "reach": (10, 12, 10)}, "partly"),
+        (400, {"shared": (8, 9), "reach": (10, 12, 10)}, "partly borne out"),
         (400, {"shared": (8, 9), "reach": (10, 11, 99)}, "not borne out"),
     ],
 )
@@ -367,7 +367,7 @@ def test_the_page_states_rules_and_no_impressions(tmp_path: Path) -> None:
     assert sum(count for _, count in page["counts"]) == len(page["entries"]) == 2
     render_site([tmp_path / "atlas"], tmp_path / "site")
     text = (tmp_path / "site/caffe/revisited.html").read_text("utf-8")
-    assert "this atlas was made from others" in text and "these very weights" not in text
+    assert "this atlas was made from random weights" in text and "these very weights" not in text
     assert "channels 150, 210" in text and "Seen" not in text and "written by" not in text
     for entry in page["entries"]:
         assert entry["claim"].rule in text.replace("&#39;", "'") and entry["verdict"].word in WORDS

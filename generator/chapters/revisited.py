@@ -34,7 +34,7 @@ class Numbers:
     reach: tuple[float, ...]  # px of the input; see gradient_reach
 
 
-BORNE_OUT, PARTLY, NOT_BORNE_OUT, UNDECIDED = "borne out", "partly", "not borne out", "undecided"
+BORNE_OUT, PARTLY, NOT_BORNE_OUT, UNDECIDED = "borne out", "partly borne out", "not borne out", "undecided"
 WORDS = (BORNE_OUT, PARTLY, NOT_BORNE_OUT, UNDECIDED)
 
 
@@ -297,6 +297,7 @@ def revisited_page(atlas: Atlas) -> dict[str, Any] | None:
         "figures": list(dict.fromkeys(entry["claim"].figure for entry in entries)),
         "left_out": left_out,
         "original": weights.sha256 == ORIGINAL,
-        "weights": "random weights" if weights.random else weights.source,
+        "random": weights.random,
+        "weights": weights.source,
         "counts": [(word, sum(entry["verdict"].word == word for entry in entries)) for word in WORDS],
     }
