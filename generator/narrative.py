@@ -238,7 +238,7 @@ def site_sizes() -> str:
             f"| {name} | {group['channels']:,} | {group['bytes'] / 1e3:.0f} KB | {total / 1e6:.0f} MB |"
         )
     every, sample = (sum(group[key] for group in groups) for key in ("channels", "sample"))
-    table = "| layers | channels | per channel | all |\n|---|--:|--:|--:|\n" + "\n".join(rows)
+    table = "| layers | channels | per channel | all |\n|---|---|---|---|\n" + "\n".join(rows)
     return (
         f"What to expect, measured on an atlas of {found['model']} with {found['pictures']:,} pictures "
         f"({found['date']}). *Per channel* is the mean size of a page and its sprite, over {sample:,} channels:\n\n"
