@@ -29,6 +29,14 @@ def write_atomically(path: Path, content: bytes | bytearray) -> None:
         raise disk_error(error, path) from error
 
 
+def remove(path: Path) -> None:
+    """Remove a file or, where a folder lies in its place, that."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def write_array_atomically(path: Path, shape: tuple[int, int], parts: Iterable[np.ndarray]) -> None:
     """Write a float32 array as a .npy file, whole or not at all, from its rows part by part: it need not fit into the
     memory."""

@@ -55,6 +55,7 @@ from generator.files import (
     TileFile,
     VectorFile,
     disk_error,
+    remove,
     write_array_atomically,
     write_atomically,
 )
@@ -97,14 +98,6 @@ def _read_arrays(path: Path, what: str) -> dict[str, np.ndarray]:
             return {name: arrays[name] for name in arrays.files}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise AtlasError(f"the {what} cannot be read ({error})", path, "compute the atlas again") from error
-
-
-def _remove(path: Path) -> None:
-    """Remove a file or, where a folder lies in its place, that."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _keep(folder: Path, names: Collection[str]) -> None:
@@ -404,7 +397,7 @@ class Store:
         """The numbers come last: they say that the picture is there."""
         for kind in ("webp", "json"):
             if self.dream_path(f"{key}.{kind}").is_dir():
-                _remove(self.dream_path(f"{key}.{kind}"))
+                remove(self.dream_path(f"{key}.{kind}"))
         write_atomically(self.dream_path(f"{key}.webp"), picture)
         self.write_json(f"deepdream/{key}.json", numbers)
 
@@ -554,11 +547,11 @@ class Store:
 
     def drop_part(self, name: str, pass_: str) -> None:
         """Remove a saved part, whatever lies in its place."""
-        _remove(self.work / pass_ / f"{name}.npz")
+        remove(self.work / pass_ / f"{name}.npz")
 
     def drop_parts(self, pass_: str) -> None:
         """Remove all that a pass has saved, its scores or vectors too."""
-        _remove(self.work / pass_)
+        remove(self.work / pass_)
 
     # -- resuming --------------------------------------------------------------------------------------------------
 
@@ -574,12 +567,12 @@ class Store:
         """Say that the artefact is complete, made from inputs with this fingerprint."""
         path = self.work / "stamps" / artefact
         if path.is_dir():
-            _remove(path)
+            remove(path)
         write_atomically(path, key.encode())
 
     def unstamp(self, artefact: str) -> None:
         """Say that the artefact is about to change: until it is stamped again it is not complete."""
-        _remove(self.work / "stamps" / artefact)
+        remove(self.work / "stamps" / artefact)
 
     def clear_tiles(self, *, pictures: bool = True) -> None:
         """Drop tiles, and the pictures beside them, that were made from other inputs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from click.testing import CliRunner
+from damages import TO_FILES, Damage, cut_the_end, directory, empty, garbage, truncate, zeros
 from torch import nn
 
 from generator.__main__ import main
@@ -20,6 +22,7 @@ from generator.chapters.experiment_pages import (
 )
 from generator.chapters.experiment_tables import by_seed, results, with_spread
 from generator.demo import pool
+from generator.demo.world import HELD_OUT_SEED
 from generator.experiments import training
 from generator.experiments.running import run_experiments
 from generator.experiments.runs import Run
@@ -82,6 +85,34 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(
     done.clear()
     run_experiments(["lesion"], TINY, tmp_path, QUIET)
     assert done == []
+
+
+@pytest.mark.parametrize("damage", TO_FILES, ids=lambda damage: damage.__name__)
+@pytest.mark.parametrize("suffix", [".safetensors", ".json"])
+def test_a_damaged_training_is_done_again_with_a_note(
+    workshop: Path, tmp_path: Path, suffix: str, damage: Damage
+) -> None:
+    (tmp_path / "drawings").symlink_to(workshop / "drawings")
+    shutil.copytree(workshop / "runs", tmp_path / "runs")
+    run, reporter = Run(True, 8, 0), Reporter(quiet=True)
+    weights = Workshop(TINY, tmp_path, reporter).weights(run)
+    files = [weights, weights.with_suffix(".json")]
+    before = [path.read_bytes() for path in files]
+    assert Workshop(TINY, tmp_path, reporter).trained(run)[1]["curve"] and not reporter.notes
+    damage(weights.with_suffix(suffix))
+    Workshop(TINY, tmp_path, reporter).trained(run)
+    assert [path.read_bytes() for path in files] == before
+    assert len(reporter.notes) == 1 and "is damaged" in reporter.notes[0]
+
+
+def test_damaged_drawings_are_drawn_again(workshop: Path, tmp_path: Path) -> None:
+    expected = pool.drawings(44, HELD_OUT_SEED, tmp_path, 1)
+    (path,) = tmp_path.iterdir()
+    whole = path.read_bytes()
+    for damage in (truncate, cut_the_end, zeros, garbage, empty, directory):
+        damage(path)
+        np.testing.assert_array_equal(pool.drawings(44, HELD_OUT_SEED, tmp_path, 1), expected)
+        assert path.read_bytes() == whole
 
 
 def test_another_setting_is_another_training(workshop: Path) -> None:

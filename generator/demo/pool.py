@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from generator.demo import world
 from generator.demo.canvas import SIDE
 from generator.demo.gallery import REMEDY
+from generator.files import remove
 from generator.processes import in_processes
 
 _CHUNK = 88  # drawings a task: long enough that handing them over costs nothing
@@ -45,9 +47,13 @@ def drawings(
     The label of drawing i is `i % len(CLASSES)`. `progress` is called with the number of drawings done since.
     """
     path = folder / f"drawings-{fingerprint()}-{seed}-{count}.npy"
-    if path.exists():
-        return np.load(path)
-    pictures = np.empty((count, SIDE, SIDE, 3), dtype=np.uint8)
+    shape = (count, SIDE, SIDE, 3)
+    with contextlib.suppress(OSError, ValueError, EOFError):  # damaged ones are drawn again
+        kept = np.load(path)
+        if kept.shape == shape and kept.dtype == np.uint8:
+            return kept
+    remove(path)
+    pictures = np.empty(shape, dtype=np.uint8)
     draw = partial(_chunk, count=count, seed=seed)
     processes = workers or os.cpu_count() or 1
     starts = range(0, count, _CHUNK)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import safetensors
 import safetensors.torch
 import torch
 from torch import nn
@@ -17,11 +19,18 @@ from generator.device import one_thread_each
 from generator.experiments.runs import ResumedRun, Training
 from generator.experiments.setting import Setting
 from generator.experiments.training import build, reduced, train
-from generator.files import write_atomically
+from generator.files import remove, write_atomically
 from generator.progress import Reporter
 from generator.store import fingerprint
 
 CODE = 1  # raise it when a change of the code changes any number: trainings are then done anew
+
+
+DIGEST = "sha256"  # in the notes: of them and of the weights
+
+
+def _digest(weights: bytes, notes: dict[str, Any]) -> str:
+    return fingerprint(hashlib.sha256(weights).hexdigest(), notes)
 
 
 class Workshop:
@@ -56,15 +65,38 @@ class Workshop:
         """A run's network and what was noted."""
         weights = self.weights(run)
         notes = weights.with_suffix(".json")
-        if not notes.is_file():
+        kept = self._kept(run)
+        if kept is None:
+            for path in (weights, notes):
+                remove(path)
             with one_thread_each(torch.device("cpu")):  # how a sum is shared changes its last bits
                 network, found = self._train(run)
             state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-            write_atomically(weights, safetensors.torch.save(state))
-            write_atomically(notes, json.dumps({"run": asdict(run), **found}).encode())
+            content = safetensors.torch.save(state)
+            said = json.loads(json.dumps({"run": asdict(run), **found}))
+            write_atomically(weights, content)
+            write_atomically(notes, json.dumps({**said, DIGEST: _digest(content, said)}).encode())
+            kept = state, said
         network = build(run, self.setting)
-        network.load_state_dict(safetensors.torch.load_file(weights))
-        return network.to(memory_format=torch.channels_last).eval(), json.loads(notes.read_text("utf-8"))
+        network.load_state_dict(kept[0])
+        return network.to(memory_format=torch.channels_last).eval(), kept[1]
+
+    def _kept(self, run: Training) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
+        """The weights and notes of a training that was done; None where it was not, or they are damaged, which a note
+        says."""
+        weights = self.weights(run)
+        notes = weights.with_suffix(".json")
+        if not notes.exists():
+            return None
+        try:
+            content, said = weights.read_bytes(), json.loads(notes.read_bytes())
+            digest = said.pop(DIGEST, None)
+            if digest is None or digest == _digest(content, said):  # earlier versions kept none
+                return safetensors.torch.load(content), said
+        except (OSError, ValueError, AttributeError, TypeError, safetensors.SafetensorError):
+            pass
+        self.reporter.note(f"{weights.name} is damaged: that network is trained again")
+        return None
 
     def _train(self, run: Training) -> tuple[nn.Module, dict[str, Any]]:
         if not isinstance(run, ResumedRun):
