@@ -6,19 +6,16 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-import torch
-from PIL import Image
+import small_job
 
-from generator import profile
-from generator.pipeline import compute
-from generator.progress import Reporter
-from generator.stages import checkpointed_pass, unit_table
-from generator.stages import job as jobs
-from generator.store import Store
+if TYPE_CHECKING:
+    from generator.profile import Profile
+    from generator.store import Store
+
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
@@ -58,6 +55,47 @@ def browser(chromium_path: str) -> Iterator[Any]:
         opened.close()
 
 
+# Here and below torch is imported late: many tests need none.
+
+
+def _loaded(path: Path) -> Profile:
+    from generator import profile
+
+    return profile.load(str(path))
+
+
+def _computed(profile: Profile, folder: Path) -> Store:
+    from generator.pipeline import compute
+    from generator.progress import Reporter
+
+    return compute(profile, folder, Reporter(quiet=True))
+
+
+# -- a whole job, done once for all tests: whoever alters its folders takes a copy -------------------------------------
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """80 pictures in three classes, and one that is broken: three forwards."""
+    folder = tmp_path_factory.mktemp("pictures")
+    small_job.write_pictures(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The job's profile."""
+    path = tmp_path_factory.mktemp("profile") / "small.toml"
+    path.write_text(small_job.PROFILE.format(folder=pictures))
+    return path
+
+
+@pytest.fixture(scope="session")
+def atlas(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """The job's atlas."""
+    return _computed(_loaded(small), tmp_path_factory.mktemp("atlas"))
+
+
 # -- an atlas that takes every pass and little time --------------------------------------------------------------------
 
 TINY = """
@@ -85,14 +123,13 @@ steps = 1
 """
 
 
-def rough_picture(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
-    """Blots of colour. size: width and height in px."""
-    rough = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
-    return Image.fromarray(rough).resize(size, Image.Resampling.BICUBIC)
-
-
 @contextlib.contextmanager
 def _small_steps() -> Iterator[None]:
+    import torch
+
+    from generator.stages import checkpointed_pass, unit_table
+    from generator.stages import job as jobs
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
@@ -112,19 +149,19 @@ def small_steps() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> profile.Profile:
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Profile:
     """A network with random weights and 70 pictures: three forwards."""
     folder = tmp_path_factory.mktemp("tiny pictures")
     rng = np.random.default_rng(0)
     for index in range(70):
-        rough_picture(rng, (32, 32)).save(folder / f"{index:02d}.png")
+        small_job.rough_picture(rng, (32, 32)).save(folder / f"{index:02d}.png")
     path = tmp_path_factory.mktemp("tiny profile") / "tiny.toml"
     path.write_text(TINY.format(folder=folder))
-    return profile.load(str(path))
+    return _loaded(path)
 
 
 @pytest.fixture(scope="session")
-def tiny_atlas(tiny: profile.Profile, tmp_path_factory: pytest.TempPathFactory) -> Store:
+def tiny_atlas(tiny: Profile, tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Its atlas, computed in small steps without a disturbance: copy it to alter it."""
     with _small_steps():
-        return compute(tiny, tmp_path_factory.mktemp("tiny atlas"), Reporter(quiet=True))
+        return _computed(tiny, tmp_path_factory.mktemp("tiny atlas"))

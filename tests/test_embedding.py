@@ -11,7 +11,7 @@ import pytest
 import torch
 from gradient_oracle import randomise
 from interrupting import Interrupting, file_bytes
-from test_pipeline import COUNT, atlas, pictures, small  # noqa: F401 — fixtures
+from small_job import COUNT
 from torch import nn
 
 from generator import models, profile

@@ -18,7 +18,7 @@ import pytest
 import torch
 from interrupting import Interrupting, file_bytes
 from PIL import Image
-from test_pipeline import _command, atlas, pictures, small  # noqa: F401 — fixtures
+from small_job import command
 
 from generator import files, profile, scan, unit_gradients
 from generator.errors import AtlasError
@@ -270,12 +270,12 @@ def test_a_really_full_disk(small, atlas, tmp_path):
         for size in ("600k", "1500k", "2500k"):
             subprocess.run(["mount", "-o", f"remount,size={size}", str(folder)], check=True)
             done = subprocess.run(
-                _command(small, folder / "a"), env=ENVIRONMENT, capture_output=True, text=True
+                command(small, folder / "a"), env=ENVIRONMENT, capture_output=True, text=True
             )
             assert done.returncode == 1 and "the disk is full" in done.stderr, (size, done.stderr[-1000:])
             assert "Traceback" not in done.stderr
         subprocess.run(["mount", "-o", "remount,size=64m", str(folder)], check=True)
-        subprocess.run(_command(small, folder / "a"), env=ENVIRONMENT, check=True, capture_output=True)
+        subprocess.run(command(small, folder / "a"), env=ENVIRONMENT, check=True, capture_output=True)
         assert file_bytes(folder / "a") == file_bytes(atlas.folder)
     finally:
         subprocess.run(["umount", str(folder)], check=False)
@@ -285,9 +285,13 @@ def test_a_really_full_disk(small, atlas, tmp_path):
 def test_a_file_size_limit_is_one_sentence(small, tmp_path):
     """As `ulimit -f` sets it: every write beyond fails with EFBIG."""
     limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # noqa: E731
-    command = _command(small, tmp_path / "a")
     done = subprocess.run(
-        command, env=ENVIRONMENT, capture_output=True, text=True, preexec_fn=limit, check=False
+        command(small, tmp_path / "a"),
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        preexec_fn=limit,
+        check=False,
     )
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert len([line for line in done.stderr.splitlines() if line.startswith("atlas:")]) == 1
@@ -408,14 +412,14 @@ class _killing:
 @pytest.mark.slow
 def test_a_terminated_run_goes_on(small, atlas, tmp_path):
     process = subprocess.Popen(
-        _command(small, tmp_path / "a"), env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
+        command(small, tmp_path / "a"), env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
     )
     for line in process.stderr or ():
         if "fingerprints" in line or "scan" in line:
             break
     process.send_signal(signal.SIGTERM)
     process.communicate()
-    done = subprocess.run(_command(small, tmp_path / "a"), env=ENVIRONMENT, capture_output=True, check=False)
+    done = subprocess.run(command(small, tmp_path / "a"), env=ENVIRONMENT, capture_output=True, check=False)
     assert done.returncode == 0
     assert file_bytes(tmp_path / "a") == file_bytes(atlas.folder)
 
@@ -425,8 +429,8 @@ def test_workers_do_not_outlive_a_killed_run(small, tmp_path, monkeypatch):
     """They hold the pipe that their parent's messages went into: it closes when the last of them has ended."""
     text = small.read_text().replace("workers = 0", "workers = 2")
     (tmp_path / "small.toml").write_text(text)
-    command = _command(tmp_path / "small.toml", tmp_path / "a")
-    process = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+    line = command(tmp_path / "small.toml", tmp_path / "a")
+    process = subprocess.Popen(line, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
     while process.poll() is None and not (tmp_path / "a" / "work" / "scan" / "scores.f32").exists():
         time.sleep(0.02)
     process.kill()

@@ -16,6 +16,7 @@ import pytest
 import torch
 from interrupting import Interrupting, file_bytes
 from PIL import Image
+from small_job import COUNT, command
 
 from generator import models, profile
 from generator.decoding import read_picture
@@ -24,47 +25,6 @@ from generator.pipeline import compute
 from generator.progress import Reporter
 from generator.stages import checkpointed_pass
 from generator.store import Store
-
-COUNT = 80
-PROFILE = """
-name = "small"
-[network]
-model = "resnet20-cifar"
-weights = "random"
-[layers]
-which = ["conv1", "res2a", "res2b", "res3a_branch2b", "res3a", "res4c"]
-[pictures]
-folder = "{folder}"
-[compute]
-batch = 8
-workers = 0
-"""
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory) -> Path:
-    """80 pictures in three classes, and one that is broken: three forwards."""
-    folder = tmp_path_factory.mktemp("pictures")
-    rng = np.random.default_rng(0)
-    for index in range(COUNT):
-        path = folder / f"class {index % 3}" / f"{index:02d}.png"
-        path.parent.mkdir(exist_ok=True)
-        rough = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
-        Image.fromarray(rough).resize((40, 36), Image.Resampling.BICUBIC).save(path)
-    (folder / "class 1" / "00 broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def small(pictures, tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("profile") / "small.toml"
-    path.write_text(PROFILE.format(folder=pictures))
-    return path
-
-
-@pytest.fixture(scope="module")
-def atlas(small, tmp_path_factory) -> Store:
-    return compute(profile.load(str(small)), tmp_path_factory.mktemp("atlas"), Reporter(quiet=True))
 
 
 def test_the_folder_holds_what_the_format_says_and_nothing_else(atlas):
@@ -250,30 +210,26 @@ def test_stopped_in_every_stage_again_and_again_it_ends_with_the_same_bytes(
     assert file_bytes(tmp_path) == file_bytes(atlas.folder)
 
 
-def _command(small: Path, folder: Path) -> list[str]:
-    return [sys.executable, "-m", "generator", "compute", str(small), "--out", str(folder)]
-
-
 @pytest.mark.slow
 def test_killed_at_any_moment_it_ends_byte_for_byte_the_same(atlas, small, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
     chance = random.Random(0)
     folder = tmp_path / "atlas"
     start = time.monotonic()
-    subprocess.run(_command(small, tmp_path / "timed"), check=True, capture_output=True, env=environment)
+    subprocess.run(command(small, tmp_path / "timed"), check=True, capture_output=True, env=environment)
     whole = time.monotonic() - start
     kills = 0
     # The earliest first: on a busy machine the timed run may have been the slower one.
     for moment in sorted(chance.uniform(0.3, 1.0) for _ in range(4)):
         process = subprocess.Popen(
-            _command(small, folder), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command(small, folder), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         time.sleep(whole * moment)
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
             kills += 1
         process.wait()
-    subprocess.run(_command(small, folder), check=True, capture_output=True, env=environment)
+    subprocess.run(command(small, folder), check=True, capture_output=True, env=environment)
     assert kills
     assert file_bytes(folder) == file_bytes(tmp_path / "timed")
 
@@ -294,8 +250,8 @@ def test_torchrun_ends_with_the_numbers_of_one_process(atlas, small, tmp_path, p
         "--nproc-per-node",
         str(processes),
     ]
-    command = [*torchrun, "-m", "generator", "compute", str(small), "--out", str(tmp_path / "atlas")]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    line = [*torchrun, "-m", "generator", "compute", str(small), "--out", str(tmp_path / "atlas")]
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert file_bytes(tmp_path / "atlas") == file_bytes(atlas.folder)
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from interrupting import Interrupting, file_bytes
-from test_pipeline import atlas, pictures, small  # noqa: F401 — fixtures
 
 from generator import checksums, profile
 from generator.errors import AtlasError

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from test_pipeline import atlas, pictures, small  # noqa: F401 — fixtures
 
 from generator.__main__ import main
 from generator.checksums import checksum_text
