@@ -260,6 +260,7 @@ def _tmpfs(folder: Path, size: str) -> bool:
     )
 
 
+@pytest.mark.xdist_group("alone")
 @pytest.mark.slow
 def test_a_really_full_disk(small, atlas, tmp_path):
     """A tmpfs too small for the atlas; then it is made larger, and the run goes on."""
@@ -362,6 +363,7 @@ def _kill_a_child() -> None:
     os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
 
 
+@pytest.mark.xdist_group("alone")
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", ["scan", "sprites"])
 def test_a_killed_worker_is_one_sentence_and_the_next_run_goes_on(
@@ -409,6 +411,7 @@ class _killing:
         return self._opened.__exit__(*error)
 
 
+@pytest.mark.xdist_group("alone")
 @pytest.mark.slow
 def test_a_terminated_run_goes_on(small, atlas, tmp_path):
     process = subprocess.Popen(
@@ -424,6 +427,7 @@ def test_a_terminated_run_goes_on(small, atlas, tmp_path):
     assert file_bytes(tmp_path / "a") == file_bytes(atlas.folder)
 
 
+@pytest.mark.xdist_group("alone")
 @pytest.mark.slow
 def test_workers_do_not_outlive_a_killed_run(small, tmp_path, monkeypatch):
     """They hold the pipe that their parent's messages went into: it closes when the last of them has ended."""

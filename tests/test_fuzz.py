@@ -142,6 +142,7 @@ def test_broken_pictures_are_used_or_skipped_with_a_reason(tmp_path, part):
     assert seen["used"] > 50 and seen["skipped"] > 500  # both happen, so the cases are near the border
 
 
+@pytest.mark.xdist_group("alone")
 @pytest.mark.parametrize("name", sorted(bad_files.bombs()))
 def test_bombs_cost_neither_memory_nor_time(tmp_path, name):
     import resource

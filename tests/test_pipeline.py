@@ -210,6 +210,7 @@ def test_stopped_in_every_stage_again_and_again_it_ends_with_the_same_bytes(
     assert file_bytes(tmp_path) == file_bytes(atlas.folder)
 
 
+@pytest.mark.xdist_group("alone")
 @pytest.mark.slow
 def test_killed_at_any_moment_it_ends_byte_for_byte_the_same(atlas, small, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
@@ -234,6 +235,7 @@ def test_killed_at_any_moment_it_ends_byte_for_byte_the_same(atlas, small, tmp_p
     assert file_bytes(folder) == file_bytes(tmp_path / "timed")
 
 
+@pytest.mark.xdist_group("alone")
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [2, 3])
 def test_torchrun_ends_with_the_numbers_of_one_process(atlas, small, tmp_path, processes):
