@@ -228,17 +228,24 @@ class _Work:
         assert section is not None
         crop, network = job.network.preprocessing.crop, job.network
         layers = [layer for layer in job.ascent_layers if not self.done.ascent(layer)]
-        tried = {layers[0].name, layers[len(layers) // 2].name, layers[-1].name}
-        seconds, rate = 0.0, None
-        for layer in layers:
-            plan = plan_of(section, min(layer.receptive_field.side, crop))
-            whole = trials.multiply_adds(network.step(layer.name))
-            way = trials.cone(layer) if section.objective == "neuron" else whole
-            plan = within(plan, section.work, max(way, 1))
-            channels = list(range(job.channels(layer)))
-            if rate is None or layer.name in tried:
-                rate = trials.climbing(layer.name, plan, channels)
-            seconds += len(channels) * (plan.steps + 1) * way * rate
+        whole = {layer.name: trials.multiply_adds(network.step(layer.name)) for layer in layers}
+        ways = [trials.cone(one) if section.objective == "neuron" else whole[one.name] for one in layers]
+        plans = [
+            within(plan_of(section, min(layer.receptive_field.side, crop)), section.work, max(way, 1))
+            for layer, way in zip(layers, ways, strict=True)
+        ]
+        # A step has a cost of its own besides its multiply-adds: between the layers that are tried it lies on a line.
+        points: dict[int, float] = {}
+        for number in sorted({0, len(layers) // 2, len(layers) - 1}):
+            channels = list(range(job.channels(layers[number])))
+            rate = trials.climbing(layers[number].name, plans[number], channels)
+            points[ways[number]] = rate * ways[number]
+        tried = sorted(points)
+        steps = np.interp(ways, tried, [points[way] for way in tried])
+        seconds = sum(
+            job.channels(layer) * (plan.steps + 1) * float(step)
+            for layer, plan, step in zip(layers, plans, steps, strict=True)
+        )
         seconds /= trials.threads * job.ranks.world
         again = section.objective == "neuron" and job.profile.site.publish_patches
         return Part("optimised pictures", seconds * LESS, seconds * MORE * (2 if again else 1))
