@@ -10,6 +10,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -358,9 +359,12 @@ def test_a_folder_that_vanishes_amid_a_run_is_one_sentence(small, pictures, tmp_
 # -- processes -------------------------------------------------------------------------------------------------------
 
 
-def _kill_a_child() -> None:
-    """One of the processes that decode or encode."""
-    os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+def _kill_the_first(killed: list[int]) -> None:
+    """The first of the processes that decode or encode, before it can have done anything."""
+    while not (children := multiprocessing.active_children()):
+        time.sleep(0.01)
+    killed.append(children[0].pid)
+    os.kill(children[0].pid, signal.SIGKILL)
 
 
 @pytest.mark.xdist_group("alone")
@@ -379,8 +383,9 @@ def test_a_killed_worker_is_one_sentence_and_the_next_run_goes_on(
 
     class Killing(Reporter):
         def stage(self, name, total, unit, done=0):
-            opened = super().stage(name, total, unit, done)
-            return _killing(opened, killed) if name == stage else opened
+            if name == stage:
+                threading.Thread(target=_kill_the_first, args=(killed,), daemon=True).start()
+            return super().stage(name, total, unit, done)
 
     with pytest.raises(
         AtlasError, match=r"a process that (decodes pictures|encodes sprites) was killed.*use fewer"
@@ -388,27 +393,6 @@ def test_a_killed_worker_is_one_sentence_and_the_next_run_goes_on(
         compute(chosen, tmp_path, Killing(quiet=True))
     assert killed and not (tmp_path / "manifest.json").exists()
     _ends_the_same(small, tmp_path, atlas)
-
-
-class _killing:
-    """Kills a child at the first thing done."""
-
-    def __init__(self, opened, killed: list[int]) -> None:
-        self._opened, self._killed = opened, killed
-
-    def __enter__(self):
-        advance = self._opened.__enter__()
-
-        def counting(count: int = 1) -> None:
-            if not self._killed:
-                self._killed.append(1)
-                _kill_a_child()
-            advance(count)
-
-        return counting
-
-    def __exit__(self, *error):
-        return self._opened.__exit__(*error)
 
 
 @pytest.mark.xdist_group("alone")
