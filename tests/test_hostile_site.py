@@ -192,7 +192,9 @@ def test_data_files_give_names_back_as_they_were(site: Path) -> None:
 
 
 def test_every_svg_is_xml_without_scripts(site: Path) -> None:
-    for path in site.rglob("*.svg"):
+    drawings = list(site.rglob("*.svg"))
+    assert drawings
+    for path in drawings:
         tree = ET.fromstring(path.read_text("utf-8"))
         for element in tree.iter():
             assert not element.tag.endswith(("script", "foreignObject")), path

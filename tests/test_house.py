@@ -186,3 +186,55 @@ for room in {rooms}:
 """
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+# -- tests that could not fail -----------------------------------------------------------------------------------------
+
+
+def _never_fails(code: str) -> list[str]:
+    """Assertions of a test file that hold whatever the code under test does: comparisons of a thing with itself,
+    constants, and those in a loop over whatever files there are, which may be none."""
+    found = []
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Assert):
+            for part in ast.walk(node.test):
+                if isinstance(part, ast.Compare) and len(part.ops) == 1:
+                    sides = [ast.unparse(side) for side in (part.left, part.comparators[0])]
+                    if sides[0] == sides[1]:
+                        found.append(f"{node.lineno}: compares {sides[0]} with itself")
+            ends = node.test.values if isinstance(node.test, ast.BoolOp) else [node.test]
+            if any(
+                isinstance(end, ast.Constant | ast.Tuple | ast.List | ast.Dict) and _is_true(end)
+                for end in ends
+            ):
+                found.append(f"{node.lineno}: asserts a constant")
+        if isinstance(node, ast.For) and any(isinstance(part, ast.Assert) for part in ast.walk(node)):
+            called = node.iter.args[0] if _is_call(node.iter, "sorted") else node.iter
+            if _is_call(called, "glob", "rglob", "iterdir"):
+                found.append(f"{node.lineno}: loops over {ast.unparse(called)}, which may be empty")
+    return found
+
+
+def _is_call(node: ast.AST, *names: str) -> bool:
+    return isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in names
+
+
+def _is_true(node: ast.AST) -> bool:
+    return bool(node.value) if isinstance(node, ast.Constant) else True
+
+
+def test_tests_can_fail():
+    tests = sorted(Path(__file__).parent.glob("test_*.py"))
+    assert len(tests) > 50
+    assert [f"{path.name}:{line}" for path in tests for line in _never_fails(path.read_text("utf-8"))] == []
+
+
+def test_what_cannot_fail_is_found():
+    assert (
+        _never_fails("assert f(1) == f(1)")
+        and _never_fails("assert x or 1")
+        and _never_fails("assert (x, 'why')")
+    )
+    assert _never_fails("for page in site.rglob('*'):\n    assert page.read_text()")
+    assert _never_fails("for page in sorted(site.glob('*')):\n    assert page.read_text()")
+    assert not _never_fails("assert f(1) == f(2)\nfor page in some(site.glob('*')):\n    assert page")

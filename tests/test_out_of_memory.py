@@ -257,7 +257,9 @@ def test_a_dream_that_does_not_fit_beside_others_is_dreamt_alone(tiny, tiny_atla
     monkeypatch.setattr(deepdream.Dreamer, "dream", fails_first)
     compute(tiny, folder, Reporter(quiet=True))
     assert sorted(tried) == ["res2a", "res2a", "res4c", "res4c"]
-    for path in tiny_atlas.folder.glob("deepdream/*"):
+    files = list(tiny_atlas.folder.glob("deepdream/*"))
+    assert len(files) == 6  # two dreams with their numbers, the start picture and the list
+    for path in files:
         assert (folder / "deepdream" / path.name).read_bytes() == path.read_bytes()
 
 
