@@ -23,6 +23,7 @@ lint: .venv/tested
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: .venv/tested
 	$(BIN)/ruff check --fix .
@@ -60,7 +61,7 @@ clean:
 	$(BIN)/python -m pip install -q --upgrade pip
 	@echo "installing torch, torchvision and the rest (a minute or two)"
 	$(BIN)/python -m pip install --progress-bar on -q -e .
-	$(BIN)/python -c "from generator.compiled import loops; loops()"
+	$(BIN)/python -c "from generator.engine.loops.compiled import loops; loops()"
 	touch $@
 
 .venv/tested: .venv/installed

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks._timing import take_turns
-from generator.cones import Cone
-from generator.network import Network
-from generator.unit_gradients import Units
+from generator.engine.gradients.cones import Cone
+from generator.engine.gradients.unit_gradients import Units
+from generator.network.network import Network
 
 
 def cone_operations(

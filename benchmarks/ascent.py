@@ -27,10 +27,10 @@ import torchvision
 from lucent.optvis import objectives, param, render
 
 from benchmarks._timing import Spread, machine, ratio, take_turns
-from generator import models
-from generator.ascent import Ascender, AscentPlan
-from generator.device import avoid_page_faults, choose_device
-from generator.network import Network
+from generator.engine.ascent.ascent import Ascender, AscentPlan
+from generator.engine.device import avoid_page_faults, choose_device
+from generator.network import models
+from generator.network.network import Network
 
 LAYERS = {"res2c": "layer1_2", "res3d": "layer2_3", "res4f": "layer3_5", "res5c": "layer4_2"}
 CASES = (

@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from generator.demo.gallery import draw_pictures
+from generator.pictures.drawn.gallery import draw_pictures
 
 DRAWN = 200
 PROFILE = """
@@ -31,9 +31,9 @@ WITHOUT_MAP = "[embedding]\nenabled = false\n"
 RUN = """
 import resource, sys
 from pathlib import Path
-from generator import profile
-from generator.pipeline import compute
-from generator.progress import Reporter
+from generator.stages import profile
+from generator.stages.pipeline import compute
+from generator.core.progress import Reporter
 chosen = profile.load(sys.argv[1]).changed(pictures={"folder": sys.argv[2]})
 compute(chosen, Path(sys.argv[3]), Reporter(quiet=True))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

@@ -21,11 +21,11 @@ import torchvision
 from torch import Tensor
 
 from benchmarks._timing import report, take_turns
-from generator import models
-from generator.device import avoid_page_faults, choose_device, one_thread_each
-from generator.network import Network
-from generator.pictures import find_pictures, read_batches
-from generator.scan import ScanPlan, ScanState, scan, scan_side_by_side
+from generator.engine.device import avoid_page_faults, choose_device, one_thread_each
+from generator.engine.scan.scan import ScanPlan, ScanState, scan, scan_side_by_side
+from generator.network import models
+from generator.network.network import Network
+from generator.pictures.reading import find_pictures, read_batches
 
 
 @dataclass(frozen=True)

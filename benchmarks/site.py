@@ -32,7 +32,7 @@ def synthetic_atlas(folder: Path, share: float) -> int:
     """Write the atlas with this share of ResNet-50's channels; returns how many channels it has."""
     from make_small_atlas import FULL_STAGES, make_atlas
 
-    from generator.pages import Atlas
+    from generator.site.reading.atlas import Atlas
 
     stages = [(stage, blocks, max(12, round(channels * share))) for stage, blocks, channels in FULL_STAGES]
     make_atlas(
@@ -48,7 +48,7 @@ def spread(seconds: Sequence[float]) -> str:
 
 def time_ours(atlas: Path, out: Path, runs: int) -> tuple[list[float], list[float]]:
     """Seconds of writing the site anew, and of writing it again without any change."""
-    from generator.render import render_site
+    from generator.site.render import render_site
 
     fresh, again = [], []
     for run in range(runs):

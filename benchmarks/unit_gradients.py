@@ -31,10 +31,10 @@ from torch import Tensor
 
 from benchmarks._floors import cone_operations, convolution_rate
 from benchmarks._timing import Spread, machine, ratio, take_turns
-from generator import models
-from generator.device import avoid_page_faults, choose_device, one_thread_each
-from generator.network import Network
-from generator.unit_gradients import Switches, UnitGradients, Units, forward_switches
+from generator.engine.device import avoid_page_faults, choose_device, one_thread_each
+from generator.engine.gradients.unit_gradients import Switches, UnitGradients, Units, forward_switches
+from generator.network import models
+from generator.network.network import Network
 
 UNITS_A_PICTURE = 136  # 15,104 channels × 9 units over 1,000 pictures
 CONE_UNITS = {"res2c": 512, "res3d": 128, "res4f": 32, "res5c": 32}

@@ -23,16 +23,16 @@ import torch
 from PIL import Image
 
 from benchmarks._floors import cone_operations, convolution_rate, forward_operations
-from generator.decoding import read_picture
-from generator.device import avoid_page_faults, choose_device
-from generator.pipeline import compute
-from generator.profile import Profile
-from generator.progress import Reporter
-from generator.records import Preprocessing
-from generator.sprites import webp
+from generator.core.progress import Reporter
+from generator.core.records import Preprocessing
+from generator.core.sprites import webp
+from generator.core.store import Store
+from generator.engine.device import avoid_page_faults, choose_device
+from generator.engine.gradients.unit_gradients import Units, forward_switches
+from generator.pictures.decoding import read_picture
 from generator.stages.opening import open_network
-from generator.store import Store
-from generator.unit_gradients import Units, forward_switches
+from generator.stages.pipeline import compute
+from generator.stages.profile import Profile
 
 WIDTH, HEIGHT = 500, 375  # of ImageNet's usual JPEG
 SAMPLE = 200  # units of a layer whose cones are counted

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 import generator
-from generator.errors import AtlasError
+from generator.core.errors import AtlasError
 
 BUILD, SITE = Path("build"), Path("site")
 
@@ -158,7 +158,7 @@ def profile_options(command: Any) -> Any:
 def _profile(name: str | None, options: dict[str, Any]) -> Any:
     """The profile of this name or file with the options' changes; where only --model names the network, the model's own
     profile or default settings."""
-    from generator import profile
+    from generator.stages import profile
 
     if name is None and options["model"] is None:
         raise AtlasError("no profile", remedy="name one (atlas list profiles), or a network with --model")
@@ -202,7 +202,7 @@ dry_run_option = click.option(
 def compute(profile: str | None, out: Path | None, dry_run: bool, **options: Any) -> None:
     """Compute the atlas of PROFILE: a name (see: atlas list profiles) or the path of a TOML file. It may be left out
     where --model names the network."""
-    from generator.pipeline import compute as run
+    from generator.stages.pipeline import compute as run
 
     chosen = _profile(profile, options)
     run(chosen, out or BUILD / chosen.name, dry_run=dry_run)
@@ -219,8 +219,8 @@ def compute(profile: str | None, out: Path | None, dry_run: bool, **options: Any
 @click.option("--device", default="auto", help="cpu, cuda, cuda:1; the best there is by default.")
 def verify(atlas: Path, images: Path | None, weights: str | None, units: int, seed: int, device: str) -> None:
     """Check every file of ATLAS, a folder, by its fingerprint, and compute some of its units anew."""
-    from generator.verify import Inputs
-    from generator.verify import verify as run
+    from generator.stages.verify import Inputs
+    from generator.stages.verify import verify as run
 
     report = run(atlas, Inputs(images, weights, device), units=units, seed=seed)
     for line in (*report.notes, *report.differences):
@@ -265,7 +265,7 @@ def site(
 ) -> None:
     """Compute and render PROFILES into one site, then check its size and its links. Where --model names the network
     they may be left out."""
-    from generator.pipeline import compute as run
+    from generator.stages.pipeline import compute as run
 
     chosen = [_profile(name, options) for name in profiles or (None,)]
     folders = [run(one, build / one.name, dry_run=dry_run, site=True).folder for one in chosen]
@@ -275,9 +275,9 @@ def site(
 
 
 def _render(atlases: Sequence[Path], out: Path, base_url: str, max_bytes: int | None) -> None:
-    from generator.links import check_links
-    from generator.progress import Reporter
-    from generator.render import render_site
+    from generator.core.progress import Reporter
+    from generator.site.links import check_links
+    from generator.site.render import render_site
 
     reporter = Reporter()
     with reporter.stages_by_call("pages") as progress:
@@ -341,11 +341,11 @@ def explain(
     backpropagation, and the channels that contribute most."""
     import torch
 
-    from generator import models
-    from generator import profile as profiles
-    from generator.explaining import explain as run
-    from generator.explanation_page import explanation_html
-    from generator.files import write_atomically
+    from generator.core.files import write_atomically
+    from generator.methods.explaining import explain as run
+    from generator.network import models
+    from generator.site.explanation_page import explanation_html
+    from generator.stages import profile as profiles
     from generator.stages.preparing import prepared
 
     if atlas and not atlas.startswith(("http://", "https://")) and not Path(atlas).is_dir():
@@ -383,7 +383,7 @@ def list_() -> None:
 @list_.command(name="profiles")
 def list_profiles() -> None:
     """The profiles that come with the package."""
-    from generator import profile
+    from generator.stages import profile
 
     for name in profile.names():
         click.echo(f"{name:<22}{profile.load(name).title}")
@@ -392,7 +392,7 @@ def list_profiles() -> None:
 @list_.command(name="models")
 def list_models() -> None:
     """The networks that can be loaded."""
-    from generator import models
+    from generator.network import models
 
     for name in models.names():
         click.echo(name)
@@ -418,7 +418,7 @@ def list_methods() -> None:
 @click.argument("model")
 def list_layers(model: str) -> None:
     """The layers of MODEL: both names, channels, map, receptive field."""
-    from generator import models
+    from generator.network import models
 
     network = models.load(model, "random")
     click.echo(
@@ -461,7 +461,7 @@ def experiments(names: tuple[str, ...], out: Path, seeds: int, quick: bool, atla
     for path in run_experiments(chosen, setting, out):
         click.echo(path)
     if atlases:
-        from generator.studies import compute_studies
+        from generator.experiments.studies import compute_studies
 
         for path in compute_studies(chosen, setting, out):
             click.echo(path)
@@ -481,7 +481,7 @@ def demo() -> None:
 @click.option("--kind", type=click.Choice(["residual", "plain"]), default="residual", show_default=True)
 def train(out: Path, seed: int, device: str, kind: str) -> None:
     """Train the demo network anew (a few minutes on a GPU, under an hour on two cores), or its plain control."""
-    from generator.demo.train import train as run
+    from generator.experiments.demo_training import train as run
 
     run(out, seed=seed, device=device, kind=kind)
 
@@ -491,8 +491,8 @@ def train(out: Path, seed: int, device: str, kind: str) -> None:
 @click.option("--count", default=2000, show_default=True)
 def draw(folder: Path, count: int) -> None:
     """Write COUNT drawn pictures into FOLDER, one folder a class."""
-    from generator.demo.gallery import draw_pictures
-    from generator.progress import Reporter
+    from generator.core.progress import Reporter
+    from generator.pictures.drawn.gallery import draw_pictures
 
     with Reporter().stage("drawing pictures", count, "pictures") as advance:
         draw_pictures(folder, count, progress=advance)

@@ -13,8 +13,8 @@ import pytest
 import small_job
 
 if TYPE_CHECKING:
-    from generator.profile import Profile
-    from generator.store import Store
+    from generator.core.store import Store
+    from generator.stages.profile import Profile
 
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,14 +59,14 @@ def browser(chromium_path: str) -> Iterator[Any]:
 
 
 def _loaded(path: Path) -> Profile:
-    from generator import profile
+    from generator.stages import profile
 
     return profile.load(str(path))
 
 
 def _computed(profile: Profile, folder: Path) -> Store:
-    from generator.pipeline import compute
-    from generator.progress import Reporter
+    from generator.core.progress import Reporter
+    from generator.stages.pipeline import compute
 
     return compute(profile, folder, Reporter(quiet=True))
 

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from generator.network import Network, Tap
-from generator.records import Preprocessing, ReceptiveField, WeightsInfo
+from generator.core.records import Preprocessing, ReceptiveField, WeightsInfo
+from generator.network.network import Network, Tap
 
 RELUS = {F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_}
 RULES = ("guided", "deconvnet", "plain")

@@ -6,7 +6,7 @@ import hashlib
 from contextlib import contextmanager
 from pathlib import Path
 
-from generator.progress import Reporter
+from generator.core.progress import Reporter
 
 
 class Interrupting(Reporter):

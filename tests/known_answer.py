@@ -16,9 +16,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from generator import models
-from generator.scan import ScanPlan, ScanState, scan
-from generator.unit_gradients import UnitGradients, Units, forward_switches
+from generator.engine.gradients.unit_gradients import UnitGradients, Units, forward_switches
+from generator.engine.scan.scan import ScanPlan, ScanState, scan
+from generator.network import models
 
 FILE = Path(__file__).parent / "known_answer.json"
 PICTURES, CELL = 40, 12

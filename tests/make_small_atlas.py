@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from generator.hierarchy import read_hierarchy
-from generator.progress import Reporter
-from generator.records import (
+from generator.core.hierarchy import read_hierarchy
+from generator.core.progress import Reporter
+from generator.core.records import (
     LayerInfo,
     Manifest,
     PictureRecord,
@@ -36,8 +36,8 @@ from generator.records import (
     WeightsInfo,
     find_layer,
 )
+from generator.core.store import Store
 from generator.stages.relating import relate_layers
-from generator.store import Store
 
 CLASSES = (
     "bicycle",

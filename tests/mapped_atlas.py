@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from make_small_atlas import CLASSES, draw_picture
 
+from generator.core.records import PictureRecord
+from generator.core.sprites import THUMB, mosaic, shrink, thumb_columns, webp
+from generator.core.store import Store
 from generator.methods import embedding
-from generator.records import PictureRecord
-from generator.sprites import THUMB, mosaic, shrink, thumb_columns, webp
-from generator.store import Store
 
 SMALL = Path(__file__).parent / "small_atlas"
 

@@ -11,16 +11,17 @@ import torch
 import torchvision
 from PIL import Image
 
-from generator import models, profile
-from generator.decoding import read_picture
-from generator.head import Head, HeadKind
-from generator.hierarchy import imagenet_wnids
-from generator.network import Network
-from generator.pictures import find_pictures
-from generator.pipeline import compute
-from generator.progress import Reporter
-from generator.records import WeightsInfo
+from generator.core.head import Head, HeadKind
+from generator.core.hierarchy import imagenet_wnids
+from generator.core.progress import Reporter
+from generator.core.records import WeightsInfo
+from generator.network import models
+from generator.network.network import Network
+from generator.pictures.decoding import read_picture
+from generator.pictures.reading import find_pictures
+from generator.stages import profile
 from generator.stages.labelling import accuracy_basis
+from generator.stages.pipeline import compute
 
 IMAGENET = tuple(torchvision.models.ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
 
@@ -264,8 +265,8 @@ def test_other_orders_of_imagenets_names_are_matched_by_name(tmp_path: Path) -> 
 
 
 def test_the_basis_survives_the_manifest(tmp_path: Path) -> None:
-    from generator.records import LabelReading, PictureSetInfo, Skipped, manifest_from_json, to_json
-    from generator.store import Store
+    from generator.core.records import LabelReading, PictureSetInfo, Skipped, manifest_from_json, to_json
+    from generator.core.store import Store
 
     manifest = Store(
         Path(__file__).parent / "small_atlas"

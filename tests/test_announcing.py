@@ -16,12 +16,12 @@ import torch
 from interrupting import Interrupting, file_bytes
 from PIL import Image
 
-from generator import models, profile
-from generator.pipeline import compute
-from generator.progress import Reporter
-from generator.stages import announcing, estimating
+from generator.core.progress import Reporter
+from generator.network import models
+from generator.stages import announcing, estimating, profile
 from generator.stages.estimating import Estimate, Part, estimate
 from generator.stages.opening import drawn_pictures
+from generator.stages.pipeline import compute
 
 LAYERS = ("conv1", "res2a", "res3a", "res4c")
 CLASSES = ("cat", "dog", "owl", "pig", "ram", "elk", "hen", "ape", "bee", "eel")
@@ -281,7 +281,7 @@ def test_where_mean_and_std_come_from_is_said(small, weights, capsys, tmp_path):
 
 
 def test_the_walk_through_a_folder_tells_how_far_it_is(pictures):
-    from generator.pictures import find_pictures
+    from generator.pictures.reading import find_pictures
 
     seen: list[int] = []
     found = find_pictures(pictures, progress=seen.append)
@@ -419,8 +419,8 @@ def test_drawn_pictures_are_not_drawn_for_a_dry_run(drawn, capsys, tmp_path):
 
 @pytest.mark.slow
 def test_a_limit_draws_the_wanted_pictures_alone_with_the_same_bytes(drawn, tmp_path):
-    from generator.demo.world import picture_path, write_pictures
-    from generator.pictures import find_pictures
+    from generator.pictures.drawn.world import picture_path, write_pictures
+    from generator.pictures.reading import find_pictures
 
     whole, build = tmp_path / "whole", tmp_path / "build"
     write_pictures(whole, 120)
@@ -477,7 +477,7 @@ def test_what_a_profile_leaves_out_takes_no_time(small, monkeypatch, capsys, tmp
 
 def test_multiply_adds_of_a_cone_are_those_of_torch_on_its_crop():
     """A unit whose field fits into the picture: the windows' products against a hand count of the first two layers."""
-    from generator.cones import Cone
+    from generator.engine.gradients.cones import Cone
 
     network = models.load("resnet20-cifar", "random")
     shapes = dict(enumerate(network.graph.shapes(32)))

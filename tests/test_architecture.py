@@ -11,17 +11,17 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from generator import models
-from generator.architecture import blueprint
-from generator.blueprint import Blueprint, blueprint_from_json, blueprint_to_json
-from generator.chapters.architecture_pages import architecture_page, cardinality_rows, stage_rows
-from generator.chapters.published import FIGURES, NAMES, VARIANTS, blueprints, explanation, reference
-from generator.errors import AtlasError
-from generator.figures.volumes import Scale, drawing
-from generator.network import Tap
-from generator.reference_networks import NETWORKS, reference_blueprint
-from generator.reference_networks import reference as recompute
-from generator.render import environment
+from generator.core.blueprint import Blueprint, blueprint_from_json, blueprint_to_json
+from generator.core.errors import AtlasError
+from generator.network import models
+from generator.network.architecture import blueprint
+from generator.network.network import Tap
+from generator.network.reference_networks import NETWORKS, reference_blueprint
+from generator.network.reference_networks import reference as recompute
+from generator.site.chapters.architecture_pages import architecture_page, cardinality_rows, stage_rows
+from generator.site.chapters.published import FIGURES, NAMES, VARIANTS, blueprints, explanation, reference
+from generator.site.figures.volumes import Scale, drawing
+from generator.site.render import environment
 
 DEPTHS = {
     "resnet18": 18, "resnet34": 34, "resnet50": 50, "resnet101": 101, "resnet152": 152, "resnet50-caffe": 50,

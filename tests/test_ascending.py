@@ -11,18 +11,18 @@ import pytest
 from interrupting import Interrupting, file_bytes
 from PIL import Image
 
-from generator import profile
-from generator.cone_walk import Span
-from generator.links import check_links
-from generator.measures import significant
+from generator.core.progress import Reporter
+from generator.core.records import ReceptiveField
+from generator.core.store import Store
+from generator.engine.ascent.windowed_forward import Span
 from generator.methods.optimised import kept_picture, strongest_in_the_middle
-from generator.pipeline import compute
-from generator.profile import AscentSection
-from generator.progress import Reporter
-from generator.records import ReceptiveField
-from generator.render import render_site
+from generator.site.links import check_links
+from generator.site.reading.measures import significant
+from generator.site.render import render_site
+from generator.stages import profile
 from generator.stages.ascending import FROM_PATCH, plan_of, within
-from generator.store import Store
+from generator.stages.pipeline import compute
+from generator.stages.profile import AscentSection
 
 pytestmark = pytest.mark.slow  # whole atlases are computed
 

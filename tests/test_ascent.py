@@ -11,15 +11,20 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from generator import transforms as tf
-from generator.ascent import Ascender, AscentPlan, ascend, stream
-from generator.cone_walk import LEAK, ConeWalk, Span, relu
-from generator.errors import AtlasError
-from generator.models import load
-from generator.network import Network, Tap
-from generator.parametrisations import Fourier, Pixel, displayable
-from generator.records import Preprocessing, WeightsInfo
-from generator.regularisers import Regularisers, clip_smallest, gaussian_blur, total_variation_gradient
+from generator.core.errors import AtlasError
+from generator.core.records import Preprocessing, WeightsInfo
+from generator.engine.ascent import transforms as tf
+from generator.engine.ascent.ascent import Ascender, AscentPlan, ascend, stream
+from generator.engine.ascent.parametrisations import Fourier, Pixel, displayable
+from generator.engine.ascent.regularisers import (
+    Regularisers,
+    clip_smallest,
+    gaussian_blur,
+    total_variation_gradient,
+)
+from generator.engine.ascent.windowed_forward import LEAK, ConeWalk, Span, relu
+from generator.network.models import load
+from generator.network.network import Network, Tap
 
 PLAIN = Preprocessing(resize=0, crop=16, mean=(0.5, 0.5, 0.5), std=(1.0, 1.0, 1.0))
 QUIET = AscentPlan(transforms=(), batch=4)

@@ -9,14 +9,14 @@ import pytest
 import torch
 from damages import TO_FILES, TO_PARTS
 
-from generator.errors import AtlasError
-from generator.progress import Reporter
-from generator.ranks import Ranks
+from generator.core.errors import AtlasError
+from generator.core.progress import Reporter
+from generator.core.store import Store
 from generator.stages import checkpointed_pass
 from generator.stages import job as jobs
 from generator.stages.checkpointed_pass import CheckpointedPass, Parts, halving, in_threads
 from generator.stages.job import Job
-from generator.store import Store
+from generator.stages.ranks import Ranks
 
 COUNT, KEY = 17, "made from this"
 TOTAL = sum(piece**2 for piece in range(COUNT))
@@ -298,7 +298,7 @@ def test_threads_give_back_what_did_not_fit(tmp_path):
 @pytest.mark.parametrize("kind", ["scores", "vectors", "tiles"])
 def test_records_that_were_damaged_are_known(tmp_path, kind, damage):
     """Of the large files that a job fills in any order: each record is there as it was written, or known not to be."""
-    from generator.files import ScoreFile, TileFile, VectorFile
+    from generator.core.files import ScoreFile, TileFile, VectorFile
 
     values = np.random.default_rng(0).random((18, 12)).astype(np.float32)
     rows, path = np.arange(18), tmp_path / "file"

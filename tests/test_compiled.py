@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 import torch
 
-from generator import compiled, models
-from generator.moments import Moments, reduce_maps
-from generator.top_units import TopUnits
-from generator.unit_gradients import UnitGradients, Units, forward_switches
+from generator.engine.gradients.unit_gradients import UnitGradients, Units, forward_switches
+from generator.engine.loops import compiled
+from generator.engine.scan.moments import Moments, reduce_maps
+from generator.engine.scan.top_units import TopUnits
+from generator.network import models
 
 
 @pytest.mark.parametrize("signed", [False, True])
@@ -172,10 +173,10 @@ import sys
 import numba
 {breaking}
 import torch
-from generator import compiled
-from generator.graph import Step
-from generator.moments import reduce_maps
-from generator.sparse import SparseTransposedConvolution
+from generator.engine.loops import compiled
+from generator.network.graph import Step
+from generator.engine.scan.moments import reduce_maps
+from generator.engine.gradients.sparse import SparseTransposedConvolution
 maps = torch.randn(9, 5, 4, 3)
 step = Step("conv", (0,), "x", weight=torch.randn(64, 64, 3, 3), kernel=3)
 print(torch.equal(reduce_maps(maps).maximum, maps.amax((2, 3))), compiled.kind())

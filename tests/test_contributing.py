@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from generator import measures, models, profile
-from generator.pipeline import compute
-from generator.progress import Reporter
-from generator.render import render_site
-from generator.stages import tables
+from generator.core.progress import Reporter
+from generator.network import models
+from generator.site.reading import measures
+from generator.site.render import render_site
+from generator.stages import profile, tables
+from generator.stages.pipeline import compute
 
 TEXT = (Path(__file__).resolve().parent.parent / "CONTRIBUTING.md").read_text("utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.S)
@@ -54,7 +55,7 @@ def test_the_examples_make_an_atlas_and_its_pages(tmp_path: Path, monkeypatch: p
             exec(LINE, {"numbers": numbers, "decline": method.decline})
             job.store.write_layer(layer.name, numbers)
 
-    monkeypatch.setattr("generator.pipeline.add_relations", with_the_line)
+    monkeypatch.setattr("generator.stages.pipeline.add_relations", with_the_line)
     for index in range(12):
         rough = np.random.default_rng(index).integers(0, 256, (4, 4, 3), dtype=np.uint8)
         Image.fromarray(rough).resize((32, 32)).save(tmp_path / f"{index}.png")

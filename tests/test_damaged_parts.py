@@ -10,8 +10,8 @@ import pytest
 from damages import TO_FILES, TO_PARTS, cut_the_end, restore
 from interrupting import Interrupting, file_bytes
 
-from generator.pipeline import compute
-from generator.progress import Reporter
+from generator.core.progress import Reporter
+from generator.stages.pipeline import compute
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("small_steps")]  # whole atlases are computed
 

@@ -13,16 +13,17 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from generator import models, profile
-from generator.errors import AtlasError
-from generator.links import check_links
+from generator.core.errors import AtlasError
+from generator.core.store import Store
 from generator.methods.deepdream import Dreamer, DreamPlan
-from generator.network import Network
-from generator.pipeline import compute
-from generator.profile import Profile
-from generator.render import render_site
+from generator.network import models
+from generator.network.network import Network
+from generator.site.links import check_links
+from generator.site.render import render_site
+from generator.stages import profile
 from generator.stages.dreaming import open_starts
-from generator.store import Store
+from generator.stages.pipeline import compute
+from generator.stages.profile import Profile
 
 SIDE = 48
 

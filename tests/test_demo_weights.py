@@ -12,12 +12,12 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from generator.demo import measure
-from generator.demo.world import CLASSES, HELD_OUT_SEED, draw
-from generator.models.demo import SIDE, DemoResNet, demo_resnet
-from generator.models.demo_plain import PlainNet, demo_plain
+from generator.experiments import demo_accuracy as measure
+from generator.network.models.demo import SIDE, DemoResNet, demo_resnet
+from generator.network.models.demo_plain import PlainNet, demo_plain
+from generator.pictures.drawn.world import CLASSES, HELD_OUT_SEED, draw
 
-_DEMO = Path(__file__).parents[1] / "generator" / "demo"
+_DEMO = Path(__file__).parents[1] / "generator" / "network" / "models" / "drawn_weights"
 _WEIGHTS = _DEMO / "weights.safetensors"
 _SAMPLE = 440  # held-out drawings that are looked at again
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from generator.demo.canvas import SIDE
-from generator.demo.world import (
+from generator.pictures.drawn.canvas import SIDE
+from generator.pictures.drawn.world import (
     ATLAS_SEED,
     CLASSES,
     FAMILIES,

@@ -12,14 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from generator.architecture import cost
-from generator.chapters.design_pages import cardinality as cardinality_page
-from generator.chapters.design_pages import order as order_page
-from generator.chapters.design_pages import shortcuts as shortcuts_page
-from generator.chapters.experiment_pages import experiments_page
-from generator.chapters.experiment_tables import by_seed, compared, results
-from generator.chapters.feature_pages import refinement as refinement_page
-from generator.chapters.feature_pages import zero_blocks as zero_page
+from generator.core.matching import Numbers, centred_ranks
+from generator.core.progress import Reporter
 from generator.experiments import cardinality, refinement, zero_blocks
 from generator.experiments.comparing import DEPTH
 from generator.experiments.reading import drawn_classes, read_layers
@@ -29,13 +23,25 @@ from generator.experiments.setting import QUICK, Setting
 from generator.experiments.shortcuts import KINDS
 from generator.experiments.training import build
 from generator.experiments.workshop import Workshop
-from generator.figures.dots import dot_rows
-from generator.matching import Numbers, centred_ranks
-from generator.models.study.designs import DESIGNS, Gate, PreActivationBlock, ReluOnlyBlock, ShortcutBlock
-from generator.models.study.networks import Block, StudyNetwork
-from generator.models.study.paths import PathBlock, block_cost, equal_width
-from generator.models.study.stacks import LAYERS, StackNetwork, ZeroBlock
-from generator.progress import Reporter
+from generator.network.architecture import cost
+from generator.network.models.study.designs import (
+    DESIGNS,
+    Gate,
+    PreActivationBlock,
+    ReluOnlyBlock,
+    ShortcutBlock,
+)
+from generator.network.models.study.networks import Block, StudyNetwork
+from generator.network.models.study.paths import PathBlock, block_cost, equal_width
+from generator.network.models.study.stacks import LAYERS, StackNetwork, ZeroBlock
+from generator.site.chapters.design_pages import cardinality as cardinality_page
+from generator.site.chapters.design_pages import order as order_page
+from generator.site.chapters.design_pages import shortcuts as shortcuts_page
+from generator.site.chapters.experiment_pages import experiments_page
+from generator.site.chapters.experiment_tables import by_seed, compared, results
+from generator.site.chapters.feature_pages import refinement as refinement_page
+from generator.site.chapters.feature_pages import zero_blocks as zero_page
+from generator.site.figures.dots import dot_rows
 
 pytestmark = pytest.mark.slow  # small networks are trained
 

@@ -24,9 +24,10 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from generator import models, profile
 from generator.__main__ import main
-from generator.measures import BY_KEY
+from generator.network import models
+from generator.site.reading.measures import BY_KEY
+from generator.stages import profile
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [
@@ -149,7 +150,10 @@ def test_files_and_names_of_the_source_that_documents_name_exist() -> None:
     for path in DOCUMENTS:
         for text in inline(path.read_text("utf-8")):
             if re.fullmatch(r"(generator|templates|tests|tools|docs|benchmarks)/[\w./-]+", text):
-                new = {"generator/models/twin.py", "generator/methods/decline.py"}  # the worked examples
+                new = {
+                    "generator/network/models/twin.py",
+                    "generator/methods/decline.py",
+                }  # the worked examples
                 assert text in new or (ROOT / text).exists(), f"{path.name}: {text}"
     text = " ".join((ROOT / "CONTRIBUTING.md").read_text("utf-8").split())
     for name, file in re.findall(r"`([A-Za-z_]+)` (?:of|in) `(generator/[\w/]+\.py)`", text):
@@ -221,13 +225,11 @@ def _checkout_with_the_example(place: Path) -> None:
     for name in ("templates", "site_src", "mkdocs.yml"):
         (source / name).symlink_to(ROOT / name)
     code = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.S)[0]
-    (source / "generator/models/twin.py").write_text(code)
-    families = source / "generator/models/__init__.py"
+    (source / "generator/network/models/twin.py").write_text(code)
+    families = source / "generator/network/models/__init__.py"
     text = families.read_text("utf-8").replace("    timm_models,\n)", "    timm_models,\n    twin,\n)", 1)
     families.write_text(re.sub(r"(for family in \([^)]*densenet)\)", r"\1, twin)", text), "utf-8")
-    build = (
-        "import torch; from generator.models.twin import Twin; torch.save(Twin(10).state_dict(), 'twin.pt')"
-    )
+    build = "import torch; from generator.network.network.models.twin import Twin; torch.save(Twin(10).state_dict(), 'twin.pt')"
     subprocess.run([sys.executable, "-c", build], cwd=place, env=_environment(place), check=True)
     (place / "bin").mkdir()
     (place / "bin/atlas").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m generator "$@"\n')

@@ -14,15 +14,15 @@ from interrupting import Interrupting, file_bytes
 from small_job import COUNT
 from torch import nn
 
-from generator import models, profile
-from generator.decoding import read_picture
-from generator.files import RowFile, VectorFile, write_array_atomically
-from generator.graph import trace
+from generator.core.files import RowFile, VectorFile, write_array_atomically
+from generator.core.progress import Reporter
+from generator.core.store import Store
 from generator.methods import embedding as method
-from generator.pipeline import compute
-from generator.progress import Reporter
-from generator.stages import mapping
-from generator.store import Store
+from generator.network import models
+from generator.network.graph import trace
+from generator.pictures.decoding import read_picture
+from generator.stages import mapping, profile
+from generator.stages.pipeline import compute
 
 # -- which vector --------------------------------------------------------------------------------------------
 

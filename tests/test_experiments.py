@@ -15,25 +15,25 @@ from damages import TO_FILES, Damage, cut_the_end, directory, empty, garbage, tr
 from torch import nn
 
 from generator.__main__ import main
-from generator.chapters.experiment_pages import (
-    degradation,
-    experiments_page,
-    lesion,
-)
-from generator.chapters.experiment_tables import by_seed, results, with_spread
-from generator.demo import pool
-from generator.demo.world import HELD_OUT_SEED
+from generator.core.progress import Reporter
+from generator.core.store import fingerprint
 from generator.experiments import training
 from generator.experiments.running import run_experiments
 from generator.experiments.runs import Run
 from generator.experiments.setting import QUICK, Setting
 from generator.experiments.training import accuracy, build, gradient_norms
 from generator.experiments.workshop import Workshop
-from generator.figures.charts import Series, line_chart
-from generator.graph import trace
-from generator.models.study.networks import Block, StudyNetwork
-from generator.progress import Reporter
-from generator.store import fingerprint
+from generator.network.graph import trace
+from generator.network.models.study.networks import Block, StudyNetwork
+from generator.pictures.drawn import pool
+from generator.pictures.drawn.world import HELD_OUT_SEED
+from generator.site.chapters.experiment_pages import (
+    degradation,
+    experiments_page,
+    lesion,
+)
+from generator.site.chapters.experiment_tables import by_seed, results, with_spread
+from generator.site.figures.charts import Series, line_chart
 
 pytestmark = pytest.mark.slow  # whole atlases are computed
 

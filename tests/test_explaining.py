@@ -13,16 +13,16 @@ from gradient_oracle import RuledReLUs
 from PIL import Image
 from torch import nn
 
-from generator import models
 from generator.__main__ import main
-from generator.cone_walk import ConeWalk
-from generator.decoding import read_picture
-from generator.errors import AtlasError
-from generator.explaining import class_gradients, explain
-from generator.graph import trace
-from generator.head import Head
-from generator.models import load, load_module
-from generator.sprites import saliency_pixels
+from generator.core.errors import AtlasError
+from generator.core.head import Head
+from generator.core.sprites import saliency_pixels
+from generator.engine.ascent.windowed_forward import ConeWalk
+from generator.methods.explaining import class_gradients, explain
+from generator.network import models
+from generator.network.graph import trace
+from generator.network.models import load, load_module
+from generator.pictures.decoding import read_picture
 
 RULES = ("plain", "guided", "deconvnet")
 

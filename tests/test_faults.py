@@ -21,12 +21,14 @@ from interrupting import Interrupting, file_bytes
 from PIL import Image
 from small_job import command
 
-from generator import files, profile, scan, unit_gradients
-from generator.errors import AtlasError
-from generator.pipeline import compute
-from generator.progress import Reporter
-from generator.stages import checkpointed_pass, picturing
+from generator.core import files
+from generator.core.errors import AtlasError
+from generator.core.progress import Reporter
+from generator.engine.gradients import unit_gradients
+from generator.engine.scan import scan
+from generator.stages import checkpointed_pass, picturing, profile
 from generator.stages import job as jobs
+from generator.stages.pipeline import compute
 
 pytestmark = pytest.mark.slow  # whole atlases are computed
 

@@ -17,20 +17,22 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from generator import hierarchy, models, profile
-from generator.graph import Step, trace
-from generator.models.model import Model, residual_taps
-from generator.network import Network, Tap
-from generator.pictures import PictureFile, PictureSet
-from generator.pipeline import compute
-from generator.progress import Reporter
-from generator.ranks import Ranks
-from generator.records import Preprocessing
-from generator.residual import Magnitudes
+from generator.core import hierarchy
+from generator.core.progress import Reporter
+from generator.core.records import Preprocessing
+from generator.core.store import Store
+from generator.network import models
+from generator.network.graph import Step, trace
+from generator.network.models.model import Model, residual_taps
+from generator.network.network import Network, Tap
+from generator.network.residual import Magnitudes
+from generator.pictures.reading import PictureFile, PictureSet
+from generator.stages import profile
 from generator.stages.finishing import stage_keys
 from generator.stages.job import Job, Start
 from generator.stages.opening import open_network
-from generator.store import Store
+from generator.stages.pipeline import compute
+from generator.stages.ranks import Ranks
 
 # -- a network of one's own, whose file can be changed -----------------------------------------------------------
 

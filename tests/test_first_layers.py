@@ -15,18 +15,19 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from generator import models, profile
 from generator.__main__ import main
-from generator.chapters.first_layer_pages import first_layers_page, shown_layers
-from generator.errors import AtlasError
-from generator.links import check_links
+from generator.core.errors import AtlasError
+from generator.core.sprites import gradient_pixels
+from generator.core.store import Store
 from generator.methods.kernels import colour_planes, first_layer, kernel_numbers, on_one_scale
-from generator.pages import Atlas
-from generator.pipeline import compute
-from generator.render import render_site
-from generator.sprites import gradient_pixels
+from generator.network import models
+from generator.site.chapters.first_layer_pages import first_layers_page, shown_layers
+from generator.site.links import check_links
+from generator.site.reading.atlas import Atlas
+from generator.site.render import render_site
+from generator.stages import profile
 from generator.stages.first_layers import write_first_layers
-from generator.store import Store
+from generator.stages.pipeline import compute
 
 SMALL = Path(__file__).parent / "small_atlas"
 

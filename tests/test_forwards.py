@@ -8,12 +8,13 @@ import torch
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
-from generator import models, profile
-from generator.files import TileFile
-from generator.forwards import CROP_OVERHEAD, ForwardCosts
-from generator.pipeline import compute
-from generator.progress import Reporter
-from generator.switches import Units, crops, forward_switches
+from generator.core.files import TileFile
+from generator.core.progress import Reporter
+from generator.engine.gradients.crop_cost import CROP_OVERHEAD, ForwardCosts
+from generator.engine.gradients.switches import Units, crops, forward_switches
+from generator.network import models
+from generator.stages import profile
+from generator.stages.pipeline import compute
 
 PROFILE = """
 name = "few"

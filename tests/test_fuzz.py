@@ -24,12 +24,14 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
-from generator import labels, models, profile
-from generator.decoding import Picture, PictureError, read_picture
-from generator.errors import AtlasError
-from generator.pictures import find_pictures
-from generator.records import PictureRecord, Preprocessing
-from generator.store import Store
+from generator.core.errors import AtlasError
+from generator.core.records import PictureRecord, Preprocessing
+from generator.core.store import Store
+from generator.network import models
+from generator.pictures import labels
+from generator.pictures.decoding import Picture, PictureError, read_picture
+from generator.pictures.reading import find_pictures
+from generator.stages import profile
 
 pytestmark = pytest.mark.slow
 
@@ -439,10 +441,10 @@ def test_any_label_file_labels_or_is_one_sentence(tmp_path_factory, lines, encod
 
 
 def test_a_folder_of_everything_becomes_an_atlas_and_a_site(tmp_path, capsys):
-    from generator.links import check_links
-    from generator.pipeline import compute
-    from generator.progress import Reporter
-    from generator.render import render_site
+    from generator.core.progress import Reporter
+    from generator.site.links import check_links
+    from generator.site.render import render_site
+    from generator.stages.pipeline import compute
 
     root = tmp_path / "in"
     root.mkdir()

@@ -20,10 +20,10 @@ from typing import Any
 import pytest
 from make_small_atlas import make_atlas
 
-from generator.links import check_links
-from generator.records import PictureRecord, Skipped
-from generator.render import render_site
-from generator.store import Store
+from generator.core.records import PictureRecord, Skipped
+from generator.core.store import Store
+from generator.site.links import check_links
+from generator.site.render import render_site
 
 ATTACKS = (
     "<script>alert('zz')</script>",

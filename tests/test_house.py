@@ -1,4 +1,5 @@
-"""The rooms keep to their floors: imports point downward only, as the table says."""
+"""The house is as CONTRIBUTING draws it: eight rooms, each with its description, and the imports that the contracts in
+pyproject.toml allow (`lint-imports`, in `make lint`)."""
 
 from __future__ import annotations
 
@@ -8,181 +9,73 @@ import sys
 from pathlib import Path
 
 GENERATOR = Path(__file__).resolve().parent.parent / "generator"
-
-# Which rooms of this house a room may import. Numbers below, the site and the stages above.
-NO_TORCH: dict[str, set[str]] = {
-    "errors": set(),
-    "profile": {"errors", "head"},
-    "head": {"errors"},
-    "places": set(),
-    "records": {"errors", "head"},
-    "files": {"errors"},
-    "checksums": {"errors"},
-    "processes": {"errors"},
-    "decoding": {"records"},
-    "batches": {"decoding", "processes", "records"},
-    "store": {"records", "errors", "files", "checksums", "places"},
-    "sprites": set(),
-    "blueprint": {"errors"},
-    "progress": set(),
-    "hierarchy": {"errors"},
-    "formats": set(),
-    "labels": {"errors", "formats", "hierarchy", "labels"},
-    "matching": {"records"},
-    "compiled": {"spread_loop"},
-    "spread_loop": set(),
-}
-TORCH: dict[str, set[str]] = {
-    "device": {"errors"},
-    "ranks": set(),
-    "graph": {"errors"},
-    "receptive_field": {"graph", "records"},
-    "residual": {"graph"},
-    "network": {"graph", "head", "receptive_field", "records", "residual", "errors"},
-    "architecture": {"blueprint", "errors", "graph", "network", "receptive_field"},
-    "weights": {"checksums", "errors", "records"},
-    "pictures": {"batches", "formats", "labels", "records", "errors"},
-    "top_units": {"compiled", "records", "errors"},
-    "moments": {"compiled", "errors", "records"},
-    "scan": {"network", "pictures", "top_units", "moments", "records", "errors", "graph"},
-    "features": {"network", "scan"},
-    "centre_tops": {"records"},
-    "stream": {"centre_tops", "errors", "moments", "network", "residual"},
-    "cones": {"graph", "errors"},
-    "switches": {"graph", "network", "errors", "cones", "records"},
-    "forwards": {"network", "switches"},
-    "sparse": {"compiled", "graph"},
-    "transposed": {"graph", "errors", "cones", "sparse"},
-    "descent": {"compiled", "cones", "graph", "switches", "transposed", "errors"},
-    "unit_gradients": {
-        "network",
-        "cones",
-        "sparse",
-        "switches",
-        "transposed",
-        "descent",
-        "graph",
-        "errors",
-        "records",
-    },
-    "cone_walk": {"graph", "errors", "cones", "transposed"},
-    "transforms": set(),
-    "parametrisations": set(),
-    "regularisers": set(),
-    "explaining": {"cone_walk", "decoding", "errors", "head", "network", "records", "sprites"},
-    "ascent": {"network", "cone_walk", "transforms", "parametrisations", "regularisers", "errors"},
-}
-FIRST_FLOORS = {*NO_TORCH, *TORCH}
-SITE: dict[str, set[str]] = {}  # filled below: the site's rooms may import each other and these
-SITE_ROOMS = (
-    "citation",
-    "class_names",
-    "measures",
-    "finder",
-    "home",
-    "links",
-    "narrative",
-    "reference",
-    "pages",
-    "render",
-    "synthetic",
-    "explanation_page",
-    "relations",
-    "figures",
-    "chapters",
-)
-for room in SITE_ROOMS:
-    SITE[room] = {"errors", "processes", "records", "store", "files", "blueprint", "matching", *SITE_ROOMS}
-SITE["explanation_page"] |= {"head", "sprites"}
-GALLERIES: dict[str, set[str]] = {
-    "models": {"checksums", "network", "graph", "head", "records", "errors", "weights", "models"},
-    "methods": {*FIRST_FLOORS, "methods"} - {"profile", "store", "files", "progress", "ranks"},
-    "demo": {*FIRST_FLOORS, "demo", "models"},
-    "reference_networks": {"models", "architecture", "blueprint"},
-    "experiments": {*FIRST_FLOORS, "demo", "methods", "models", "experiments"},
-}
-UPPER: dict[str, set[str]] = {
-    "stages": {*FIRST_FLOORS, *GALLERIES, "stages"},
-    "pipeline": {*FIRST_FLOORS, *GALLERIES, "stages"},
-    "studies": {*FIRST_FLOORS, *GALLERIES, "pipeline"},
-    "verify": {*FIRST_FLOORS, *GALLERIES, "stages"},
-    "__main__": {"errors"},
-}
-TABLE = {**NO_TORCH, **TORCH, **SITE, **GALLERIES, **UPPER}
+ROOMS = {"core", "pictures", "network", "engine", "methods", "stages", "site", "experiments"}
 
 
-def _room(path: Path) -> str:
-    return path.relative_to(GENERATOR).parts[0].removesuffix(".py")
+def _packages() -> list[Path]:
+    return sorted(path.parent for path in GENERATOR.rglob("__init__.py") if "_resources" not in path.parts)
 
 
-def _imports(path: Path, *, everywhere: bool) -> set[str]:
-    """The rooms that a file imports; at its top alone, or inside functions too."""
-    tree = ast.parse(path.read_text("utf-8"))
-    found: set[str] = set()
-    for node in ast.walk(tree) if everywhere else tree.body:
-        if isinstance(node, ast.ImportFrom) and node.module == "generator":
-            found.update(alias.name for alias in node.names if alias.name != "__version__")
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("generator."):
-            found.add((node.module or "").split(".")[1])
-        elif isinstance(node, ast.Import):
-            found.update(
-                alias.name.split(".")[1] for alias in node.names if alias.name.startswith("generator.")
-            )
-    return found
+def test_there_are_eight_rooms_and_the_two_doors():
+    packages = {path.name for path in GENERATOR.iterdir() if (path / "__init__.py").is_file()}
+    assert packages == ROOMS
+    assert {path.name for path in GENERATOR.glob("*.py")} == {"__init__.py", "__main__.py"}
 
 
-FILES = sorted(
-    path
-    for path in GENERATOR.rglob("*.py")
-    if path != GENERATOR / "__init__.py" and "_resources" not in path.parts
-)
+def test_every_room_says_what_lives_in_it():
+    undescribed = [
+        str(package.relative_to(GENERATOR))
+        for package in _packages()
+        if len(ast.get_docstring(ast.parse((package / "__init__.py").read_text("utf-8"))) or "") < 40
+    ]
+    assert not undescribed
 
 
-def test_a_room_imports_only_what_its_floor_allows():
-    assert len(FILES) > 100
-    violations = []
-    for path in FILES:
-        room, name = _room(path), path.relative_to(GENERATOR)
-        if room not in TABLE:
-            violations.append(f"{name}: {room} stands in no floor of the table")
-            continue
-        # The roof imports floors inside its commands, so that `atlas --help` is quick.
-        above = _imports(path, everywhere=room != "__main__") - TABLE[room]
-        violations += [f"{name} imports {other}" for other in sorted(above)]
-    assert violations == []
+def test_no_folder_with_code_lacks_its_init():
+    folders = {path.parent for path in GENERATOR.rglob("*.py") if "_resources" not in path.parts}
+    assert folders == set(_packages())
 
 
-def test_the_imports_of_a_file_are_found(tmp_path):
-    path = tmp_path / "room.py"
-    path.write_text(
-        "import generator.scan\nfrom generator import errors, __version__\nfrom generator.demo.world import CLASSES\n"
-        "def late():\n    from generator import render\n"
-    )
-    assert _imports(path, everywhere=False) == {"scan", "errors", "demo"}
-    assert _imports(path, everywhere=True) == {"scan", "errors", "demo", "render"}
+def test_contributing_draws_every_room():
+    text = (GENERATOR.parent / "CONTRIBUTING.md").read_text("utf-8")
+    assert not [room for room in ROOMS if f"{room}/" not in text]
+
+
+def test_the_imports_keep_the_contracts():
+    linter = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([linter], cwd=GENERATOR.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
 
 
 def test_the_site_part_imports_no_torch():
-    rooms = [*NO_TORCH, *SITE_ROOMS, "__main__", "stages.sprite_making"]
+    parts = [
+        "core.store",
+        "site.render",
+        "site.links",
+        "site.explanation_page",
+        "stages.profile",
+        "stages.sprite_making",
+        "__main__",
+    ]
     code = (
-        f"import sys\nfor room in {rooms}: __import__('generator.' + room)\nsys.exit('torch' in sys.modules)"
+        f"import sys\nfor part in {parts}: __import__('generator.' + part)\nsys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-POSIX_ONLY = ["fcntl", "resource", "pwd", "grp", "termios", "posix_ipc", "_posixshmem"]
-
-
 def test_what_needs_no_torch_can_be_imported_where_there_is_no_posix():
     """As on Windows, as far as imports go."""
-    rooms = [*NO_TORCH, *SITE_ROOMS, "__main__", "stages.sprite_making", "demo.gallery", "demo.scales"]
-    rooms.remove("spread_loop")  # for numba alone
+    parts = [
+        "core.store", "core.processes", "pictures.batches", "pictures.drawn.gallery", "pictures.drawn.scales",
+        "site.render", "site.links", "site.explanation_page", "stages.profile", "stages.sprite_making", "__main__",
+    ]  # fmt: skip
+    posix_only = ["fcntl", "resource", "pwd", "grp", "termios", "posix_ipc", "_posixshmem"]
     code = f"""
 import sys
-for name in {POSIX_ONLY}:
+for name in {posix_only}:
     sys.modules[name] = None
-for room in {rooms}:
-    __import__("generator." + room)
+for part in {parts}:
+    __import__("generator." + part)
 """
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

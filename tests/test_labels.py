@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from generator.errors import AtlasError
-from generator.hierarchy import imagenet_wnids
-from generator.labels import Labels, from_file, from_names, from_table, from_top_folders
-from generator.pictures import find_pictures
+from generator.core.errors import AtlasError
+from generator.core.hierarchy import imagenet_wnids
+from generator.pictures.labels import Labels, from_file, from_names, from_table, from_top_folders
+from generator.pictures.reading import find_pictures
 
 IMAGENET_PICTURES = [
     "n01440764/n01440764_10026.JPEG",

@@ -18,13 +18,13 @@ from mapped_atlas import SMALL, large_copy, mapped_copy
 from PIL import Image
 from test_hostile_site import ATTACKS
 
-from generator.chapters.map_pages import map_script, picture_map
-from generator.figures.colours import class_colours, oklch
-from generator.figures.point_maps import with_room
-from generator.links import check_links
-from generator.pages import Atlas
-from generator.render import render_site
-from generator.store import Store
+from generator.core.store import Store
+from generator.site.chapters.map_pages import map_script, picture_map
+from generator.site.figures.colours import class_colours, oklch
+from generator.site.figures.point_maps import with_room
+from generator.site.links import check_links
+from generator.site.reading.atlas import Atlas
+from generator.site.render import render_site
 
 # -- what is written -----------------------------------------------------------------------------------------
 

@@ -6,15 +6,15 @@ import numpy as np
 import torch
 from scipy.stats import pearsonr, spearmanr
 
+from generator.core.records import Preprocessing, ReceptiveField, WeightsInfo
+from generator.core.sprites import GROUND
+from generator.engine.gradients.unit_gradients import UnitGradients, Units, forward_switches
 from generator.methods.gradients import GradientPictures, gradient_tiles, saliency_tiles
 from generator.methods.inputs import source_layer, strongest_inputs
 from generator.methods.patches import patch
 from generator.methods.refinement import correlation, rank_correlation, shared_pictures
-from generator.models import load
-from generator.network import Network, Tap
-from generator.records import Preprocessing, ReceptiveField, WeightsInfo
-from generator.sprites import GROUND
-from generator.unit_gradients import UnitGradients, Units, forward_switches
+from generator.network.models import load
+from generator.network.network import Network, Tap
 
 
 def _coordinates(side: int) -> np.ndarray:

@@ -11,13 +11,13 @@ import torch
 import torchvision
 from safetensors.torch import save_file
 
-from generator import models
-from generator.errors import AtlasError
-from generator.models import demo, drawn
-from generator.network import Network
-from generator.pictures import find_pictures, read_batches
-from generator.records import Preprocessing
-from generator.scan import earlier_blocks
+from generator.core.errors import AtlasError
+from generator.core.records import Preprocessing
+from generator.engine.scan.scan import earlier_blocks
+from generator.network import models
+from generator.network.models import demo, drawn
+from generator.network.network import Network
+from generator.pictures.reading import find_pictures, read_batches
 
 PUBLISHED = [name for name in models.names() if models.find(name).parameters]
 

@@ -13,12 +13,13 @@ import pytest
 import torch
 from damages import restore
 
-from generator import ascent, scan
-from generator.device import is_out_of_memory
-from generator.errors import AtlasError
+from generator.core.errors import AtlasError
+from generator.core.progress import Reporter
+from generator.engine.ascent import ascent
+from generator.engine.device import is_out_of_memory
+from generator.engine.scan import scan
+from generator.engine.scan.stream import StreamPlan
 from generator.methods import deepdream
-from generator.pipeline import compute
-from generator.progress import Reporter
 from generator.stages import (
     collecting,
     comparing_rules,
@@ -27,7 +28,7 @@ from generator.stages import (
     picturing,
     streaming,
 )
-from generator.stream import StreamPlan
+from generator.stages.pipeline import compute
 
 FULL = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 

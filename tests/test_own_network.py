@@ -13,13 +13,15 @@ import torchvision
 from click.testing import CliRunner
 from PIL import Image
 
-from generator import models, profile
 from generator.__main__ import main
-from generator.models.resnet_preact import PreActResNet
-from generator.pages import Atlas, sentence
-from generator.pipeline import compute
-from generator.render import render_site
-from generator.store import Store
+from generator.core.store import Store
+from generator.network import models
+from generator.network.models.resnet_preact import PreActResNet
+from generator.site.reading.atlas import Atlas
+from generator.site.reading.channel import sentence
+from generator.site.render import render_site
+from generator.stages import profile
+from generator.stages.pipeline import compute
 
 
 @pytest.fixture(scope="module")

@@ -13,25 +13,19 @@ import numpy as np
 import pytest
 from make_small_atlas import PAPER_STAGES, make_atlas
 
-from generator.chapters.corresponding import across_links, comparable, compare, correspondence_page
-from generator.chapters.refining import pair_page, refinement_csv, refinement_page
-from generator.chapters.revisited import CLAIMS, revisited_page
-from generator.errors import AtlasError
-from generator.figures.scales import Scale
-from generator.finder import CLASSES_A_CHANNEL, finder_index
-from generator.home import doors, hero
-from generator.measures import MEASURES, histogram, percent, significant
-from generator.pages import (
-    Atlas,
-    channel_page,
-    covers_picture,
-    layer_page,
-    sentence,
-    tile_data,
-    unit_mark,
-)
-from generator.records import LayerInfo, ReceptiveField
-from generator.relations import stage_pairs
+from generator.core.errors import AtlasError
+from generator.core.records import LayerInfo, ReceptiveField
+from generator.site.chapters.corresponding import across_links, comparable, compare, correspondence_page
+from generator.site.chapters.refining import pair_page, refinement_csv, refinement_page
+from generator.site.chapters.revisited import CLAIMS, revisited_page
+from generator.site.figures.scales import Scale
+from generator.site.finder import CLASSES_A_CHANNEL, finder_index
+from generator.site.home import doors, hero
+from generator.site.reading.atlas import Atlas
+from generator.site.reading.channel import channel_page, covers_picture, sentence, tile_data, unit_mark
+from generator.site.reading.layer import layer_page
+from generator.site.reading.measures import MEASURES, histogram, percent, significant
+from generator.site.reading.relations import stage_pairs
 
 SMALL = Path(__file__).parent / "small_atlas"
 

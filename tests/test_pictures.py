@@ -25,10 +25,10 @@ from PIL import Image, ImageDraw
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from generator.decoding import PictureError, _crop, _resize, read_picture
-from generator.errors import AtlasError
-from generator.pictures import find_pictures, read_batches
-from generator.records import Preprocessing
+from generator.core.errors import AtlasError
+from generator.core.records import Preprocessing
+from generator.pictures.decoding import PictureError, _crop, _resize, read_picture
+from generator.pictures.reading import find_pictures, read_batches
 
 AS_IT_IS = Preprocessing(0, 8, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 

@@ -18,13 +18,13 @@ from interrupting import Interrupting, file_bytes
 from PIL import Image
 from small_job import COUNT, command
 
-from generator import models, profile
-from generator.decoding import read_picture
-from generator.errors import AtlasError
-from generator.pipeline import compute
-from generator.progress import Reporter
-from generator.stages import checkpointed_pass
-from generator.store import Store
+from generator.core.errors import AtlasError
+from generator.core.progress import Reporter
+from generator.core.store import Store
+from generator.network import models
+from generator.pictures.decoding import read_picture
+from generator.stages import checkpointed_pass, profile
+from generator.stages.pipeline import compute
 
 
 def test_the_folder_holds_what_the_format_says_and_nothing_else(atlas):

@@ -14,15 +14,16 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from generator import models, profile
 from generator.__main__ import main
-from generator.errors import AtlasError
-from generator.pipeline import compute
-from generator.places import located, places, published
-from generator.progress import Reporter
-from generator.render import render_site
-from generator.store import PLACES, Store
-from generator.verify import verify
+from generator.core.errors import AtlasError
+from generator.core.places import located, places, published
+from generator.core.progress import Reporter
+from generator.core.store import PLACES, Store
+from generator.network import models
+from generator.site.render import render_site
+from generator.stages import profile
+from generator.stages.pipeline import compute
+from generator.stages.verify import verify
 
 SECRET = "builders-own-disk"
 QUIET = Reporter(quiet=True)

@@ -19,15 +19,10 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import InterpolationMode
 
-from generator import models, profile
 from generator.__main__ import _preprocessing, main, preprocessing_options
-from generator.decoding import PictureError, read_picture
-from generator.errors import AtlasError
-from generator.network import Network
-from generator.profile import PicturesSection
-from generator.progress import Reporter
-from generator.ranks import Ranks
-from generator.records import (
+from generator.core.errors import AtlasError
+from generator.core.progress import Reporter
+from generator.core.records import (
     ASSUMED,
     GIVEN,
     IN_FILE,
@@ -36,10 +31,16 @@ from generator.records import (
     manifest_from_json,
     to_json,
 )
+from generator.core.store import Store
+from generator.network import models
+from generator.network.network import Network
+from generator.network.weights import read_preprocessing
+from generator.pictures.decoding import PictureError, read_picture
+from generator.stages import profile
 from generator.stages.job import Job
 from generator.stages.preparing import preprocessing
-from generator.store import Store
-from generator.weights import read_preprocessing
+from generator.stages.profile import PicturesSection
+from generator.stages.ranks import Ranks
 
 PLAIN = Preprocessing(0, 8, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 IMAGENET = Preprocessing(256, 224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

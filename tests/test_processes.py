@@ -18,9 +18,9 @@ from pathlib import Path
 import loky.process_executor
 import pytest
 
-from generator import processes
-from generator.errors import AtlasError
-from generator.processes import AHEAD, SharedBytes, in_processes
+from generator.core import processes
+from generator.core.errors import AtlasError
+from generator.core.processes import AHEAD, SharedBytes, in_processes
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -177,7 +177,7 @@ def test_those_whose_results_nobody_wants_are_ended_at_once():
 
 WORKING = """
 import os, time
-from generator.processes import in_processes
+from generator.core.processes import in_processes
 
 tasks = ["(print(__import__('os').getpid(), flush=True), __import__('time').sleep(600))"] * 2
 for _ in in_processes(eval, tasks, 2, doing="tests", remedy="none"):
@@ -273,7 +273,7 @@ def test_a_process_that_may_have_none_of_its_own_does_all_itself():
     """A child of multiprocessing that is a daemon."""
     code = """
         import multiprocessing
-        from generator.processes import in_processes
+        from generator.core.processes import in_processes
 
         def work():
             print([result for _, result in in_processes(abs, [-1, -2], 2, doing="tests", remedy="none")])
@@ -303,10 +303,10 @@ from pathlib import Path
 
 import numpy as np
 
-from generator.batches import read_ahead
-from generator.demo.gallery import draw_pictures
-from generator.demo.world import picture_path
-from generator.records import Preprocessing
+from generator.pictures.batches import read_ahead
+from generator.pictures.drawn.gallery import draw_pictures
+from generator.pictures.drawn.world import picture_path
+from generator.core.records import Preprocessing
 
 draw_pictures(Path({folder!r}), 60, workers=2)
 paths = tuple(str(picture_path(index)) for index in range(60))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
-from generator import profile
 from generator.__main__ import main
-from generator.errors import AtlasError
+from generator.core.errors import AtlasError
+from generator.stages import profile
 
 SMALL = 'name = "mine"\n[network]\nmodel = "resnet18"\n'
 

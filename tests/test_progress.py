@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from generator import progress
-from generator.progress import Reporter, encodable, printable
+from generator.core import progress
+from generator.core.progress import Reporter, encodable, printable
 
 STEERING = [
     "\x1b[2J",
@@ -54,7 +54,7 @@ def test_signs_that_a_terminal_lacks_are_replaced_by_near_ones(encoding):
 
 @pytest.mark.parametrize("encoding", ["ascii:strict", "latin-1:strict", "utf-8"])
 def test_a_terminal_of_any_encoding_gets_the_lines(encoding):
-    code = "from generator.progress import Reporter; Reporter().say('3 × 4 — 猫')"
+    code = "from generator.core.progress import Reporter; Reporter().say('3 × 4 — 猫')"
     done = subprocess.run(
         [sys.executable, "-c", code], env={"PYTHONIOENCODING": encoding}, capture_output=True, check=True
     )

@@ -14,7 +14,7 @@ import torch
 import torchvision
 from PIL import Image
 
-from generator.store import Store
+from generator.core.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -62,8 +62,8 @@ def test_a_computation_that_is_called_without_a_guard_begins_once(way, tmp_path)
     script = f"""
 open({str(tmp_path / "trace")!r}, "a").write("begun\\n")
 from pathlib import Path
-from generator import profile
-from generator.pipeline import compute
+from generator.stages import profile
+from generator.stages.pipeline import compute
 chosen = profile.load("resnet20-cifar").changed(
     network={{"weights": "random"}},
     pictures={{"folder": {str(tmp_path / "photos")!r}}},

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from generator.graph import trace
-from generator.receptive_field import receptive_fields
-from generator.records import ReceptiveField
+from generator.core.records import ReceptiveField
+from generator.network.graph import trace
+from generator.network.receptive_field import receptive_fields
 
 models = pytest.importorskip("torchvision.models")
 

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from generator.errors import AtlasError
-from generator.records import (
+from generator.core.errors import AtlasError
+from generator.core.records import (
     LayerInfo,
     Manifest,
     PictureSetInfo,

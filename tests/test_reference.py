@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from generator.reference import PUBLIC, reference
+from generator.site.reference import PUBLIC, reference
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -31,7 +31,7 @@ def test_every_public_room_has_its_section_and_its_names() -> None:
 def test_what_is_public_is_documented_and_typed() -> None:
     for room in PUBLIC:
         path = ROOT / "generator" / (room.replace(".", "/") + ".py")
-        path = path if path.is_file() else ROOT / "generator" / room / "__init__.py"
+        path = path if path.is_file() else ROOT / "generator" / room.replace(".", "/") / "__init__.py"
         tree = ast.parse(path.read_text("utf-8"))
         assert ast.get_docstring(tree), room
         for node in tree.body:

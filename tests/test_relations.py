@@ -9,9 +9,9 @@ import pytest
 from scipy.stats import binomtest, spearmanr
 from scipy.stats import entropy as scipy_entropy
 
-from generator.errors import AtlasError
-from generator.hierarchy import Hierarchy, imagenet_hierarchy, nodes_of, read_hierarchy, similarities
-from generator.matching import (
+from generator.core.errors import AtlasError
+from generator.core.hierarchy import Hierarchy, imagenet_hierarchy, nodes_of, read_hierarchy, similarities
+from generator.core.matching import (
     Likeness,
     Numbers,
     centred_ranks,
@@ -20,6 +20,7 @@ from generator.matching import (
     shared_counts,
     summary,
 )
+from generator.core.records import LayerInfo, ReceptiveField
 from generator.methods.purity import (
     KEPT_SHARES,
     Classes,
@@ -39,7 +40,6 @@ from generator.methods.refinement import (
     refinement_scores,
     shared_places,
 )
-from generator.records import LayerInfo, ReceptiveField
 
 
 def _top(scores: np.ndarray) -> np.ndarray:

@@ -16,12 +16,12 @@ import pytest
 from make_small_atlas import make_atlas
 from PIL import Image
 
-from generator import links, render
-from generator.errors import AtlasError
-from generator.links import check_links, measure
-from generator.measures import MEASURES
-from generator.pages import PANEL_NAMES
-from generator.render import SiteReport, render_site
+from generator.core.errors import AtlasError
+from generator.site import links, render
+from generator.site.links import check_links, measure
+from generator.site.reading.atlas import PANEL_NAMES
+from generator.site.reading.measures import MEASURES
+from generator.site.render import SiteReport, render_site
 
 SMALL = Path(__file__).parent / "small_atlas"
 TINY: dict[str, Any] = {"stages": ((2, 2, 4),), "inner": (), "stem": 4, "pictures": 9, "side": 48, "tile": 12}
@@ -337,7 +337,7 @@ def test_a_channel_page_is_light(site: Path) -> None:
 def test_the_site_needs_no_torch(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['torch'] = None\n"
-        "from pathlib import Path; from generator.render import render_site\n"
+        "from pathlib import Path; from generator.site.render import render_site\n"
         f"render_site([Path({str(SMALL)!r})], Path({str(tmp_path / 'site')!r}))"
     )
     done = subprocess.run(

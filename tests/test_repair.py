@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from interrupting import Interrupting, file_bytes
 
-from generator import checksums, profile
-from generator.errors import AtlasError
-from generator.pipeline import compute
-from generator.progress import Reporter
-from generator.store import Store
+from generator.core import checksums
+from generator.core.errors import AtlasError
+from generator.core.progress import Reporter
+from generator.core.store import Store
+from generator.stages import profile
+from generator.stages.pipeline import compute
 
 pytestmark = pytest.mark.slow  # whole atlases are computed
 

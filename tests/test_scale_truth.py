@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from generator.demo import world
-from generator.demo.scales import NOTHING, OCTAVE, SCALE_SEED, SCALES, _sizes
 from generator.methods.scale_truth import curves, driving_class, invariance, separation
+from generator.pictures.drawn import world
+from generator.pictures.drawn.scales import NOTHING, OCTAVE, SCALE_SEED, SCALES, _sizes
 
 
 def test_sizes_are_half_an_octave_apart_and_span_two():

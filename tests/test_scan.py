@@ -12,12 +12,12 @@ import pytest
 import torch
 from torch import nn
 
-from generator import device
-from generator.device import avoid_page_faults, choose_device
-from generator.errors import AtlasError
-from generator.network import Network, Tap
-from generator.records import Preprocessing, WeightsInfo
-from generator.scan import CANDIDATES, ScanPlan, ScanState, rescore, scan, scan_side_by_side
+from generator.core.errors import AtlasError
+from generator.core.records import Preprocessing, WeightsInfo
+from generator.engine import device
+from generator.engine.device import avoid_page_faults, choose_device
+from generator.engine.scan.scan import CANDIDATES, ScanPlan, ScanState, rescore, scan, scan_side_by_side
+from generator.network.network import Network, Tap
 
 SIDE = 12
 
@@ -322,7 +322,7 @@ def test_the_allocator_is_told_to_keep_memory_where_there_is_glibc(monkeypatch):
 def test_memory_that_was_kept_between_batches_goes_back_between_stages():
     code = """
 import torch
-from generator.device import avoid_page_faults, trim_memory
+from generator.engine.device import avoid_page_faults, trim_memory
 
 def resident():
     with open("/proc/self/statm") as file:

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from make_small_atlas import make_atlas
 
-from generator.pages import PANEL_NAMES
-from generator.render import render_site
+from generator.site.reading.atlas import PANEL_NAMES
+from generator.site.render import render_site
 
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.browser

@@ -9,9 +9,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from generator import compiled, models, sparse
-from generator.graph import Step
-from generator.sparse import SparseTransposedConvolution, behind_relu
+from generator.engine.gradients import sparse
+from generator.engine.gradients.sparse import SparseTransposedConvolution, behind_relu
+from generator.engine.loops import compiled
+from generator.network import models
+from generator.network.graph import Step
 
 pytest.importorskip("numba")
 
@@ -106,7 +108,7 @@ def test_shapes_that_it_does_not_serve_are_refused(monkeypatch):
 
 
 def test_the_loop_and_who_calls_it_have_the_same_sizes():
-    from generator import spread_loop
+    from generator.engine.loops import spread_loop
 
     for name in ("GROUP", "LANES", "BLOCK"):
         assert getattr(sparse, name) == getattr(spread_loop, name)
@@ -121,8 +123,8 @@ def test_processors_without_an_instruction_to_pack_find_the_same(monkeypatch):
 
     monkeypatch.setattr(llvmlite.binding, "get_host_cpu_features", dict)
     with monkeypatch.context() as context:
-        context.delitem(sys.modules, "generator.spread_loop", raising=False)
-        plain = importlib.import_module("generator.spread_loop")
+        context.delitem(sys.modules, "generator.engine.loops.spread_loop", raising=False)
+        plain = importlib.import_module("generator.engine.loops.spread_loop")
     assert not plain.PACKS
     gradient = _mostly_zero(2, 4, 5, 96)
     for within, loop in ((64, "spread"), (3, "spread_narrow")):

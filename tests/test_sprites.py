@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from generator import sprites
+from generator.core import sprites
 
 
 def test_zero_is_mid_grey_and_a_dead_gradient_stays_so():

@@ -18,21 +18,30 @@ import numpy as np
 import pytest
 from make_small_atlas import PAPER_STAGES, make_atlas
 
-from generator import profile
-from generator.chapters.refining import SORTS, refinement_page
-from generator.chapters.revisited import CLAIMS, ORIGINAL, WORDS, Claim, Numbers, revisited_page
-from generator.citation import cite
-from generator.class_names import class_names
-from generator.finder import finder_index
-from generator.home import counts, hero, hero_rule, left_out
-from generator.links import check_links
-from generator.measures import BY_KEY, MEASURES
+from generator.core.records import (
+    LayerInfo,
+    Manifest,
+    PictureRecord,
+    ReceptiveField,
+    WeightsInfo,
+    title_of,
+)
+from generator.core.store import Store
 from generator.methods.purity import Classes, agreement, classes_of_nine, expected_entropies, selectivity
 from generator.methods.refinement import rank_correlation, refinement_scores
-from generator.pages import Atlas, channel_page, layer_page
-from generator.records import LayerInfo, Manifest, PictureRecord, ReceptiveField, WeightsInfo, title_of
-from generator.render import made_from, render_site
-from generator.store import Store
+from generator.site.chapters.refining import SORTS, refinement_page
+from generator.site.chapters.revisited import CLAIMS, ORIGINAL, WORDS, Claim, Numbers, revisited_page
+from generator.site.citation import cite
+from generator.site.finder import finder_index
+from generator.site.home import counts, hero, hero_rule, left_out
+from generator.site.links import check_links
+from generator.site.reading.atlas import Atlas
+from generator.site.reading.channel import channel_page
+from generator.site.reading.class_names import class_names
+from generator.site.reading.layer import layer_page
+from generator.site.reading.measures import BY_KEY, MEASURES
+from generator.site.render import made_from, render_site
+from generator.stages import profile
 
 SMALL = Path(__file__).parent / "small_atlas"
 TINY: dict[str, Any] = {"stages": ((2, 2, 4),), "inner": (), "stem": 4, "pictures": 9, "side": 48, "tile": 12}
@@ -585,8 +594,8 @@ def test_every_number_that_a_stage_adds_per_channel_is_defined(tmp_path: Path) -
 
 @pytest.mark.slow
 def test_every_column_of_a_computed_atlas_is_defined(tmp_path: Path) -> None:
-    from generator.pipeline import compute
-    from generator.progress import Reporter
+    from generator.core.progress import Reporter
+    from generator.stages.pipeline import compute
 
     chosen = profile.load("demo").changed(
         pictures={"drawn": 24}, layers={"channels": 1}, compute={"workers": 0, "device": "cpu"}

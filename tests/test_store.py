@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from generator import store as store_module
-from generator.errors import AtlasError
-from generator.files import ScoreFile, TileFile, disk_error, write_atomically
-from generator.records import PictureRecord
-from generator.store import Store, fingerprint
+from generator.core import store as store_module
+from generator.core.errors import AtlasError
+from generator.core.files import ScoreFile, TileFile, disk_error, write_atomically
+from generator.core.records import PictureRecord
+from generator.core.store import Store, fingerprint
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path, monkeypatch):
@@ -65,7 +65,7 @@ def test_a_second_process_says_so_and_stops(tmp_path):
 def test_the_lock_goes_with_a_process_that_is_killed(tmp_path):
     code = """
 import sys, time
-from generator.store import Store
+from generator.core.store import Store
 with Store(sys.argv[1]).locked():
     print("locked", flush=True)
     time.sleep(600)

@@ -13,23 +13,23 @@ from PIL import Image
 from scipy import stats
 from torch import nn
 
-from generator import models, profile
-from generator.ascent import ascend
-from generator.centre_tops import CentreTops
-from generator.decoding import read_picture
+from generator.core.progress import Reporter
+from generator.core.records import Preprocessing, WeightsInfo
+from generator.core.store import Store
+from generator.engine.ascent.ascent import ascend
+from generator.engine.scan.centre_tops import CentreTops
+from generator.engine.scan.stream import BlockUnits, StreamPlan, StreamState, enlarge, read_stream, reduce
 from generator.methods import mixing
 from generator.methods.contribution import mean_share, shortcut_share
 from generator.methods.scale import scale_criteria
-from generator.models.resnet_cifar import CifarResNet
-from generator.network import Network, Tap
-from generator.pipeline import compute
-from generator.progress import Reporter
-from generator.records import Preprocessing, WeightsInfo
-from generator.residual import find_residual, statistics_folded
-from generator.stages import optimising_stream
+from generator.network import models
+from generator.network.models.resnet_cifar import CifarResNet
+from generator.network.network import Network, Tap
+from generator.network.residual import find_residual, statistics_folded
+from generator.pictures.decoding import read_picture
+from generator.stages import optimising_stream, profile
 from generator.stages.optimising_stream import block_numbers, read_at, recipe
-from generator.store import Store
-from generator.stream import BlockUnits, StreamPlan, StreamState, enlarge, read_stream, reduce
+from generator.stages.pipeline import compute
 
 PLAIN = Preprocessing(16, 16, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 PROFILE = """

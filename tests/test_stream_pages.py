@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from generator.chapters.scale_pages import criteria, ranked, scale_page, truth_gist
-from generator.chapters.stream_pages import (
+from generator.core.store import Store
+from generator.site.chapters.scale_pages import criteria, ranked, scale_page, truth_gist
+from generator.site.chapters.stream_pages import (
     CLASSES,
     KINDS,
     Streamed,
@@ -24,12 +25,11 @@ from generator.chapters.stream_pages import (
     stream_page,
     streamed,
 )
-from generator.figures.svg_plots import Axis, Bar, Dot, Plot
-from generator.figures.ticks import ticks
-from generator.links import check_links
-from generator.pages import Atlas
-from generator.render import render_site
-from generator.store import Store
+from generator.site.figures.svg_plots import Axis, Bar, Dot, Plot
+from generator.site.figures.ticks import ticks
+from generator.site.links import check_links
+from generator.site.reading.atlas import Atlas
+from generator.site.render import render_site
 
 SMALL = Path(__file__).parent / "small_atlas"
 # A bar of a histogram: its block, its channels, the style of its kind.

@@ -14,25 +14,25 @@ import torch.nn.functional as F
 from make_small_atlas import make_atlas
 from torch import nn
 
-from generator import models
-from generator.chapters.corresponding import comparable
-from generator.chapters.experiment_pages import experiments_page
-from generator.demo.world import ATLAS_SEED, draw
-from generator.errors import AtlasError
+from generator.core.errors import AtlasError
+from generator.core.progress import Reporter
+from generator.core.store import Store
 from generator.experiments.running import EXPERIMENTS
 from generator.experiments.runs import BareRun, DesignRun, PathRun, Run, StackRun, Training, network_of
 from generator.experiments.setting import QUICK, Setting
+from generator.experiments.studies import compute_studies
 from generator.experiments.training import accuracy, reduced
 from generator.experiments.workshop import Workshop
-from generator.graph import trace
-from generator.links import check_links
-from generator.models import study
-from generator.pages import Atlas
-from generator.progress import Reporter
-from generator.render import render_site
-from generator.store import Store
-from generator.studies import compute_studies
-from generator.weights import he_initialise
+from generator.network import models
+from generator.network.graph import trace
+from generator.network.models import study
+from generator.network.weights import he_initialise
+from generator.pictures.drawn.world import ATLAS_SEED, draw
+from generator.site.chapters.corresponding import comparable
+from generator.site.chapters.experiment_pages import experiments_page
+from generator.site.links import check_links
+from generator.site.reading.atlas import Atlas
+from generator.site.render import render_site
 
 QUIET = Reporter(quiet=True)
 TINY: dict[str, Any] = {"stages": ((2, 2, 4),), "side": 32, "pictures": 12}

@@ -11,9 +11,10 @@ import torch
 from gradient_oracle import randomise
 from safetensors.torch import save_file
 
-from generator import models, profile
-from generator.errors import AtlasError
-from generator.models.resnet_preact import PreActResNet
+from generator.core.errors import AtlasError
+from generator.network import models
+from generator.network.models.resnet_preact import PreActResNet
+from generator.stages import profile
 
 needs_timm = pytest.mark.skipif(
     __import__("importlib.util").util.find_spec("timm") is None, reason="the extra [timm] is not installed"

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from generator import compiled
-from generator.moments import FixedSum, Moments, reduce_maps
-from generator.top_units import TopUnits
+from generator.engine.loops import compiled
+from generator.engine.scan.moments import FixedSum, Moments, reduce_maps
+from generator.engine.scan.top_units import TopUnits
 
 
 @pytest.fixture(autouse=True, params=["numba", "torch"])

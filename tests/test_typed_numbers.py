@@ -15,18 +15,19 @@ from pathlib import Path
 import pytest
 from jinja2 import Environment
 
-from generator import hierarchy, measures, profile, sprites, verify
-from generator.chapters import first_layer_pages, revisited
-from generator.chapters.experiment_pages import derived
-from generator.chapters.published import FIGURES, QUOTED, quotations, quoted
+from generator.core import hierarchy, sprites
+from generator.core.matching import CHANCE_CHANNELS, CLEAR_GAIN, STRONG_CORRELATION, STRONG_PICTURES
+from generator.core.records import TOP
+from generator.core.store import Store
 from generator.experiments.running import constants
-from generator.matching import CHANCE_CHANNELS, CLEAR_GAIN, STRONG_CORRELATION, STRONG_PICTURES
 from generator.methods import embedding, kernels, purity
 from generator.methods.refinement import ROUNDS
-from generator.narrative import site_sizes
-from generator.records import TOP
-from generator.stages import scanning
-from generator.store import Store
+from generator.site.chapters import first_layer_pages, revisited
+from generator.site.chapters.experiment_pages import derived
+from generator.site.chapters.published import FIGURES, QUOTED, quotations, quoted
+from generator.site.narrative import site_sizes
+from generator.site.reading import measures
+from generator.stages import profile, scanning, verify
 from tools.site_sizes import measured
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -226,7 +227,7 @@ def test_every_quoted_figure_has_its_line_and_the_line_states_it() -> None:
         else:
             assert figure.text.replace("-", "−") in figure.line
     rows = csv.DictReader(
-        (resources.files("generator") / "chapters/published.csv").read_text("utf-8").splitlines()
+        (resources.files("generator.site") / "data/published.csv").read_text("utf-8").splitlines()
     )
     assert len(list(rows)) == len(QUOTED) > len(FIGURES)
 
@@ -246,7 +247,7 @@ def test_the_gain_of_more_paths_follows_from_the_quoted_errors() -> None:
 
 
 def test_the_committed_setting_states_what_the_code_uses() -> None:
-    text = (resources.files("generator") / "experiments/results/setting.json").read_text("utf-8")
+    text = (resources.files("generator.site") / "data/experiments/setting.json").read_text("utf-8")
     setting = json.loads(text)
     assert {name: setting[name] for name in constants()} == constants()
 
@@ -280,7 +281,7 @@ def test_the_sizes_of_a_site_are_measured_and_scaled_to_all_channels(tmp_path: P
 
 def test_the_guide_shows_the_measured_sizes() -> None:
     assert "<!-- sizes of a site -->" in (ROOT / "site_src/guide/hosting.md").read_text("utf-8")
-    found = json.loads((ROOT / "generator/site_sizes.json").read_text("utf-8"))
+    found = json.loads((ROOT / "generator/site/data/site_sizes.json").read_text("utf-8"))
     text = site_sizes()
     total = sum(group["channels"] * group["bytes"] for group in found["groups"])
     assert (

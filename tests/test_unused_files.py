@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from generator.home import unused_files
-from generator.records import LabelReading, Skipped
-from generator.render import render_site
-from generator.store import Store
+from generator.core.records import LabelReading, Skipped
+from generator.core.store import Store
+from generator.site.home import unused_files
+from generator.site.render import render_site
 
 SMALL = Path(__file__).parent / "small_atlas"
 UNUSED = (

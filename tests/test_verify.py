@@ -12,12 +12,12 @@ from click.testing import CliRunner
 from PIL import Image
 
 from generator.__main__ import main
-from generator.checksums import checksum_text
-from generator.errors import AtlasError
-from generator.progress import Reporter
-from generator.sprites import webp
-from generator.store import Store
-from generator.verify import Inputs, verify
+from generator.core.checksums import checksum_text
+from generator.core.errors import AtlasError
+from generator.core.progress import Reporter
+from generator.core.sprites import webp
+from generator.core.store import Store
+from generator.stages.verify import Inputs, verify
 
 pytestmark = pytest.mark.slow  # whole atlases are computed
 
@@ -49,7 +49,7 @@ def test_an_untouched_atlas_is_the_same_bit_for_bit_and_is_left_alone(atlas):
 
 
 def test_the_sample_depends_on_the_seed_alone(atlas):
-    from generator.verify import _sample
+    from generator.stages.verify import _sample
 
     samples = [_sample(atlas, atlas.manifest(), 30, seed) for seed in (0, 0, 1)]
     assert samples[0] == samples[1] != samples[2]

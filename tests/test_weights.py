@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from generator import models
-from generator.errors import AtlasError
-from generator.weights import he_initialise, read_class_list, read_classes, read_state_dict
+from generator.core.errors import AtlasError
+from generator.network import models
+from generator.network.weights import he_initialise, read_class_list, read_classes, read_state_dict
 
 NET = "resnet20-cifar"
 State = dict[str, Tensor]

@@ -1,13 +1,13 @@
-"""Writes generator/reference_networks.json anew: python -m tools.reference_networks"""
+"""Writes generator/site/data/reference_networks.json anew: python -m tools.reference_networks"""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-from generator.reference_networks import reference
+from generator.network.reference_networks import reference
 
-PATH = Path(__file__).resolve().parents[1] / "generator" / "reference_networks.json"
+PATH = Path(__file__).resolve().parents[1] / "generator" / "site" / "data" / "reference_networks.json"
 
 
 def main() -> None:

@@ -17,7 +17,12 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-NEEDED = ("py.typed", "profiles/demo.toml", "_resources/mkdocs.yml", "_resources/templates/channel.html")
+NEEDED = (
+    "py.typed",
+    "stages/profiles/demo.toml",
+    "_resources/mkdocs.yml",
+    "_resources/templates/channel.html",
+)
 LOCK = ROOT / "requirements-site.txt"
 
 

@@ -2,8 +2,8 @@
 
     python -m tools.site_sizes site/resnet50 build/resnet50
 
-Writes generator/site_sizes.json, which the guide's page on hosting shows. The atlas may hold a few channels of every
-layer (`--layers all --channels 2`): pages and sprites of these are measured.
+Writes generator/site/data/site_sizes.json, which the guide's page on hosting shows. The atlas may hold a few channels
+of every layer (`--layers all --channels 2`): pages and sprites of these are measured.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from generator.store import Store
+from generator.core.store import Store
 
-FILE = Path(__file__).resolve().parent.parent / "generator" / "site_sizes.json"
+FILE = Path(__file__).resolve().parent.parent / "generator" / "site" / "data" / "site_sizes.json"
 
 
 def measured(site: Path, atlas: Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Make generator/hierarchies/imagenet.csv: WordNet 3.0's nouns above ImageNet's 1,000 classes, as child, parent, name.
+"""Make generator/core/hierarchies/imagenet.csv: WordNet 3.0's nouns above ImageNet's classes, as child, parent, name.
 
     apt-get download wordnet-base && dpkg-deb -x wordnet-base*.deb wn
-    python tools/wordnet_tree.py wn/usr/share/wordnet/data.noun ../shared/data/imagenet-sample generator/hierarchies
+    python tools/wordnet_tree.py wn/usr/share/wordnet/data.noun PICTURES generator/core/hierarchies
 
 A noun with several hypernyms keeps its first; nouns with one child are left out, for they tell no classes apart.
 """

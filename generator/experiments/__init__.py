@@ -1,1 +1,3 @@
-"""The papers' designs compared at a small scale, on the drawn world. One file an experiment; `atlas experiments`."""
+"""Training studies of network designs on the drawn world, and the training of the demo's own networks.
+
+The only room that trains. Its results are tables, which the site shows; no stage depends on it."""

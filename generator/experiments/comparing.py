@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from generator.architecture import cost
 from generator.experiments.runs import DesignRun, Run, Training, network_of
 from generator.experiments.setting import Setting
+from generator.network.architecture import cost
 
 if TYPE_CHECKING:
     from generator.experiments.workshop import Workshop

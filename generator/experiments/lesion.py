@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from generator.experiments.runs import Run, plain_and_residual
 from generator.experiments.setting import Setting
 from generator.experiments.training import accuracy
-from generator.models.study.networks import StudyNetwork
+from generator.network.models.study.networks import StudyNetwork
 
 if TYPE_CHECKING:
     from generator.experiments.workshop import Workshop

@@ -8,12 +8,12 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from generator.demo.families import drawn_hierarchy
-from generator.demo.world import CLASSES
-from generator.hierarchy import nodes_of
-from generator.matching import Numbers, centred_ranks
+from generator.core.hierarchy import nodes_of
+from generator.core.matching import Numbers, centred_ranks
+from generator.engine.scan.top_units import TopUnits
 from generator.methods.purity import Classes
-from generator.top_units import TopUnits
+from generator.pictures.drawn.families import drawn_hierarchy
+from generator.pictures.drawn.world import CLASSES
 
 BATCH = 220
 

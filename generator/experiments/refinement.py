@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from generator.core.matching import Numbers, best
 from generator.experiments.comparing import DEPTH
 from generator.experiments.reading import drawn_classes, read_layers
 from generator.experiments.runs import DesignRun, Run, Training
 from generator.experiments.setting import Setting
-from generator.matching import Numbers, best
 from generator.methods.purity import Classes, agreement, classes_of_nine
 from generator.methods.refinement import Permuted, exchanged, permuted, refinement_scores
-from generator.models.study.networks import StudyNetwork
+from generator.network.models.study.networks import StudyNetwork
 
 if TYPE_CHECKING:
     from generator.experiments.workshop import Workshop

@@ -10,16 +10,24 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from generator.demo.world import CLASSES
-from generator.experiments import cardinality, degradation, lesion, order, refinement, shortcuts, zero_blocks
+from generator.core.files import write_atomically
+from generator.core.progress import Reporter
+from generator.experiments import (
+    cardinality,
+    degradation,
+    lesion,
+    order,
+    refinement,
+    shortcuts,
+    zero_blocks,
+)
 from generator.experiments.runs import Training
 from generator.experiments.setting import Setting
 from generator.experiments.training import MOMENTUM, PROBE
 from generator.experiments.workshop import Workshop
-from generator.files import write_atomically
 from generator.methods.refinement import ROUNDS
-from generator.models.study.designs import DROPPED, GATE, SCALE
-from generator.progress import Reporter
+from generator.network.models.study.designs import DROPPED, GATE, SCALE
+from generator.pictures.drawn.world import CLASSES
 
 EXPERIMENTS: Mapping[str, Any] = {
     "degradation": degradation,

@@ -8,11 +8,11 @@ from typing import Any, ClassVar, Protocol
 
 from torch import nn
 
-from generator.demo.world import CLASSES
 from generator.experiments.setting import Setting
-from generator.models import study
-from generator.models.study.paths import STAGES, equal_width
-from generator.models.study.stacks import LAYERS
+from generator.network.models import study
+from generator.network.models.study.paths import STAGES, equal_width
+from generator.network.models.study.stacks import LAYERS
+from generator.pictures.drawn.world import CLASSES
 
 
 class Training(Protocol):

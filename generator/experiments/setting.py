@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from generator.models.study import SIDE, WIDTH
+from generator.network.models.study import SIDE, WIDTH
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from generator.demo import measure
-from generator.demo.world import CLASSES
+from generator.experiments import demo_accuracy as measure
 from generator.experiments.runs import Training, network_of
 from generator.experiments.setting import Setting
-from generator.models.study.designs import Gate
-from generator.models.study.stacks import ZeroBlock
-from generator.weights import he_initialise
+from generator.network.models.study.designs import Gate
+from generator.network.models.study.stacks import ZeroBlock
+from generator.network.weights import he_initialise
+from generator.pictures.drawn.world import CLASSES
 
 MOMENTUM = 0.9  # of SGD
 PROBE = 220  # pictures of the batch whose gradients are measured

@@ -13,15 +13,15 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from generator.demo import pool
-from generator.demo.world import HELD_OUT_SEED, TRAIN_SEED
-from generator.device import one_thread_each
+from generator.core.files import remove, write_atomically
+from generator.core.progress import Reporter
+from generator.core.store import fingerprint
+from generator.engine.device import one_thread_each
 from generator.experiments.runs import ResumedRun, Training
 from generator.experiments.setting import Setting
 from generator.experiments.training import build, reduced, train
-from generator.files import remove, write_atomically
-from generator.progress import Reporter
-from generator.store import fingerprint
+from generator.pictures.drawn import pool
+from generator.pictures.drawn.world import HELD_OUT_SEED, TRAIN_SEED
 
 CODE = 1  # raise it when a change of the code changes any number: trainings are then done anew
 

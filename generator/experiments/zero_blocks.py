@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from generator.architecture import cost
+from generator.core.matching import Numbers
 from generator.experiments.reading import read_layers
 from generator.experiments.refinement import means
 from generator.experiments.runs import BareRun, ResumedRun, StackRun, Training, network_of
 from generator.experiments.setting import Setting
 from generator.experiments.training import accuracy
-from generator.matching import Numbers
-from generator.models.study.stacks import LAYERS, StackNetwork
+from generator.network.architecture import cost
+from generator.network.models.study.stacks import LAYERS, StackNetwork
 
 if TYPE_CHECKING:
     from generator.experiments.workshop import Workshop

@@ -1,1 +1,3 @@
-"""The methods: one file each. A method takes numbers of a layer and yields pictures or columns; it writes nothing."""
+"""Measurements, one per file: functions that take arrays and return arrays, each with its source.
+
+No file is read or written here, and nothing is formatted for a page."""

@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from generator.ascent import stream
-from generator.cone_walk import ConeWalk
-from generator.errors import AtlasError
-from generator.network import Network
+from generator.core.errors import AtlasError
+from generator.engine.ascent.ascent import stream
+from generator.engine.ascent.windowed_forward import ConeWalk
+from generator.network.network import Network
 
 SMALLEST = 16  # px, the side of the smallest octave: below, a deep layer's map is all padding
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from generator.pictures import evenly_spaced
+from generator.pictures.reading import evenly_spaced
 
 COMPONENTS = 50  # what t-SNE is given; most of what more would add is noise, and distances cost as much again
 FEWEST = 8  # pictures; of fewer there is no map

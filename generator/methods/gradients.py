@@ -9,11 +9,11 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
-from generator.descent import ReluRule
-from generator.network import Network
-from generator.sprites import gradient_pixels, saliency_pixels
-from generator.switches import Switches
-from generator.unit_gradients import UnitGradients, Units
+from generator.core.sprites import gradient_pixels, saliency_pixels
+from generator.engine.gradients.backward import ReluRule
+from generator.engine.gradients.switches import Switches
+from generator.engine.gradients.unit_gradients import UnitGradients, Units
+from generator.network.network import Network
 
 # By the kind of picture, the rule for passing back through a ReLU.
 RULES: dict[str, ReluRule] = {

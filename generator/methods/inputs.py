@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from generator.network import Network
-from generator.records import LayerInfo
+from generator.core.records import LayerInfo
+from generator.network.network import Network
 
 KEPT = 3  # inputs a channel
 

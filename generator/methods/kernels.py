@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from generator.errors import AtlasError
-from generator.network import Network
-from generator.records import WeightsInfo
-from generator.sprites import gradient_pixels
+from generator.core.errors import AtlasError
+from generator.core.records import WeightsInfo
+from generator.core.sprites import gradient_pixels
+from generator.network.network import Network
 
 GRID = 33  # frequencies along one side at which a kernel's power is read; odd: each has its opposite
 

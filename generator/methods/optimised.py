@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from generator.cone_walk import Span
-from generator.records import ReceptiveField
-from generator.sprites import enlarge, enlargement, native_side, shrink
+from generator.core.records import ReceptiveField
+from generator.core.sprites import enlarge, enlargement, native_side, shrink
+from generator.engine.ascent.windowed_forward import Span
 
 
 def strongest_in_the_middle(

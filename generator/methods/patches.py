@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from generator.records import ReceptiveField
-from generator.sprites import GROUND, shrink
+from generator.core.records import ReceptiveField
+from generator.core.sprites import GROUND, shrink
 
 
 def patch(pixels: np.ndarray, field: ReceptiveField, row: int, column: int, native: int) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.special import gammaln
 
-from generator.hierarchy import Hierarchy, similarities
+from generator.core.hierarchy import Hierarchy, similarities
 
 # A channel's positive scores, highest first: the share of them that each threshold leaves above it (arXiv:1701.02362
 # looks at the classes of the pictures above a rising threshold).

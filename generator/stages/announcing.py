@@ -8,11 +8,10 @@ from collections.abc import Sequence
 
 import torch
 
-from generator.network import Network
-from generator.pictures import PictureSet
-from generator.profile import Profile
-from generator.progress import Reporter
-from generator.records import ASSUMED, Preprocessing, Skipped
+from generator.core.progress import Reporter
+from generator.core.records import ASSUMED, Preprocessing, Skipped
+from generator.network.network import Network
+from generator.pictures.reading import PictureSet
 from generator.stages.done import Done
 from generator.stages.dreaming import dream_layers
 from generator.stages.estimating import Estimate, Part, dream_starts, estimate
@@ -20,6 +19,7 @@ from generator.stages.finishing import Found
 from generator.stages.job import Job
 from generator.stages.labelling import accuracy_basis
 from generator.stages.opening import Sought
+from generator.stages.profile import Profile
 
 WIDTH = 13  # of the first column
 USUAL = Preprocessing(0, 1, (0, 0, 0), (1, 1, 1))  # what of a preprocessing is not worth a word

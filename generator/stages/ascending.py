@@ -12,16 +12,16 @@ import numpy as np
 import torch
 from PIL import Image
 
-from generator.ascent import Ascender, AscentPlan
-from generator.errors import AtlasError
+from generator.core.errors import AtlasError
+from generator.core.records import LayerInfo
+from generator.core.sprites import GROUND, THUMB, mosaic, shrink, thumb_columns, webp
+from generator.engine.ascent.ascent import Ascender, AscentPlan
+from generator.engine.ascent.regularisers import Regularisers
+from generator.engine.ascent.transforms import Transforms, jitter, pad, random_rotate, random_scale
 from generator.methods.optimised import kept_picture, strongest_in_the_middle
-from generator.profile import AscentSection
-from generator.records import LayerInfo
-from generator.regularisers import Regularisers
-from generator.sprites import GROUND, THUMB, mosaic, shrink, thumb_columns, webp
 from generator.stages.checkpointed_pass import Parts, halving, in_threads
 from generator.stages.job import Job
-from generator.transforms import Transforms, jitter, pad, random_rotate, random_scale
+from generator.stages.profile import AscentSection
 
 ROOM = {"cpu": 512 << 20, "cuda": 8 << 30}  # bytes of maps that one batch may keep for its way back
 LARGEST = {"cpu": 32, "cuda": 512}  # pictures a batch

@@ -18,8 +18,8 @@ from typing import Generic, Protocol, Self, TypeVar
 import numpy as np
 import torch
 
-from generator.device import free_memory, is_out_of_memory, one_thread_each
-from generator.errors import AtlasError
+from generator.core.errors import AtlasError
+from generator.engine.device import free_memory, is_out_of_memory, one_thread_each
 from generator.stages.job import Job
 
 CHECKPOINT_SECONDS = 15.0  # work lost to a kill at most

@@ -12,12 +12,12 @@ from functools import partial
 
 import numpy as np
 
-from generator.device import one_thread_each, use_tf32
-from generator.errors import AtlasError
-from generator.features import read_vectors
-from generator.files import VectorFile
-from generator.pictures import evenly_spaced
-from generator.scan import FORWARD, Vectors, in_rounds
+from generator.core.errors import AtlasError
+from generator.core.files import VectorFile
+from generator.engine.device import one_thread_each, use_tf32
+from generator.engine.scan.features import read_vectors
+from generator.engine.scan.scan import FORWARD, Vectors, in_rounds
+from generator.pictures.reading import evenly_spaced
 from generator.stages.checkpointed_pass import CheckpointedPass, note_damage
 from generator.stages.job import Job
 

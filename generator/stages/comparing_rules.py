@@ -9,15 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from generator.device import one_thread_each
+from generator.core.records import LayerInfo
+from generator.core.sprites import enlargement, sprite, webp
+from generator.engine.device import one_thread_each
+from generator.engine.gradients.unit_gradients import Units, forward_switches
 from generator.methods.gradients import RULES, GradientPictures
 from generator.methods.patches import patch
-from generator.network import Network
-from generator.records import LayerInfo
-from generator.sprites import enlargement, sprite, webp
+from generator.network.network import Network
 from generator.stages.checkpointed_pass import halving
 from generator.stages.job import Job
-from generator.unit_gradients import Units, forward_switches
 
 ROWS = 5  # layers at most
 FILE, FOLDER, STAMP = "rules.json", "rules", "rules"

@@ -8,10 +8,10 @@ from functools import cached_property
 
 import numpy as np
 
-from generator.errors import AtlasError
-from generator.forwards import ForwardCosts
-from generator.records import TOP, LayerInfo
-from generator.scan import FORWARD
+from generator.core.errors import AtlasError
+from generator.core.records import TOP, LayerInfo
+from generator.engine.gradients.crop_cost import ForwardCosts
+from generator.engine.scan.scan import FORWARD
 from generator.stages.finishing import Found
 from generator.stages.job import Job
 from generator.stages.repairing import damaged_stages, tiles_of, wanted_units

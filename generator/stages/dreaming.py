@@ -13,18 +13,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from generator.checksums import file_digest
-from generator.decoding import Picture, PictureError, read_picture
-from generator.errors import AtlasError
+from generator.core.checksums import file_digest
+from generator.core.errors import AtlasError
+from generator.core.records import LayerInfo, PictureRecord, Preprocessing
+from generator.core.sprites import webp
+from generator.core.store import fingerprint
 from generator.methods.deepdream import Dreamer, DreamPlan
-from generator.network import Network
-from generator.pictures import find_pictures
-from generator.profile import DeepDreamSection, Profile
-from generator.records import LayerInfo, PictureRecord, Preprocessing
-from generator.sprites import webp
+from generator.network.network import Network
+from generator.pictures.decoding import Picture, PictureError, read_picture
+from generator.pictures.reading import find_pictures
 from generator.stages.checkpointed_pass import halving, in_threads, note_damage
 from generator.stages.job import DREAMS, Job, Start, picture_changed
-from generator.store import fingerprint
+from generator.stages.profile import DeepDreamSection, Profile
 
 KEY = 16  # hex digits that name a dream's files
 

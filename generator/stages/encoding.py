@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from generator.sprites import enlargement
+from generator.core.sprites import enlargement
 from generator.stages.job import Job
 from generator.stages.repairing import is_kept
 from generator.stages.sprite_making import SpriteTask, run_tasks, tasks_of

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from generator import compiled
-from generator.device import is_out_of_memory, trim_memory
-from generator.errors import AtlasError
-from generator.forwards import ForwardCosts
-from generator.matching import layer_pairs
+from generator.core.errors import AtlasError
+from generator.core.matching import layer_pairs
+from generator.core.records import TOP
+from generator.engine.device import is_out_of_memory, trim_memory
+from generator.engine.gradients.crop_cost import ForwardCosts
+from generator.engine.loops import compiled
+from generator.engine.scan.scan import FORWARD
+from generator.engine.scan.stream import residuals
 from generator.methods.gradients import RULES
-from generator.records import TOP
-from generator.scan import FORWARD
 from generator.stages import measuring_scale
 from generator.stages.ascending import plan_of, within
 from generator.stages.comparing_rules import last_layers
@@ -25,7 +26,6 @@ from generator.stages.job import Job
 from generator.stages.mapping import MOST_THUMBS
 from generator.stages.optimising_stream import recipe
 from generator.stages.trials import Trials
-from generator.stream import residuals
 
 # What has no multiplications to count, in those that one thread does in the same time.
 TSNE = 480e6  # t-SNE's thousand rounds, a picture
@@ -167,8 +167,8 @@ class _Work:
         return self._decoded(left, self._forwards(left, self.trials.streamed))
 
     def _sizes(self) -> float:
-        from generator.demo.scales import SCALES
-        from generator.demo.world import CLASSES
+        from generator.pictures.drawn.scales import SCALES
+        from generator.pictures.drawn.world import CLASSES
 
         count = len(CLASSES) * measuring_scale.DRAWINGS * (1 + len(SCALES))
         drawn = self.trials.start + count * self.trials.drawing / self.job.processes

@@ -16,20 +16,19 @@ import torch
 import torchvision
 
 import generator
-from generator.blueprint import blueprint_to_json
-from generator.checksums import Faults, checksum_text, find_faults
-from generator.errors import AtlasError
+from generator.core.blueprint import blueprint_to_json
+from generator.core.checksums import Faults, checksum_text, find_faults
+from generator.core.errors import AtlasError
+from generator.core.places import published
+from generator.core.records import LabelReading, Manifest, PictureSetInfo, Skipped, title_of, to_json
+from generator.core.sprites import THUMB, enlarge, mosaic, thumb_columns, webp
+from generator.core.store import fingerprint
 from generator.methods.kernels import first_kernels
-from generator.places import published
-from generator.records import LabelReading, Manifest, PictureSetInfo, Skipped, title_of, to_json
-from generator.sprites import THUMB, enlarge, mosaic, thumb_columns, webp
 from generator.stages.ascending import ascent_report
 from generator.stages.first_layers import write_first_layers
 from generator.stages.job import Job
-from generator.stages.labelling import accuracy
 from generator.stages.repairing import damaged_stages, take_over
 from generator.stages.tables import write_channels_csv
-from generator.store import fingerprint
 
 KERNEL_TILE = 56  # px, wanted side of a first-layer kernel
 
@@ -198,7 +197,7 @@ def _manifest(job: Job) -> Manifest:
         sprites={layer.name: job.sprite_info(layer) for layer in network.layers},
         publish_patches=profile.site.publish_patches,
         parameters=network.parameters,
-        accuracy=accuracy(job),
+        accuracy=_accuracy(job),
         accuracy_basis=job.accuracy_basis.sentence,
         classes=network.classes,
         head=network.head,
@@ -240,3 +239,13 @@ def _date(job: Job) -> str:
         raise AtlasError(
             "SOURCE_DATE_EPOCH is no point in time", epoch, "set it to seconds since 1970, or unset it"
         ) from None
+
+
+def _accuracy(job: Job) -> float | None:
+    """The share of the pictures with a known class that the network gives this class; None where none is known."""
+    numbers, predictions, head = job.accuracy_basis.numbers, job.store.predictions(), job.network.head
+    if numbers is None or predictions is None or head is None:
+        return None
+    truth = np.array(numbers)[job.files()]
+    known = truth >= 0
+    return float((head.predicted(*predictions)[known] == truth[known]).mean()) if known.any() else None

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from generator.core.records import to_json
+from generator.core.sprites import gradient_pixels, mosaic, thumb_columns, webp
 from generator.methods.kernels import FirstLayer, colour_planes, first_layer, kernel_numbers, on_one_scale
-from generator.records import to_json
-from generator.sprites import gradient_pixels, mosaic, thumb_columns, webp
 from generator.stages.job import Job
 
 

@@ -13,26 +13,26 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from generator import models
-from generator.architecture import blueprint
-from generator.blueprint import Blueprint
-from generator.checksums import file_digest
-from generator.compiled import kind
-from generator.device import free_memory
-from generator.errors import AtlasError
-from generator.hierarchy import Hierarchy, imagenet_hierarchy, read_hierarchy
+from generator.core.blueprint import Blueprint
+from generator.core.checksums import file_digest
+from generator.core.errors import AtlasError
+from generator.core.hierarchy import Hierarchy, imagenet_hierarchy, read_hierarchy
+from generator.core.progress import Reporter
+from generator.core.records import LayerInfo, SpriteInfo, to_json
+from generator.core.sprites import enlargement, native_side, tile_side
+from generator.core.store import Store, fingerprint
+from generator.engine.device import free_memory
+from generator.engine.loops.compiled import kind
+from generator.engine.scan.scan import FORWARD, ScanPlan
+from generator.engine.scan.stream import StreamPlan
 from generator.methods.kernels import FirstLayer, first_layer
-from generator.network import Network
-from generator.pictures import PictureBatch, PictureSet, read_batches
-from generator.profile import Profile
-from generator.progress import Reporter
-from generator.ranks import Ranks
-from generator.records import LayerInfo, SpriteInfo, to_json
-from generator.scan import FORWARD, ScanPlan
-from generator.sprites import enlargement, native_side, tile_side
+from generator.network import models
+from generator.network.architecture import blueprint
+from generator.network.network import Network
+from generator.pictures.reading import PictureBatch, PictureSet, read_batches
 from generator.stages.labelling import AccuracyBasis, accuracy_basis
-from generator.store import Store, fingerprint
-from generator.stream import StreamPlan
+from generator.stages.profile import Profile
+from generator.stages.ranks import Ranks
 
 CODE = 5  # raise it when a change of the code changes any number or picture of an atlas: old work is then done anew
 RELATIONS = 2  # likewise, of what stages/relating.py writes alone
@@ -170,7 +170,7 @@ class Job:
         given = self.profile.pictures.hierarchy
         if given is not None:
             return read_hierarchy(Path(given))
-        from generator.demo.families import drawn_hierarchy
+        from generator.pictures.drawn.families import drawn_hierarchy
 
         return drawn_hierarchy() if self.draws_pictures else imagenet_hierarchy()
 

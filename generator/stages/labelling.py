@@ -7,17 +7,11 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-import numpy as np
-
-from generator.hierarchy import imagenet_hierarchy, imagenet_wnids
-from generator.labels import LabelClass
-from generator.network import Network
-from generator.pictures import PictureSet
-
-if TYPE_CHECKING:
-    from generator.stages.job import Job
+from generator.core.hierarchy import imagenet_hierarchy, imagenet_wnids
+from generator.network.network import Network
+from generator.pictures.labels import LabelClass
+from generator.pictures.reading import PictureSet
 
 _WNID = re.compile(r"(n\d{8})(?!\d)")
 _PLACEHOLDER = re.compile(r"class \d+")  # what an output is called whose class nobody named
@@ -282,16 +276,3 @@ def _plain(name: str) -> str:
 
 def _first(name: str) -> str:
     return name.split(",")[0]
-
-
-# -- the accuracy ----------------------------------------------------------------------------------------------------
-
-
-def accuracy(job: Job) -> float | None:
-    """The share of the pictures with a known class that the network gives this class; None where none is known."""
-    numbers, predictions, head = job.accuracy_basis.numbers, job.store.predictions(), job.network.head
-    if numbers is None or predictions is None or head is None:
-        return None
-    truth = np.array(numbers)[job.files()]
-    known = truth >= 0
-    return float((head.predicted(*predictions)[known] == truth[known]).mean()) if known.any() else None

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from generator.device import trim_memory
+from generator.core.sprites import THUMB, Sheet, shrink, thumb_columns
+from generator.engine.device import trim_memory
 from generator.methods import embedding as method
-from generator.pictures import evenly_spaced
-from generator.sprites import THUMB, Sheet, shrink, thumb_columns
+from generator.pictures.reading import evenly_spaced
 from generator.stages.collecting import mapped
 from generator.stages.job import Job
 

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from generator.device import use_tf32
+from generator.engine.device import use_tf32
+from generator.engine.scan.stream import StreamPlan, strongest
 from generator.methods import scale_truth
 from generator.methods.mixing import near_one, ratio_against
-from generator.network import Network
+from generator.network.network import Network
 from generator.stages.checkpointed_pass import halving
 from generator.stages.job import Job
-from generator.stream import StreamPlan, strongest
 
 DRAWINGS = 6  # of each class at each size
 CURVES = 8  # channels whose answers are shown size by size
@@ -39,7 +39,7 @@ def measure_scale(job: Job) -> None:
 def applies(job: Job) -> bool:
     """Whether the pictures are drawn, as large as the network wants them, and the scale criteria are there: a plain
     network has none."""
-    from generator.demo.canvas import SIDE
+    from generator.pictures.drawn.canvas import SIDE
 
     stream = job.profile.stream
     return (
@@ -58,8 +58,8 @@ def _withdraw(job: Job) -> None:
 
 
 def _measure(job: Job) -> None:
-    from generator.demo.scales import OCTAVE, SCALES
-    from generator.demo.world import CLASSES
+    from generator.pictures.drawn.scales import OCTAVE, SCALES
+    from generator.pictures.drawn.world import CLASSES
 
     answers = _answers(job)
     blocks: list[dict[str, Any]] = []
@@ -85,8 +85,8 @@ def _measure(job: Job) -> None:
 
 def _answers(job: Job) -> dict[str, dict[str, np.ndarray]]:
     """By block and side: the mean answer over the drawings of a class, above the ground's, (classes, sizes, C)."""
-    from generator.demo.scales import SCALES, draw_scales
-    from generator.demo.world import CLASSES
+    from generator.pictures.drawn.scales import SCALES, draw_scales
+    from generator.pictures.drawn.world import CLASSES
 
     plan = job.stream_plan
     count = len(CLASSES) * DRAWINGS * (1 + len(SCALES))

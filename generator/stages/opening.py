@@ -9,18 +9,18 @@ from pathlib import Path
 
 import numpy as np
 
-from generator import models
-from generator.checksums import UNREADABLE, file_digests
-from generator.errors import AtlasError
-from generator.hierarchy import nodes_of, read_hierarchy
-from generator.labels import from_names
+from generator.core.checksums import UNREADABLE, file_digests
+from generator.core.errors import AtlasError
+from generator.core.hierarchy import nodes_of, read_hierarchy
+from generator.core.progress import Reporter
 from generator.methods.kernels import FirstLayer, first_layer
-from generator.network import Network
-from generator.pictures import PictureSet, find_pictures, listed_pictures
-from generator.profile import Profile
-from generator.progress import Reporter
-from generator.ranks import Ranks
+from generator.network import models
+from generator.network.network import Network
+from generator.pictures.labels import from_names
+from generator.pictures.reading import PictureSet, find_pictures, listed_pictures
 from generator.stages.preparing import prepared
+from generator.stages.profile import Profile
+from generator.stages.ranks import Ranks
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Sought:
     @property
     def missing(self) -> list[int]:
         """The numbers of drawn pictures that are not there."""
-        from generator.demo.world import picture_path
+        from generator.pictures.drawn.world import picture_path
 
         return [n for n in self.drawn or () if not (self.pictures.root / picture_path(n)).exists()]
 
@@ -128,7 +128,7 @@ def drawn_pictures(count: int, limit: int | None, folder: Path) -> Sought:
     """The drawn world's pictures as the files that they are, or will be, beside the atlas in `folder`, so that several
     atlases share them. The limit chooses as it does among the files of a folder; each picture is drawn by itself, and
     has the same bytes whichever others are."""
-    from generator.demo.world import picture_path
+    from generator.pictures.drawn.world import picture_path
 
     numbers = {picture_path(number).as_posix(): number for number in range(count)}
     root = folder.absolute().parent / "drawn" / f"world-{count}"
@@ -139,7 +139,7 @@ def drawn_pictures(count: int, limit: int | None, folder: Path) -> Sought:
 
 def draw(sought: Sought, count: int, reporter: Reporter, ranks: Ranks) -> None:
     """Draw those of `count` drawn pictures that are wanted and not there."""
-    from generator.demo.gallery import draw_pictures
+    from generator.pictures.drawn.gallery import draw_pictures
 
     wanted = sought.drawn or ()
     if ranks.leads:

@@ -9,17 +9,17 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
-from generator.ascent import Ascender, AscentPlan
-from generator.device import use_tf32
+from generator.core.records import LayerInfo
+from generator.engine.ascent.ascent import Ascender, AscentPlan
+from generator.engine.ascent.transforms import Transforms, jitter, random_rotate, random_scale
+from generator.engine.device import use_tf32
+from generator.engine.scan.stream import StreamBlock, StreamPlan, enlarge, read_centres, reduce, residuals
 from generator.methods import mixing
 from generator.methods.scale import scale_criteria
-from generator.network import Network
-from generator.records import LayerInfo
-from generator.residual import Residual
+from generator.network.network import Network
+from generator.network.residual import Residual
 from generator.stages.checkpointed_pass import CheckpointedPass
 from generator.stages.job import Job
-from generator.stream import StreamBlock, StreamPlan, enlarge, read_centres, reduce, residuals
-from generator.transforms import Transforms, jitter, random_rotate, random_scale
 
 CHUNK = 32  # pictures optimised together, and a forward
 PASS, STAMP, FILE = "optimised-stream", "optimised-stream", "stream_optimised.json"

@@ -1,5 +1,5 @@
 """Patches and gradients of every unit among the strongest nine: one forward a picture serves all its units, or, where
-they are few and shallow, each has its own crop (generator/forwards.py)."""
+they are few and shallow, each has its own crop (generator/engine/gradients/crop_cost.py)."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from generator.device import is_out_of_memory, one_thread_each
-from generator.files import TileFile
-from generator.forwards import ForwardCosts
+from generator.core.files import TileFile
+from generator.core.records import LayerInfo
+from generator.core.sprites import shrink, webp
+from generator.engine.device import is_out_of_memory, one_thread_each
+from generator.engine.gradients.crop_cost import ForwardCosts
+from generator.engine.gradients.unit_gradients import Switches, Units, crops, forward_switches
 from generator.methods.gradients import GradientPictures
 from generator.methods.patches import patch
-from generator.pictures import PictureBatch
-from generator.records import LayerInfo
-from generator.sprites import shrink, webp
+from generator.pictures.reading import PictureBatch
 from generator.stages.checkpointed_pass import note_damage
 from generator.stages.job import Job
 from generator.stages.repairing import is_kept, missing_pictures, tiles_of, wanted_units
 from generator.stages.unit_table import LARGEST_GROUP, UnitTable, group_size, groups_of, unit_table
-from generator.unit_gradients import Switches, Units, crops, forward_switches
 
 CROPS_A_CALL = 64
 UNITS_A_CALL = 512  # bounds the memory of gradients as large as the picture: 300 MB at 224 px

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from generator.errors import AtlasError
-from generator.network import Network
-from generator.profile import PicturesSection
-from generator.records import ASSUMED, GIVEN, Preprocessing
+from generator.core.errors import AtlasError
+from generator.core.records import ASSUMED, GIVEN, Preprocessing
+from generator.network.network import Network
+from generator.stages.profile import PicturesSection
 
 
 def prepared(network: Network, wanted: PicturesSection) -> Network:

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from generator.hierarchy import Hierarchy, nodes_of
-from generator.matching import Likeness, Numbers, Pair, centred_ranks, layer_pairs, summary
+from generator.core.hierarchy import Hierarchy, nodes_of
+from generator.core.matching import Likeness, Numbers, Pair, centred_ranks, layer_pairs, summary
+from generator.core.records import LayerInfo
+from generator.core.store import Store
 from generator.methods.purity import (
     KEPT_SHARES,
     SELECTIVE_SHARE,
@@ -32,10 +34,8 @@ from generator.methods.refinement import (
     refinement_scores,
     shared_places,
 )
-from generator.pictures import PictureFile
-from generator.records import LayerInfo
+from generator.pictures.reading import PictureFile
 from generator.stages.job import RELATIONS, Job
-from generator.store import Store
 
 
 def relate_layers(job: Job) -> None:

@@ -6,11 +6,11 @@ import hashlib
 
 import numpy as np
 
-from generator.checksums import Faults
-from generator.records import LayerInfo
+from generator.core.checksums import Faults
+from generator.core.records import LayerInfo
+from generator.core.store import fingerprint
 from generator.stages.job import Job
 from generator.stages.unit_table import UnitTable
-from generator.store import fingerprint
 
 # By the first part of its path, which stage makes a file; TABLES are written at the end of every run. A damaged file
 # that stands in neither has everything made anew.

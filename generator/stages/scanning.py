@@ -11,13 +11,13 @@ from itertools import islice
 import numpy as np
 import torch
 
-from generator.device import one_thread_each, use_tf32
-from generator.errors import AtlasError
-from generator.files import ScoreFile
-from generator.network import Network
-from generator.pictures import PictureBatch, evenly_spaced
-from generator.records import PictureRecord
-from generator.scan import FORWARD, Rescoring, ScanState, rescore, scan_side_by_side
+from generator.core.errors import AtlasError
+from generator.core.files import ScoreFile
+from generator.core.records import PictureRecord
+from generator.engine.device import one_thread_each, use_tf32
+from generator.engine.scan.scan import FORWARD, Rescoring, ScanState, rescore, scan_side_by_side
+from generator.network.network import Network
+from generator.pictures.reading import PictureBatch, evenly_spaced
 from generator.stages.checkpointed_pass import CheckpointedPass, halving
 from generator.stages.collecting import along_the_scan, begin_collecting
 from generator.stages.job import Job

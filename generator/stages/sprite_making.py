@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from generator.files import TileFile
-from generator.processes import in_processes
-from generator.sprites import GROUND, THUMB, mosaic, shrink, sprite, thumb_columns, webp
-from generator.store import Store
+from generator.core.files import TileFile
+from generator.core.processes import in_processes
+from generator.core.sprites import GROUND, THUMB, mosaic, shrink, sprite, thumb_columns, webp
+from generator.core.store import Store
 
 CHUNK = 32  # channels a task: large enough to hide the cost of handing it over
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from generator.files import ScoreFile
+from generator.core.files import ScoreFile
+from generator.engine.scan.stream import BESIDE, StreamBlock, StreamState, residuals
 from generator.methods import mixing
 from generator.methods.contribution import mean_share
 from generator.methods.scale import scale_criteria
 from generator.stages.job import Job
-from generator.stream import BESIDE, StreamBlock, StreamState, residuals
 
 # Every array that this stage adds to a layer's file.
 ARRAYS = (

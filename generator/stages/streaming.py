@@ -10,16 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from generator.device import one_thread_each, use_tf32
-from generator.files import ScoreFile
-from generator.network import Network
-from generator.pictures import PictureBatch
-from generator.scan import in_rounds
+from generator.core.files import ScoreFile
+from generator.engine.device import one_thread_each, use_tf32
+from generator.engine.scan.scan import in_rounds
+from generator.engine.scan.stream import BlockReadings, BlockUnits, StreamPlan, StreamState, read_stream
+from generator.network.network import Network
+from generator.pictures.reading import PictureBatch
 from generator.stages.checkpointed_pass import CheckpointedPass
 from generator.stages.job import Job
 from generator.stages.scanning import Batches, sample
 from generator.stages.stream_tables import withdraw_stream, write_stream
-from generator.stream import BlockReadings, BlockUnits, StreamPlan, StreamState, read_stream
 
 PASS = "stream"
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from generator.core.records import LayerInfo
+from generator.core.store import Store
+from generator.engine.scan.scan import earlier_blocks
 from generator.methods.inputs import source_layer, strongest_inputs
 from generator.methods.refinement import rank_correlation, shared_pictures
-from generator.records import LayerInfo
-from generator.scan import earlier_blocks
 from generator.stages.job import Job
-from generator.store import Store
 
 
 def label_pictures(job: Job) -> None:

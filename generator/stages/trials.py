@@ -13,20 +13,20 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from generator.ascent import Ascender, AscentPlan
-from generator.cones import Cone
-from generator.decoding import PictureError, read_picture
-from generator.device import one_thread_each, use_tf32
+from generator.core.records import LayerInfo
+from generator.core.sprites import enlargement, shrink, sprite, webp
+from generator.engine.ascent.ascent import Ascender, AscentPlan
+from generator.engine.device import one_thread_each, use_tf32
+from generator.engine.gradients.cones import Cone
+from generator.engine.gradients.unit_gradients import Units, forward_switches
+from generator.engine.scan.scan import FORWARD, ScanPlan, ScanState, in_rounds, scan_side_by_side
+from generator.engine.scan.stream import BlockUnits, read_stream, strongest
 from generator.methods.gradients import GradientPictures
 from generator.methods.patches import patch
-from generator.network import Network
-from generator.pictures import PictureBatch, evenly_spaced
-from generator.records import LayerInfo
-from generator.scan import FORWARD, ScanPlan, ScanState, in_rounds, scan_side_by_side
-from generator.sprites import enlargement, shrink, sprite, webp
+from generator.network.network import Network
+from generator.pictures.decoding import PictureError, read_picture
+from generator.pictures.reading import PictureBatch, evenly_spaced
 from generator.stages.job import Job
-from generator.stream import BlockUnits, read_stream, strongest
-from generator.unit_gradients import Units, forward_switches
 
 MULTIPLY_ADDS = 6e9  # of a trial in each thread: a tenth of a second on a common processor
 MOST_UNITS = {"cpu": 256, "cuda": 512}
@@ -280,7 +280,7 @@ class Trials:
     @cached_property
     def drawing(self) -> float:
         """Drawing one picture of the drawn world."""
-        from generator.demo import world
+        from generator.pictures.drawn import world
 
         return self._second_time(lambda: [world.draw(index) for index in range(4)]) / 4
 

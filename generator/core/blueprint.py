@@ -1,0 +1,97 @@
+"""A network as a row of volumes, each what one operation makes, with its cost. Plain records and their JSON form."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from generator.core.errors import AtlasError
+
+VolumeOp = Literal[
+    "input", "conv", "max_pool", "avg_pool", "adaptive_pool", "linear", "add", "concat"
+]  # fmt: skip
+Shortcut = Literal["", "identity", "projection", "zero padding"]
+HEAD = 0  # the stage of what lies behind the last layer that sees a part of the picture
+
+
+@dataclass(frozen=True)
+class Volume:
+    """What one operation makes, (channels, height, width), in forward order.
+
+    name: of the atlas's layer that shows it, '' for none; path: of its module; block: what it belongs to, '' for none;
+    stage: 1 the stem, 2 … the stages, 0 (HEAD) what sees the whole picture; shortcut: of an addition, what is added;
+    kernel, stride, padding: in px of the input map; parameters: with those of the norm that belongs to it;
+    multiply_adds: for one picture; field, jump: side and stride of the receptive field in px, 0 where it is the whole
+    picture; rectified: whether a ReLU directly follows or made it.
+    """
+
+    op: VolumeOp
+    name: str
+    path: str
+    block: str
+    stage: int
+    shortcut: Shortcut
+    kernel: int
+    stride: int
+    padding: int
+    groups: int
+    channels_in: int
+    channels: int
+    height: int
+    width: int
+    parameters: int
+    multiply_adds: int
+    field: int
+    jump: int
+    rectified: bool
+
+
+COLUMNS = tuple(field.name for field in dataclasses.fields(Volume))
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """A network's volumes and totals. side: of the input in px; parameters: counted on the module as a whole;
+    multiply_adds: half of what torch's counter calls FLOPs, for one picture."""
+
+    model: str
+    side: int
+    outputs: int
+    parameters: int
+    multiply_adds: int
+    volumes: tuple[Volume, ...]
+
+    @property
+    def weighted_layers(self) -> int:
+        """Convolutions and linear layers on the longest way, by which residual networks are numbered: projections do
+        not count."""
+        return sum(v.op == "linear" or (v.op == "conv" and not self.is_shortcut(v)) for v in self.volumes)
+
+    def is_shortcut(self, volume: Volume) -> bool:
+        """Whether a convolution stands in a shortcut."""
+        return volume.op == "conv" and volume.shortcut != ""
+
+
+def blueprint_to_json(blueprint: Blueprint) -> dict[str, Any]:
+    """Compact: one list a volume."""
+    data = {field.name: getattr(blueprint, field.name) for field in dataclasses.fields(Blueprint)}
+    return {
+        **data,
+        "columns": list(COLUMNS),
+        "volumes": [list(dataclasses.astuple(v)) for v in blueprint.volumes],
+    }
+
+
+def blueprint_from_json(data: Mapping[str, Any]) -> Blueprint:
+    """Raises AtlasError where the JSON is of another form."""
+    try:
+        columns = data["columns"]
+        volumes = tuple(Volume(**dict(zip(columns, row, strict=True))) for row in data["volumes"])
+        names = [field.name for field in dataclasses.fields(Blueprint) if field.name != "volumes"]
+        return Blueprint(**{name: data[name] for name in names}, volumes=volumes)
+    except (KeyError, TypeError, ValueError) as error:
+        raise AtlasError(
+            f"architecture.json is damaged ({error})", remedy="compute the atlas again"
+        ) from error

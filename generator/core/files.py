@@ -1,0 +1,237 @@
+"""Files on disk: whole or not at all, and the large ones that a job fills in any order."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import zlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from generator.core.errors import AtlasError
+
+
+def write_atomically(path: Path, content: bytes | bytearray) -> None:
+    """Write a whole file or nothing; raises AtlasError with one sentence where the disk refuses."""
+    # The process id keeps two processes of one job (torchrun) from sharing a half-written file.
+    half = path.with_name(f".{path.name[:200]}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        half.write_bytes(content)
+        os.replace(half, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            half.unlink(missing_ok=True)
+        raise disk_error(error, path) from error
+
+
+def remove(path: Path) -> None:
+    """Remove a file or, where a folder lies in its place, that."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_array_atomically(path: Path, shape: tuple[int, int], parts: Iterable[np.ndarray]) -> None:
+    """Write a float32 array as a .npy file, whole or not at all, from its rows part by part: it need not fit into the
+    memory."""
+    half = path.with_name(f".{path.name[:200]}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with half.open("wb") as file:
+            header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            for part in parts:
+                file.write(np.ascontiguousarray(part, "<f4").data.cast("B"))
+        os.replace(half, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            half.unlink(missing_ok=True)
+        raise disk_error(error, path) from error
+
+
+def disk_error(error: OSError, path: Path) -> AtlasError:
+    """The sentence for a disk that refuses."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return AtlasError(
+            "the disk is full", path, "free some space and run the same command again: it goes on from here"
+        )
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return AtlasError("this folder cannot be written", path.parent, "choose another with --out")
+    return AtlasError(
+        f"writing failed ({error.strerror or error})", path, "mend the cause and run the same command again"
+    )
+
+
+class _Filled:
+    """A file read and written at positions. Not a memory map: its pages never count as this process's memory."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_dir():  # in the way of a file of ours: its records count as never written
+                shutil.rmtree(path)
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise disk_error(error, path) from error
+
+    def _write(self, content: np.ndarray, place: int) -> None:
+        left = np.ascontiguousarray(content).data.cast("B")
+        try:
+            while left:  # a write may take less than all of it, on a disk that is about to be full
+                written = os.pwrite(self._file, left, place)
+                left, place = left[written:], place + written
+        except OSError as error:
+            raise disk_error(error, self.path) from error
+
+    def _read(self, length: int, place: int) -> bytes:
+        return os.pread(self._file, length, place).ljust(length, b"\0")  # behind the end there are zeros
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+class _Records(_Filled):
+    """Records of one length, written in any order by any process. Behind each stands its CRC-32, so that one that was
+    never written, was cut short by a kill, or was damaged later, is known."""
+
+    def __init__(self, path: Path, length: int) -> None:
+        super().__init__(path)
+        self._length = length  # bytes of a record
+        self._stride = length + 4
+
+    def put(self, number: int, content: np.ndarray) -> None:
+        """Write a record and its checksum at once."""
+        record = np.ascontiguousarray(content).tobytes()
+        check = zlib.crc32(record).to_bytes(4, "little")
+        self._write(np.frombuffer(record + check, np.uint8), number * self._stride)
+
+    def get(self, number: int, start: int = 0, length: int | None = None) -> bytes:
+        """A record, or the part of it from byte `start` on; zeros where none was written."""
+        return self._read(self._length if length is None else length, number * self._stride + start)
+
+    def intact(self, numbers: np.ndarray) -> np.ndarray:
+        """(n,) bool: which records are there as they were written."""
+        return np.array([self._is_intact(number) for number in numbers.tolist()], bool)
+
+    def _is_intact(self, number: int) -> bool:
+        record = self._read(self._stride, number * self._stride)
+        return zlib.crc32(record[:-4]).to_bytes(4, "little") == record[-4:]
+
+
+class ScoreFile(_Records):
+    """Scores of a pass under way: row by row all layers' channels, float32."""
+
+    def __init__(self, path: Path, channels: Sequence[int]) -> None:
+        self._starts = np.concatenate([[0], np.cumsum(channels)]).astype(np.int64)
+        super().__init__(path, int(self._starts[-1]) * 4)
+
+    def write(self, rows: np.ndarray, scores: np.ndarray) -> None:
+        """rows: (n,) places; scores: (n, channels of all layers) float32."""
+        for row, values in zip(rows.tolist(), scores.astype(np.float32, copy=False), strict=True):
+            self.put(row, values)
+
+    def has(self, rows: np.ndarray) -> np.ndarray:
+        """(n,) bool: which rows are there as they were written."""
+        return self.intact(rows)
+
+    def read(self, layer: int, rows: np.ndarray) -> np.ndarray:
+        """(n, C) of one layer, by its place among the layers; rows never written are zeros."""
+        first, last = (int(start) for start in self._starts[layer : layer + 2])
+        parts = [self.get(row, first * 4, (last - first) * 4) for row in rows.tolist()]
+        return np.frombuffer(b"".join(parts), np.float32).reshape(len(rows), last - first)
+
+    def __enter__(self) -> ScoreFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class RowFile:
+    """The rows of a .npy file with a float32 matrix, read as asked for. Not a memory map, whose pages would count as
+    this process's memory."""
+
+    def __init__(self, path: Path) -> None:
+        with path.open("rb") as file:
+            np.lib.format.read_magic(file)
+            self.shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+            self._start = file.tell()
+        if dtype != np.float32 or len(self.shape) != 2:
+            raise ValueError(f"{dtype} {self.shape} instead of a float32 matrix")
+        self._path = path
+
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+        """(n, F) of a slice without steps, or of (n,) places."""
+        length = self.shape[1]
+        if isinstance(rows, slice):
+            first, last, _ = rows.indices(self.shape[0])
+            return self._read(first, max(0, last - first))
+        return np.concatenate(
+            [np.zeros((0, length), np.float32), *(self._read(row, 1) for row in rows.tolist())]
+        )
+
+    def _read(self, first: int, count: int) -> np.ndarray:
+        length = self.shape[1]
+        found = np.fromfile(self._path, np.float32, count * length, offset=self._start + first * length * 4)
+        return found.reshape(count, length)
+
+
+class VectorFile(_Records):
+    """A vector a row, float32, known to be there or not."""
+
+    def __init__(self, path: Path, length: int) -> None:
+        super().__init__(path, length * 4)
+
+    def write(self, rows: np.ndarray, vectors: np.ndarray) -> None:
+        """rows: (n,) places; vectors: (n, F)."""
+        for row, values in zip(rows.tolist(), vectors.astype(np.float32, copy=False), strict=True):
+            self.put(row, values)
+
+    def has(self, rows: np.ndarray) -> np.ndarray:
+        """(n,) bool: which rows are there as they were written."""
+        return self.intact(rows)
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """(n, F); rows never written are zeros."""
+        parts = [self.get(row) for row in rows.tolist()]
+        return np.frombuffer(b"".join(parts), np.float32).reshape(len(rows), self._length // 4)
+
+    def __enter__(self) -> VectorFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class TileFile(_Records):
+    """The tiles of one layer while it is being pictured: (C, 9, P, s, s, 3) uint8, written in any order."""
+
+    def __init__(self, path: Path, panels: int, native: int) -> None:
+        self.shape = (9, panels, native, native, 3)
+        super().__init__(path, panels * native * native * 3)
+
+    def write(self, channel: int, slot: int, tiles: np.ndarray) -> None:
+        """tiles: (P, s, s, 3), the panels of one unit."""
+        self.put(channel * 9 + slot, tiles)
+
+    def has(self, channels: np.ndarray, slots: np.ndarray) -> np.ndarray:
+        """(U,) bool: of which units, (U,) channels and slots, the tiles are there as they were written."""
+        return self.intact(channels * 9 + slots)
+
+    def read(self, channel: int) -> np.ndarray:
+        """(9, P, s, s, 3); slots never written are zeros."""
+        slots = np.frombuffer(self._read(9 * self._stride, channel * 9 * self._stride), np.uint8)
+        return slots.reshape(9, self._stride)[:, : self._length].reshape(self.shape)
+
+    def __enter__(self) -> TileFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,249 @@
+"""Processes that work for this one: they decode pictures, draw, encode sprites, write pages and check links.
+
+They are started by loky and not by multiprocessing, whose processes import the caller's script again: a script without
+`if __name__ == "__main__"` would then begin its computation anew in each of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import mmap
+import multiprocessing
+import os
+import signal
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from itertools import chain, islice
+from multiprocessing import connection, reduction
+from typing import Any, TypeVar
+
+from generator.core.errors import AtlasError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+MOST_PROCESSES = 8  # for pages and links, which wait for the disk
+AHEAD = 2  # tasks a process is given before their results are taken
+# Each process has a core: threads of its own would only stand in the others' way.
+_ENVIRONMENT = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
+)
+# What it raises where a machine has no semaphores or no memory, and where a process may have none of its own.
+_REFUSALS = (OSError, ImportError, NotImplementedError, AssertionError)
+
+
+def page_processes(pages: int, worth: int) -> int:
+    """How many processes to use for so many pages: 0 where there are fewer than `worth`, or there is one core."""
+    processes = min(os.cpu_count() or 1, MOST_PROCESSES)
+    return 0 if pages < worth or processes < 2 else processes
+
+
+def in_processes(
+    function: Callable[[Task], Result],
+    tasks: Iterable[Task],
+    processes: int,
+    *,
+    doing: str,
+    remedy: str,
+    start: Callable[..., None] | None = None,
+    given: tuple[Any, ...] = (),
+    here: Callable[[Task], Result] | None = None,
+    in_order: bool = True,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> Iterator[tuple[Task, Result]]:
+    """Do tasks in processes, yielding each with its result, in the tasks' order or as they are done.
+
+    Each process imports the function's module and not the caller's script, begins with start(*given), and ends when
+    this process does. At most AHEAD tasks a process are under way. What a task raises is raised here. With 0 processes,
+    or where none can be started, this process does all: by `here`, if given, instead of start and function. meanwhile:
+    called once the first tasks are under way.
+
+    Raises AtlasError if a process is killed: "a process that `doing` was killed", and the remedy.
+    """
+    waiting = iter(tasks)
+    first = list(islice(waiting, AHEAD * processes))
+    pool = _Pool.open(min(processes, len(first)), start, given, function, first) if first else None
+    if pool is None:
+        if here is None and start is not None:
+            start(*given)
+        for task in chain(first, waiting):
+            yield task, (here or function)(task)
+        meanwhile()
+        return
+    done = False
+    try:
+        meanwhile()
+        while pool.running:
+            future = next(iter(pool.running)) if in_order else pool.next_done()
+            result = future.result()
+            task = pool.running.pop(future)
+            for following in islice(waiting, 1):
+                pool.submit(function, following)
+            yield task, result
+        done = True
+    except BrokenProcessPool as error:
+        raise _explained(error, doing, remedy) from error
+    finally:
+        # What nobody waits for any more is not finished: after an error, after Ctrl-C, after a loop that was left.
+        pool.close(kill=not done)
+
+
+def _explained(error: BrokenProcessPool, doing: str, remedy: str) -> AtlasError:
+    from loky.process_executor import TerminatedWorkerError
+
+    if isinstance(error, TerminatedWorkerError):
+        return AtlasError(f"a process that {doing} was killed, probably out of memory", remedy=remedy)
+    reason = str(error.__cause__ or error).strip().strip('"').strip().splitlines()[-1]
+    return AtlasError(f"a process that {doing} does not work: {reason}", remedy=remedy)
+
+
+class _Pool:
+    """Processes, and which task each of the futures under way belongs to, in the order of the tasks."""
+
+    def __init__(self, processes: int, start: Callable[..., None] | None, given: tuple[Any, ...]) -> None:
+        from loky.backend import get_context
+        from loky.process_executor import ProcessPoolExecutor
+
+        self.running: dict[Future[Any], Any] = {}
+        # Nothing is ever sent: that this end is closed, by whatever ended this process, is what the processes wait for.
+        self._theirs, self._ours = multiprocessing.Pipe(duplex=False)
+        self._executor = ProcessPoolExecutor(
+            processes,
+            context=get_context("loky"),
+            initializer=_begin,
+            initargs=(self._theirs, start, given),
+            env=_ENVIRONMENT,
+        )
+
+    @classmethod
+    def open(
+        cls,
+        processes: int,
+        start: Callable[..., None] | None,
+        given: tuple[Any, ...],
+        function: Callable[[Any], Any],
+        tasks: list[Any],
+    ) -> _Pool | None:
+        """Processes that have begun with these tasks; None where none can be started, which is said once."""
+        pool = None
+        try:
+            pool = cls(processes, start, given)
+            with _uninterrupted():
+                for task in tasks:
+                    pool.submit(function, task)
+        except BaseException as error:
+            if pool is not None:
+                pool.close(kill=True)
+            if not isinstance(error, _REFUSALS):
+                raise
+            _say_once(f"no processes can be started here, so that one does all the work: {error!r}")
+            return None
+        return pool
+
+    def submit(self, function: Callable[[Any], Any], task: Any) -> None:
+        self.running[self._executor.submit(_work, function, task)] = task
+
+    def next_done(self) -> Future[Any]:
+        finished = wait(self.running, return_when=FIRST_COMPLETED).done
+        return next(future for future in self.running if future in finished)
+
+    def close(self, *, kill: bool) -> None:
+        # loky warns where it cannot look for processes of its processes (no pgrep): ours have none.
+        warnings.filterwarnings("ignore", "Failed to kill subprocesses")
+        self._executor.shutdown(wait=True, kill_workers=kill)
+        self._ours.close()
+        self._theirs.close()
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Processes started meanwhile never see Ctrl-C, which a terminal sends to all: it is this process's to act on."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # by loky otherwise, and starting it lets the signal through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@functools.cache
+def _say_once(sentence: str) -> None:
+    logging.getLogger(__name__).warning(sentence)
+
+
+# -- in the processes ------------------------------------------------------------------------------------------------
+
+_failed: list[Exception] = []  # what this process could not begin for
+
+
+def _begin(
+    lifeline: connection.Connection, start: Callable[..., None] | None, given: tuple[Any, ...]
+) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
+    try:
+        if start is not None:
+            start(*given)
+    except Exception as error:  # raised by the first task, for there it reaches the caller as it is
+        _failed.append(error)
+
+
+def _end_with(lifeline: connection.Connection) -> None:
+    connection.wait([lifeline])
+    os._exit(1)
+
+
+def _work(function: Callable[[Any], Any], task: Any) -> Any:
+    if _failed:
+        raise _failed[0]
+    return function(task)
+
+
+# -- memory that they share ------------------------------------------------------------------------------------------
+
+
+class SharedBytes:
+    """Memory that is handed to processes as they start, for results too large to be sent. It has no name that could be
+    left behind, and goes when the last process that has it ends.
+
+    memory: of the size asked for; zeros at first.
+    """
+
+    def __init__(self, descriptor: int, size: int) -> None:
+        self._descriptor, self._size = descriptor, size
+        self.memory = mmap.mmap(descriptor, size)
+
+    @classmethod
+    def of(cls, size: int) -> SharedBytes | None:
+        """None where the system has no such memory: outside Linux, for 0 bytes, and where it refuses."""
+        try:
+            descriptor = os.memfd_create("pictures")
+        except (AttributeError, OSError):
+            return None
+        try:
+            os.ftruncate(descriptor, size)
+            return cls(descriptor, size)
+        except (OSError, ValueError):
+            os.close(descriptor)
+            return None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _received, (reduction.DupFd(self._descriptor), self._size)  # type: ignore[attr-defined]
+
+    def close(self) -> None:
+        """This process needs it no more. An array that looks into it keeps it open."""
+        os.close(self._descriptor)
+
+
+def _received(descriptor: Any, size: int) -> SharedBytes:
+    return SharedBytes(descriptor.detach(), size)

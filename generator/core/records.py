@@ -1,0 +1,324 @@
+"""What the atlas is made of, as plain frozen records, and their JSON form. No torch here."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from generator.core.errors import AtlasError
+from generator.core.head import Head
+
+SCHEMA = 1  # of the atlas folder; a reader refuses any other
+TOP = 9  # pictures kept a channel, as in arXiv:1701.02362
+STUDY = "study/"  # how the models of the experiments' small networks begin
+
+# Where the numbers of a preprocessing come from; one that was assumed names what it was taken from behind ASSUMED.
+PUBLISHED = "published with the weights"
+IN_FILE = "written in the weights' file"
+GIVEN = "given"
+ASSUMED = "assumed: "
+
+# "layer": of a network without residual blocks, whose channels are tied to no other layer's.
+LayerKind = Literal["stem", "block", "layer", "branch", "projection"]
+
+
+@dataclass(frozen=True)
+class ReceptiveField:
+    """Which pixels of the network's input one unit of a layer can see; square, the same in both directions.
+
+    side: length in px; stride: px between neighbouring units; centre: px coordinate of the middle of unit (0, 0)
+    (pixel 0's middle is at 0.0).
+    """
+
+    side: int
+    stride: int
+    centre: float
+
+    def box(self, row: int, column: int) -> tuple[int, int, int, int]:
+        """Top, left, bottom, right in px (bottom and right exclusive), not clipped to the picture."""
+        top = round(self.centre + row * self.stride - (self.side - 1) / 2)
+        left = round(self.centre + column * self.stride - (self.side - 1) / 2)
+        return top, left, top + self.side, left + self.side
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """A tapped layer.
+
+    name: Caffe's (`res2a_branch2b`); path: torchvision's alias (`layer1.0.conv2`);
+    channels, height, width: of its activation map for the profile's picture size;
+    block: the block it belongs to (`res2a`; the layer's own name for a block output; '' for the stem);
+    stage: 2 … 5, 1 for the stem; rectified: whether its values come out of a ReLU.
+    """
+
+    name: str
+    path: str
+    kind: LayerKind
+    block: str
+    stage: int
+    channels: int
+    height: int
+    width: int
+    rectified: bool
+    receptive_field: ReceptiveField
+
+    @property
+    def is_inner(self) -> bool:
+        """Whether the layer lies inside a block."""
+        return self.kind in ("branch", "projection")
+
+
+@dataclass(frozen=True, slots=True)  # there may be a million
+class PictureRecord:
+    """One row of images.csv. label_id is −1 and label '' where nothing is known; width and height are the file's."""
+
+    index: int
+    path: str
+    label_id: int
+    label: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that could not be used, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """From a picture file to the network's input.
+
+    resize: the shorter side in px (0: leave), or (height, width), which ignores the aspect ratio; crop: side of the
+    centre crop in px; mean, std: of red, green, blue; value_range: 1.0 if the network expects values in [0, 1], 255.0
+    if in [0, 255]; then (x − mean) / std.
+    interpolation: Pillow's filter of that name, with antialiasing; transparency: 'white' or 'black', the ground under
+    transparent pixels, or 'drop' (the colours are taken as if nothing were transparent); exif: whether the picture is
+    turned upright as its EXIF orientation says; bits: of greyscale samples in files of 16 bits (0: as the file says).
+    source: where mean and std come from: PUBLISHED, IN_FILE, GIVEN, ASSUMED and what was assumed, or another sentence;
+    '' if nobody knows. It says nothing about the numbers, so it is no part of what two preprocessings are compared by.
+    """
+
+    resize: int | tuple[int, int]
+    crop: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    value_range: float = 1.0
+    interpolation: str = "bilinear"
+    transparency: str = "white"
+    exif: bool = True
+    bits: int = 0
+    source: str = field(default="", compare=False, repr=False)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that pixels and values depend on, as plain values: every field but the source."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if name != "source"}
+
+    @property
+    def size_words(self) -> str:
+        """Resize and crop in words."""
+        crop = f"the central {self.crop} × {self.crop} px"
+        if isinstance(self.resize, tuple):
+            height, width = self.resize
+            squash = f"resized to {width} × {height} px whatever the aspect ratio ({self.interpolation})"
+            return squash if height == width == self.crop else f"{squash}, then {crop}"
+        if self.resize == 0:
+            return f"{crop}, not resized"
+        return f"shorter side resized to {self.resize} px ({self.interpolation}), then {crop}"
+
+    @property
+    def values_words(self) -> str:
+        """Value range, mean and standard deviation in words."""
+        mean, std = (", ".join(f"{value:g}" for value in values) for values in (self.mean, self.std))
+        return f"0 to {self.value_range:g}, mean {mean}, standard deviation {std} (red, green, blue)"
+
+    @property
+    def file_words(self) -> str:
+        """What is done with transparency, EXIF and files of 16 bits, in words."""
+        under = "dropped" if self.transparency == "drop" else f"laid on {self.transparency}"
+        turned = "turned upright as EXIF says" if self.exif else "EXIF orientation ignored"
+        bits = f"; greyscale of 16-bit files read as {self.bits} bits" if self.bits else ""
+        return f"transparency {under}; {turned}{bits}"
+
+    @property
+    def assumption(self) -> str:
+        """The sentence that says what was assumed, '' if nothing was."""
+        if not self.source.startswith(ASSUMED):
+            return ""
+        what = self.source.removeprefix(ASSUMED)
+        were = "were" if " and " in what else "was"
+        return f"{what} {were} assumed: these weights do not say what they were trained with"
+
+
+@dataclass(frozen=True)
+class WeightsInfo:
+    """Where the weights came from. source: 'built-in', a torchvision enum's name, a file's name, or 'random'."""
+
+    source: str
+    sha256: str
+    random: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class LabelReading:
+    """Where the pictures' labels come from. source: in words, '' where no picture has one; labelled: how many pictures
+    have one; classes: how many classes these are of; notes: what was left out or taken for granted, a sentence each."""
+
+    source: str = ""
+    labelled: int = 0
+    classes: int = 0
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PictureSetInfo:
+    """The pictures. sha256 is over every usable file's relative path and bytes, in order of index; skipped: the files
+    that could not be used."""
+
+    source: str
+    sha256: str
+    count: int
+    skipped: tuple[Skipped, ...] = ()
+    labels: LabelReading = field(default_factory=LabelReading)
+
+
+@dataclass(frozen=True)
+class SpriteInfo:
+    """How the sprites of one layer are laid out: panels side by side, each 3 × 3 tiles, strongest first, row by row.
+
+    panels: e.g. ('patches', 'guided'); tile: side of a tile in px; side: of the picture in its middle, the rest is
+    ground (0: as large as the tile).
+    """
+
+    panels: tuple[str, ...]
+    tile: int
+    side: int = 0
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """manifest.json: what the atlas is, and everything needed to cite and to check it."""
+
+    name: str
+    title: str
+    model: str
+    weights: WeightsInfo
+    pictures: PictureSetInfo
+    preprocessing: Preprocessing
+    profile: Mapping[str, Any]
+    versions: Mapping[str, str]
+    date: str
+    layers: tuple[LayerInfo, ...]
+    sprites: Mapping[str, SpriteInfo]
+    publish_patches: bool = True
+    parameters: int = 0
+    accuracy: float | None = None  # top-1 on these pictures, where labels and outputs mean the same classes
+    accuracy_basis: str = ""  # how labels and outputs were matched, or why there is no accuracy
+    schema: int = SCHEMA
+    classes: tuple[str, ...] = ()  # names of the network's outputs, where they are known
+    head: Head | None = None  # how the outputs are read; None: the weights end before them
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def layer(self, name: str) -> LayerInfo:
+        """The layer with this name or torchvision path."""
+        return find_layer(self.layers, name)
+
+
+def title_of(model: str, weights: WeightsInfo) -> str:
+    """What an atlas is called whose profile has no title of its own: the network and the weights that were used.
+
+    >>> title_of("resnet50", WeightsInfo("mine.pt", ""))
+    'resnet50, weights mine.pt'
+    """
+    if weights.random:
+        return f"{model}, random weights"
+    return f"{model}, weights {weights.source}"
+
+
+def study_name(kind: str, depth: int) -> str:
+    """The model of the experiments' network of a kind and a depth."""
+    return f"{STUDY}{kind.lower().replace(' ', '-')}-{depth}"
+
+
+def find_layer(layers: tuple[LayerInfo, ...], name: str) -> LayerInfo:
+    """The layer with this Caffe name or torchvision path; raises AtlasError that lists the nearest names."""
+    import difflib
+
+    for layer in layers:
+        if name in (layer.name, layer.path):
+            return layer
+    known = [layer.name for layer in layers] + [layer.path for layer in layers]
+    near = difflib.get_close_matches(name, known, n=3)
+    raise AtlasError(
+        "unknown layer", name, f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
+    )
+
+
+def to_json(record: Any) -> dict[str, Any]:
+    """A record as JSON-ready dictionaries and lists."""
+    return dataclasses.asdict(record)
+
+
+def _resize_from_json(resize: int | list[int]) -> int | tuple[int, int]:
+    if isinstance(resize, int):
+        return resize
+    height, width = resize
+    return height, width
+
+
+def layer_from_json(data: Mapping[str, Any]) -> LayerInfo:
+    return LayerInfo(**{**data, "receptive_field": ReceptiveField(**data["receptive_field"])})
+
+
+def _pictures_from_json(data: Mapping[str, Any]) -> PictureSetInfo:
+    labels = data.get("labels", {})
+    return PictureSetInfo(
+        **{
+            **data,
+            "skipped": tuple(Skipped(**file) for file in data["skipped"]),
+            "labels": LabelReading(**{**labels, "notes": tuple(labels.get("notes", ()))}),
+        }
+    )
+
+
+def manifest_from_json(data: Mapping[str, Any]) -> Manifest:
+    """Read a manifest's JSON; raises AtlasError if it is of another schema or lacks a field."""
+    if data.get("schema") != SCHEMA:
+        raise AtlasError(
+            f"the atlas has schema {data.get('schema')!r}, this version reads {SCHEMA}",
+            remedy="compute the atlas again",
+        )
+    try:
+        pictures = data["pictures"]
+        preprocessing = data["preprocessing"]
+        return Manifest(
+            **{
+                **data,
+                "weights": WeightsInfo(**data["weights"]),
+                "pictures": _pictures_from_json(pictures),
+                "preprocessing": Preprocessing(
+                    **{
+                        **preprocessing,
+                        "resize": _resize_from_json(preprocessing["resize"]),
+                        "mean": tuple(preprocessing["mean"]),
+                        "std": tuple(preprocessing["std"]),
+                    }
+                ),
+                "layers": tuple(layer_from_json(layer) for layer in data["layers"]),
+                "classes": tuple(data.get("classes", ())),
+                "head": Head(**data["head"]) if data.get("head") else None,
+                "sprites": {
+                    layer: SpriteInfo(tuple(sprite["panels"]), sprite["tile"], sprite.get("side", 0))
+                    for layer, sprite in data["sprites"].items()
+                },
+            }
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise AtlasError(f"manifest.json is damaged ({error})", remedy="compute the atlas again") from error

@@ -1,0 +1,1 @@
+"""Activation maximisation: parametrisations, transforms, regularisers and the optimiser's loop."""

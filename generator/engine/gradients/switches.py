@@ -1,0 +1,165 @@
+"""What one forward pass leaves for the backward passes of all units of its pictures: which ReLUs were on, and
+where each max-pool took its value from. Also the crops on which the forward of a lonely unit can run instead
+of the whole picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from generator.core.records import ReceptiveField
+from generator.network.graph import Step
+from generator.network.network import Network
+
+NOWHERE = 255  # the tap of a pooling position outside the map
+
+
+@dataclass(frozen=True)
+class Units:
+    """Single units of one layer. picture: index into the batch of the switches; channel, row, column; int64
+    (U,) each."""
+
+    picture: Tensor
+    channel: Tensor
+    row: Tensor
+    column: Tensor
+
+    def __len__(self) -> int:
+        return len(self.picture)
+
+    def take(self, which: Tensor) -> Units:
+        return Units(self.picture[which], self.channel[which], self.row[which], self.column[which])
+
+    def to(self, device: torch.device) -> Units:
+        return Units(*(part.to(device) for part in (self.picture, self.channel, self.row, self.column)))
+
+
+@dataclass(frozen=True)
+class Switches:
+    """The switches of P pictures.
+
+    sizes: (C, H, W) of each step; masks: of each ReLU, 1 where its input was positive; taps: of each
+    max-pool, which position of its k × k window was the largest (row · k + column). Both are tables, (1 + P ·
+    H · W, C) uint8; row 0 stands for every position outside the map. maps: whole outputs that were asked for,
+    (P, C, H, W).
+    """
+
+    sizes: dict[int, tuple[int, int, int]]
+    masks: dict[int, Tensor]
+    taps: dict[int, Tensor]
+    maps: dict[int, Tensor]
+
+    def values(self, network: Network, layer: str, units: Units) -> Tensor:
+        """The units' own values, (U,); the layer must have been named in `keep` of forward_switches."""
+        maps = self.maps[network.step(layer)]
+        units = units.to(maps.device)
+        return maps[units.picture, units.channel, units.row, units.column]
+
+
+@torch.no_grad()
+def forward_switches(
+    network: Network, pictures: Tensor, last: str | None = None, *, keep: Sequence[str] = ()
+) -> Switches:
+    """Run the network up to the layer `last` (default: the last tapped layer) and keep its switches.
+
+    pictures: (P, 3, H, W) from network.prepare, or crops of it. keep: layers whose maps are kept for
+    Switches.values.
+    """
+    graph = network.graph
+    end = network.steps[-1] if last is None else network.step(last)
+    kept = {network.step(layer) for layer in keep}
+    switches = Switches({}, {}, {}, {})
+    arg_max: dict[int, Tensor] = {}
+    pictures = pictures.contiguous(memory_format=torch.channels_last)
+    for index, output in graph.run(pictures, arg_max):
+        step = graph.steps[index]
+        _, channels, height, width = output.shape
+        switches.sizes[index] = (channels, height, width)
+        if step.op == "relu":
+            switches.masks[index] = _mask_table(output)
+        elif step.op == "max_pool":
+            switches.taps[index] = _tap_table(arg_max.pop(index), step, switches.sizes[step.inputs[0]][2])
+        if index in kept:
+            switches.maps[index] = output.clone()
+        if index == end:
+            break
+    return switches
+
+
+def _mask_table(output: Tensor) -> Tensor:
+    pictures, channels, height, width = output.shape
+    table = torch.empty(1 + pictures * height * width, channels, dtype=torch.bool, device=output.device)
+    table[0] = False
+    torch.gt(output.permute(0, 2, 3, 1), 0, out=table[1:].view(pictures, height, width, channels))
+    # As bytes: torch turns those into floats six times as fast as it turns booleans.
+    return table.view(torch.uint8)
+
+
+def _tap_table(arg_max: Tensor, pool: Step, width_in: int) -> Tensor:
+    """From flat positions on the input map to positions within each pooling window."""
+    pictures, channels, height, width = arg_max.shape
+    first_row = torch.arange(height, device=arg_max.device, dtype=torch.int32) * pool.stride - pool.padding
+    first_column = torch.arange(width, device=arg_max.device, dtype=torch.int32) * pool.stride - pool.padding
+    start = first_row[:, None] * width_in + first_column
+    past = (
+        arg_max.permute(0, 2, 3, 1).to(torch.int32) - start[:, :, None]
+    )  # row · W_in + column within the window
+    row = past.div(width_in, rounding_mode="floor")
+    column = past - row * width_in
+    table = torch.empty(1 + pictures * height * width, channels, dtype=torch.uint8, device=arg_max.device)
+    table[0] = NOWHERE
+    taps = row.div_(pool.dilation, rounding_mode="floor") * pool.kernel
+    table[1:] = taps.add_(column.div_(pool.dilation, rounding_mode="floor")).view(-1, channels)
+    return table
+
+
+def crop_side(field: ReceptiveField, extent: int) -> int:
+    """Along an axis of `extent` px, the size in px of the crops that units with this field see."""
+    size = field.side + _before(field)[1]
+    return min(extent, size + (extent - size) % field.stride)
+
+
+def _before(field: ReceptiveField) -> tuple[int, int]:
+    """How many px outside the picture the field of unit 0 begins, and how many from there down to a multiple of
+    the stride."""
+    before = -field.box(0, 0)[0]
+    return before, -before % field.stride
+
+
+def crops(network: Network, pictures: Tensor, layer: str, units: Units) -> tuple[Tensor, Units]:
+    """Each unit's receptive field cut from its picture, and the same units counted within these crops.
+
+    Exact: a crop begins on a multiple of the layer's stride, so that strided positions stay on their grid,
+    and ends beyond the receptive field or at the picture's own border, so that no padding is seen that was
+    not there before. All crops have one size: where one would hang over the border it is moved back inside.
+    Where the field is larger than the pictures, those that are used are returned whole.
+
+    pictures: (P, 3, H, W); returns (U, 3, h, w) and the units, whose picture is now their crop.
+    """
+    field = network.layer(layer).receptive_field
+    extents = pictures.shape[2:]
+    if field.side > min(extents):
+        used, place = units.picture.unique(return_inverse=True)
+        return pictures[used.to(pictures.device)], Units(place, units.channel, units.row, units.column)
+    starts: list[Tensor] = []
+    sizes: list[int] = []
+    for extent, position in zip(extents, (units.row, units.column), strict=True):
+        before, back = _before(field)
+        size = crop_side(field, extent)
+        begin = position * field.stride - before - back
+        starts.append(begin.clamp(0, extent - size))
+        sizes.append(size)
+    rows = starts[0][:, None] + torch.arange(sizes[0])  # (U, h)
+    columns = starts[1][:, None] + torch.arange(sizes[1])  # (U, w)
+    where = (units.picture[:, None, None], rows[:, :, None], columns[:, None, :])
+    cut = pictures.permute(0, 2, 3, 1)[tuple(part.to(pictures.device) for part in where)]  # (U, h, w, 3)
+    inside = Units(
+        torch.arange(len(units)),
+        units.channel,
+        units.row - starts[0] // field.stride,
+        units.column - starts[1] // field.stride,
+    )
+    return cut.permute(0, 3, 1, 2), inside

@@ -1,0 +1,275 @@
+"""The innermost loops of the scan and of unit gradients, compiled by numba: each goes over a map once, where torch
+takes a pass an operation.
+
+Whoever uses them has torch's way too: it serves GPUs, bfloat16, and machines without numba. Maxima,
+counts and lists are the same either way; sums may differ in their last bits, which is why `kind` belongs into a scan's
+fingerprint. The order of additions is fixed, so that a picture's numbers depend on nothing but the picture."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import logging
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+SILENT = 2.0  # seconds that nobody wonders about
+
+_compiling = threading.Lock()  # of two threads that ask first, the second waits
+
+
+@dataclass(frozen=True)
+class Loops:
+    """The loops below, compiled; they take C-contiguous arrays and let other threads run meanwhile."""
+
+    reduce: Callable[..., None]
+    enter: Callable[..., None]
+    add: Callable[..., None]
+    rectify: Callable[..., None]
+    unpool: Callable[..., None]
+    spread: Callable[..., None]
+    spread_narrow: Callable[..., None]
+
+
+def kind() -> str:
+    """Which way sums on a CPU are taken: numba or torch. As `loops`, it may compile."""
+    return "torch" if loops() is None else "numba"
+
+
+def loops() -> Loops | None:
+    """The compiled loops, None where numba is not installed, is switched off, or does not work, which is said once. The
+    first call in an installation compiles for some seconds; the machine code is kept beside this file, or among the
+    user's caches."""
+    with _compiling:
+        return _loops()
+
+
+def prepare(say: Callable[[str], None]) -> None:
+    """Have the loops ready; says so where they must be compiled."""
+    with ThreadPoolExecutor(1) as pool:
+        task = pool.submit(loops)
+        if wait([task], SILENT).not_done:
+            say("compiling the innermost loops for this machine, once: some ten seconds")
+        task.result()
+
+
+def _is_there() -> bool:
+    switched_off = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
+    return importlib.util.find_spec("numba") is not None and not switched_off
+
+
+@functools.cache
+def _loops() -> Loops | None:
+    if not _is_there():
+        return None
+    trouble: Exception | None = None
+    for cache in (True, False):  # without a place to keep the machine code it is made anew each time
+        try:
+            from numba import njit
+
+            from generator.engine.loops.spread_loop import spread, spread_narrow
+
+            functions = (_reduce, _enter, _add, _rectify, _unpool, spread, spread_narrow)
+            compiled = Loops(*(njit(nogil=True, error_model="numpy", cache=cache)(f) for f in functions))
+            _try(compiled)
+            return compiled
+        # Of every kind: the loops are made of numba's internals, which another release may lack or mean otherwise.
+        except Exception as error:
+            trouble = error
+    reason = next(iter(str(trouble).strip().splitlines()), "")
+    logging.getLogger(__name__).warning(
+        f"numba does not work here ({type(trouble).__name__}: {reason}). torch computes instead, which takes longer; "
+        "results are the same apart from their last digits"
+    )
+    return None
+
+
+def _try(compiled: Loops) -> None:
+    """Have all loops compiled for the types they are called with; raises ArithmeticError where one gives other numbers
+    than Python and NumPy do."""
+    rng = np.random.default_rng(0)
+    maps = rng.normal(size=(2, 3, 2, 5)).astype(np.float32)
+    rows, sums, counts = maps.max(axis=2), np.zeros((2, 2, 5)), np.zeros((2, 5), np.int64)
+    _same(compiled.reduce, _reduce, maps, rows * 0, sums[0], sums[1], counts)
+    keys, lists = np.array([[3, 1, 4, 1, 5], [9, 2, 6, 5, 3]]), np.zeros((2, 5, 2), np.int64)
+    _same(compiled.enter, _enter, maps, rows, keys, lists[0], lists[1])
+    _same(compiled.add, _add, 1e9 * rng.normal(size=(2, 5)), counts[0], counts[1], 24, 32)
+    where, table = np.array([[[0, 1], [2, 1], [1, 2]]] * 2, np.int32), rng.integers(0, 2, (3, 5), np.uint8)
+    layout = ((30, 10, 5), (3, 2), (0, 0), (1, 1))
+    _same(compiled.rectify, _rectify, maps, maps.copy(), maps.ravel().copy(), layout, where, table, True)
+    _same(
+        compiled.unpool,
+        _unpool,
+        maps,
+        where,
+        table * 3,
+        np.zeros((2, 7, 5, 5), np.float32),
+        (2, 2, 1),
+        (0, 0),
+    )
+    values = rng.normal(size=(1, 2, 2, 16)).astype(np.float32) * rng.integers(0, 2, (1, 2, 2, 16), np.uint8)
+    for spread, within in ((compiled.spread, 64), (compiled.spread_narrow, 3)):
+        weight = rng.normal(size=(16, 2, 2, within)).astype(np.float32)
+        right = np.zeros((1, 3, 3, within), np.float32)
+        for row, column in np.ndindex(2, 2):
+            right[:, row : row + 2, column : column + 2] += values @ weight[:, row, column]
+        # As sparse.py lays them out, in blocks of 64; the narrow ones' rows filled up to 8, all together to 64.
+        laid = weight.reshape(16, -1, 64) if within == 64 else np.zeros((16, 1, 64), np.float32)
+        if within != 64:
+            for row in range(2):
+                laid[:, 0, 8 * row : 8 * row + 2 * within] = weight[:, row].reshape(16, -1)
+        found = np.zeros(right.size + 8, np.float32)
+        blocks = np.ascontiguousarray(laid.transpose(1, 0, 2)).ravel()
+        spread(values.ravel(), blocks, found, values.shape, right.shape[1:], 2, 1, (0, 0))
+        _agree(spread, found[: right.size], right.ravel())
+
+
+def _same(compiled: Callable[..., None], plain: Callable[..., None], *given: Any) -> None:
+    """Call both with copies of what is given, and compare what they leave in the arrays."""
+    left = [[x.copy() if isinstance(x, np.ndarray) else x for x in given] for _ in range(2)]
+    compiled(*left[0])
+    plain(*left[1])
+    for found, right in zip(*left, strict=True):
+        if isinstance(found, np.ndarray):
+            _agree(plain, found, right)
+
+
+def _agree(loop: Callable[..., None], found: np.ndarray, right: np.ndarray) -> None:
+    if not np.allclose(found, right, rtol=1e-5, atol=1e-5):
+        raise ArithmeticError(f"{loop.__name__.strip('_')} gives wrong numbers")
+
+
+def _reduce(maps: Any, row_maximum: Any, total: Any, square: Any, active: Any) -> None:
+    """Of maps (B, H, W, C) float32 the maxima of rows (B, H, C), and of each map (B, C) its sum, its sum of squares and
+    how many values are above zero. A row is summed in float32, the rows in float64. A NaN is in the sums, and need not
+    be in the maxima."""
+    batch, height, width, channels = maps.shape
+    row_total = np.empty(channels, np.float32)
+    row_square = np.empty(channels, np.float32)
+    for b in range(batch):
+        total[b], square[b], active[b] = 0, 0, 0
+        count = active[b]
+        for h in range(height):
+            maximum = row_maximum[b, h]
+            maximum[:] = -np.inf
+            row_total[:] = 0
+            row_square[:] = 0
+            for w in range(width):
+                values = maps[b, h, w]
+                for c in range(channels):
+                    value = values[c]
+                    maximum[c] = value if value > maximum[c] else maximum[c]
+                    row_total[c] += value
+                    row_square[c] += value * value
+                    count[c] += value > 0
+            for c in range(channels):
+                total[b, c] += row_total[c]
+                square[b, c] += row_square[c]
+
+
+def _enter(maps: Any, row_maximum: Any, keys: Any, best: Any, place: Any) -> None:
+    """Put keys (B, C) where they belong into the lists `best` (C, k), descending, and where the map's maximum stands
+    first (row · W + column) into `place` (C, k)."""
+    batch, height, width, channels = maps.shape
+    last = best.shape[1] - 1
+    for b in range(batch):
+        for c in range(channels):
+            key = keys[b, c]
+            if key <= best[c, last]:
+                continue
+            row = 0
+            for h in range(1, height):
+                if row_maximum[b, h, c] > row_maximum[b, row, c]:
+                    row = h
+            column = 0
+            for w in range(1, width):
+                if maps[b, row, w, c] > maps[b, row, column, c]:
+                    column = w
+            slot = last
+            while slot > 0 and best[c, slot - 1] < key:
+                best[c, slot], place[c, slot] = best[c, slot - 1], place[c, slot - 1]
+                slot -= 1
+            best[c, slot], place[c, slot] = key, row * width + column
+
+
+def _add(values: Any, high: Any, low: Any, whole_bits: int, bits: int) -> None:
+    """Add values (B, C) float64 to the fixed-point sums of moments.FixedSum, `high` and `low` (C,)."""
+    up, unit, carried = 2.0**-whole_bits, 2.0**bits, whole_bits + bits
+    down, below = 2.0**whole_bits, (np.int64(1) << carried) - 1
+    batch, channels = values.shape
+    for b in range(batch):
+        for c in range(channels):
+            whole = np.floor(values[b, c] * up)
+            units = low[c] + np.int64(np.rint((values[b, c] - whole * down) * unit))
+            high[c] += np.int64(whole) + (units >> carried)
+            low[c] = units & below
+
+
+def _rectify(base: Any, result: Any, other: Any, layout: Any, where: Any, table: Any, guided: Any) -> None:
+    """Back through a ReLU, the addition of what a second path brings done on the way.
+
+    base and result: (U, h, w, C), which may be one array; other: a flat array. layout: of the other's values by unit,
+    row and column their strides, then their rows and columns (0, 0: there is none), then the first row and column of
+    base that they belong to, then how many rows and columns it is to the next. where: (U, h, w), the position's row in
+    the table; row 0 lies outside the map. table: (N, C) uint8, 1 where the ReLU was on. guided: whether negative
+    gradients stop."""
+    strides, size, start, step = layout
+    units, height, width, channels = base.shape
+    # Sums have an array of their own: base and result may be one, and then nothing would be computed side by side.
+    # Elements are indexed one by one, since counting the references to slices of rows would cost more than the rows.
+    sums = np.zeros(channels, base.dtype)
+    zero = np.zeros(1, base.dtype)[0]
+    for u in range(units):
+        for i in range(height):
+            row = i - start[0]
+            in_row = row >= 0 and row % step[0] == 0 and row // step[0] < size[0]
+            for j in range(width):
+                at = where[u, i, j]
+                if at == 0:
+                    for c in range(channels):
+                        result[u, i, j, c] = zero
+                    continue
+                column = j - start[1]
+                if in_row and column >= 0 and column % step[1] == 0 and column // step[1] < size[1]:
+                    first = u * strides[0] + row // step[0] * strides[1] + column // step[1] * strides[2]
+                    more = other[first : first + channels]
+                    for c in range(channels):
+                        sums[c] = base[u, i, j, c] + more[c]
+                else:
+                    for c in range(channels):
+                        sums[c] = base[u, i, j, c]
+                if guided:
+                    for c in range(channels):
+                        result[u, i, j, c] = sums[c] if (table[at, c] != 0) & (sums[c] > 0) else zero
+                else:
+                    for c in range(channels):
+                        result[u, i, j, c] = sums[c] if table[at, c] != 0 else zero
+
+
+def _unpool(values: Any, where: Any, table: Any, result: Any, pooling: Any, start: Any) -> None:
+    """Back through a max-pooling: add each of values (U, h, w, C) to the place in result (U, H, W, C) that it was taken
+    from.
+
+    where: (U, h, w), the position's row in the table, (N, C) uint8: which position of its window was the largest
+    (row · kernel + column). pooling: kernel, stride, dilation; start: row and column in result of the first window's
+    first position, which may lie outside."""
+    units, height, width, channels = values.shape
+    kernel, stride, dilation = pooling
+    zero = np.zeros(1, values.dtype)[0]
+    for u in range(units):
+        for i in range(height):
+            for j in range(width):
+                at = where[u, i, j]
+                for k in range(kernel * kernel):
+                    row = start[0] + i * stride + k // kernel * dilation
+                    column = start[1] + j * stride + k % kernel * dilation
+                    if row < 0 or row >= result.shape[1] or column < 0 or column >= result.shape[2]:
+                        continue
+                    for c in range(channels):
+                        result[u, row, column, c] += values[u, i, j, c] if table[at, c] == k else zero

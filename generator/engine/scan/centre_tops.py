@@ -1,0 +1,70 @@
+"""The pictures with the largest readings of one unit a channel, streamed, each with what else was read on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from generator.core.records import TOP
+
+_INDICES = 2**31 - 1  # pictures a list can tell apart
+
+
+class CentreTops:
+    """The k best pictures of each of C channels by one reading a picture, above zero alone, and P further readings
+    of the same picture beside each. Ties go to the lower picture index. Memory: (8 + 4 P) k C bytes.
+
+    As in top_units.py, reading and index are packed into one key: the k largest are one set in whatever order
+    pictures come, and lists of different pictures merge."""
+
+    def __init__(self, channels: int, beside: int, k: int = TOP) -> None:
+        self.k = k
+        self._key = torch.zeros(channels, k, dtype=torch.int64)  # descending; 0: nothing yet
+        self._beside = torch.zeros(channels, k, beside)
+
+    @property
+    def values(self) -> Tensor:
+        """(C, k) float32, descending; 0 where there is none."""
+        return (self._key >> 32).to(torch.int32).view(torch.float32)
+
+    @property
+    def images(self) -> Tensor:
+        """(C, k) int64 picture indices; −1 where there is none."""
+        return torch.where(self._key > 0, _INDICES - (self._key & 0xFFFFFFFF), -1)
+
+    @property
+    def beside(self) -> Tensor:
+        """(C, k, P) float32, the further readings; NaN where there is no picture."""
+        return self._beside.masked_fill((self._key == 0)[:, :, None], torch.nan)
+
+    def update(self, readings: Tensor, beside: Tensor, images: Tensor) -> None:
+        """Take in pictures. readings: (B, C) float32; beside: (B, C, P); images: (B,) int64 indices, each at most
+        once in the life of this object."""
+        bits = readings.contiguous().view(torch.int32).to(torch.int64)
+        keys = torch.where(readings > 0, (bits << 32) | (_INDICES - images[:, None]), 0).T  # (C, B)
+        self._take(keys, beside.transpose(0, 1))
+
+    def merge(self, other: CentreTops) -> None:
+        """Take in what another saw of other pictures; in any order the result is the same."""
+        self._take(other._key, other._beside)
+
+    def _take(self, keys: Tensor, beside: Tensor) -> None:
+        self._key, chosen = torch.cat([self._key, keys], 1).topk(self.k, 1)
+        both = torch.cat([self._beside, beside], 1)
+        place = chosen[:, :, None].expand(-1, -1, both.shape[2])
+        # An empty slot's readings are zeroed: the state's bytes then say nothing of what passed by.
+        self._beside = both.gather(1, place).masked_fill((self._key == 0)[:, :, None], 0)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The whole state, for from_arrays."""
+        return {"key": self._key.numpy(), "beside": self._beside.numpy()}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> CentreTops:
+        channels, k, beside = arrays["beside"].shape
+        top = cls(channels, beside, k)
+        top._key, top._beside = torch.tensor(arrays["key"]), torch.tensor(arrays["beside"])
+        return top

@@ -1,0 +1,318 @@
+"""One pass over the pictures that reads the residual stream: in every block what comes along the shortcut (Input),
+what the branch adds (Block), and what leaves (Output).
+
+Read are the neuron in the middle of the map, as in arXiv:2407.05340, on the picture and on two rescaled copies of
+it; and, for the contributions, the units among the strongest nine of the block's channels. All that lasts is a
+StreamState, whose size does not depend on the number of pictures and whose bits do not depend on the order in
+which batches come."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from generator.core.errors import AtlasError
+from generator.engine.scan.centre_tops import CentreTops
+from generator.engine.scan.moments import LARGEST, FixedSum
+from generator.network.network import Network
+from generator.network.residual import Residual, find_residual
+
+PARTS = ("shortcut", "branch")
+# What is kept beside each of the nine pictures of a list.
+BESIDE = {"input": ("block", "output", "block_enlarged"), "block": ("input", "output", "input_reduced")}
+
+
+@dataclass(frozen=True)
+class StreamBlock:
+    """A residual block to read. height, width: of its output's map."""
+
+    name: str
+    channels: int
+    height: int
+    width: int
+
+    @property
+    def centre(self) -> tuple[int, int]:
+        """Row and column of the neuron in the middle."""
+        return self.height // 2, self.width // 2
+
+
+@dataclass(frozen=True)
+class StreamPlan:
+    """What is read. batch: pictures a forward; rescaled: whether enlarged and reduced copies are read too."""
+
+    blocks: tuple[StreamBlock, ...]
+    batch: int
+    rescaled: bool = True
+
+    @classmethod
+    def of(cls, network: Network, batch: int, rescaled: bool = True) -> StreamPlan:
+        """All residual blocks among the network's layers."""
+        found = residuals(network)
+        layers = [layer for layer in network.layers if layer.name in found]
+        blocks = tuple(StreamBlock(x.name, x.channels, x.height, x.width) for x in layers)
+        return cls(blocks, batch, rescaled)
+
+
+def residuals(network: Network) -> dict[str, Residual]:
+    """The residual blocks among the network's layers, by name, in forward order."""
+    found = {
+        layer.name: find_residual(network.graph, network.step(layer.name))
+        for layer in network.layers
+        if layer.kind == "block"
+    }
+    return {name: residual for name, residual in found.items() if residual is not None}
+
+
+@dataclass(frozen=True)
+class BlockUnits:
+    """The units among the strongest nine of a block's channels that lie in a batch's pictures. picture: its place in
+    the batch; channel, slot, row, column; (U,) int64 each."""
+
+    picture: Tensor
+    channel: Tensor
+    slot: Tensor
+    row: Tensor
+    column: Tensor
+
+
+@dataclass
+class BlockReadings:
+    """What one batch of n pictures gave of one block. input, block, output: at the centre, (n, C) float32;
+    block_enlarged: of the branch on the enlarged pictures, input_reduced: of the shortcut on the reduced ones
+    (NaN where they were not read); shortcut, branch: at the units, (U,) float32."""
+
+    input: Tensor
+    block: Tensor
+    output: Tensor
+    block_enlarged: Tensor
+    input_reduced: Tensor
+    shortcut: Tensor
+    branch: Tensor
+
+
+class StreamState:
+    """All that the pass has found so far."""
+
+    def __init__(self, plan: StreamPlan) -> None:
+        self.plan = plan
+        self.pictures = 0
+        self.tops = {
+            (block.name, side): CentreTops(block.channels, len(BESIDE[side]))
+            for block in plan.blocks
+            for side in BESIDE
+        }
+        self.sums = {block.name: FixedSum(block.channels) for block in plan.blocks}  # of Block at the centre
+        self.parts = {  # of the strongest nine units, NaN until their picture has come
+            (block.name, side): np.full((block.channels, 9), np.nan, np.float32)
+            for block in plan.blocks
+            for side in PARTS
+        }
+
+    def update(
+        self, images: Tensor, readings: Mapping[str, BlockReadings], units: Mapping[str, BlockUnits]
+    ) -> None:
+        """Take in a batch. images: (n,) int64 picture indices."""
+        self.pictures += len(images)
+        for name, read in readings.items():
+            for side, others in BESIDE.items():
+                beside = torch.stack([getattr(read, other) for other in others], 2)  # (n, C, P)
+                self.tops[name, side].update(getattr(read, side), beside, images)
+            self.sums[name].add(read.block.double())
+            channel, slot = units[name].channel.numpy(), units[name].slot.numpy()
+            for side in PARTS:
+                self.parts[name, side][channel, slot] = getattr(read, side).numpy()
+
+    def merge(self, other: StreamState) -> None:
+        """Take in what another pass of the same plan found on other pictures."""
+        if other.plan != self.plan:
+            raise AtlasError(
+                "two parts of the stream's readings belong to different runs",
+                remedy="compute the atlas again",
+            )
+        self.pictures += other.pictures
+        for key, tops in self.tops.items():
+            tops.merge(other.tops[key])
+        for name, total in self.sums.items():
+            total.merge(other.sums[name])
+        for part, values in self.parts.items():
+            theirs = other.parts[part]
+            values[~np.isnan(theirs)] = theirs[~np.isnan(theirs)]
+
+    def mean_block(self, name: str) -> np.ndarray:
+        """The mean of the branch at the centre over all pictures, (C,) float64."""
+        return self.sums[name].value() / max(self.pictures, 1)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The whole state as flat arrays, for from_arrays and np.savez."""
+        found: dict[str, np.ndarray] = {
+            "plan": np.array(json.dumps(asdict(self.plan))),
+            "pictures": np.array(self.pictures),
+        }
+        for (name, side), tops in self.tops.items():
+            found |= {f"top.{name}.{side}.{key}": array for key, array in tops.arrays().items()}
+        for name, total in self.sums.items():
+            found |= {f"sum.{name}.high": total.high.numpy(), f"sum.{name}.low": total.low.numpy()}
+        return found | {f"part.{name}.{side}": values for (name, side), values in self.parts.items()}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> StreamState:
+        plan: dict[str, Any] = json.loads(str(arrays["plan"]))
+        blocks = tuple(StreamBlock(**block) for block in plan["blocks"])
+        state = cls(StreamPlan(**{**plan, "blocks": blocks}))
+        state.pictures = int(arrays["pictures"])
+        for name, side in state.tops:
+            parts = {key: arrays[f"top.{name}.{side}.{key}"] for key in ("key", "beside")}
+            state.tops[name, side] = CentreTops.from_arrays(parts)
+        for name, total in state.sums.items():
+            total.high = torch.tensor(arrays[f"sum.{name}.high"])
+            total.low = torch.tensor(arrays[f"sum.{name}.low"])
+        state.parts = {(name, side): arrays[f"part.{name}.{side}"].copy() for name, side in state.parts}
+        return state
+
+
+# -- reading -------------------------------------------------------------------------------------------------
+
+
+def enlarge(pixels: Tensor) -> Tensor:
+    """S of arXiv:2407.05340: the middle half of each picture, resized to the whole (bilinear); what it shows is twice
+    as large. (n, H, W, 3) → float32 of the same shape."""
+    maps = pixels.float().permute(0, 3, 1, 2)
+    height, width = maps.shape[2:]
+    top, left = height // 4, width // 4
+    middle = maps[:, :, top : top + height // 2, left : left + width // 2]
+    return _resized(middle, (height, width)).permute(0, 2, 3, 1)
+
+
+def reduce(pixels: Tensor) -> Tensor:
+    """S⁻¹ of arXiv:2407.05340: each picture resized to half (bilinear, antialiased), mirrored at its border up to the
+    old size; what it shows is half as large. (n, H, W, 3) → float32 of the same shape."""
+    maps = pixels.float().permute(0, 3, 1, 2)
+    height, width = maps.shape[2:]
+    small = _resized(maps, (height // 2, width // 2))
+    rows, columns = height - height // 2, width - width // 2
+    border = (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2)
+    return F.pad(small, border, mode="reflect").permute(0, 2, 3, 1)
+
+
+def _resized(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    return F.interpolate(maps, size, mode="bilinear", align_corners=False, antialias=True)
+
+
+@torch.no_grad()
+def read_stream(
+    network: Network, pixels: Tensor, plan: StreamPlan, units: Mapping[str, BlockUnits]
+) -> dict[str, BlockReadings]:
+    """The readings of one batch, by block, on the CPU.
+
+    network: in fp32, on its device; pixels: (n, H, W, 3) uint8, n ≤ plan.batch; units: of each block. Convolutions
+    choose their algorithm by the batch's size, so a batch that is not full is filled up with black pictures.
+    """
+    n, found = len(pixels), residuals(network)
+    pixels = _filled(pixels, plan.batch)
+    plain = _read(network, pixels, plan, found, units)
+    enlarged = _read(network, enlarge(pixels), plan, found, {}) if plan.rescaled else None
+    reduced = _read(network, reduce(pixels), plan, found, {}) if plan.rescaled else None
+    readings = {}
+    for block in plan.blocks:
+        here = {side: values if side in PARTS else values[:n] for side, values in plain[block.name].items()}
+        nothing = torch.full_like(here["output"], torch.nan)
+        readings[block.name] = BlockReadings(
+            **here,
+            block_enlarged=nothing if enlarged is None else enlarged[block.name]["block"][:n],
+            input_reduced=nothing if reduced is None else reduced[block.name]["input"][:n],
+        )
+    _check(readings)
+    return readings
+
+
+def _read(
+    network: Network,
+    pixels: Tensor,
+    plan: StreamPlan,
+    found: Mapping[str, Residual],
+    units: Mapping[str, BlockUnits],
+) -> dict[str, dict[str, Tensor]]:
+    """By block: input, block and output at the centre, (n, C); shortcut and branch at the units, (U,)."""
+    wanted = _wanted(plan, found)
+    readings: dict[str, dict[str, Tensor]] = {block.name: {} for block in plan.blocks}
+    for step, maps in network.graph.visit(network.prepare(pixels), wanted):
+        for block, side in wanted[step]:
+            row, column = block.centre
+            # Cloned: the next step may overwrite what a view would look at.
+            readings[block.name][side] = maps[:, :, row, column].clone().cpu()
+            if side != "output" and block.name in units:
+                some = units[block.name]
+                places = (
+                    part.to(maps.device) for part in (some.picture, some.channel, some.row, some.column)
+                )
+                part = "shortcut" if side == "input" else "branch"
+                readings[block.name][part] = maps[tuple(places)].cpu()
+    return readings
+
+
+@torch.no_grad()
+def read_centres(network: Network, pixels: Tensor, plan: StreamPlan) -> dict[str, dict[str, Tensor]]:
+    """By block: input, block and output at the centre, (n, C) float32, on any pictures.
+
+    network: in fp32, on its device; pixels: (n, H, W, 3), 0 … 255 of any type, n ≤ plan.batch. Only as much of the
+    network runs as the plan's blocks need.
+    """
+    readings = _read(network, _filled(pixels, plan.batch), plan, residuals(network), {})
+    return {
+        name: {side: values[: len(pixels)] for side, values in sides.items()}
+        for name, sides in readings.items()
+    }
+
+
+@torch.no_grad()
+def strongest(network: Network, pixels: Tensor, plan: StreamPlan) -> dict[str, dict[str, np.ndarray]]:
+    """By block: the largest value anywhere in each channel's map of input, block and output, (n, C) float32.
+
+    network: in fp32, on its device; pixels: (n, H, W, 3) uint8, n ≤ plan.batch.
+    """
+    n, found = len(pixels), residuals(network)
+    wanted = _wanted(plan, found)
+    readings: dict[str, dict[str, np.ndarray]] = {block.name: {} for block in plan.blocks}
+    for step, maps in network.graph.visit(network.prepare(_filled(pixels, plan.batch)), wanted):
+        maxima = maps.amax((2, 3))[:n].cpu().numpy()
+        for block, side in wanted[step]:
+            readings[block.name][side] = maxima
+    return readings
+
+
+def _filled(pixels: Tensor, size: int) -> Tensor:
+    """A batch filled up with black pictures."""
+    missing = size - len(pixels)
+    return torch.cat([pixels, pixels.new_zeros(missing, *pixels.shape[1:])]) if missing > 0 else pixels
+
+
+def _wanted(plan: StreamPlan, found: Mapping[str, Residual]) -> dict[int, list[tuple[StreamBlock, str]]]:
+    """What each step is: a side of one block, and perhaps another side of the next."""
+    wanted: dict[int, list[tuple[StreamBlock, str]]] = {}
+    for block in plan.blocks:
+        residual = found[block.name]
+        sides = ((residual.shortcut, "input"), (residual.branch, "block"), (residual.output, "output"))
+        for step, side in sides:
+            wanted.setdefault(step, []).append((block, side))
+    return wanted
+
+
+def _check(readings: Mapping[str, BlockReadings]) -> None:
+    """The scan has seen the pictures as they are; what it has not seen may still be out of bounds."""
+    for name, read in readings.items():
+        for side in ("input", "block", "output"):
+            values = getattr(read, side)
+            if not (values.abs() <= LARGEST**0.5).all():  # NaN is never within a bound
+                raise AtlasError(
+                    "an activation is not a finite number, or too large",
+                    f"{side} of {name}",
+                    "check that the weights belong to this network and its preprocessing",
+                )

@@ -1,0 +1,150 @@
+"""The strongest pictures of every channel of a layer, streamed.
+
+A picture's score for a channel is the largest value of the channel's map, at one unit; equal scores go to the
+lower picture index, equal values within a map to the lower row, then the lower column (arXiv:1701.02362 keeps
+nine such). Behind a ReLU scores not above zero never enter, so that a dead channel's list stays empty; in a
+signed layer every score counts.
+
+Score and index are packed into one int64 key (positive floats order as their bits do, negative ones the other
+way round). All keys differ, so the k largest are one set, whatever the order of arrival: batches, shards and
+resumed runs end with the same bits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from generator.core.records import TOP
+from generator.engine.loops.compiled import loops
+
+_INDICES = 2**31 - 1  # pictures a list can tell apart
+_LOWEST = 2**31  # added to a signed score's order, so that every key is above the empty place's zero
+
+
+class TopUnits:
+    """The k best pictures of each of C channels. signed: whether scores of zero and below count.
+    Memory: 16 k C bytes."""
+
+    def __init__(
+        self, channels: int, k: int = TOP, device: torch.device | str = "cpu", *, signed: bool = False
+    ) -> None:
+        self.k, self.signed = k, signed
+        self._key = torch.zeros(channels, k, dtype=torch.int64, device=device)  # descending; 0: nothing yet
+        self._place = torch.zeros(channels, k, dtype=torch.int64, device=device)  # row * width + column
+        self._device = torch.device(device)
+
+    @property
+    def channels(self) -> int:
+        return len(self._key)
+
+    @property
+    def values(self) -> Tensor:
+        """(C, k) float32, descending; 0 where there is none."""
+        if not self.signed:
+            return (self._key >> 32).to(torch.int32).view(torch.float32)
+        order = ((self._key >> 31) - _LOWEST).to(torch.int32)
+        return torch.where(self._key > 0, _mirrored(order).view(torch.float32), 0.0)
+
+    @property
+    def images(self) -> Tensor:
+        """(C, k) int64 picture indices; −1 where there is none."""
+        return torch.where(self._key > 0, _INDICES - (self._key & 0x7FFFFFFF), -1)
+
+    @property
+    def places(self) -> Tensor:
+        """(C, k) int64: row × width + column."""
+        return self._place
+
+    def update(self, maps: Tensor, images: Tensor, row_maxima: Tensor | None = None) -> Tensor:
+        """Take in a batch; returns the pictures' scores (B, C).
+
+        maps: (B, C, H, W), fastest where channels_last; images: (B,) int64 indices, each at most once in the
+        life of this object; row_maxima: (B, H, C), the largest value of every row, where the caller has them.
+        """
+        maps = maps.permute(0, 2, 3, 1)  # (B, H, W, C)
+        if row_maxima is None:
+            row_maxima = maps.amax(2)
+        maxima = row_maxima.amax(1)
+        scores = maxima.float()
+        keys = self._keys(scores, images).T  # (C, B)
+        if self._device.type == "cpu" and maps.dtype == torch.float32 and (compiled := loops()) is not None:
+            places = (part.contiguous().numpy() for part in (maps, row_maxima, keys.T))
+            compiled.enter(*places, self._key.numpy(), self._place.numpy())
+        elif self._device.type == "cpu":
+            self._take_few(maps, row_maxima, keys)
+        else:
+            self._take_all(maps, row_maxima, keys)
+        return maxima
+
+    def _keys(self, scores: Tensor, images: Tensor) -> Tensor:
+        """(B, C) int64, larger for the better; 0 for what does not count."""
+        if not self.signed:
+            bits = scores.contiguous().view(torch.int32).to(torch.int64)
+            return torch.where(scores > 0, (bits << 32) | (_INDICES - images[:, None]), 0)
+        bits = (scores + 0.0).contiguous().view(torch.int32)  # −0 becomes 0, which it equals
+        return ((_mirrored(bits).to(torch.int64) + _LOWEST) << 31) | (_INDICES - images[:, None])
+
+    def _take_few(self, maps: Tensor, row_maxima: Tensor, keys: Tensor) -> None:
+        """Look for positions only where a picture enters a list: seldom, once the lists have filled."""
+        lists = (keys > self._key[:, -1:]).any(1).nonzero()[:, 0]
+        if not len(lists):
+            return
+        best, chosen = torch.cat([self._key[lists], keys[lists]], 1).topk(self.k, 1)
+        place = self._place[lists].gather(1, chosen.clamp(max=self.k - 1))
+        place[best == 0] = 0
+        line, slot = ((chosen >= self.k) & (best > 0)).nonzero(as_tuple=True)
+        picture, channel = chosen[line, slot] - self.k, lists[line]
+        row = _first_largest(row_maxima[picture, :, channel], 1)
+        column = _first_largest(maps[picture, row, :, channel], 1)
+        place[line, slot] = row * maps.shape[2] + column
+        self._key[lists], self._place[lists] = best, place
+
+    def _take_all(self, maps: Tensor, row_maxima: Tensor, keys: Tensor) -> None:
+        """The same without asking the device what it found: that would make the host wait."""
+        batch, _, width, channels = maps.shape
+        row = _first_largest(row_maxima, 1)  # (B, C)
+        chosen_rows = maps.gather(1, row[:, None, None].expand(batch, 1, width, channels))[:, 0]  # (B, W, C)
+        column = _first_largest(chosen_rows, 1)
+        best, chosen = torch.cat([self._key, keys], 1).topk(self.k, 1)
+        self._place = torch.cat([self._place, (row * width + column).T], 1).gather(1, chosen) * (best > 0)
+        self._key = best
+
+    def merge(self, other: TopUnits) -> None:
+        """Take in what another saw of other pictures; in any order the result is the same."""
+        self._key, chosen = torch.cat([self._key, other._key.to(self._device)], 1).topk(self.k, 1)
+        places = torch.cat([self._place, other._place.to(self._device)], 1)
+        self._place = places.gather(1, chosen) * (self._key > 0)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The whole state, for from_arrays."""
+        return {"key": self._key.cpu().numpy(), "place": self._place.cpu().numpy()}
+
+    @classmethod
+    def from_arrays(
+        cls, arrays: Mapping[str, np.ndarray], device: torch.device | str = "cpu", *, signed: bool = False
+    ) -> TopUnits:
+        channels, k = arrays["key"].shape
+        top = cls(channels, k, device, signed=signed)
+        top._key = torch.tensor(arrays["key"], device=device)
+        top._place = torch.tensor(arrays["place"], device=device)
+        return top
+
+
+def _mirrored(bits: Tensor) -> Tensor:
+    """Between the bits of floats and integers (int32) in the floats' order; its own inverse."""
+    return bits ^ ((bits >> 31) & 0x7FFFFFFF)
+
+
+def _first_largest(values: Tensor, dim: int) -> Tensor:
+    """Where along a dimension the largest value stands first. torch.argmax does not promise which of several
+    equal values it returns."""
+    size = values.shape[dim]
+    # Floats count exactly to 2^24, and torch takes their maximum several times as fast as that of integers.
+    left = torch.arange(size, 0, -1, device=values.device, dtype=torch.float32)
+    left = left.view(-1, *[1] * (values.dim() - dim - 1))
+    # A NaN equals nothing; the scan raises on it afterwards.
+    found = (values == values.amax(dim, keepdim=True)) * left
+    return (size - found.amax(dim)).to(torch.int64).clamp_(max=size - 1)

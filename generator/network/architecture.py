@@ -1,0 +1,176 @@
+"""A module's blueprint: a walk of its graph for the volumes, torch's own counter for the cost."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import torch
+from torch import fx, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from generator.core.blueprint import HEAD, Blueprint, Shortcut, Volume
+from generator.network.graph import Graph, ZeroPadShortcut, nodes, trace
+from generator.network.network import Tap
+from generator.network.receptive_field import receptive_fields
+
+_DRAWN = {"input", "conv", "max_pool", "avg_pool", "adaptive_pool", "linear", "add", "concat"}
+
+
+def blueprint(model: str, module: nn.Module, taps: Sequence[Tap], side: int) -> Blueprint:
+    """The volumes of a module for square pictures of `side` px, with parameters and multiply-adds.
+
+    The module may lie on the meta device: geometry and costs need no numbers, and none are computed.
+    """
+    module = module.eval().to("meta")
+    graph = trace(module)
+    named = _named_steps(graph, taps)
+    shapes = graph.shapes(side)
+    fields = receptive_fields(graph)
+    parameters = _parameters(module)
+    costs, total = _multiply_adds(module, side)
+    volumes: list[Volume] = []
+    stage, block = 1, ""
+    for index, step in enumerate(graph.steps):
+        if step.op not in _DRAWN or (step.op == "concat" and len(step.inputs) == 1):
+            continue
+        tap, field = named.get(index), fields[index]
+        if tap is not None:
+            stage, block = tap.stage, tap.block or tap.name
+        if field is None:
+            stage, block = HEAD, ""
+        owns = step.op in ("conv", "linear")
+        channels, height, width = shapes[index]
+        volumes.append(
+            Volume(
+                op=step.op,  # type: ignore[arg-type]  # _DRAWN holds the kinds of volumes
+                name="" if tap is None else tap.name,
+                path=step.scope if tap is None else tap.path,
+                block=block if step.op in ("conv", "add", "concat") else "",
+                stage=stage,
+                shortcut=_shortcut(graph, module, index),
+                kernel=step.kernel,
+                stride=step.stride,
+                padding=step.padding,
+                groups=step.groups,
+                channels_in=shapes[step.inputs[0]][0] if step.inputs else 0,
+                channels=channels,
+                height=height,
+                width=width,
+                parameters=parameters[step.scope] if owns else 0,
+                multiply_adds=costs.get(step.scope, 0) if owns else 0,
+                field=0 if field is None else field.side,
+                jump=0 if field is None else field.stride,
+                rectified=_rectified(graph, index),
+            )
+        )
+    count = sum(parameter.numel() for parameter in module.parameters())
+    return Blueprint(model, side, shapes[-1][0], count, total, tuple(volumes))
+
+
+def cost(module: nn.Module, side: int, channels: int = 3) -> dict[str, int]:
+    """Parameters and multiply-adds of a module on the meta device for a map of `channels` × side × side."""
+    module = module.eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        module(torch.empty(1, channels, side, side, device="meta"))
+    count = sum(parameter.numel() for parameter in module.parameters())
+    return {"parameters": count, "multiply_adds": counter.get_total_flops() // 2}
+
+
+def _named_steps(graph: Graph, taps: Sequence[Tap]) -> dict[int, Tap]:
+    """The step of each tap that makes its map: the convolution itself, or a block's addition."""
+    found: dict[int, Tap] = {}
+    for tap in taps:
+        index = graph.end_of(tap.path) if tap.kind == "block" else graph.after_convolution(tap.path)
+        while graph.steps[index].op in ("relu", "affine"):
+            index = graph.steps[index].inputs[0]
+        found[index] = tap
+    return found
+
+
+def _rectified(graph: Graph, index: int) -> bool:
+    readers = graph.consumers[index]
+    return len(readers) == 1 and graph.steps[readers[0]].op == "relu"
+
+
+# -- shortcuts -----------------------------------------------------------------------------------------------
+
+
+def _shortcut(graph: Graph, module: nn.Module, index: int) -> Shortcut:
+    """Of an addition: what comes by the shorter of its two ways. Of a convolution: what it is, if it stands on that
+    way."""
+    step = graph.steps[index]
+    if step.op == "conv":
+        reader = next((i for i in graph.consumers[index] if graph.steps[i].op == "add"), None)
+        if reader is None or index not in _ways(graph, reader)[0]:
+            return ""
+        return _kind_of(graph, module, [index])
+    return _kind_of(graph, module, _ways(graph, index)[0]) if step.op == "add" else ""
+
+
+def _kind_of(graph: Graph, module: nn.Module, way: list[int]) -> Shortcut:
+    convolutions = [graph.steps[i] for i in way if graph.steps[i].op == "conv"]
+    if not convolutions:
+        return "identity"
+    leaves = dict(module.named_modules())
+    padded = all(isinstance(leaves.get(step.scope), ZeroPadShortcut) for step in convolutions)
+    return "zero padding" if padded else "projection"
+
+
+def _ways(graph: Graph, addition: int) -> list[list[int]]:
+    """The steps that lead from where an addition's inputs part to each of them, the shorter way first."""
+    ways = []
+    for source in graph.steps[addition].inputs:
+        way = []
+        while len(graph.consumers[source]) == 1 and graph.steps[source].inputs:
+            way.append(source)
+            source = graph.steps[source].inputs[0]
+        ways.append(way)
+    return sorted(ways, key=lambda way: sum(graph.steps[i].op == "conv" for i in way))
+
+
+# -- costs ---------------------------------------------------------------------------------------------------
+
+
+def _multiply_adds(module: nn.Module, side: int) -> tuple[dict[str, int], int]:
+    """By module path, and of the whole: torch counts a multiplication and an addition as two FLOPs."""
+    blank = torch.empty(1, 3, side, side, device="meta")
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        module(blank)
+    root = f"{type(module).__name__}."
+    counts = {
+        path.removeprefix(root): sum(by_operation.values()) // 2
+        for path, by_operation in counter.get_flop_counts().items()
+    }
+    return counts, counter.get_total_flops() // 2
+
+
+def _parameters(module: nn.Module) -> dict[str, int]:
+    """Parameters by the path of a convolution or linear layer, each with its norm's: the one behind it, or in
+    pre-activation networks the one before it."""
+    leaves = dict(module.named_modules())
+    found: defaultdict[str, int] = defaultdict(int)
+    for node in nodes(module):
+        if node.op != "call_module":
+            continue
+        path = str(node.target)
+        part = leaves[path]
+        count = sum(parameter.numel() for parameter in part.parameters())
+        if isinstance(part, nn.BatchNorm2d):
+            source = node.args[0]
+            assert isinstance(source, fx.Node)
+            of_source = leaves.get(str(source.target)) if source.op == "call_module" else None
+            path = str(source.target) if isinstance(of_source, nn.Conv2d) else _first_reader(node, leaves)
+        found[path] += count
+    return found
+
+
+def _first_reader(node: fx.Node, leaves: dict[str, nn.Module]) -> str:
+    """The first convolution or linear layer that what a norm makes goes into."""
+    waiting = list(node.users)
+    while waiting:
+        user = waiting.pop(0)
+        if user.op == "call_module" and isinstance(leaves[str(user.target)], nn.Conv2d | nn.Linear):
+            return str(user.target)
+        waiting += list(user.users)
+    return ""

@@ -1,0 +1,107 @@
+"""What a model file says about itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torch import nn
+
+from generator.core.errors import AtlasError
+from generator.core.records import Preprocessing
+from generator.network.network import Tap
+
+
+@dataclass(frozen=True)
+class Published:
+    """Weights that come with a name rather than as the user's file.
+
+    name: what to call them; path: where they lie on this machine;
+    classes: names of the outputs, () if the file itself says them;
+    preprocessing: what these weights were trained for, if it differs from the model's;
+    is_known: whether it is a release, of which it is known what it was trained for, not a file that may be anybody's.
+    """
+
+    name: str
+    path: Path
+    classes: tuple[str, ...] = ()
+    preprocessing: Preprocessing | None = None
+    is_known: bool = True
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network that can be shown. Adding one is one file and one line in the registry.
+
+    build: a module with this many outputs (its own initialisation does not matter); taps: its layers in
+    forward order;
+    preprocessing: of weights that say nothing else; its `source` stays '' where that would be an assumption;
+    weights: the names that `fetch` knows, the default first (none: the user must bring a file);
+    fetch: such a name → where the weights lie, downloading them if need be;
+    recognise: a file the user brought → what is published about it, if it is a known one;
+    class_names: number of outputs → their names, where that number leaves no doubt;
+    aliases: beginnings of tensor names that other codebases use → torchvision's; rename: the same for names that
+    differ elsewhere;
+    parameters: the published count with `outputs` outputs, 0 if none is published;
+    head: the classifier's weight (outputs, features), by which a file says how many outputs it has.
+    """
+
+    name: str
+    text: str
+    build: Callable[[int], nn.Module]
+    taps: Callable[[nn.Module], tuple[Tap, ...]]
+    preprocessing: Preprocessing
+    outputs: int = 1000
+    parameters: int = 0
+    weights: tuple[str, ...] = ()
+    fetch: Callable[[str], Published] | None = None
+    recognise: Callable[[Path], Published | None] = lambda path: None
+    class_names: Callable[[int], tuple[str, ...]] = lambda outputs: ()
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    rename: Callable[[str], str] = lambda name: name
+    head: str = "fc.weight"
+
+
+IMAGENET = Preprocessing(resize=256, crop=224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+
+
+def residual_taps(module: nn.Module, *, numbered: bool = False) -> tuple[Tap, ...]:
+    """The layers of a residual network that has torchvision's attribute names, under Caffe's.
+
+    Stage n is `layer{n-1}`; its blocks are lettered a, b, c, …, or, if numbered, stages 3 and 4 a, b1, b2, …
+    as in the Caffe ResNet-101 and -152. A block's convolutions are branch2a, 2b(, 2c), its projection
+    branch1.
+    """
+    stem = [
+        path
+        for path, part in module.named_modules()
+        if isinstance(part, nn.Conv2d) and path.startswith("conv1")
+    ]
+    taps = [Tap("conv1", stem[-1] if stem else "conv1", "stem", "", 1)]
+    stage = 2
+    while isinstance(blocks := getattr(module, f"layer{stage - 1}", None), nn.Sequential):
+        names = block_names(stage, len(blocks), numbered and stage in (3, 4))
+        for (index, block), name in zip(blocks.named_children(), names, strict=True):
+            path = f"layer{stage - 1}.{index}"
+            for letter, convolution in zip("abc", ("conv1", "conv2", "conv3"), strict=True):
+                if isinstance(getattr(block, convolution, None), nn.Conv2d):
+                    taps.append(
+                        Tap(f"{name}_branch2{letter}", f"{path}.{convolution}", "branch", name, stage)
+                    )
+            for shortcut in ("downsample", "shortcut"):
+                if isinstance(getattr(block, shortcut, None), nn.Sequential):
+                    taps.append(Tap(f"{name}_branch1", f"{path}.{shortcut}.0", "projection", name, stage))
+            taps.append(Tap(name, path, "block", name, stage))
+        stage += 1
+    if stage == 2:
+        raise AtlasError("the module has no stages named layer1, layer2, …", type(module).__name__)
+    return tuple(taps)
+
+
+def block_names(stage: int, count: int, numbered: bool) -> list[str]:
+    """Caffe's names of a stage's blocks."""
+    if numbered:
+        return [f"res{stage}a", *(f"res{stage}b{number}" for number in range(1, count))]
+    assert count <= 26, "more blocks than letters: number them"
+    return [f"res{stage}{chr(ord('a') + number)}" for number in range(count)]

@@ -1,0 +1,160 @@
+"""timm's residual networks by timm's names (`timm/resnetv2_50`, `timm/resnet50.a1_in1k`); the extra [timm].
+
+timm's modules are brought into the form that the atlas reads: its fused norm-and-activation becomes the two, its
+pooling torch's. Weights are timm's own files. What such a network has beside convolutions, BatchNorm, ReLU, pooling and
+additions (squeeze-and-excitation, other norms and activations) is refused by name when it is read.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import math
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+from generator.core.errors import AtlasError
+from generator.core.records import PUBLISHED, Preprocessing
+from generator.network.models.hub import imagenet_names
+from generator.network.models.model import Model, block_names, residual_taps
+from generator.network.network import Tap
+
+PREFIX = "timm/"
+
+
+def find(name: str) -> Model:
+    """The entry of `timm/…`; raises AtlasError where timm is not installed or has no such model."""
+    timm = _timm(name)
+    wanted = name.removeprefix(PREFIX)
+    architecture, _, tag = wanted.partition(".")
+    if not timm.is_model(architecture):
+        near = difflib.get_close_matches(architecture, timm.list_models(), n=3)
+        raise AtlasError(
+            "timm has no such model", wanted, f"did you mean {' or '.join(near)}?" if near else None
+        )
+    tagged: Any = timm.get_pretrained_cfg(wanted) if tag else None
+    config: Any = tagged or timm.get_pretrained_cfg(architecture)
+    head = f"{config.classifier}.weight" if isinstance(config.classifier, str) else ""
+    crop = config.input_size[-1]
+    resize = math.floor(crop / config.crop_pct)
+    return Model(
+        name,
+        f"timm's {wanted}",
+        build=functools.partial(_build, architecture),
+        taps=functools.partial(_taps, architecture),
+        preprocessing=Preprocessing(
+            (resize, resize) if config.crop_mode == "squash" else resize,
+            crop,
+            tuple(config.mean),
+            tuple(config.std),
+            interpolation=config.interpolation,
+            source=PUBLISHED
+            if tagged
+            else "",  # an architecture's weights may be anybody's, a tag's are one release
+        ),
+        outputs=config.num_classes,
+        class_names=imagenet_names,
+        rename=_Renaming(architecture),
+        head=head,
+    )
+
+
+def _timm(name: str) -> ModuleType:
+    try:
+        import timm
+    except ImportError as error:
+        raise AtlasError(
+            "this network needs timm, which is not installed",
+            name,
+            "pip install 'timm>=1.0', or in the checkout pip install '.[timm]'",
+        ) from error
+    module: ModuleType = timm
+    return module
+
+
+def _build(architecture: str, outputs: int) -> nn.Module:
+    import timm
+
+    return _plain(timm.create_model(architecture, pretrained=False, num_classes=outputs))
+
+
+def _plain(module: nn.Module) -> nn.Module:
+    """The module with timm's compound parts taken apart, in place."""
+    from timm.layers import BatchNormAct2d, SelectAdaptivePool2d
+
+    for name, part in list(module.named_children()):
+        if isinstance(part, BatchNormAct2d):
+            parts = nn.Sequential()
+            parts.add_module("bn", nn.BatchNorm2d(part.num_features, part.eps))
+            parts.add_module("act", part.act)
+            setattr(module, name, parts)
+        elif isinstance(part, SelectAdaptivePool2d) and part.pool_type == "avg":
+            setattr(module, name, nn.Sequential(nn.AdaptiveAvgPool2d(1), part.flatten))
+        else:
+            _plain(part)
+    return module
+
+
+class _Renaming:
+    """From the names in timm's files to those of the module taken apart (`norm1.weight` → `norm1.bn.weight`)."""
+
+    def __init__(self, architecture: str) -> None:
+        self.architecture = architecture
+
+    def __call__(self, name: str) -> str:
+        owner, _, leaf = name.rpartition(".")
+        return f"{owner}.bn.{leaf}" if owner in _compound(self.architecture) else name
+
+
+@functools.cache
+def _compound(architecture: str) -> frozenset[str]:
+    """Paths of the module's fused norm-and-activations."""
+    import timm
+    import torch
+    from timm.layers import BatchNormAct2d
+
+    with torch.device("meta"):
+        module = timm.create_model(architecture, pretrained=False)
+    return frozenset(path for path, part in module.named_modules() if isinstance(part, BatchNormAct2d))
+
+
+def _taps(architecture: str, module: nn.Module) -> tuple[Tap, ...]:
+    """Caffe's names for timm's ResNet (`layer1.0`) and ResNetV2 (`stages.0.blocks.0`)."""
+    if isinstance(getattr(module, "layer1", None), nn.Sequential):
+        blocks = list(module.get_submodule("layer3").children())
+        return residual_taps(module, numbered=len(blocks) > 6)
+    if hasattr(module, "stages") and hasattr(module, "stem"):
+        return _v2_taps(module)
+    raise AtlasError(
+        "timm's model is no residual network that the atlas knows",
+        architecture,
+        "it reads timm's ResNet and ResNetV2",
+    )
+
+
+def _v2_taps(module: nn.Module) -> tuple[Tap, ...]:
+    stages = [
+        list(stage.get_submodule("blocks").named_children())
+        for stage in module.get_submodule("stages").children()
+    ]
+    numbered = len(stages[2]) > 6
+    stem = [
+        path for path, part in module.get_submodule("stem").named_modules() if isinstance(part, nn.Conv2d)
+    ]
+    taps = [Tap("conv1", f"stem.{stem[-1]}", "stem", "", 1)]
+    for stage, blocks in enumerate(stages, 2):
+        names = block_names(stage, len(blocks), numbered and stage in (3, 4))
+        for (index, block), name in zip(blocks, names, strict=True):
+            path = f"stages.{stage - 2}.blocks.{index}"
+            for letter, convolution in zip("abc", ("conv1", "conv2", "conv3"), strict=True):
+                if isinstance(getattr(block, convolution, None), nn.Conv2d):
+                    taps.append(
+                        Tap(f"{name}_branch2{letter}", f"{path}.{convolution}", "branch", name, stage)
+                    )
+            shortcut = getattr(getattr(block, "downsample", None), "conv", None)
+            if isinstance(shortcut, nn.Conv2d):
+                taps.append(Tap(f"{name}_branch1", f"{path}.downsample.conv", "projection", name, stage))
+            taps.append(Tap(name, path, "block", name, stage))
+    return tuple(taps)

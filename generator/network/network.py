@@ -1,0 +1,197 @@
+"""A network ready to be looked at: its graph, its preprocessing, its tapped layers in forward order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor, nn
+
+from generator.core.errors import AtlasError
+from generator.core.head import Head, HeadKind, head_of
+from generator.core.records import LayerInfo, LayerKind, Preprocessing, WeightsInfo, find_layer
+from generator.network.graph import Graph, trace
+from generator.network.receptive_field import receptive_fields
+from generator.network.residual import Magnitudes, branch_magnitudes
+
+
+@dataclass(frozen=True)
+class Tap:
+    """Where a model file wants a layer: the Caffe name for a module path. A convolution is tapped after its BatchNorm
+    and ReLU, a block after its last operation."""
+
+    name: str
+    path: str
+    kind: LayerKind
+    block: str
+    stage: int
+
+
+@dataclass(frozen=True)
+class Network:
+    """A traced network.
+
+    graph: float64-folded, on the CPU; layers: in forward order; steps: the graph step of each layer;
+    classes: names of the classifier's outputs, () if unknown, of one output also the names of both classes, its own
+    second; given_head: how the outputs are read, if somebody said so; parameters: of the whole module as built;
+    kernels: the first convolution's weight before the fold, (C, 3, k, k), None if it does not read three colours;
+    magnitudes: by the name of a residual block, of the weights that write its branch, before the fold.
+    """
+
+    model: str
+    graph: Graph
+    layers: tuple[LayerInfo, ...]
+    steps: tuple[int, ...]
+    preprocessing: Preprocessing
+    weights: WeightsInfo
+    classes: tuple[str, ...] = ()
+    parameters: int = 0
+    kernels: Tensor | None = None
+    magnitudes: Mapping[str, Magnitudes] = field(default_factory=dict)
+    given_head: HeadKind | None = None
+
+    @classmethod
+    def from_module(
+        cls,
+        model: str,
+        module: nn.Module,
+        taps: Sequence[Tap],
+        preprocessing: Preprocessing,
+        weights: WeightsInfo,
+        *,
+        classes: tuple[str, ...] = (),
+        last: str | None = None,
+    ) -> Network:
+        """Trace a module and find its taps. last: path of the last usable block; what lies behind it is cut off."""
+        graph = trace(module)
+        if last is not None:
+            graph = graph.until(graph.end_of(last))
+        shapes = graph.shapes(preprocessing.crop)
+        fields = receptive_fields(graph)
+        found: list[tuple[int, LayerInfo]] = []
+        for tap in taps:
+            try:
+                step = graph.end_of(tap.path) if tap.kind == "block" else graph.after_convolution(tap.path)
+            except AtlasError:
+                if last is None:
+                    raise
+                continue  # behind the cut
+            seen = fields[step]
+            if seen is None:
+                raise AtlasError(
+                    "the layer lies behind the global pooling, where no unit has a place",
+                    tap.name,
+                    "name layers before it",
+                )
+            channels, height, width = shapes[step]
+            rectified = _is_rectified(graph, step)
+            layer = LayerInfo(
+                tap.name, tap.path, tap.kind, tap.block, tap.stage, channels, height, width, rectified, seen
+            )  # fmt: skip
+            found.append((step, layer))
+        found.sort(key=lambda pair: pair[0])
+        return cls(
+            model,
+            graph,
+            tuple(layer for _, layer in found),
+            tuple(step for step, _ in found),
+            preprocessing,
+            weights,
+            classes if last is None else (),
+            sum(parameter.numel() for parameter in module.parameters()),
+            _first_kernels(graph, module),
+            _magnitudes(graph, module, found),
+        )
+
+    def layer(self, name: str) -> LayerInfo:
+        """The layer with this Caffe name or torchvision path."""
+        return find_layer(self.layers, name)
+
+    def step(self, layer: str) -> int:
+        """The graph step whose output is this layer's activation map."""
+        return self.steps[self.layers.index(self.layer(layer))]
+
+    @property
+    def outputs(self) -> int | None:
+        """How many scores the classifier gives; None where the steps end before it."""
+        found = self.graph.before_classifier()
+        if found is None:
+            return None
+        return next(len(step.weight) for step in reversed(self.graph.steps) if step.weight is not None)
+
+    @property
+    def head(self) -> Head | None:
+        """How the outputs are read; None where the steps end before the classifier."""
+        return None if self.outputs is None else head_of(self.outputs, self.given_head)
+
+    @property
+    def last_vector(self) -> tuple[int, int] | None:
+        """The step that gives the vector right before the classifier, and the vector's length; None where the weights
+        end before the classifier, or a convolution lies between the last of these layers and it."""
+        found = self.graph.before_classifier()
+        if found is None or any(
+            step.op == "conv" for step in self.graph.steps[self.steps[-1] + 1 : found[0] + 1]
+        ):
+            return None
+        return found
+
+    def keep(self, names: Sequence[str]) -> Network:
+        """The same network with these layers alone, cut behind the last of them (the classifier stays if it was there
+        and the classes are known: accuracy is read from it)."""
+        wanted = {self.layer(name).name for name in names}
+        pairs = [
+            (step, layer) for step, layer in zip(self.steps, self.layers, strict=True) if layer.name in wanted
+        ]
+        if not pairs:
+            raise AtlasError("no layer is left to look at", remedy="name at least one layer")
+        return replace(
+            self, layers=tuple(layer for _, layer in pairs), steps=tuple(step for step, _ in pairs)
+        )
+
+    def with_preprocessing(self, preprocessing: Preprocessing) -> Network:
+        """The same network, for pictures that are prepared in another way."""
+        shapes = self.graph.shapes(preprocessing.crop)
+        layers = tuple(
+            replace(layer, height=shapes[step][1], width=shapes[step][2])
+            for layer, step in zip(self.layers, self.steps, strict=True)
+        )
+        return replace(self, preprocessing=preprocessing, layers=layers)
+
+    def prepare(self, pictures: Tensor) -> Tensor:
+        """Decoded pictures (B, H, W, 3) uint8 → the network's input (B, 3, H, W), channels_last, in its dtype."""
+        some = next(step.weight for step in self.graph.steps if step.weight is not None)
+        p = self.preprocessing
+        mean = torch.tensor(p.mean, device=some.device, dtype=some.dtype)
+        std = torch.tensor(p.std, device=some.device, dtype=some.dtype)
+        x = pictures.to(some.device, non_blocking=True).to(some.dtype) * (p.value_range / 255)
+        return ((x - mean) / std).permute(0, 3, 1, 2)  # (B, 3, H, W); NHWC in memory is channels_last
+
+    def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> Network:
+        """The same network with its weights on a device."""
+        return replace(self, graph=self.graph.to(device, dtype))
+
+
+def _magnitudes(
+    graph: Graph, module: nn.Module, found: Sequence[tuple[int, LayerInfo]]
+) -> dict[str, Magnitudes]:
+    blocks = {
+        layer.name: branch_magnitudes(graph, module, step) for step, layer in found if layer.kind == "block"
+    }
+    return {name: magnitudes for name, magnitudes in blocks.items() if magnitudes is not None}
+
+
+def _first_kernels(graph: Graph, module: nn.Module) -> Tensor | None:
+    first = next((step.scope for step in graph.steps if step.op == "conv"), None)
+    part = None if first is None else module.get_submodule(first)
+    if not isinstance(part, nn.Conv2d) or part.weight.shape[1] != 3:
+        return None
+    return part.weight.detach().clone()
+
+
+def _is_rectified(graph: Graph, index: int) -> bool:
+    """Whether no value of the step can be negative because a ReLU (or a pooling of one) made it."""
+    step = graph.steps[index]
+    if step.op == "relu":
+        return True
+    return step.op in ("max_pool", "avg_pool") and _is_rectified(graph, step.inputs[0])

@@ -1,0 +1,113 @@
+"""Where a block's shortcut and its branch meet, found in the list of steps alone.
+
+A block's output is relu(shortcut + branch). The shortcut may be the block's own input, a projection of it
+(with or without pooling before), or the input with channels of zeros beside it; the branch may have two
+convolutions or three, and either may stand first in the sum. What tells them apart everywhere: seen from the
+step at which they part, the shortcut is the shorter way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from generator.network.graph import Graph
+
+# How far from 0 and from 1 folded statistics may lie: tools that fold set the variance to 1 or to 1 less epsilon.
+MEAN_NOISE, VAR_NOISE = 1e-6, 1e-3
+
+
+@dataclass(frozen=True)
+class Residual:
+    """The steps of one residual block. fork: its input; shortcut and branch: the two that are added; add: their
+    sum; output: after the ReLU (the sum itself where there is none)."""
+
+    fork: int
+    shortcut: int
+    branch: int
+    add: int
+    output: int
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether the shortcut hands the block's input on as it is."""
+        return self.shortcut == self.fork
+
+
+def find_residual(graph: Graph, output: int) -> Residual | None:
+    """The residual block that ends at this step, or None where no sum of a shortcut and a branch ends there."""
+    add = graph.steps[output].inputs[0] if graph.steps[output].op == "relu" else output
+    if graph.steps[add].op != "add":
+        return None
+    one, other = graph.steps[add].inputs
+    above_one, above_other = _above(graph, one), _above(graph, other)
+    fork = max(above_one & above_other)
+    inside = _above(graph, fork)
+    lengths = len(above_one - inside), len(above_other - inside)
+    if lengths[0] == lengths[1]:
+        return None  # two branches alike: neither is a shortcut
+    shortcut, branch = (one, other) if lengths[0] < lengths[1] else (other, one)
+    return Residual(fork, shortcut, branch, add, output)
+
+
+def _above(graph: Graph, index: int) -> set[int]:
+    """The step and all that it depends on."""
+    found: set[int] = set()
+    waiting = [index]
+    while waiting:
+        step = waiting.pop()
+        if step not in found:
+            found.add(step)
+            waiting += graph.steps[step].inputs
+    return found
+
+
+@dataclass(frozen=True)
+class Magnitudes:
+    """How large the weights are that write a block's branch, a number a channel, (C,) float64.
+
+    norm: |weight| of the last BatchNorm, None where there is none; folded: whether that weight is γ / σ and not γ,
+    because the running statistics were folded into weight and bias; convolution: mean |weight| of the last
+    convolution's filter, before the BatchNorm is folded into it."""
+
+    norm: Tensor | None
+    convolution: Tensor
+    folded: bool = False
+
+
+def branch_magnitudes(graph: Graph, module: nn.Module, output: int) -> Magnitudes | None:
+    """The magnitudes of the block that ends at this step; None where its branch does not end in a convolution
+    (and its BatchNorm)."""
+    residual = find_residual(graph, output)
+    if residual is None or graph.steps[residual.branch].op != "conv":
+        return None
+    step = graph.steps[residual.branch]
+    convolution = module.get_submodule(step.scope)
+    if not isinstance(convolution, nn.Conv2d):
+        return None
+    batch_norm = module.get_submodule(step.norm) if step.norm else None
+    norm = getattr(batch_norm, "weight", None)
+    return Magnitudes(
+        None if norm is None else norm.detach().double().abs(),
+        convolution.weight.detach().double().abs().mean((1, 2, 3)),
+        folded=batch_norm is not None and statistics_folded(batch_norm),
+    )
+
+
+def statistics_folded(norm: nn.Module) -> bool:
+    """Whether a BatchNorm's running mean is 0 and its running variance 1 in every channel although it was trained: its
+    statistics were then folded into weight and bias, and its weight is γ / σ.
+
+    A BatchNorm that was never trained (weight 1, bias 0) has these statistics too; its weight is its γ.
+    """
+    mean, variance = getattr(norm, "running_mean", None), getattr(norm, "running_var", None)
+    if (
+        mean is None
+        or variance is None
+        or mean.abs().max() > MEAN_NOISE
+        or (variance - 1).abs().max() > VAR_NOISE
+    ):
+        return False
+    weight, bias = getattr(norm, "weight", None), getattr(norm, "bias", None)
+    untouched = (weight is None or bool((weight == 1).all())) and (bias is None or bool((bias == 0).all()))
+    return not untouched

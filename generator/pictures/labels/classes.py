@@ -1,0 +1,150 @@
+"""The classes that labels name: their numbers, readable names and WordNet numbers."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from generator.core.errors import AtlasError
+from generator.core.hierarchy import imagenet_hierarchy
+
+# What a class's number means: its place in the order of the names, the number that the label itself is, or the number
+# that a label file gives beside the label.
+Numbering = Literal["order", "numbers", "given"]
+
+_WNID = re.compile(r"(?P<wnid>n\d{8})(?:[_\- ]+(?P<name>.*))?", re.DOTALL)
+_INTEGER = re.compile(r"\d{1,9}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelClass:
+    """A class of the pictures. number: its id; name: to show; wnid: its WordNet number (n01440764), '' where there is
+    none."""
+
+    number: int
+    name: str
+    wnid: str = ""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """A reading of labels. of_picture: (N,) each picture's place in `classes`, −1 without a label; source: where the
+    labels come from, in words, '' without any; notes: sentences on what was left out or taken for granted."""
+
+    of_picture: list[int]
+    classes: tuple[LabelClass, ...] = ()
+    numbering: Numbering = "order"
+    source: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def no_labels(pictures: int, *notes: str) -> Labels:
+    """The reading of pictures of which nothing is known."""
+    return Labels([-1] * pictures, notes=notes)
+
+
+def split_wnid(text: str) -> tuple[str, str] | None:
+    """WordNet number and name of `n01440764`, `n01440764_tench` or `n02085620-Chihuahua`, the name '' where there is
+    none; None for other texts."""
+    match = _WNID.fullmatch(text)
+    return None if match is None else (match["wnid"], (match["name"] or "").replace("_", " ").strip())
+
+
+def wordnet_name(wnid: str) -> str:
+    """The package's name of a WordNet number: of ImageNet's 1,000 classes and the groups above them; '' of others."""
+    tree = imagenet_hierarchy()
+    return tree.titles.get(wnid, "")
+
+
+def as_integer(text: str) -> int | None:
+    """The number that a label is, None where it is none."""
+    return int(text) if _INTEGER.fullmatch(text) else None
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """Distinct label texts as classes. place: of each text in `classes`."""
+
+    place: dict[str, int]
+    classes: tuple[LabelClass, ...]
+    numbering: Numbering
+    notes: tuple[str, ...]
+
+
+def number_labels(texts: Sequence[str], where: str | Path | None = None) -> Numbered:
+    """Number distinct label texts: integers are the numbers themselves; others are numbered in sorted order, as
+    torchvision's ImageFolder does. Texts that begin with the same WordNet number are one class, and so are texts that
+    differ in Unicode's normal form alone.
+
+    Raises AtlasError where two texts are the same number (`1` and `01`).
+    """
+    members: dict[str, list[str]] = {}  # by what tells classes apart
+    for text in sorted(set(texts)):
+        found = split_wnid(text)
+        members.setdefault(unicodedata.normalize("NFC", text) if found is None else found[0], []).append(text)
+    keys = sorted(members, key=lambda key: members[key][0])
+    integers = [as_integer(key) for key in keys]
+    numbers = [number for number in integers if number is not None]
+    numeric = bool(keys) and len(numbers) == len(keys)
+    if not numeric:
+        numbers = list(range(len(keys)))
+    _refuse_same_number(keys, numbers, where)
+    classes: list[LabelClass] = []
+    place: dict[str, int] = {}
+    nameless = []
+    for key, number in sorted(zip(keys, numbers, strict=True), key=lambda pair: pair[1]):
+        name, wnid = describe(members[key])
+        if wnid and name == wnid:
+            nameless.append(wnid)
+        place |= dict.fromkeys(members[key], len(classes))
+        classes.append(LabelClass(number, name, wnid))
+    notes = () if not nameless else (_nameless_note(nameless),)
+    return Numbered(place, tuple(classes), "numbers" if numeric else "order", notes)
+
+
+def describe(texts: Sequence[str]) -> tuple[str, str]:
+    """Name and WordNet number ('' for none) of the class that these label texts mean: the name that they carry, else
+    the package's, else the number itself."""
+    found = [split for text in texts if (split := split_wnid(text)) is not None]
+    if not found:
+        return texts[0], ""
+    wnid = found[0][0]
+    names = {name for _, name in found if name}
+    if len(names) == 1:
+        return names.pop(), wnid
+    return wordnet_name(wnid) or wnid, wnid
+
+
+def _refuse_same_number(keys: Sequence[str], numbers: Sequence[int], where: str | Path | None) -> None:
+    seen: dict[int, str] = {}
+    for key, number in zip(keys, numbers, strict=True):
+        if number in seen:
+            raise AtlasError(
+                f"the labels {seen[number]!r} and {key!r} are the same number", where, "write each in one way"
+            )
+        seen[number] = key
+
+
+def _nameless_note(wnids: Sequence[str]) -> str:
+    if len(wnids) == 1:
+        return f"the WordNet number {wnids[0]} is none of ImageNet's 1,000 classes and is shown as it is"
+    return (
+        f"{len(wnids)} WordNet numbers are none of ImageNet's 1,000 classes and are shown as they are, "
+        f"the first {wnids[0]}"
+    )
+
+
+def listed(names: Sequence[str], most: int = 4) -> str:
+    """Names as part of a sentence: all, or the first few and how many more."""
+    if len(names) > most:
+        return f"{', '.join(names[:most])} and {len(names) - most:,} more"
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else list(names))
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """`1 picture`, `2 pictures`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

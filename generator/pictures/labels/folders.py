@@ -1,0 +1,277 @@
+"""Labels from the names of folders and files."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from generator.core.errors import AtlasError
+from generator.pictures.formats import words
+from generator.pictures.labels.classes import (
+    Labels,
+    counted,
+    listed,
+    no_labels,
+    number_labels,
+    split_wnid,
+    wordnet_name,
+)
+
+# Parts of a dataset: folders so named are no classes where they hold class folders, or where all are so named.
+_SPLITS = words(
+    """
+    train training trn val valid validation test testing tst dev eval evaluation holdout pred prediction
+    """
+)
+_FILLERS = words("set data dataset split images imgs pictures")
+# Folders that hold pictures of all kinds, or what belongs to them.
+_CONTAINERS = words("images image imgs img jpegimages pictures photos data dataset")
+_SURELY_NO_CLASS = words("images imgs img jpegimages")
+_POSSIBLE_CLASS = "train"  # the one name of a split that is also a thing to be seen
+_NUMBERED_NAME = re.compile(
+    r"(n\d{8})[_\-](?:.*[_\-])?\d+", re.ASCII
+)  # n01440764_10026, of ImageNet's own pictures
+_TRAILING_NUMBER = re.compile(r"[_\- ]+\d+$", re.ASCII)
+_WNID_AT_END = re.compile(r".*_(n\d{8})", re.DOTALL | re.ASCII)  # ILSVRC2012_val_00000293_n01440764
+_OTHER_WAYS = (
+    "give the folder that holds the class folders with --images, or a label file with --labels; --labels folders "
+    "takes every top folder for a class, --labels none leaves the labels out"
+)
+
+
+def from_names(paths: Sequence[str]) -> Labels:
+    """Labels that the paths themselves say.
+
+    Class folders: the top folders, as in torchvision's ImageFolder; below splits (train, val, …) and below a single
+    folder that holds everything, the folders in these. A picture outside the class folders has no label. Without
+    folders: file names that begin with a WordNet number. Folders without pictures do not count.
+
+    Raises AtlasError where it is not clear which folders are the classes.
+    """
+    root = _tree(paths)
+    if not root.folders:
+        return _from_file_names(paths)
+    found = _class_folders(root)
+    return _labels(paths, found) if found.names else no_labels(len(paths), *found.notes)
+
+
+def from_top_folders(paths: Sequence[str]) -> Labels:
+    """Every top folder for a class, whatever it is called."""
+    tops = sorted({path.split("/", 1)[0] for path in paths if "/" in path})
+    return _labels(paths, _Found({top: top for top in tops}))
+
+
+# -- which folders are classes ---------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Folder:
+    """A folder with pictures in it or below. pictures: those directly in it."""
+
+    path: str
+    pictures: int = 0
+    folders: dict[str, _Folder] = field(default_factory=dict)
+
+    def total(self) -> int:
+        return self.pictures + sum(folder.total() for folder in self.folders.values())
+
+
+@dataclass
+class _Found:
+    """names: path of a class folder → the class's name; splits: names of the splits they lie in."""
+
+    names: dict[str, str] = field(default_factory=dict)
+    splits: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def _tree(paths: Sequence[str]) -> _Folder:
+    root = _Folder("")
+    for parent, count in sorted(Counter(path.rpartition("/")[0] for path in paths).items()):
+        folder = root
+        for name in parent.split("/") if parent else ():
+            inside = f"{folder.path}/{name}" if folder.path else name
+            folder = folder.folders.setdefault(name, _Folder(inside))
+        folder.pictures += count
+    return root
+
+
+def _class_folders(folder: _Folder) -> _Found:
+    tops = folder.folders
+    if _are_splits(list(tops)):
+        return _in_splits(folder, list(tops))
+    splits = [name for name in tops if _is_split(name)]
+    deep = [name for name in splits if tops[name].folders or name.casefold() != _POSSIBLE_CLASS]
+    if deep:
+        others = [name for name in tops if name not in splits]
+        raise AtlasError(
+            f"it is not clear which folders are the classes: {listed(splits)} "
+            f"{'is a split' if len(splits) == 1 else 'are splits'} of a dataset by name"
+            + (f", {listed(others)} not" if others else ""),
+            folder.path or None,
+            _OTHER_WAYS,
+        )
+    if len(tops) > 1 and (containers := [name for name in tops if name.casefold() in _SURELY_NO_CLASS]):
+        raise AtlasError(
+            f"it is not clear which folders are the classes: {containers[0]} stands next to "
+            f"{listed([name for name in tops if name != containers[0]])}",
+            folder.path or None,
+            _OTHER_WAYS,
+        )
+    if len(tops) == 1:
+        return _single(next(iter(tops.items())))
+    return _Found({inner.path: name for name, inner in tops.items()})
+
+
+def _single(top: tuple[str, _Folder]) -> _Found:
+    """Of a single folder: it is looked through where class folders lie beneath it."""
+    name, folder = top
+    if not folder.folders:
+        if name.casefold() in _CONTAINERS:
+            return _Found(notes=[f"all pictures lie in the folder {folder.path}, which names no class"])
+        return _Found({folder.path: name})
+    if folder.pictures:
+        if len(folder.folders) == 1:
+            return _Found({folder.path: name})
+        if 10 * folder.pictures > folder.total():
+            raise AtlasError(
+                f"it is not clear which folders are the classes: {name} holds pictures and the folders "
+                f"{listed(list(folder.folders))}",
+                folder.path,
+                _OTHER_WAYS,
+            )
+    found = _class_folders(folder)
+    if not found.names and not found.splits and name.casefold() not in _CONTAINERS:
+        return _Found({folder.path: name})  # cat/images/1.png
+    return found
+
+
+def _in_splits(folder: _Folder, splits: list[str]) -> _Found:
+    """The class folders beneath splits; the same name in two splits is the same class."""
+    parts = [part for name in splits if (part := folder.folders[name]).folders]
+    found = _Found(splits=splits)
+    for part in sorted(parts, key=lambda part: len(part.folders) == 1):
+        names = set(found.names.values())
+        if len(part.folders) == 1 and names & set(part.folders):  # of a class that other splits have too
+            found.names |= {inner.path: name for name, inner in part.folders.items()}
+        else:
+            inner = _class_folders(part).names
+            found.names |= {path: name for path, name in inner.items() if name not in splits}
+    if not found.names:
+        are = "is a split" if len(splits) == 1 else "are splits"
+        them = "it holds" if len(splits) == 1 else "they hold"
+        found.notes.append(f"{listed(splits)} {are} of a dataset by name, and {them} no class folders")
+    _refuse_other_case(found.names)
+    return found
+
+
+def _refuse_other_case(names: dict[str, str]) -> None:
+    seen: dict[str, str] = {}
+    for path, name in names.items():
+        if names[first := seen.setdefault(name.casefold(), path)] != name:
+            raise AtlasError(
+                "two class folders differ in upper and lower case alone",
+                f"{first} and {path}",
+                "give them one name, or a label file with --labels",
+            )
+
+
+def _tokens(name: str) -> list[str]:
+    return re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).casefold())
+
+
+def _is_split(name: str) -> bool:
+    """Whether a folder's name is that of a dataset's part: train, Val, test_set, train2017."""
+    tokens = _tokens(name)
+    return sum(token in _SPLITS for token in tokens) == 1 and set(tokens) <= _SPLITS | _FILLERS
+
+
+def _are_splits(names: Sequence[str]) -> bool:
+    """Whether all names are those of a dataset's parts, or of several the same but for the part: `seg_train` and
+    `seg_test`, not `train station` and `test tube`."""
+    if all(map(_is_split, names)):
+        return True
+    tokens = [set(_tokens(name)) for name in names]
+    named = all(len(some & _SPLITS) == 1 for some in tokens)
+    return len(names) > 1 and named and len({frozenset(some - _SPLITS - _FILLERS) for some in tokens}) == 1
+
+
+# -- labels ----------------------------------------------------------------------------------------------------------
+
+
+def _labels(paths: Sequence[str], found: _Found) -> Labels:
+    numbered = number_labels(list(found.names.values()))
+    class_of = {path: numbered.place[name] for path, name in found.names.items()}
+    known: dict[str, int] = {}  # by the folder that a picture lies in
+    of_picture = []
+    for path in paths:
+        parent = path.rpartition("/")[0]
+        if parent not in known:
+            known[parent] = next((class_of[above] for above in _above(parent) if above in class_of), -1)
+        of_picture.append(known[parent])
+    count, classes = len(numbered.classes), numbered.classes
+    if all(found_class.wnid for found_class in classes):
+        source = f"the WordNet numbers in the names of {counted(count, 'class folder')}"
+    elif numbered.numbering == "numbers":
+        source = f"the numbers that name {counted(count, 'class folder')}"
+    else:
+        source = f"the names of {counted(count, 'class folder')}"
+    if found.splits:
+        source += f" in the {'split' if len(found.splits) == 1 else 'splits'} {listed(found.splits)}"
+    outside = [path for path, number in zip(paths, of_picture, strict=True) if number < 0]
+    notes = [*found.notes, *numbered.notes]
+    if outside:
+        notes.append(
+            unlabelled_note(outside, "lies outside the class folders", "lie outside the class folders")
+        )
+    return Labels(of_picture, classes, numbered.numbering, source, tuple(notes))
+
+
+def unlabelled_note(paths: Sequence[str], why: str, plural: str) -> str:
+    """Which pictures are used without a label, and why."""
+    if len(paths) == 1:
+        return f"1 picture {why} and is used without a label: {paths[0]}"
+    return f"{len(paths):,} pictures {plural} and are used without a label, the first {paths[0]}"
+
+
+def _above(path: str) -> Iterator[str]:
+    while path:
+        yield path
+        path = path.rpartition("/")[0]
+
+
+def _from_file_names(paths: Sequence[str]) -> Labels:
+    """Of pictures that lie in no folders: `n01440764_tench.JPEG`, `n01440764_10026.JPEG`."""
+    texts = [_class_text(PurePosixPath(path).stem) for path in paths]
+    known = [text for text in texts if text is not None]
+    if not known:
+        return no_labels(len(paths), "the pictures lie in no class folders, and no label file was given")
+    numbered = number_labels(known)
+    of_picture = [-1 if text is None else numbered.place[text] for text in texts]
+    outside = [path for path, text in zip(paths, texts, strict=True) if text is None]
+    notes = list(numbered.notes)
+    if outside:
+        notes.append(
+            unlabelled_note(
+                outside, "has no WordNet number in its name", "have no WordNet number in their names"
+            )
+        )
+    source = "the WordNet numbers in the pictures' names"
+    return Labels(of_picture, numbered.classes, numbered.numbering, source, tuple(notes))
+
+
+def _class_text(stem: str) -> str | None:
+    """The class that a file's name says, None for none; a number alone behind the WordNet number is the picture's."""
+    found = split_wnid(stem)
+    if found is None:
+        at_end = _WNID_AT_END.fullmatch(stem)
+        return at_end[1] if at_end and wordnet_name(at_end[1]) else None
+    wnid, name = found
+    if _NUMBERED_NAME.fullmatch(stem):
+        name = _TRAILING_NUMBER.sub("", f" {name}").strip()
+    if name:
+        return f"{wnid}_{name}"
+    return wnid if wordnet_name(wnid) else None

@@ -1,0 +1,289 @@
+"""Picture sources: finding the files of a folder, reading them in batches."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from generator.core.errors import AtlasError
+from generator.core.records import LabelReading, Preprocessing, Skipped
+from generator.pictures import labels as naming
+from generator.pictures.batches import read_ahead
+from generator.pictures.formats import SUFFIXES, has_picture_suffix, is_companion, reason_against
+
+METADATA = ("metadata.csv", "metadata.jsonl")  # what Hugging Face's ImageFolder reads labels from
+
+# -- finding -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)  # there may be a million
+class PictureFile:
+    """path: inside the folder, with forward slashes (surrogate escapes where a name is not UTF-8); label_id
+    −1 and label '' where nothing is known."""
+
+    path: str
+    label_id: int
+    label: str
+
+
+@dataclass(frozen=True)
+class PictureSet:
+    """Pictures found in a folder, not yet opened.
+
+    source: the folder's name, to show; files: in bytewise order of their paths, which gives them their index;
+    listing: SHA-256 over path, size and time of change of every file: a cheap answer to "has the folder changed?";
+    passed_over: the files that are no pictures or of a format that is not read, with the reason; labels: where the
+    labels come from; classes: all classes of the folder, also those that a limit left without pictures; numbering: what
+    the classes' numbers mean.
+    """
+
+    source: str
+    root: Path
+    files: tuple[PictureFile, ...]
+    listing: str
+    passed_over: tuple[Skipped, ...] = ()
+    labels: LabelReading = field(default_factory=LabelReading)
+    classes: tuple[naming.LabelClass, ...] = ()
+    numbering: naming.Numbering = "order"
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def wnids(self) -> list[str]:
+        """The WordNet number of every picture's class, '' where there is none."""
+        known = {(one.number, one.name): one.wnid for one in self.classes}
+        return [known.get((file.label_id, file.label), "") for file in self.files]
+
+
+def find_pictures(
+    folder: Path | str,
+    *,
+    labels: Path | str | None = None,
+    limit: int | None = None,
+    progress: Callable[[int], object] = lambda done: None,
+) -> PictureSet:
+    """The pictures of a folder, at any depth. Hidden files, and texts, tables, programs and archives are no pictures;
+    every other file that cannot be used is listed with the reason.
+
+    labels: a label file (see labels.from_file), 'folders' (every top folder is a class) or 'none'; without one, a
+    labels.csv in the folder, else Hugging Face's metadata.csv or metadata.jsonl, else the names of folders or files,
+    say what the pictures show. limit: use that many files at most, evenly spaced over the sorted list, so that all
+    classes stay in. progress: called with the number of files and folders seen since. Raises AtlasError if there is no
+    such folder, no picture in it, or it is not clear what the labels are.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        what = "not a folder" if root.exists() else "no such folder of pictures"
+        raise AtlasError(what, root, "give a folder that holds pictures")
+    if limit is not None and limit < 1:
+        raise AtlasError(f"a limit of {limit} pictures leaves none", remedy="give a limit of at least 1")
+    found = _walk(root, progress)
+    passed_over = tuple(sorted(found.passed_over, key=lambda file: os.fsencode(file.path)))
+    if not found.pictures:
+        what = "no pictures found"
+        if passed_over:
+            what += f" ({len(passed_over):,} files cannot be used, the first {passed_over[0].path}: "
+            what += f"{passed_over[0].reason})"
+        raise AtlasError(what, root, f"files must end in {', '.join(SUFFIXES)}")
+    paths = sorted(found.pictures, key=os.fsencode)
+    read = _read_labels(root, paths, found.metadata, labels)
+    return listed_pictures(root, found.pictures, read, limit, passed_over)
+
+
+def listed_pictures(
+    root: Path,
+    listing: Mapping[str, bytes],
+    read: naming.Labels,
+    limit: int | None,
+    passed_over: tuple[Skipped, ...] = (),
+) -> PictureSet:
+    """The picture set of some files of a folder, which need not be there yet. listing: of every file by its path what
+    tells whether it has changed; read: the labels of all of them, in bytewise order of their paths."""
+    paths = sorted(listing, key=os.fsencode)
+    nothing = naming.LabelClass(-1, "")
+    count = len(paths) if limit is None else min(limit, len(paths))
+    chosen = [i * len(paths) // count for i in range(count)]
+    known = [read.of_picture[i] for i in chosen]
+    files = tuple(
+        PictureFile(paths[i], one.number, one.name)
+        for i, place in zip(chosen, known, strict=True)
+        for one in (nothing if place < 0 else read.classes[place],)
+    )
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(os.fsencode(file.path) + listing[file.path])
+    labelled = [place for place in known if place >= 0]
+    reading = LabelReading(read.source, len(labelled), len(set(labelled)), read.notes)
+    return PictureSet(
+        root.resolve().name,
+        root,
+        files,
+        digest.hexdigest(),
+        passed_over,
+        reading,
+        read.classes,
+        read.numbering,
+    )
+
+
+def _read_labels(
+    root: Path, paths: Sequence[str], metadata: Sequence[str], labels: Path | str | None
+) -> naming.Labels:
+    if labels is not None:
+        if str(labels) in ("none", "folders") and not Path(labels).exists():
+            if str(labels) == "folders":
+                return naming.from_top_folders(paths)
+            return naming.Labels([-1] * len(paths), notes=("labels were left out, as was asked",))
+        return naming.from_file(Path(labels), paths)
+    table = root / "labels.csv"
+    if table.is_file():
+        return naming.from_table(table, paths)
+    if metadata:
+        try:
+            return naming.from_metadata(root, sorted(metadata), paths)
+        except naming.NoLabelColumn:
+            note = f"{', '.join(sorted(metadata))} gives no labels that could be read: no column is known to hold them"
+            read = _from_names(root, paths)
+            return replace(read, notes=(*read.notes, note))
+    return _from_names(root, paths)
+
+
+def _from_names(root: Path, paths: Sequence[str]) -> naming.Labels:
+    try:
+        return naming.from_names(paths)
+    except AtlasError as error:
+        where = root if error.where is None else f"{error.where} in {root}"
+        raise AtlasError(error.what, where, error.remedy) from None
+
+
+def evenly_spaced(count: int, most: int) -> np.ndarray:
+    """So many of the numbers below `count` at most, evenly spaced, the first and the last among them; (n,) int64."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
+
+
+@dataclass
+class _Found:
+    """What lies in a folder. pictures: path → what the listing says of it (size in bytes, time of change in ns);
+    metadata: Hugging Face's files of labels, in the folder and in the folders in it."""
+
+    pictures: dict[str, bytes] = field(default_factory=dict)
+    passed_over: list[Skipped] = field(default_factory=list)
+    metadata: list[str] = field(default_factory=list)
+
+
+def _walk(root: Path, progress: Callable[[int], object]) -> _Found:
+    found = _Found()
+    # A folder stands here with the folders it lies in, by device and inode: a link to one of them is a loop.
+    waiting: list[tuple[str, str, frozenset[tuple[int, int]]]] = [(str(root), "", frozenset())]
+    while waiting:
+        place, prefix, above = waiting.pop()
+        try:
+            here = os.stat(place)
+            identity = (here.st_dev, here.st_ino)
+            if identity in above:
+                found.passed_over.append(Skipped(prefix.rstrip("/"), "a link to a folder that holds it"))
+                continue
+            entries = list(os.scandir(place))
+        except OSError as error:
+            raise AtlasError(
+                f"the folder cannot be read ({error.strerror})", place, "check its permissions"
+            ) from error
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            try:
+                is_folder = entry.is_dir()
+            except OSError:  # a link that leads round in a circle
+                is_folder = False
+            if is_folder:
+                waiting.append((entry.path, f"{prefix}{entry.name}/", above | {identity}))
+            else:
+                _sort_in(found, entry, prefix)
+        progress(len(entries))
+    return found
+
+
+def _sort_in(found: _Found, entry: os.DirEntry[str], prefix: str) -> None:
+    """A file among the pictures, the files of labels, or those passed over."""
+    path = prefix + entry.name
+    if entry.name in METADATA and prefix.count("/") < 2:
+        found.metadata.append(path)
+    is_picture = has_picture_suffix(entry.name)
+    if not is_picture and is_companion(entry.name):
+        return
+    reason: str | None = None
+    try:
+        status = entry.stat()
+        if not stat.S_ISREG(status.st_mode):
+            reason = "not a file that could hold a picture"
+        elif not is_picture:
+            reason = reason_against(entry.path, entry.name)
+    except OSError as error:
+        reason = f"cannot be read ({error.strerror})"
+        if entry.is_symlink():
+            loop = error.errno == errno.ELOOP
+            reason = "a link that leads round in a circle" if loop else "a link to a file that does not exist"
+    if reason is None:
+        found.pictures[path] = f"\0{status.st_size}\0{status.st_mtime_ns}\n".encode()
+    else:
+        found.passed_over.append(Skipped(path, reason))
+
+
+# -- reading in batches --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PictureBatch:
+    """Consecutive pictures, the broken ones left out.
+
+    indices: (n,) int64, into PictureSet.files; pixels: (n, crop, crop, 3) uint8 RGB; sizes: width and height
+    of each file's picture, in px; digests: SHA-256 of each file; skipped: index and reason of the broken
+    ones.
+    """
+
+    indices: Tensor
+    pixels: Tensor
+    sizes: tuple[tuple[int, int], ...]
+    digests: tuple[str, ...]
+    skipped: tuple[tuple[int, str], ...]
+
+
+def read_batches(
+    pictures: PictureSet,
+    indices: Sequence[int] | np.ndarray,
+    preprocessing: Preprocessing,
+    *,
+    batch: int,
+    workers: int,
+    pin: bool = False,
+) -> Iterator[PictureBatch]:
+    """Decode pictures in batches, in the order of `indices`: each batch is the next `batch` of them, less the
+    broken.
+
+    workers: processes that decode ahead while the caller computes; 0 decodes in this process. pin: into
+    page-locked memory, for copying to a GPU. Raises AtlasError if a worker dies.
+    """
+    chosen = np.asarray(indices, np.int64)
+    paths = tuple(pictures.files[index].path for index in chosen)
+    ahead = read_ahead(str(pictures.root), chosen, paths, preprocessing, batch, workers)
+    pin = pin and torch.cuda.is_available()
+    for decoded, pixels in ahead:
+        # A copy: the next batch may be decoded into the memory of this one.
+        kept = torch.empty(pixels.shape, dtype=torch.uint8, pin_memory=pin)
+        kept.numpy()[:] = pixels
+        yield PictureBatch(
+            torch.tensor(decoded.indices, dtype=torch.int64),
+            kept,
+            decoded.sizes,
+            decoded.digests,
+            decoded.skipped,
+        )

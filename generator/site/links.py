@@ -1,0 +1,143 @@
+"""Checks of a built site: that every address leads somewhere, and how large it is."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Callable, Sequence
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from generator.core.processes import in_processes, page_processes
+
+ADDRESS_ATTRIBUTES = ("href", "src", "poster", "data")
+AT_ONCE = 200  # pages that a process is given
+WORTH_PROCESSES = 2000  # pages; below, starting processes takes longer than reading
+
+
+class _Addresses(HTMLParser):
+    """Collects a page's addresses and the ids that a fragment may name."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.addresses: list[str] = []
+        self.ids: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if value is None:
+                continue
+            if name == "id" or (tag == "a" and name == "name"):
+                self.ids.add(value)
+            elif name in ADDRESS_ATTRIBUTES and not (tag == "link" and ("rel", "canonical") in attrs):
+                self.addresses.append(value)
+            elif name == "srcset":
+                self.addresses += [part.split()[0] for part in value.split(",") if part.strip()]
+
+
+def check_links(out: Path, progress: Callable[[int, int], object] = lambda done, total: None) -> list[str]:
+    """Every broken address of a built site, as 'page: address (reason)'; other hosts are left alone. progress: called
+    with how many pages are done, of how many."""
+    checked = _Checked(Path(out))
+    pages = sorted(name for name in checked.files if name.endswith(".html"))
+    parts = [pages[start : start + AT_ONCE] for start in range(0, len(pages), AT_ONCE)]
+    broken: list[str] = []
+    progress(0, len(pages))
+    found = in_processes(
+        _broken_there,
+        parts,
+        page_processes(len(pages), WORTH_PROCESSES),
+        doing="checks links",
+        remedy="close what needs much memory and run the same command again",
+        start=_start_worker,
+        given=(checked,),
+        here=checked.broken,
+    )
+    for done, (_, some) in enumerate(found, 1):
+        broken += some
+        progress(min(done * AT_ONCE, len(pages)), len(pages))
+    return sorted(broken)
+
+
+class _Checked:
+    """A built site whose pages are looked through one by one. files: every file's address below the site's folder."""
+
+    def __init__(self, out: Path) -> None:
+        self._out = out
+        self.files = {
+            os.path.relpath(os.path.join(folder, name), out).replace(os.sep, "/")
+            for folder, _, names in os.walk(out)
+            for name in names
+        }
+        self._ids: dict[str, set[str]] = {}  # of the pages that fragments lead into: few
+
+    def broken(self, pages: Sequence[str]) -> list[str]:
+        """What `check_links` says of some pages, by their addresses."""
+        found: list[str] = []
+        known: dict[tuple[str, str], str | None] = {}  # many addresses stand on all pages of a folder
+        for page in pages:
+            content = self._read(page)
+            folder = posixpath.dirname(page)
+            for address in dict.fromkeys(content.addresses):
+                if address[:1] in ("", "#", "?"):  # the page itself
+                    reason = _missing(urlsplit(address).fragment, content.ids)
+                else:
+                    if (folder, address) not in known:
+                        known[folder, address] = self._reason(folder, address)
+                    reason = known[folder, address]
+                if reason:
+                    found.append(f"{page}: {address} ({reason})")
+        return found
+
+    def _read(self, page: str) -> _Addresses:
+        parser = _Addresses()
+        parser.feed((self._out / page).read_text("utf-8"))
+        return parser
+
+    def _reason(self, folder: str, address: str) -> str | None:
+        """Why an address on a page of this folder is broken, or None."""
+        parts = urlsplit(address)
+        if parts.scheme in ("http", "https", "mailto", "data") or parts.netloc:
+            return None
+        if parts.path.startswith("/"):
+            return "absolute: it breaks under a sub-path"
+        target = posixpath.normpath(posixpath.join(folder, unquote(parts.path)))
+        if target.startswith(".."):
+            return "leads out of the site"
+        if target not in self.files:
+            return "no such file"
+        if not parts.fragment or not target.endswith(".html"):
+            return None
+        if target not in self._ids:
+            self._ids[target] = self._read(target).ids
+        return _missing(parts.fragment, self._ids[target])
+
+
+def _missing(fragment: str, ids: set[str]) -> str | None:
+    """Why a fragment leads nowhere in a page with these ids, or None."""
+    # The state of a layer's grid is kept in the fragment: it names no element.
+    there = not fragment or "=" in fragment or unquote(fragment) in ids
+    return None if there else "no such place in the page"
+
+
+_worker: dict[str, _Checked] = {}  # of a process that looks through pages
+
+
+def _start_worker(site: _Checked) -> None:
+    _worker["site"] = site
+
+
+def _broken_there(pages: Sequence[str]) -> list[str]:
+    return _worker["site"].broken(pages)
+
+
+def measure(out: Path) -> dict[str, int]:
+    """Bytes by kind of file ('html', 'webp', …), and 'total'."""
+    sizes: dict[str, int] = {}
+    for folder, _, names in os.walk(out):
+        for name in names:
+            kind = Path(name).suffix.lstrip(".") or "other"
+            sizes[kind] = sizes.get(kind, 0) + os.stat(os.path.join(folder, name)).st_size
+    sizes["total"] = sum(sizes.values())
+    return sizes

@@ -1,0 +1,390 @@
+"""The atlas folder as the pages read it: layers, channels and their pictures. No torch, no HTML here."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from generator.core.errors import AtlasError
+from generator.core.records import STUDY, LayerInfo, Manifest, PictureRecord, SpriteInfo
+from generator.core.store import Store
+from generator.site.reading.class_names import class_names
+from generator.site.reading.measures import BY_KEY, MEASURES, Measure, correlation, histogram
+
+PANEL_NAMES = {
+    "patches": "patches",
+    "guided": "guided backprop",
+    "deconvnet": "deconvnet",
+    "plain": "plain gradient",
+    "saliency": "saliency",
+    "optimised": "optimised picture",
+}
+# What compares a channel with the block before: known where the channel is active in both blocks.
+COMPARISONS = {
+    "shared_previous": -1,
+    "places_previous": -1,
+    "spearman_previous": np.nan,
+    "pearson_previous": np.nan,
+    "refinement_previous": np.nan,
+}
+THUMB = 48  # px; side of a thumbnail where the manifest does not say
+
+
+def sheet_layout(path: Path, tile: int) -> tuple[int, int]:
+    """Columns and rows of a sheet of square tiles, from its own size; (0, 0) where there is none."""
+    from PIL import Image
+
+    if not path.is_file():
+        return 0, 0
+    with Image.open(path) as sheet:
+        return sheet.width // tile, sheet.height // tile
+
+
+def number_word(number: int) -> str:
+    return ("none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")[number]
+
+
+def dead_channels(arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """(C,) bool: which of a layer's channels no picture activates."""
+    dead: np.ndarray = arrays["dead"].astype(bool) if "dead" in arrays else arrays["top_image"][:, 0] < 0
+    return dead
+
+
+@dataclass
+class Layer:
+    """One layer's numbers, turned into lists once, because a page is written for every channel of it."""
+
+    info: LayerInfo
+    sprite: SpriteInfo
+    arrays: dict[str, np.ndarray]
+    images: list[list[int]] = field(init=False)
+    values: list[list[float]] = field(init=False)
+    units: list[list[list[int]]] = field(init=False)
+    dead: list[bool] = field(init=False)
+    pictured: set[int] = field(default_factory=set)  # channels that have a sprite
+
+    def __post_init__(self) -> None:
+        self.images = self.arrays["top_image"].tolist()
+        self.values = self.arrays["top_value"].tolist()
+        self.units = self.arrays["top_unit"].tolist()
+        self.dead = dead_channels(self.arrays).tolist()
+
+    @cached_property
+    def measures(self) -> list[tuple[Measure, list[str], list[bool], list[int], list[int]]]:
+        """Every known statistic that some channel has: itself, the values as text, which channels have one,
+        where each lies between the layer's lowest and highest (0 … 96), and the histogram's bars."""
+        found = []
+        for measure in MEASURES:
+            values = self.arrays.get(measure.key)
+            if not measure.listed or values is None or values.shape != (self.info.channels,):
+                continue
+            alive = measure.present(values) & ~np.array(self.dead)
+            if not alive.any():
+                continue
+            low, high, bars = histogram(values, alive)
+            place = np.clip(np.nan_to_num((values - low) / ((high - low) or 1.0)), 0, 1) * 96
+            text = [measure.format(value) for value in np.nan_to_num(values).tolist()]
+            found.append((measure, text, alive.tolist(), place.round().astype(int).tolist(), bars))
+        return found
+
+    @cached_property
+    def tops(self) -> list[list[tuple[int, float, int, int]]]:
+        """By channel its nine, strongest first, those that there are: picture, value to three digits, row, column."""
+        return [
+            [
+                (image, float(f"{value:.3g}"), row, column)
+                for image, value, (row, column) in zip(*nine, strict=True)
+                if image >= 0
+            ]
+            for nine in zip(self.images, self.values, self.units, strict=True)
+        ]
+
+    @cached_property
+    def correlations(self) -> list[str | None]:
+        """By channel the rank correlation with the block before as text, None where there is none."""
+        values = self.arrays.get("spearman_previous")
+        if values is None:
+            return [None] * self.info.channels
+        text = BY_KEY["spearman_previous"].format
+        return [text(value) if math.isfinite(value) else None for value in values.tolist()]
+
+    def absence(self, channel: int) -> str:
+        """Why the channel shows no tiles, or ''."""
+        if self.dead[channel]:
+            return "dead on these pictures"
+        return "" if channel in self.pictured else "not pictured in this atlas"
+
+    def nine(self, channel: int) -> list[int]:
+        """The picture numbers of the channel's top nine, strongest first."""
+        return [image for image in self.images[channel] if image >= 0]
+
+    def shared_with(self, other: Layer) -> list[int]:
+        """For every channel: how many of its nine pictures the same channel there has among its nine."""
+        mine, theirs = self.arrays["top_image"], other.arrays["top_image"]
+        count = min(len(mine), len(theirs))
+        same = (mine[:count, :, None] == theirs[:count, None, :]) & (mine[:count] >= 0)[:, :, None]
+        return [int(value) for value in same.sum((1, 2))]
+
+
+@dataclass(frozen=True)
+class Around:
+    """A layer's place among the others, the same for all its channels. before, after: what ↑ and ↓ lead to; strip: what
+    a channel is set beside; inner: the convolutions of a block, and of them those whose channel n is added into channel
+    n of the block."""
+
+    before: LayerInfo | None
+    after: LayerInfo | None
+    strip: list[LayerInfo]
+    inner: list[LayerInfo]
+    inner_tied: list[LayerInfo]
+
+
+class Atlas:
+    """An atlas folder, read once."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.store = Store(folder)
+        self.manifest: Manifest = self.store.manifest()
+        self.pictures: list[PictureRecord] = self.store.images()
+        self.class_names = class_names(self.pictures)
+        # By picture, the name of its class on the pages, '' without a label; two classes never share a name.
+        self.short = [self.class_names.get((record.label_id, record.label), "") for record in self.pictures]
+        self._layers: dict[str, Layer] = {}
+        self._around: dict[str, Around] = {}
+        self._shared: dict[tuple[str, str], list[int]] = {}
+        self._matches: dict[tuple[str, bool], list[list[dict[str, Any]]]] = {}
+        if not self.manifest.publish_patches and any(
+            "patches" in s.panels for s in self.manifest.sprites.values()
+        ):
+            raise AtlasError(
+                "the profile forbids publishing patches, but the sprites hold them",
+                self.store.folder,
+                "compute the atlas again with publish_patches = false",
+            )
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+    @cached_property
+    def layers(self) -> tuple[LayerInfo, ...]:
+        """The layers that have pages: those whose sprites the atlas holds, in forward order."""
+        return tuple(layer for layer in self.manifest.layers if layer.name in self.manifest.sprites)
+
+    @cached_property
+    def blocks(self) -> tuple[LayerInfo, ...]:
+        return tuple(layer for layer in self.layers if layer.kind == "block")
+
+    @cached_property
+    def gradient_rules(self) -> list[dict[str, Any]]:
+        """The channels whose kinds of gradients stand side by side: layer, channel, kinds; of each kind a picture
+        rules/<layer>-<kind>.webp."""
+        held = {layer.name for layer in self.layers}
+        found = (self.store.read_json("rules.json") or {}).get("rows", [])
+        hidden = set() if self.manifest.publish_patches else {"patches"}
+        return [
+            {**row, "kinds": [kind for kind in row["kinds"] if kind not in hidden]}
+            for row in found
+            if row["layer"] in held
+        ]
+
+    @cached_property
+    def input_side(self) -> int:
+        """Side of the network's input in px."""
+        crop = self.manifest.preprocessing.crop
+        first = self.manifest.layers[0]
+        return crop or first.height * first.receptive_field.stride
+
+    @property
+    def is_study(self) -> bool:
+        """Whether it is of one of the experiments' small networks."""
+        return self.manifest.model.startswith(STUDY)
+
+    @property
+    def shows_pictures(self) -> bool:
+        """Whether whole pictures may be shown and are there."""
+        return self.manifest.publish_patches and (self.store.folder / "pictures").is_dir()
+
+    @cached_property
+    def published(self) -> frozenset[int]:
+        """The numbers of the whole pictures that the site shows."""
+        if not self.shows_pictures:
+            return frozenset()
+        files = (file.removesuffix(".webp") for file in os.listdir(self.store.folder / "pictures"))
+        return frozenset(int(name) for name in files if name.isdecimal())
+
+    def layer(self, name: str) -> Layer:
+        if name not in self._layers:
+            folder = self.store.sprite_path(name, 0).parent
+            self._layers[name] = Layer(
+                self.manifest.layer(name),
+                self.manifest.sprites[name],
+                self._numbers(name),
+                pictured={int(file[:-5]) for file in os.listdir(folder) if file[:-5].isdecimal()}
+                if folder.is_dir()
+                else set(),
+            )
+        return self._layers[name]
+
+    def _numbers(self, name: str) -> dict[str, np.ndarray]:
+        """A layer's arrays. A comparison with the block before has a value only for channels that are active in both:
+        every page that counts or averages comparisons takes them from here."""
+        arrays = self.store.layer(name)
+        if (earlier := self._earlier.get(name)) is None:
+            return arrays
+        active = ~(dead_channels(arrays) | dead_channels(self.store.layer(earlier)))
+        compared = {
+            key: np.where(active, arrays[key], missing).astype(arrays[key].dtype)
+            for key, missing in COMPARISONS.items()
+            if key in arrays
+        }
+        return {**arrays, **compared}
+
+    @cached_property
+    def _earlier(self) -> dict[str, str]:
+        """Of each block the block before it in its stage, with whose channels its own are compared number by number."""
+        blocks = [layer for layer in self.manifest.layers if layer.kind == "block"]
+        return {
+            after.name: before.name
+            for before, after in itertools.pairwise(blocks)
+            if (before.stage, before.channels) == (after.stage, after.channels)
+        }
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        return frozenset(layer.name for layer in self.layers)
+
+    def has(self, name: str) -> bool:
+        return name in self._names
+
+    def around(self, layer: LayerInfo) -> Around:
+        if layer.name not in self._around:
+            inner = self.inner_of(layer.name) if layer.kind in ("block", "layer") else []
+            inner_tied = [other for other in inner if tied(self, other)]
+            self._around[layer.name] = Around(
+                *self.neighbours(layer), strip_layers(self, layer), inner, inner_tied
+            )
+        return self._around[layer.name]
+
+    def place(self, layer: LayerInfo) -> str:
+        """Where in the network a layer stands, in words; '' for a layer of a plain network, which has no stages."""
+        if layer.kind == "stem":
+            return "stem"
+        alone = sum(other.stage == layer.stage for other in self.manifest.layers) == 1
+        return "" if layer.kind == "layer" and alone else f"stage {layer.stage}"
+
+    def stage_blocks(self, stage: int) -> list[LayerInfo]:
+        return [layer for layer in self.blocks if layer.stage == stage]
+
+    def inner_of(self, block: str) -> list[LayerInfo]:
+        return [layer for layer in self.layers if layer.is_inner and layer.block == block]
+
+    def shared(self, one: str, other: str) -> list[int]:
+        key = (one, other)
+        if key not in self._shared:
+            self._shared[key] = self.layer(one).shared_with(self.layer(other))
+        return self._shared[key]
+
+    @cached_property
+    def relations(self) -> dict[str, Any] | None:
+        """relations.json; None in an atlas that was made before there was one."""
+        return self.store.read_json("relations.json")
+
+    @cached_property
+    def pairs_at(self) -> dict[str, list[dict[str, Any]]]:
+        """By layer, the compared pairs of layers that it is one of."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for pair in pairs_shown(self):
+            for name in (pair["source"], pair["target"]):
+                found.setdefault(name, []).append(pair)
+        return found
+
+    def matches(self, pair: dict[str, Any], *, forward: bool) -> list[list[dict[str, Any]]]:
+        """By channel of a pair's first layer (forward) or second, its matches in the other, strongest first."""
+        name = f"{pair['source']}--{pair['target']}"
+        if (name, forward) not in self._matches:
+            arrays = self.store.matches(name)
+            layer = self.manifest.layer(pair["source" if forward else "target"])
+            self._matches[name, forward] = (
+                [[]] * layer.channels
+                if arrays is None
+                else match_lists(arrays, "forward" if forward else "backward")
+            )
+        return self._matches[name, forward]
+
+    def neighbours(self, layer: LayerInfo) -> tuple[LayerInfo | None, LayerInfo | None]:
+        """The layer of the same kind before and after this one in its stage: what ↑ and ↓ lead to."""
+
+        def suffix(info: LayerInfo) -> str:
+            return info.name.removeprefix(info.block)
+
+        alike = [
+            x
+            for x in self.layers
+            if x.stage == layer.stage and x.kind == layer.kind and suffix(x) == suffix(layer)
+        ]
+        at = alike.index(layer)
+        return (alike[at - 1] if at else None, alike[at + 1] if at + 1 < len(alike) else None)
+
+    def labels_of(self, layer: str, channel: int) -> list[tuple[str, int]]:
+        """The labels among the nine with how often each occurs, most frequent first."""
+        labels = (self.short[image] for image in self.layer(layer).nine(channel))
+        return Counter(label for label in labels if label).most_common()
+
+
+def in_full(atlases: Sequence[Atlas]) -> tuple[list[Atlas], list[Atlas]]:
+    """The atlases that a page about all of them shows, and those that it only names: the experiments' networks are many
+    and small, and stand back beside others."""
+    studies = [atlas for atlas in atlases if atlas.is_study]
+    if len(studies) == len(atlases):
+        return studies, []
+    return [atlas for atlas in atlases if not atlas.is_study], studies
+
+
+def pairs_shown(atlas: Atlas) -> list[dict[str, Any]]:
+    """The pairs of layers of relations.json that both have pages, in forward order."""
+    found = (atlas.relations or {}).get("pairs", [])
+    return [pair for pair in found if atlas.has(pair["source"]) and atlas.has(pair["target"])]
+
+
+def match_lists(arrays: dict[str, np.ndarray], side: str) -> list[list[dict[str, Any]]]:
+    """By channel, its matches, strongest first. side: 'forward' or 'backward'."""
+    columns = (arrays[f"{side}_{name}"].tolist() for name in ("channel", "shared", "rho"))
+    return [
+        [
+            {"channel": other, "shared": shared, "rho": correlation(rho) if rho == rho else ""}
+            for other, shared, rho in zip(*row, strict=True)
+            if other >= 0
+        ]
+        for row in zip(*columns, strict=True)
+    ]
+
+
+def strip_layers(atlas: Atlas, layer: LayerInfo) -> list[LayerInfo]:
+    """What a channel is set beside: its stage's blocks; for the last convolution of a block, the block."""
+    if layer.kind == "block":
+        return atlas.stage_blocks(layer.stage)
+    ends = [x for x in atlas.layers if x.block == layer.block and x.block and x.channels == layer.channels]
+    return ends if tied(atlas, layer) and len(ends) > 1 else [layer]
+
+
+def tied(atlas: Atlas, layer: LayerInfo) -> bool:
+    """Whether the layer's channel n is the one that is added into channel n of the block's output."""
+    if layer.kind == "block":
+        return True
+    if layer.kind == "projection":
+        return True
+    # What a dense layer's name stands for is no sum but its last convolution, of kind "layer".
+    if any(x.name == layer.block and x.kind == "layer" for x in atlas.manifest.layers):
+        return False
+    branch = [x for x in atlas.manifest.layers if x.kind == "branch" and x.block == layer.block]
+    return bool(branch) and branch[-1] == layer

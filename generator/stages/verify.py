@@ -1,0 +1,317 @@
+"""Is an atlas what it says? Its files against their checksums, and some of its units computed again."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from generator.core.checksums import UNREADABLE, digests, find_faults
+from generator.core.errors import AtlasError
+from generator.core.places import located
+from generator.core.progress import Reporter
+from generator.core.records import Manifest, PictureRecord
+from generator.core.store import Store
+from generator.engine.device import choose_device
+from generator.network import models
+from generator.network.network import Network
+from generator.pictures.reading import PictureFile, PictureSet
+from generator.stages import profile as profiles
+from generator.stages.encoding import make_sprites
+from generator.stages.job import Job
+from generator.stages.opening import draw, drawn_pictures, open_network
+from generator.stages.picturing import picture_units
+from generator.stages.profile import Profile
+from generator.stages.ranks import Ranks
+from generator.stages.scanning import scan_pictures
+
+# What another processor, GPU or version of a library may change. Scores: relative, of the largest score of the
+# channel; pictures of gradients: mean absolute difference in levels of 255, since a ReLU that sits at zero may switch.
+SCORE, LEVELS = 1e-3, 2.0
+Chosen = dict[str, list[int]]  # channels by layer
+
+
+@dataclass
+class Report:
+    """What `verify` found. units, exact: how many were computed again, and of how many every bit was the same;
+    differences: one line each."""
+
+    files: int = 0
+    units: int = 0
+    exact: int = 0
+    differences: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def is_right(self) -> bool:
+        return not self.differences
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Where the inputs lie today, where that is not what the manifest says."""
+
+    images: Path | None = None
+    weights: str | None = None
+    device: str = "auto"
+
+
+def verify(
+    folder: Path,
+    inputs: Inputs = Inputs(),
+    *,
+    units: int = 45,
+    seed: int = 0,
+    reporter: Reporter | None = None,
+) -> Report:
+    """Hash every file of an atlas, and compute so many of its units anew from the pictures.
+
+    units: of whole channels, chosen at random by the seed; 0: hash only. Raises AtlasError where there is no atlas or
+    its pictures or weights cannot be found.
+    """
+    store, reporter = Store(folder), reporter or Reporter()
+    report = Report()
+    manifest = store.manifest()
+    _check_files(store, report, reporter)
+    if units and report.is_right:
+        with tempfile.TemporaryDirectory() as work:
+            _check_units(_Sampled(store, manifest, inputs, Path(work), reporter), units, seed, report)
+    return report
+
+
+def _check_files(store: Store, report: Report, reporter: Reporter) -> None:
+    report.files = len(store.checksums() or ())
+    with reporter.stage("checksums", report.files, "files") as advance:
+        faults = find_faults(store.folder, advance)
+    if faults is None:
+        report.notes.append(
+            "the atlas has no SHA256SUMS: its files cannot be checked (atlas compute writes them)"
+        )
+        return
+    report.differences += [f"{name}: its bytes have changed" for name in faults.changed]
+    report.differences += [f"{name}: missing" for name in faults.missing]
+    stray = sorted(set(faults.unlisted) & store.own_files())
+    report.differences += [f"{name}: does not belong to the atlas" for name in stray]
+
+
+# -- computing units again -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Sampled:
+    store: Store
+    manifest: Manifest
+    inputs: Inputs
+    work: Path
+    reporter: Reporter
+
+
+def _check_units(here: _Sampled, units: int, seed: int, report: Report) -> None:
+    chosen = _sample(here.store, here.manifest, units, seed)
+    if not chosen:
+        report.notes.append("no channel of the atlas is alive: there is no unit to compute again")
+        return
+    profile = _profile(here)
+    network = open_network(profile)
+    if network.weights.sha256 != here.manifest.weights.sha256:
+        report.differences.append("the weights are not those that the manifest names (other SHA-256)")
+        return
+    # As the manifest says, not as the model would have it today: a renamed weights file may no longer be recognised.
+    network = network.with_preprocessing(here.manifest.preprocessing)
+    root = _folder(here, profile)
+    _check_pictures(here, root, report)
+    if not report.is_right:
+        return
+    records = _records(here.store, chosen)
+    job = _job(here, profile, network.keep(list(chosen)), root, records)
+    scan_pictures(job)
+    places = {record.index: place for place, record in enumerate(records)}
+    same = _compare_lists(here.store, job, chosen, places, report)
+    if report.is_right:
+        _compare_sprites(here, job, chosen, same, report)
+
+
+def _sample(store: Store, manifest: Manifest, units: int, seed: int) -> Chosen:
+    """Channels by layer, drawn at random until they have so many units."""
+    alive: list[tuple[str, int, int]] = []
+    for layer in manifest.layers:
+        count = (store.layer(layer.name)["top_image"] >= 0).sum(1)
+        pictured = {int(path.stem) for path in (store.folder / "sprites" / layer.name).glob("*.webp")}
+        alive += [
+            (layer.name, channel, int(count[channel])) for channel in sorted(pictured) if count[channel]
+        ]
+    chosen: Chosen = {}
+    for place in np.random.default_rng(seed).permutation(len(alive)):
+        if units <= 0:
+            break
+        name, channel, count_ = alive[int(place)]
+        chosen.setdefault(name, []).append(channel)
+        units -= count_
+    return {layer.name: sorted(chosen[layer.name]) for layer in manifest.layers if layer.name in chosen}
+
+
+def _profile(here: _Sampled) -> Profile:
+    """The profile that the atlas was made from, with today's places of weights and pictures, and without what changes
+    no unit."""
+    inputs = here.inputs
+    images = None if inputs.images is None else str(inputs.images)
+    made_from = located(here.manifest.profile, here.store.places()) | {"deepdream": None, "kernels": {}}
+    made_from["network"] = {**made_from["network"], "classes": None}
+    made_from["pictures"] = {**made_from["pictures"], "labels": None, "hierarchy": None}
+    profile = profiles.validated(made_from, str(here.store.folder / "manifest.json")).changed(
+        network={"weights": inputs.weights},
+        pictures={"folder": images},
+        compute={"device": inputs.device},
+        embedding={"enabled": False},
+    )
+    _require_weights(profile)
+    return profile
+
+
+def _require_weights(profile: Profile) -> None:
+    """A file of weights that is named and not there is asked for; names of published weights are no files."""
+    given = profile.network.weights
+    known = {"random", *(name.lower() for name in models.find(profile.network.model).weights)}
+    if given is None or given.rsplit(".", 1)[-1].lower() in known or Path(given).is_file():
+        return
+    raise AtlasError("the atlas's weights are not here", given, "say where they are with --weights")
+
+
+def _folder(here: _Sampled, profile: Profile) -> Path:
+    section = profile.pictures
+    if section.folder is not None:
+        root = Path(section.folder)
+        if not root.is_dir():
+            raise AtlasError("the atlas's pictures are not here", root, "say where they are with --images")
+        return root
+    if section.drawn is None:
+        raise AtlasError("the manifest names no pictures", here.store.folder, "give them with --images")
+    sought = drawn_pictures(section.drawn, section.limit, here.store.folder)
+    draw(sought, section.drawn, here.reporter, Ranks())
+    return sought.pictures.root
+
+
+def _check_pictures(here: _Sampled, root: Path, report: Report) -> None:
+    """The manifest's fingerprint of all pictures, from the files as they are today."""
+    records = here.store.images()
+    digest = hashlib.sha256()
+    with here.reporter.stage("pictures", len(records), "pictures") as advance:
+        names = [record.path for record in records]
+        for name, content in digests(root, names, advance).items():
+            if content == UNREADABLE:
+                report.differences.append(f"picture {name}: missing or unreadable in {root}")
+            digest.update(f"{name}\0{content}\n".encode("utf-8", "surrogateescape"))
+    if report.is_right and digest.hexdigest() != here.manifest.pictures.sha256:
+        report.differences.append(
+            f"the pictures in {root} are not those that the manifest names (other SHA-256)"
+        )
+
+
+def _records(store: Store, chosen: Chosen) -> list[PictureRecord]:
+    """The pictures of the chosen channels' lists, in the order of their index."""
+    lists = [store.layer(layer)["top_image"][channels] for layer, channels in chosen.items()]
+    wanted = {int(index) for one in lists for index in one.ravel() if index >= 0}
+    return [record for record in store.images() if record.index in wanted]
+
+
+def _job(
+    here: _Sampled, profile: Profile, network: Network, root: Path, records: Sequence[PictureRecord]
+) -> Job:
+    """The chosen layers on the chosen pictures alone, in a folder of its own, done as every job is done."""
+    files = tuple(PictureFile(record.path, record.label_id, record.label) for record in records)
+    pictures = PictureSet(here.manifest.pictures.source, root, files, "")
+    device = choose_device(profile.compute.device)
+    return Job(profile, network, pictures, "verify", Store(here.work), device, here.reporter, Ranks())
+
+
+def _compare_lists(
+    store: Store, job: Job, chosen: Chosen, places: dict[int, int], report: Report
+) -> set[str]:
+    """Scores, pictures and positions of the chosen channels; returns the channels of which every bit is the same, and
+    leaves in the job's folder the atlas's own lists, for the pictures of the same units."""
+    same: set[str] = set()
+    for layer, channels in chosen.items():
+        theirs, ours = store.layer(layer), job.store.layer(layer)
+        lists = np.full_like(ours["top_image"], -1)
+        for channel in channels:
+            images = np.array([places.get(int(index), -1) for index in theirs["top_image"][channel]])
+            lists[channel] = images
+            stored = _List(theirs["top_value"][channel], images, theirs["top_unit"][channel])
+            found = _List(*(ours[key][channel] for key in ("top_value", "top_image", "top_unit")))
+            alive = int((images >= 0).sum())
+            report.units += alive
+            wrong = [slot for slot in range(alive) if not stored.agrees(found, slot)]
+            report.differences += [
+                f"{layer}:{channel}, number {slot + 1}: {stored.said(slot)} in the atlas, {found.said(slot)} computed"
+                for slot in wrong
+            ]
+            if stored.is_same(found):
+                same.add(f"{layer}:{channel}")
+        job.store.write_layer(layer, {**ours, "top_image": lists, "top_unit": theirs["top_unit"]})
+    return same
+
+
+@dataclass(frozen=True)
+class _List:
+    """The nine of a channel: values (9,) float32, pictures (9,) and units (9, 2)."""
+
+    values: np.ndarray
+    pictures: np.ndarray
+    units: np.ndarray
+
+    def is_same(self, other: _List) -> bool:
+        return all(
+            np.array_equal(getattr(self, name), getattr(other, name))
+            for name in ("values", "pictures", "units")
+        )
+
+    def agrees(self, other: _List, slot: int) -> bool:
+        """Whether rounding alone can make the difference: the value is close, and another picture or position stands
+        there only where values are no longer the same."""
+        bound = SCORE * float(np.abs(self.values[0]))
+        if abs(float(self.values[slot]) - float(other.values[slot])) > bound:
+            return False
+        if (
+            self.pictures[slot] != other.pictures[slot]
+        ):  # it may have changed places with a picture of nearly its score
+            there = np.flatnonzero(other.pictures == self.pictures[slot])
+            return len(there) == 0 or abs(float(other.values[there[0]]) - float(self.values[slot])) <= bound
+        exact = self.values[slot] == other.values[slot]
+        return not exact or np.array_equal(self.units[slot], other.units[slot])
+
+    def said(self, slot: int) -> str:
+        row, column = self.units[slot].tolist()
+        return f"{self.values[slot]:.6g} at row {row}, column {column}"
+
+
+def _compare_sprites(here: _Sampled, job: Job, chosen: Chosen, same: set[str], report: Report) -> None:
+    """Patches and gradients of the chosen channels, made again by the stages that made them."""
+    picture_units(job)
+    make_sprites(job)
+    for layer, channels in chosen.items():
+        tile = here.manifest.sprites[layer].tile
+        alive = (here.store.layer(layer)["top_image"] >= 0).sum(1)
+        for channel in channels:
+            old, new = (store.sprite_path(layer, channel).read_bytes() for store in (here.store, job.store))
+            if old == new and f"{layer}:{channel}" in same:
+                report.exact += int(alive[channel])
+            elif old != new and (apart := _apart(old, new, tile)) > LEVELS:
+                report.differences.append(
+                    f"{layer}:{channel}: patches or gradients are {apart:.1f} of 255 levels apart on average"
+                )
+
+
+def _apart(old: bytes, new: bytes, tile: int) -> float:
+    """The largest mean absolute difference of any tile, in levels of 255; of different sizes: 255."""
+    first, second = (np.asarray(Image.open(io.BytesIO(one)).convert("RGB"), np.float64) for one in (old, new))
+    if first.shape != second.shape:
+        return 255.0
+    rows, columns = first.shape[0] // tile, first.shape[1] // tile
+    gap = np.abs(first - second)[: rows * tile, : columns * tile]
+    return float(gap.reshape(rows, tile, columns, tile, 3).mean((1, 3, 4)).max())
