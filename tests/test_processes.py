@@ -91,7 +91,10 @@ def test_each_has_one_thread():
     assert [value for _, value in in_processes(os.getenv, names, 1, **SAID)] == ["1"] * 3
 
 
-ROOMS = ["batches", "stages.sprite_making", "render", "links", "demo.gallery", "demo.pool", "demo.scales"]
+ROOMS = [
+    "pictures.batches", "stages.sprite_making", "site.render", "site.links", "pictures.drawn.gallery",
+    "pictures.drawn.pool", "pictures.drawn.scales",
+]  # fmt: skip
 
 
 def test_none_loads_torch():

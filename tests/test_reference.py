@@ -25,7 +25,10 @@ def test_every_public_room_has_its_section_and_its_names() -> None:
         "AtlasError",
     ):
         assert f"### {name} {{#" in text
-    assert "compute(profile: Profile, folder: Path, reporter: Reporter | None=None) -&gt; Store" in text
+    assert (
+        "compute(profile: Profile, folder: Path, reporter: Reporter | None=None, *, dry_run: bool=False"
+        in text
+    )
 
 
 def test_what_is_public_is_documented_and_typed() -> None:
