@@ -27,7 +27,7 @@ from generator.site.chapters.experiment_pages import derived
 from generator.site.chapters.published import FIGURES, QUOTED, quotations, quoted
 from generator.site.narrative import site_sizes
 from generator.site.reading import measures
-from generator.stages import profile, scanning, verify
+from generator.stages import checkpointed_pass, profile, verify
 from tools.site_sizes import measured
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -208,7 +208,7 @@ def test_the_guides_words_for_numbers_are_the_codes() -> None:
     assert f"at most an {words[round(1 / purity.LARGEST_GROUP)]} of the pictures" in text
     assert hierarchy.COLUMNS == ("child", "parent")
     many = (ROOT / "docs/many-gpus.md").read_text("utf-8")
-    assert f"at most {scanning.CHECKPOINT_SECONDS:g} seconds of the scan" in many
+    assert f"at most {checkpointed_pass.CHECKPOINT_SECONDS:g} seconds of the scan" in many
 
 
 # -- quotations and settings of the report --------------------------------------------------------------------------
