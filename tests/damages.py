@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,9 +29,15 @@ def garbage(path: Path) -> None:
 
 
 def one_bit(path: Path) -> None:
-    """A third of the way in."""
+    """A third of the way in; of an archive in its first member's numbers, since some bits of its frame mean nothing."""
     content = bytearray(path.read_bytes())
-    content[len(content) // 3] ^= 1
+    place = len(content) // 3
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            first = archive.infolist()[0]
+        name, extra = (int.from_bytes(content[first.header_offset + at :][:2], "little") for at in (26, 28))
+        place = first.header_offset + 30 + name + extra + first.compress_size - 1
+    content[place] ^= 1
     path.write_bytes(content)
 
 

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
+from html import unescape
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -26,6 +27,8 @@ from safetensors.torch import save_file
 
 from generator.__main__ import main
 from generator.network import models
+from generator.site.narrative import address_examples
+from generator.site.reading.atlas import Atlas
 from generator.site.reading.measures import BY_KEY
 from generator.stages import profile
 
@@ -169,9 +172,12 @@ def test_nobody_is_told_to_install_what_is_not_on_the_index() -> None:
 def test_the_linking_guides_addresses_sort_by_what_they_say() -> None:
     """Their parameters are those that the pages' scripts read, and a sorted column is the one that the row names."""
     script = {name: (ROOT / "site_src/js" / name).read_text("utf-8") for name in ("grid.js", "map.js")}
-    rows = re.findall(
-        r"^\| (.+?) \| `(\S+)` \|$", (ROOT / "site_src/guide/linking.md").read_text("utf-8"), re.M
-    )
+    table = address_examples([Atlas(ROOT / "tests" / "small_atlas")])
+    rows = [
+        (unescape(words), unescape(address))
+        for words, address in re.findall(r"<tr><td>(.+?)</td><td>.*?<code>(.+?)</code>", table)
+    ]
+    assert len(rows) > 4
     sorted_by = {}
     for words, address in rows:
         page, _, state = address.partition("#")

@@ -393,7 +393,7 @@ def test_the_digest_of_a_resnet50_is_cheap():
 def test_the_digest_is_the_same_in_another_process(inputs):
     network = models.load("resnet20-cifar", "random")
     load = "n = models.load('resnet20-cifar', 'random')"
-    program = f"from generator import models; {load}; print(n.graph.digest(n.steps))"
+    program = f"from generator.network import models; {load}; print(n.graph.digest(n.steps))"
     there = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert there.stdout.strip() == network.graph.digest(network.steps)
 

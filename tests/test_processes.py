@@ -182,7 +182,8 @@ WORKING = """
 import os, time
 from generator.core.processes import in_processes
 
-tasks = ["(print(__import__('os').getpid(), flush=True), __import__('time').sleep(600))"] * 2
+# One write per line, so that the lines of two processes cannot mix.
+tasks = ["(__import__('os').write(1, b'%d\\n' % __import__('os').getpid()), __import__('time').sleep(600))"] * 2
 for _ in in_processes(eval, tasks, 2, doing="tests", remedy="none"):
     pass
 """

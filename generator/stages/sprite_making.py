@@ -44,6 +44,10 @@ def tasks_of(template: SpriteTask) -> list[SpriteTask]:
     return [*chunks, replace(template, thumbs=True)]
 
 
+def loaded(task: object) -> None:
+    """Do nothing: a process that is asked for this has started and loaded all that encoding needs."""
+
+
 def run_task(task: SpriteTask) -> int:
     """Encode and write; returns how many sprites were written."""
     store = Store(task.folder)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +11,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from generator.core.processes import in_processes
 from generator.core.records import LayerInfo
 from generator.core.sprites import enlargement, shrink, sprite, webp
 from generator.engine.ascent.ascent import Ascender, AscentPlan
@@ -27,6 +26,7 @@ from generator.network.network import Network
 from generator.pictures.decoding import PictureError, read_picture
 from generator.pictures.reading import PictureBatch, evenly_spaced
 from generator.stages.job import Job
+from generator.stages.sprite_making import loaded
 
 MULTIPLY_ADDS = 6e9  # of a trial in each thread: a tenth of a second on a common processor
 MOST_UNITS = {"cpu": 256, "cuda": 512}
@@ -288,7 +288,8 @@ class Trials:
     def start(self) -> float:
         """Starting a process that draws or encodes."""
         start = time.perf_counter()
-        subprocess.run([sys.executable, "-c", "import generator.stages.sprite_making"], check=False)
+        remedy = "free some memory and run the same command again"
+        list(in_processes(loaded, [None], 1, doing="tries how long a start takes", remedy=remedy))
         return time.perf_counter() - start
 
     # -- pictures that climb -----------------------------------------------------------------------------------------
