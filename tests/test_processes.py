@@ -183,7 +183,8 @@ import os, time
 from generator.core.processes import in_processes
 
 # One write per line, so that the lines of two processes cannot mix.
-tasks = ["(__import__('os').write(1, b'%d ' % __import__('os').getpid() + bytes([10])), __import__('time').sleep(600))"] * 2
+line = "b'%d ' % __import__('os').getpid() + bytes([10])"
+tasks = [f"(__import__('os').write(1, {line}), __import__('time').sleep(600))"] * 2
 for _ in in_processes(eval, tasks, 2, doing="tests", remedy="none"):
     pass
 """
