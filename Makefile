@@ -6,6 +6,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # A process a core, each with one thread: small tensors gain nothing from more.
 QUICK := OMP_NUM_THREADS=1 .venv/bin/pytest -n auto --maxprocesses 4 --dist loadfile -m "not slow and not browser"
+# Tests of times, memory and killed processes carry xdist_group("alone"): they run one after another in one process.
+SLOW := OMP_NUM_THREADS=1 .venv/bin/pytest -n auto --maxprocesses 4 --dist loadgroup -m "slow or browser"
 PROFILE ?= demo
 IMAGES ?=
 WEIGHTS ?=
@@ -32,7 +34,7 @@ format: .venv/tested
 test: lint
 	$(BIN)/python tools/ensure_chromium.py
 	$(QUICK)
-	$(BIN)/pytest -m "slow or browser"
+	$(SLOW)
 
 test-fast: .venv/tested
 	$(QUICK)
