@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
+
+import generator
 from generator.site.reference import PUBLIC, reference
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,3 +58,26 @@ def test_docstrings_stay_text(tmp_path: Path) -> None:
         )
     text = reference(tmp_path)
     assert "<script>" not in text and "<img>" not in text and "<b>" not in text and "</code>'" not in text
+
+
+def test_the_public_names_are_imported_when_they_are_used() -> None:
+    code = (
+        "import sys, generator\n"
+        "assert 'torch' not in sys.modules\n"
+        "from generator import AtlasError, Store, load_profile, render_site\n"
+        "assert load_profile('demo').name == 'demo' and 'torch' not in sys.modules\n"
+        "for name in generator.__all__: assert getattr(generator, name).__name__ in (name, 'load'), name\n"
+        "assert set(generator.__all__) <= set(dir(generator))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_guide_names_every_public_name() -> None:
+    text = (ROOT / "site_src/guide/python.md").read_text("utf-8")
+    assert not [name for name in generator.__all__ if f"`{name}`" not in text]
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        generator.nothing  # noqa: B018
