@@ -22,7 +22,11 @@ class _Atlas(click.Group):
         try:
             return super().invoke(ctx)
         except AtlasError as error:
-            click.echo(f"atlas: {error}", err=True)
+            from generator.core.progress import printable
+
+            click.echo(
+                f"atlas: {printable(str(error))}", err=True
+            )  # names of files and classes may hold anything
             ctx.exit(1)
         except KeyboardInterrupt:
             click.echo("atlas: stopped — run the same command again and it goes on from here", err=True)
@@ -342,6 +346,7 @@ def explain(
     import torch
 
     from generator.core.files import write_atomically
+    from generator.core.progress import printable
     from generator.methods.explaining import explain as run
     from generator.network import models
     from generator.site.explanation_page import explanation_html
@@ -372,7 +377,7 @@ def explain(
         "assumption": network.preprocessing.assumption,
     }
     write_atomically(page, explanation_html(found, about, atlas, page).encode("utf-8", "replace"))
-    click.echo(f"{page}: {found.answer} — {found.head.advice}")
+    click.echo(printable(f"{page}: {found.answer} — {found.head.advice}"))
 
 
 @main.group(name="list")

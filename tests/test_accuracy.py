@@ -147,6 +147,21 @@ def test_folders_that_are_numbers(tmp_path: Path, named: bool) -> None:
     assert outputs == list(range(12)) and "numbers" in sentence
 
 
+@pytest.mark.parametrize(
+    ("names", "folders", "expected"),
+    [
+        (("00", "01", "02"), ["0", "1", "2"], [0, 1, 2]),
+        (("3", "1", "2"), ["01", "02", "03"], [1, 2, 0]),
+        (("01", "02", "03"), ["3", "1"], [2, 0]),
+    ],
+)
+def test_outputs_called_by_numbers_are_found_by_them(
+    tmp_path: Path, names: tuple[str, ...], folders: list[str], expected: list[int]
+) -> None:
+    paths = [f"{folder}/1.png" for folder in folders]
+    assert outputs_of(tmp_path, network(*names), paths)[0] == expected
+
+
 def test_numbers_of_imagenet_v2_with_some_missing(tmp_path: Path) -> None:
     chosen = [0, 1, 10, 100, 999]
     assert outputs_of(tmp_path, network(*IMAGENET), [f"{n}/1.png" for n in chosen])[0] == chosen
@@ -208,11 +223,28 @@ def test_a_limit_does_not_change_what_labels_mean(tmp_path: Path) -> None:
         (network("ant", "bee", "cow"), ["x/1.png", "y/1.png", "z/1.png"], "", "'x'.*'ant'"),
         (unnamed(3), ["cat/1.png", "dog/1.png", "fish/1.png"], "", "no names.*--classes"),
         (unnamed(3), ["n01440764/1.png", "n01443537/1.png", "n01484850/1.png"], "", "no names"),
-        (network("cat", "dog"), ["cat/1.png", "dog/1.png", "fish/1.png"], "", "1 of the 3 labels.*'fish'"),
+        (
+            network("cat", "dog"),
+            ["cat/1.png", "dog/1.png", "fish/1.png"],
+            "",
+            "1 of the 3 labels is no.*'fish'",
+        ),
         # numbers from 1, beyond the outputs, or too few to be theirs
         (unnamed(12), [f"{n}/1.png" for n in range(1, 13)], "", "go up to 12.*0 … 11"),
         (unnamed(12), [f"{n}/1.png" for n in range(1, 12)], "", "not known"),
         (network(*IMAGENET), ["0/1.png", "1/1.png"], "", "not known"),
+        # outputs that are called by other numbers than their places
+        (
+            network("1", "2", "3"),
+            ["0/1.png", "1/1.png", "2/1.png"],
+            "",
+            "names are numbers too, and no output.*0",
+        ),
+        (unnamed(2), ["1/1.png"], "", "the one number 1, and it is not known"),
+        # what nobody named, called as the labels are
+        (unnamed(3), ["class_1/1.png", "class_2/1.png"], "", "no names"),
+        # counted from 1, and no name says otherwise
+        (unnamed(3), ["a.png", "b.png"], "path,label,label_id\na.png,x,1\nb.png,y,2\n", "1 … 2.*not known"),
         # numbers of a label file that are its own
         (
             network(*IMAGENET),

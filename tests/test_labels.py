@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from generator.__main__ import main
 from generator.core.errors import AtlasError
 from generator.core.hierarchy import imagenet_wnids
 from generator.pictures.labels import Labels, from_file, from_names, from_table, from_top_folders
@@ -490,3 +492,79 @@ def test_large_folders_are_read_quickly(separate: Callable[[list[str]], Labels])
     start = time.process_time()
     assert len(separate(paths).classes) == 1000
     assert time.process_time() - start < 5
+
+
+# -- what is found besides -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "folder", ["__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "cat/@eaDir", "__MACOSX/cat"]
+)
+def test_folders_that_systems_make_hold_no_pictures(tmp_path: Path, folder: str) -> None:
+    for path in ("cat/1.png", "dog/1.png", f"{folder}/1.png"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(b"x")
+    found = find_pictures(tmp_path)
+    assert [(file.path, file.label) for file in found.files] == [("cat/1.png", "cat"), ("dog/1.png", "dog")]
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
+        ("images_001", "images_002"),
+        ("X_images_part_1", "X_images_part_2"),
+        ("batch1", "batch2"),
+        ("Images 1", "Images 2"),
+    ],
+)
+def test_parts_of_a_download_are_no_classes_unasked(folders: tuple[str, str]) -> None:
+    paths = [f"{folder}/{k}.png" for folder in folders for k in range(2)]
+    with pytest.raises(AtlasError, match=r"not clear which folders are the classes.*parts of one dataset"):
+        from_names(paths)
+    assert len(from_top_folders(paths).classes) == 2
+
+
+@pytest.mark.parametrize("folders", [("type_1", "type_2"), ("cat", "cat 2"), ("part", "whole")])
+def test_classes_with_numbers_stay_classes(folders: tuple[str, str]) -> None:
+    assert len(from_names([f"{folder}/1.png" for folder in folders]).classes) == 2
+
+
+@pytest.mark.parametrize(("one", "other"), [("Cat", "cat"), ("cat", "cat "), ("big cat", "big  cat")])
+def test_classes_that_differ_in_case_or_spaces_alone_are_named(one: str, other: str) -> None:
+    found = from_names([f"{one}/1.png", f"{other}/1.png", "dog/1.png"])
+    assert len(found.classes) == 3
+    assert any(
+        repr(one) in note and repr(other) in note and "different classes" in note for note in found.notes
+    )
+    assert from_names(["cat/1.png", "dog/1.png"]).notes == ()
+
+
+@pytest.mark.parametrize(
+    "text", ["a/img1\na/img2\nb/img3\n", "img1\nimg2\nimg3\n", "img3\nimg1\nimg2\n", "img1\nimg2\n"]
+)
+def test_a_list_of_names_without_suffixes_is_no_list_of_labels(tmp_path: Path, text: str) -> None:
+    (tmp_path / "l.txt").write_text(text)
+    with pytest.raises(AtlasError, match="every line may be a picture's name"):
+        from_file(tmp_path / "l.txt", ["a/img1.png", "a/img2.png", "b/img3.png"])
+
+
+def test_labels_that_are_pictures_names_too_are_labels_where_they_repeat(tmp_path: Path) -> None:
+    (tmp_path / "l.txt").write_text("1\n0\n1\n")
+    found = from_file(tmp_path / "l.txt", ["0.png", "1.png", "2.png"])
+    assert [found.classes[k].name for k in found.of_picture] == ["1", "0", "1"]
+
+
+def test_an_empty_label_is_told_from_a_picture_that_is_not_named(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("path,label\na.png,\nb.png,bee\n")
+    notes = from_table(tmp_path / "labels.csv", ["a.png", "b.png", "c.png"]).notes
+    assert any("not named there" in note and note.endswith("c.png") for note in notes)
+    assert any("named there without a label" in note and note.endswith("a.png") for note in notes)
+    with pytest.raises(AtlasError, match=r"a.png .line 2 names it and gives none"):
+        from_file(tmp_path / "labels.csv", ["a.png", "b.png"])
+
+
+def test_an_error_about_a_hostile_name_is_one_line(tmp_path: Path) -> None:
+    name = "bad\n\x1b[31mname"
+    result = CliRunner().invoke(main, ["serve", str(tmp_path / name)])
+    assert result.exit_code == 1 and "bad\\n\\x1b[31mname" in result.output
+    assert "\x1b" not in result.output and result.output.count("\n") == 1

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from generator.core.errors import AtlasError
 from generator.network import models
-from generator.network.weights import he_initialise, read_class_list, read_classes, read_state_dict
+from generator.network.class_names import read_class_list
+from generator.network.weights import he_initialise, read_classes, read_state_dict
 
 NET = "resnet20-cifar"
 State = dict[str, Tensor]
@@ -177,7 +178,7 @@ def test_a_finetuned_classifier_sets_the_number_of_classes(tmp_path: Path, whole
     (tmp_path / "names.txt").write_text("owl\ntench\ncat\n")
     assert models.load(NET, path, classes=tmp_path / "names.txt").classes == ("owl", "tench", "cat")
     (tmp_path / "names.txt").write_text("owl\n")
-    with pytest.raises(AtlasError, match="names 1 classes, the network has 3 outputs"):
+    with pytest.raises(AtlasError, match="names 1 class, the network has 3 outputs"):
         models.load(NET, path, classes=tmp_path / "names.txt")
 
 
@@ -224,3 +225,61 @@ def test_he_weights_depend_on_the_seed_alone() -> None:
     assert same(again, first.state_dict())
     assert not same(other, first.state_dict())
     assert abs(first[0].weight.std().item() - (2 / (64 * 9)) ** 0.5) < 0.005
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "cat\ndog\nfish\n",
+        "\ufeffcat\r\ndog\r\nfish",
+        "0 cat\n1 dog\n2 fish\n",
+        "0: cat\n1: dog\n2: fish\n",
+        "1,cat\n2,dog\n3,fish\n",
+        '"cat"\n"dog"\n"fish"\n',
+        "{0: 'cat',\n 1: 'dog',\n 2: 'fish'}\n",
+        '["cat", "dog", "fish"]',
+        '{"2": "fish", "0": "cat", "1": "dog"}',
+        '{"fish": 2, "cat": 0, "dog": 1}',
+    ],
+)
+def test_class_names_stand_in_the_order_of_the_outputs_however_they_are_written(
+    tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "c.txt").write_text(text, newline="")
+    assert read_class_list(tmp_path / "c.txt") == ("cat", "dog", "fish")
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("707-320\n3 litre\n", ("707-320", "3 litre")),  # numbers that are no count
+        ("0\n1\n", ("0", "1")),
+        ("1 001.Albatross\n2 002.Auklet\n", ("001.Albatross", "002.Auklet")),
+        (
+            '{"0": ["n01440764", "tench"], "1": ["n01443537", "goldfish"]}',
+            ("n01440764 tench", "n01443537 goldfish"),
+        ),
+        ("[void]\ncat\n", ("[void]", "cat")),
+        ("a\u2028b\nc\n", ("a\u2028b", "c")),
+    ],
+)
+def test_class_names_lose_nothing_that_is_theirs(tmp_path: Path, text: str, names: tuple[str, ...]) -> None:
+    (tmp_path / "c.txt").write_text(text, encoding="utf-8")
+    assert read_class_list(tmp_path / "c.txt") == names
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("2,cat\n0,dog\n1,fish\n", "line 1 has the number 2.*order"),
+        ("1 cat\n3 dog\n2 fish\n", "line 2 has the number 3.*order"),
+        ("cat\n\nfish\n", "line 2 is empty"),
+        ('{"cat": 1, "dog": 2}', "neither a list of names nor a table"),
+        ('{"classes": ["cat", "dog"]}', "neither a list of names nor a table"),
+        ('{\n"0": "cat",\n}}\n', "neither a list of names nor a table"),
+    ],
+)
+def test_class_names_of_another_order_are_asked_about(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "c.txt").write_text(text)
+    with pytest.raises(AtlasError, match=said):
+        read_class_list(tmp_path / "c.txt")

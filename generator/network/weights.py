@@ -97,17 +97,6 @@ def _plain_numbers(text: str) -> float | tuple[float, ...] | None:
     return tuple(float(number) for number in value) if isinstance(value, list) else value
 
 
-def read_class_list(path: Path) -> tuple[str, ...]:
-    """The lines of a text file, one class name each; empty lines at the end do not count."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise AtlasError(
-            f"the class names cannot be read ({error})", path, "give a UTF-8 file, one name a line"
-        ) from error
-    return tuple(line.strip() for line in lines)
-
-
 def state_sha256(state: Mapping[str, Tensor]) -> str:
     """SHA-256 over names and numbers of tensors that come from no file."""
     digest = hashlib.sha256()

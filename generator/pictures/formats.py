@@ -48,6 +48,18 @@ _COMPANIONS = words(
     url webloc lnk desktop ds_store license licence torrent aae thm xmp wav mp3 srt vtt
     """
 )
+# Folders that systems and programs make, with copies and thumbnails of pictures in them.
+_SYSTEM_FOLDERS = frozenset(
+    (
+        "__macosx",
+        "@eadir",
+        "#recycle",
+        "$recycle.bin",
+        "system volume information",
+        "lost+found",
+        "__pycache__",
+    )
+)
 _COMPANION_NAMES = re.compile(
     r"(readme|licen[cs]e|copying|notice|authors|changelog|changes|makefile|dockerfile|version|citation|index|md5sums?|"
     r"sha\d*sums?|thumbs\.db)",
@@ -81,6 +93,11 @@ NO_PICTURE = "not a picture of a known format"
 def has_picture_suffix(name: str) -> bool:
     """Whether a file's name ends as those of pictures do that can be read."""
     return name.lower().endswith(SUFFIXES)
+
+
+def is_system_folder(name: str) -> bool:
+    """Whether a folder is none of the user's: Synology's thumbnails, a zip's `__MACOSX`, a disk's recycle bin."""
+    return name.casefold() in _SYSTEM_FOLDERS
 
 
 def suffix_of(name: str) -> str:

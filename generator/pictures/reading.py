@@ -18,7 +18,13 @@ from generator.core.errors import AtlasError
 from generator.core.records import LabelReading, Preprocessing, Skipped
 from generator.pictures import labels as naming
 from generator.pictures.batches import read_ahead
-from generator.pictures.formats import SUFFIXES, has_picture_suffix, is_companion, reason_against
+from generator.pictures.formats import (
+    SUFFIXES,
+    has_picture_suffix,
+    is_companion,
+    is_system_folder,
+    reason_against,
+)
 
 METADATA = ("metadata.csv", "metadata.jsonl")  # what Hugging Face's ImageFolder reads labels from
 
@@ -205,6 +211,8 @@ def _walk(root: Path, progress: Callable[[int], object]) -> _Found:
             except OSError:  # a link that leads round in a circle
                 is_folder = False
             if is_folder:
+                if is_system_folder(entry.name):
+                    continue
                 waiting.append((entry.path, f"{prefix}{entry.name}/", above | {identity}))
             else:
                 _sort_in(found, entry, prefix)

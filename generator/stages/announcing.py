@@ -116,7 +116,8 @@ def _passed_over(files: Sequence[Skipped]) -> str:
         f"{count:,}: {_short(reason.partition(', which is not read')[0])}"
         for reason, count in reasons[:MOST_REASONS]
     )
-    others = f"; and {len(reasons) - MOST_REASONS} more reasons" if len(reasons) > MOST_REASONS else ""
+    rest = len(reasons) - MOST_REASONS
+    others = f"; and {_many(rest, 'more reason')}" if rest > 0 else ""
     first = "" if len(files) > 1 else f" {_short(files[0].path)}"
     return f"; {len(files):,} passed over{first} ({named}{others})"
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from generator.core.hierarchy import imagenet_hierarchy, imagenet_wnids
 from generator.network.network import Network
-from generator.pictures.labels import LabelClass
+from generator.pictures.labels import LabelClass, as_integer
 from generator.pictures.reading import PictureSet
 
 _WNID = re.compile(r"(n\d{8})(?!\d)")
@@ -139,6 +139,10 @@ def _by_given_number(pictures: PictureSet, outputs: Outputs) -> _Match | str | N
             f"no accuracy: number {first.number} is {first.name!r} in the label file and "
             f"{outputs.names[first.number]!r} among the outputs"
         )
+    numbers = [one.number for one in classes]
+    if not outputs.named and len(numbers) > 1 and sorted(numbers) == list(range(1, len(numbers) + 1)):
+        # As if they were counted from 1, and no name says otherwise: then each would be one off.
+        return _unknown_numbers("label file's numbers", numbers, count)
     wrong = next((one for one in classes if _is_another(one, outputs)), None)
     if wrong is not None:
         return (
@@ -158,14 +162,34 @@ def _by_number(pictures: PictureSet, outputs: Outputs) -> _Match | str | None:
     if pictures.numbering != "numbers":
         return None
     numbers, count = [one.number for one in pictures.classes], len(outputs.names)
+    if all(as_integer(name.strip()) is not None for name in outputs.names):
+        return _by_numbers_as_names(numbers, outputs)
     if max(numbers) >= count:
         return f"no accuracy: the labels go up to {max(numbers)}, the outputs are numbered 0 … {count - 1}"
     if not _covers(numbers, count):
-        return (
-            f"no accuracy: the labels are {len(numbers)} numbers, {min(numbers)} … {max(numbers)}, and it is not known "
-            f"whether they number the outputs 0 … {count - 1}"
-        )
+        return _unknown_numbers("labels", numbers, count)
     return _Match(numbers, "labels that are numbers taken as the numbers of the outputs")
+
+
+def _by_numbers_as_names(numbers: Sequence[int], outputs: Outputs) -> _Match | str:
+    """Outputs that are called by numbers themselves: `07` and `7` are the same, the output's place does not count."""
+    named = [as_integer(name.strip()) for name in outputs.names]
+    strange = next((number for number in numbers if named.count(number) != 1), None)
+    if strange is not None:
+        often = "no" if strange not in named else "more than one"
+        return (
+            f"no accuracy: the outputs' names are numbers too, and {often} output is called {strange}; "
+            f"the first is called {outputs.names[0]!r}"
+        )
+    return _Match(
+        [named.index(number) for number in numbers], "labels and outputs matched by the numbers they are"
+    )
+
+
+def _unknown_numbers(what: str, numbers: Sequence[int], count: int) -> str:
+    shown = f"{len(numbers)} numbers, {min(numbers)} … {max(numbers)}"
+    shown = shown if len(numbers) > 1 else f"the one number {numbers[0]}"
+    return f"no accuracy: the {what} are {shown}, and it is not known whether they number the outputs 0 … {count - 1}"
 
 
 _WAYS: tuple[Callable[[PictureSet, Outputs], _Match | str | None], ...] = (
@@ -195,6 +219,8 @@ def _match_names(classes: Sequence[LabelClass], outputs: Outputs) -> _Match | No
         found = _match_by(form, labels, outputs)
         if found is None:
             continue
+        if not outputs.named and not _covers(found, len(outputs.names)):
+            return None  # `class 1`, `class 2`: the outputs are only called so here, and the labels may begin at 1
         left_out = [labels[k] for k, number in enumerate(found) if number < 0]
         if len(left_out) == len(labels):
             return None
@@ -261,8 +287,8 @@ def _no_match(classes: Sequence[LabelClass], outputs: Outputs) -> str:
     if not strange:
         return "no accuracy: the labels' names fit several outputs"
     return (
-        f"no accuracy: {len(strange):,} of the {len(classes):,} labels are no output's name, the first {strange[0]!r}; "
-        f"the first output is {outputs.names[0]!r}"
+        f"no accuracy: {len(strange):,} of the {len(classes):,} labels {'is' if len(strange) == 1 else 'are'} no "
+        f"output's name, the first {strange[0]!r}; the first output is {outputs.names[0]!r}"
     )
 
 

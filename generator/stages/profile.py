@@ -372,7 +372,14 @@ def validated(data: Mapping[str, Any], where: str) -> Profile:
                 where,
                 f"did you mean {near[0]}?" if near else None,
             ) from None
-        raise AtlasError(f"{key} in the profile: {first['msg'].lower()}", where) from None
+        raise AtlasError(f"{key} in the profile: {_said(first)}", where) from None
+
+
+def _said(error: Mapping[str, Any]) -> str:
+    """What is wrong, as part of a sentence: Pydantic's own words, or those of the checks here without its prefix."""
+    if error["type"] == "value_error":
+        return str(error["ctx"]["error"])
+    return str(error["msg"]).lower()
 
 
 def _keys(section: tuple[int | str, ...]) -> list[str]:

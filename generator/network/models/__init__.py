@@ -17,6 +17,7 @@ from generator.core.checksums import file_sha256
 from generator.core.errors import AtlasError
 from generator.core.head import HeadKind, head_of
 from generator.core.records import ASSUMED, IN_FILE, PUBLISHED, Preprocessing, WeightsInfo
+from generator.network.class_names import read_class_list
 from generator.network.models import (
     alexnet,
     densenet,
@@ -34,7 +35,6 @@ from generator.network.weights import (
     SUFFIXES,
     fit,
     he_initialise,
-    read_class_list,
     read_classes,
     read_preprocessing,
     read_state_dict,
@@ -221,7 +221,7 @@ def _class_names(model: Model, loaded: _Loaded, path: Path | None, head: HeadKin
         names = read_class_list(path)
         if not _fits(names, loaded.outputs):
             raise AtlasError(
-                f"the file names {len(names)} classes, the network has {loaded.outputs} outputs",
+                f"the file names {_many(len(names), 'class')}, the network has {_many(loaded.outputs, 'output')}",
                 path,
                 "write one class name a line, in the order of the outputs"
                 if loaded.outputs > 1
@@ -236,6 +236,11 @@ def _class_names(model: Model, loaded: _Loaded, path: Path | None, head: HeadKin
     if head == "none":
         return tuple(f"output {number}" for number in range(loaded.outputs))
     return tuple(f"class {number}" for number in range(max(2, loaded.outputs)))
+
+
+def _many(count: int, noun: str) -> str:
+    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{count:,} {noun if count == 1 else plural}"
 
 
 def _fits(names: tuple[str, ...], outputs: int) -> bool:

@@ -5,7 +5,7 @@
 ['cat', 'dog']
 """
 
-from generator.pictures.labels.classes import LabelClass, Labels, Numbering
+from generator.pictures.labels.classes import LabelClass, Labels, Numbering, as_integer
 from generator.pictures.labels.files import from_file, from_metadata, from_table
 from generator.pictures.labels.folders import from_names, from_top_folders
 from generator.pictures.labels.tables import NoLabelColumn
@@ -15,6 +15,7 @@ __all__ = [
     "Labels",
     "NoLabelColumn",
     "Numbering",
+    "as_integer",
     "from_file",
     "from_metadata",
     "from_names",

@@ -102,7 +102,10 @@ def number_labels(texts: Sequence[str], where: str | Path | None = None) -> Numb
             nameless.append(wnid)
         place |= dict.fromkeys(members[key], len(classes))
         classes.append(LabelClass(number, name, wnid))
-    notes = () if not nameless else (_nameless_note(nameless),)
+    notes = (
+        *([_nameless_note(nameless)] if nameless else ()),
+        *_alike_notes([one.name for one in classes if not one.wnid]),
+    )
     return Numbered(place, tuple(classes), "numbers" if numeric else "order", notes)
 
 
@@ -127,6 +130,22 @@ def _refuse_same_number(keys: Sequence[str], numbers: Sequence[int], where: str 
                 f"the labels {seen[number]!r} and {key!r} are the same number", where, "write each in one way"
             )
         seen[number] = key
+
+
+def _alike_notes(names: Sequence[str]) -> tuple[str, ...]:
+    """A note on classes whose names differ in upper and lower case or in spaces alone: ImageFolder keeps them apart,
+    but they may be one class written in two ways."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(" ".join(name.casefold().split()), []).append(name)
+    alike = [group for group in groups.values() if len(set(group)) > 1]
+    if not alike:
+        return ()
+    shown = listed([repr(name) for name in alike[0]])
+    more = f", and {counted(len(alike) - 1, 'more such group')}" if len(alike) > 1 else ""
+    return (
+        f"{shown} differ in upper and lower case or in spaces alone and are taken as different classes{more}",
+    )
 
 
 def _nameless_note(wnids: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -173,6 +174,7 @@ def _by_order(path: Path, entries: Sequence[Entry], pictures: PictureNames) -> L
                 _ONE_PER_LINE,
             )
         check_label(entry.label, entry.line, "the file", path)
+    _refuse_names(path, entries, pictures)
     if len(entries) != len(paths):
         raise AtlasError(f"{len(entries)} labels for {len(paths)} pictures", path, _ONE_PER_LINE)
     names = [PurePosixPath(name).name for name in paths]
@@ -194,6 +196,19 @@ def _keyed(label: str, pictures: PictureNames) -> bool:
         return False
     numbered = any(re.search(r"\d", word) for word in (words[:1] + words[-1:]))
     return numbered or any(has_picture_suffix(word) or pictures.find(word) for word in words)
+
+
+def _refuse_names(path: Path, entries: Sequence[Entry], pictures: PictureNames) -> None:
+    """Raise AtlasError where every line names another picture without its suffix, as the lists of a dataset's parts do:
+    such lines hold no labels."""
+    found = [pictures.find(entry.label) for entry in entries]
+    if all(found) and len({entry.label for entry in entries}) == len(entries) > 1:
+        raise AtlasError(
+            f"every line may be a picture's name without a label, the first {entries[0].label[:80]!r} of "
+            f"{pictures.paths[found[0][0]]}",
+            path,
+            "write lines of file name and label; if the pictures lie in class folders, leave the file out",
+        )
 
 
 def _refuse_other_orders(path: Path, paths: Sequence[str], order: Sequence[int]) -> None:
@@ -234,11 +249,19 @@ def _labels(
             before = found.setdefault(place, (file, entry))
             _refuse_two_labels(paths[place], before, (file, entry))
     path = tables[0][0]
-    bare = [name for place, name in enumerate(paths) if place not in found or not found[place][1].label]
+    unnamed = [name for place, name in enumerate(paths) if place not in found]
+    empty = [paths[place] for place in sorted(found) if not found[place][1].label]
+    bare = sorted((*unnamed, *empty), key=os.fsencode)
     if bare and (strict or len(bare) == len(paths)):
         missing = f"; the file names {absent[0]!r}, which is not in the folder" if absent else ""
         raise AtlasError(
-            f"{len(bare)} of {len(paths)} pictures have no label, the first is {bare[0]}{missing}",
+            f"{len(bare)} of {len(paths)} pictures have no label, the first is {bare[0]}"
+            + (
+                f" (line {_line_of(bare[0], paths, found)} names it and gives none)"
+                if bare[0] in empty
+                else ""
+            )
+            + missing,
             path,
             "name every picture by its path inside the folder, or put the file into the folder as labels.csv: "
             "pictures that it does not name are then used without a label"
@@ -253,12 +276,20 @@ def _labels(
     files = [f"{folder}{file.name}" for file, _, folder in tables]
     source = f"the label file {files[0]}" if len(files) == 1 else f"the label files {', '.join(files)}"
     source += f": {tables[0][1].how}"
-    if bare:
-        notes.append(unlabelled_note(bare, "is not named there", "are not named there"))
+    if unnamed:
+        notes.append(unlabelled_note(unnamed, "is not named there", "are not named there"))
+    if empty:
+        notes.append(
+            unlabelled_note(empty, "is named there without a label", "are named there without a label")
+        )
     if absent:
         what = counted(len(absent), "line names a picture that is", "lines name pictures that are")
         notes.append(f"{what} not in the folder, the first {absent[0]}")
     return Labels(of_picture, classes, numbering, source, tuple(notes))
+
+
+def _line_of(name: str, paths: Sequence[str], found: Mapping[int, tuple[Path, Entry]]) -> int:
+    return found[paths.index(name)][1].line
 
 
 def _picture(file: Path, entry: Entry, folder: str, names: PictureNames) -> int | None:

@@ -30,11 +30,15 @@ _FILLERS = words("set data dataset split images imgs pictures")
 # Folders that hold pictures of all kinds, or what belongs to them.
 _CONTAINERS = words("images image imgs img jpegimages pictures photos data dataset")
 _SURELY_NO_CLASS = words("images imgs img jpegimages")
+_PARTS = words(
+    "part parts batch batches chunk chunks shard shards archive volume"
+)  # what a download is cut into
 _POSSIBLE_CLASS = "train"  # the one name of a split that is also a thing to be seen
 _NUMBERED_NAME = re.compile(
     r"(n\d{8})[_\-](?:.*[_\-])?\d+", re.ASCII
 )  # n01440764_10026, of ImageNet's own pictures
 _TRAILING_NUMBER = re.compile(r"[_\- ]+\d+$", re.ASCII)
+_NUMBER_AT_END = re.compile(r"[_\- ]*\d+$", re.ASCII)
 _WNID_AT_END = re.compile(r".*_(n\d{8})", re.DOTALL | re.ASCII)  # ILSVRC2012_val_00000293_n01440764
 _OTHER_WAYS = (
     "give the folder that holds the class folders with --images, or a label file with --labels; --labels folders "
@@ -121,6 +125,13 @@ def _class_folders(folder: _Folder) -> _Found:
             folder.path or None,
             _OTHER_WAYS,
         )
+    if _are_parts(list(tops)):
+        raise AtlasError(
+            f"it is not clear which folders are the classes: {listed(list(tops))} may be the parts of one dataset by "
+            "name",
+            folder.path or None,
+            _OTHER_WAYS,
+        )
     if len(tops) == 1:
         return _single(next(iter(tops.items())))
     return _Found({inner.path: name for name, inner in tops.items()})
@@ -197,6 +208,14 @@ def _are_splits(names: Sequence[str]) -> bool:
     tokens = [set(_tokens(name)) for name in names]
     named = all(len(some & _SPLITS) == 1 for some in tokens)
     return len(names) > 1 and named and len({frozenset(some - _SPLITS - _FILLERS) for some in tokens}) == 1
+
+
+def _are_parts(names: Sequence[str]) -> bool:
+    """Whether the names are the same but for a number, and speak of pictures or of parts: `images_001` and
+    `images_002`, `HAM10000_images_part_1` and `…_part_2`, not `type_1` and `type_2`."""
+    same = len({_NUMBER_AT_END.sub("", name.casefold()) for name in names}) == 1 < len(names)
+    tokens = set(_tokens(names[0])) if same else set()
+    return bool(tokens) and (tokens <= _CONTAINERS | _PARTS or bool(tokens & _PARTS and tokens & _CONTAINERS))
 
 
 # -- labels ----------------------------------------------------------------------------------------------------------
