@@ -568,3 +568,34 @@ def test_an_error_about_a_hostile_name_is_one_line(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["serve", str(tmp_path / name)])
     assert result.exit_code == 1 and "bad\\n\\x1b[31mname" in result.output
     assert "\x1b" not in result.output and result.output.count("\n") == 1
+
+
+@pytest.mark.parametrize("tops", [("colour", "grey"), ("fold_0", "fold_1", "fold_2"), ("site A", "site B")])
+def test_the_same_folders_in_every_folder_are_asked_about(tops: tuple[str, ...]) -> None:
+    paths = [f"{top}/{name}/1.png" for top in tops for name in ("cat", "dog")]
+    with pytest.raises(AtlasError, match="not clear which folders are the classes") as caught:
+        from_names([*paths, "other.png"])
+    assert tops[0] in str(caught.value) and "--labels folders" in str(caught.value)
+
+
+@pytest.mark.parametrize("inner", [("train", "val"), ("images", "photos"), ("one", "")])
+def test_folders_below_classes_that_are_no_classes_are_looked_past(inner: tuple[str, str]) -> None:
+    paths = [f"{top}/{name}/1.png".replace("//", "/") for top in ("cat", "dog") for name in inner]
+    assert [found.name for found in from_names(paths).classes] == ["cat", "dog"]
+
+
+def test_excels_line_of_the_separator_is_no_header(tmp_path: Path) -> None:
+    (tmp_path / "l.csv").write_text("sep=;\r\nfile;label\r\na.png;cat\r\nb.png;dog\r\n", newline="")
+    found = from_file(tmp_path / "l.csv", ["a.png", "b.png"])
+    assert found.notes == () and "columns file and label" in found.source
+
+
+@pytest.mark.parametrize("text", ["class_id,class_name\n0,cat\n1,dog\n", "cat\ndog\n"])
+def test_a_labels_csv_that_names_no_pictures_can_be_left_aside(tmp_path: Path, text: str) -> None:
+    (tmp_path / "labels.csv").write_text(text)
+    for path in ("cat/1.png", "dog/1.png"):
+        (tmp_path / path).parent.mkdir()
+        (tmp_path / path).write_bytes(b"x")
+    with pytest.raises(AtlasError, match="--labels folders"):
+        find_pictures(tmp_path)
+    assert [file.label for file in find_pictures(tmp_path, labels="folders").files] == ["cat", "dog"]

@@ -51,10 +51,14 @@ def from_file(labels: Path, paths: Sequence[str]) -> Labels:
 def from_table(table: Path, paths: Sequence[str]) -> Labels:
     """Labels from a labels.csv that lies among the pictures; a picture it does not name has none."""
     names = PictureNames(paths)
-    read = _entries(table, names)
+    aside = "; to leave it aside, give --labels folders or --labels none"
+    try:
+        read = _entries(table, names)
+    except NoLabelColumn as error:
+        raise NoLabelColumn(error.what, error.where, f"{error.remedy}{aside}") from None
     if not isinstance(read, Table):
         raise AtlasError(
-            "labels.csv is no table of file names and labels", table, "give the columns path,label"
+            "labels.csv is no table of file names and labels", table, f"give the columns path,label{aside}"
         )
     return _labels([(table, read, "")], paths, names, strict=False)
 

@@ -31,7 +31,7 @@ _FILLERS = words("set data dataset split images imgs pictures")
 _CONTAINERS = words("images image imgs img jpegimages pictures photos data dataset")
 _SURELY_NO_CLASS = words("images imgs img jpegimages")
 _PARTS = words(
-    "part parts batch batches chunk chunks shard shards archive volume"
+    "fold folds part parts batch batches chunk chunks shard shards archive volume"
 )  # what a download is cut into
 _POSSIBLE_CLASS = "train"  # the one name of a split that is also a thing to be seen
 _NUMBERED_NAME = re.compile(
@@ -132,6 +132,13 @@ def _class_folders(folder: _Folder) -> _Found:
             folder.path or None,
             _OTHER_WAYS,
         )
+    if len(tops) > 1 and (shared := _shared_folders(list(tops.values()))):
+        raise AtlasError(
+            f"it is not clear which folders are the classes: {listed(list(tops))} all hold the folders "
+            f"{listed(shared)}",
+            folder.path or None,
+            _OTHER_WAYS,
+        )
     if len(tops) == 1:
         return _single(next(iter(tops.items())))
     return _Found({inner.path: name for name, inner in tops.items()})
@@ -208,6 +215,16 @@ def _are_splits(names: Sequence[str]) -> bool:
     tokens = [set(_tokens(name)) for name in names]
     named = all(len(some & _SPLITS) == 1 for some in tokens)
     return len(names) > 1 and named and len({frozenset(some - _SPLITS - _FILLERS) for some in tokens}) == 1
+
+
+def _shared_folders(tops: Sequence[_Folder]) -> list[str]:
+    """Two or more folders that lie in every one of these, which hold no pictures themselves: the classes may be those
+    (`colour/cat`, `grey/cat`). Splits and folders for pictures do not count: `cat/train`, `dog/train`."""
+    if any(top.pictures for top in tops):
+        return []
+    shared = set.intersection(*(set(top.folders) for top in tops))
+    found = sorted(name for name in shared if not _is_split(name) and name.casefold() not in _CONTAINERS)
+    return found if len(found) > 1 else []
 
 
 def _are_parts(names: Sequence[str]) -> bool:

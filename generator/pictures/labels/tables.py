@@ -104,6 +104,7 @@ def read_table(path: Path, text: str, names: PictureNames) -> Table | None:
     """
     if path.suffix.lower() in (".jsonl", ".ndjson", ".json") or text.lstrip()[:1] in ("{", "["):
         return _from_rows(_json_rows(path, text), names, path, "JSON")
+    text = re.sub(r'\A"?sep=[\t,;|]"?(?=\r|\n)', "", text)  # what Excel reads the separator from
     text = _without_comments(text, names)
     found: list[tuple[int, int, str, list[Row]]] = []
     for separator in _SEPARATORS:
