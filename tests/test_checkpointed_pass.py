@@ -19,12 +19,12 @@ from generator.stages.job import Job
 from generator.stages.ranks import Ranks
 
 COUNT, KEY = 17, "made from this"
-TOTAL = sum(piece**2 for piece in range(COUNT))
+TOTAL = sum((piece + 1) ** 2 for piece in range(COUNT))
 FULL = torch.OutOfMemoryError("CUDA out of memory")
 
 
 class Sums:
-    """The sum of the pieces' squares, and how many there are."""
+    """The sum of squares of the pieces, counted from 1, and how many there are."""
 
     def __init__(self, total: int = 0, count: int = 0) -> None:
         self.total, self.count = total, count
@@ -75,10 +75,10 @@ class Adding:
         self.sizes.append(at_once)
         for first in range(0, len(pieces), at_once):
             some = pieces[first : first + at_once]
-            sums.total += some[0] ** 2  # when the memory ends, the state is in the midst of a piece
+            sums.total += (some[0] + 1) ** 2  # when the memory ends, the state is in the midst of a piece
             if len(some) > self.room:
                 raise FULL
-            sums.total += sum(piece**2 for piece in some[1:])
+            sums.total += sum((piece + 1) ** 2 for piece in some[1:])
             sums.count += len(some)
             self.pieces += some
             yield some
