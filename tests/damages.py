@@ -41,6 +41,14 @@ def one_bit(path: Path) -> None:
     path.write_bytes(content)
 
 
+def many_bits(path: Path) -> None:
+    """One of every hundred bytes."""
+    content = bytearray(path.read_bytes())
+    for place in range(50, len(content), 100):
+        content[place] ^= 1
+    path.write_bytes(content)
+
+
 def empty(path: Path) -> None:
     path.write_bytes(b"")
 

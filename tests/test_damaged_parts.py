@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from damages import TO_FILES, TO_PARTS, cut_the_end, restore
+from damages import TO_PARTS, directory, empty, garbage, many_bits, restore, truncate, zeros
 from interrupting import Interrupting, file_bytes
 
 from generator.core.progress import Reporter
@@ -51,10 +51,9 @@ FILES = {
 # Every kind of damage to a part of the stream's pass; of the other passes each suffers two, in turn: what reads their
 # parts is the same, and test_checkpointed_pass.py damages those in every way.
 CASES = [("stream", damage) for damage in TO_PARTS]
-HITTING = tuple(
-    damage for damage in TO_FILES if damage is not cut_the_end
-)  # the end may be of a batch that was not done
-for passes, kinds in ((PARTS, TO_PARTS), (FILES, HITTING)):
+# Of the large files some records may be of what was not done: what hits one place alone may hit nothing.
+EVERYWHERE = (truncate, zeros, garbage, many_bits, empty, directory)
+for passes, kinds in ((PARTS, TO_PARTS), (FILES, EVERYWHERE)):
     for place, name in enumerate(passes):
         if name != "stream":
             CASES += [(name, kinds[(place + turn) % len(kinds)]) for turn in (0, len(kinds) // 2)]
