@@ -136,14 +136,14 @@ def profile_options(command: Any) -> Any:
         head_option(),
         click.option("--layers", help="'blocks', 'all', or names separated by commas."),
         click.option(
-            "--channels", type=click.IntRange(min=1), help="Picture only the first so many of each layer."
+            "--channels", type=click.IntRange(min=1), help="How many channels of each layer to picture: the first ones."
         ),
-        click.option("--limit", type=click.IntRange(min=1), help="Use so many pictures, evenly spaced."),
+        click.option("--limit", type=click.IntRange(min=1), help="How many pictures to use, evenly spaced."),
         click.option(
             "--kernels",
             multiple=True,
             metavar="MODEL[=WEIGHTS]",
-            help="Set this network's first kernels beside the own ones; may be given again for others.",
+            help="Show this network's first kernels next to your network's; may be repeated.",
         ),
         click.option("--batch", type=click.IntRange(min=1), help="Pictures read at a time."),
         click.option(
@@ -450,7 +450,7 @@ def experiments(names: tuple[str, ...], out: Path, seeds: int, quick: bool, atla
     """Compare the papers' designs on the drawn world.
 
     NAMES are degradation, lesion, shortcuts, order, cardinality, refinement and zero-blocks; all where left out. Every
-    network is trained once; a run that is stopped goes on. Rendered beside another atlas (atlas render build/demo
+    network is trained once; a run that is stopped goes on. Rendered with another atlas (atlas render build/demo
     build/experiments/atlases/*), the networks' atlases are linked from the report.
     """
     from dataclasses import replace

@@ -99,3 +99,34 @@ def test_a_name_that_is_no_model_is_refused_as_a_model(tmp_path):
     said = CliRunner().invoke(main, ["compute", "--model", "resnet5", "--images", str(tmp_path)])
     assert said.exit_code == 1
     assert "unknown model: resnet5 — did you mean resnet" in said.output
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"layer": {"channels": 8}}, "did you mean layers"),
+        ({"scan": {"workers": 2}}, "unknown key scan"),
+        ({"layers": {"chanels": 8}}, "did you mean channels"),
+        ({"layers": "all"}, "layers in the profile"),
+        ({"pictures": "photos"}, "pictures in the profile"),
+        ({"network": "resnet18"}, "network in the profile"),
+        ({"gradients": ["plane"]}, "gradients"),
+        ({"ascent": 3}, "ascent in the profile"),
+    ],
+)
+def test_a_change_that_is_wrong_is_named(changes, said):
+    for name in ("demo", "resnet18"):
+        with pytest.raises(AtlasError, match=said):
+            profile.load(name).changed(**changes)
+
+
+def test_every_key_of_a_profile_can_be_changed():
+    plain = profile.load("resnet18")
+    assert plain.ascent is None and plain.deepdream is None
+    changed = plain.changed(
+        title="Mine", gradients=["plain"], ascent={"steps": 7}, deepdream={"pictures": [0]}, site=None
+    )
+    assert (changed.title, changed.gradients, changed.site) == ("Mine", ["plain"], plain.site)
+    assert changed.ascent is not None and changed.ascent.steps == 7
+    assert changed.deepdream is not None and changed.deepdream.pictures == [0]
+    assert changed.changed(ascent={"steps": None}).ascent == changed.ascent

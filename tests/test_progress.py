@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+from rich.console import Console
 
 from generator.core import progress
 from generator.core.progress import Reporter, encodable, printable
@@ -36,6 +37,25 @@ def test_nothing_in_a_name_steers_the_terminal(sign, capsys):
 
 def test_what_is_written_out_can_be_told():
     assert printable("a\x1bb\nc\udcffd\u202ee") == r"a\x1bb\nc\xffd\u202ee"
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_a_bar_shows_its_count_whole_in_terminals_of_any_width(width):
+    shown = io.StringIO()
+    console = Console(file=shown, force_terminal=True, color_system=None, width=width)
+    with progress._bar(console, progress.StageTime("patches and gradients", "units"), 1200, 0) as advance:
+        advance(345)
+    assert " 345/1200 " in shown.getvalue()
+
+
+def test_one_thing_is_told_in_the_singular(capsys):
+    reporter = Reporter()
+    for count in (1, 2):
+        with reporter.stage(f"stage {count}", count, "layers") as advance:
+            advance(count)
+    reporter.summary("the end")
+    first, second, _ = capsys.readouterr().err.splitlines()
+    assert " 1 layer " in first and " 2 layers " in second
 
 
 @pytest.mark.parametrize("name", ["cat :smile: .png", "[red]cat[/red].png", "Käuzchen 猫 😀.png", "a\\b.png"])

@@ -25,6 +25,7 @@ from rich.progress import Task as RichTask
 from rich.text import Text
 
 PLAIN_SECONDS = 5.0  # between two plain lines
+NARROW = 72  # columns of a terminal: below, a bar would leave no room for the numbers
 SILENT = 2.0  # seconds that nobody wonders about
 # For terminals that lack a sign, the nearest that they have.
 PLAIN_SIGNS = str.maketrans({"×": "x", "–": "-", "—": "-", "−": "-", "…": "...", "’": "'", "³": "3"})
@@ -118,7 +119,8 @@ class Reporter:
         """Seconds and counts of every stage, the notes, and a closing line."""
         for stage in self.stages:
             count = f"{stage.count:>9,}" if stage.unit else " " * 9
-            self.say(f"  {stage.name:<22}{count} {stage.unit:<10}{stage.seconds:>8.1f} s")
+            unit = stage.unit.removesuffix("s") if stage.count == 1 else stage.unit
+            self.say(f"  {stage.name:<22}{count} {unit:<10}{stage.seconds:>8.1f} s")
         for note in dict.fromkeys(self.notes):
             self.say(f"  {note}")
         self.say(closing)
@@ -153,7 +155,7 @@ class _RateColumn(ProgressColumn):
 
 @contextmanager
 def _bar(console: Console, record: StageTime, total: int, done: int) -> Iterator[Advance]:
-    columns = (
+    columns: tuple[ProgressColumn, ...] = (
         TextColumn("{task.description:<22}"),
         BarColumn(),
         MofNCompleteColumn(),
@@ -161,6 +163,8 @@ def _bar(console: Console, record: StageTime, total: int, done: int) -> Iterator
         _RateColumn(),
         TimeRemainingColumn(),
     )
+    if console.width < NARROW:
+        columns = (TextColumn("{task.description}"), MofNCompleteColumn(), TimeRemainingColumn())
     with RichProgress(*columns, console=console, speed_estimate_period=60) as progress:
         task = progress.add_task(record.name, total=total, completed=done)
 

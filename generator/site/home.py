@@ -140,6 +140,7 @@ def counts(atlas: Atlas) -> dict[str, Any]:
         "channels": channels,
         "inner": sum(layer.channels for layer in atlas.layers if layer.is_inner),
         "dead": dead,
+        "pictured": sum(len(atlas.layer(layer.name).pictured) for layer in atlas.layers),
         "kept": significant(float(kept.mean())) if kept.size else None,
         "rho": significant(float(np.median(rho))) if rho.size else None,
     }

@@ -98,7 +98,7 @@ def _answers(job: Job) -> dict[str, dict[str, np.ndarray]]:
     readings: dict[str, dict[str, list[np.ndarray]]] = {
         block.name: {side: [] for side in ("input", "block", "output")} for block in plan.blocks
     }
-    with job.reporter.stage("answers by size", count, "pictures") as advance:
+    with job.reporter.stage("responses by size", count, "pictures") as advance:
         at_once = plan.batch
         for some in flat.split(plan.batch):
             at_once, sides = halving(job, at_once, partial(_strongest, network, some, plan))

@@ -102,7 +102,7 @@ def compute(
             return store
         announce(job, found, len(sought.missing) if dry_run else 0, site=site)
         if dry_run:
-            reporter.say("this was a dry run: nothing was computed, nothing written")
+            reporter.say("this was a dry run: the computation was not begun, nothing written")
             return store
         prepare(job, found)  # what is damaged goes, what still holds stays
         together(job, scan_pictures)  # one pass: top-9 and statistics of every channel of every layer
@@ -123,8 +123,9 @@ def compute(
         with reporter.waiting("tables and checksums"):
             once(job, finish)  # tables, manifest, and the work folder goes
         seconds = time.monotonic() - start
+        layers = f"{len(network.layers)} layer{'s' if len(network.layers) != 1 else ''}"
         reporter.summary(
-            f"{folder}: {len(network.layers)} layers, {store.size() / 1e6:,.1f} MB in {seconds:,.0f} s"
+            f"{folder}: {layers}, {store.size() / 1e6:,.1f} MB in {seconds:,.0f} s"
         )
     return store
 

@@ -123,7 +123,7 @@ class PicturesSection(_Section):
 
 class LayersSection(_Section):
     """which: 'blocks' (conv1 and every block output), 'all' (the convolutions inside too), or a list of names;
-    channels: only the first so many of each layer, for a quick look."""
+    channels: how many of each layer are pictured, the first ones, for a quick look."""
 
     which: Literal["blocks", "all"] | list[str] = "blocks"
     channels: PositiveInt | None = None
@@ -282,29 +282,42 @@ class Profile(_Section):
             raise ValueError("a gradient is named twice")
         return value
 
-    def changed(self, name: str | None = None, **sections: dict[str, Any]) -> Profile:
-        """A copy with some values of some sections replaced, validated again; None leaves a value as it is."""
+    def changed(self, name: str | None = None, **sections: Any) -> Profile:
+        """A copy with some values of some sections replaced, and validated: `layers={"channels": 8}`. What is no section
+        is replaced as a whole: `gradients=["plain"]`. None leaves a value as it is. Raises AtlasError naming the key at
+        fault."""
         data = self.model_dump()
+        sections = {key: value for key, value in sections.items() if value is not None}
         if self._title_ends(sections):
             data["title"] = ""
         if name is not None:
             data["name"] = name
             if data["title"] in ("", _shipped_title(self.name)):
                 data["title"] = name
-        if sections.get("pictures", {}).get("folder") is not None:
+        if _values(sections, "pictures").get("folder") is not None:
             data["pictures"]["drawn"] = None  # other pictures than the profile's
         for section, values in sections.items():
-            data[section].update({key: value for key, value in values.items() if value is not None})
-        return validated(data, "command line")
+            if isinstance(values, Mapping):
+                given = {key: value for key, value in values.items() if value is not None}
+                data[section] = {**(data.get(section) or {}), **given}  # a section may have been left out until now
+            else:
+                data[section] = values
+        return validated(data, f"changes to {self.name}")
 
-    def _title_ends(self, sections: Mapping[str, Mapping[str, Any]]) -> bool:
+    def _title_ends(self, sections: Mapping[str, Any]) -> bool:
         """Whether the title is one of the package's profiles' own, which speak of the network, the weights and the
         drawn pictures that these profiles name, and one of them is replaced. Every other title is its writer's."""
         if not self.title or self.title != _shipped_title(self.name):
             return False
-        network, pictures = sections.get("network", {}), sections.get("pictures", {})
+        network, pictures = _values(sections, "network"), _values(sections, "pictures")
         other_network = any(network.get(key) is not None for key in ("model", "weights"))
         return other_network or (self.pictures.drawn is not None and pictures.get("folder") is not None)
+
+
+def _values(sections: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The values given for a section, none where it is not given or is no section (which the validation refuses)."""
+    values = sections.get(name)
+    return values if isinstance(values, Mapping) else {}
 
 
 def _shipped_title(name: str) -> str:

@@ -51,11 +51,11 @@ def loops() -> Loops | None:
 
 
 def prepare(say: Callable[[str], None]) -> None:
-    """Have the loops ready; says so where they must be compiled."""
+    """Have the loops ready; says so where this takes long: they must be compiled, or read from a slow disk."""
     with ThreadPoolExecutor(1) as pool:
         task = pool.submit(loops)
         if wait([task], SILENT).not_done:
-            say("compiling the innermost loops for this machine, once: some ten seconds")
+            say("loading the compiled loops; the first run on a machine compiles them, some ten seconds")
         task.result()
 
 

@@ -140,7 +140,7 @@ def _load(model: Model, weights: str | Path | None, seed: int) -> _Loaded:
     note = ""
     if last is not None:
         name = next(block.name for block in blocks if block.path == last)
-        note = f"the file ends at {name}: the network is shown up to there"
+        note = f"the file ends at {name}: the network is used up to there"
     info = WeightsInfo(published.name, file_sha256(published.path), note=note)
     names = read_classes(published.path) or published.classes
     return _Loaded(module, _preprocessing(model, published, outputs), info, names, outputs, last)

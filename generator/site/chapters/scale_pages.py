@@ -141,7 +141,7 @@ def truth(atlas: Atlas, blocks: Sequence[Streamed]) -> dict[str, Any] | None:
 def truth_gist(found: dict[str, Any] | None) -> str:
     """One sentence on whether the criteria tell truly invariant channels from others."""
     if found is None:
-        return "Too few channels meet the criteria to hold them against the truth."
+        return "Too few channels meet the criteria to compare them with the true invariance."
     said = f"(area under the ROC curve {correlation(found['auc'])}, {p_words(found['p'])})"
     if found["p"] >= CERTAIN:
         return f"Here the criteria do not tell truly invariant channels from the others {said}."
@@ -167,7 +167,7 @@ def curve(one: dict[str, Any], scales: Sequence[float]) -> dict[str, Any]:
     values = [value for side in ("input", "block", "output") for value in one["answers"][side]]
     at = tuple((place, f"{scale:.2g}") for place, scale in zip(octaves, scales, strict=True))
     x = Axis(octaves[0] - 0.1, octaves[-1] + 0.1, "size, of the picture's side", at)
-    name = f"{one['block']} {one['channel']}: answers to {one['class']} by size"
+    name = f"{one['block']} {one['channel']}: responses to {one['class']} by size"
     plot = Plot(name, x, Axis.over(values, "act. above the ground's", include=0.0), 300, 200)
     for side in ("input", "block", "output"):
         plot.curve(list(zip(octaves, one["answers"][side], strict=True)), side)

@@ -294,7 +294,7 @@ MEASURES: tuple[Measure, ...] = (
         "scale_block",
         "ΔB",
         "of the strongest",
-        "By how much the branch answers more to the pictures of its input once what they show is twice as large: "
+        "By how much more strongly the branch responds to the pictures of its input when they are enlarged twofold: "
         "the mean over the nine pictures of Input of [r(B(S x)) − r(B(x))], as a share of the branch's mean over "
         "its own nine; r is the ReLU, S cuts out the middle half of the picture and resizes it to the whole.",
         significant,
@@ -304,7 +304,7 @@ MEASURES: tuple[Measure, ...] = (
         "scale_input",
         "ΔI",
         "of the strongest",
-        "By how much the input answers more to the pictures of the branch once what they show is half as large: "
+        "By how much more strongly the input responds to the pictures of the branch when they are reduced to half: "
         "as ΔB, with Input and Block exchanged and S⁻¹, which resizes the picture to half and mirrors it at its "
         "border up to the old size.",
         significant,
@@ -334,10 +334,10 @@ MEASURES: tuple[Measure, ...] = (
         "scale_truth",
         "true invariance",
         "least / greatest",
-        "Only where the pictures are the drawn world's: the channel's least over its greatest answer within an "
+        "Only where the pictures are the drawn world's: the channel's least over its greatest response within an "
         "octave of sizes that holds the greatest (the best of those). Six drawings of every class are made at five "
-        "sizes, half an octave apart, all else held fast; the answer is the mean, over the drawings of the class that "
-        "drives the channel most, of its strongest value less its strongest value on the same picture with the thing "
+        "sizes, half an octave apart, all else unchanged; the response is the mean, over the drawings of the class that "
+        "drives the channel most, of its strongest value less its strongest value on the same picture with the object "
         "shrunk to a pixel.",
         correlation,
         listed=False,
