@@ -230,6 +230,17 @@ def test_examples_are_channels_whose_pictures_the_atlas_holds(tmp_path):
     assert whole is not None and whole["left_out"] == 0
 
 
+def test_where_no_example_can_be_shown_none_is_described(tmp_path):
+    store = _with_stream(tmp_path / "small")
+    for number, said in enumerate(("First row:", "No channel is shown here.")):
+        site = tmp_path / f"site{number}"
+        render_site([store.folder], site)
+        examples = (site / "small/stream.html").read_text("utf-8").partition("<h2>Examples</h2>")[2]
+        assert said in examples and ("First row:" in examples) == ("<figure" in examples or "<img" in examples)
+        for sprite in (store.folder / "sprites").glob("*/*.webp"):
+            sprite.unlink()
+
+
 def test_a_bar_is_filled_by_the_sizes_of_its_two_parts_and_marks_what_takes_away(atlas):
     block = streamed(atlas)[1]
     channel = int(np.flatnonzero((block.arrays["top_image"] >= 0).all(1))[0])

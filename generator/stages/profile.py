@@ -283,9 +283,9 @@ class Profile(_Section):
         return value
 
     def changed(self, name: str | None = None, **sections: Any) -> Profile:
-        """A copy with some values of some sections replaced, and validated: `layers={"channels": 8}`. What is no section
-        is replaced as a whole: `gradients=["plain"]`. None leaves a value as it is. Raises AtlasError naming the key at
-        fault."""
+        """A copy with some values of some sections replaced, and validated: `layers={"channels": 8}`. What is no
+        section is replaced as a whole: `gradients=["plain"]`. None leaves a value as it is. Raises AtlasError naming
+        the key at fault."""
         data = self.model_dump()
         sections = {key: value for key, value in sections.items() if value is not None}
         if self._title_ends(sections):
