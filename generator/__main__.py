@@ -136,7 +136,9 @@ def profile_options(command: Any) -> Any:
         head_option(),
         click.option("--layers", help="'blocks', 'all', or names separated by commas."),
         click.option(
-            "--channels", type=click.IntRange(min=1), help="How many channels of each layer to picture: the first ones."
+            "--channels",
+            type=click.IntRange(min=1),
+            help="How many channels of each layer to picture: the first ones.",
         ),
         click.option("--limit", type=click.IntRange(min=1), help="How many pictures to use, evenly spaced."),
         click.option(

@@ -236,7 +236,9 @@ def test_where_no_example_can_be_shown_none_is_described(tmp_path):
         site = tmp_path / f"site{number}"
         render_site([store.folder], site)
         examples = (site / "small/stream.html").read_text("utf-8").partition("<h2>Examples</h2>")[2]
-        assert said in examples and ("First row:" in examples) == ("<figure" in examples or "<img" in examples)
+        assert said in examples and ("First row:" in examples) == (
+            "<figure" in examples or "<img" in examples
+        )
         for sprite in (store.folder / "sprites").glob("*/*.webp"):
             sprite.unlink()
 

@@ -124,9 +124,7 @@ def compute(
             once(job, finish)  # tables, manifest, and the work folder goes
         seconds = time.monotonic() - start
         layers = f"{len(network.layers)} layer{'s' if len(network.layers) != 1 else ''}"
-        reporter.summary(
-            f"{folder}: {layers}, {store.size() / 1e6:,.1f} MB in {seconds:,.0f} s"
-        )
+        reporter.summary(f"{folder}: {layers}, {store.size() / 1e6:,.1f} MB in {seconds:,.0f} s")
     return store
 
 

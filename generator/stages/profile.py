@@ -299,7 +299,10 @@ class Profile(_Section):
         for section, values in sections.items():
             if isinstance(values, Mapping):
                 given = {key: value for key, value in values.items() if value is not None}
-                data[section] = {**(data.get(section) or {}), **given}  # a section may have been left out until now
+                data[section] = {
+                    **(data.get(section) or {}),
+                    **given,
+                }  # a section may have been left out until now
             else:
                 data[section] = values
         return validated(data, f"changes to {self.name}")

@@ -337,8 +337,8 @@ MEASURES: tuple[Measure, ...] = (
         "Only where the pictures are the drawn world's: the channel's least over its greatest response within an "
         "octave of sizes that holds the greatest (the best of those). Six drawings of every class are made at five "
         "sizes, half an octave apart, all else unchanged; the response is the mean, over the drawings of the class "
-        "that drives the channel most, of its strongest value less its strongest value on the same picture with the object "
-        "shrunk to a pixel.",
+        "that drives the channel most, of its strongest value less its strongest value on the same picture with the "
+        "object shrunk to a pixel.",
         correlation,
         listed=False,
     ),
