@@ -190,6 +190,11 @@ for _ in in_processes(eval, tasks, 2, doing="tests", remedy="none"):
 """
 
 
+def _at_a_terminal() -> None:
+    """What runs in the background of a shell ignores Ctrl-C, and so would all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def _gone(pid: int) -> bool:
     """Whether a process has ended; one that nobody has fetched yet has."""
     try:
@@ -210,6 +215,7 @@ def test_none_outlives_the_process_that_it_works_for(end):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=_at_a_terminal,
     )
     assert process.stdout is not None
     workers = [int(process.stdout.readline()) for _ in range(2)]
@@ -238,6 +244,7 @@ def test_ctrl_c_while_they_start_leaves_none_and_no_words_of_theirs():
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=_at_a_terminal,
         )
         assert process.stdout is not None
         process.stdout.readline()
