@@ -190,9 +190,18 @@ for _ in in_processes(eval, tasks, 2, doing="tests", remedy="none"):
 """
 
 
-def _at_a_terminal() -> None:
-    """What runs in the background of a shell ignores Ctrl-C, and so would all that it starts."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+def _started(code: str) -> subprocess.Popen[str]:
+    """Python running code, the leader of a session, as if at a terminal: what a shell runs in the background ignores
+    Ctrl-C, and so would all that it starts."""
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 def _gone(pid: int) -> bool:
@@ -208,15 +217,7 @@ def _gone(pid: int) -> bool:
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_none_outlives_the_process_that_it_works_for(end):
     """SIGINT as a terminal sends it: to all at once."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", WORKING],
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=_at_a_terminal,
-    )
+    process = _started(WORKING)
     assert process.stdout is not None
     workers = [int(process.stdout.readline()) for _ in range(2)]
     assert not any(map(_gone, workers))
@@ -237,15 +238,7 @@ def test_none_outlives_the_process_that_it_works_for(end):
 def test_ctrl_c_while_they_start_leaves_none_and_no_words_of_theirs():
     code = "import sys; print('ready', flush=True)\n" + WORKING
     for pause in (0.1, 0.4):
-        process = subprocess.Popen(
-            [sys.executable, "-c", code],
-            env=ENVIRONMENT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-            preexec_fn=_at_a_terminal,
-        )
+        process = _started(code)
         assert process.stdout is not None
         process.stdout.readline()
         time.sleep(pause)
