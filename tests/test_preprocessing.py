@@ -584,9 +584,12 @@ def test_console_page_and_manifest_say_what_was_used_and_a_change_is_computed_an
     assert "shorter side resized to 32 px" in page
     first = values()
     given = ["--mean", "0.5,0.4,0.3", "--std", "0.25,0.25,0.2"]
-    assert "assumed" not in run(*given)
+    assert "mean and std were assumed" not in run(*given)
     page = (site / "index.html").read_text("utf-8")
-    assert "assumed" not in page and "0 to 1, mean 0.5, 0.4, 0.3, standard deviation 0.25, 0.25, 0.2" in page
+    assert (
+        "mean and std were assumed" not in page
+        and "0 to 1, mean 0.5, 0.4, 0.3, standard deviation 0.25, 0.25, 0.2" in page
+    )
     manifest = Store(out).manifest()
     assert manifest.preprocessing.mean == (0.5, 0.4, 0.3) and manifest.preprocessing.source == GIVEN
     assert not np.array_equal(values(), first)
