@@ -498,9 +498,10 @@ def write_architecture(site: Site, env: Environment, atlas: Atlas, common: dict[
     site.write(f"{atlas.name}/architecture.html", env.get_template("architecture.html").render(context))
 
 
-def write_networks(site: Site, env: Environment, atlases: Sequence[Atlas]) -> None:
-    """The papers' networks: a page for each, and one that lists them."""
-    common = {
+def _of_all(atlases: Sequence[Atlas]) -> dict[str, Any]:
+    """What a page of the folder networks/ needs around its content: it belongs to no one atlas, so that nothing is said
+    of one's weights and pictures."""
+    return {
         **_common(atlases[0], atlases, "../"),
         "model": "" if len(atlases) > 1 else atlases[0].name,
         "notice": "",
@@ -508,6 +509,11 @@ def write_networks(site: Site, env: Environment, atlases: Sequence[Atlas]) -> No
         "made_from": "",
         "takedown": False,
     }
+
+
+def write_networks(site: Site, env: Environment, atlases: Sequence[Atlas]) -> None:
+    """The papers' networks: a page for each, and one that lists them."""
+    common = _of_all(atlases)
     page = env.get_template("architecture.html")
     for name, blueprint in blueprints().items():
         shown = [atlas.name for atlas in atlases if atlas.manifest.model == name]
@@ -542,14 +548,7 @@ def write_first_layers(site: Site, env: Environment, atlases: Sequence[Atlas]) -
     for one in shown:
         for address, path in one.files().items():
             site.copy(path, f"networks/{address}")
-    common = {
-        **_common(atlases[0], atlases, "../"),
-        "model": "" if len(atlases) > 1 else atlases[0].name,
-        "notice": "",
-        "note": "",
-        "made_from": "",
-        "takedown": False,
-    }
+    common = _of_all(atlases)
     page = env.get_template("first_layers.html").render({**common, **first_layers_page(shown)})
     site.write("networks/first-layers.html", page)
 
