@@ -328,14 +328,14 @@ def test_everything_can_be_read_without_scripts(browser: Any, address: str) -> N
     opened = context.new_page()
     opened.goto(f"{address}/small/index.html")
     opened.locator(".line-of-blocks a").nth(2).click()
-    assert opened.locator(".grid a:visible").count() == 12
+    sync_api.expect(opened.locator(".grid a:visible")).to_have_count(12)
     opened.locator(".grid a").nth(1).click()
-    assert opened.locator(".nine a img").first.is_visible()
+    sync_api.expect(opened.locator(".nine a img").first).to_be_visible()
     opened.locator(".row img").first.scroll_into_view_if_needed()
     sync_api.expect(opened.locator(".row img").first).to_be_visible()
     assert not opened.locator(".tools").count()
     opened.locator("[data-go=right]").click()
-    assert opened.url.endswith("/2.html")
+    opened.wait_for_url("**/2.html")
     context.close()
 
 
