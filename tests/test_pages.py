@@ -221,8 +221,8 @@ def test_a_channel_says_how_it_refines_the_block_before(atlas: Atlas) -> None:
         code = int(arrays["change_previous"][channel])
         assert (reading is None) == (code < 0)
         if reading:
-            assert reading["verb"] == ("Changes from", "Blurs", "Stays as in", "Refines")[code]
-            assert f"keeps {arrays['shared_previous'][channel]} of its 9" in reading["text"]
+            assert reading.verb == ("Changes from", "Blurs", "Stays as in", "Refines")[code]
+            assert f"keeps {arrays['shared_previous'][channel]} of its 9" in reading.text
     assert channel_page(atlas, atlas.manifest.layer("res3a"), 0, "")["reading"] is None
 
 
@@ -230,12 +230,12 @@ def test_continuations_are_the_stored_matches_without_the_number_that_is_tied_an
     stored = atlas.store.matches("res2c--res3a")
     assert stored is not None
     page = channel_page(atlas, atlas.manifest.layer("res2c"), 0, "")
-    boundary = [one for one in page["continuations"] if one["layer"] == "res3a"]
+    boundary = [one for one in page["continuations"] if one.layer == "res3a"]
     kept = [channel for channel in stored["forward_channel"][0].tolist() if channel >= 0]
-    assert [match["channel"] for one in boundary for match in one["matches"]] == kept
+    assert [match.channel for one in boundary for match in one.matches] == kept
     for channel in range(12):
         for one in channel_page(atlas, atlas.manifest.layer("res3b"), channel, "")["continuations"]:
-            assert channel not in [match["channel"] for match in one["matches"]]
+            assert channel not in [match.channel for match in one.matches]
 
 
 def test_an_atlas_without_relations_has_no_pages_on_them(tmp_path: Path) -> None:
@@ -250,7 +250,7 @@ def test_an_atlas_without_relations_has_no_pages_on_them(tmp_path: Path) -> None
 def test_bars_and_dots_show_every_living_channel_once(atlas: Atlas) -> None:
     page = refinement_page(atlas)
     assert page is not None
-    pairs = {pair["target"]: pair for pair in stage_pairs(atlas)}
+    pairs = {pair.target: pair for pair in stage_pairs(atlas)}
     for row in page["bars"]["rows"]:
         assert sum(part["width"] for part in row["parts"]) == pytest.approx(480, abs=0.3)
         alive = sum(part["count"] for part in row["parts"])
@@ -286,7 +286,7 @@ def test_two_networks_on_the_same_pictures_find_each_other_s_channels(tmp_path: 
     again = compare(one, other)  # from the cache
     assert again is not None
     np.testing.assert_array_equal(again["means"], found["means"])
-    assert across_links(found, "res3c", int(alive[0]))[0]["layer"] == "res3c"
+    assert across_links(found, "res3c", int(alive[0]))[0].layer == "res3c"
 
 
 def test_networks_on_other_pictures_are_not_compared(tmp_path: Path) -> None:

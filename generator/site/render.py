@@ -45,6 +45,7 @@ from generator.site.narrative import build_narrative, resources
 from generator.site.reading.atlas import PANEL_NAMES, Atlas, Layer, in_full, pairs_shown
 from generator.site.reading.channel import channel_page, tile_data
 from generator.site.reading.layer import kernel_page, layer_page
+from generator.site.reading.measures import correlation
 from generator.site.reading.relations import stage_pairs
 from generator.site.reading.synthetic import FOLDER as OPTIMISED
 from generator.site.reading.synthetic import has_optimised, is_optimised
@@ -193,6 +194,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
+    env.filters["correlation"] = correlation
     env.globals["names"] = PANEL_NAMES
     env.globals["policy"] = POLICY
     return env

@@ -24,8 +24,8 @@ from generator.core.store import fingerprint
 from generator.site.chapters.refining import LEVEL, p_text
 from generator.site.figures.scales import Scale
 from generator.site.reading.atlas import THUMB, Atlas, number_word, pairs_shown, sheet_layout
+from generator.site.reading.layer_pairs import DistantMatch, LayerPair, Match
 from generator.site.reading.measures import correlation
-from generator.site.reading.relations import flow_address
 
 ROW = 24  # px of a pair in the figure
 LISTED = 40  # channels with pictures on a flow's page
@@ -62,20 +62,18 @@ def correspondence_page(
     }
 
 
-def _figure(pairs: list[dict[str, Any]]) -> dict[str, Any]:
+def _figure(pairs: list[LayerPair]) -> dict[str, Any]:
     """A row a pair along the network: mean ρ by chance, of the best match, and of equal numbers."""
     across = Scale(0.0, 1.0, 190, 700)
     rows = []
-    shown = [
-        pair for pair in pairs if pair["tie"] not in ("inside", "added") and pair["best_rho"] is not None
-    ]
+    shown = [pair for pair in pairs if pair.tie not in ("inside", "added") and pair.best_rho is not None]
     for place, pair in enumerate(shown):
         marks = {
-            name: across(pair[key])
+            name: across(getattr(pair, key))
             for name, key in (("chance", "chance_rho"), ("best", "best_rho"), ("same", "same_rho"))
-            if pair[key] is not None
+            if getattr(pair, key) is not None
         }
-        rows.append({"y": place * ROW + 16, "pair": pair, "marks": marks, "address": flow_address(pair)})
+        rows.append({"y": place * ROW + 16, "pair": pair, "marks": marks, "address": pair.flow_address})
     return {"rows": rows, "height": len(rows) * ROW + 40, "ticks": across.ticks}
 
 
@@ -91,20 +89,20 @@ def _percent(value: float) -> str:
     return f"{100 * value:.0f}"
 
 
-def _row(atlas: Atlas, pair: dict[str, Any]) -> dict[str, Any]:
+def _row(atlas: Atlas, pair: LayerPair) -> dict[str, Any]:
     return {
-        "source": pair["source"],
-        "target": pair["target"],
-        "tie": TIES[pair["tie"]],
-        "address": flow_address(pair),
-        "same_rho": _number(pair["same_rho"]),
-        "same_shared": _number(pair["same_shared"], _one),
-        "same_best": _number(pair["same_best"], _percent),
-        "same_p": _number(pair.get("same_p"), p_text),
-        "best_rho": _number(pair["best_rho"]),
-        "best_shared": _number(pair["best_shared"], _one),
-        "chance_rho": _number(pair["chance_rho"]),
-        "chance_shared": _number(pair["chance_shared"], _one),
+        "source": pair.source,
+        "target": pair.target,
+        "tie": TIES[pair.tie],
+        "address": pair.flow_address,
+        "same_rho": _number(pair.same_rho),
+        "same_shared": _number(pair.same_shared, _one),
+        "same_best": _number(pair.same_best, _percent),
+        "same_p": _number(pair.same_p, p_text),
+        "best_rho": _number(pair.best_rho),
+        "best_shared": _number(pair.best_shared, _one),
+        "chance_rho": _number(pair.chance_rho),
+        "chance_shared": _number(pair.chance_shared, _one),
     }
 
 
@@ -113,10 +111,10 @@ def _control(atlas: Atlas) -> list[dict[str, Any]]:
     share more pictures than permuted ones."""
     found = []
     for tie in ("stage", "boundary", "plain"):
-        pairs = [pair for pair in pairs_shown(atlas) if pair["tie"] == tie and pair["best_rho"] is not None]
+        pairs = [pair for pair in pairs_shown(atlas) if pair.tie == tie and pair.best_rho is not None]
         if not pairs:
             continue
-        tested = [pair["same_p"] for pair in pairs if pair.get("same_p") is not None]
+        tested = [pair.same_p for pair in pairs if pair.same_p is not None]
         row = {
             key: _number(_weighted(pairs, key), form)
             for key, form in (
@@ -129,9 +127,9 @@ def _control(atlas: Atlas) -> list[dict[str, Any]]:
     return found
 
 
-def _weighted(pairs: list[dict[str, Any]], key: str) -> float | None:
+def _weighted(pairs: list[LayerPair], key: str) -> float | None:
     """The mean over the channels of all pairs that have the number."""
-    known = [(pair[key], pair["channels"]) for pair in pairs if pair[key] is not None]
+    known = [(getattr(pair, key), pair.channels) for pair in pairs if getattr(pair, key) is not None]
     whole = sum(channels for _, channels in known)
     return sum(value * channels for value, channels in known) / whole if whole else None
 
@@ -139,34 +137,32 @@ def _weighted(pairs: list[dict[str, Any]], key: str) -> float | None:
 # -- the flow between two layers -----------------------------------------------------------------------------------
 
 
-def flow_page(atlas: Atlas, pair: dict[str, Any]) -> dict[str, Any]:
+def flow_page(atlas: Atlas, pair: LayerPair) -> dict[str, Any]:
     """How the channels of one layer continue in the other: a line for every channel's best match, and the strongest
     with their pictures."""
-    source, target = (atlas.layer(pair[side]) for side in ("source", "target"))
+    source, target = (atlas.layer(getattr(pair, side)) for side in ("source", "target"))
     left = Scale(0, max(1, source.info.channels - 1), 14, 446)
     right = Scale(0, max(1, target.info.channels - 1), 14, 446)
-    tied = pair["tie"] in TIED
+    tied = pair.tie in TIED
     backward, forward = atlas.matches(pair, forward=False), atlas.matches(pair, forward=True)
     lines = [
         {
-            "from": matches[0]["channel"],
+            "from": matches[0].channel,
             "to": channel,
-            "y": left(matches[0]["channel"]),
+            "y": left(matches[0].channel),
             "z": right(channel),
-            "same": tied and matches[0]["channel"] == channel,
-            "text": f"{matches[0]['channel']} → {channel}: {_said(matches[0])}",
+            "same": tied and matches[0].channel == channel,
+            "text": f"{matches[0].channel} → {channel}: {_said(matches[0])}",
         }
         for channel, matches in enumerate(backward)
         if matches
     ]
-    fan = [
-        sum(match["channel"] != channel or not tied for match in row) for channel, row in enumerate(forward)
-    ]
+    fan = [sum(match.channel != channel or not tied for match in row) for channel, row in enumerate(forward)]
     families, unpictured = _families(atlas, pair, backward, tied)
     return {
         "source": source.info,
         "target": target.info,
-        "tie": TIES[pair["tie"]],
+        "tie": TIES[pair.tie],
         "tied": tied,
         "row": _row(atlas, pair),
         "lines": lines,
@@ -175,14 +171,14 @@ def flow_page(atlas: Atlas, pair: dict[str, Any]) -> dict[str, Any]:
         "lasting": sum(count > 0 for count in fan),
         "families": families,
         "unpictured": unpictured,
-        "source_sheet": _sheet(atlas, pair["source"]),
-        "target_sheet": _sheet(atlas, pair["target"]),
-        "csv": f"from-{pair['source']}.csv",
+        "source_sheet": _sheet(atlas, pair.source),
+        "target_sheet": _sheet(atlas, pair.target),
+        "csv": f"from-{pair.source}.csv",
     }
 
 
-def _said(match: dict[str, Any]) -> str:
-    return f"{match['shared']} of 9" + (f", ρ {match['rho']}" if match["rho"] else "")
+def _said(match: Match) -> str:
+    return f"{match.shared} of 9" + ("" if match.rho is None else f", ρ {correlation(match.rho)}")
 
 
 def _sheet(atlas: Atlas, layer: str) -> tuple[int, int]:
@@ -191,46 +187,46 @@ def _sheet(atlas: Atlas, layer: str) -> tuple[int, int]:
 
 
 def _families(
-    atlas: Atlas, pair: dict[str, Any], backward: list[list[dict[str, Any]]], tied: bool
+    atlas: Atlas, pair: LayerPair, backward: list[list[Match]], tied: bool
 ) -> tuple[list[dict[str, Any]], int]:
     """The target's channels with the strongest matches, equal numbers of tied layers aside, those that the atlas
     pictures first; and how many with a match it does not picture."""
     rows = []
     for channel, matches in enumerate(backward):
-        others = [match for match in matches if not (tied and match["channel"] == channel)]
+        others = [match for match in matches if not (tied and match.channel == channel)]
         if others:
-            rho = float(others[0]["rho"].replace("−", "-")) if others[0]["rho"] else 0.0
-            rows.append((-(others[0]["shared"] / 9 + max(rho, 0)), channel, others))
-    columns = {side: max(1, _sheet(atlas, pair[side])[0]) for side in ("source", "target")}
+            rho = round(others[0].rho or 0.0, 2)  # as it is written on the page
+            rows.append((-(others[0].shared / 9 + max(rho, 0)), channel, others))
+    columns = {side: max(1, _sheet(atlas, getattr(pair, side))[0]) for side in ("source", "target")}
 
     def place(side: str, channel: int) -> dict[str, Any]:
-        absent = bool(atlas.layer(pair[side]).absence(channel))
+        absent = bool(atlas.layer(getattr(pair, side)).absence(channel))
         wide = columns[side]
         return {"channel": channel, "x": channel % wide, "y": channel // wide, "absent": absent}
 
     def unpictured(channel: int) -> bool:
-        return bool(atlas.layer(pair["target"]).absence(channel))
+        return bool(atlas.layer(pair.target).absence(channel))
 
     ordered = sorted(rows, key=lambda row: (unpictured(row[1]), *row[:2]))
     listed = [
         {
             "here": place("target", channel),
-            "matches": [{**place("source", match["channel"]), "text": _said(match)} for match in others],
+            "matches": [{**place("source", match.channel), "text": _said(match)} for match in others],
         }
         for _, channel, others in ordered[:LISTED]
     ]
     return listed, sum(unpictured(channel) for _, channel, _ in rows)
 
 
-def flow_csv(atlas: Atlas, pair: dict[str, Any]) -> str:
+def flow_csv(atlas: Atlas, pair: LayerPair) -> str:
     """The kept matches of every channel of both layers, in full precision."""
     text = io.StringIO(newline="")
     table = csv.writer(text, lineterminator="\n")
     table.writerow(CSV_COLUMNS)
-    arrays = atlas.store.matches(f"{pair['source']}--{pair['target']}") or {}
+    arrays = atlas.store.matches(pair.name) or {}
     for side, layer, other in (
-        ("forward", pair["source"], pair["target"]),
-        ("backward", pair["target"], pair["source"]),
+        ("forward", pair.source, pair.target),
+        ("backward", pair.target, pair.source),
     ):
         if f"{side}_channel" not in arrays:
             continue
@@ -376,18 +372,18 @@ def _grid(atlas: Atlas, found: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def across_links(found: dict[str, Any], layer: str, channel: int) -> list[dict[str, Any]]:
+def across_links(found: dict[str, Any], layer: str, channel: int) -> list[DistantMatch]:
     """What a channel's page says of another network: its matches there."""
     arrays = found["channels"].get(layer)
     if arrays is None:
         return []
     return [
-        {
-            "layer": found["columns"][arrays["layer"][channel, rank]],
-            "channel": int(arrays["channel"][channel, rank]),
-            "shared": int(arrays["shared"][channel, rank]),
-            "rho": correlation(float(arrays["rho"][channel, rank])),
-        }
+        DistantMatch(
+            found["columns"][arrays["layer"][channel, rank]],
+            int(arrays["channel"][channel, rank]),
+            int(arrays["shared"][channel, rank]),
+            rho if np.isfinite(rho := float(arrays["rho"][channel, rank])) else None,
+        )
         for rank in range(arrays["channel"].shape[1])
         if arrays["channel"][channel, rank] >= 0
     ]

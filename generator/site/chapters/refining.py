@@ -13,6 +13,7 @@ import numpy as np
 from generator.core.matching import CLEAR_GAIN, STRONG_PICTURES
 from generator.site.figures.scales import Scale
 from generator.site.reading.atlas import Atlas, number_word
+from generator.site.reading.layer_pairs import Changes, LayerPair
 from generator.site.reading.measures import BY_KEY, correlation
 from generator.site.reading.relations import CODES, number, stage_pairs
 
@@ -40,18 +41,18 @@ def refinement_page(atlas: Atlas) -> dict[str, Any] | None:
     relations = atlas.relations
     if not pairs or relations is None:
         return None
-    shown = {atlas.manifest.layer(pair["target"]).stage for pair in pairs}
-    stages = [stage for stage in relations["stages"] if stage["stage"] in shown]
-    rows = [{"name": f"stage {stage['stage']}", **_row(stage)} for stage in stages]
-    network = relations["network"]
+    shown = {atlas.manifest.layer(pair.target).stage for pair in pairs}
+    stages = [(stage, changes) for stage, changes in relations.stages.items() if stage in shown]
+    rows = [{"name": f"stage {stage}", **_row(changes)} for stage, changes in stages]
+    network = relations.network
     return {
         "kinds": KINDS,
         "rows": rows,
         "table": [*rows, {"name": "network", **_row(network)}] if network and len(rows) > 1 else rows,
-        "hierarchy": relations["hierarchy"],
-        "groups": relations["groups"],
+        "hierarchy": relations.hierarchy,
+        "groups": relations.groups,
         "labelled": any(row["gain"] for row in rows),
-        "rounds": relations["rounds"],
+        "rounds": relations.rounds,
         "strong_pictures": number_word(STRONG_PICTURES),
         "level": LEVEL,
         "clear_gain": CLEAR_GAIN,
@@ -66,24 +67,24 @@ def refinement_page(atlas: Atlas) -> dict[str, Any] | None:
     }
 
 
-def _row(values: dict[str, Any]) -> dict[str, Any]:
+def _row(values: Changes) -> dict[str, Any]:
     """A stage's numbers, or the network's, as text."""
-    channels = max(1, values["channels"])
+    channels = max(1, values.channels)
     return {
-        "pairs": values["pairs"],
-        "channels": f"{values['channels']:,}",
-        "shares": [(kind, f"{100 * values['counts'][kind] / channels:.0f}") for kind in KINDS],
-        "kept": _text(values["kept"], lambda v: f"{v:.1f}"),
-        "places": _text(values["places"], lambda v: f"{v:.1f}"),
-        "rho": _text(values["rho"], correlation),
-        "gain": _text(values["gain"], _fine),
-        "score": _text(values["refine_mean"], _fine),
-        "permuted": _text(values["refine_permuted"], _fine),
-        "p": _text(values["refine_p"], p_text),
-        "correspondence_p": _text(values["correspondence_p"], p_text),
-        "direction_p": _text(values["direction_p"], p_text),
-        "significant": values["refine_p"] is not None and values["refine_p"] <= LEVEL,
-        "keep_p": _text(values["keep_p"], p_text),
+        "pairs": values.pairs,
+        "channels": f"{values.channels:,}",
+        "shares": [(kind, f"{100 * values.counts[kind] / channels:.0f}") for kind in KINDS],
+        "kept": _text(values.kept, lambda v: f"{v:.1f}"),
+        "places": _text(values.places, lambda v: f"{v:.1f}"),
+        "rho": _text(values.rho, correlation),
+        "gain": _text(values.gain, _fine),
+        "score": _text(values.refine_mean, _fine),
+        "permuted": _text(values.refine_permuted, _fine),
+        "p": _text(values.refine_p, p_text),
+        "correspondence_p": _text(values.correspondence_p, p_text),
+        "direction_p": _text(values.direction_p, p_text),
+        "significant": values.refine_p is not None and values.refine_p <= LEVEL,
+        "keep_p": _text(values.keep_p, p_text),
     }
 
 
@@ -108,14 +109,14 @@ def p_text(value: float) -> str:
 # -- figures -------------------------------------------------------------------------------------------------------
 
 
-def _bars(atlas: Atlas, pairs: list[dict[str, Any]]) -> dict[str, Any]:
+def _bars(atlas: Atlas, pairs: list[LayerPair]) -> dict[str, Any]:
     """A bar a pair, its parts as wide as the shares of its channels."""
     rows = []
     for place, pair in enumerate(pairs):
         parts, start = [], 0.0
-        whole = max(1, sum(pair["counts"].values()))
+        whole = max(1, sum(pair.changes.counts.values()))
         for kind in KINDS:
-            count = pair["counts"][kind]
+            count = pair.changes.counts[kind]
             width = BAR * count / whole
             sort, up, says = SORTS[kind]
             parts.append(
@@ -126,10 +127,10 @@ def _bars(atlas: Atlas, pairs: list[dict[str, Any]]) -> dict[str, Any]:
         rows.append(
             {
                 "y": place * ROW,
-                "source": pair["source"],
-                "target": pair["target"],
+                "source": pair.source,
+                "target": pair.target,
                 "parts": parts,
-                "p": _text(pair.get("refine_p"), p_text),
+                "p": _text(pair.changes.refine_p, p_text),
             }
         )
     return {"rows": rows, "height": len(rows) * ROW, "width": BAR}
@@ -183,8 +184,7 @@ def _mean_of(atlas: Atlas, layer: str, key: str) -> float | None:
 
 def _curves(atlas: Atlas) -> dict[str, Any] | None:
     """By stage, the mean entropy of classes (or groups) above the rising threshold, a line a block."""
-    relations = atlas.relations or {}
-    shares = relations.get("kept_shares", [])
+    shares = atlas.relations.kept_shares if atlas.relations else ()
     for key, what in (("class_entropy", "classes"), ("group_entropy", "groups")):
         curves = ((block.name, _mean_curve(atlas, block.name, key, len(shares))) for block in atlas.blocks)
         means = {name: values for name, values in curves if values is not None}
@@ -234,9 +234,9 @@ def _apart(values: list[float], least: float) -> list[float]:
 # -- channels ------------------------------------------------------------------------------------------------------
 
 
-def _entries(atlas: Atlas, pair: dict[str, Any]) -> list[dict[str, Any]]:
+def _entries(atlas: Atlas, pair: LayerPair) -> list[dict[str, Any]]:
     """The pair's channels that are alive in both blocks, with their numbers."""
-    name, before = pair["target"], pair["source"]
+    name, before = pair.target, pair.source
     arrays = atlas.layer(name).arrays
     found = []
     for channel, code in enumerate(arrays["change_previous"].tolist()):
@@ -262,7 +262,7 @@ def _entries(atlas: Atlas, pair: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _lists(
-    atlas: Atlas, pairs: list[dict[str, Any]], most: int, *, pictured: bool = False
+    atlas: Atlas, pairs: list[LayerPair], most: int, *, pictured: bool = False
 ) -> list[dict[str, Any]]:
     """The most refined, the steadiest and the most changed channels of these pairs, with what is said of each.
 
@@ -271,7 +271,7 @@ def _lists(
     """
     entries = [entry for pair in pairs for entry in _entries(atlas, pair)]
     scored = [entry for entry in entries if np.isfinite(entry["score"])]
-    place = {pair["target"]: at for at, pair in enumerate(pairs)}
+    place = {pair.target: at for at, pair in enumerate(pairs)}
 
     def first(
         name: str, rule: str, entries: list[dict[str, Any]], key: Callable[[dict[str, Any]], Any]
@@ -322,7 +322,7 @@ def _said(entry: dict[str, Any]) -> str:
     return text
 
 
-def pair_page(atlas: Atlas, pair: dict[str, Any]) -> dict[str, Any]:
+def pair_page(atlas: Atlas, pair: LayerPair) -> dict[str, Any]:
     """One pair of neighbouring blocks: a dot a channel, and the lists."""
     entries = [entry for entry in _entries(atlas, pair) if np.isfinite(entry["rho"])]
     labelled = any(np.isfinite(entry["gain"]) for entry in entries)
@@ -341,19 +341,19 @@ def pair_page(atlas: Atlas, pair: dict[str, Any]) -> dict[str, Any]:
         }
         for entry, height in zip(entries, heights, strict=True)
     ]
-    counts = pair["counts"]
+    counts = pair.changes.counts
     whole = max(1, sum(counts.values()))
     return {
         "kinds": KINDS,
-        "source": pair["source"],
-        "target": pair["target"],
+        "source": pair.source,
+        "target": pair.target,
         "dots": dots,
         "labelled": labelled,
         "across": across.ticks,
         "up": up.ticks,
         "zero": up(0.0),
         "counts": [(kind, counts[kind], f"{100 * counts[kind] / whole:.0f}") for kind in KINDS],
-        "row": _row({"pairs": 1, "keep_p": pair.get("same_p"), **pair, "channels": whole}),
+        "row": _row(pair.changes),
         "lists": [found for found in _lists(atlas, [pair], LISTED_OF_PAIR) if found["entries"]],
     }
 
@@ -373,7 +373,7 @@ def refinement_csv(atlas: Atlas) -> str:
             both = [
                 field(number(atlas, layer, key, channel))
                 for key in ("label_agreement", "label_purity", "group_purity")
-                for layer in (pair["source"], pair["target"])
+                for layer in (pair.source, pair.target)
             ]
             table.writerow(
                 [entry["layer"], channel, entry["before"], entry["kind"], field(entry["score"]),

@@ -17,7 +17,8 @@ from generator.site.chapters.corresponding import (
 )
 from generator.site.chapters.refining import pair_page, refinement_csv, refinement_page
 from generator.site.reading.atlas import Atlas, pairs_shown
-from generator.site.reading.relations import flow_address, stage_pairs
+from generator.site.reading.layer_pairs import LayerPair, NetworkMatches
+from generator.site.reading.relations import stage_pairs
 
 Write = Callable[[str, str], None]  # address, text
 FILES = ("relations.json", "classes.csv")  # of the atlas, beside its manifest
@@ -42,10 +43,10 @@ def for_channels(across: dict[str, Any]) -> dict[str, Any]:
     return {name: {"columns": one["columns"], "channels": one["channels"]} for name, one in across.items()}
 
 
-def links_of(across: dict[str, Any], layer: str, channel: int) -> list[dict[str, Any]]:
+def links_of(across: dict[str, Any], layer: str, channel: int) -> list[NetworkMatches]:
     """A channel's matches in each other network that has some."""
     found = ((name, across_links(one, layer, channel)) for name, one in across.items())
-    return [{"name": name, "matches": matches} for name, matches in found if matches]
+    return [NetworkMatches(name, matches) for name, matches in found if matches]
 
 
 def write_relations(
@@ -70,21 +71,21 @@ def write_relations(
         write(f"{atlas.name}/data/refinement.csv", refinement_csv(atlas))
         for pair, beside in _with_neighbours(stage_pairs(atlas)):
             page = env.get_template("pair.html").render({**inside, **pair_page(atlas, pair), **beside})
-            write(f"{atlas.name}/{pair['target']}/refinement.html", page)
+            write(f"{atlas.name}/{pair.refinement_address}", page)
     if correspondence:
         page = env.get_template("correspondence.html").render(
             {**above, **correspondence, "has_refinement": refinement is not None}
         )
         write(f"{atlas.name}/correspondence.html", page)
         for pair, beside in _with_neighbours(pairs_shown(atlas)):
-            address = f"{atlas.name}/{flow_address(pair)}"
+            address = f"{atlas.name}/{pair.flow_address}"
             write(
                 address, env.get_template("flow.html").render({**inside, **flow_page(atlas, pair), **beside})
             )
             write(address.removesuffix(".html") + ".csv", flow_csv(atlas, pair))
 
 
-def _with_neighbours(pairs: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+def _with_neighbours(pairs: list[LayerPair]) -> list[tuple[LayerPair, dict[str, LayerPair | None]]]:
     """Each pair with the one before and after it."""
     ends = [None, *pairs, None]
     return [

@@ -18,7 +18,14 @@ from generator.core.errors import AtlasError
 from generator.core.records import STUDY, LayerInfo, Manifest, PictureRecord, SpriteInfo
 from generator.core.store import Store
 from generator.site.reading.class_names import class_names
-from generator.site.reading.measures import BY_KEY, MEASURES, Measure, correlation, histogram
+from generator.site.reading.layer_pairs import (
+    LayerPair,
+    Match,
+    Relations,
+    matches_by_channel,
+    relations_from_json,
+)
+from generator.site.reading.measures import BY_KEY, MEASURES, Measure, histogram
 
 PANEL_NAMES = {
     "patches": "patches",
@@ -161,7 +168,7 @@ class Atlas:
         self._layers: dict[str, Layer] = {}
         self._around: dict[str, Around] = {}
         self._shared: dict[tuple[str, str], list[int]] = {}
-        self._matches: dict[tuple[str, bool], list[list[dict[str, Any]]]] = {}
+        self._matches: dict[tuple[str, bool], list[list[Match]]] = {}
         if not self.manifest.publish_patches and any(
             "patches" in s.panels for s in self.manifest.sprites.values()
         ):
@@ -295,31 +302,32 @@ class Atlas:
         return self._shared[key]
 
     @cached_property
-    def relations(self) -> dict[str, Any] | None:
+    def relations(self) -> Relations | None:
         """relations.json; None in an atlas that was made before there was one."""
-        return self.store.read_json("relations.json")
+        data = self.store.read_json("relations.json")
+        return None if data is None else relations_from_json(data)
 
     @cached_property
-    def pairs_at(self) -> dict[str, list[dict[str, Any]]]:
+    def pairs_at(self) -> dict[str, list[LayerPair]]:
         """By layer, the compared pairs of layers that it is one of."""
-        found: dict[str, list[dict[str, Any]]] = {}
+        pairs: dict[str, list[LayerPair]] = {}
         for pair in pairs_shown(self):
-            for name in (pair["source"], pair["target"]):
-                found.setdefault(name, []).append(pair)
-        return found
+            for name in (pair.source, pair.target):
+                pairs.setdefault(name, []).append(pair)
+        return pairs
 
-    def matches(self, pair: dict[str, Any], *, forward: bool) -> list[list[dict[str, Any]]]:
-        """By channel of a pair's first layer (forward) or second, its matches in the other, strongest first."""
-        name = f"{pair['source']}--{pair['target']}"
-        if (name, forward) not in self._matches:
-            arrays = self.store.matches(name)
-            layer = self.manifest.layer(pair["source" if forward else "target"])
-            self._matches[name, forward] = (
+    def matches(self, pair: LayerPair, *, forward: bool) -> list[list[Match]]:
+        """By channel of a pair's source (forward) or target, its matches in the other layer, strongest first."""
+        key = (pair.name, forward)
+        if key not in self._matches:
+            arrays = self.store.matches(pair.name)
+            layer = self.manifest.layer(pair.source if forward else pair.target)
+            self._matches[key] = (
                 [[]] * layer.channels
                 if arrays is None
-                else match_lists(arrays, "forward" if forward else "backward")
+                else matches_by_channel(arrays, "forward" if forward else "backward")
             )
-        return self._matches[name, forward]
+        return self._matches[key]
 
     def neighbours(self, layer: LayerInfo) -> tuple[LayerInfo | None, LayerInfo | None]:
         """The layer of the same kind before and after this one in its stage: what ↑ and ↓ lead to."""
@@ -350,23 +358,10 @@ def in_full(atlases: Sequence[Atlas]) -> tuple[list[Atlas], list[Atlas]]:
     return [atlas for atlas in atlases if not atlas.is_study], studies
 
 
-def pairs_shown(atlas: Atlas) -> list[dict[str, Any]]:
-    """The pairs of layers of relations.json that both have pages, in forward order."""
-    found = (atlas.relations or {}).get("pairs", [])
-    return [pair for pair in found if atlas.has(pair["source"]) and atlas.has(pair["target"])]
-
-
-def match_lists(arrays: dict[str, np.ndarray], side: str) -> list[list[dict[str, Any]]]:
-    """By channel, its matches, strongest first. side: 'forward' or 'backward'."""
-    columns = (arrays[f"{side}_{name}"].tolist() for name in ("channel", "shared", "rho"))
-    return [
-        [
-            {"channel": other, "shared": shared, "rho": correlation(rho) if rho == rho else ""}
-            for other, shared, rho in zip(*row, strict=True)
-            if other >= 0
-        ]
-        for row in zip(*columns, strict=True)
-    ]
+def pairs_shown(atlas: Atlas) -> list[LayerPair]:
+    """The compared pairs of layers that both have pages, in forward order."""
+    pairs = atlas.relations.pairs if atlas.relations else ()
+    return [pair for pair in pairs if atlas.has(pair.source) and atlas.has(pair.target)]
 
 
 def strip_layers(atlas: Atlas, layer: LayerInfo) -> list[LayerInfo]:

@@ -10,7 +10,7 @@ from generator.core.records import TOP, LayerInfo
 from generator.site.citation import cite
 from generator.site.reading.atlas import PANEL_NAMES, Atlas, Layer, number_word
 from generator.site.reading.measures import BY_KEY, significant
-from generator.site.reading.relations import continuations, kind_of, reading
+from generator.site.reading.relations import change_sentence, kind_of, similar_channels
 from generator.site.reading.synthetic import is_optimised, optimised
 
 HARDLY_CHANGES = 7  # of nine pictures shared by neighbouring blocks: from here on the sentence says so
@@ -207,8 +207,8 @@ def channel_page(atlas: Atlas, info: LayerInfo, channel: int, base_url: str) -> 
         "up": before.name if before and channel < before.channels else None,
         "down": after.name if after and channel < after.channels else None,
         "sentence": sentence(atlas, info, channel),
-        "reading": reading(atlas, info, channel),
-        "continuations": continuations(atlas, info, channel),
+        "reading": change_sentence(atlas, info, channel),
+        "continuations": similar_channels(atlas, info, channel),
         "source": f"{channel}.webp",
         "tiles": nine,
         "known": [tile for tile in nine if absent and tile[-1] in atlas.published],

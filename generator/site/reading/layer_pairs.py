@@ -1,0 +1,189 @@
+"""Compared pairs of layers, as `relations.json` and `matches/` of an atlas hold them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+
+Tie = Literal["stage", "boundary", "plain", "added", "inside"]
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What channels do from one block to the next of a stage: of one pair of blocks, of a stage, or of the network.
+
+    channels: how many are active in both blocks; counts: how many of them refine, stay, blur and change; kept, places:
+    mean number of the nine pictures kept, and kept at the same place; rho: median rank correlation; gain: mean
+    difference of the label agreements; score: mean refinement score. *_mean and *_permuted: the mean of a tested
+    quantity, and its mean when channel numbers are permuted; *_p: the test's p value. None where it is not known.
+    """
+
+    pairs: int
+    channels: int
+    counts: Mapping[str, int]
+    kept: float | None = None
+    places: float | None = None
+    rho: float | None = None
+    gain: float | None = None
+    score: float | None = None
+    refine_mean: float | None = None
+    refine_permuted: float | None = None
+    refine_p: float | None = None
+    correspondence_p: float | None = None
+    direction_p: float | None = None
+    keep_mean: float | None = None
+    keep_permuted: float | None = None
+    keep_p: float | None = None
+
+
+NO_CHANGES = Changes(pairs=0, channels=0, counts={})
+
+
+@dataclass(frozen=True)
+class LayerPair:
+    """Two layers whose channels are compared, source before target.
+
+    tie: how the network joins them ('stage': neighbouring blocks of a stage, whose equal channel numbers are added;
+    'boundary': across a stage's boundary; 'plain': neighbouring layers without an addition; 'added': a branch's last
+    convolution and its block; 'inside': convolutions of a block).
+    channels: how many were compared. Means over them: rank correlation (*_rho) and number of shared pictures
+    (*_shared) of a channel with its best match (best_*), with the best match by chance (chance_*), and with the channel
+    of the same number (same_*). same_best: share of the channels whose best match has their own number; same_p: p value
+    of the test that equal numbers share more pictures than permuted ones. None where it is not known.
+    changes: what the channels do from source to target; NO_CHANGES unless the two are neighbouring blocks of a stage.
+    """
+
+    source: str
+    target: str
+    tie: Tie
+    channels: int
+    best_rho: float | None
+    best_shared: float | None
+    chance_rho: float | None
+    chance_shared: float | None
+    same_rho: float | None
+    same_shared: float | None
+    same_best: float | None
+    same_p: float | None = None
+    changes: Changes = NO_CHANGES
+
+    @property
+    def name(self) -> str:
+        """Of its file in matches/."""
+        return f"{self.source}--{self.target}"
+
+    @property
+    def in_stage(self) -> bool:
+        """Whether the two are neighbouring blocks of a stage for whose channels the refinement is known."""
+        return self.tie == "stage" and bool(self.changes.counts)
+
+    @property
+    def is_tied(self) -> bool:
+        """Whether the network adds channels of equal numbers."""
+        return self.tie in ("stage", "added")
+
+    @property
+    def flow_address(self) -> str:
+        """Of the page that draws how channels of source continue in target, below the network's folder."""
+        return f"{self.target}/from-{self.source}.html"
+
+    @property
+    def refinement_address(self) -> str:
+        """Of the page on the refinement from source to target, below the network's folder."""
+        return f"{self.target}/refinement.html"
+
+
+@dataclass(frozen=True)
+class Match:
+    """A channel that matches another one. shared: how many of the nine pictures both have; rho: rank correlation, None
+    where it is not known."""
+
+    channel: int
+    shared: int
+    rho: float | None
+
+
+@dataclass(frozen=True)
+class DistantMatch:
+    """A channel of another network that matches one of this network; shared and rho as in `Match`."""
+
+    layer: str
+    channel: int
+    shared: int
+    rho: float | None
+
+
+@dataclass(frozen=True)
+class NetworkMatches:
+    """The matches of one channel in another network, strongest first. name: of the other network's atlas."""
+
+    name: str
+    matches: Sequence[DistantMatch]
+
+
+@dataclass(frozen=True)
+class Relations:
+    """The content of relations.json.
+
+    pairs: in forward order; stages: by number; network: None where no stage has two blocks. hierarchy: name of the
+    classes' hierarchy, None without one; groups: the names of its groups; rounds: permutations of a test; kept_shares:
+    the shares of the pictures, from 1 down, above whose thresholds a layer's entropies are given.
+    """
+
+    pairs: tuple[LayerPair, ...]
+    stages: Mapping[int, Changes]
+    network: Changes | None
+    hierarchy: str | None
+    groups: tuple[str, ...]
+    rounds: int
+    kept_shares: tuple[float, ...]
+
+
+def relations_from_json(data: Mapping[str, Any]) -> Relations:
+    network = data["network"]
+    return Relations(
+        pairs=tuple(_pair(pair) for pair in data["pairs"]),
+        stages={stage["stage"]: _record(Changes, stage) for stage in data["stages"]},
+        network=_record(Changes, network) if network else None,
+        hierarchy=data["hierarchy"],
+        groups=tuple(data["groups"]),
+        rounds=data["rounds"],
+        kept_shares=tuple(data.get("kept_shares", ())),
+    )
+
+
+def _pair(data: Mapping[str, Any]) -> LayerPair:
+    counts = data.get("counts")
+    if not counts:
+        return _record(LayerPair, data)
+    # The pair's own entry names the test of the pictures kept `same_…`, a stage's and the network's `keep_…`.
+    keep = {f"keep_{key}": data.get(f"same_{key}") for key in ("mean", "permuted", "p")}
+    changes = _record(Changes, {**data, **keep, "pairs": 1, "channels": sum(counts.values())})
+    return _record(LayerPair, {**data, "changes": changes})
+
+
+def _record(kind: type[Record], data: Mapping[str, Any]) -> Record:
+    """A record made of those entries that are its fields."""
+    names = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    return kind(**{name: value for name, value in data.items() if name in names})
+
+
+def matches_by_channel(
+    arrays: Mapping[str, np.ndarray], side: Literal["forward", "backward"]
+) -> list[list[Match]]:
+    """By channel of the pair's source (forward) or target (backward), its matches in the other layer, strongest
+    first."""
+    columns = (arrays[f"{side}_{name}"].tolist() for name in ("channel", "shared", "rho"))
+    return [
+        [
+            Match(channel, shared, None if np.isnan(rho) else rho)
+            for channel, shared, rho in zip(*row, strict=True)
+            if channel >= 0
+        ]
+        for row in zip(*columns, strict=True)
+    ]
