@@ -26,10 +26,13 @@ lint: .venv/tested
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/djlint templates --lint --quiet
+	$(BIN)/python tools/prettier.py --check --log-level warn site_src package.json
 
 format: .venv/tested
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/python tools/prettier.py --write --log-level warn site_src package.json
 
 test: lint
 	$(BIN)/python tools/ensure_chromium.py

@@ -18,6 +18,7 @@ from generator.core.errors import AtlasError
 from generator.core.files import disk_error
 from generator.core.processes import in_processes, page_processes
 from generator.core.records import LayerInfo, title_of
+from generator.site.assets import LARGEST_SHEET, write_assets
 from generator.site.chapters.architecture_pages import adds, architecture_page, blueprint_of, networks_page
 from generator.site.chapters.dream_pages import dreams_page
 from generator.site.chapters.experiment_pages import experiments_page
@@ -60,27 +61,8 @@ RESERVED = {
     "networks",
     "index.html",
 }  # names that a network's folder may not take
-STYLES = (
-    "tokens",
-    "header",
-    "base",
-    "channel",
-    "layer",
-    "home",
-    "architecture",
-    "relations",
-    "kernels",
-    "deepdream",
-    "plots",
-    "map",
-    "print",
-)
-GUIDE_STYLES = ("tokens", "header", "guide")
-SCRIPTS = ("header", "finder", "keys", "rows", "inspect", "grid", "kernels", "cite")
 BAR_ROW = 26  # px; the height of a statistic's row, which base.css and channel.html know too
 WORTH_PROCESSES = 4000  # pages; below, starting processes takes longer than writing
-WIDEST_KERNEL = 16  # px, of a first layer
-LARGEST_SHEET = 64  # columns of a sheet of thumbnails that the styles can address
 
 # Nothing is loaded from elsewhere and no script stands in a page. `file:` lets browsers that do not count a
 # folder as 'self' open the site from a disk; on a web server it matches nothing.
@@ -198,33 +180,6 @@ def environment() -> Environment:
     env.globals["names"] = PANEL_NAMES
     env.globals["policy"] = POLICY
     return env
-
-
-def position_styles() -> str:
-    """Classes that say which tile of a sheet is shown: the policy allows no style attributes."""
-    rules = [
-        f".n{n}{{--n:{n}}}.m{n}{{--m:{n}}}.x{n}{{--x:{n}}}.y{n}{{--y:{n}}}" for n in range(LARGEST_SHEET + 1)
-    ]
-    rules += [f".w{k}{{--w:{k}}}" for k in range(1, WIDEST_KERNEL + 1)]
-    rules += [f".k{k}{{--x:{(k - 1) % 3};--y:{(k - 1) // 3}}}" for k in range(1, 10)]
-    rules += [f".q{q}{{--q:{q}}}" for q in range(97)]
-    rules += [f".p{p}{{--p:{p}}}.s{p + 1}{{--s:{p + 1}}}" for p in range(6)]
-    return "".join(rules) + "\n"
-
-
-def write_static(site: Site, atlases: Sequence[Atlas]) -> None:
-    """The site's own styles and scripts, each in one file so that a page asks for few."""
-    source = resources() / "site_src"
-
-    def joined(kind: str, names: Sequence[str]) -> str:
-        return "".join((source / kind / f"{name}.{kind}").read_text("utf-8") for name in names)
-
-    site.write("static/atlas.css", joined("css", STYLES) + position_styles())
-    site.write("static/guide.css", joined("css", GUIDE_STYLES))
-    if any(has_map(atlas) for atlas in atlases):
-        site.write("static/map.js", joined("js", ["map"]))
-    models = ",".join(f'"{atlas.name}"' for atlas in atlases)
-    site.write("static/atlas.js", f"window.residualAtlas={{models:[{models}]}};\n" + joined("js", SCRIPTS))
 
 
 def _note(atlas: Atlas) -> str:
@@ -651,7 +606,7 @@ def render_site(
             if path.is_file() and path.name != "index.html":
                 site.write(path.relative_to(built).as_posix(), path.read_bytes())
     report_progress("prose pages", 1, 1)
-    write_static(site, loaded)
+    write_assets(site.write, [atlas.name for atlas in loaded], any(has_map(atlas) for atlas in loaded))
     env = environment()
     for atlas in loaded:
         write_atlas(site, env, atlas, loaded, url, report_progress)

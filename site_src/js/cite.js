@@ -38,12 +38,20 @@
   }
   document.querySelectorAll(".cite .copy").forEach(function (place) {
     var text = place.textContent.trim();
-    place.after(copier(function () {
-      return text;
-    }, place.tagName === "PRE" ? "copy BibTeX" : "copy"));
+    place.after(
+      copier(
+        function () {
+          return text;
+        },
+        place.tagName === "PRE" ? "copy BibTeX" : "copy",
+      ),
+    );
   });
   var link = document.querySelector(".permalink");
-  if (link) link.replaceWith(copier(function () {
-    return own + location.hash;
-  }, "copy link"));
+  if (link)
+    link.replaceWith(
+      copier(function () {
+        return own + location.hash;
+      }, "copy link"),
+    );
 })(window.residualAtlas);

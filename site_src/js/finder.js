@@ -18,7 +18,10 @@
     if (indexes.length === wanted) {
       indexes.sort(function (a, b) {
         // The network that is being read comes first.
-        return (b.model === atlas.model) - (a.model === atlas.model) || atlas.models.indexOf(a.model) - atlas.models.indexOf(b.model);
+        return (
+          (b.model === atlas.model) - (a.model === atlas.model) ||
+          atlas.models.indexOf(a.model) - atlas.models.indexOf(b.model)
+        );
       });
       answer();
     }
@@ -31,7 +34,9 @@
     });
   }
   function address(index, layer, channel) {
-    return atlas.root + index.model + "/" + index.layers[layer][0] + "/" + (channel === null ? "index" : channel) + ".html";
+    return (
+      atlas.root + index.model + "/" + index.layers[layer][0] + "/" + (channel === null ? "index" : channel) + ".html"
+    );
   }
   function name(index, text) {
     return index.model === atlas.model || atlas.models.length < 2 ? text : index.model + " · " + text;
@@ -45,9 +50,21 @@
     if (layer !== undefined && form[2]) {
       var channel = Number(form[2]);
       if (channel < index.layers[layer][2]) {
-        return [[name(index, index.layers[layer][0] + " " + channel), classesOf(index, layer, channel).join(" · "), address(index, layer, channel)]];
+        return [
+          [
+            name(index, index.layers[layer][0] + " " + channel),
+            classesOf(index, layer, channel).join(" · "),
+            address(index, layer, channel),
+          ],
+        ];
       }
-      return [[name(index, index.layers[layer][0]), "has channels 0 to " + (index.layers[layer][2] - 1), address(index, layer, null)]];
+      return [
+        [
+          name(index, index.layers[layer][0]),
+          "has channels 0 to " + (index.layers[layer][2] - 1),
+          address(index, layer, null),
+        ],
+      ];
     }
     return index.layers
       .map(function (entry, place) {
@@ -61,21 +78,28 @@
       });
   }
   function classesOf(index, layer, channel) {
-    return index.top[layer].slice(3 * channel, 3 * channel + 3).filter(function (c) {
-      return c >= 0;
-    }).map(function (c) {
-      return index.classes[c];
-    });
+    return index.top[layer]
+      .slice(3 * channel, 3 * channel + 3)
+      .filter(function (c) {
+        return c >= 0;
+      })
+      .map(function (c) {
+        return index.classes[c];
+      });
   }
   function byClass(index, text) {
-    var classes = index.classes.map(function (name, number) {
-      var whole = index.synonyms[number];
-      var at = name.toLowerCase().indexOf(text);
-      // A class that is found by another of its synonyms is shown with all of them.
-      return at < 0 && whole ? [name, number, whole.toLowerCase().indexOf(text), name + ": " + whole] : [name, number, at, name];
-    }).filter(function (entry) {
-      return entry[2] >= 0;
-    });
+    var classes = index.classes
+      .map(function (name, number) {
+        var whole = index.synonyms[number];
+        var at = name.toLowerCase().indexOf(text);
+        // A class that is found by another of its synonyms is shown with all of them.
+        return at < 0 && whole
+          ? [name, number, whole.toLowerCase().indexOf(text), name + ": " + whole]
+          : [name, number, at, name];
+      })
+      .filter(function (entry) {
+        return entry[2] >= 0;
+      });
     classes.sort(function (a, b) {
       return a[2] - b[2] || a[0].length - b[0].length;
     });
@@ -95,7 +119,11 @@
           found.push([name(index, index.layers[layer][0] + " " + unit[1]), entry[3], address(index, layer, unit[1])]);
         });
         if (here.length > 3) {
-          found.push([name(index, index.layers[layer][0] + ", all " + here.length), entry[3], address(index, layer, null) + "#label=" + encodeURIComponent(entry[0])]);
+          found.push([
+            name(index, index.layers[layer][0] + ", all " + here.length),
+            entry[3],
+            address(index, layer, null) + "#label=" + encodeURIComponent(entry[0]),
+          ]);
         }
       }
     });
@@ -115,12 +143,23 @@
       });
     }
     found.slice(0, MOST).forEach(function (entry, number) {
-      var item = atlas.element("li", { id: "ra-answer-" + number, role: "option", "aria-selected": "false", "data-address": entry[2] }, [
-        atlas.element("span", { text: entry[0] }), atlas.element("small", { text: entry[1] }),
-      ]);
+      var item = atlas.element(
+        "li",
+        { id: "ra-answer-" + number, role: "option", "aria-selected": "false", "data-address": entry[2] },
+        [atlas.element("span", { text: entry[0] }), atlas.element("small", { text: entry[1] })],
+      );
       list.append(item);
     });
-    if (!found.length) list.append(atlas.element("li", { class: "ra-none", role: "option", "aria-disabled": "true", "aria-selected": "false", text: indexes.length === wanted ? "nothing found" : "loading" }));
+    if (!found.length)
+      list.append(
+        atlas.element("li", {
+          class: "ra-none",
+          role: "option",
+          "aria-disabled": "true",
+          "aria-selected": "false",
+          text: indexes.length === wanted ? "nothing found" : "loading",
+        }),
+      );
     list.hidden = false;
     input.setAttribute("aria-expanded", "true");
     select(0);

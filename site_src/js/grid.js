@@ -29,7 +29,8 @@
     });
     if (numbers) {
       order.sort(function (a, b) {
-        var one = numbers[a], other = numbers[b];
+        var one = numbers[a],
+          other = numbers[b];
         // Channels without a value come last in either direction.
         if (one === null || other === null) return (one === null) - (other === null) || a - b;
         return turn * (one - other) || a - b;
@@ -50,9 +51,11 @@
     var shown = 0;
     order.forEach(function (channel) {
       var cell = cells[channel];
-      var fits = !text || data.nine[channel].some(function (label) {
-        return labels[label];
-      });
+      var fits =
+        !text ||
+        data.nine[channel].some(function (label) {
+          return labels[label];
+        });
       cell.hidden = !fits;
       if (fits && (dead || !cell.classList.contains("dead"))) shown++;
     });
@@ -104,19 +107,26 @@
     var channel = cells.indexOf(cell);
     var key = form.elements.sort.value || "max";
     var value = data.numbers[key] && data.numbers[key][channel];
-    var words = data.nine[channel].slice(0, 4).map(function (label) {
-      return data.labels[label];
-    }).join(" · ");
+    var words = data.nine[channel]
+      .slice(0, 4)
+      .map(function (label) {
+        return data.labels[label];
+      })
+      .join(" · ");
     var about = data.units[key] && value !== null ? data.units[key][0] + " " + number(value, data.units[key][1]) : "";
     preview = atlas.element("div", { class: "preview", "aria-hidden": "true" });
     // A channel that the atlas does not picture has no thumbnail, and no tiles to show either.
-    if (link.querySelector("img")) preview.append(atlas.element("img", { src: channel + ".webp", alt: "", width: 216 * data.panels.length, height: 216 }));
+    if (link.querySelector("img"))
+      preview.append(
+        atlas.element("img", { src: channel + ".webp", alt: "", width: 216 * data.panels.length, height: 216 }),
+      );
     preview.append(atlas.element("p", { text: channel + (about ? " · " + about : "") + (words ? " · " + words : "") }));
     document.body.append(preview);
     var at = link.getBoundingClientRect();
     var size = preview.getBoundingClientRect();
     preview.style.left = Math.max(4, Math.min(at.left, innerWidth - size.width - 8)) + "px";
-    preview.style.top = (at.bottom + 8 + size.height <= innerHeight ? at.bottom + 4 : Math.max(4, at.top - size.height - 4)) + "px";
+    preview.style.top =
+      (at.bottom + 8 + size.height <= innerHeight ? at.bottom + 4 : Math.max(4, at.top - size.height - 4)) + "px";
   }
   function number(value, unit) {
     if (unit.charAt(0) === "%") return Number((100 * value).toPrecision(2)) + " " + unit;

@@ -20,8 +20,15 @@
   var tools = document.querySelector(".ra-tools");
   if (!tools) return;
   var input = atlas.element("input", {
-    type: "search", role: "combobox", placeholder: "res3b 150, or a class", autocomplete: "off", spellcheck: "false",
-    "aria-label": "Find a channel or a class", "aria-expanded": "false", "aria-controls": "ra-answers", "aria-autocomplete": "list",
+    type: "search",
+    role: "combobox",
+    placeholder: "res3b 150, or a class",
+    autocomplete: "off",
+    spellcheck: "false",
+    "aria-label": "Find a channel or a class",
+    "aria-expanded": "false",
+    "aria-controls": "ra-answers",
+    "aria-autocomplete": "list",
   });
   var answers = atlas.element("ul", { id: "ra-answers", role: "listbox", "aria-label": "Answers", hidden: "" });
   atlas.finder = { input: input, answers: answers };
@@ -31,7 +38,8 @@
   var words = { "": "as the system", light: "light", dark: "dark" };
   var theme = window.residualAtlasTheme;
   var button = atlas.element("button", { class: "ra-theme", type: "button" });
-  button.innerHTML = '<svg width="18" height="18" viewBox="0 0 24 24" aria-hidden="true"><path d="M12 2a10 10 0 1 0 0 20 10 10 0 0 0 0-20zm0 18V4a8 8 0 1 1 0 16z"/></svg>';
+  button.innerHTML =
+    '<svg width="18" height="18" viewBox="0 0 24 24" aria-hidden="true"><path d="M12 2a10 10 0 1 0 0 20 10 10 0 0 0 0-20zm0 18V4a8 8 0 1 1 0 16z"/></svg>';
   function say() {
     var text = "Colours: " + words[theme.read()];
     button.setAttribute("aria-label", text);

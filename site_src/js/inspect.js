@@ -23,10 +23,24 @@
     var top = roundHalfEven(field[2] + entry[2] * field[1] - (field[0] - 1) / 2);
     var left = roundHalfEven(field[2] + entry[3] * field[1] - (field[0] - 1) / 2);
     return {
-      k: place + 1, of: row[1].length, layer: holder.dataset.row, channel: holder.dataset.channel || channel(),
-      picture: entry[0], value: entry[1], row: entry[2], column: entry[3], label: data.labels[entry[4]] || "",
-      box: [left, top, field[0]], cell: atlas.cell(field, entry), larger: field[0] > data.side, side: data.side, whole: atlas.published(data, entry[0]) ? atlas.root + atlas.model + "/pictures/" + entry[0] + ".webp" : "",
-      sprite: image.src, panels: data.panels, holder: holder, tile: tile,
+      k: place + 1,
+      of: row[1].length,
+      layer: holder.dataset.row,
+      channel: holder.dataset.channel || channel(),
+      picture: entry[0],
+      value: entry[1],
+      row: entry[2],
+      column: entry[3],
+      label: data.labels[entry[4]] || "",
+      box: [left, top, field[0]],
+      cell: atlas.cell(field, entry),
+      larger: field[0] > data.side,
+      side: data.side,
+      whole: atlas.published(data, entry[0]) ? atlas.root + atlas.model + "/pictures/" + entry[0] + ".webp" : "",
+      sprite: image.src,
+      panels: data.panels,
+      holder: holder,
+      tile: tile,
     };
   }
   function channel() {
@@ -39,7 +53,9 @@
     return text;
   }
   function whole(it) {
-    var frame = atlas.element("span", { class: "whole" }, [atlas.element("img", { src: it.whole, alt: "picture " + it.picture })]);
+    var frame = atlas.element("span", { class: "whole" }, [
+      atlas.element("img", { src: it.whole, alt: "picture " + it.picture }),
+    ]);
     // The field's box; where it is larger than the picture, the unit's place.
     frame.append(atlas.drawing(it.side, [it.larger ? it.cell : it.box], "mark"));
     return frame;
@@ -95,21 +111,43 @@
     }
     var figures = atlas.element("div", { class: "figures s" + it.panels.length });
     it.panels.forEach(function (panel, number) {
-      figures.append(atlas.element("figure", { class: "p" + number }, [
-        atlas.element("figcaption", { text: panel }),
-        atlas.element("span", { class: "t" }, [atlas.element("img", { class: "k" + it.k, src: it.sprite, alt: panel + ", " + (it.label || "picture " + it.picture) })]),
-      ]));
+      figures.append(
+        atlas.element("figure", { class: "p" + number }, [
+          atlas.element("figcaption", { text: panel }),
+          atlas.element("span", { class: "t" }, [
+            atlas.element("img", {
+              class: "k" + it.k,
+              src: it.sprite,
+              alt: panel + ", " + (it.label || "picture " + it.picture),
+            }),
+          ]),
+        ]),
+      );
     });
-    if (it.whole) figures.append(atlas.element("figure", {}, [atlas.element("figcaption", { text: "whole picture; " + (it.larger ? "the unit's place" : "receptive field of " + it.box[2] + " px") }), whole(it)]));
+    if (it.whole)
+      figures.append(
+        atlas.element("figure", {}, [
+          atlas.element("figcaption", {
+            text: "whole picture; " + (it.larger ? "the unit's place" : "receptive field of " + it.box[2] + " px"),
+          }),
+          whole(it),
+        ]),
+      );
     dialog.replaceChildren(
       atlas.element("div", { class: "bar" }, [
         atlas.element("h2", { id: "large-title", text: it.layer + " " + it.channel + ", " + it.k + " of " + it.of }),
-        button("←", "stronger", function () { turn(-1); }),
-        button("→", "weaker", function () { turn(1); }),
-        button("close", "close", function () { dialog.close(); }),
+        button("←", "stronger", function () {
+          turn(-1);
+        }),
+        button("→", "weaker", function () {
+          turn(1);
+        }),
+        button("close", "close", function () {
+          dialog.close();
+        }),
       ]),
       figures,
-      words(it)
+      words(it),
     );
     if (!dialog.open) dialog.showModal();
     mark(it);

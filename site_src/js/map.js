@@ -19,7 +19,9 @@
   var chosen = -1; // the picked picture
   var hovered = -1;
   var view = { x: 0, y: 0, zoom: 1 };
-  var width = 0, height = 0, ratio = 1;
+  var width = 0,
+    height = 0,
+    ratio = 1;
   var pending = false;
 
   // -- data ----------------------------------------------------------------------------------------------------
@@ -35,7 +37,14 @@
   }
   function placed(text) {
     var given = words(text);
-    var made = { x: new Float32Array(count), y: new Float32Array(count), width: 0, height: 0, thumbs: null, step: null };
+    var made = {
+      x: new Float32Array(count),
+      y: new Float32Array(count),
+      width: 0,
+      height: 0,
+      thumbs: null,
+      step: null,
+    };
     for (var i = 0; i < count; i++) {
       made.x[i] = given[2 * i] / 65535;
       made.y[i] = given[2 * i + 1] / 65535;
@@ -98,7 +107,10 @@
     whole();
     buildLegend();
     new ResizeObserver(measure).observe(canvas);
-    new MutationObserver(recolour).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
+    new MutationObserver(recolour).observe(document.documentElement, {
+      attributes: true,
+      attributeFilter: ["data-theme"],
+    });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recolour);
     window.addEventListener("hashchange", read);
     measure();
@@ -113,7 +125,9 @@
   }
   // CSS pixels a unit of the map.
   function scale() {
-    return Math.min((width - 56) / Math.max(now().width, 1e-6), (height - 56) / Math.max(now().height, 1e-6)) * view.zoom;
+    return (
+      Math.min((width - 56) / Math.max(now().width, 1e-6), (height - 56) / Math.max(now().height, 1e-6)) * view.zoom
+    );
   }
   function placeX(i) {
     var x = now().x[i];
@@ -150,14 +164,22 @@
 
   // -- drawing -------------------------------------------------------------------------------------------------
 
-  var ground = 0, quiet = 0, ink = "#000", back = "#fff", accent = "#f00";
+  var ground = 0,
+    quiet = 0,
+    ink = "#000",
+    back = "#fff",
+    accent = "#f00";
   var ramp = [];
   function packed(r, g, b) {
     return (255 << 24) | (b << 16) | (g << 8) | r;
   }
   function parts(colour) {
     var found = colour.match(/[\d.]+/g).map(Number);
-    return colour.indexOf("srgb") > 0 ? found.slice(0, 3).map(function (v) { return Math.round(v * 255); }) : found;
+    return colour.indexOf("srgb") > 0
+      ? found.slice(0, 3).map(function (v) {
+          return Math.round(v * 255);
+        })
+      : found;
   }
   function recolour() {
     var style = getComputedStyle(canvas);
@@ -165,13 +187,23 @@
     var text = parts(style.color);
     back = style.backgroundColor;
     ground = packed(under[0], under[1], under[2]);
-    quiet = packed.apply(null, under.slice(0, 3).map(function (value, n) { return Math.round(value + (text[n] - value) * 0.14); }));
+    quiet = packed.apply(
+      null,
+      under.slice(0, 3).map(function (value, n) {
+        return Math.round(value + (text[n] - value) * 0.14);
+      }),
+    );
     ink = style.color;
     accent = style.outlineColor;
-    ramp = data.classes.map(function (one) { return one[1]; }).concat(data.none).map(function (hex) {
-      var value = parseInt(hex.slice(1), 16);
-      return packed(value >> 16, (value >> 8) & 255, value & 255);
-    });
+    ramp = data.classes
+      .map(function (one) {
+        return one[1];
+      })
+      .concat(data.none)
+      .map(function (hex) {
+        var value = parseInt(hex.slice(1), 16);
+        return packed(value >> 16, (value >> 8) & 255, value & 255);
+      });
     ask();
   }
   function measure() {
@@ -197,7 +229,8 @@
     var key = radius.toFixed(2) + " " + canvas.width;
     if (stamps[key]) return stamps[key];
     var reach = Math.ceil(radius);
-    var places = [], shares = [];
+    var places = [],
+      shares = [];
     for (var dy = -reach; dy <= reach; dy++) {
       for (var dx = -reach; dx <= reach; dx++) {
         var share = Math.round(64 * Math.max(0, Math.min(1, radius + 0.5 - Math.hypot(dx, dy))));
@@ -212,24 +245,38 @@
   // All numbers in here fit 32 bits with their sign: that keeps it quick.
   function dots(radius, standing) {
     var mark = stamp(radius);
-    var places = mark.places, shares = mark.shares, reach = mark.reach, length = places.length;
-    var w = canvas.width, h = canvas.height, right = w - reach, bottom = h - reach;
+    var places = mark.places,
+      shares = mark.shares,
+      reach = mark.reach,
+      length = places.length;
+    var w = canvas.width,
+      h = canvas.height,
+      right = w - reach,
+      bottom = h - reach;
     var s = scale() * ratio;
-    var left = w / 2 - view.x * s + 0.5, top = h / 2 - view.y * s + 0.5;
-    var xs = now().x, ys = now().y, order = data.order, out = pixels, last = ramp.length - 1;
+    var left = w / 2 - view.x * s + 0.5,
+      top = h / 2 - view.y * s + 0.5;
+    var xs = now().x,
+      ys = now().y,
+      order = data.order,
+      out = pixels,
+      last = ramp.length - 1;
     for (var n = 0; n < count; n++) {
       var i = order[n];
-      var px = xs[i], py = ys[i];
+      var px = xs[i],
+        py = ys[i];
       if (from) {
         px = from.x[i] + (px - from.x[i]) * moved;
         py = from.y[i] + (py - from.y[i]) * moved;
       }
-      var x = Math.floor(left + px * s), y = Math.floor(top + py * s);
+      var x = Math.floor(left + px * s),
+        y = Math.floor(top + py * s);
       if (x < reach || y < reach || x >= right || y >= bottom) continue;
       var own = classes[i];
       if (only && stands(i) !== standing) continue;
       var colour = standing ? ramp[own === NONE ? last : own] : quiet;
-      var redBlue = colour & 0xff00ff, green = colour & 0xff00;
+      var redBlue = colour & 0xff00ff,
+        green = colour & 0xff00;
       var at = y * w + x;
       for (var k = 0; k < length; k++) {
         var share = shares[k];
@@ -240,7 +287,10 @@
         }
         var under = out[place];
         var rest = 64 - share;
-        out[place] = -16777216 | ((((under & 0xff00ff) * rest + redBlue * share) >> 6) & 0xff00ff) | ((((under & 0xff00) * rest + green * share) >> 6) & 0xff00);
+        out[place] =
+          -16777216 |
+          ((((under & 0xff00ff) * rest + redBlue * share) >> 6) & 0xff00ff) |
+          ((((under & 0xff00) * rest + green * share) >> 6) & 0xff00);
       }
     }
   }
@@ -263,7 +313,8 @@
     for (var n = 0; n < count; n++) {
       var i = data.order[n];
       if (data.tiles[i] === NONE || !stands(i)) continue;
-      var column = Math.floor(it.x[i] / room), row = Math.floor(it.y[i] / room);
+      var column = Math.floor(it.x[i] / room),
+        row = Math.floor(it.y[i] / room);
       var free = true;
       for (var dy = -1; dy <= 1 && free; dy++) {
         for (var dx = -1; dx <= 1 && free; dx++) {
@@ -294,8 +345,19 @@
     return classes[i] === NONE ? data.none : data.classes[classes[i]][1];
   }
   function tile(target, i, x, y, side) {
-    var place = data.tiles[i], own = data.sheet.tile;
-    target.drawImage(sheet, (place % data.sheet.columns) * own, Math.floor(place / data.sheet.columns) * own, own, own, x, y, side, side);
+    var place = data.tiles[i],
+      own = data.sheet.tile;
+    target.drawImage(
+      sheet,
+      (place % data.sheet.columns) * own,
+      Math.floor(place / data.sheet.columns) * own,
+      own,
+      own,
+      x,
+      y,
+      side,
+      side,
+    );
   }
   function pictured() {
     return sheet && sheet.complete && sheet.naturalWidth > 0;
@@ -313,7 +375,8 @@
       var shown = thumbnails();
       shown.list.forEach(function (i) {
         var at = screen(i);
-        var x = Math.round(at[0] - shown.side / 2), y = Math.round(at[1] - shown.side / 2);
+        var x = Math.round(at[0] - shown.side / 2),
+          y = Math.round(at[1] - shown.side / 2);
         if (x < -shown.side || y < -shown.side || x > width || y > height) return;
         tile(context, i, x, y, shown.side);
         context.fillStyle = colourOf(i);
@@ -409,9 +472,11 @@
   function nearestTo(x, y, reach) {
     var it = now();
     var s = scale();
-    var wx = view.x + (x - width / 2) / s, wy = view.y + (y - height / 2) / s;
+    var wx = view.x + (x - width / 2) / s,
+      wy = view.y + (y - height / 2) / s;
     var far = reach / s;
-    var best = -1, least = far * far;
+    var best = -1,
+      least = far * far;
     for (var row = square(wy - far); row <= square(wy + far); row++) {
       for (var column = square(wx - far); column <= square(wx + far); column++) {
         var cell = row * it.cells + column;
@@ -450,7 +515,8 @@
     return made;
   }
   function portrait(i) {
-    if (data.kept && data.kept[i]) return atlas.element("img", { src: atlas.root + data.model + "/pictures/" + data.numbers[i] + ".webp", alt: "" });
+    if (data.kept && data.kept[i])
+      return atlas.element("img", { src: atlas.root + data.model + "/pictures/" + data.numbers[i] + ".webp", alt: "" });
     return pictured() && data.tiles[i] !== NONE ? small(i, 96) : null;
   }
   function hover(i, x, y) {
@@ -464,7 +530,10 @@
     card = atlas.element("div", { class: "card map-card", "aria-hidden": "true" });
     var shown = portrait(i);
     if (shown) card.append(shown);
-    card.append(atlas.element("p", {}, [atlas.element("b", { text: labelOf(i) })]), atlas.element("p", { class: "file", text: data.files[i] }));
+    card.append(
+      atlas.element("p", {}, [atlas.element("b", { text: labelOf(i) })]),
+      atlas.element("p", { class: "file", text: data.files[i] }),
+    );
     document.body.append(card);
     var box = canvas.getBoundingClientRect();
     var size = card.getBoundingClientRect();
@@ -474,19 +543,29 @@
   }
   function tell() {
     if (chosen < 0) {
-      picked.replaceChildren(atlas.element("p", { class: "caption", text: "Pick a picture to see its " + data.neighbours + " nearest." }));
+      picked.replaceChildren(
+        atlas.element("p", { class: "caption", text: "Pick a picture to see its " + data.neighbours + " nearest." }),
+      );
       return;
     }
     var about = atlas.element("div", { class: "about" });
     var shown = portrait(chosen);
     if (shown) about.append(shown);
-    var text = atlas.element("div", {}, [atlas.element("h2", { text: labelOf(chosen) }), atlas.element("p", { class: "file", text: data.files[chosen] })]);
+    var text = atlas.element("div", {}, [
+      atlas.element("h2", { text: labelOf(chosen) }),
+      atlas.element("p", { class: "file", text: data.files[chosen] }),
+    ]);
     var nine = (data.nine && data.nine.of[data.numbers[chosen]]) || [];
     if (nine.length) {
       var line = atlas.element("p", { class: "caption", text: "among the nine of " + data.nine.layer + " " });
       nine.slice(0, 12).forEach(function (channel, n) {
         if (n) line.append(", ");
-        line.append(atlas.element("a", { href: atlas.root + data.model + "/" + data.nine.layer + "/" + channel + ".html", text: String(channel) }));
+        line.append(
+          atlas.element("a", {
+            href: atlas.root + data.model + "/" + data.nine.layer + "/" + channel + ".html",
+            text: String(channel),
+          }),
+        );
       });
       if (nine.length > 12) line.append(" and " + (nine.length - 12) + " more");
       text.append(line);
@@ -495,7 +574,11 @@
     var list = atlas.element("ol", { class: "nearest" });
     neighbours(chosen).forEach(function (entry) {
       var button = atlas.element("button", { type: "button", title: data.files[entry[0]] }, [
-        small(entry[0], 48), atlas.element("span", { text: labelOf(entry[0]) }), atlas.element("small", { text: entry[1] < 999.5 ? entry[1].toPrecision(3) : Math.round(entry[1]).toLocaleString("en") }),
+        small(entry[0], 48),
+        atlas.element("span", { text: labelOf(entry[0]) }),
+        atlas.element("small", {
+          text: entry[1] < 999.5 ? entry[1].toPrecision(3) : Math.round(entry[1]).toLocaleString("en"),
+        }),
       ]);
       button.addEventListener("click", function () {
         pick(entry[0]);
@@ -537,7 +620,12 @@
       });
     });
     if (data.classes.length <= 20) return;
-    var field = atlas.element("input", { type: "search", "aria-label": "Filter the classes", placeholder: "filter the classes", autocomplete: "off" });
+    var field = atlas.element("input", {
+      type: "search",
+      "aria-label": "Filter the classes",
+      placeholder: "filter the classes",
+      autocomplete: "off",
+    });
     field.addEventListener("input", function () {
       var text = field.value.trim().toLowerCase();
       list.querySelectorAll("[data-class]").forEach(function (entry) {
@@ -562,11 +650,15 @@
     document.querySelectorAll(".class-list [data-class], .class-list [data-group]").forEach(function (entry) {
       var name = entry.dataset.group === undefined ? "class" : "group";
       var value = name === "group" ? entry.dataset.group : data.classes[Number(entry.dataset.class)][0];
-      entry.querySelector("button").setAttribute("aria-pressed", String(Boolean(only && only.name === name && only.value === value)));
+      entry
+        .querySelector("button")
+        .setAttribute("aria-pressed", String(Boolean(only && only.name === name && only.value === value)));
     });
     var shown = 0;
     for (var i = 0; i < count; i++) shown += stands(i);
-    form.elements.state.value = only ? only.value + ": " + shown.toLocaleString("en") + " of " + count.toLocaleString("en") : "";
+    form.elements.state.value = only
+      ? only.value + ": " + shown.toLocaleString("en") + " of " + count.toLocaleString("en")
+      : "";
     ask();
   }
 
@@ -584,7 +676,8 @@
     if (layout !== "tsne") state.set("layout", layout);
     if (only) state.set(only.name, only.value);
     if (chosen >= 0) state.set("picture", data.numbers[chosen]);
-    var moved = view.zoom !== 1 || Math.abs(view.x - now().width / 2) > 1e-6 || Math.abs(view.y - now().height / 2) > 1e-6;
+    var moved =
+      view.zoom !== 1 || Math.abs(view.x - now().width / 2) > 1e-6 || Math.abs(view.y - now().height / 2) > 1e-6;
     if (moved) state.set("at", [view.x.toFixed(4), view.y.toFixed(4), view.zoom.toFixed(2)].join());
     var text = state.toString().replace(/%2C/g, ",");
     history.replaceState(null, "", text ? "#" + text : location.pathname + location.search);
@@ -602,7 +695,13 @@
       view = { x: at[0], y: at[1], zoom: at[2] };
       clamp();
     }
-    show(state.get("group") ? { name: "group", value: state.get("group") } : state.get("class") ? { name: "class", value: state.get("class") } : null);
+    show(
+      state.get("group")
+        ? { name: "group", value: state.get("group") }
+        : state.get("class")
+          ? { name: "class", value: state.get("class") }
+          : null,
+    );
     chosen = state.get("picture") === null ? -1 : data.numbers.indexOf(Number(state.get("picture")));
     tell();
     ask();
@@ -662,9 +761,15 @@
     }
     travelled += Math.abs(here[0] - before[0]) + Math.abs(here[1] - before[1]);
     if (fingers.size === 2) {
-      var other = Array.from(fingers).filter(function (entry) { return entry[0] !== event.pointerId; })[0][1];
+      var other = Array.from(fingers).filter(function (entry) {
+        return entry[0] !== event.pointerId;
+      })[0][1];
       var apart = Math.hypot(before[0] - other[0], before[1] - other[1]);
-      zoomAt(Math.hypot(here[0] - other[0], here[1] - other[1]) / Math.max(1, apart), (here[0] + other[0]) / 2, (here[1] + other[1]) / 2);
+      zoomAt(
+        Math.hypot(here[0] - other[0], here[1] - other[1]) / Math.max(1, apart),
+        (here[0] + other[0]) / 2,
+        (here[1] + other[1]) / 2,
+      );
       pan((here[0] - before[0]) / 2, (here[1] - before[1]) / 2);
     } else if (travelled > 4) {
       hover(-1);
@@ -682,15 +787,19 @@
   canvas.addEventListener("pointerleave", function () {
     hover(-1);
   });
-  canvas.addEventListener("wheel", function (event) {
-    if (!data) return;
-    var amount = event.deltaY * (event.deltaMode === 1 ? 16 : 1);
-    if (amount > 0 && view.zoom <= 0.8) return; // nothing farther: the page scrolls
-    event.preventDefault();
-    hover(-1);
-    var here = inside(event);
-    zoomAt(Math.exp(-amount * (event.ctrlKey ? 0.01 : 0.0018)), here[0], here[1]);
-  }, { passive: false });
+  canvas.addEventListener(
+    "wheel",
+    function (event) {
+      if (!data) return;
+      var amount = event.deltaY * (event.deltaMode === 1 ? 16 : 1);
+      if (amount > 0 && view.zoom <= 0.8) return; // nothing farther: the page scrolls
+      event.preventDefault();
+      hover(-1);
+      var here = inside(event);
+      zoomAt(Math.exp(-amount * (event.ctrlKey ? 0.01 : 0.0018)), here[0], here[1]);
+    },
+    { passive: false },
+  );
   canvas.addEventListener("keydown", function (event) {
     if (!data || event.altKey || event.ctrlKey || event.metaKey) return;
     var step = Math.min(width, height) / 8;
@@ -708,7 +817,11 @@
   });
   canvas.addEventListener("focus", ask);
   canvas.addEventListener("blur", ask);
-  window.addEventListener("scroll", function () {
-    if (card) hover(-1);
-  }, { passive: true });
+  window.addEventListener(
+    "scroll",
+    function () {
+      if (card) hover(-1);
+    },
+    { passive: true },
+  );
 })(window.residualAtlas);

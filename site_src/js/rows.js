@@ -25,16 +25,21 @@
     svg.setAttribute("aria-hidden", "true");
     squares.forEach(function (square) {
       var path = document.createElementNS(ns, "path");
-      path.setAttribute("d", "M" + square[0] + " " + square[1] + "h" + square[2] + "v" + square[2] + "h-" + square[2] + "z");
+      path.setAttribute(
+        "d",
+        "M" + square[0] + " " + square[1] + "h" + square[2] + "v" + square[2] + "h-" + square[2] + "z",
+      );
       svg.append(path);
     });
     return svg;
   };
   // The square that a unit stands for in its map. Pixel 0 reaches from 0 to 1 in a drawing: its middle lies at 0.5.
   atlas.cell = function (field, tile) {
-    return [tile[3], tile[2]].map(function (place) {
-      return field[2] + place * field[1] + 0.5 - field[1] / 2;
-    }).concat(field[1]);
+    return [tile[3], tile[2]]
+      .map(function (place) {
+        return field[2] + place * field[1] + 0.5 - field[1] / 2;
+      })
+      .concat(field[1]);
   };
   function draw(row) {
     var spare = row.querySelector("noscript");
@@ -55,7 +60,8 @@
         var go = address.replace(/\.webp$/, ".html") + "#" + (place + 1);
         var shown = [image];
         // Where the field is larger than the picture the tile is the whole picture: the unit's place is marked on it.
-        if (data.panels[panel] === "patches" && field[0] > data.side) shown.push(atlas.drawing(data.side, [atlas.cell(field, tile)], "mark", field[3]));
+        if (data.panels[panel] === "patches" && field[0] > data.side)
+          shown.push(atlas.drawing(data.side, [atlas.cell(field, tile)], "mark", field[3]));
         line.append(atlas.element(panel ? "span" : "a", panel ? {} : { href: go }, shown));
       });
       lines.append(line);
@@ -63,7 +69,11 @@
     // The optimised picture stands before the nine patches, never alone.
     if (data.optimised && data.optimised.indexOf(row.dataset.row) >= 0) {
       var own = address.replace(/(\d+\.webp)$/, "optimised/$1");
-      lines.append(atlas.element("div", { class: "line optimised" }, [atlas.element("img", { src: own, loading: "lazy", alt: "optimised picture" })]));
+      lines.append(
+        atlas.element("div", { class: "line optimised" }, [
+          atlas.element("img", { src: own, loading: "lazy", alt: "optimised picture" }),
+        ]),
+      );
     }
     choose(lines);
     row.replaceChildren(lines);
@@ -74,7 +84,11 @@
     place.querySelectorAll(".inputs li:not(.dead) > a").forEach(function (link) {
       if (!data || link.firstElementChild) return;
       var address = link.getAttribute("href").replace(/\.html$/, ".webp");
-      link.prepend(atlas.element("span", { class: "sheet s" + data.panels.length }, [atlas.element("img", { src: address, loading: "lazy", alt: "" })]));
+      link.prepend(
+        atlas.element("span", { class: "sheet s" + data.panels.length }, [
+          atlas.element("img", { src: address, loading: "lazy", alt: "" }),
+        ]),
+      );
     });
   }
   document.querySelectorAll("section.strip").forEach(dress);
@@ -90,17 +104,28 @@
       var row = data && data.rows[fold.dataset.layer];
       if (!row || fold.querySelector("table")) return;
       function line(name, cells) {
-        return atlas.element("tr", {}, cells.map(function (cell) {
-          return cell.nodeType ? atlas.element(name, {}, [cell]) : atlas.element(name, name === "th" ? { scope: "col", text: cell } : { text: cell });
-        }));
+        return atlas.element(
+          "tr",
+          {},
+          cells.map(function (cell) {
+            return cell.nodeType
+              ? atlas.element(name, {}, [cell])
+              : atlas.element(name, name === "th" ? { scope: "col", text: cell } : { text: cell });
+          }),
+        );
       }
       var body = row[1].map(function (tile, place) {
-        var picture = atlas.published(data, tile[0]) ? atlas.element("a", { href: "../pictures/" + tile[0] + ".webp", text: tile[0] }) : tile[0];
+        var picture = atlas.published(data, tile[0])
+          ? atlas.element("a", { href: "../pictures/" + tile[0] + ".webp", text: tile[0] })
+          : tile[0];
         return line("td", [place + 1, data.labels[tile[4]], tile[1], tile[2] + ", " + tile[3], picture]);
       });
-      fold.append(atlas.element("table", {}, [
-        atlas.element("thead", {}, [line("th", ["№", "label", "value", "row, column", "picture"])]), atlas.element("tbody", {}, body),
-      ]));
+      fold.append(
+        atlas.element("table", {}, [
+          atlas.element("thead", {}, [line("th", ["№", "label", "value", "row, column", "picture"])]),
+          atlas.element("tbody", {}, body),
+        ]),
+      );
     });
   });
   if (!rows.length) return;
@@ -112,7 +137,12 @@
   function choose(lines) {
     Array.from(lines.children).forEach(function (line) {
       var own = line.classList.contains("optimised");
-      line.hidden = shown === "all" ? own : shown === "optimised" ? !own && !line.classList.contains("p0") : own || !line.classList.contains("p" + shown);
+      line.hidden =
+        shown === "all"
+          ? own
+          : shown === "optimised"
+            ? !own && !line.classList.contains("p0")
+            : own || !line.classList.contains("p" + shown);
     });
   }
   function show(value) {
@@ -122,13 +152,30 @@
   }
   if (head && names.length > 1) {
     var choices = names.map(String).concat(names.length > 2 ? "all" : "both");
-    head.append(atlas.element("fieldset", { class: "show" }, [atlas.element("legend", { text: "show" })].concat(choices.map(function (text, number) {
-      var input = atlas.element("input", { type: "radio", name: "show", value: number < names.length ? number : "all" });
-      input.checked = number === names.length;
-      return atlas.element("label", {}, [input, text]);
-    }))));
+    head.append(
+      atlas.element(
+        "fieldset",
+        { class: "show" },
+        [atlas.element("legend", { text: "show" })].concat(
+          choices.map(function (text, number) {
+            var input = atlas.element("input", {
+              type: "radio",
+              name: "show",
+              value: number < names.length ? number : "all",
+            });
+            input.checked = number === names.length;
+            return atlas.element("label", {}, [input, text]);
+          }),
+        ),
+      ),
+    );
     if (atlas.dataOf(rows[0]).optimised) {
-      head.lastChild.append(atlas.element("label", {}, [atlas.element("input", { type: "radio", name: "show", value: "optimised" }), "optimised"]));
+      head.lastChild.append(
+        atlas.element("label", {}, [
+          atlas.element("input", { type: "radio", name: "show", value: "optimised" }),
+          "optimised",
+        ]),
+      );
     }
   }
   var watch = new IntersectionObserver(function (entries) {

@@ -23,7 +23,14 @@
     write: function (theme) {
       try {
         if (!theme) localStorage.removeItem(scope);
-        else localStorage.setItem(scope, JSON.stringify({ index: theme === "dark" ? 1 : 0, color: { scheme: theme === "dark" ? "slate" : "default" } }));
+        else
+          localStorage.setItem(
+            scope,
+            JSON.stringify({
+              index: theme === "dark" ? 1 : 0,
+              color: { scheme: theme === "dark" ? "slate" : "default" },
+            }),
+          );
       } catch (error) {
         /* A browser that stores nothing still switches this page. */
         root.setAttribute("data-theme", theme);

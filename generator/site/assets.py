@@ -1,0 +1,65 @@
+"""The styles and scripts that all pages of a site share, each kind in one file so that a page asks for few."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from generator.site.narrative import resources
+
+STYLES = (
+    "tokens",
+    "header",
+    "base",
+    "channel",
+    "layer",
+    "home",
+    "architecture",
+    "relations",
+    "kernels",
+    "deepdream",
+    "plots",
+    "map",
+    "print",
+)
+GUIDE_STYLES = ("tokens", "header", "guide")
+SCRIPTS = ("header", "finder", "keys", "rows", "inspect", "grid", "kernels", "cite")
+WIDEST_KERNEL = 16  # px, of a first layer
+LARGEST_SHEET = 64  # columns of a sheet of thumbnails that the styles can address
+
+
+def write_assets(write: Callable[[str, str], None], networks: Sequence[str], with_map: bool) -> None:
+    """Write the styles and scripts into the site's folder static/.
+
+    write(address, text) writes one file; networks: the names of the site's networks, in the order of their menu;
+    with_map: whether any of them has a map of the pictures.
+    """
+    write("static/atlas.css", styles(STYLES) + position_styles())
+    write("static/guide.css", styles(GUIDE_STYLES))
+    if with_map:
+        write("static/map.js", _joined("js", ["map"]))
+    names = ",".join(f'"{name}"' for name in networks)
+    write("static/atlas.js", f"window.residualAtlas={{models:[{names}]}};\n" + _joined("js", SCRIPTS))
+
+
+def styles(names: Sequence[str]) -> str:
+    """Style sheets in one text, without the comments and the indentation, which only their writers read."""
+    text = re.sub(r"/\*.*?\*/", "", _joined("css", names), flags=re.DOTALL)
+    return re.sub(r"\s*\n\s*", "\n", text).lstrip()
+
+
+def position_styles() -> str:
+    """Classes that say which tile of a sheet is shown: the Content-Security-Policy allows no style attributes."""
+    rules = [
+        f".n{n}{{--n:{n}}}.m{n}{{--m:{n}}}.x{n}{{--x:{n}}}.y{n}{{--y:{n}}}" for n in range(LARGEST_SHEET + 1)
+    ]
+    rules += [f".w{k}{{--w:{k}}}" for k in range(1, WIDEST_KERNEL + 1)]
+    rules += [f".k{k}{{--x:{(k - 1) % 3};--y:{(k - 1) // 3}}}" for k in range(1, 10)]
+    rules += [f".q{q}{{--q:{q}}}" for q in range(97)]
+    rules += [f".p{p}{{--p:{p}}}.s{p + 1}{{--s:{p + 1}}}" for p in range(6)]
+    return "".join(rules) + "\n"
+
+
+def _joined(kind: str, names: Sequence[str]) -> str:
+    folder = resources() / "site_src" / kind
+    return "".join((folder / f"{name}.{kind}").read_text("utf-8") for name in names)
