@@ -20,7 +20,7 @@ from generator.network.reference_networks import NETWORKS, reference_blueprint
 from generator.network.reference_networks import reference as recompute
 from generator.site.chapters.architecture_pages import architecture_page, cardinality_rows, stage_rows
 from generator.site.chapters.published import FIGURES, NAMES, VARIANTS, blueprints, explanation, reference
-from generator.site.figures.volumes import Scale, drawing
+from generator.site.figures.volumes import Proportions, drawing
 from generator.site.render import environment
 
 DEPTHS = {
@@ -206,21 +206,21 @@ def test_cardinality_at_equal_cost_is_that_of_the_paper() -> None:
 def test_every_volume_is_drawn_once_and_to_scale(name: str) -> None:
     network = blueprints()[name]
     figure = drawing(network, nowhere)
-    besides = [s["box"] for s in figure["shortcuts"] if s["box"]]
-    assert len(figure["boxes"]) + len(besides) == len(network.volumes) - _padded(network)
-    scale = Scale.of(network)
+    projections = [shortcut.box for shortcut in figure.shortcuts if shortcut.box]
+    assert len(figure.boxes) + len(projections) == len(network.volumes) - _padded(network)
+    scale = Proportions.of(network)
     for box, volume in zip(
-        figure["boxes"], [v for v in network.volumes if not network.is_shortcut(v)], strict=True
+        figure.boxes, [v for v in network.volumes if not network.is_shortcut(v)], strict=True
     ):
-        x, y, width, height = _front(box["front"])
+        x, y, width, height = _front(box.front)
         assert height == pytest.approx(max(1.5, volume.height * scale.side), abs=0.06)
         assert width == pytest.approx(max(1.5, volume.channels * scale.channel), abs=0.06)
-        assert 0 <= x <= x + width <= figure["width"]
-        assert figure["top"] <= y <= y + height <= figure["top"] + figure["height"]
-    lefts = [_front(box["front"])[0] for box in figure["boxes"]]
-    rights = [_front(box["front"])[0] + _front(box["front"])[2] for box in figure["boxes"]]
+        assert 0 <= x <= x + width <= figure.width
+        assert figure.top <= y <= y + height <= figure.top + figure.height
+    lefts = [_front(box.front)[0] for box in figure.boxes]
+    rights = [_front(box.front)[0] + _front(box.front)[2] for box in figure.boxes]
     assert all(right < left for right, left in zip(rights, lefts[1:], strict=False))
-    assert len(besides) == sum(v.op == "conv" and v.shortcut == "projection" for v in network.volumes)
+    assert len(projections) == sum(v.op == "conv" and v.shortcut == "projection" for v in network.volumes)
 
 
 def _padded(network: Blueprint) -> int:

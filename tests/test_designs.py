@@ -360,11 +360,9 @@ def test_a_comparison_says_what_the_seeds_say() -> None:
 
 def test_dots_stand_at_their_values() -> None:
     figure = dot_rows([("a", np.array([10.0, 20.0])), ("longer", np.array([30.0, 30.0]))], "x")
-    places = {float(tick["text"]): tick["at"] for tick in figure["ticks"]}
-    first = figure["rows"][0]
-    assert first["dots"] == [places[10.0], places[20.0]]
-    assert first["mean"] == pytest.approx((places[10.0] + places[20.0]) / 2)
-    assert first["high"] - first["low"] == pytest.approx(
-        2 * np.sqrt(50) * (places[20.0] - places[10.0]) / 10, abs=0.2
-    )
-    assert figure["rows"][1]["low"] == figure["rows"][1]["high"] == places[30.0]
+    at = {float(tick.text): tick.position for tick in figure.axis.ticks}
+    first, second = figure.rows
+    assert first.dots == (at[10.0], at[20.0])
+    assert first.mean == pytest.approx((at[10.0] + at[20.0]) / 2)
+    assert first.high - first.low == pytest.approx(2 * np.sqrt(50) * (at[20.0] - at[10.0]) / 10, abs=0.2)
+    assert second.low == second.high == at[30.0]

@@ -226,17 +226,17 @@ def test_the_report_says_what_the_table_holds() -> None:
 def test_a_charts_lines_run_through_their_points() -> None:
     values = np.array([[1.0, 3.0, 5.0], [3.0, 3.0, 5.0]])
     chart = line_chart([Series("a", "plain", [1, 2, 3], values)], "x", "y")
-    points = [tuple(map(float, part.split())) for part in chart["series"][0]["line"][1:].split("L")]
-    ys = {float(t["text"]): float(t["at"]) for t in chart["y_ticks"]}
+    points = [tuple(map(float, part.split())) for part in chart.curves[0].line[1:].split("L")]
+    ys = {float(tick.text): tick.position for tick in chart.y.ticks}
     assert [y for _, y in points] == pytest.approx(
         [np.interp(v, *zip(*sorted(ys.items()), strict=True)) for v in (2, 3, 5)], abs=0.1
     )
-    assert points[0][0] == chart["left"]
-    assert points[-1][0] == chart["right"]
+    assert points[0][0] == chart.x.start
+    assert points[-1][0] == chart.x.end
     assert min(ys) <= 2 - np.sqrt(2)
     assert max(ys) >= 5
     decades = line_chart([Series("a", "plain", [1, 2], np.array([[0.01, 10.0]]))], "x", "y", logarithmic=True)
-    assert [tick["text"] for tick in decades["y_ticks"]] == ["10⁻²", "10⁻¹", "10⁰", "10¹"]
+    assert [tick.text for tick in decades.y.ticks] == ["10⁻²", "10⁻¹", "10⁰", "10¹"]
     assert with_spread(np.array([1.0])) == "1.0"
 
 

@@ -18,7 +18,6 @@ from generator.core.records import LayerInfo, ReceptiveField
 from generator.site.chapters.corresponding import across_links, comparable, compare, correspondence_page
 from generator.site.chapters.refining import pair_page, refinement_csv, refinement_page
 from generator.site.chapters.revisited import CLAIMS, revisited_page
-from generator.site.figures.scales import Scale
 from generator.site.finder import CLASSES_A_CHANNEL, finder_index
 from generator.site.home import doors, hero
 from generator.site.reading.atlas import Atlas
@@ -303,15 +302,3 @@ def _copy(source: Path, target: Path, name: str) -> Path:
     manifest = json.loads((target / "manifest.json").read_text("utf-8"))
     (target / "manifest.json").write_text(json.dumps({**manifest, "name": name}), "utf-8")
     return target
-
-
-def test_a_scale_ends_on_round_numbers_and_ticks_lie_on_it() -> None:
-    scale = Scale.around([-0.13, 0.86], 0, 100)
-    assert (scale.low, scale.high) == (pytest.approx(-0.2), pytest.approx(1.0))
-    assert [text for _, text in scale.ticks] == ["−0.2", "0", "0.2", "0.4", "0.6", "0.8", "1"]
-    assert scale(scale.low) == 0 and scale(scale.high) == 100 and scale(5) == 100
-
-
-def test_a_scale_of_values_that_differ_by_rounding_alone_has_a_length():
-    scale = Scale.around([0.0, 7.9e-18], 148, 12)
-    assert scale(0.0) == 148 and scale.high > scale.low

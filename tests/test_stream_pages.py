@@ -25,8 +25,8 @@ from generator.site.chapters.stream_pages import (
     stream_page,
     streamed,
 )
-from generator.site.figures.svg_plots import Axis, Bar, Dot, Plot
-from generator.site.figures.ticks import ticks
+from generator.site.figures.axis import Axis
+from generator.site.figures.svg_plots import Bar, Dot, Plot
 from generator.site.links import check_links
 from generator.site.reading.atlas import Atlas
 from generator.site.render import render_site
@@ -285,13 +285,6 @@ def test_the_scale_page_says_how_the_criteria_fare_and_draws_the_answers_by_size
 def test_the_ratio_at_optimised_pictures_stands_beside_the_natural_one(site):
     for page in ("small/stream.html", "small/res2b/stream.html"):
         assert "64 steps" in (site / page).read_text("utf-8")
-
-
-def test_ticks_are_round_and_lie_inside():
-    for low, high in ((0, 7), (-0.013, 0.04), (3, 3.5), (0, 1234)):
-        found = ticks(low, high)
-        assert 3 <= len(found) <= 8 and low - 1e-9 <= found[0] and found[-1] <= high + 1e-9
-    assert ticks(2, 2) == [2]
 
 
 def test_a_plot_puts_values_where_its_axes_say_and_escapes_what_it_writes():

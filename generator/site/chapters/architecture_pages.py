@@ -8,7 +8,8 @@ from typing import Any
 
 from generator.core.blueprint import HEAD, Blueprint, Volume, blueprint_from_json
 from generator.site.chapters.published import blueprints, comparisons, reference
-from generator.site.figures.volumes import drawing, stage_name
+from generator.site.figures.volume_words import stage_name
+from generator.site.figures.volumes import drawing
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.measures import percent, significant
 

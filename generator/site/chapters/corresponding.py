@@ -22,7 +22,7 @@ from generator.core.matching import (
 from generator.core.records import STUDY
 from generator.core.store import fingerprint
 from generator.site.chapters.refining import LEVEL, p_text
-from generator.site.figures.scales import Scale
+from generator.site.figures.axis import Axis
 from generator.site.reading.atlas import THUMB, Atlas, number_word, pairs_shown, sheet_layout
 from generator.site.reading.layer_pairs import DistantMatch, LayerPair, Match
 from generator.site.reading.measures import correlation
@@ -64,7 +64,7 @@ def correspondence_page(
 
 def _figure(pairs: list[LayerPair]) -> dict[str, Any]:
     """A row a pair along the network: mean ρ by chance, of the best match, and of equal numbers."""
-    across = Scale(0.0, 1.0, 190, 700)
+    across = Axis(0, 1, start=190, end=700)
     rows = []
     shown = [pair for pair in pairs if pair.tie not in ("inside", "added") and pair.best_rho is not None]
     for place, pair in enumerate(shown):
@@ -141,8 +141,8 @@ def flow_page(atlas: Atlas, pair: LayerPair) -> dict[str, Any]:
     """How the channels of one layer continue in the other: a line for every channel's best match, and the strongest
     with their pictures."""
     source, target = (atlas.layer(getattr(pair, side)) for side in ("source", "target"))
-    left = Scale(0, max(1, source.info.channels - 1), 14, 446)
-    right = Scale(0, max(1, target.info.channels - 1), 14, 446)
+    left = Axis(0, max(1, source.info.channels - 1), start=14, end=446)
+    right = Axis(0, max(1, target.info.channels - 1), start=14, end=446)
     tied = pair.tie in TIED
     backward, forward = atlas.matches(pair, forward=False), atlas.matches(pair, forward=True)
     lines = [

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from generator.site.citation import FINGERPRINT
-from generator.site.figures.svg_plots import Axis, Bar, Plot
+from generator.site.figures.axis import Axis
+from generator.site.figures.svg_plots import Bar, Plot
 from generator.site.reading.atlas import Atlas, sheet_layout
 from generator.site.reading.measures import percent, significant
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from generator.core.matching import CLEAR_GAIN, STRONG_PICTURES
-from generator.site.figures.scales import Scale
+from generator.site.figures.axis import Axis
 from generator.site.reading.atlas import Atlas, number_word
 from generator.site.reading.layer_pairs import Changes, LayerPair
 from generator.site.reading.measures import BY_KEY, correlation
@@ -150,8 +150,8 @@ def _profiles(atlas: Atlas) -> list[dict[str, Any]]:
         known = [(block, value) for block, value in means if value is not None]
         if len(known) < 2:
             continue
-        across = Scale(0, max(1, len(means) - 1), 44, 356)
-        up = Scale.around([value for _, value in known], 148, 12)
+        across = Axis(0, max(1, len(means) - 1), start=44, end=356)
+        up = Axis.around([value for _, value in known], zero=True, start=148, end=12)
         dots = [
             {
                 "x": across(place),
@@ -190,8 +190,9 @@ def _curves(atlas: Atlas) -> dict[str, Any] | None:
         means = {name: values for name, values in curves if values is not None}
         if not means:
             continue
-        across = Scale(0, len(shares) - 1, 40, 250)
-        up = Scale.around([value for values in means.values() for value in values], 170, 12)
+        across = Axis(0, len(shares) - 1, start=40, end=250)
+        held = [value for values in means.values() for value in values]
+        up = Axis.around(held, zero=True, start=170, end=12)
         stages = []
         for stage in dict.fromkeys(block.stage for block in atlas.blocks):
             blocks = [block.name for block in atlas.stage_blocks(stage) if block.name in means]
@@ -328,9 +329,9 @@ def pair_page(atlas: Atlas, pair: LayerPair) -> dict[str, Any]:
     labelled = any(np.isfinite(entry["gain"]) for entry in entries)
     if labelled:
         entries = [entry for entry in entries if np.isfinite(entry["gain"])]
-    across = Scale.around([*(entry["rho"] for entry in entries), 1.0], 56, 700)
+    across = Axis.around([*(entry["rho"] for entry in entries), 1.0], zero=True, start=56, end=700)
     heights = [entry["gain"] if labelled else float(entry["shared"]) for entry in entries]
-    up = Scale.around(heights, 400, 16)
+    up = Axis.around(heights, zero=True, start=400, end=16)
     dots = [
         {
             "channel": entry["channel"],

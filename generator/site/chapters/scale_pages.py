@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from generator.site.chapters.stream_pages import Streamed, example, is_shown, p_words, streamed
-from generator.site.figures.svg_plots import Axis, Bar, Plot, by_block
+from generator.site.figures.axis import Axis
+from generator.site.figures.svg_plots import Bar, Plot, by_block
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.measures import correlation, percent, significant
 

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from generator.core.records import LayerInfo
-from generator.site.figures.svg_plots import Axis, Bar, Dot, Plot, by_block
+from generator.site.figures.axis import Axis
+from generator.site.figures.svg_plots import Bar, Dot, Plot, by_block
 from generator.site.reading.atlas import Atlas, number_word
 from generator.site.reading.measures import BY_KEY, correlation, significant
 

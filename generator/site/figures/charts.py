@@ -1,23 +1,23 @@
-"""Line charts as numbers for a template: paths, bands and ticks. No HTML here."""
+"""Line charts: paths, bands and axes in px. The SVG is in the template."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from generator.site.figures.ticks import round_ends, ticks
+from generator.site.figures.axis import Axis, power_of_ten
 
-WIDTH, HEIGHT = 400.0, 220.0  # px of the field between the axes
-LEFT, TOP, BELOW, RIGHT = 46.0, 12.0, 40.0, 12.0
+WIDTH, HEIGHT = 400, 220  # px of the field between the axes
+LEFT, TOP, BELOW, RIGHT = 46, 12, 40, 12  # px around the field
+LEAST = 1e-12  # a logarithmic axis shows smaller values here
 
 
 @dataclass(frozen=True)
 class Series:
-    """values: (repeats, points); style: the class of the line; points: only marks with whiskers, no line."""
+    """Repeated measurements along x. values: (repeats, points); style: class of the line in the styles."""
 
     name: str
     style: str
@@ -26,77 +26,67 @@ class Series:
 
     @property
     def mean(self) -> np.ndarray:
+        """(points,)"""
         return self.values.mean(0)
 
     @property
     def spread(self) -> np.ndarray:
-        """Sample standard deviation over the repeats; 0 where there is one."""
+        """(points,) sample standard deviation over the repeats; 0 for a single repeat."""
         return self.values.std(0, ddof=1) if len(self.values) > 1 else np.zeros(self.values.shape[1])
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A series as SVG paths. line: through the means; band: one standard deviation to each side."""
+
+    name: str
+    style: str
+    line: str
+    band: str
+
+
+@dataclass(frozen=True)
+class LineChart:
+    """width, height: of the whole drawing, in px."""
+
+    curves: tuple[Curve, ...]
+    x: Axis
+    y: Axis
+    width: int = LEFT + WIDTH + RIGHT
+    height: int = TOP + HEIGHT + BELOW
 
 
 def line_chart(
     series: Sequence[Series], x_label: str, y_label: str, *, logarithmic: bool = False
-) -> dict[str, Any]:
-    """Means as lines, one standard deviation to each side as bands; logarithmic: of base 10 along y."""
+) -> LineChart:
+    """Means as lines, one standard deviation to each side as bands. logarithmic: to base 10, along y."""
 
     def transformed(values: np.ndarray) -> np.ndarray:
-        return np.log10(np.maximum(values, 1e-12)) if logarithmic else values
+        return np.log10(np.maximum(values, LEAST)) if logarithmic else values
 
-    xs = [x for one in series for x in one.x]
     lows = [
         transformed(np.maximum(s.mean - s.spread, s.mean / 10 if logarithmic else -np.inf)) for s in series
     ]
     highs = [transformed(s.mean + s.spread) for s in series]
-    low, high = (min(float(v.min()) for v in lows), max(float(v.max()) for v in highs))
-    low, high = (math.floor(low), math.ceil(high)) if logarithmic else round_ends(low, high)
-    y_ticks = _whole(ticks(low, high)) if logarithmic else ticks(low, high)
-    first, last = min(xs), max(xs)
+    low, high = min(float(values.min()) for values in lows), max(float(values.max()) for values in highs)
+    if logarithmic:
+        y = Axis(math.floor(low), math.ceil(high), y_label, whole=True, text=power_of_ten)
+    else:
+        y = Axis.around((low, high), y_label)
+    y = y.along(TOP + HEIGHT, TOP)
+    abscissae = [value for one in series for value in one.x]
+    x = Axis(min(abscissae), max(abscissae), x_label, start=LEFT, end=LEFT + WIDTH, whole=True)
 
-    def at(x: float, y: float) -> tuple[float, float]:
-        across = (x - first) / ((last - first) or 1)
-        up = (y - low) / ((high - low) or 1)
-        return LEFT + across * WIDTH, TOP + (1 - up) * HEIGHT
+    def points(x_values: Sequence[float], values: np.ndarray) -> list[tuple[float, float]]:
+        return [(x(across), y(up)) for across, up in zip(x_values, values.tolist(), strict=True)]
 
-    drawn = []
+    curves = []
     for one, bottom, top in zip(series, lows, highs, strict=True):
-        middle = [at(x, y) for x, y in zip(one.x, transformed(one.mean).tolist(), strict=True)]
-        upper = [at(x, y) for x, y in zip(one.x, top.tolist(), strict=True)]
-        lower = [at(x, y) for x, y in zip(one.x, bottom.tolist(), strict=True)]
-        drawn.append(
-            {
-                "name": one.name,
-                "style": one.style,
-                "line": _path(middle),
-                "band": _path(upper + lower[::-1]) + "z",
-            }
-        )
-    return {
-        "series": drawn,
-        "width": LEFT + WIDTH + RIGHT,
-        "height": TOP + HEIGHT + BELOW,
-        "left": LEFT,
-        "right": LEFT + WIDTH,
-        "bottom": TOP + HEIGHT,
-        "x_ticks": [{"at": _n(at(x, low)[0]), "text": f"{x:g}"} for x in _whole(ticks(first, last))],
-        "y_ticks": [
-            {"at": _n(at(first, y)[1]), "text": _power(y) if logarithmic else f"{y:g}"} for y in y_ticks
-        ],
-        "x_label": x_label,
-        "y_label": y_label,
-    }
+        band = points(one.x, top) + points(one.x, bottom)[::-1]
+        line = _path(points(one.x, transformed(one.mean)))
+        curves.append(Curve(one.name, one.style, line, _path(band) + "z"))
+    return LineChart(tuple(curves), x, y)
 
 
-def _whole(values: Sequence[float]) -> list[float]:
-    return [value for value in values if value == round(value)]
-
-
-def _power(exponent: float) -> str:
-    return "10" + "".join("⁰¹²³⁴⁵⁶⁷⁸⁹"[int(c)] if c.isdigit() else "⁻" for c in f"{exponent:.0f}")
-
-
-def _path(points: Sequence[tuple[float, float]]) -> str:
-    return "M" + "L".join(f"{_n(x)} {_n(y)}" for x, y in points)
-
-
-def _n(value: float) -> str:
-    return f"{value:.1f}".removesuffix(".0")
+def _path(points: Iterable[tuple[float, float]]) -> str:
+    return "M" + "L".join(f"{x} {y}" for x, y in points)

@@ -1,0 +1,63 @@
+"""What the drawing of a network and the tables beside it say of a volume, in words."""
+
+from __future__ import annotations
+
+from generator.core.blueprint import HEAD, Blueprint, Volume
+
+
+def stage_name(stage: int, blueprint: Blueprint) -> str:
+    """In words; a stage that is a single layer carries the layer's name."""
+    if stage == HEAD:
+        return "head"
+    if stage == 1:
+        return "stem"
+    inside = [v.name for v in blueprint.volumes if v.stage == stage and v.op in ("conv", "add")]
+    return inside[0] if len(inside) == 1 else f"stage {stage}"
+
+
+def words_below(volume: Volume) -> tuple[str, str]:
+    """What stands below a box: the operation, and the channels."""
+    match volume.op:
+        case "input":
+            return (f"{volume.width} px", str(volume.channels))
+        case "conv":
+            kernel = f"{volume.kernel}×{volume.kernel}" + (f"/{volume.stride}" if volume.stride > 1 else "")
+            if volume.groups > 1:
+                return (kernel, f"{volume.groups}×{volume.channels // volume.groups}")
+            return (kernel, str(volume.channels))
+        case "max_pool" | "avg_pool":
+            kind = "max" if volume.op == "max_pool" else "mean"
+            return (f"{kind}/{volume.stride}" if volume.stride > 1 else kind, str(volume.channels))
+        case "adaptive_pool":
+            return ("mean", str(volume.channels))
+        case "linear":
+            return ("linear", str(volume.channels))
+        case "add":
+            return ("+", str(volume.channels))
+    return ("joined", str(volume.channels))
+
+
+def sentence(volume: Volume) -> str:
+    """All about a volume in one line."""
+    parts = [volume.name or volume.path or "input"]
+    if volume.op == "conv":
+        parts.append(
+            f"{volume.kernel}×{volume.kernel} convolution, stride {volume.stride}, padding {volume.padding}"
+            + (f", {volume.groups} groups" if volume.groups > 1 else "")
+        )
+    elif volume.op in ("max_pool", "avg_pool"):
+        kind = "max" if volume.op == "max_pool" else "average"
+        parts.append(
+            f"{volume.kernel}×{volume.kernel} {kind} pooling, stride {volume.stride}, padding {volume.padding}"
+        )
+    elif volume.op == "add":
+        parts.append(f"addition of the shortcut ({volume.shortcut})")
+    elif volume.op != "input":
+        names = {"adaptive_pool": "average over the map", "linear": "linear layer", "concat": "concatenation"}
+        parts.append(names[volume.op])
+    parts.append(f"{volume.channels:,} × {volume.height} × {volume.width}")
+    if volume.parameters:
+        parts.append(f"{volume.parameters:,} parameters, {volume.multiply_adds:,} multiply-adds")
+    if volume.field and volume.op != "input":
+        parts.append(f"receptive field {volume.field} px")
+    return "; ".join(parts)
