@@ -16,8 +16,8 @@ from generator.core.records import ReceptiveField
 from generator.core.store import Store
 from generator.engine.ascent.windowed_forward import Span
 from generator.methods.optimised import kept_picture, strongest_in_the_middle
+from generator.site.formats import significant
 from generator.site.links import check_links
-from generator.site.reading.measures import significant
 from generator.site.render import render_site
 from generator.stages import profile
 from generator.stages.ascending import FROM_PATCH, plan_of, within

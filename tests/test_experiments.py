@@ -32,8 +32,9 @@ from generator.site.chapters.experiment_pages import (
     experiments_page,
     lesion,
 )
-from generator.site.chapters.experiment_tables import by_seed, results, with_spread
+from generator.site.chapters.experiment_tables import by_seed, results
 from generator.site.figures.charts import Series, line_chart
+from generator.site.formats import mean_and_spread
 
 pytestmark = pytest.mark.slow  # whole atlases are computed
 
@@ -237,7 +238,7 @@ def test_a_charts_lines_run_through_their_points() -> None:
     assert max(ys) >= 5
     decades = line_chart([Series("a", "plain", [1, 2], np.array([[0.01, 10.0]]))], "x", "y", logarithmic=True)
     assert [tick.text for tick in decades.y.ticks] == ["10⁻²", "10⁻¹", "10⁰", "10¹"]
-    assert with_spread(np.array([1.0])) == "1.0"
+    assert mean_and_spread(np.array([1.0])) == "1.0"
 
 
 def test_the_committed_results_are_whole() -> None:

@@ -7,7 +7,8 @@ import math
 
 import pytest
 
-from generator.site.figures.axis import Axis, power_of_ten, px, round_values, tick_text
+from generator.site.figures.axis import Axis, px, round_values
+from generator.site.formats import power_of_ten, round_number
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 7), (-0.013, 0.04), (3, 3.5), (0, 1234)])
@@ -80,7 +81,7 @@ def test_only_whole_numbers_get_a_tick_where_that_is_asked() -> None:
     ("value", "text"), [(0.0, "0"), (-5.0, "−5"), (0.25, "0.25"), (1500.0, "1,500"), (1e6, "1,000,000")]
 )
 def test_a_tick_is_written_as_numbers_are_on_the_pages(value: float, text: str) -> None:
-    assert tick_text(value) == text
+    assert round_number(value) == text
 
 
 def test_coordinates_are_tenths_in_their_shortest_form() -> None:

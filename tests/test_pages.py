@@ -19,11 +19,12 @@ from generator.site.chapters.corresponding import across_links, comparable, comp
 from generator.site.chapters.refining import pair_page, refinement_csv, refinement_page
 from generator.site.chapters.revisited import CLAIMS, revisited_page
 from generator.site.finder import CLASSES_A_CHANNEL, finder_index
+from generator.site.formats import percent, significant
 from generator.site.home import doors, hero
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.channel import channel_page, covers_picture, sentence, tile_data, unit_mark
 from generator.site.reading.layer import layer_page
-from generator.site.reading.measures import MEASURES, histogram, percent, significant
+from generator.site.reading.measures import MEASURES, histogram
 from generator.site.reading.relations import stage_pairs
 
 SMALL = Path(__file__).parent / "small_atlas"

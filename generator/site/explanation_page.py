@@ -13,8 +13,8 @@ import numpy as np
 
 from generator.core.head import Head
 from generator.core.sprites import webp
+from generator.site.formats import percent, significant
 from generator.site.narrative import resources
-from generator.site.reading.measures import percent, significant
 from generator.site.render import environment
 
 QUALITY = 90

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from generator.core.records import LayerInfo, Skipped
+from generator.site.formats import significant
 from generator.site.reading.atlas import Atlas, number_word
-from generator.site.reading.measures import BY_KEY, significant
+from generator.site.reading.measures import BY_KEY
 
 HERO = 3  # channels on the home page
 EXAMPLES = 3  # paths named for each reason why files were not used

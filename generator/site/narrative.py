@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from generator.core.errors import AtlasError
+from generator.site.formats import integer, kilobytes, megabytes
 from generator.site.reading.atlas import PANEL_NAMES, Atlas, in_full
 from generator.site.reading.measures import MEASURES, Measure
 from generator.site.reference import reference
@@ -127,7 +128,7 @@ def layer_tables(atlases: Sequence[Atlas]) -> str:
             rows.append(
                 f'<tr><th scope="row">{link}</th>'
                 f"<td><code>{escape(layer.path)}</code></td><td>{layer.kind}</td>"
-                f"<td>{layer.channels:,}</td><td>{layer.height} × {layer.width}</td><td>{field.side} px</td>"
+                f"<td>{integer(layer.channels)}</td><td>{layer.height} × {layer.width}</td><td>{field.side} px</td>"
                 f"<td>{field.stride} px</td><td>{field.centre:g} px</td><td>{escape(shown)}</td></tr>"
             )
         head = "".join(
@@ -237,16 +238,17 @@ def site_sizes() -> str:
             "first convolution" if group["stage"] == 1 else f"stage {group['stage']}, {names[group['kind']]}"
         )
         rows.append(
-            f"| {name} | {group['channels']:,} | {group['bytes'] / 1e3:.0f} KB | {total / 1e6:.0f} MB |"
+            f"| {name} | {integer(group['channels'])} | {kilobytes(group['bytes'])} | {megabytes(total)} |"
         )
     every, sample = (sum(group[key] for group in groups) for key in ("channels", "sample"))
     table = "| layers | channels | per channel | all |\n|---|---|---|---|\n" + "\n".join(rows)
     return (
-        f"What to expect, measured on an atlas of {found['model']} with {found['pictures']:,} pictures "
-        f"({found['date']}). *Per channel* is the mean size of a page and its sprite, over {sample:,} channels:\n\n"
+        f"What to expect, measured on an atlas of {found['model']} with {integer(found['pictures'])} pictures "
+        f"({found['date']}). *Per channel* is the mean size of a page and its sprite, over "
+        f"{integer(sample)} channels:\n\n"
         f"{table}\n\n"
-        f"For all {every:,} channels this makes {sum(totals.values()) / 1e6:.0f} MB; for block outputs alone, "
-        f"{totals['block'] / 1e6:.0f} MB. Every picture that is in a top-9 adds {found['picture'] / 1e3:.1f} KB, "
+        f"For all {integer(every)} channels this makes {megabytes(sum(totals.values()))}; for block outputs alone, "
+        f"{megabytes(totals['block'])}. Every picture that is in a top-9 adds {kilobytes(found['picture'], 1)}, "
         f"or {found['picture'] / 1e3:.1f} MB per thousand pictures."
     )
 

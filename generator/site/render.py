@@ -40,13 +40,13 @@ from generator.site.chapters.stream_pages import (
 )
 from generator.site.citation import FINGERPRINT
 from generator.site.finder import finder_index
+from generator.site.formats import FILTERS, integer, megabytes
 from generator.site.home import network_home
 from generator.site.links import measure
 from generator.site.narrative import build_narrative, resources
 from generator.site.reading.atlas import PANEL_NAMES, Atlas, Layer, in_full, pairs_shown
 from generator.site.reading.channel import channel_page, tile_data
 from generator.site.reading.layer import kernel_page, layer_page
-from generator.site.reading.measures import correlation
 from generator.site.reading.relations import stage_pairs
 from generator.site.reading.synthetic import FOLDER as OPTIMISED
 from generator.site.reading.synthetic import has_optimised, is_optimised
@@ -176,7 +176,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    env.filters["correlation"] = correlation
+    env.filters.update(FILTERS)
     env.globals["names"] = PANEL_NAMES
     env.globals["policy"] = POLICY
     return env
@@ -205,7 +205,7 @@ def made_from(atlas: Atlas) -> str:
     manifest = atlas.manifest
     weights, pictures = manifest.weights.sha256[:FINGERPRINT], manifest.pictures.sha256[:FINGERPRINT]
     network = f"{title_of(manifest.model, manifest.weights)} ({weights})"
-    return f"Made from {network} and {manifest.pictures.count:,} pictures ({pictures})."
+    return f"Made from {network} and {integer(manifest.pictures.count)} pictures ({pictures})."
 
 
 def drawn(atlas: Atlas) -> bool:
@@ -267,7 +267,9 @@ def write_layer(
     inner = atlas.inner_of(info.name) if info.kind in ("block", "layer") else []
     grid = layer_page(atlas, info)
     if grid["columns"] > LARGEST_SHEET:
-        raise AtlasError(f"a layer of {info.channels:,} channels is larger than the site's grids", info.name)
+        raise AtlasError(
+            f"a layer of {integer(info.channels)} channels is larger than the site's grids", info.name
+        )
     site.write(
         f"{folder}/index.html", env.get_template("layer.html").render({**shared, **grid, "inner": inner})
     )
@@ -627,9 +629,9 @@ def check_size(report: SiteReport, max_bytes: int | None) -> None:
     if max_bytes is None or total <= max_bytes:
         return
     kinds = sorted(((size, kind) for kind, size in report.bytes.items() if kind != "total"), reverse=True)
-    parts = ", ".join(f"{kind} {size / 1e6:,.0f} MB" for size, kind in kinds[:3])
+    parts = ", ".join(f"{kind} {megabytes(size)}" for size, kind in kinds[:3])
     raise AtlasError(
-        f"the site is {total / 1e6:,.0f} MB, above its budget of {max_bytes / 1e6:,.0f} MB ({parts})",
+        f"the site is {megabytes(total)}, above its budget of {megabytes(max_bytes)} ({parts})",
         remedy="in the profile, leave out inner layers, lower sprites.picture, sprites.tile or sprites.quality, "
         "or raise max_site_bytes",
     )

@@ -10,8 +10,8 @@ from generator.core.blueprint import HEAD, Blueprint, Volume, blueprint_from_jso
 from generator.site.chapters.published import blueprints, comparisons, reference
 from generator.site.figures.volume_words import stage_name
 from generator.site.figures.volumes import drawing
+from generator.site.formats import integer, multiply_adds, percent
 from generator.site.reading.atlas import Atlas
-from generator.site.reading.measures import percent, significant
 
 
 def blueprint_of(atlas: Atlas) -> Blueprint | None:
@@ -39,18 +39,13 @@ def architecture_page(
     return {
         "title": title,
         "blueprint": blueprint,
-        "multiply_adds": billions(blueprint.multiply_adds),
+        "multiply_adds": multiply_adds(blueprint.multiply_adds),
         "figure": drawing(blueprint, address),
         "stages": stage_rows(blueprint, address),
         "comparisons": comparisons(blueprint.model) if blueprint == blueprints().get(blueprint.model) else [],
         "rows": [layer_row(volume, address) for volume in blueprint.volumes],
         "grouped": any(v.groups > 1 for v in blueprint.volumes),
     }
-
-
-def billions(value: int) -> str:
-    """Multiply-adds; of a small network in millions."""
-    return f"{value / 1e9:.2f} × 10⁹" if value >= 1e8 else f"{significant(value / 1e6)} × 10⁶"
 
 
 # -- the table of He et al. ----------------------------------------------------------------------------------
@@ -71,10 +66,10 @@ def stage_rows(blueprint: Blueprint, address: Callable[[str], str | None]) -> li
                 "size": f"{volumes[-1].height} × {volumes[-1].width}",
                 "parts": _parts(volumes),
                 "shortcuts": [f"{shortcuts.count(kind)} {kind}" for kind in dict.fromkeys(shortcuts)],
-                "parameters": f"{parameters:,}" if parameters else "–",
-                "multiply_adds": f"{cost:,}" if cost else "–",
+                "parameters": integer(parameters) if parameters else "–",
+                "multiply_adds": integer(cost) if cost else "–",
                 "share": percent(cost / blueprint.multiply_adds),
-                "field": f"{fields[-1]:,} px" if fields and stage != HEAD else "whole picture",
+                "field": f"{integer(fields[-1])} px" if fields and stage != HEAD else "whole picture",
                 "to": next((to for v in volumes if v.name and (to := address(v.name))), None),
             }
         )
@@ -108,7 +103,7 @@ def _line(volume: Volume) -> str:
         case "adaptive_pool":
             return f"average pool to {volume.height}×{volume.width}"
         case "linear":
-            return f"linear, {volume.channels:,}"
+            return f"linear, {integer(volume.channels)}"
     return ""
 
 
@@ -130,10 +125,10 @@ def layer_row(volume: Volume, address: Callable[[str], str | None]) -> dict[str,
         "stride": str(volume.stride) if windowed else "",
         "padding": str(volume.padding) if windowed else "",
         "groups": f"{volume.groups} × {volume.channels // volume.groups}" if volume.groups > 1 else "",
-        "size": f"{volume.channels:,} × {volume.height} × {volume.width}",
-        "parameters": f"{volume.parameters:,}" if volume.parameters else "",
-        "multiply_adds": f"{volume.multiply_adds:,}" if volume.multiply_adds else "",
-        "field": f"{volume.field:,}" if volume.field else "all",
+        "size": f"{integer(volume.channels)} × {volume.height} × {volume.width}",
+        "parameters": integer(volume.parameters) if volume.parameters else "",
+        "multiply_adds": integer(volume.multiply_adds) if volume.multiply_adds else "",
+        "field": integer(volume.field) if volume.field else "all",
         "signs": "≥ 0" if volume.rectified else "±",
     }
 
@@ -152,8 +147,8 @@ def networks_page(atlases: Sequence[Atlas], titles: Callable[[str], str]) -> dic
                 "title": titles(name),
                 "layers": blueprint.weighted_layers,
                 "side": blueprint.side,
-                "parameters": f"{blueprint.parameters:,}",
-                "multiply_adds": billions(blueprint.multiply_adds),
+                "parameters": integer(blueprint.parameters),
+                "multiply_adds": multiply_adds(blueprint.multiply_adds),
                 "blocks": len(shortcuts) or "–",
                 "shortcuts": _shortcuts(blueprint),
                 "field": _last_field(blueprint),
@@ -191,10 +186,10 @@ def cardinality_rows() -> list[dict[str, Any]]:
         {
             "name": f"{row['groups']} × {row['width']}d",
             "inner": row["groups"] * row["width"],
-            "block_parameters": f"{row['block_parameters']:,}",
+            "block_parameters": integer(row["block_parameters"]),
             "block_multiply_adds": f"{row['block_multiply_adds'] / 1e9:.3f} × 10⁹",
-            "parameters": f"{row['parameters']:,}",
-            "multiply_adds": billions(row["multiply_adds"]),
+            "parameters": integer(row["parameters"]),
+            "multiply_adds": multiply_adds(row["multiply_adds"]),
         }
         for row in reference()["cardinality"]
     ]

@@ -21,11 +21,11 @@ from generator.core.matching import (
 )
 from generator.core.records import STUDY
 from generator.core.store import fingerprint
-from generator.site.chapters.refining import LEVEL, p_text
+from generator.site.chapters.refining import LEVEL
 from generator.site.figures.axis import Axis
+from generator.site.formats import correlation, one_decimal, or_absent, p_value, percent_fixed
 from generator.site.reading.atlas import THUMB, Atlas, number_word, pairs_shown, sheet_layout
 from generator.site.reading.layer_pairs import DistantMatch, LayerPair, Match
-from generator.site.reading.measures import correlation
 
 ROW = 24  # px of a pair in the figure
 LISTED = 40  # channels with pictures on a flow's page
@@ -77,32 +77,20 @@ def _figure(pairs: list[LayerPair]) -> dict[str, Any]:
     return {"rows": rows, "height": len(rows) * ROW + 40, "ticks": across.ticks}
 
 
-def _number(value: float | None, form: Callable[[float], str] = correlation) -> str:
-    return "–" if value is None else form(value)
-
-
-def _one(value: float) -> str:
-    return f"{value:.1f}"
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.0f}"
-
-
 def _row(atlas: Atlas, pair: LayerPair) -> dict[str, Any]:
     return {
         "source": pair.source,
         "target": pair.target,
         "tie": TIES[pair.tie],
         "address": pair.flow_address,
-        "same_rho": _number(pair.same_rho),
-        "same_shared": _number(pair.same_shared, _one),
-        "same_best": _number(pair.same_best, _percent),
-        "same_p": _number(pair.same_p, p_text),
-        "best_rho": _number(pair.best_rho),
-        "best_shared": _number(pair.best_shared, _one),
-        "chance_rho": _number(pair.chance_rho),
-        "chance_shared": _number(pair.chance_shared, _one),
+        "same_rho": or_absent(pair.same_rho, correlation),
+        "same_shared": or_absent(pair.same_shared, one_decimal),
+        "same_best": or_absent(pair.same_best, percent_fixed),
+        "same_p": or_absent(pair.same_p, p_value),
+        "best_rho": or_absent(pair.best_rho, correlation),
+        "best_shared": or_absent(pair.best_shared, one_decimal),
+        "chance_rho": or_absent(pair.chance_rho, correlation),
+        "chance_shared": or_absent(pair.chance_shared, one_decimal),
     }
 
 
@@ -116,10 +104,10 @@ def _control(atlas: Atlas) -> list[dict[str, Any]]:
             continue
         tested = [pair.same_p for pair in pairs if pair.same_p is not None]
         row = {
-            key: _number(_weighted(pairs, key), form)
+            key: or_absent(_weighted(pairs, key), form)
             for key, form in (
-                ("same_rho", correlation), ("same_shared", _one), ("same_best", _percent),
-                ("best_rho", correlation), ("best_shared", _one), ("chance_rho", correlation),
+                ("same_rho", correlation), ("same_shared", one_decimal), ("same_best", percent_fixed),
+                ("best_rho", correlation), ("best_shared", one_decimal), ("chance_rho", correlation),
             )
         }  # fmt: skip
         tests = f"{sum(p <= LEVEL for p in tested)} of {len(tested)}" if tested else "–"
@@ -339,7 +327,7 @@ def _grid(atlas: Atlas, found: dict[str, Any]) -> dict[str, Any]:
     cells = [
         [
             {
-                "value": _number(value if np.isfinite(value) else None),
+                "value": or_absent(value, correlation),
                 "shade": round(10 * min(max(value, 0.0), 1.0)) if np.isfinite(value) else 0,
                 "best": bool(np.isfinite(row).any() and value == np.nanmax(row)),
             }

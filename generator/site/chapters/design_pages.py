@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from generator.site.chapters.experiment_tables import Row, by_seed, compared, kinds_of, with_spread
+from generator.site.chapters.experiment_tables import Row, by_seed, compared, kinds_of
 from generator.site.figures.dots import dot_rows
+from generator.site.formats import fixed, integer, mean_and_spread
 
 Kind = tuple[str, int]
 ERROR = "error on held-out drawings"
@@ -34,10 +35,10 @@ def _of_designs(rows: Sequence[Row], names: Mapping[str, str]) -> dict[str, Any]
     body = [
         [
             name,
-            f"{_cost(rows, kind)[0]:,}",
-            f"{_cost(rows, kind)[1] / 1e6:.2f}",
-            with_spread(learned),
-            with_spread(tested),
+            integer(_cost(rows, kind)[0]),
+            fixed(_cost(rows, kind)[1] / 1e6, 2),
+            mean_and_spread(learned),
+            mean_and_spread(tested),
         ]
         for name, kind, learned, tested in zip(shown, kinds, train, test, strict=True)
     ]
@@ -100,10 +101,10 @@ def cardinality(rows: Sequence[Row]) -> dict[str, Any]:
             name,
             way[3].replace("-", ", "),
             way[1],
-            f"{price[0]:,}",
-            f"{price[1] / 1e6:.2f}",
-            with_spread(learned),
-            with_spread(tested),
+            integer(price[0]),
+            fixed(price[1] / 1e6, 2),
+            mean_and_spread(learned),
+            mean_and_spread(tested),
         ]
         for name, way, price, learned, tested in zip(shown, ways, costs, train, test, strict=True)
     ]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from generator.site.formats import significant
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.class_names import short_label
-from generator.site.reading.measures import significant
 
 COLUMNS = 6  # pictures beside each other at most
 

@@ -14,11 +14,11 @@ from generator.site.chapters.experiment_tables import (
     committed,
     kinds_of,
     results,
-    with_spread,
 )
 from generator.site.chapters.feature_pages import refinement, zero_blocks
 from generator.site.chapters.published import quotations
 from generator.site.figures.charts import Series, line_chart
+from generator.site.formats import mean_and_spread
 from generator.site.reading.atlas import Atlas
 
 # Sections that are shown where their tables are committed.
@@ -108,8 +108,8 @@ def degradation(rows: Sequence[Row]) -> dict[str, Any]:
     table = [
         {
             "name": f"{kind}, {depth} layers",
-            "train": with_spread(e["train_error"]),
-            "test": with_spread(e["test_error"]),
+            "train": mean_and_spread(e["train_error"]),
+            "test": mean_and_spread(e["test_error"]),
         }
         for (kind, depth), e in ends.items()
     ]
@@ -165,9 +165,9 @@ def lesion(rows: Sequence[Row]) -> dict[str, Any]:
     table = [
         {
             "name": f"{kind}, {d} layers",
-            "accuracy": with_spread(100 * by_seed(rows, kind, d, "accuracy")[:, 0]),
-            "mean": with_spread(values.mean(1)),
-            "most": with_spread(values.max(1)),
+            "accuracy": mean_and_spread(100 * by_seed(rows, kind, d, "accuracy")[:, 0]),
+            "mean": mean_and_spread(values.mean(1)),
+            "most": mean_and_spread(values.max(1)),
             "blocks": values.shape[1],
         }
         for (kind, d), values in drops.items()

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from generator.site.formats import mean_and_spread, signed
+
 TABLES = ("degradation", "gradients", "lesion")
 # Those of the later experiments, each shown where it has been run.
 MORE = (
@@ -62,18 +64,6 @@ def by_seed(rows: Sequence[Row], kind: str, depth: int, column: str, **where: st
     return np.array([[float(row[column]) for row in chosen if int(row["seed"]) == seed] for seed in seeds])
 
 
-def with_spread(values: np.ndarray, digits: int = 1) -> str:
-    """Mean ± sample standard deviation of numbers over the seeds."""
-    mean = f"{round(float(values.mean()), digits) + 0.0:.{digits}f}".replace("-", "−")
-    return f"{mean} ± {values.std(ddof=1):.{digits}f}" if len(values) > 1 else mean
-
-
-def signed(value: float, digits: int = 1) -> str:
-    """With its sign, a true minus, and no minus before zero."""
-    text = f"{value:+.{digits}f}"
-    return text.replace("-", "−") if float(text) else text.lstrip("+-")
-
-
 def listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
 
@@ -90,7 +80,7 @@ def compared(
     said = [f"{way} in every seed with {listed(some)}" for way, some in groups.items() if some and way]
     if groups[""]:
         said.append(f"lower in some seeds and not in others with {listed(groups[''])}")
-    first = " ".join([with_spread(values[0], digits), unit]).strip()
+    first = " ".join([mean_and_spread(values[0], digits), unit]).strip()
     differences = "differences in percentage points" if unit == "%" else "differences"
     return (
         f"Against {names[0]} ({first}), the {what} is {'; '.join(said)} "

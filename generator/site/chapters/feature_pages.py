@@ -13,11 +13,10 @@ from generator.site.chapters.experiment_tables import (
     compared,
     kinds_of,
     listed,
-    signed,
-    with_spread,
 )
 from generator.site.figures.charts import Series, line_chart
 from generator.site.figures.dots import dot_rows
+from generator.site.formats import fixed, integer, mean_and_spread, signed
 
 REFINED = {"plain": "plain", "residual": "residual", "full pre-activation": "pre-activation"}
 # Column of the table: its digits, its factor and its head.
@@ -49,7 +48,7 @@ def refinement(rows: Sequence[Row]) -> dict[str, Any]:
     body = [
         [
             name,
-            *(with_spread(times * values[key][n], digits) for key, (digits, times, _) in NUMBERS.items()),
+            *(mean_and_spread(times * values[key][n], digits) for key, (digits, times, _) in NUMBERS.items()),
             f"{said[n]} of {len(larger_p[n])}",
         ]
         for n, name in enumerate(shown)
@@ -58,7 +57,7 @@ def refinement(rows: Sequence[Row]) -> dict[str, Any]:
 
     def each(key: str, unit: str = "") -> str:
         digits, times, _ = NUMBERS[key]
-        means = (with_spread(times * found, digits).partition(" ")[0] for found in values[key])
+        means = (mean_and_spread(times * found, digits).partition(" ")[0] for found in values[key])
         return listed([f"{mean}{unit} ({name})" for name, mean in zip(shown, means, strict=True)])
 
     return {
@@ -106,8 +105,8 @@ def zero_blocks(
     body = []
     for kind, name in STACKS.items():
         row = next(row for row in networks if row["kind"] == kind)
-        cost = (f"{int(row['parameters']):,}", f"{int(row['multiply_adds']) / 1e6:.2f}")
-        body.append([name, *cost, with_spread(of(kind, "train_error")), with_spread(test[kind])])
+        cost = (integer(int(row["parameters"])), fixed(int(row["multiply_adds"]) / 1e6, 2))
+        body.append([name, *cost, mean_and_spread(of(kind, "train_error")), mean_and_spread(test[kind])])
     charts = []
     for column, label in (("kept", "pictures of nine kept"), ("rho", "ρ with the scores before")):
         values = [by_layer(features, kind, place, column) for _, _, kind, place in LINES]
@@ -120,12 +119,12 @@ def zero_blocks(
     changes: dict[str, list[float]] = {}
     for row in branches:
         changes.setdefault(row["block"], []).append(100 * float(row["change"]))
-    errors = [with_spread(found) for found in test.values()]
+    errors = [mean_and_spread(found) for found in test.values()]
     without = listed([f"{100 * float(row['test_error']):.1f}" for row in bare])
     away = test["stack resumed with blocks"] - test["stack resumed"]
     return {
         "says": f"The trained network errs on {errors[0]} % of the held-out drawings; resumed without the blocks on "
-        f"{errors[1]} %, resumed with them on {errors[2]} % ({listed([signed(value) for value in away.tolist()])} "
+        f"{errors[1]} %, resumed with them on {errors[2]} % ({listed([signed(value, 1) for value in away.tolist()])} "
         f"percentage points, seed by seed). A channel keeps {kept[0]} of its nine pictures when training is resumed "
         f"alone; with the blocks {kept[1]} in front of its new block and {kept[2]} behind it.",
         "hidden": "The hidden layer has batch norm because without it the network errs, after the same training, on "
@@ -136,7 +135,7 @@ def zero_blocks(
         "heads": ("network", "parameters", "multiply-adds, 10⁶", "training error, %", "held-out error, %"),
         "rows": body,
         "branch_heads": ("new block", "changes its input by, %"),
-        "branch_rows": [[name, with_spread(np.array(found))] for name, found in changes.items()],
+        "branch_rows": [[name, mean_and_spread(np.array(found))] for name, found in changes.items()],
     }
 
 

@@ -14,8 +14,8 @@ import numpy as np
 from generator.site.citation import FINGERPRINT
 from generator.site.figures.axis import Axis
 from generator.site.figures.svg_plots import Bar, Plot
+from generator.site.formats import percent, significant
 from generator.site.reading.atlas import Atlas, sheet_layout
-from generator.site.reading.measures import percent, significant
 
 COLOURED = 0.5  # share of colour from which on a kernel counts as coloured
 DIRECTED = 0.5  # coherence from which on a kernel has a direction

@@ -16,9 +16,9 @@ from generator.core.errors import AtlasError
 from generator.site.figures.colours import NONE, class_colours
 from generator.site.figures.point_maps import Sheet, point_map
 from generator.site.finder import data_script
+from generator.site.formats import percent, significant
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.class_names import ClassKey
-from generator.site.reading.measures import percent, significant
 
 LAYOUTS = {"tsne": "t-SNE", "pca": "PCA"}
 STEPS = 65535  # of a place along the longer side of the map: a 16-bit number each

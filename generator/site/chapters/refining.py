@@ -12,9 +12,18 @@ import numpy as np
 
 from generator.core.matching import CLEAR_GAIN, STRONG_PICTURES
 from generator.site.figures.axis import Axis
+from generator.site.formats import (
+    correlation,
+    integer,
+    one_decimal,
+    p_value,
+    percent_fixed,
+    signed,
+    significant,
+)
 from generator.site.reading.atlas import Atlas, number_word
 from generator.site.reading.layer_pairs import Changes, LayerPair
-from generator.site.reading.measures import BY_KEY, correlation
+from generator.site.reading.measures import BY_KEY
 from generator.site.reading.relations import CODES, number, stage_pairs
 
 KINDS = ("refine", "stay", "blur", "change")  # in the order in which bars and tables show them
@@ -26,6 +35,7 @@ SORTS = {
     "blur": ("refinement_previous", True, "refinement score, lowest first"),
     "change": ("shared_previous", True, "pictures kept, fewest first"),
 }
+FINE = 4  # decimals of means over thousands of channels, which are small
 LISTED = 6  # channels of each list of the network's page
 LISTED_OF_PAIR = 12
 BAR, ROW = 480.0, 22  # px: a pair's bar, and its row
@@ -72,38 +82,24 @@ def _row(values: Changes) -> dict[str, Any]:
     channels = max(1, values.channels)
     return {
         "pairs": values.pairs,
-        "channels": f"{values.channels:,}",
-        "shares": [(kind, f"{100 * values.counts[kind] / channels:.0f}") for kind in KINDS],
-        "kept": _text(values.kept, lambda v: f"{v:.1f}"),
-        "places": _text(values.places, lambda v: f"{v:.1f}"),
-        "rho": _text(values.rho, correlation),
-        "gain": _text(values.gain, _fine),
-        "score": _text(values.refine_mean, _fine),
-        "permuted": _text(values.refine_permuted, _fine),
-        "p": _text(values.refine_p, p_text),
-        "correspondence_p": _text(values.correspondence_p, p_text),
-        "direction_p": _text(values.direction_p, p_text),
+        "channels": integer(values.channels),
+        "shares": [(kind, percent_fixed(values.counts[kind] / channels)) for kind in KINDS],
+        "kept": _written(values.kept, one_decimal),
+        "places": _written(values.places, one_decimal),
+        "rho": _written(values.rho, correlation),
+        "gain": _written(values.gain, signed, FINE),
+        "score": _written(values.refine_mean, signed, FINE),
+        "permuted": _written(values.refine_permuted, signed, FINE),
+        "p": _written(values.refine_p, p_value),
+        "correspondence_p": _written(values.correspondence_p, p_value),
+        "direction_p": _written(values.direction_p, p_value),
         "significant": values.refine_p is not None and values.refine_p <= LEVEL,
-        "keep_p": _text(values.keep_p, p_text),
+        "keep_p": _written(values.keep_p, p_value),
     }
 
 
-def _text(value: float | None, form: Callable[[float], str]) -> str:
-    return "" if value is None else form(value)
-
-
-def _fine(value: float) -> str:
-    """Four decimals with their sign: means over thousands of channels are small."""
-    return f"{value:+.4f}".replace("-", "−")
-
-
-def p_text(value: float) -> str:
-    """A p value to three decimals.
-
-    >>> [p_text(p) for p in (0.001, 0.0341, 1.0)]
-    ['0.001', '0.034', '1.00']
-    """
-    return f"{value:.2f}" if value >= 0.0995 else f"{value:.3f}"
+def _written(value: float | None, form: Callable[..., str], *digits: int) -> str:
+    return "" if value is None else form(value, *digits)
 
 
 # -- figures -------------------------------------------------------------------------------------------------------
@@ -130,7 +126,7 @@ def _bars(atlas: Atlas, pairs: list[LayerPair]) -> dict[str, Any]:
                 "source": pair.source,
                 "target": pair.target,
                 "parts": parts,
-                "p": _text(pair.changes.refine_p, p_text),
+                "p": _written(pair.changes.refine_p, p_value),
             }
         )
     return {"rows": rows, "height": len(rows) * ROW, "width": BAR}
@@ -158,7 +154,7 @@ def _profiles(atlas: Atlas) -> list[dict[str, Any]]:
                 "y": up(value),
                 "layer": block.name,
                 "stage": block.stage,
-                "value": f"{value:.3g}",
+                "value": significant(value),
             }
             for place, (block, value) in enumerate(means)
             if value is not None
@@ -353,7 +349,7 @@ def pair_page(atlas: Atlas, pair: LayerPair) -> dict[str, Any]:
         "across": across.ticks,
         "up": up.ticks,
         "zero": up(0.0),
-        "counts": [(kind, counts[kind], f"{100 * counts[kind] / whole:.0f}") for kind in KINDS],
+        "counts": [(kind, counts[kind], percent_fixed(counts[kind] / whole)) for kind in KINDS],
         "row": _row(pair.changes),
         "lists": [found for found in _lists(atlas, [pair], LISTED_OF_PAIR) if found["entries"]],
     }

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from generator.site.formats import correlation, percent, significant
 from generator.site.reading.atlas import Atlas
-from generator.site.reading.measures import correlation, percent, significant
 
 PAPERS_MODEL = "resnet50-caffe"
 KERNEL_FIGURE = 8  # of the paper: the kernels of conv1

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from generator.site.chapters.stream_pages import Streamed, example, is_shown, p_words, streamed
+from generator.site.chapters.stream_pages import Streamed, example, is_shown, streamed
 from generator.site.figures.axis import Axis
 from generator.site.figures.svg_plots import Bar, Plot, by_block
+from generator.site.formats import correlation, p_in_words, percent, significant
 from generator.site.reading.atlas import Atlas
-from generator.site.reading.measures import correlation, percent, significant
 
 RANKED = 24  # channels in the list
 SHOWN = 4  # of them with pictures
@@ -143,7 +143,7 @@ def truth_gist(found: dict[str, Any] | None) -> str:
     """One sentence on whether the criteria tell truly invariant channels from others."""
     if found is None:
         return "Too few channels meet the criteria to compare them with the true invariance."
-    said = f"(area under the ROC curve {correlation(found['auc'])}, {p_words(found['p'])})"
+    said = f"(area under the ROC curve {correlation(found['auc'])}, {p_in_words(found['p'])})"
     if found["p"] >= CERTAIN:
         return f"Here the criteria do not tell truly invariant channels from the others {said}."
     if found["auc"] > 0.5:
@@ -155,18 +155,18 @@ def _agreement(found: dict[str, Any] | None) -> tuple[str, str]:
     """An area under the ROC curve with its p and counts."""
     if found is None:
         return "–", ""
-    return correlation(found["auc"]), f"{p_words(found['p'])}, {found['yes']} against {found['no']}"
+    return correlation(found["auc"]), f"{p_in_words(found['p'])}, {found['yes']} against {found['no']}"
 
 
 def _rank(found: dict[str, Any] | None) -> tuple[str, str]:
-    return ("–", "") if found is None else (correlation(found["statistic"]), p_words(found["p"]))
+    return ("–", "") if found is None else (correlation(found["statistic"]), p_in_words(found["p"]))
 
 
 def curve(one: dict[str, Any], scales: Sequence[float]) -> dict[str, Any]:
     """A channel's answers to its class at every size: along the shortcut, from the branch, and leaving."""
     octaves = np.log2(scales).tolist()
     values = [value for side in ("input", "block", "output") for value in one["answers"][side]]
-    at = tuple((place, f"{scale:.2g}") for place, scale in zip(octaves, scales, strict=True))
+    at = tuple((place, significant(scale, 2)) for place, scale in zip(octaves, scales, strict=True))
     x = Axis(octaves[0] - 0.1, octaves[-1] + 0.1, "size, of the picture's side", at)
     name = f"{one['block']} {one['channel']}: responses to {one['class']} by size"
     plot = Plot(name, x, Axis.over(values, "act. above the ground's", include=0.0), 300, 200)

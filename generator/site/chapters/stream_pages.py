@@ -15,8 +15,9 @@ import numpy as np
 from generator.core.records import LayerInfo
 from generator.site.figures.axis import Axis
 from generator.site.figures.svg_plots import Bar, Dot, Plot, by_block
+from generator.site.formats import correlation, integer, p_in_words, percent_fixed, round_number, significant
 from generator.site.reading.atlas import Atlas, number_word
-from generator.site.reading.measures import BY_KEY, correlation, significant
+from generator.site.reading.measures import BY_KEY
 
 BIN, LAST = (
     0.25,
@@ -192,7 +193,7 @@ def mix_histogram(
     ratio = block.values(key)
     known = ratio[np.isfinite(ratio)].tolist()
     counts = np.bincount([block.bin_of(value) for value in known], minlength=len(block.edges))
-    at = (*((value, f"{value:g}") for value in range(5)), (LAST + BIN / 2, f"≥ {LAST:g}"))
+    at = (*((value, round_number(value)) for value in range(5)), (LAST + BIN / 2, f"≥ {LAST:g}"))
     y = Axis(0, float(max(1, counts.max())), "channels")
     name = f"Mix ratios of {block.info.name}"
     plot = Plot(name, Axis(0, LAST + BIN, "mix ratio M", at), y, width, height)
@@ -260,7 +261,7 @@ def against_plots(block: Streamed) -> list[dict[str, Any]]:
         measure, y = BY_KEY[one.key], block.values(one.key)
         if not np.isfinite(y).any():
             continue
-        at = (*((value, f"{value:g}") for value in range(5)), (LAST + BIN, "> 5"))
+        at = (*((value, round_number(value)) for value in range(5)), (LAST + BIN, "> 5"))
         axis = Axis(0, LAST + 2 * BIN, "mix ratio M", at)
         name = f"{one.caption} and mix ratio, {block.info.name}"
         plot = Plot(name, axis, Axis.over(y, f"{measure.name}, {measure.unit}"))
@@ -281,17 +282,7 @@ def words_of_test(found: dict[str, Any] | None, name: str = "ρ") -> str:
     """A test's result in words."""
     if found is None:
         return f"no {name}: too few channels, or no difference among them"
-    return f"{name} {correlation(found['statistic'])}, {p_words(found['p'])}, {found['channels']:,} channels"
-
-
-def p_words(p: float) -> str:
-    """
-    >>> p_words(0.0421), p_words(3.2e-7), p_words(0.0)
-    ('p 0.042', 'p 3e-07', 'p < 1e-300')
-    """
-    if p < 1e-300:
-        return "p < 1e-300"
-    return f"p {p:.2g}" if p >= 0.001 else f"p {p:.0e}"
+    return f"{name} {correlation(found['statistic'])}, {p_in_words(found['p'])}, {integer(found['channels'])} channels"
 
 
 # -- pages ---------------------------------------------------------------------------------------------------
@@ -450,7 +441,7 @@ def optimised_part(block: Streamed, page: str, width: int, height: int) -> dict[
 
 def optimised_against_natural(block: Streamed) -> Plot:
     """The mix ratio at optimised pictures against that at the set's own, every channel a dot."""
-    at = (*((value, f"{value:g}") for value in range(5)), (LAST + BIN, "> 5"))
+    at = (*((value, round_number(value)) for value in range(5)), (LAST + BIN, "> 5"))
     x, y = (np.minimum(block.values(key), LAST + BIN) for key in ("mix_ratio", "mix_ratio_optimised"))
     axes = [Axis(0, LAST + 2 * BIN, f"M at {name} pictures", at) for name in ("the set's", "optimised")]
     plot = Plot(f"Mix ratios of {block.info.name} at the set's and at optimised pictures", axes[0], axes[1])
@@ -477,12 +468,12 @@ def gist(blocks: Sequence[Streamed]) -> str:
     least = min(known, key=lambda block: share(block, "skips"))
     over = max(known, key=lambda block: share(block, "is overwritten"))
     parts = [
-        f"{most.info.name} skips most ({100 * share(most, 'skips'):.0f} % of its channels that have a ratio)",
-        f"{least.info.name} least ({100 * share(least, 'skips'):.0f} %)",
+        f"{most.info.name} skips most ({percent_fixed(share(most, 'skips'))} % of its channels that have a ratio)",
+        f"{least.info.name} least ({percent_fixed(share(least, 'skips'))} %)",
     ]
     overwritten = share(over, "is overwritten")
     parts.append(
-        f"{over.info.name} overwrites most ({100 * overwritten:.1f} %)"
+        f"{over.info.name} overwrites most ({percent_fixed(overwritten, 1)} %)"
         if overwritten
         else "no block overwrites"
     )
@@ -496,7 +487,7 @@ def _median(values: np.ndarray, form: Callable[[float], str]) -> str:
 
 
 def _statistic(found: dict[str, Any] | None) -> tuple[str, str]:
-    return ("–", "") if found is None else (correlation(found["statistic"]), p_words(found["p"]))
+    return ("–", "") if found is None else (correlation(found["statistic"]), p_in_words(found["p"]))
 
 
 def block_page(atlas: Atlas, block: Streamed) -> dict[str, Any]:
@@ -530,7 +521,7 @@ def block_page(atlas: Atlas, block: Streamed) -> dict[str, Any]:
         "histogram": mix_histogram(block, "", 760, 240).svg(),
         "bins": [(number, block.bin_name(number), channels) for number, channels in sorted(bins.items())],
         "counts": [(kind, CLASSES[kind], block.count(kind)) for kind in KINDS],
-        "without": "" if not missing else number_word(missing) if missing <= 9 else f"{missing:,}",
+        "without": "" if not missing else number_word(missing) if missing <= 9 else integer(missing),
         "plots": against_plots(block),
         "anova": words_of_test(anova, "F"),
         "scale": scale_plot(block),

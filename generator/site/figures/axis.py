@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from generator.site.formats import round_number
+
 MARGIN = 0.04  # of the span, beyond the outermost values of an axis without round ends
 EQUAL = 1e-9  # a span below this is rounding error: round ends would meet
 
@@ -30,25 +32,6 @@ def px(value: float) -> float:
     """
     rounded = round(float(value), 1)
     return int(rounded) if rounded.is_integer() else rounded
-
-
-def tick_text(value: float) -> str:
-    """A round number as it stands at a tick.
-
-    >>> tick_text(-0.2), tick_text(1500.0)
-    ('−0.2', '1,500')
-    """
-    text = f"{value:,.0f}" if value == round(value) else f"{value:g}"
-    return text.replace("-", "−")
-
-
-def power_of_ten(exponent: float) -> str:
-    """The text at a tick of a logarithmic axis, whose values are exponents.
-
-    >>> power_of_ten(-12)
-    '10⁻¹²'
-    """
-    return "10" + f"{exponent:.0f}".translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def round_step(span: float, about: int = 5) -> float:
@@ -99,7 +82,7 @@ class Axis:
     start: float = 0.0
     end: float = 1.0
     whole: bool = False
-    text: Callable[[float], str] = tick_text
+    text: Callable[[float], str] = round_number
 
     @classmethod
     def around(

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from generator.site.figures.axis import Axis, power_of_ten
+from generator.site.figures.axis import Axis
+from generator.site.formats import power_of_ten
 
 WIDTH, HEIGHT = 400, 220  # px of the field between the axes
 LEFT, TOP, BELOW, RIGHT = 46, 12, 40, 12  # px around the field

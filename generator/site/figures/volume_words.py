@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from generator.core.blueprint import HEAD, Blueprint, Volume
+from generator.site.formats import integer
 
 
 def stage_name(stage: int, blueprint: Blueprint) -> str:
@@ -55,9 +56,11 @@ def sentence(volume: Volume) -> str:
     elif volume.op != "input":
         names = {"adaptive_pool": "average over the map", "linear": "linear layer", "concat": "concatenation"}
         parts.append(names[volume.op])
-    parts.append(f"{volume.channels:,} × {volume.height} × {volume.width}")
+    parts.append(f"{integer(volume.channels)} × {volume.height} × {volume.width}")
     if volume.parameters:
-        parts.append(f"{volume.parameters:,} parameters, {volume.multiply_adds:,} multiply-adds")
+        parts.append(
+            f"{integer(volume.parameters)} parameters, {integer(volume.multiply_adds)} multiply-adds"
+        )
     if volume.field and volume.op != "input":
         parts.append(f"receptive field {volume.field} px")
     return "; ".join(parts)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from generator.core.blueprint import HEAD, Blueprint, Volume
 from generator.site.figures.axis import px
 from generator.site.figures.volume_words import sentence, stage_name, words_below
+from generator.site.formats import significant
 
 TALLEST = 132.0  # px of the input's side
 LONGEST, LONGEST_HEAD = 60.0, 150.0  # px of the most channels: of a map, of the classifier
@@ -208,8 +209,8 @@ def drawing(blueprint: Blueprint, address: Address) -> NetworkDrawing:
         shortcuts=tuple(line.drawn(address) for line in lines),
         words=tuple(words for group in placed for words in _words(group)),
         stages=_stages(placed, blueprint),
-        map_px=f"{proportions.side:.2g}",
-        channels=f"{1 / proportions.channel:.2g}",
+        map_px=significant(proportions.side, 2),
+        channels=significant(1 / proportions.channel, 2),
         kinds=tuple(sorted({line.kind for line in lines})),
         linked=any(address(box.volume.name) for box in boxes if box.volume.name),
     )

@@ -8,8 +8,9 @@ from typing import Any
 
 from generator.core.records import TOP, LayerInfo
 from generator.site.citation import cite
+from generator.site.formats import integer, significant
 from generator.site.reading.atlas import PANEL_NAMES, Atlas, Layer, number_word
-from generator.site.reading.measures import BY_KEY, significant
+from generator.site.reading.measures import BY_KEY
 from generator.site.reading.relations import change_sentence, kind_of, similar_channels
 from generator.site.reading.synthetic import is_optimised, optimised
 
@@ -20,13 +21,13 @@ def sentence(atlas: Atlas, layer: LayerInfo, channel: int) -> str:
     """One sentence made from the channel's numbers; never a guess at what it means."""
     numbers = atlas.layer(layer.name)
     if numbers.dead[channel]:
-        count = f"{atlas.manifest.pictures.count:,}"
+        count = integer(atlas.manifest.pictures.count)
         if layer.rectified:
             return f"Dead on these pictures: none of the {count} activates it."
         return f"Dead on these pictures: its score is the same on all {count}."
     nine = numbers.nine(channel)
     if len(nine) < TOP:
-        return f"Only {number_word(len(nine))} of the {atlas.manifest.pictures.count:,} pictures activate it."
+        return f"Only {number_word(len(nine))} of the {integer(atlas.manifest.pictures.count)} pictures activate it."
     parts = []
     stage = atlas.stage_blocks(layer.stage) if layer.kind == "block" else []
     at = stage.index(layer) if layer in stage else -1

@@ -7,47 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-
-def significant(value: float) -> str:
-    """Three significant digits, without an exponent unless the value is tiny.
-
-    >>> [significant(v) for v in (0.0, 0.01234, 4.306, 1234.6)]
-    ['0', '0.0123', '4.31', '1,235']
-    """
-    if abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.3g}".replace("-", "−")
-
-
-def percent(value: float) -> str:
-    """A share as a percentage; a share that is not zero never reads as zero.
-
-    >>> [percent(v) for v in (0.0, 0.0004, 0.034, 0.384)]
-    ['0', '0.04', '3.4', '38']
-    """
-    hundredfold = 100 * value
-    if hundredfold >= 10 or hundredfold == 0:
-        return f"{hundredfold:.0f}"
-    return f"{hundredfold:.1f}" if hundredfold >= 0.1 else f"{hundredfold:.1g}"
-
-
-def correlation(value: float) -> str:
-    text = f"{value:.2f}".replace("-", "−")
-    return "0.00" if text == "−0.00" else text
-
-
-def signed(value: float) -> str:
-    """Two decimals with their sign.
-
-    >>> [signed(v) for v in (0.123, -0.05, 0.001)]
-    ['+0.12', '−0.05', '0.00']
-    """
-    text = f"{value:+.2f}".replace("-", "−")
-    return "0.00" if text[1:] == "0.00" else text
-
-
-def count(value: float) -> str:
-    return f"{value:.0f}"
+from generator.site.formats import correlation, integer, percent, signed, significant
 
 
 @dataclass(frozen=True)
@@ -80,7 +40,7 @@ class Measure:
         >>> [BY_KEY[key].range for key in ("shortcut_share", "label_agreement", "max")]
         ['between 0 and 1', 'of at most 1', '']
         """
-        least, most = f"{self.least:.3g}".replace("-", "−"), f"{self.most:.3g}"
+        least, most = significant(self.least), significant(self.most)
         if np.isfinite(self.least):
             return f"between {least} and {most}" if np.isfinite(self.most) else f"of at least {least}"
         return f"of at most {most}" if np.isfinite(self.most) else ""
@@ -150,7 +110,7 @@ MEASURES: tuple[Measure, ...] = (
         "How many of the channel's nine pictures are also among the nine of the same channel number in the "
         "previous block of the stage. The addition of a residual block ties the two channels together; "
         "between stages there is no such tie, so the first block of a stage has no value.",
-        count,
+        integer,
         missing=-1,
         most=9,
     ),
@@ -180,7 +140,7 @@ MEASURES: tuple[Measure, ...] = (
         "of 9",
         "Of the pictures kept, how many also have the unit at the same place: the middles of the two units' receptive "
         "fields are at most one stride apart, to the side and up or down.",
-        count,
+        integer,
         missing=-1,
         most=9,
     ),

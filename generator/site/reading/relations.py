@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from generator.core.records import TOP, LayerInfo
+from generator.site.formats import correlation
 from generator.site.reading.atlas import Atlas, pairs_shown
 from generator.site.reading.layer_pairs import LayerPair, Match
-from generator.site.reading.measures import correlation
 
 CODES = ("change", "blur", "stay", "refine")  # of `change_previous`
 VERBS = {"refine": "Refines", "stay": "Stays as in", "blur": "Blurs", "change": "Changes from"}

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from generator.site.formats import significant
 from generator.site.reading.atlas import Atlas, Layer
-from generator.site.reading.measures import significant
 
 FOLDER = "optimised"  # below a layer's folder of the site
 FROM_PATCH = 1

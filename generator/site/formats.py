@@ -1,0 +1,197 @@
+"""How the pages write numbers. Pages and figures keep numbers as numbers; these functions turn them into text.
+
+All write a true minus (−, U+2212), and every function of one number is a filter of the templates (FILTERS).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral
+
+import numpy as np
+
+ABSENT = "–"  # stands in tables where there is no number
+SMALLEST_P = 1e-300  # smaller p-values are rounding
+
+
+def _true_minus(text: str) -> str:
+    return text.replace("-", "−")
+
+
+def integer(value: float) -> str:
+    """A whole number with thousands separators; others are rounded.
+
+    >>> integer(12), integer(25557032), integer(-4096)
+    ('12', '25,557,032', '−4,096')
+    """
+    return _true_minus(f"{value:,}" if isinstance(value, Integral) else f"{value:,.0f}")
+
+
+def fixed(value: float, digits: int) -> str:
+    """A fixed count of decimals, without a minus before zero.
+
+    >>> fixed(0.125, 1), fixed(-0.04, 1), fixed(2.5, 2)
+    ('0.1', '0.0', '2.50')
+    """
+    text = f"{value:.{digits}f}"
+    return _true_minus(text if text.strip("-0.") else text.lstrip("-"))
+
+
+def one_decimal(value: float) -> str:
+    """
+    >>> one_decimal(2.25)
+    '2.2'
+    """
+    return fixed(value, 1)
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """Three significant digits, without an exponent unless the value is tiny.
+
+    >>> [significant(v) for v in (0.0, 0.01234, 4.306, 1234.6, -0.5)]
+    ['0', '0.0123', '4.31', '1,235', '−0.5']
+    """
+    if abs(value) >= 1000:
+        return integer(value)
+    return _true_minus(f"{value:.{digits}g}")
+
+
+def round_number(value: float) -> str:
+    """A number that is round by choice: a tick of an axis, a setting.
+
+    >>> [round_number(v) for v in (0.25, -2.0, 1500.0, 1e-7)]
+    ['0.25', '−2', '1,500', '1e−07']
+    """
+    return integer(value) if value == round(value) else _true_minus(f"{value:g}")
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """A fixed count of decimals with the sign, which zero has not.
+
+    >>> [signed(v) for v in (0.123, -0.05, 0.001)], signed(2.25, 1)
+    (['+0.12', '−0.05', '0.00'], '+2.2')
+    """
+    text = f"{value:+.{digits}f}"
+    return _true_minus(text if text.strip("+-0.") else text.lstrip("+-"))
+
+
+def correlation(value: float) -> str:
+    """A correlation, an area or a ratio: two decimals.
+
+    >>> correlation(0.456), correlation(-0.004)
+    ('0.46', '0.00')
+    """
+    return fixed(value, 2)
+
+
+def percent(value: float) -> str:
+    """A share as a percentage; a share that is not zero never reads as zero.
+
+    >>> [percent(v) for v in (0.0, 0.0004, 0.034, 0.384)]
+    ['0', '0.04', '3.4', '38']
+    """
+    hundredfold = 100 * value
+    if hundredfold >= 10 or hundredfold == 0:
+        return f"{hundredfold:.0f}"
+    return f"{hundredfold:.1f}" if hundredfold >= 0.1 else f"{hundredfold:.1g}"
+
+
+def percent_fixed(value: float, digits: int = 0) -> str:
+    """A share as a percentage with a fixed count of decimals.
+
+    >>> percent_fixed(0.0449), percent_fixed(0.7613, 1)
+    ('4', '76.1')
+    """
+    return fixed(100 * value, digits)
+
+
+def p_value(p: float) -> str:
+    """The p-value of a permutation test, to three decimals.
+
+    >>> [p_value(p) for p in (0.001, 0.0341, 1.0)]
+    ['0.001', '0.034', '1.00']
+    """
+    return f"{p:.2f}" if p >= 0.0995 else f"{p:.3f}"
+
+
+def p_in_words(p: float) -> str:
+    """The p-value of a test with a known distribution, which can be tiny, with its letter.
+
+    >>> p_in_words(0.0421), p_in_words(3.2e-7), p_in_words(0.0)
+    ('p 0.042', 'p 3e-07', 'p < 1e-300')
+    """
+    if p < SMALLEST_P:
+        return f"p < {SMALLEST_P:g}"
+    return f"p {p:.2g}" if p >= 0.001 else f"p {p:.0e}"
+
+
+def multiply_adds(value: int) -> str:
+    """A count of multiply-adds: in billions, of a small network in millions.
+
+    >>> multiply_adds(4_089_184_256), multiply_adds(40_551_424)
+    ('4.09 × 10⁹', '40.6 × 10⁶')
+    """
+    return f"{value / 1e9:.2f} × 10⁹" if value >= 1e8 else f"{significant(value / 1e6)} × 10⁶"
+
+
+def power_of_ten(exponent: float) -> str:
+    """
+    >>> power_of_ten(-3.0), power_of_ten(12)
+    ('10⁻³', '10¹²')
+    """
+    return "10" + f"{exponent:.0f}".translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+def kilobytes(size: float, digits: int = 0) -> str:
+    """A size in bytes.
+
+    >>> kilobytes(15_400), kilobytes(15_440, 1)
+    ('15 KB', '15.4 KB')
+    """
+    return f"{size / 1e3:,.{digits}f} KB"
+
+
+def megabytes(size: float, digits: int = 0) -> str:
+    """A size in bytes.
+
+    >>> megabytes(1_204_000_000)
+    '1,204 MB'
+    """
+    return f"{size / 1e6:,.{digits}f} MB"
+
+
+def interval(low: float, high: float, digits: int = 1) -> str:
+    """
+    >>> interval(0.12, 3)
+    '0.1 to 3.0'
+    """
+    return f"{fixed(low, digits)} to {fixed(high, digits)}"
+
+
+def mean_and_spread(values: Sequence[float] | np.ndarray, digits: int = 1) -> str:
+    """Mean ± sample standard deviation; the mean alone where there is one value.
+
+    >>> mean_and_spread([1.0, 2.0, 3.0]), mean_and_spread([-0.01])
+    ('2.0 ± 1.0', '0.0')
+    """
+    numbers = np.asarray(values)
+    mean = fixed(float(numbers.mean()), digits)
+    return f"{mean} ± {numbers.std(ddof=1):.{digits}f}" if len(numbers) > 1 else mean
+
+
+def or_absent(value: float | None, form: Callable[[float], str], absent: str = ABSENT) -> str:
+    """The number in a form, or what stands where there is none (None or NaN).
+
+    >>> or_absent(0.5, correlation), or_absent(None, correlation), or_absent(float("nan"), percent, "")
+    ('0.50', '–', '')
+    """
+    return absent if value is None or np.isnan(value) else form(value)
+
+
+FILTERS: Mapping[str, Callable[..., str]] = {
+    form.__name__: form
+    for form in (
+        integer, fixed, one_decimal, significant, round_number, signed, correlation, percent, percent_fixed, p_value,
+        p_in_words, multiply_adds, kilobytes, megabytes, mean_and_spread,
+    )
+}  # fmt: skip
