@@ -1,35 +1,35 @@
-"""Colours for many classes: near each other within a group, each readable on light and on dark ground."""
+"""Colours for many classes: similar within a group, each readable on light and on dark pages."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-GOLDEN = 0.618034  # of a turn: neighbours in a list are then far apart in hue, however long the list is
-LIGHTNESS = (0.62, 0.52, 0.70)  # of classes that follow each other
+GOLDEN = 0.618034  # of a turn: consecutive classes then differ much in hue, however many there are
+LIGHTNESS = (0.62, 0.52, 0.70)  # of consecutive classes
 CHROMA = 0.15
-NONE = "#8c8c8c"  # of what has no class
+NONE = "#8c8c8c"  # of points without a class
 
 
 def class_colours(groups: Sequence[str]) -> list[str]:
-    """A colour for every class, "#rrggbb". groups: of each class, '' where there is none: classes of a group share a
-    range of hues as wide as the circle shared out among the groups; without groups each has a hue of its own."""
+    """A colour "#rrggbb" per class. groups: each class's group, '' for none. The circle of hues is divided equally
+    among the groups, and the classes of a group share its sector; without groups every class has a hue of its own."""
     names = list(dict.fromkeys(groups))
     if len(names) < 2:
         return [oklch(LIGHTNESS[n % 3], CHROMA, n * GOLDEN % 1) for n in range(len(groups))]
-    found = []
+    colours = []
     seen = dict.fromkeys(names, 0)
     for group in groups:
         number, size = seen[group], groups.count(group)
         seen[group] += 1
         within = 0.0 if size == 1 else number / (size - 1) - 0.5
         hue = (names.index(group) * _stride(len(names)) + 0.6 * within) / len(names)
-        found.append(oklch(LIGHTNESS[number % 3], CHROMA, hue % 1))
-    return found
+        colours.append(oklch(LIGHTNESS[number % 3], CHROMA, hue % 1))
+    return colours
 
 
 def _stride(count: int) -> int:
-    """Steps around a circle of so many places that reach them all and set neighbours far apart."""
+    """A step around a circle of `count` sectors that reaches them all and sets consecutive ones far apart."""
     stride = max(1, round(count * GOLDEN))
     while math.gcd(stride, count) > 1:
         stride += 1
@@ -37,8 +37,8 @@ def _stride(count: int) -> int:
 
 
 def oklch(lightness: float, chroma: float, hue: float) -> str:
-    """A colour of Oklab by lightness in [0, 1], chroma, and hue in turns, as "#rrggbb"; what a screen cannot show loses
-    chroma (Ottosson 2020, "A perceptual color space for image processing")."""
+    """A colour of Oklab as "#rrggbb". lightness: in [0, 1]; hue: in turns. The chroma of a colour outside sRGB is
+    reduced until it lies inside (Ottosson 2020, "A perceptual color space for image processing")."""
     while True:
         a, b = chroma * math.cos(2 * math.pi * hue), chroma * math.sin(2 * math.pi * hue)
         long = (lightness + 0.3963377774 * a + 0.2158037573 * b) ** 3
