@@ -37,9 +37,9 @@ from generator.site.home import counts, hero, hero_rule, left_out
 from generator.site.links import check_links
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.channel import channel_page
-from generator.site.reading.class_names import class_names
 from generator.site.reading.layer import layer_page
 from generator.site.reading.measures import BY_KEY, MEASURES
+from generator.site.reading.unique_labels import unique_labels
 from generator.site.render import made_from, render_site
 from generator.stages import profile
 
@@ -215,7 +215,7 @@ def _pictures(*rows: tuple[int, str, str]) -> list[PictureRecord]:
     ],
 )
 def test_two_classes_never_share_a_name(rows: list[tuple[int, str, str]], names: list[str]) -> None:
-    found = class_names(_pictures(*rows))
+    found = unique_labels(_pictures(*rows))
     assert list(found.values()) == names and len(set(found.values())) == len(found)
 
 

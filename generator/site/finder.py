@@ -19,7 +19,7 @@ def finder_index(atlas: Atlas) -> str:
     class's whole label where it says more than its name, otherwise ''; top: for each layer a flat list,
     CLASSES_A_CHANNEL class numbers a channel (−1 for none), most frequent among the nine pictures first.
     """
-    classes = {key: number for number, key in enumerate(atlas.class_names)}
+    classes = {key: number for number, key in enumerate(atlas.class_labels)}
     class_of = [classes.get((record.label_id, record.label), -1) for record in atlas.pictures]
     top: list[list[int]] = []
     for info in atlas.layers:
@@ -33,7 +33,7 @@ def finder_index(atlas: Atlas) -> str:
     index: dict[str, Any] = {
         "model": atlas.name,
         "layers": [[layer.name, layer.path, layer.channels] for layer in atlas.layers],
-        "classes": list(atlas.class_names.values()),
+        "classes": list(atlas.class_labels.values()),
         "synonyms": [label if "," in label else "" for _, label in classes],
         "top": top,
     }

@@ -62,7 +62,7 @@ def hero_rule(atlas: Atlas, chosen: list[dict[str, Any]]) -> str:
         return f"Chosen automatically, not typical: the highest {strongest}."
     few, most = (number_word(number) for number in SOME_KEPT)
     kept = f"the channels that keep {few} to {most} of their nine pictures"
-    if atlas.class_names:
+    if atlas.class_labels:
         labels = "the channels whose commonest label gains most of the nine pictures from the first to the last block"
         kept = f"{labels}; among equals {kept}"
     else:

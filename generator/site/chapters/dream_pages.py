@@ -7,7 +7,7 @@ from typing import Any
 
 from generator.site.formats import significant
 from generator.site.reading.atlas import Atlas
-from generator.site.reading.class_names import short_label
+from generator.site.reading.unique_labels import short_label
 
 COLUMNS = 6  # pictures beside each other at most
 

@@ -18,7 +18,7 @@ from generator.site.figures.point_maps import Sheet, point_map
 from generator.site.finder import data_script
 from generator.site.formats import percent, significant
 from generator.site.reading.atlas import Atlas
-from generator.site.reading.class_names import ClassKey
+from generator.site.reading.unique_labels import ClassKey
 
 LAYOUTS = {"tsne": "t-SNE", "pca": "PCA"}
 STEPS = 65535  # of a place along the longer side of the map: a 16-bit number each
@@ -45,7 +45,7 @@ class PictureMap:
         groups = class_groups(atlas.store.folder / "classes.csv")
         self.groups = [groups.get(key, "") for key in ordered]
         self.colours = class_colours(self.groups)
-        self.labels = [atlas.class_names[key] for key in ordered]
+        self.labels = [atlas.class_labels[key] for key in ordered]
         self.counts = np.bincount(self.of_class[self.of_class >= 0], minlength=len(ordered)).tolist()
         self.places = {name: _unit(self.arrays[name]) for name in LAYOUTS}
 

@@ -17,7 +17,6 @@ import numpy as np
 from generator.core.errors import AtlasError
 from generator.core.records import STUDY, LayerInfo, Manifest, PictureRecord, SpriteInfo
 from generator.core.store import Store
-from generator.site.reading.class_names import class_names
 from generator.site.reading.layer_pairs import (
     LayerPair,
     Match,
@@ -26,6 +25,7 @@ from generator.site.reading.layer_pairs import (
     relations_from_json,
 )
 from generator.site.reading.measures import BY_KEY, MEASURES, Measure, histogram
+from generator.site.reading.unique_labels import unique_labels
 
 PANEL_NAMES = {
     "patches": "patches",
@@ -162,9 +162,9 @@ class Atlas:
         self.store = Store(folder)
         self.manifest: Manifest = self.store.manifest()
         self.pictures: list[PictureRecord] = self.store.images()
-        self.class_names = class_names(self.pictures)
+        self.class_labels = unique_labels(self.pictures)
         # By picture, the name of its class on the pages, '' without a label; two classes never share a name.
-        self.short = [self.class_names.get((record.label_id, record.label), "") for record in self.pictures]
+        self.short = [self.class_labels.get((record.label_id, record.label), "") for record in self.pictures]
         self._layers: dict[str, Layer] = {}
         self._around: dict[str, Around] = {}
         self._shared: dict[tuple[str, str], list[int]] = {}
