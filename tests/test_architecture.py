@@ -20,8 +20,8 @@ from generator.network.reference_networks import NETWORKS, reference_blueprint
 from generator.network.reference_networks import reference as recompute
 from generator.site.chapters.architecture_pages import architecture_page, cardinality_rows, stage_rows
 from generator.site.chapters.published import FIGURES, NAMES, VARIANTS, blueprints, explanation, reference
-from generator.site.figures.volumes import Proportions, drawing
-from generator.site.render import environment
+from generator.site.figures.volumes import drawing
+from generator.site.templates import environment
 
 DEPTHS = {
     "resnet18": 18, "resnet34": 34, "resnet50": 50, "resnet101": 101, "resnet152": 152, "resnet50-caffe": 50,

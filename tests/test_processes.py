@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import multiprocessing
 import operator
@@ -20,7 +21,7 @@ import pytest
 
 from generator.core import processes
 from generator.core.errors import AtlasError
-from generator.core.processes import AHEAD, SharedBytes, in_processes
+from generator.core.processes import AHEAD, SharedBytes, in_processes, in_workers
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -39,6 +40,11 @@ def refuse(number: int) -> int:
     return number
 
 
+def counting(start: int):
+    counter = itertools.count(start)
+    return lambda task: next(counter)
+
+
 def begin_badly(sentence: str) -> None:
     raise AtlasError(sentence)
 
@@ -55,6 +61,12 @@ def test_results_come_with_their_tasks_in_order(count):
 def test_results_come_as_they_are_done_where_order_does_not_matter():
     done = [task for task, _ in in_processes(slowly, [1.0, 0.0, 0.01, 0.02], 2, in_order=False, **SAID)]
     assert sorted(done) == [0.0, 0.01, 0.02, 1.0] and done[-1] == 1.0
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_what_tasks_share_is_made_once_a_process(count):
+    counters = in_workers(counting, (10,), "abc", count, **SAID)
+    assert list(counters) == [("a", 10), ("b", 11), ("c", 12)]
 
 
 def test_only_so_many_tasks_are_taken_ahead():

@@ -17,11 +17,11 @@ from make_small_atlas import make_atlas
 from PIL import Image
 
 from generator.core.errors import AtlasError
-from generator.site import links, render
-from generator.site.links import check_links, measure
+from generator.site import layer_pages, links
+from generator.site.links import check_links, check_size, measure
 from generator.site.reading.atlas import PANEL_NAMES
 from generator.site.reading.measures import MEASURES
-from generator.site.render import SiteReport, render_site
+from generator.site.render import render_site
 
 SMALL = Path(__file__).parent / "small_atlas"
 TINY: dict[str, Any] = {"stages": ((2, 2, 4),), "inner": (), "stem": 4, "pictures": 9, "side": 48, "tile": 12}
@@ -190,7 +190,7 @@ def test_what_is_no_longer_part_of_the_site_is_removed(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_a_site_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "letters.txt").write_text("dear")
-    with pytest.raises(AtlasError, match="holds something else"):
+    with pytest.raises(AtlasError, match="something other than a site"):
         render_site([SMALL], tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["letters.txt"]
 
@@ -311,17 +311,17 @@ def test_layers_written_by_several_processes_are_the_same(
 ) -> None:
     make_atlas(tmp_path / "atlas", **TINY)
     render_site([tmp_path / "atlas"], tmp_path / "site")
-    monkeypatch.setattr(render, "WORTH_PROCESSES", 1)
+    monkeypatch.setattr(layer_pages, "WORTH_PROCESSES", 1)
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     report = render_site([tmp_path / "atlas"], tmp_path / "site")
     assert (report.written, report.copied, report.removed) == (0, 0, 0)
 
 
 def test_a_site_above_its_budget_is_refused() -> None:
-    report = SiteReport(bytes={"webp": 800_000_000, "html": 200_000_000, "total": 1_000_000_000})
-    render.check_size(report, 1_000_000_000)
+    sizes = {"webp": 800_000_000, "html": 200_000_000, "total": 1_000_000_000}
+    check_size(sizes, 1_000_000_000)
     with pytest.raises(AtlasError, match=r"1,000 MB, above its budget of 900 MB \(webp 800 MB.*inner layers"):
-        render.check_size(report, 900_000_000)
+        check_size(sizes, 900_000_000)
 
 
 def test_sizes_are_measured_by_kind(site: Path) -> None:

@@ -33,6 +33,7 @@ from generator.site.chapters.refining import SORTS, refinement_page
 from generator.site.chapters.revisited import CLAIMS, ORIGINAL, WORDS, Claim, Numbers, revisited_page
 from generator.site.citation import cite
 from generator.site.finder import finder_index
+from generator.site.frame import made_from
 from generator.site.home import counts, hero, hero_rule, left_out
 from generator.site.links import check_links
 from generator.site.reading.atlas import Atlas
@@ -40,7 +41,7 @@ from generator.site.reading.channel import channel_page
 from generator.site.reading.layer import layer_page
 from generator.site.reading.measures import BY_KEY, MEASURES
 from generator.site.reading.unique_labels import unique_labels
-from generator.site.render import made_from, render_site
+from generator.site.render import render_site
 from generator.stages import profile
 
 SMALL = Path(__file__).parent / "small_atlas"

@@ -93,6 +93,34 @@ def in_processes(
         pool.close(kill=not done)
 
 
+def in_workers(
+    make: Callable[..., Callable[[Task], Result]],
+    given: tuple[Any, ...],
+    tasks: Iterable[Task],
+    processes: int,
+    *,
+    doing: str,
+    remedy: str,
+    here: Callable[[Task], Result] | None = None,
+    in_order: bool = True,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> Iterator[tuple[Task, Result]]:
+    """As `in_processes`, where what the tasks share takes long to read: every process calls make(*given) once and
+    applies the function that this returns to its tasks. Without processes this one does so, or calls `here`."""
+    return in_processes(
+        _apply_made,
+        tasks,
+        processes,
+        doing=doing,
+        remedy=remedy,
+        start=_make,
+        given=(make, given),
+        here=here,
+        in_order=in_order,
+        meanwhile=meanwhile,
+    )
+
+
 def _explained(error: BrokenProcessPool, doing: str, remedy: str) -> AtlasError:
     from loky.process_executor import TerminatedWorkerError
 
@@ -196,6 +224,17 @@ def _begin(
             start(*given)
     except Exception as error:  # raised by the first task, for there it reaches the caller as it is
         _failed.append(error)
+
+
+_made: list[Callable[[Any], Any]] = []  # the function of this process that `in_workers` had made last
+
+
+def _make(make: Callable[..., Callable[[Any], Any]], given: tuple[Any, ...]) -> None:
+    _made[:] = [make(*given)]
+
+
+def _apply_made(task: Any) -> Any:
+    return _made[0](task)
 
 
 def _end_with(lifeline: connection.Connection) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from generator.site.narrative import resources
+from generator.site.templates import resources
 
 STYLES = (
     "tokens",

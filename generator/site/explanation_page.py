@@ -14,8 +14,7 @@ import numpy as np
 from generator.core.head import Head
 from generator.core.sprites import webp
 from generator.site.formats import percent, significant
-from generator.site.narrative import resources
-from generator.site.render import environment
+from generator.site.templates import environment, resources
 
 QUALITY = 90
 

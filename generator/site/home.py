@@ -8,9 +8,19 @@ from typing import Any
 import numpy as np
 
 from generator.core.records import LayerInfo, Skipped
+from generator.site.chapters.architecture_pages import adds, blueprint_of
+from generator.site.chapters.dream_pages import dreams_page
+from generator.site.chapters.first_layer_pages import shown_layers
+from generator.site.chapters.map_pages import has_map
+from generator.site.chapters.revisited import revisited_page
+from generator.site.chapters.scale_pages import scale_page
+from generator.site.chapters.stream_pages import streamed
 from generator.site.formats import significant
-from generator.site.reading.atlas import Atlas, number_word
+from generator.site.frame import frame_of, home_frame
+from generator.site.reading.atlas import Atlas, in_full, number_word, pairs_shown
 from generator.site.reading.measures import BY_KEY
+from generator.site.reading.relations import stage_pairs
+from generator.site.writing import Site
 
 HERO = 3  # channels on the home page
 EXAMPLES = 3  # paths named for each reason why files were not used
@@ -178,4 +188,47 @@ def network_home(atlas: Atlas) -> dict[str, Any]:
         "counts": counts(atlas),
         "unused": unused_files(atlas.manifest.pictures.skipped),
         "no_accuracy": atlas.manifest.accuracy_basis.removeprefix("no accuracy: "),
+    }
+
+
+def write_homes(site: Site, atlases: Sequence[Atlas]) -> None:
+    """Write each network's home and the site's; with one network both say the same."""
+    entries = [_entry(atlas) for atlas in atlases]
+    for entry, atlas in zip(entries, atlases, strict=True):
+        page: dict[str, object] = {
+            "heading": atlas.manifest.title,
+            "entries": [{**entry, "base": "", "root": "../"}],
+            "studies": [],
+        }
+        site.page(f"{atlas.name}/index.html", "home.html", frame_of(atlas, atlases, "../"), page)
+    shown, studies = in_full(atlases)
+    page = {
+        "heading": "Residual Atlas",
+        "entries": [
+            {**entry, "base": f"{atlas.name}/", "root": "./"}
+            for entry, atlas in zip(entries, atlases, strict=True)
+            if atlas in shown
+        ],
+        "studies": studies,
+    }
+    site.page("index.html", "home.html", home_frame(atlases, "./"), page)
+
+
+def _entry(atlas: Atlas) -> dict[str, Any]:
+    blueprint = blueprint_of(atlas)
+    return {
+        "atlas": atlas,
+        "manifest": atlas.manifest,
+        "network": network_home(atlas),
+        "panels": atlas.manifest.sprites[atlas.layers[0].name].panels,
+        "revisited": revisited_page(atlas) is not None,
+        "architecture": blueprint is not None,
+        "residual": adds(atlas, blueprint),
+        "refinement": bool(stage_pairs(atlas)),
+        "correspondence": bool(pairs_shown(atlas)),
+        "stream": bool(streamed(atlas)),
+        "scale": scale_page(atlas) is not None,
+        "first_layers": bool(shown_layers([atlas])),
+        "dreams": dreams_page(atlas) is not None,
+        "map": has_map(atlas),
     }

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import posixpath
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from generator.core.processes import in_processes, page_processes
+from generator.core.errors import AtlasError
+from generator.core.processes import in_workers, page_processes
+from generator.site.formats import megabytes
 
 ADDRESS_ATTRIBUTES = ("href", "src", "poster", "data")
 AT_ONCE = 200  # pages that a process is given
@@ -44,18 +47,16 @@ def check_links(out: Path, progress: Callable[[int, int], object] = lambda done,
     parts = [pages[start : start + AT_ONCE] for start in range(0, len(pages), AT_ONCE)]
     broken: list[str] = []
     progress(0, len(pages))
-    found = in_processes(
-        _broken_there,
+    results = in_workers(
+        operator.attrgetter("broken"),
+        (checked,),
         parts,
         page_processes(len(pages), WORTH_PROCESSES),
         doing="checks links",
         remedy="close what needs much memory and run the same command again",
-        start=_start_worker,
-        given=(checked,),
-        here=checked.broken,
     )
-    for done, (_, some) in enumerate(found, 1):
-        broken += some
+    for done, (_, found) in enumerate(results, 1):
+        broken += found
         progress(min(done * AT_ONCE, len(pages)), len(pages))
     return sorted(broken)
 
@@ -121,17 +122,6 @@ def _missing(fragment: str, ids: set[str]) -> str | None:
     return None if there else "no such place in the page"
 
 
-_worker: dict[str, _Checked] = {}  # of a process that looks through pages
-
-
-def _start_worker(site: _Checked) -> None:
-    _worker["site"] = site
-
-
-def _broken_there(pages: Sequence[str]) -> list[str]:
-    return _worker["site"].broken(pages)
-
-
 def measure(out: Path) -> dict[str, int]:
     """Bytes by kind of file ('html', 'webp', …), and 'total'."""
     sizes: dict[str, int] = {}
@@ -141,3 +131,18 @@ def measure(out: Path) -> dict[str, int]:
             sizes[kind] = sizes.get(kind, 0) + os.stat(os.path.join(folder, name)).st_size
     sizes["total"] = sum(sizes.values())
     return sizes
+
+
+def check_size(sizes: Mapping[str, int], max_bytes: int | None) -> None:
+    """Raise AtlasError if a site is larger than max_bytes, with what takes the room and which settings reduce it.
+    sizes: what `measure` returns."""
+    total = sizes.get("total", 0)
+    if max_bytes is None or total <= max_bytes:
+        return
+    kinds = sorted(((size, kind) for kind, size in sizes.items() if kind != "total"), reverse=True)
+    parts = ", ".join(f"{kind} {megabytes(size)}" for size, kind in kinds[:3])
+    raise AtlasError(
+        f"the site is {megabytes(total)}, above its budget of {megabytes(max_bytes)} ({parts})",
+        remedy="in the profile, leave out inner layers, lower sprites.picture, sprites.tile or sprites.quality, "
+        "or raise max_site_bytes",
+    )

@@ -17,6 +17,7 @@ from generator.site.formats import integer, kilobytes, megabytes
 from generator.site.reading.atlas import PANEL_NAMES, Atlas, in_full
 from generator.site.reading.measures import MEASURES, Measure
 from generator.site.reference import reference
+from generator.site.templates import resources
 
 RULE_KINDS = (
     "patches",
@@ -34,19 +35,6 @@ UNUSED = ("assets", "404.html", "sitemap.xml", "sitemap.xml.gz", "search")
 
 
 REFERENCE = "<!-- reference of the package -->"
-
-
-def resources() -> Path:
-    """The folder that holds templates/, site_src/ and mkdocs.yml: the checkout, or inside the package."""
-    package = Path(__file__).resolve().parents[1]
-    for folder in (package / "_resources", package.parent):
-        if (folder / "templates").is_dir() and (folder / "mkdocs.yml").is_file():
-            return folder
-    raise AtlasError(
-        "the site's templates are missing",
-        package,
-        "install the package again, in its checkout: pip install --force-reinstall --no-deps .",
-    )
 
 
 def build_narrative(atlases: Sequence[Atlas], work: Path, base_url: str = "") -> Path:

@@ -12,7 +12,8 @@ from pathlib import Path
 PUBLIC = (
     "stages.profile", "stages.pipeline", "stages.verify", "core.store", "core.records", "network.models",
     "network.models.model", "network.network", "pictures.reading", "engine.scan.scan",
-    "engine.gradients.unit_gradients", "network.receptive_field", "site.render", "core.errors",
+    "engine.gradients.unit_gradients", "network.receptive_field", "site.render", "site.writing",
+    "core.errors",
 )  # fmt: skip
 Definition = ast.FunctionDef | ast.ClassDef
 

@@ -1,0 +1,160 @@
+"""The pages of layers and channels, with their pictures: nearly all of a site."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from generator.core.errors import AtlasError
+from generator.core.processes import in_workers, page_processes
+from generator.core.records import LayerInfo
+from generator.site.assets import LARGEST_SHEET
+from generator.site.chapters.first_layer_pages import shown_layers
+from generator.site.chapters.relation_pages import links_of
+from generator.site.chapters.stream_pages import channel_stream, streamed
+from generator.site.formats import integer
+from generator.site.frame import Frame
+from generator.site.reading.atlas import Atlas, Layer
+from generator.site.reading.channel import channel_page
+from generator.site.reading.layer import kernel_page, layer_page
+from generator.site.reading.synthetic import FOLDER as OPTIMISED
+from generator.site.reading.synthetic import has_optimised, is_optimised
+from generator.site.writing import Site
+
+BAR_ROW = 26  # px; the height of a statistic's row, which base.css and channel.html know too
+WORTH_PROCESSES = 4000  # pages; below, starting processes takes longer than writing
+
+
+class LayerPages:
+    """Writes the pages of an atlas's layers.
+
+    frame: of pages in a layer's folder; across: the channels' matches in other networks; url: where the site will be
+    published.
+    """
+
+    def __init__(self, atlas: Atlas, frame: Frame, across: Mapping[str, Any], url: str) -> None:
+        self._atlas, self._frame, self._across, self._url = atlas, frame, across, url
+        self._streams = {block.info.name: block for block in streamed(atlas)}
+        self._has_first_layers = bool(shown_layers([atlas]))
+
+    def write(self, site: Site, name: str) -> None:
+        """Write one layer's grid, its channels' pages, and their pictures."""
+        atlas, info = self._atlas, self._atlas.manifest.layer(name)
+        folder = f"{atlas.name}/{name}"
+        layer = atlas.layer(name)
+        shared = self._shared(info)
+        grid = layer_page(atlas, info)
+        if grid["columns"] > LARGEST_SHEET:
+            raise AtlasError(
+                f"a layer of {integer(info.channels)} channels is larger than the site's grids", name
+            )
+        inner = atlas.inner_of(name) if info.kind in ("block", "layer") else []
+        site.page(f"{folder}/index.html", "layer.html", self._frame, {**shared, **grid, "inner": inner})
+        stream = self._streams.get(name)
+        for channel in range(info.channels):
+            more = {
+                "across": links_of(dict(self._across), name, channel),
+                "stream": None if stream is None or layer.dead[channel] else channel_stream(stream, channel),
+            }
+            page = channel_page(atlas, info, channel, self._url)
+            site.page(f"{folder}/{channel}.html", "channel.html", self._frame, {**shared, **more, **page})
+        if shared["kernels"]:
+            site.page(f"{folder}/kernels.html", "kernels.html", self._frame, {**shared, **shared["kernels"]})
+            site.copy(atlas.store.kernels_path(name), f"{folder}/kernels.webp")
+        self._write_pictures(site, layer)
+
+    def _shared(self, info: LayerInfo) -> dict[str, Any]:
+        """What all pages of a layer show."""
+        atlas = self._atlas
+        names = {layer.name: layer for layer in atlas.layers}
+        kernels = kernel_page(atlas, info)
+        return {
+            "layer": info,
+            "place": atlas.place(info),
+            "panels": atlas.manifest.sprites[info.name].panels,
+            "has_block": info.block in names,
+            "block_channels": names[info.block].channels if info.block in names else 0,
+            "has_kernels": kernels is not None,
+            "has_first_layers": kernels is not None and self._has_first_layers,
+            "kernels": kernels,
+        }
+
+    def _write_pictures(self, site: Site, layer: Layer) -> None:
+        store, name = self._atlas.store, layer.info.name
+        folder = f"{self._atlas.name}/{name}"
+        channels = range(layer.info.channels)
+        for channel in channels:
+            if not layer.absence(channel):
+                site.copy(store.sprite_path(name, channel), f"{folder}/{channel}.webp")
+        for channel in filter(partial(is_optimised, layer), channels):
+            site.copy(store.optimised_path(name, channel), f"{folder}/{OPTIMISED}/{channel}.webp")
+        if has_optimised(layer):
+            site.copy(store.optimised_sheet_path(name), f"{folder}/{OPTIMISED}/thumbs.webp")
+        site.copy(store.thumbs_path(name), f"{folder}/thumbs.webp")
+        site.write(f"{folder}/bars.svg", bars(layer))
+
+
+def write_layers(
+    site: Site,
+    atlas: Atlas,
+    frame: Frame,
+    across: Mapping[str, Any],
+    url: str,
+    meanwhile: Callable[[], None],
+) -> Iterator[None]:
+    """Write every layer, in several processes where there is enough to write, and call `meanwhile` as they work; yields
+    after each layer."""
+    largest_first = sorted(atlas.layers, key=lambda layer: -layer.channels)
+    pages_here = LayerPages(atlas, frame, across, url)
+
+    def here(name: str) -> Site:
+        pages_here.write(site, name)
+        return site
+
+    for _, part in in_workers(
+        _in_a_process,
+        (atlas.store.folder, site.out, frame, across, url),
+        [layer.name for layer in largest_first],
+        page_processes(sum(layer.channels for layer in atlas.layers), WORTH_PROCESSES),
+        doing="writes pages",
+        remedy="close what needs much memory and run the same command again",
+        here=here,
+        in_order=False,
+        meanwhile=meanwhile,
+    ):
+        if part is not site:
+            site.merge(part)
+        yield
+
+
+def _in_a_process(
+    folder: Path, out: Path, frame: Frame, across: Mapping[str, Any], url: str
+) -> Callable[[str], Site]:
+    """What a process of its own does with the name of a layer; the result says what it wrote."""
+    pages = LayerPages(Atlas(folder), frame, across, url)
+
+    def write(name: str) -> Site:
+        site = Site(out)
+        pages.write(site, name)
+        return site
+
+    return write
+
+
+def bars(layer: Layer) -> str:
+    """The histograms of the layer's statistics, one below the other as on a channel's page: one file for
+    all its pages.
+
+    The grey is seen on light and on dark pages, because a picture does not know which the reader chose.
+    """
+    paths = []
+    for number, (_, _, _, _, heights) in enumerate(layer.measures):
+        strokes = "".join(
+            f"M{4 * n + 2} {BAR_ROW * number + 20}v-{height}" for n, height in enumerate(heights) if height
+        )
+        paths.append(f'<path d="{strokes}"/>')
+    size = f'viewBox="0 0 96 {BAR_ROW * len(paths)}"'
+    pen = 'stroke="#8c8c8c" stroke-width="1.5"'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {pen}>{"".join(paths)}</svg>\n'
