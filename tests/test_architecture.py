@@ -20,7 +20,6 @@ from generator.network.reference_networks import NETWORKS, reference_blueprint
 from generator.network.reference_networks import reference as recompute
 from generator.site.chapters.architecture_pages import architecture_page, cardinality_rows, stage_rows
 from generator.site.chapters.published import FIGURES, NAMES, VARIANTS, blueprints, explanation, reference
-from generator.site.figures.volumes import drawing
 from generator.site.figures.volumes import Proportions, drawing
 from generator.site.templates import environment
 
