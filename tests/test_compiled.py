@@ -126,7 +126,9 @@ def _wrong(which):
 
 BROKEN = {
     "renamed": _raising(AttributeError("module 'numba.core.cgutils' has no attribute 'alloca_once'")),
-    "untypable": _raising(TypeError("No implementation of function Function(<intrinsic nonzero>) found")),
+    "untypable": _raising(
+        TypeError("No implementation of function Function(<intrinsic add_weighted>) found")
+    ),
     "not lowered": _raising(NotImplementedError("no lowering for opaque pointers")),
     "no memory for code": _raising(MemoryError()),
     "strange": _raising(
@@ -160,7 +162,7 @@ INTERNALS = {
     "an import that fails": "sys.modules['numba.core.cgutils'] = None",
     "a name that is gone": "import numba.core.cgutils as c; del c.alloca_once",
     "a form that changed": "import numba.core.cgutils as c; c.alloca_once = lambda builder: None",
-    "llvmlite": "import llvmlite.binding as b; b.get_host_cpu_features = lambda: 1 / 0",
+    "llvmlite": "from llvmlite.ir import IRBuilder; del IRBuilder.shuffle_vector",
 }
 
 

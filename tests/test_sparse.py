@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -110,25 +108,32 @@ def test_shapes_that_it_does_not_serve_are_refused(monkeypatch):
 def test_the_loop_and_who_calls_it_have_the_same_sizes():
     from generator.engine.loops import spread_loop
 
-    for name in ("GROUP", "LANES", "BLOCK"):
+    for name in ("LANES", "BLOCK"):
         assert getattr(sparse, name) == getattr(spread_loop, name)
+    assert sparse.GROUP % spread_loop.STEP == 0  # else the lists of `find` would not fit
 
 
-@pytest.mark.slow
-def test_processors_without_an_instruction_to_pack_find_the_same(monkeypatch):
-    import importlib
-
-    import llvmlite.binding
+def test_the_list_holds_what_is_not_zero_in_order_filled_up_to_whole_steps():
     from numba import njit
 
-    monkeypatch.setattr(llvmlite.binding, "get_host_cpu_features", dict)
-    with monkeypatch.context() as context:
-        context.delitem(sys.modules, "generator.engine.loops.spread_loop", raising=False)
-        plain = importlib.import_module("generator.engine.loops.spread_loop")
-    assert not plain.PACKS
-    gradient = _mostly_zero(2, 4, 5, 96)
-    for within, loop in ((64, "spread"), (3, "spread_narrow")):
-        way = _prepared(torch.randn(96, within, 3, 3, dtype=torch.float64))
-        right = way(gradient, (0, 0), (6, 7))
-        way.loop = njit(getattr(plain, loop))
-        np.testing.assert_array_equal(way(gradient, (0, 0), (6, 7)), right)
+    from generator.engine.loops.spread_loop import BLOCK, SHARE, STEP, find
+
+    channels, positions = SHARE + 32, 3
+    values = _mostly_zero(positions, channels).numpy()
+    values[1], values[2, 7] = 0, np.nan
+    size = positions * channels + STEP
+    begins, factors = np.empty(size, np.int32), np.empty(size)
+    ends = np.empty(2 * positions + 1, np.int64)
+    njit(find)(
+        np.concatenate([np.ones(channels), values.ravel()]), 1, positions, channels, begins, factors, ends
+    )
+    number = 0
+    for position in values:
+        for part, start in ((position[:SHARE], 0), (position[SHARE:], SHARE)):
+            chosen = np.flatnonzero(part != 0)
+            low, high = ends[number], ends[number + 1]
+            filling = -len(chosen) % STEP
+            assert high - low == len(chosen) + filling
+            np.testing.assert_array_equal(factors[low:high], [*part[chosen], *[0.0] * filling])
+            np.testing.assert_array_equal(begins[low:high], [*BLOCK * (start + chosen), *[0] * filling])
+            number += 1
