@@ -8,6 +8,7 @@ import sys
 RUNS = (
     ["scan"],
     ["unit_gradients"],
+    ["spread_loop"],
     ["ascent", "--steps", "8"],
     ["site"],
     ["memory", "--counts", "1000", "10000"],
