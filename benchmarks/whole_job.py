@@ -85,7 +85,7 @@ def _floors(profile: Profile, store: Store, rate: float) -> dict[str, float]:
     network, cores = open_network(profile).to("cpu", torch.float32), os.cpu_count() or 1
     count = store.manifest().pictures.count
     forward = forward_operations(network) * count / rate
-    files = [Path(str(profile.pictures.folder)) / record.path for record in store.images()][
+    files = [Path(str(profile.pictures.folder)) / record.path for record in store.tables.images()][
         :: max(1, count // 100)
     ]
     decode = count / (_decode_rate(files, network.preprocessing) * cores)
@@ -94,7 +94,7 @@ def _floors(profile: Profile, store: Store, rate: float) -> dict[str, float]:
     cones = 0.0
     sprites = 0
     for layer in network.layers:
-        numbers = store.layer(layer.name)
+        numbers = store.arrays.layer(layer.name)
         channel, slot = np.nonzero(numbers["top_image"][: profile.layers.channels] >= 0)
         some = np.random.default_rng(0).permutation(len(channel))[:SAMPLE]
         row, column = numbers["top_unit"][channel[some], slot[some]].T

@@ -223,7 +223,7 @@ def relate(store: Store, layers: Sequence[LayerInfo], labels: Sequence[str]) -> 
     with tree.open("w", newline="") as file:
         csv.writer(file).writerows([("child", "parent"), *((x, groups.get(x, "thing")) for x in labels)])
     section = SimpleNamespace(hierarchy=str(tree), drawn=None, folder="drawn")
-    files = store.images()
+    files = store.tables.images()
     job: Any = SimpleNamespace(
         store=store,
         network=SimpleNamespace(layers=layers, layer=lambda name: find_layer(tuple(layers), name)),
@@ -301,28 +301,37 @@ def make_atlas(
             if before is None
             else ((top_image[:, :, None] == before[1][:, None, :]) & (top_image >= 0)[:, :, None]).sum((1, 2))
         )
-        store.write_layer(
+        store.arrays.write_layer(
             layer.name,
+            "top",
+            {"top_value": np.maximum(value, 0), "top_image": top_image, "top_unit": units},
+        )
+        store.arrays.write_layer(
+            layer.name,
+            "statistics",
             {
-                **strongest_inputs(layer, layers, seed),
-                "top_value": np.maximum(value, 0),
-                "top_image": top_image,
-                "top_unit": units,
                 "mean": scores.mean(0) * 0.21,
                 "std": scores.std(0) * 0.4,
                 "max": scores.max(0),
                 "active_pictures": active.astype(np.float32),
                 "active_positions": (active * random.uniform(0.1, 0.6, layer.channels)).astype(np.float32),
                 "dead": dead,
+                "unheard_of": nothing,  # a statistic that this version of the site does not know
+            },
+        )
+        store.arrays.write_layer(
+            layer.name,
+            "connections",
+            {
+                **strongest_inputs(layer, layers, seed),
                 "spearman_previous": nothing if before is None else rank_correlation(scores, before[0]),
                 "pearson_previous": nothing
                 if before is None
                 else rank_correlation(scores, before[0], ranked=False),
                 "shared_previous": shared.astype(np.int32),
-                "unheard_of": nothing,  # a statistic that this version of the site does not know
             },
         )
-        store.write_scores(layer.name, scores.astype(np.float32))
+        store.arrays.write_scores(layer.name, scores.astype(np.float32))
         if layer.kind == "block":
             previous[layer.stage] = (scores, top_image)
         columns = math.ceil(math.sqrt(layer.channels))
@@ -351,25 +360,27 @@ def make_atlas(
                     sheet.paste(tile_picture, ((number * 3 + k % 3) * size, k // 3 * size))
             if fresh:
                 made.append(to_webp(sheet, 60))
-            store.write_file(store.sprite_path(layer.name, channel), made[channel % len(made)])
-        store.write_file(store.thumbs_path(layer.name), to_webp(thumbs, 45 if distinct is None else 75))
+            store.pictures.write(store.pictures.sprite_path(layer.name, channel), made[channel % len(made)])
+        store.pictures.write(
+            store.pictures.thumbs_path(layer.name), to_webp(thumbs, 45 if distinct is None else 75)
+        )
     kernels = Image.fromarray(
         np.kron(random.integers(30, 226, (math.ceil(stem / 8) * 7, 8 * 7, 3)), np.ones((4, 4, 1))).astype(
             np.uint8
         )
     )
-    store.write_file(store.kernels_path("conv1"), to_webp(kernels, 60))
+    store.pictures.write(store.pictures.kernels_path("conv1"), to_webp(kernels, 60))
     if publish_patches:
         for index, picture in enumerate(drawn):
-            store.write_file(store.picture_path(index), to_webp(picture, 60))
+            store.pictures.write(store.pictures.picture_path(index), to_webp(picture, 60))
     records = [
         PictureRecord(n, f"{labels[c].replace(' ', '_')}/{n:04d}.png", c, labels[c], side, side)
         for n, c in enumerate(of_class)
     ]
-    store.write_images(records)
-    store.write_json("scan.json", {"pictures": pictures, "score_pictures": None})
+    store.tables.write_images(records)
+    store.tables.write_json("scan.json", {"pictures": pictures, "score_pictures": None})
     relate(store, layers, labels)
-    store.write_table(
+    store.tables.write(
         "channels.csv", ("layer", "channel"), [(x.name, c) for x in layers for c in range(x.channels)]
     )
     store.write_manifest(

@@ -21,7 +21,7 @@ def mapped_copy(folder: Path, *, publish: bool = True) -> Store:
     """The small atlas with a map: vectors near each other where the class is the same."""
     shutil.copytree(SMALL, folder)
     store = Store(folder)
-    records = store.images()
+    records = store.tables.images()
     random = np.random.default_rng(0)
     kind = np.array([record.label_id for record in records])
     features = (4 * np.eye(kind.max() + 1)[kind] + random.normal(0, 0.5, (len(kind), kind.max() + 1))).astype(
@@ -49,7 +49,7 @@ def large_copy(folder: Path, count: int) -> Store:
     store = Store(folder)
     random = np.random.default_rng(0)
     kind = random.integers(0, 40, count)
-    store.write_images(
+    store.tables.write_images(
         [
             PictureRecord(n, f"class {c}/{n:06}.jpg", c, f"class {c}", 64, 64)
             for n, c in enumerate(kind.tolist())
@@ -79,9 +79,9 @@ def write_map(store: Store, arrays: dict[str, np.ndarray], tiles: np.ndarray, ex
     if len(tiles):
         thumb[np.linspace(0, count - 1, len(tiles)).round().astype(int)] = np.arange(len(tiles))
         sheet = webp(mosaic(tiles, thumb_columns(len(tiles))), 70)
-        store.write_file(store.embedding_path("thumbs.webp"), sheet)
-    store.write_embedding({"picture": np.arange(count, dtype=np.int32), **arrays, "thumb": thumb})
-    store.write_json(
+        store.pictures.write(store.pictures.map_thumbs_path(), sheet)
+    store.arrays.write_embedding({"picture": np.arange(count, dtype=np.int32), **arrays, "thumb": thumb})
+    store.tables.write_json(
         "embedding/embedding.json",
         {
             "vector": "avgpool", "length": 384, "pictures": count, "precision": "fp32",

@@ -70,16 +70,16 @@ def _run(small: Path, folder: Path, old: str = "", new: str = "") -> tuple[Store
 
 def test_every_channel_of_a_block_has_a_picture_and_a_value(atlas):
     for name in ("res2a", "res3a"):
-        numbers = atlas.layer(name)
+        numbers = atlas.arrays.layer(name)
         channels = len(numbers["top_value"])
         assert np.isfinite(numbers["ascent_value"]).all() and set(numbers["ascent_start"]) <= {0, 1}
         for channel in range(channels):
-            with Image.open(atlas.optimised_path(name, channel)) as picture:
+            with Image.open(atlas.pictures.optimised_path(name, channel)) as picture:
                 assert picture.width == picture.height >= 100
-        with Image.open(atlas.optimised_sheet_path(name)) as sheet:
+        with Image.open(atlas.pictures.optimised_sheet_path(name)) as sheet:
             assert sheet.width * sheet.height >= channels * 48**2
-    assert not atlas.optimised_path("conv1", 0).exists()
-    assert np.isnan(atlas.layer("conv1")["ascent_value"]).all()
+    assert not atlas.pictures.optimised_path("conv1", 0).exists()
+    assert np.isnan(atlas.arrays.layer("conv1")["ascent_value"]).all()
 
 
 def test_the_values_stand_in_the_table(atlas):
@@ -87,13 +87,13 @@ def test_the_values_stand_in_the_table(atlas):
         rows = list(csv.DictReader(file))
     values = {(row["layer"], int(row["channel"])): row["ascent_value"] for row in rows}
     assert values["conv1", 0] == ""
-    assert float(values["res3a", 5]) == pytest.approx(float(atlas.layer("res3a")["ascent_value"][5]))
+    assert float(values["res3a", 5]) == pytest.approx(float(atlas.arrays.layer("res3a")["ascent_value"][5]))
 
 
 def test_what_stayed_below_its_best_patch_began_at_it_and_rose(atlas):
     begun = rose = 0
     for name in ("res2a", "res3a"):
-        numbers = atlas.layer(name)
+        numbers = atlas.arrays.layer(name)
         patch = numbers["ascent_start"] == FROM_PATCH
         begun += int(patch.sum())
         rose += int((numbers["ascent_value"] > numbers["top_value"][:, 0])[patch].sum())
@@ -105,7 +105,7 @@ def test_what_stayed_below_its_best_patch_began_at_it_and_rose(atlas):
 
 def test_without_the_right_to_publish_no_picture_begins_at_a_patch(small, tmp_path):
     store, _ = _run(small, tmp_path / "atlas", "[ascent]", "[site]\npublish_patches = false\n[ascent]")
-    assert set(store.layer("res3a")["ascent_start"]) == {0}
+    assert set(store.arrays.layer("res3a")["ascent_start"]) == {0}
 
 
 def test_stopped_in_both_starts_it_ends_with_the_same_bytes(atlas, small, tmp_path):
@@ -120,7 +120,9 @@ def test_other_settings_make_new_pictures_and_nothing_else(atlas, small, tmp_pat
     shutil.copytree(atlas.folder, tmp_path / "atlas")
     store, stages = _run(small, tmp_path / "atlas", "steps = 6", "steps = 2")
     assert stages["optimised pictures"] == 48 and not stages.get("scan") and not stages.get("sprites")
-    assert not np.array_equal(store.layer("res2a")["ascent_value"], atlas.layer("res2a")["ascent_value"])
+    assert not np.array_equal(
+        store.arrays.layer("res2a")["ascent_value"], atlas.arrays.layer("res2a")["ascent_value"]
+    )
     again, _ = _run(small, tmp_path / "atlas")
     assert file_bytes(again.folder) == file_bytes(atlas.folder)
 
@@ -129,22 +131,30 @@ def test_switched_off_they_go(atlas, small, tmp_path):
     shutil.copytree(atlas.folder, tmp_path / "atlas")
     store, stages = _run(small, tmp_path / "atlas", "[ascent]\nsteps = 6\n", " ")
     assert "optimised pictures" not in stages and not (store.folder / "optimised").exists()
-    assert "ascent_value" not in store.layer("res2a") and "ascent" not in store.manifest().extra
+    assert "ascent_value" not in store.arrays.layer("res2a") and "ascent" not in store.manifest().extra
 
 
 def test_a_damaged_picture_is_made_anew_with_its_layer_alone(atlas, small, tmp_path):
     shutil.copytree(atlas.folder, tmp_path / "atlas")
-    Store(tmp_path / "atlas").optimised_path("res2a", 3).write_bytes(b"no picture")
+    Store(tmp_path / "atlas").pictures.optimised_path("res2a", 3).write_bytes(b"no picture")
     store, stages = _run(small, tmp_path / "atlas")
     assert stages["optimised pictures"] == 16 and not stages.get("scan")
     assert file_bytes(store.folder) == file_bytes(atlas.folder)
 
 
-def test_damaged_numbers_get_their_values_back(atlas, small, tmp_path):
+def test_without_its_lists_of_pictures_a_layer_is_scanned_again_and_nothing_optimised(atlas, small, tmp_path):
     shutil.copytree(atlas.folder, tmp_path / "atlas")
-    Store(tmp_path / "atlas").layer_path("res2a").unlink()
+    Store(tmp_path / "atlas").arrays.layer_path("res2a", "top").unlink()
     store, stages = _run(small, tmp_path / "atlas")
-    assert "optimised pictures" not in stages
+    assert stages["scan"] and "optimised pictures" not in stages
+    assert file_bytes(store.folder) == file_bytes(atlas.folder)
+
+
+def test_without_its_values_a_layer_is_optimised_again_alone(atlas, small, tmp_path):
+    shutil.copytree(atlas.folder, tmp_path / "atlas")
+    Store(tmp_path / "atlas").arrays.layer_path("res2a", "optimised").unlink()
+    store, stages = _run(small, tmp_path / "atlas")
+    assert stages["optimised pictures"] == 16 and not stages.get("scan")
     assert file_bytes(store.folder) == file_bytes(atlas.folder)
 
 
@@ -153,9 +163,11 @@ def test_the_site_shows_them_beside_the_patches(atlas, tmp_path):
     assert check_links(tmp_path / "site") == []
     folder = tmp_path / "site" / "small" / "res3a"
     page = (folder / "5.html").read_text()
-    value = atlas.layer("res3a")["ascent_value"][5]
+    value = atlas.arrays.layer("res3a")["ascent_value"][5]
     assert '<img src="optimised/5.webp"' in page and f"activation <b>{significant(float(value))}</b>" in page
-    assert (folder / "optimised" / "5.webp").read_bytes() == atlas.optimised_path("res3a", 5).read_bytes()
+    assert (folder / "optimised" / "5.webp").read_bytes() == atlas.pictures.optimised_path(
+        "res3a", 5
+    ).read_bytes()
     assert 'name="optimised"' in (folder / "index.html").read_text()
     plain = tmp_path / "site" / "small" / "conv1"
     assert "optimised/" not in (plain / "0.html").read_text() and not (plain / "optimised").exists()

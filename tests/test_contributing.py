@@ -51,9 +51,10 @@ def test_the_examples_make_an_atlas_and_its_pages(tmp_path: Path, monkeypatch: p
     def with_the_line(job: Any) -> None:
         add_relations(job)
         for layer in job.network.layers:
-            numbers = job.store.layer(layer.name)
-            exec(LINE, {"numbers": numbers, "decline": method.decline})
-            job.store.write_layer(layer.name, numbers)
+            numbers = job.store.arrays.layer(layer.name, "top", "statistics")
+            connections = job.store.arrays.layer(layer.name, "connections")
+            exec(LINE, {"numbers": numbers, "connections": connections, "decline": method.decline})
+            job.store.arrays.write_layer(layer.name, "connections", connections)
 
     monkeypatch.setattr("generator.stages.pipeline.add_relations", with_the_line)
     for index in range(12):
@@ -65,6 +66,6 @@ def test_the_examples_make_an_atlas_and_its_pages(tmp_path: Path, monkeypatch: p
     assert [layer.name for layer in store.manifest().layers] == ["conv1", "res2a", "res2b"]
     render_site([store.folder], tmp_path / "site")
     assert "decline" in (store.folder / "channels.csv").read_text().splitlines()[0].split(",")
-    alive = int(np.flatnonzero(~store.layer("res2b")["dead"])[0])
+    alive = int(np.flatnonzero(~store.arrays.layer("res2b")["dead"])[0])
     assert "Decline over the nine" in (tmp_path / f"site/twin/res2b/{alive}.html").read_text("utf-8")
     assert 'id="decline"' in (tmp_path / "site/guide/statistics.html").read_text("utf-8")

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from generator.core.errors import AtlasError
-from generator.core.store import Store
+from generator.core.store import Pictures, Store
 from generator.methods.deepdream import Dreamer, DreamPlan
 from generator.network import models
 from generator.network.network import Network
@@ -225,10 +225,10 @@ def atlas(pictures, tmp_path_factory) -> Store:
 
 def _dreams(store: Store) -> dict[str, str]:
     """By picture and layer, the bytes of its file."""
-    index = store.read_json("deepdream/index.json")
+    index = store.tables.read_json("deepdream/index.json")
     return {
         f"{picture['name']} {dream['layer']}": hashlib.sha256(
-            store.dream_path(dream["file"]).read_bytes()
+            store.pictures.dream_path(dream["file"]).read_bytes()
         ).hexdigest()
         for picture in index["pictures"]
         for dream in picture["dreams"]
@@ -237,7 +237,7 @@ def _dreams(store: Store) -> dict[str, str]:
 
 @pytest.mark.slow  # whole atlases are computed
 def test_the_atlas_holds_each_dream_with_its_settings(atlas):
-    index = atlas.read_json("deepdream/index.json")
+    index = atlas.tables.read_json("deepdream/index.json")
     assert index["settings"] == {
         "side": 32, "octaves": 2, "octave_scale": 1.4, "steps": 2, "step_size": 1.5, "jitter": 32, "seed": 0,
         "sides": [23, 32], "quality": 85,
@@ -247,16 +247,16 @@ def test_the_atlas_holds_each_dream_with_its_settings(atlas):
         assert [dream["layer"] for dream in picture["dreams"]] == ["conv1", "res3a"]
         for dream in picture["dreams"]:
             assert dream["after"] > dream["before"]
-            assert Image.open(atlas.dream_path(dream["file"])).size == (32, 32)
+            assert Image.open(atlas.pictures.dream_path(dream["file"])).size == (32, 32)
 
 
 @pytest.mark.slow
 def test_interrupted_and_in_other_company_a_dream_is_the_same(atlas, pictures, tmp_path, monkeypatch):
     shutil.copytree(atlas.folder, tmp_path / "small")
     store, written = Store(tmp_path / "small"), []
-    for path in [*store.dream_path("").iterdir()]:  # as if the run had come this far
+    for path in [*store.pictures.dream_path("").iterdir()]:  # as if the run had come this far
         path.unlink()
-    whole = Store.write_dream
+    whole = Pictures.write_dream
 
     def interrupted(self, key, *content):
         whole(self, key, *content)
@@ -265,12 +265,14 @@ def test_interrupted_and_in_other_company_a_dream_is_the_same(atlas, pictures, t
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "write_dream", interrupted)
+        patch.setattr(Pictures, "write_dream", interrupted)
         with pytest.raises(KeyboardInterrupt):
             compute(_profile(pictures), store.folder)
     assert not store.exists()
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "write_dream", lambda self, key, *c: (written.append(key), whole(self, key, *c)))
+        patch.setattr(
+            Pictures, "write_dream", lambda self, key, *c: (written.append(key), whole(self, key, *c))
+        )
         compute(_profile(pictures), store.folder)
     assert len(written) == len(set(written)) == 4  # none was made twice
     assert _bytes(store.folder) == _bytes(atlas.folder)
@@ -282,8 +284,8 @@ def test_interrupted_and_in_other_company_a_dream_is_the_same(atlas, pictures, t
 def test_a_damaged_dream_is_made_again(atlas, pictures, tmp_path):
     shutil.copytree(atlas.folder, tmp_path / "small")
     store = Store(tmp_path / "small")
-    file = store.read_json("deepdream/index.json")["pictures"][0]["dreams"][1]["file"]
-    store.dream_path(file).write_bytes(b"damaged")
+    file = store.tables.read_json("deepdream/index.json")["pictures"][0]["dreams"][1]["file"]
+    store.pictures.dream_path(file).write_bytes(b"damaged")
     compute(_profile(pictures), store.folder)
     assert _bytes(store.folder) == _bytes(atlas.folder)
 
@@ -293,7 +295,7 @@ def test_the_site_shows_each_start_beside_its_dreams(atlas, tmp_path):
     render_site([atlas.folder], tmp_path / "site")
     assert check_links(tmp_path / "site") == []
     page = (tmp_path / "site" / "small" / "deepdream.html").read_text()
-    index = atlas.read_json("deepdream/index.json")
+    index = atlas.tables.read_json("deepdream/index.json")
     for picture in index["pictures"]:
         for file in (picture["start"], *(dream["file"] for dream in picture["dreams"])):
             assert f'src="deepdream/{file}"' in page
@@ -310,14 +312,14 @@ def test_pictures_of_the_set_are_left_out_where_none_may_be_published(atlas, pic
     shutil.copyfile(pictures / "2.png", copied)
     chosen = _profile(pictures, publish=False, pictures=[1, str(copied), str(own)])
     store = compute(chosen, tmp_path / "small")
-    assert [picture["name"] for picture in store.read_json("deepdream/index.json")["pictures"]] == [
+    assert [picture["name"] for picture in store.tables.read_json("deepdream/index.json")["pictures"]] == [
         "own <b>.png"
     ]
     render_site([store.folder], tmp_path / "site")
     page = (tmp_path / "site" / "small" / "deepdream.html").read_text()
     assert "own &lt;b&gt;.png" in page and "<b>.png" not in page
     none = compute(_profile(pictures, publish=False, pictures=[1]), tmp_path / "small")
-    assert not none.dream_path("").exists()
+    assert not none.pictures.dream_path("").exists()
     render_site([none.folder], tmp_path / "site")
     assert not (tmp_path / "site" / "small" / "deepdream.html").exists()
 

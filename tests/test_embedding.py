@@ -74,7 +74,9 @@ def hooked(atlas, pictures) -> np.ndarray:
     last = [part for part in module.modules() if isinstance(part, nn.Linear)][-1]
     last.register_forward_pre_hook(lambda _m, inputs: read.append(inputs[0].clone()))
     preprocessing = atlas.manifest().preprocessing
-    pixels = np.stack([read_picture(pictures / image.path, preprocessing).pixels for image in atlas.images()])
+    pixels = np.stack(
+        [read_picture(pictures / image.path, preprocessing).pixels for image in atlas.tables.images()]
+    )
     with torch.inference_mode():
         module(network.prepare(torch.from_numpy(pixels)))
     return read[0].numpy()
@@ -89,13 +91,15 @@ def test_features_and_pca_are_scikit_learns_on_hooked_vectors(atlas, hooked) -> 
     from sklearn.decomposition import PCA
 
     assert len(hooked) == COUNT
-    np.testing.assert_allclose(atlas.features()[:], hooked, rtol=1e-4, atol=1e-5 * np.abs(hooked).max())
+    np.testing.assert_allclose(
+        atlas.arrays.features()[:], hooked, rtol=1e-4, atol=1e-5 * np.abs(hooked).max()
+    )
     model = PCA(50, svd_solver="full").fit(hooked)
     expected = model.transform(hooked)[:, :2]
-    ours = atlas.embedding()["pca"]
+    ours = atlas.arrays.embedding()["pca"]
     scale = np.abs(expected).max()
     np.testing.assert_allclose(ours, _up_to_sign(ours, expected), atol=1e-3 * scale)
-    said = atlas.read_json("embedding/embedding.json")
+    said = atlas.tables.read_json("embedding/embedding.json")
     np.testing.assert_allclose(said["explained"], model.explained_variance_ratio_, atol=2e-6)
     assert said["vector"] == "avgpool" and said["length"] == hooked.shape[1]
 
@@ -106,12 +110,12 @@ def test_t_sne_is_scikit_learns_with_the_settings_that_the_atlas_states(atlas) -
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
-    said, found = atlas.read_json("embedding/embedding.json"), atlas.embedding()
+    said, found = atlas.tables.read_json("embedding/embedding.json"), atlas.arrays.embedding()
     assert said["perplexity"] == pytest.approx(
         (COUNT - 1) / 3
     )  # so few pictures have no 30 times three neighbours
     with threadpool_limits(1):
-        reduced = PCA(50, svd_solver="covariance_eigh").fit_transform(atlas.features()[:])
+        reduced = PCA(50, svd_solver="covariance_eigh").fit_transform(atlas.arrays.features()[:])
         model = TSNE(perplexity=said["perplexity"], random_state=said["seed"])
         expected = model.fit_transform(reduced)
     np.testing.assert_array_equal(found["tsne"], expected)
@@ -123,7 +127,7 @@ def test_t_sne_is_scikit_learns_with_the_settings_that_the_atlas_states(atlas) -
 def test_neighbours_are_those_of_brute_force(atlas, hooked) -> None:
     from sklearn.metrics import pairwise_distances
 
-    found = atlas.embedding()
+    found = atlas.arrays.embedding()
     distances = pairwise_distances(hooked)
     np.fill_diagonal(distances, np.inf)
     expected = np.argsort(distances, axis=1, kind="stable")[:, :9]
@@ -236,16 +240,18 @@ def test_a_changed_setting_makes_the_map_anew_and_nothing_else(atlas, small, tmp
     compute(_changed(small, tmp_path, "[embedding]\nperplexity = 5.0\n"), folder, reporter)
     assert _worked(reporter) == {"map of the pictures"}
     store = Store(folder)
-    assert store.read_json("embedding/embedding.json")["perplexity"] == 5
-    np.testing.assert_array_equal(store.embedding()["pca"], atlas.embedding()["pca"])
-    assert (store.embedding()["tsne"] != atlas.embedding()["tsne"]).any()
+    assert store.tables.read_json("embedding/embedding.json")["perplexity"] == 5
+    np.testing.assert_array_equal(store.arrays.embedding()["pca"], atlas.arrays.embedding()["pca"])
+    assert (store.arrays.embedding()["tsne"] != atlas.arrays.embedding()["tsne"]).any()
     reporter = Reporter(quiet=True)
     compute(_changed(small, tmp_path, "[embedding]\npictures = 30\n"), folder, reporter)
     assert _worked(reporter) == {"features", "map of the pictures"}
     few = Store(folder)
-    np.testing.assert_array_equal(few.features()[:], atlas.features()[few.embedding()["picture"]])
+    np.testing.assert_array_equal(
+        few.arrays.features()[:], atlas.arrays.features()[few.arrays.embedding()["picture"]]
+    )
     # Every third of 81 files; the broken one is among them or not, and has no number.
-    assert few.features().shape[0] in (29, 30)
+    assert few.arrays.features().shape[0] in (29, 30)
 
 
 @pytest.mark.slow
@@ -258,22 +264,22 @@ def test_without_the_right_to_publish_the_map_holds_no_picture(atlas, small, tmp
     assert {path.name for path in (store.folder / "embedding").iterdir()} == {
         "features.npy", "map.npz", "embedding.json",
     }  # fmt: skip
-    assert (store.embedding()["thumb"] == -1).all()
-    np.testing.assert_array_equal(store.embedding()["tsne"], atlas.embedding()["tsne"])
+    assert (store.arrays.embedding()["thumb"] == -1).all()
+    np.testing.assert_array_equal(store.arrays.embedding()["tsne"], atlas.arrays.embedding()["tsne"])
 
 
 @pytest.mark.slow
 def test_the_sheet_shows_every_picture_in_its_place(atlas, pictures) -> None:
     from PIL import Image
 
-    said = atlas.read_json("embedding/embedding.json")["thumbs"]
-    sheet = np.asarray(Image.open(atlas.embedding_path("thumbs.webp")).convert("RGB")).astype(int)
+    said = atlas.tables.read_json("embedding/embedding.json")["thumbs"]
+    sheet = np.asarray(Image.open(atlas.pictures.map_thumbs_path()).convert("RGB")).astype(int)
     assert said["count"] == COUNT
     for image in (0, 1, 41, COUNT - 1):
-        place = int(atlas.embedding()["thumb"][image])
+        place = int(atlas.arrays.embedding()["thumb"][image])
         left, top = place % said["columns"] * said["tile"], place // said["columns"] * said["tile"]
         seen = sheet[top : top + said["tile"], left : left + said["tile"]]
-        with Image.open(pictures / atlas.images()[image].path) as file:
+        with Image.open(pictures / atlas.tables.images()[image].path) as file:
             side = min(file.size)
             middle = file.convert("RGB").crop(((file.width - side) // 2, 0, (file.width + side) // 2, side))
             expected = np.asarray(middle.resize((said["tile"],) * 2, Image.Resampling.BICUBIC)).astype(int)
@@ -286,16 +292,19 @@ def test_fewer_pictures_stand_on_a_sheet_that_would_take_more_bytes(
 ) -> None:
     from PIL import Image
 
-    whole, all_of_it = atlas.embedding_path("thumbs.webp"), atlas.embedding()["thumb"]
+    whole, all_of_it = atlas.pictures.map_thumbs_path(), atlas.arrays.embedding()["thumb"]
     monkeypatch.setattr(mapping, "SHEET_BYTES", whole.stat().st_size // 2)
     folder = Path(shutil.copytree(atlas.folder, tmp_path / "copy"))
     changed = _changed(small, tmp_path, "[embedding]\nperplexity = 5.0\n")
     store = compute(changed, folder, Reporter(quiet=True))
-    thumb, said = store.embedding()["thumb"], store.read_json("embedding/embedding.json")["thumbs"]
-    assert store.embedding_path("thumbs.webp").stat().st_size <= whole.stat().st_size // 2
+    thumb, said = (
+        store.arrays.embedding()["thumb"],
+        store.tables.read_json("embedding/embedding.json")["thumbs"],
+    )
+    assert store.pictures.map_thumbs_path().stat().st_size <= whole.stat().st_size // 2
     assert 0 < said["count"] == (thumb >= 0).sum() < COUNT
-    sheets = [np.asarray(Image.open(path)) for path in (whole, store.embedding_path("thumbs.webp"))]
-    columns = [atlas.read_json("embedding/embedding.json")["thumbs"]["columns"], said["columns"]]
+    sheets = [np.asarray(Image.open(path)) for path in (whole, store.pictures.map_thumbs_path())]
+    columns = [atlas.tables.read_json("embedding/embedding.json")["thumbs"]["columns"], said["columns"]]
     for image in np.flatnonzero(thumb >= 0):
         tiles = [
             sheet[place // wide * 48 : place // wide * 48 + 48, place % wide * 48 : place % wide * 48 + 48]

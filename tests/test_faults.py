@@ -180,7 +180,9 @@ def test_out_of_memory_in_the_pictures_of_units_takes_fewer_at_once(
     assert full.refused
     assert sum("out of memory" in note for note in reporter.notes) == 1
     units = next(stage for stage in reporter.stages if stage.name == "patches and gradients")
-    assert units.count == sum((atlas.layer(x.name)["top_image"] >= 0).sum() for x in atlas.manifest().layers)
+    assert units.count == sum(
+        (atlas.arrays.layer(x.name)["top_image"] >= 0).sum() for x in atlas.manifest().layers
+    )
     assert file_bytes(tmp_path) == file_bytes(atlas.folder)
 
 

@@ -432,16 +432,16 @@ def _compute(inputs: Inputs, pictures: Path, **pictures_section: Any) -> tuple[S
 
 
 def _scores(store: Store) -> np.ndarray:
-    return np.array(store.scores("res2b"))
+    return np.array(store.arrays.scores("res2b"))
 
 
 @pytest.mark.slow
 def test_other_class_names_and_labels_are_taken_up_without_a_new_scan(inputs, pictures, tmp_path):
     store, worked = _compute(inputs, pictures)
     assert {"scan", "map of the pictures", "sprites"} <= worked
-    found = store.predictions()
+    found = store.arrays.predictions()
     assert found is not None
-    truth = np.array([("ant", "bee", "cat").index(image.label) for image in store.images()])
+    truth = np.array([("ant", "bee", "cat").index(image.label) for image in store.tables.images()])
     assert store.manifest().accuracy == pytest.approx((found[0] == truth).mean())
     before = {path: path.stat().st_mtime_ns for path in (store.folder / "scores").iterdir()}
     assert _compute(inputs, pictures)[1] == set()
@@ -450,7 +450,7 @@ def test_other_class_names_and_labels_are_taken_up_without_a_new_scan(inputs, pi
     store, worked = _compute(inputs, pictures)
     assert worked == set()
     assert {path: path.stat().st_mtime_ns for path in (store.folder / "scores").iterdir()} == before
-    truth = np.array([("cat", "ant", "bee").index(image.label) for image in store.images()])
+    truth = np.array([("cat", "ant", "bee").index(image.label) for image in store.tables.images()])
     assert store.manifest().accuracy == pytest.approx((found[0] == truth).mean())
     assert list(store.manifest().classes) == inputs.classes
 
@@ -458,11 +458,11 @@ def test_other_class_names_and_labels_are_taken_up_without_a_new_scan(inputs, pi
     store, worked = _compute(inputs, pictures)
     assert (worked, store.manifest().accuracy) == (set(), None)
 
-    lines = ["path,label"] + [f"{image.path},thing {image.index % 2}" for image in store.images()]
+    lines = ["path,label"] + [f"{image.path},thing {image.index % 2}" for image in store.tables.images()]
     (tmp_path / "labels.csv").write_text("\n".join(lines))
     store, worked = _compute(inputs, pictures, labels=str(tmp_path / "labels.csv"))
     assert worked <= {"gradient rules"}
-    assert {image.label for image in store.images()} == {"thing 0", "thing 1"}
+    assert {image.label for image in store.tables.images()} == {"thing 0", "thing 1"}
     assert {path: path.stat().st_mtime_ns for path in (store.folder / "scores").iterdir()} == before
 
 

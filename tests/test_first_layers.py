@@ -139,12 +139,12 @@ def _write(store: Store, own: str, *others: str) -> None:
 
 
 def _pixels(store: Store, name: str) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(store.first_layer_path(name).read_bytes())).convert("RGB"))
+    return np.asarray(Image.open(io.BytesIO(store.arrays.first_layer_path(name).read_bytes())).convert("RGB"))
 
 
 def test_one_pixel_of_a_sheet_is_one_weight(tmp_path):
     store = _written(tmp_path / "a", "resnet20-cifar")
-    kernels = store.first_layer(0)["kernels"]
+    kernels = store.arrays.first_layer(0)["kernels"]
     for name, tiles in (
         ("0.webp", gradient_pixels(kernels.transpose(0, 2, 3, 1).astype(np.float64))),
         ("0-common.webp", on_one_scale(kernels)),
@@ -159,9 +159,9 @@ def test_one_pixel_of_a_sheet_is_one_weight(tmp_path):
 
 def test_files_of_networks_that_are_named_no_more_go(tmp_path):
     store = _written(tmp_path / "a", "resnet20-cifar", "alexnet")
-    assert store.first_layer_path("1.npz").exists()
+    assert store.arrays.first_layer_path("1.npz").exists()
     _write(store, "resnet20-cifar")
-    names = {path.name for path in store.first_layer_path("").iterdir()}
+    names = {path.name for path in store.arrays.first_layer_path("").iterdir()}
     assert names == {"index.json", "0.npz", "0.webp", "0-common.webp", "0-planes.webp"}
 
 
@@ -204,9 +204,9 @@ def test_the_first_order_runs_from_grey_lines_over_colours_to_faint_ones(tmp_pat
         "gain": np.ones(5, np.float32),
         **kernel_numbers(kernels),
     }
-    index = store.read_json("first_layers/index.json")
+    index = store.tables.read_json("first_layers/index.json")
     store.write_first_layers(
-        {"0.npz": numbers, "0.webp": store.first_layer_path("0.webp").read_bytes()}, index
+        {"0.npz": numbers, "0.webp": store.arrays.first_layer_path("0.webp").read_bytes()}, index
     )
     page = first_layers_page(shown_layers([Atlas(store.folder)]))
     (orders,) = page["orders"].values()
@@ -261,19 +261,22 @@ def test_they_are_kept_with_the_atlas_and_another_choice_makes_them_alone_anew(t
         {**data, "kernels": {"others": [{"model": "alexnet", "weights": str(file)}] * 2}}, "test"
     )
     store = compute(alone, tmp_path / "atlas")
-    assert [one["model"] for one in store.read_json("first_layers/index.json")] == ["resnet20-cifar"]
-    scores = store.scores_path("conv1").stat().st_mtime_ns
+    assert [one["model"] for one in store.tables.read_json("first_layers/index.json")] == ["resnet20-cifar"]
+    scores = store.arrays.scores_path("conv1").stat().st_mtime_ns
     compute(more, tmp_path / "atlas")
-    assert [one["model"] for one in store.read_json("first_layers/index.json")] == [
+    assert [one["model"] for one in store.tables.read_json("first_layers/index.json")] == [
         "resnet20-cifar",
         "alexnet",
     ]
-    assert store.scores_path("conv1").stat().st_mtime_ns == scores  # no second scan
+    assert store.arrays.scores_path("conv1").stat().st_mtime_ns == scores  # no second scan
     both = compute(more, tmp_path / "anew")
-    files = sorted(both.first_layer_path("").iterdir())
+    files = sorted(both.arrays.first_layer_path("").iterdir())
     assert len(files) > 2
     for path in files:
-        assert path.read_bytes() == store.first_layer_path(path.name).read_bytes()
-    store.first_layer_path("1.npz").write_bytes(b"damaged")
+        assert path.read_bytes() == store.arrays.first_layer_path(path.name).read_bytes()
+    store.arrays.first_layer_path("1.npz").write_bytes(b"damaged")
     compute(more, tmp_path / "atlas")
-    assert store.first_layer_path("1.npz").read_bytes() == both.first_layer_path("1.npz").read_bytes()
+    assert (
+        store.arrays.first_layer_path("1.npz").read_bytes()
+        == both.arrays.first_layer_path("1.npz").read_bytes()
+    )

@@ -188,10 +188,12 @@ def test_any_name_is_found_labelled_and_written_back(tmp_path_factory, names, in
     assert {file.path for file in found.files} == visible
     records = [PictureRecord(i, f.path, f.label_id, f.label, 1, 1) for i, f in enumerate(found.files)]
     store = Store(root / ".atlas")
-    store.write_images(records)
-    assert store.images() == records
-    store.write_json("scan.json", {"skipped": [[f.path, "why"] for f in found.files]})
-    assert [path for path, _ in store.read_json("scan.json")["skipped"]] == [f.path for f in found.files]
+    store.tables.write_images(records)
+    assert store.tables.images() == records
+    store.tables.write_json("scan.json", {"skipped": [[f.path, "why"] for f in found.files]})
+    assert [path for path, _ in store.tables.read_json("scan.json")["skipped"]] == [
+        f.path for f in found.files
+    ]
 
 
 # -- profiles --------------------------------------------------------------------------------------------------------
@@ -489,7 +491,7 @@ workers = 0
     (tmp_path / "bad.toml").write_text(text)
     with _case(300):
         store = compute(profile.load(str(tmp_path / "bad.toml")), tmp_path / "atlas", Reporter(quiet=True))
-        assert {*names, os.fsdecode(b"caf\xe9.png")} <= {image.path for image in store.images()}
+        assert {*names, os.fsdecode(b"caf\xe9.png")} <= {image.path for image in store.tables.images()}
         manifest = store.manifest()
         assert len(manifest.pictures.skipped) >= 20
         _watched["allowed"] = None  # MkDocs writes where its own temporary files lie

@@ -53,9 +53,9 @@ TINY: dict[str, Any] = {
 def _poison(folder: Path) -> None:
     """Every text of an atlas that comes from outside."""
     store = Store(folder)
-    records = store.images()
+    records = store.tables.images()
     names = [f"{ATTACKS[n % len(ATTACKS)]}/{n}{ATTACKS[-n % len(ATTACKS)]}" for n in range(len(records))]
-    store.write_images(
+    store.tables.write_images(
         [PictureRecord(r.index, os.fsdecode(name.encode() + b"\xff"), r.label_id, r.label, r.width, r.height)
          for r, name in zip(records, names, strict=True)]
     )  # fmt: skip

@@ -54,7 +54,7 @@ def _numbers(text: str, kind: str) -> np.ndarray:
 def test_the_script_hands_over_the_atlass_own_numbers(store: Store) -> None:
     found = picture_map(Atlas(store.folder))
     assert found is not None
-    data, arrays, images = _data(map_script(found)), store.embedding(), store.images()
+    data, arrays, images = _data(map_script(found)), store.arrays.embedding(), store.tables.images()
     for name in ("tsne", "pca"):
         places = _numbers(data["places"][name], "<u2").reshape(-1, 2) / 65535
         given = arrays[name] - arrays[name].min(0)
@@ -133,12 +133,12 @@ class _Tags(HTMLParser):
 
 def test_names_from_outside_stay_text(tmp_path: Path) -> None:
     store = mapped_copy(tmp_path / "small")
-    records = store.images()
+    records = store.tables.images()
     hostile = [
         replace(records[n], path=f"{attack}\udce9.png", label_id=100 + n, label=attack)
         for n, attack in enumerate(ATTACKS)
     ]
-    store.write_images([*hostile, *records[len(hostile) :]])
+    store.tables.write_images([*hostile, *records[len(hostile) :]])
     render_site([store.folder], tmp_path / "site")
     script = (tmp_path / "site" / "small" / "map.js").read_bytes().decode("utf-8")  # as a browser reads it
     assert "<" not in script
@@ -244,7 +244,7 @@ def _view(page: Any) -> list[float]:
 def test_the_pointer_says_label_and_file_and_a_click_lists_the_nearest(
     opened: Any, site: Path, store: Store
 ) -> None:
-    places, images = _places(site, opened, "tsne"), store.images()
+    places, images = _places(site, opened, "tsne"), store.tables.images()
     alone = int(np.argmax(places[:, 0]))
     opened.mouse.move(*_at(opened, places[alone]))
     card = opened.locator(".map-card")
@@ -253,7 +253,7 @@ def test_the_pointer_says_label_and_file_and_a_click_lists_the_nearest(
     opened.mouse.click(*_at(opened, places[alone]))
     shown = opened.locator(".picked")
     assert images[alone].path in shown.inner_text()
-    nearest = store.embedding()["neighbour"][alone].tolist()
+    nearest = store.arrays.embedding()["neighbour"][alone].tolist()
     buttons = opened.locator(".nearest button")
     assert [buttons.nth(n).get_attribute("title") for n in range(9)] == [images[i].path for i in nearest]
     _until(opened, lambda url: f"picture={alone}" in url)

@@ -171,7 +171,7 @@ PASSES: dict[str, tuple[Any, str, Callable[..., int], int, str]] = {
         "_climb",
         lambda ascender, channels, start: len(channels),
         1,
-        "optimised/res2a.npz",
+        "layers/res2a/optimised.npz",
     ),
 }
 

@@ -76,11 +76,11 @@ def test_signed_blocks_show_nine_whatever_their_sign(
         compute={"workers": 0, "device": "cpu"},
     )
     store = compute(chosen, tmp_path / "atlas")
-    numbers = store.layer("res2b")
+    numbers = store.arrays.layer("res2b")
     assert numbers["dead"][:3].tolist() == [False, True, False]
     assert (numbers["top_value"][0] < 0).all()
     assert (np.diff(numbers["top_value"][0]) <= 0).all()
-    scores = np.array(store.scores("res2b"))[:, 0]
+    scores = np.array(store.arrays.scores("res2b"))[:, 0]
     assert numbers["top_image"][0].tolist() == np.argsort(-scores, kind="stable")[:9].tolist()
     assert np.isfinite(numbers["spearman_previous"][0])
     atlas = Atlas(tmp_path / "atlas")
@@ -89,7 +89,10 @@ def test_signed_blocks_show_nine_whatever_their_sign(
     drawn = (tmp_path / "site" / "preact_resnet50" / "architecture.html").read_text()
     assert 'href="res2b/index.html"' in drawn
     assert 'href="res3a/index.html"' not in drawn  # a layer that this atlas does not hold
-    assert sum(p.numel() for p in module.parameters()) == store.read_json("architecture.json")["parameters"]
+    assert (
+        sum(p.numel() for p in module.parameters())
+        == store.tables.read_json("architecture.json")["parameters"]
+    )
     page = (tmp_path / "site" / "preact_resnet50" / "res2b" / "0.html").read_text()
     assert page.count("<a id=") == 9
     assert "−" in page

@@ -227,7 +227,7 @@ def test_a_channel_says_how_it_refines_the_block_before(atlas: Atlas) -> None:
 
 
 def test_continuations_are_the_stored_matches_without_the_number_that_is_tied_anyhow(atlas: Atlas) -> None:
-    stored = atlas.store.matches("res2c--res3a")
+    stored = atlas.store.arrays.matches("res2c--res3a")
     assert stored is not None
     page = channel_page(atlas, atlas.manifest.layer("res2c"), 0, "")
     boundary = [one for one in page["continuations"] if one.layer == "res3a"]

@@ -45,13 +45,13 @@ def test_the_folder_holds_what_the_format_says_and_nothing_else(atlas):
     }  # fmt: skip
     assert manifest.weights.random
     for layer in manifest.layers:
-        numbers = atlas.layer(layer.name)
+        numbers = atlas.arrays.layer(layer.name)
         assert numbers["top_value"].dtype == np.float32 and numbers["top_value"].shape == (layer.channels, 9)
         assert numbers["top_image"].dtype == np.int32 and numbers["top_unit"].shape == (layer.channels, 9, 2)
         alive = numbers["top_image"][:, 0] >= 0
         assert np.array_equal(~alive, numbers["dead"])
         for channel in range(layer.channels):
-            assert atlas.sprite_path(layer.name, channel).exists() == alive[channel]
+            assert atlas.pictures.sprite_path(layer.name, channel).exists() == alive[channel]
 
 
 def test_a_broken_picture_is_skipped_counted_and_listed_and_the_rest_is_numbered_without_gap(atlas):
@@ -59,7 +59,7 @@ def test_a_broken_picture_is_skipped_counted_and_listed_and_the_rest_is_numbered
     assert pictures.count == COUNT and [skipped.path for skipped in pictures.skipped] == [
         "class 1/00 broken.png"
     ]
-    images = atlas.images()
+    images = atlas.tables.images()
     assert [image.index for image in images] == list(range(COUNT))
     assert {image.label for image in images} == {"class 0", "class 1", "class 2"}
     assert (images[0].width, images[0].height) == (40, 36)
@@ -70,7 +70,10 @@ def test_the_top_nine_are_those_of_a_plain_implementation(atlas, pictures):
     network = models.load("resnet20-cifar", "random")
     module = models.load_module("resnet20-cifar", "random").double()
     pixels = np.stack(
-        [read_picture(pictures / image.path, manifest.preprocessing).pixels for image in atlas.images()]
+        [
+            read_picture(pictures / image.path, manifest.preprocessing).pixels
+            for image in atlas.tables.images()
+        ]
     )
     double = network.to("cpu", torch.float64)
     maps = {}
@@ -83,7 +86,7 @@ def test_the_top_nine_are_those_of_a_plain_implementation(atlas, pictures):
         module(double.prepare(torch.from_numpy(pixels)))
     for name, values in maps.items():
         scores = values.amax((2, 3)).numpy()  # (N, C)
-        numbers = atlas.layer(name)
+        numbers = atlas.arrays.layer(name)
         for channel in range(scores.shape[1]):
             order = np.lexsort((np.arange(len(scores)), -scores[:, channel]))[:9]
             kept = order[scores[order, channel] > 0]
@@ -100,15 +103,15 @@ def test_the_top_nine_are_those_of_a_plain_implementation(atlas, pictures):
 
 
 def test_the_kinds_of_gradients_stand_side_by_side_for_the_channel_that_is_clearest_in_each_stage(atlas):
-    rows = atlas.read_json("rules.json")["rows"]
+    rows = atlas.tables.read_json("rules.json")["rows"]
     assert [row["layer"] for row in rows] == ["conv1", "res2b", "res3a", "res4c"]
     for row in rows:
-        numbers = atlas.layer(row["layer"])
+        numbers = atlas.arrays.layer(row["layer"])
         merit = np.where((numbers["top_image"] >= 0).all(1), numbers["label_agreement"], -np.inf)
         assert merit[row["channel"]] == merit.max()
         assert row["kinds"] == ["deconvnet", "guided", "patches", "plain", "saliency"]
         folder, panels = atlas.folder / "rules", atlas.manifest().sprites[row["layer"]].panels
-        with Image.open(atlas.sprite_path(row["layer"], row["channel"])) as whole:
+        with Image.open(atlas.pictures.sprite_path(row["layer"], row["channel"])) as whole:
             beside = np.array(whole.convert("RGB"), np.int16)
         for kind in panels:  # what the channel's own page shows
             first = panels.index(kind) * beside.shape[0]
@@ -137,7 +140,7 @@ def test_another_quality_makes_new_sprites_without_a_new_scan(atlas, small, tmp_
     compute(profile.load(str(tmp_path / "other.toml")), folder, reporter)
     stages = [stage.name for stage in reporter.stages]
     assert "sprites" in stages and "scan" not in stages
-    sprite = atlas.sprite_path("res2a", int(np.flatnonzero(~atlas.layer("res2a")["dead"])[0]))
+    sprite = atlas.pictures.sprite_path("res2a", int(np.flatnonzero(~atlas.arrays.layer("res2a")["dead"])[0]))
     assert (folder / sprite.relative_to(atlas.folder)).stat().st_size < sprite.stat().st_size
 
 
@@ -170,8 +173,8 @@ def test_every_gradient_of_the_profile_gets_its_panel(small, tmp_path):
     store = compute(profile.load(str(tmp_path / "other.toml")), tmp_path / "atlas", Reporter(quiet=True))
     sprite = store.manifest().sprites["res2a"]
     assert sprite.panels == ("patches", "guided", "plain", "deconvnet")
-    channel = int(np.flatnonzero(~store.layer("res2a")["dead"])[0])
-    with Image.open(store.sprite_path("res2a", channel)) as picture:
+    channel = int(np.flatnonzero(~store.arrays.layer("res2a")["dead"])[0])
+    with Image.open(store.pictures.sprite_path("res2a", channel)) as picture:
         assert picture.size == (12 * sprite.tile, 3 * sprite.tile)
 
 

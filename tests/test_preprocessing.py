@@ -576,7 +576,7 @@ def test_console_page_and_manifest_say_what_was_used_and_a_change_is_computed_an
         return result.output
 
     def values() -> np.ndarray:
-        return Store(out).layer("res2a")["top_value"]
+        return Store(out).arrays.layer("res2a")["top_value"]
 
     assert "ImageNet's mean and std were assumed" in run()
     page = (site / "index.html").read_text("utf-8")

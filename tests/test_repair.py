@@ -39,9 +39,14 @@ DAMAGES: list[tuple[str, Callable[[Path], None], set[str]]] = [
     ("keys.json", _flip, set()),
     ("channels.csv", _flip, set()),
     ("kernels/conv1.webp", _flip, set()),
-    ("images.csv", _flip, {"scan", "residual stream"}),
-    ("scores/res3a.npy", _flip, {"scan", "residual stream"}),
-    ("layers/res2b.npz", _empty, {"scan", "residual stream"}),
+    ("images.csv", _flip, {"scan"}),
+    ("scores/res3a.npy", _flip, {"scan"}),
+    ("layers/res2b/top.npz", _empty, {"scan"}),
+    ("layers/res2b/statistics.npz", _flip, {"scan"}),
+    ("layers/res2b/connections.npz", _flip, set()),
+    ("layers/res2b/classes.npz", Path.unlink, set()),
+    ("layers/res2b/refinement.npz", _empty, set()),
+    ("layers/res2b/stream.npz", _flip, {"residual stream"}),
     ("stream.json", _flip, {"residual stream"}),
     ("predictions.npz", _flip, {"predictions"}),
     ("embedding/features.npy", _flip, {"features"}),
@@ -102,7 +107,7 @@ def test_relations_damaged_or_of_another_hierarchy_are_made_anew_alone(atlas, sm
     # Which channels show the kinds of gradients follows from the agreement of their labels.
     changed = {"relations", "correspondence", "statistics", "gradient rules"}
     assert worked <= {"fingerprints", "checksums", *changed}
-    relations = Store(copy).read_json("relations.json")
+    relations = Store(copy).tables.read_json("relations.json")
     assert relations["hierarchy"] == "tree.csv" and relations["groups"] == ["class 0", "class 1", "class 2"]
     assert (copy / "classes.csv").read_text().splitlines()[1] == "0,class 0,class 0"
     compute(profile.load(str(small)), copy, Reporter(quiet=True))

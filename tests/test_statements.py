@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
+from altering import alter_layer
 from make_small_atlas import PAPER_STAGES, make_atlas
 
 from generator.core.records import (
@@ -69,23 +70,24 @@ def test_home_and_refinement_count_the_same_channels(tmp_path: Path) -> None:
     """Also where a channel is dead in one block and active in the next, which then has no picture to keep."""
     shutil.copytree(SMALL, tmp_path / "atlas")
     store = Store(tmp_path / "atlas")
-    relations = store.read_json("relations.json")
+    relations = store.tables.read_json("relations.json")
     assert relations is not None
     kept, rho = [], []
     for stage, names in ((2, ("res2a", "res2b", "res2c")), (3, ("res3a", "res3b", "res3c", "res3d"))):
         for place, name in enumerate(names):
-            numbers = store.layer(name)
+            numbers = store.arrays.layer(name)
             dead = np.zeros(12, bool)
             dead[[5, place, 2 * place + stage]] = True
             numbers["top_image"][dead] = -1
-            store.write_layer(name, numbers | {"dead": dead})
+            alter_layer(store, name, {"dead": dead, "top_image": numbers["top_image"]})
         for before, name in itertools.pairwise(names):
-            numbers = store.layer(name)
-            active = ~(numbers["dead"] | store.layer(before)["dead"])
+            numbers = store.arrays.layer(name)
+            active = ~(numbers["dead"] | store.arrays.layer(before)["dead"])
             # As the pipeline leaves it: a dead channel shares no picture, and a block's rank correlation is unknown.
             numbers["shared_previous"] = np.where(active, numbers["shared_previous"], 0).astype(np.int32)
             codes = np.where(active, np.maximum(numbers["change_previous"], 0), -1).astype(np.int8)
-            store.write_layer(name, numbers | {"change_previous": codes})
+            changes = {"shared_previous": numbers["shared_previous"], "change_previous": codes}
+            alter_layer(store, name, changes)
             kept += numbers["shared_previous"][active].tolist()
             rho += numbers["spearman_previous"][active].tolist()
     relations["network"] |= {
@@ -93,7 +95,7 @@ def test_home_and_refinement_count_the_same_channels(tmp_path: Path) -> None:
         "rho": float(np.median(rho)),
         "channels": len(kept),
     }
-    store.write_json("relations.json", relations)
+    store.tables.write_json("relations.json", relations)
     atlas = Atlas(store.folder)
     here, there = counts(atlas), refinement_page(atlas)
     assert there is not None
@@ -516,9 +518,11 @@ def test_the_guide_s_examples_of_addresses_are_of_the_atlas_itself(tmp_path: Pat
     make_atlas(tmp_path / "atlas", name="mine", labels=labels, **TINY | options)
     store = Store(tmp_path / "atlas")
     if kind == "unlabelled":
-        store.write_images([replace(picture, label_id=-1, label="") for picture in store.images()])
+        store.tables.write_images(
+            [replace(picture, label_id=-1, label="") for picture in store.tables.images()]
+        )
     if kind == "dead":
-        store.write_layer("res2b", store.layer("res2b") | {"dead": np.ones(4, bool)})
+        alter_layer(store, "res2b", {"dead": np.ones(4, bool)})
     render_site([tmp_path / "atlas"], tmp_path / "site")
     text = (tmp_path / "site/guide/linking.html").read_text("utf-8")
     found = [html.unescape(one) for one in re.findall(r'<a href="\.\./(mine/[^"]*)"', text)]
@@ -583,17 +587,18 @@ def test_every_column_of_every_published_table_is_defined(tmp_path: Path) -> Non
 
 def test_every_number_that_a_stage_adds_per_channel_is_defined(tmp_path: Path) -> None:
     """channels.csv as it comes out of all stages together: every array of one number per channel is a column."""
-    from generator.stages import measuring_scale, optimising_stream, stream_tables
     from generator.stages.tables import write_channels_csv
 
-    per_channel = {*stream_tables.ARRAYS, *optimising_stream.ARRAYS, *measuring_scale.ARRAYS, *BY_KEY}
-    per_channel |= {"dead", "change_previous", "ascent_start", "ascent_value"}
-    per_channel -= {name for name in per_channel if name.startswith(("top_", "centre_"))}
+    per_channel = {"dead", "change_previous", "ascent_start", "ascent_value", "scale_invariant", *BY_KEY}
+    per_channel |= {
+        f"{name}_optimised" for name in ("block_at_input", "scale_block", "scale_input", "scale_invariant")
+    }
     info = LayerInfo("res2a", "layer1.0", "block", "res2a", 2, 3, 8, 8, True, ReceptiveField(3, 1, 0.0))
     store = Store(tmp_path)
     tops = {"top_value": np.ones((3, 9), np.float32), "top_image": np.zeros((3, 9), np.int32)}
     arrays = {name: np.ones(3, np.float32) for name in per_channel}
-    store.write_layer("res2a", {**arrays, **tops, "top_unit": np.zeros((3, 9, 2), np.int32)})
+    store.arrays.write_layer("res2a", "top", {**tops, "top_unit": np.zeros((3, 9, 2), np.int32)})
+    store.arrays.write_layer("res2a", "statistics", arrays)
     write_channels_csv(store, [info])
     assert undefined_columns([tmp_path / "channels.csv"]) == []
 

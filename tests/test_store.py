@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import multiprocessing
 import os
 import subprocess
@@ -13,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from generator.core import store as store_module
 from generator.core.errors import AtlasError
 from generator.core.files import ScoreFile, TileFile, disk_error, write_atomically
 from generator.core.records import PictureRecord
@@ -92,10 +92,10 @@ with Store(sys.argv[1]).locked():
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
 def test_a_file_system_without_locks_is_no_other_process(tmp_path, monkeypatch, number):
-    def refuse(file):
+    def refuse(*_):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(store_module, "_take", refuse)
+    monkeypatch.setattr(fcntl, "flock", refuse)
     with (
         pytest.raises(AtlasError, match=r"cannot be locked .* network drives.* --out"),
         Store(tmp_path).locked(),
@@ -107,27 +107,29 @@ def test_images_survive_any_name(tmp_path):
     names = ["a,b.png", 'quote".png', "new\nline.png", "<script>.png", "caf\udce9.png"]
     records = [PictureRecord(i, name, -1, name, 1, 2) for i, name in enumerate(names)]
     store = Store(tmp_path)
-    store.write_images(records)
-    assert store.images() == records
+    store.tables.write_images(records)
+    assert store.tables.images() == records
 
 
 def test_layer_arrays_come_back_and_their_bytes_depend_on_nothing_else(tmp_path):
     arrays = {"top_value": np.arange(18, dtype=np.float32).reshape(2, 9), "dead": np.array([True, False])}
     contents = []
-    for name in ("one", "two"):
+    for name, order in (("one", 1), ("two", -1)):
         store = Store(tmp_path / name)
-        store.write_layer("res2a", arrays)
-        contents.append(store.layer_path("res2a").read_bytes())
-        assert all(np.array_equal(array, store.layer("res2a")[key]) for key, array in arrays.items())
+        store.arrays.write_layer("res2a", "top", dict(list(arrays.items())[::order]))
+        contents.append(store.arrays.layer_path("res2a", "top").read_bytes())
+        stored = store.arrays.layer("res2a", "top")
+        assert all(np.array_equal(array, stored[key]) for key, array in arrays.items())
     assert contents[0] == contents[1]
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not a zip", b"\x00" * 100])
 def test_a_damaged_layer_is_one_sentence(tmp_path, content):
     store = Store(tmp_path)
-    write_atomically(store.layer_path("res2a"), content)
+    store.arrays.write_layer("res2a", "top", {"top_value": np.ones(1)})
+    write_atomically(store.arrays.layer_path("res2a", "statistics"), content)
     with pytest.raises(AtlasError, match="cannot be read"):
-        store.layer("res2a")
+        store.arrays.layer("res2a")
 
 
 def test_no_atlas_and_a_damaged_manifest_are_told_apart(tmp_path):
@@ -162,11 +164,11 @@ def test_scores_written_in_any_order_are_read_by_layer(tmp_path):
 
 def test_a_stamp_holds_until_it_is_taken_back(tmp_path):
     store = Store(tmp_path)
-    assert store.stamp("scan") is None
-    store.write_stamp("scan", "key")
-    assert store.stamp("scan") == "key"
-    store.unstamp("scan")
-    assert store.stamp("scan") is None
+    assert store.work.stamp("scan") is None
+    store.work.write_stamp("scan", "key")
+    assert store.work.stamp("scan") == "key"
+    store.work.unstamp("scan")
+    assert store.work.stamp("scan") is None
 
 
 def test_equal_inputs_equal_fingerprint():

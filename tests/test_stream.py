@@ -27,7 +27,7 @@ from generator.network.models.resnet_cifar import CifarResNet
 from generator.network.network import Network, Tap
 from generator.network.residual import find_residual, statistics_folded
 from generator.pictures.decoding import read_picture
-from generator.stages import optimising_stream, profile
+from generator.stages import profile
 from generator.stages.optimising_stream import block_numbers, read_at, recipe
 from generator.stages.pipeline import compute
 
@@ -443,7 +443,9 @@ def hooked(atlas, pictures) -> dict[str, dict[str, np.ndarray]]:
         module.get_submodule(source).register_forward_hook(keep(block, "input"))
     preprocessing = atlas.manifest().preprocessing
     pixels = torch.from_numpy(
-        np.stack([read_picture(pictures / image.path, preprocessing).pixels for image in atlas.images()])
+        np.stack(
+            [read_picture(pictures / image.path, preprocessing).pixels for image in atlas.tables.images()]
+        )
     )
     found: dict[str, dict[str, np.ndarray]] = {}
     with torch.no_grad():
@@ -463,7 +465,7 @@ def _centre(maps: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_the_contributions_are_those_of_the_hooks_and_add_up(atlas, hooked, block):
-    numbers, maps = atlas.layer(block), hooked[block]
+    numbers, maps = atlas.arrays.layer(block), hooked[block]
     alive = numbers["top_image"] >= 0
     channel, slot = np.nonzero(alive)
     image, (row, column) = numbers["top_image"][alive], numbers["top_unit"][alive].T
@@ -478,7 +480,10 @@ def test_the_contributions_are_those_of_the_hooks_and_add_up(atlas, hooked, bloc
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_the_ratio_and_the_criteria_are_those_of_the_hooks(atlas, hooked, block):
-    numbers, maps = atlas.layer(block), {side: _centre(values) for side, values in hooked[block].items()}
+    numbers, maps = (
+        atlas.arrays.layer(block),
+        {side: _centre(values) for side, values in hooked[block].items()},
+    )
     for channel in range(len(numbers["mix_ratio"])):
         best = {}
         for side in ("input", "block"):
@@ -516,14 +521,17 @@ def test_the_ratio_and_the_criteria_are_those_of_the_hooks(atlas, hooked, block)
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_the_statistics_are_scipy_s_own(atlas, hooked, block):
-    numbers, maps = atlas.layer(block), {side: _centre(values) for side, values in hooked[block].items()}
+    numbers, maps = (
+        atlas.arrays.layer(block),
+        {side: _centre(values) for side, values in hooked[block].items()},
+    )
     np.testing.assert_allclose(numbers["block_mean"], maps["block"].mean(0), rtol=1e-4, atol=1e-4)
     for channel in range(len(numbers["mix_ratio"])):
         active = maps["input"][:, channel] > 0
         if active.sum() >= 3:
             rho = stats.spearmanr(maps["input"][active, channel], maps["block"][active, channel]).statistic
             np.testing.assert_allclose(numbers["block_correlation"][channel], rho, atol=2e-3)
-    report = next(b for b in atlas.read_json("stream.json")["blocks"] if b["block"] == block)
+    report = next(b for b in atlas.tables.read_json("stream.json")["blocks"] if b["block"] == block)
     ratio, at_input = numbers["mix_ratio"].astype(np.float64), numbers["block_at_input"].astype(np.float64)
     known = np.isfinite(ratio) & np.isfinite(at_input)
     rho = stats.spearmanr(numbers["convolution_weight"][np.isfinite(ratio)], ratio[np.isfinite(ratio)])
@@ -543,7 +551,7 @@ def test_the_statistics_are_scipy_s_own(atlas, hooked, block):
 def test_another_batch_size_gives_the_same_numbers(atlas, pictures, tmp_path):
     other = _atlas(tmp_path, pictures, batch=5)
     for block in BLOCKS:
-        one, two = atlas.layer(block), other.layer(block)
+        one, two = atlas.arrays.layer(block), other.arrays.layer(block)
         assert one.keys() == two.keys()
         for name in ("shortcut_share", "mix_ratio", "block_mean", "scale_sum"):
             np.testing.assert_allclose(one[name], two[name], rtol=2e-3, atol=1e-4, err_msg=name)
@@ -554,7 +562,7 @@ def test_switched_off_and_on_again_leaves_the_same_bytes(atlas, pictures, tmp_pa
     one = _atlas(tmp_path, pictures)
     before = {path.name: path.read_bytes() for path in (one.folder / "layers").glob("*.npz")}
     plain = _atlas(tmp_path, pictures, rescaled="false")
-    assert "scale_sum" not in plain.layer("res2b") and "mix_ratio" in plain.layer("res2b")
+    assert "scale_sum" not in plain.arrays.layer("res2b") and "mix_ratio" in plain.arrays.layer("res2b")
     text = (tmp_path / "small.toml").read_text().replace("rescaled = false", "enabled = false")
     (tmp_path / "small.toml").write_text(text)
     compute(profile.load(str(tmp_path / "small.toml")), one.folder, Reporter(quiet=True))
@@ -635,7 +643,9 @@ def test_the_numbers_at_optimised_pictures_are_those_of_hooks_on_the_same_pictur
                 module(network.prepare(some))
             values |= {f"{side}{kind} at {of}": float(read[0, 0]) for side, read in kept.items()}
     numbers = {
-        name: float(array[0]) for name, array in optimised.layer("res2b").items() if "optimised" in name
+        name: float(array[0])
+        for name, array in optimised.arrays.layer("res2b").items()
+        if "optimised" in name
     }
     ratio = mixing.mix_ratio(np.array([values["output at input"]]), np.array([values["output at block"]]))
     assert numbers["mix_ratio_optimised"] == pytest.approx(ratio[0], rel=1e-3, nan_ok=True)
@@ -647,9 +657,11 @@ def test_the_numbers_at_optimised_pictures_are_those_of_hooks_on_the_same_pictur
 
 @pytest.mark.slow
 def test_the_natural_numbers_stay_beside_the_optimised_ones(atlas, optimised):
-    plain, both = atlas.layer("res2b"), optimised.layer("res2b")
+    plain, both = atlas.arrays.layer("res2b"), optimised.arrays.layer("res2b")
     for name, array in plain.items():
         np.testing.assert_array_equal(both[name], array)
-    assert {name for name in both if name not in plain} == set(optimising_stream.ARRAYS)
-    report = optimised.read_json("stream_optimised.json")
+    assert {name for name in both if name not in plain} == set(
+        optimised.arrays.layer("res2b", "stream_optimised")
+    )
+    report = optimised.tables.read_json("stream_optimised.json")
     assert report["steps"] == 2 and [b["block"] for b in report["blocks"]][:2] == ["res2a", "res2b"]

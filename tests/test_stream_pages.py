@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from altering import alter_layer
 
 from generator.core.store import Store
 from generator.site.chapters.scale_pages import criteria, ranked, scale_page, truth_gist
@@ -42,7 +43,7 @@ def _with_stream(folder: Path) -> Store:
     store, rng = Store(folder), np.random.default_rng(0)
     blocks = []
     for name, identity in (("res2a", False), ("res2b", True)):
-        numbers = store.layer(name)
+        numbers = store.arrays.layer(name)
         channels = len(numbers["top_value"])
         alive = numbers["top_image"] >= 0
         ratio = rng.uniform(0, 3, channels).astype(np.float32)
@@ -50,10 +51,10 @@ def _with_stream(folder: Path) -> Store:
         scale = rng.normal(size=(2, channels)).astype(np.float32)
         scale[:, 2] = 1, 1  # channel 2 is scale invariant, its ratio being 1
         branch = rng.normal(size=alive.shape).astype(np.float32) * alive
-        store.write_layer(
+        alter_layer(
+            store,
             name,
-            numbers
-            | {
+            {
                 "top_branch": branch,
                 "top_shortcut": (numbers["top_value"] - branch) * alive,
                 "shortcut_share": rng.uniform(0, 1, channels).astype(np.float32),
@@ -71,6 +72,7 @@ def _with_stream(folder: Path) -> Store:
                     for what, key in (("image", "top_image"), ("value", "top_value"), ("output", "top_value"))
                 },
             },
+            "stream",
         )
         tests = {"convolution_weight": {"statistic": -0.5, "p": 0.01, "channels": channels}, "anova": None}
         blocks.append(
@@ -78,13 +80,15 @@ def _with_stream(folder: Path) -> Store:
              "branch": "", "identity": identity, "tests": tests}
         )  # fmt: skip
     report = {"pictures": 36, "sample": 36, "rescaled": True, "near_one": 1.5, "blocks": blocks}
-    store.write_json("stream.json", report)
-    store.write_json("stream_optimised.json", {"steps": 64, "blocks": [{"block": "res2b", "tests": {}}]})
+    store.tables.write_json("stream.json", report)
+    store.tables.write_json(
+        "stream_optimised.json", {"steps": 64, "blocks": [{"block": "res2b", "tests": {}}]}
+    )
     agreement = dict.fromkeys(("criteria", "invariant", "gain", "rank", "rank_gain"))
     agreement["invariant"] = {"auc": 0.8, "p": 0.001, "yes": 5, "no": 20}
     curve = {"block": "res2b", "channel": 2, "class": "<ring>", "invariance": 0.5}
     curve["answers"] = {side: [0.0, 1.0, 2.0] for side in ("input", "block", "output")}
-    store.write_json(
+    store.tables.write_json(
         "scale_truth.json",
         {"scales": [0.25, 0.5, 1.0], "drawings": 2, "classes": 3, "whole": agreement, "curves": [curve],
          "blocks": [{"block": "res2b", "median": 0.7, **agreement}]},
@@ -189,14 +193,14 @@ def test_a_channel_s_line_follows_from_its_numbers(atlas):
 def test_the_weight_of_a_norm_is_called_what_it_is(tmp_path, key, unit):
     """γ where the statistics stand apart, γ / σ where they are folded in, and no column where there is no norm."""
     store = _with_stream(tmp_path / "small")
-    report = store.read_json("stream.json")
+    report = store.tables.read_json("stream.json")
     for block in report["blocks"]:
         if key:
-            numbers = store.layer(block["block"])
+            numbers = store.arrays.layer(block["block"])
             values = np.linspace(0.5, 2, len(numbers["mix_ratio"]), dtype=np.float32)
-            store.write_layer(block["block"], numbers | {key: values})
+            alter_layer(store, block["block"], {key: values}, "stream")
             block["tests"][key] = {"statistic": 0.25, "p": 0.02, "channels": 12}
-    store.write_json("stream.json", report)
+    store.tables.write_json("stream.json", report)
     atlas = Atlas(store.folder)
     page = stream_page(atlas)
     assert page is not None

@@ -58,7 +58,7 @@ def test_the_sample_depends_on_the_seed_alone(atlas):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("layers/res2a.npz", "bytes have changed"),
+        ("layers/res2a/top.npz", "bytes have changed"),
         ("thumbs/res2a.webp", "missing"),
         ("sprites/res2a/999.webp", "belong"),
     ],
@@ -78,21 +78,21 @@ def test_changed_missing_and_stray_files_are_named(copy, name, said):
 
 
 def _other_score(store: Store) -> None:
-    numbers = store.layer("res2b")
+    numbers = store.arrays.layer("res2b", "top")
     numbers["top_value"] = numbers["top_value"] * np.float32(1.01)
-    store.write_layer("res2b", numbers)
+    store.arrays.write_layer("res2b", "top", numbers)
 
 
 def _other_unit(store: Store) -> None:
-    numbers = store.layer("res2b")
+    numbers = store.arrays.layer("res2b", "top")
     numbers["top_unit"] = numbers["top_unit"][:, :, ::-1] + 1
-    store.write_layer("res2b", numbers)
+    store.arrays.write_layer("res2b", "top", numbers)
 
 
 def _other_pictures(store: Store) -> None:
-    numbers = store.layer("res2b")
+    numbers = store.arrays.layer("res2b", "top")
     numbers["top_image"] = np.where(numbers["top_image"] >= 0, (numbers["top_image"] + 1) % 80, -1)
-    store.write_layer("res2b", numbers)
+    store.arrays.write_layer("res2b", "top", numbers)
 
 
 def _other_gradients(store: Store) -> None:
@@ -111,9 +111,9 @@ def test_what_no_checksum_can_tell_the_computing_does(copy, change):
 
 def test_rounding_within_the_tolerances_is_no_difference(copy):
     store = Store(copy)
-    numbers = store.layer("res2b")
+    numbers = store.arrays.layer("res2b", "top")
     numbers["top_value"] = numbers["top_value"] * np.float32(1 + 1e-5)
-    store.write_layer("res2b", numbers)
+    store.arrays.write_layer("res2b", "top", numbers)
     _bless(copy)
     report = verify(copy, units=2000, reporter=QUIET)
     assert report.is_right and report.exact < report.units

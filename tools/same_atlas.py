@@ -105,6 +105,16 @@ def _lasting(data: Any) -> Any:
     return [_lasting(value) for value in data] if isinstance(data, list) else data
 
 
+def _owner(parts: tuple[str, ...]) -> str:
+    """What an array file belongs to: of a layer's numbers, wherever they lie, the layer."""
+    if parts[0] in (
+        "layers",
+        "optimised",
+    ):  # schema 1 kept the optimised pictures' values in optimised/<layer>.npz too
+        return f"layers/{parts[1]}"
+    return "/".join(parts)
+
+
 def _arrays(atlas: Path) -> dict[str, np.ndarray]:
     """Every array by layer and name: `layers/res2a.npz` and `layers/res2a/top.npz` give the same names."""
     arrays: dict[str, np.ndarray] = {}
@@ -113,7 +123,7 @@ def _arrays(atlas: Path) -> dict[str, np.ndarray]:
             arrays[str(path.relative_to(atlas))] = np.load(path)
         elif path.suffix == ".npz":
             parts = path.relative_to(atlas).with_suffix("").parts
-            owner = "/".join(parts[:2]) if parts[0] == "layers" else "/".join(parts)
+            owner = _owner(parts)
             with np.load(path) as content:
                 arrays |= {f"{owner}: {name}": content[name] for name in content.files}
     return arrays

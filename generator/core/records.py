@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from generator.core.errors import AtlasError
 from generator.core.head import Head
 
-SCHEMA = 1  # of the atlas folder; a reader refuses any other
+SCHEMA = 2  # of the atlas folder; a reader refuses any other
 TOP = 9  # pictures kept a channel, as in arXiv:1701.02362
 STUDY = "study/"  # how the models of the experiments' small networks begin
 
@@ -288,12 +289,13 @@ def _pictures_from_json(data: Mapping[str, Any]) -> PictureSetInfo:
     )
 
 
-def manifest_from_json(data: Mapping[str, Any]) -> Manifest:
-    """Read a manifest's JSON; raises AtlasError if it is of another schema or lacks a field."""
+def manifest_from_json(data: Mapping[str, Any], path: Path | None = None) -> Manifest:
+    """Read a manifest's JSON, of the file `path`; raises AtlasError if it is of another schema or lacks a field."""
     if data.get("schema") != SCHEMA:
         raise AtlasError(
             f"the atlas has schema {data.get('schema')!r}, this version reads {SCHEMA}",
-            remedy="compute the atlas again",
+            path,
+            "compute the atlas again",
         )
     try:
         pictures = data["pictures"]
@@ -321,4 +323,4 @@ def manifest_from_json(data: Mapping[str, Any]) -> Manifest:
             }
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise AtlasError(f"manifest.json is damaged ({error})", remedy="compute the atlas again") from error
+        raise AtlasError(f"manifest.json is damaged ({error})", path, "compute the atlas again") from error

@@ -62,7 +62,7 @@ class LayerPages:
             site.page(f"{folder}/{channel}.html", "channel.html", self._frame, {**shared, **more, **page})
         if shared["kernels"]:
             site.page(f"{folder}/kernels.html", "kernels.html", self._frame, {**shared, **shared["kernels"]})
-            site.copy(atlas.store.kernels_path(name), f"{folder}/kernels.webp")
+            site.copy(atlas.store.pictures.kernels_path(name), f"{folder}/kernels.webp")
         self._write_pictures(site, layer)
 
     def _shared(self, info: LayerInfo) -> dict[str, Any]:
@@ -87,12 +87,12 @@ class LayerPages:
         channels = range(layer.info.channels)
         for channel in channels:
             if not layer.absence(channel):
-                site.copy(store.sprite_path(name, channel), f"{folder}/{channel}.webp")
+                site.copy(store.pictures.sprite_path(name, channel), f"{folder}/{channel}.webp")
         for channel in filter(partial(is_optimised, layer), channels):
-            site.copy(store.optimised_path(name, channel), f"{folder}/{OPTIMISED}/{channel}.webp")
+            site.copy(store.pictures.optimised_path(name, channel), f"{folder}/{OPTIMISED}/{channel}.webp")
         if has_optimised(layer):
-            site.copy(store.optimised_sheet_path(name), f"{folder}/{OPTIMISED}/thumbs.webp")
-        site.copy(store.thumbs_path(name), f"{folder}/thumbs.webp")
+            site.copy(store.pictures.optimised_sheet_path(name), f"{folder}/{OPTIMISED}/thumbs.webp")
+        site.copy(store.pictures.thumbs_path(name), f"{folder}/thumbs.webp")
         site.write(f"{folder}/bars.svg", bars(layer))
 
 

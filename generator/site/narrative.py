@@ -169,7 +169,7 @@ def address_examples(atlases: Sequence[Atlas]) -> str:
     if label:
         text = f"{layer.name}, the channels with a top-9 picture of one class"
         rows.append((text, f"{grid}#label={quote(label)}"))
-        if atlas.store.embedding_path("embedding.json").is_file():
+        if atlas.store.arrays.has_embedding():
             address = f"{atlas.name}/map.html#layout=pca&class={quote(label)}"
             rows.append(("the map of the pictures by PCA, one class", address))
     body = "".join(

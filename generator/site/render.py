@@ -154,7 +154,7 @@ def write_dreams(site: Site, atlas: Atlas, frame: Frame) -> None:
     if gallery is None:
         return
     for name in gallery["files"]:
-        site.copy(atlas.store.dream_path(name), f"{atlas.name}/deepdream/{name}")
+        site.copy(atlas.store.pictures.dream_path(name), f"{atlas.name}/deepdream/{name}")
     site.page(f"{atlas.name}/deepdream.html", "deepdream.html", frame.at("../"), gallery)
 
 

@@ -32,6 +32,7 @@ GENTLER = (
 LEAST_STEPS = 8  # fewer lead nowhere
 
 FROM_GREY, FROM_PATCH = 0, 1
+PRODUCT = "optimised"  # of a layer's arrays
 
 
 @dataclass(frozen=True)
@@ -83,13 +84,13 @@ def _transforms(section: AscentSection, side: int) -> Transforms:
 
 
 def optimise_pictures(job: Job) -> None:
-    """Write optimised/<layer>/<channel>.webp and optimised/<layer>.npz of every layer that the profile names.
+    """Write optimised/<layer>/<channel>.webp and layers/<layer>/optimised.npz of every layer that the profile names.
 
     Groups that an earlier run finished are left alone; each process of a torchrun takes its share.
     """
     if job.profile.ascent is None:
         return
-    layers = [layer for layer in job.ascent_layers if job.store.stamp(_stamp(layer)) != job.ascent_key]
+    layers = [layer for layer in job.ascent_layers if job.store.work.stamp(_stamp(layer)) != job.ascent_key]
     if not layers:
         return
     parts = Parts(job, "ascent", job.ascent_key, "the optimised pictures")
@@ -164,7 +165,7 @@ class Workshop:
         of the pictures may not be published, for a picture begun at a patch shows some of it."""
         if not self.job.profile.site.publish_patches or self.section.objective != "neuron":
             return []
-        numbers = self.job.store.layer(layer.name)
+        numbers = self.job.store.arrays.layer(layer.name)
         grey = self.groups(layer, FROM_GREY, range(self.job.channels(layer)))
         value = np.concatenate([self._part(group)["value"] for group in grey])
         self._from_grey[layer.name] = value
@@ -174,7 +175,7 @@ class Workshop:
     def _part(self, group: Group) -> dict[str, np.ndarray]:
         arrays = self.parts.load(group.part)
         if arrays is None:
-            where = self.job.store.work / self.parts.name
+            where = self.job.store.work.pass_folder(self.parts.name)
             raise AtlasError("a part of the optimised pictures was lost", where, "run the same command again")
         return arrays
 
@@ -229,7 +230,7 @@ class Workshop:
 
     def _patches(self, group: Group, ascender: Ascender) -> torch.Tensor:
         """What each channel's strongest unit saw, (U, 3, n, n) in [0, 1]."""
-        numbers = self.job.store.layer(group.layer.name)
+        numbers = self.job.store.arrays.layer(group.layer.name)
         channels = list(group.channels)
         image, unit = numbers["top_image"][channels, 0], numbers["top_unit"][channels, 0]
         used, which = np.unique(image, return_inverse=True)
@@ -258,13 +259,13 @@ class Workshop:
             value[part["channel"][kept]] = part["value"][kept]
             begun[part["channel"][kept]] = group.start
             for channel, file in zip(part["channel"][kept].tolist(), _files(part), strict=True):
-                store.write_file(store.optimised_path(layer.name, channel), file)
+                store.pictures.write(store.pictures.optimised_path(layer.name, channel), file)
                 with Image.open(io.BytesIO(file)) as picture:
                     small[channel] = shrink(np.asarray(picture.convert("RGB")), THUMB)
-        store.write_optimised(layer.name, numbers)
+        store.arrays.write_layer(layer.name, PRODUCT, numbers)
         sheet = webp(mosaic(small, thumb_columns(count)), quality)
-        store.write_file(store.optimised_sheet_path(layer.name), sheet)
-        store.write_stamp(_stamp(layer), self.job.ascent_key)
+        store.pictures.write(store.pictures.optimised_sheet_path(layer.name), sheet)
+        store.work.write_stamp(_stamp(layer), self.job.ascent_key)
 
 
 def _files(part: dict[str, np.ndarray]) -> Iterator[bytes]:
@@ -282,18 +283,15 @@ def _blank(channels: int) -> dict[str, np.ndarray]:
 
 
 def add_ascents(job: Job) -> None:
-    """Set the values of the optimised pictures beside every layer's other numbers; take away those of an earlier
-    profile."""
+    """Write optimised.npz, without values, of every layer without optimised pictures, so that all layers have the same
+    columns; where the profile wants no pictures at all, remove those of an earlier profile."""
     chosen = {layer.name for layer in job.ascent_layers}
     for layer in job.network.layers:
-        blank = _blank(layer.channels)
-        own = {}
-        if layer.name in chosen:
-            own = job.store.optimised(layer.name)
-        elif chosen:  # every layer of an atlas has the same columns
-            own = blank
-        job.store.replace_arrays(layer.name, blank.keys(), own)
-    job.store.keep_optimised(chosen)
+        if not chosen:
+            job.store.arrays.drop_layer(layer.name, PRODUCT)
+        elif layer.name not in chosen:
+            job.store.arrays.write_layer(layer.name, PRODUCT, _blank(layer.channels))
+    job.store.pictures.keep_optimised(chosen)
 
 
 def ascent_report(job: Job) -> dict[str, int]:
@@ -301,7 +299,7 @@ def ascent_report(job: Job) -> dict[str, int]:
     its best patch does, how many of those began at it, how many excite nothing."""
     counts = {"pictures": 0, "living": 0, "stronger": 0, "from_patch": 0, "silent": 0}
     for layer in job.ascent_layers:
-        numbers = job.store.layer(layer.name)
+        numbers = job.store.arrays.layer(layer.name)
         value, start = numbers["ascent_value"], numbers["ascent_start"]
         made = start >= 0
         living = made & (numbers["top_image"][:, 0] >= 0)

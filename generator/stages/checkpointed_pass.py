@@ -104,17 +104,17 @@ class Parts:
     def begin(self) -> None:
         """Drop what an earlier run made from something else. For the leading process alone."""
         store, stamp = self.job.store, f"{self.name}-of"
-        if store.stamp(stamp) != self.key:
-            store.drop_parts(self.name)
-            store.write_stamp(stamp, self.key)
+        if store.work.stamp(stamp) != self.key:
+            store.work.drop_parts(self.name)
+            store.work.write_stamp(stamp, self.key)
 
     def names(self) -> list[str]:
         """Of the parts that are saved, damaged ones too."""
-        return self.job.store.part_names(self.name)
+        return self.job.store.work.part_names(self.name)
 
     def save(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
         digest = np.array(part_digest(self.key, arrays))
-        self.job.store.write_part(name, {**arrays, DIGEST: digest}, self.name)
+        self.job.store.work.write_part(name, {**arrays, DIGEST: digest}, self.name)
 
     def load(self, name: str) -> dict[str, np.ndarray] | None:
         """A part's arrays as they were saved; None where there is none, and where it is damaged: then it is dropped,
@@ -122,18 +122,18 @@ class Parts:
         if name not in self.names():
             return None
         try:
-            arrays = self.job.store.read_part(name, self.name)
+            arrays = self.job.store.work.read_part(name, self.name)
             if str(arrays.pop(DIGEST)) == part_digest(self.key, arrays):
                 return arrays
         except Exception:
             pass  # a damaged zip file or header may raise nearly anything
         note_damage(self.job, self.what)
-        self.job.store.drop_part(name, self.name)
+        self.job.store.work.drop_part(name, self.name)
         return None
 
     def drop(self) -> None:
         """Remove all that the pass has saved."""
-        self.job.store.drop_parts(self.name)
+        self.job.store.work.drop_parts(self.name)
 
 
 def part_digest(key: str, arrays: Mapping[str, np.ndarray]) -> str:
@@ -192,7 +192,7 @@ class CheckpointedPass(Parts, Generic[S]):
             ranks.meet()
         raise AtlasError(
             f"what was saved of {self.what} cannot be read back",
-            self.job.store.work / self.name,
+            self.job.store.work.pass_folder(self.name),
             "check the disk, or choose another folder with --out",
         )
 
@@ -247,7 +247,7 @@ class CheckpointedPass(Parts, Generic[S]):
             self._save(MERGED, whole)
             for name in names:
                 if name != MERGED:
-                    self.job.store.drop_part(name, self.name)
+                    self.job.store.work.drop_part(name, self.name)
 
     def _save(self, name: str, part: _Part[S]) -> None:
         state = {f"{STATE}{key}": array for key, array in part.state.arrays().items()}

@@ -66,7 +66,7 @@ def wanted(job: Job) -> list[Collection]:
         last, every = len(job.network.graph) - 1, np.arange(len(job.pictures.files))
         write = partial(_write_predictions, job)
         found.append(Collection("predictions", job.predictions_key, last, 2, every, strongest, write))
-    return [one for one in found if job.store.stamp(one.name) != one.key]
+    return [one for one in found if job.store.work.stamp(one.name) != one.key]
 
 
 def strongest(scores: np.ndarray) -> np.ndarray:
@@ -99,12 +99,12 @@ def _pass(job: Job, one: Collection) -> CheckpointedPass[_Nothing]:
 def begin_collecting(job: Job) -> None:
     """Withdraw what an earlier run collected of something else."""
     store = job.store
-    scanned = store.stamp("scan") == job.scan_key or store.stamp("scan-of") == job.scan_key
+    scanned = store.work.stamp("scan") == job.scan_key or store.work.stamp("scan-of") == job.scan_key
     for one in wanted(job):
-        store.unstamp(one.name)
-        if store.stamp(f"{one.name}-of") != one.key:
+        store.work.unstamp(one.name)
+        if store.work.stamp(f"{one.name}-of") != one.key:
             # Says that the scan was under way before anybody asked for this.
-            store.write_stamp(_late(one), one.key) if scanned else store.unstamp(_late(one))
+            store.work.write_stamp(_late(one), one.key) if scanned else store.work.unstamp(_late(one))
         _pass(job, one).begin()
 
 
@@ -118,7 +118,7 @@ def along_the_scan(job: Job) -> Iterator[tuple[Vectors, ...]]:
     with contextlib.ExitStack() as opened:
         found = []
         for one in wanted(job):
-            file = opened.enter_context(job.store.vector_file(one.length, one.name))
+            file = opened.enter_context(job.store.work.vector_file(one.length, one.name))
             found.append(Vectors(one.step, partial(_take, one, file)))
         yield tuple(found)
 
@@ -149,9 +149,14 @@ def collect(job: Job) -> None:
 def _collect(job: Job, one: Collection) -> None:
     places = _places(job, one)
     collecting = _pass(job, one)
-    with job.store.vector_file(one.length, one.name) as file:
+    with job.store.work.vector_file(one.length, one.name) as file:
         is_complete = bool(file.has(one.rows[places]).all())
-    if job.ranks.leads and not is_complete and not collecting.names() and job.store.stamp(_late(one)) is None:
+    if (
+        job.ranks.leads
+        and not is_complete
+        and not collecting.names()
+        and job.store.work.stamp(_late(one)) is None
+    ):
         note_damage(job, collecting.what)  # for the scan brought it all
     job.ranks.meet()  # every process has seen the same before any writes
 
@@ -161,9 +166,9 @@ def _collect(job: Job, one: Collection) -> None:
     if not is_complete:
         collecting.run(len(_batches(places)), FORWARD, work)
     if job.ranks.leads:
-        with job.store.vector_file(one.length, one.name) as file:
+        with job.store.work.vector_file(one.length, one.name) as file:
             one.write(one.rows[places], places, file.read)
-        job.store.write_stamp(one.name, one.key)
+        job.store.work.write_stamp(one.name, one.key)
         collecting.drop()
     job.ranks.meet()
 
@@ -183,7 +188,7 @@ def _has_all(job: Job, one: Collection, batches: list[int]) -> bool:
     """Whether what was kept of all pictures of these batches is in its file."""
     of_batch = _batches(_places(job, one))
     places = np.concatenate([np.empty(0, np.int64), *(of_batch[number] for number in batches)])
-    with job.store.vector_file(one.length, one.name) as file:
+    with job.store.work.vector_file(one.length, one.name) as file:
         return bool(file.has(one.rows[places]).all())
 
 
@@ -194,7 +199,7 @@ def _read_batches(job: Job, one: Collection, mine: list[int], forward: int) -> B
     network = job.network.to(job.device, job.scan_plan.dtype)
     use_tf32(job.profile.compute.precision == "tf32")
     with contextlib.ExitStack() as opened:
-        file = opened.enter_context(job.store.vector_file(one.length, one.name))
+        file = opened.enter_context(job.store.work.vector_file(one.length, one.name))
         missing = [of_batch[number][~file.has(one.rows[of_batch[number]])] for number in mine]
         ends, read, complete = np.cumsum([len(places) for places in missing]), 0, 0
         asked = np.concatenate(missing)
@@ -228,9 +233,9 @@ def _write_features(job: Job, length: int, rows: np.ndarray, places: np.ndarray,
                 )
             yield part
 
-    job.store.write_features((len(rows), length), parts())
+    job.store.arrays.write_features((len(rows), length), parts())
 
 
 def _write_predictions(job: Job, rows: np.ndarray, _places: np.ndarray, read: Read) -> None:
     kept = read(rows)
-    job.store.write_predictions(kept[:, 0].astype(np.int32), kept[:, 1].copy())
+    job.store.arrays.write_predictions(kept[:, 0].astype(np.int32), kept[:, 1].copy())

@@ -26,7 +26,7 @@ FILE, FOLDER, STAMP = "rules.json", "rules", "rules"
 def compare_rules(job: Job) -> None:
     """Write rules/<layer>-<kind>.webp, the nine units of one channel of each stage's last layer under every rule, and
     rules.json, which says what they are."""
-    if job.store.stamp(STAMP) == job.rules_key:
+    if job.store.work.stamp(STAMP) == job.rules_key:
         return
     job.store.drop_folder(FOLDER)
     found = {
@@ -41,7 +41,7 @@ def compare_rules(job: Job) -> None:
         pictures, files = GradientPictures(network, tuple(RULES)), job.files()
         for name, channel in found.items():
             layer = network.layer(name)
-            places = files[job.store.layer(name)["top_image"][channel]]
+            places = files[job.store.arrays.layer(name)["top_image"][channel]]
             (batch,) = job.read_again(places.tolist(), batch=len(places))
             tiles = halving(
                 job, len(places), partial(_tiles, job, network, layer, channel, batch.pixels, pictures)
@@ -49,8 +49,8 @@ def compare_rules(job: Job) -> None:
             kinds = _write(job, layer, tiles)
             rows.append({"layer": name, "channel": channel, "kinds": kinds})
             advance()
-    job.store.write_json(FILE, {"rows": rows})
-    job.store.write_stamp(STAMP, job.rules_key)
+    job.store.tables.write_json(FILE, {"rows": rows})
+    job.store.work.write_stamp(STAMP, job.rules_key)
 
 
 def last_layers(job: Job) -> Sequence[LayerInfo]:
@@ -65,7 +65,7 @@ def last_layers(job: Job) -> Sequence[LayerInfo]:
 def clearest(job: Job, layer: LayerInfo) -> int | None:
     """Of the layer's pictured channels with nine units the one whose nine agree most in their labels, or, without
     labels, the one that varies most; None where none has nine."""
-    numbers = job.store.layer(layer.name)
+    numbers = job.store.arrays.layer(layer.name)
     count = job.channels(layer)
     full = (numbers["top_image"][:count] >= 0).all(1)
     if not full.any():
@@ -88,7 +88,7 @@ def _tiles(
     """By kind the tiles of the channel's nine units, (9, n, n, 3) uint8. pixels: (9, H, W, 3) of their pictures, of
     which so many are computed at once."""
     native = job.native(layer)
-    places = job.store.layer(layer.name)["top_unit"][channel].astype(np.int64)
+    places = job.store.arrays.layer(layer.name)["top_unit"][channel].astype(np.int64)
     found: dict[str, list[np.ndarray]] = {kind: [] for kind in pictures.kinds}
     for some, own in zip(pixels.split(at_once), torch.from_numpy(places).split(at_once), strict=True):
         switches = forward_switches(network, network.prepare(some), layer.name)
@@ -110,5 +110,5 @@ def _write(job: Job, layer: LayerInfo, tiles: dict[str, np.ndarray]) -> list[str
     factor = enlargement(job.native(layer), job.wanted(layer))
     for kind, nine in tiles.items():
         content = webp(sprite(nine[None], factor), job.profile.sprites.quality)
-        job.store.write_file(job.store.folder / FOLDER / f"{layer.name}-{kind}.webp", content)
+        job.store.pictures.write(job.store.pictures.rule_path(layer.name, kind), content)
     return sorted(tiles)

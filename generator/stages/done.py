@@ -12,6 +12,7 @@ from generator.core.errors import AtlasError
 from generator.core.records import TOP, LayerInfo
 from generator.engine.gradients.crop_cost import ForwardCosts
 from generator.engine.scan.scan import FORWARD
+from generator.stages.checkpointed_pass import PIECES
 from generator.stages.finishing import Found
 from generator.stages.job import Job
 from generator.stages.repairing import damaged_stages, tiles_of, wanted_units
@@ -40,49 +41,49 @@ class Done:
 
     @cached_property
     def scan(self) -> bool:
-        return self.job.store.stamp("scan") == self.job.scan_key or self._is_kept("scan", self.job.scan_key)
+        return self.job.store.work.stamp("scan") == self.job.scan_key or self._is_kept(
+            "scan", self.job.scan_key
+        )
 
     @cached_property
     def stream(self) -> bool:
         key = self.job.stream_key
-        return self.job.store.stamp("stream") == key or (self.scan and self._is_kept("stream", key))
+        return self.job.store.work.stamp("stream") == key or self._is_kept("stream", key)
 
     @cached_property
     def truth(self) -> bool:
         key = self.job.truth_key
-        return self.job.store.stamp("scale-truth") == key or (
-            self.stream and self._is_kept("scale truth", key)
-        )
+        return self.job.store.work.stamp("scale-truth") == key or self._is_kept("scale truth", key)
 
     @cached_property
     def collected(self) -> bool:
         """Whether the map's vectors and the predictions are there, or come with the scan."""
         keys = {"features": self.job.features_key, "predictions": self.job.predictions_key}
         return not self.scan or all(
-            not key or self.job.store.stamp(name) == key or self._is_kept(name, key)
+            not key or self.job.store.work.stamp(name) == key or self._is_kept(name, key)
             for name, key in keys.items()
         )
 
     @cached_property
     def optimised_stream(self) -> bool:
         key = self.job.optimised_key
-        stamped = self.job.store.stamp("optimised-stream") == key
-        return stamped or (self.scan and self._is_kept("optimised stream", key))
+        stamped = self.job.store.work.stamp("optimised-stream") == key
+        return stamped or self._is_kept("optimised stream", key)
 
     @cached_property
     def rules(self) -> bool:
         key = self.job.rules_key
-        return self.job.store.stamp("rules") == key or self._is_kept("gradient rules", key)
+        return self.job.store.work.stamp("rules") == key or self._is_kept("gradient rules", key)
 
     @cached_property
     def map(self) -> bool:
         key = self.job.embedding_key
-        return self.job.store.stamp("embedding") == key or self._is_kept("embedding", key)
+        return self.job.store.work.stamp("embedding") == key or self._is_kept("embedding", key)
 
     def sprites(self, layer: LayerInfo) -> bool:
         """Whether all sprites of a layer are there."""
         key = self.job.sprites_key
-        if self.job.store.stamp(f"sprites-{layer.name}") == key:
+        if self.job.store.work.stamp(f"sprites-{layer.name}") == key:
             return True
         return self._has_old_sprites and not self._damaged_files(layer)
 
@@ -106,7 +107,7 @@ class Done:
     def ascent(self, layer: LayerInfo) -> bool:
         """Whether the optimised pictures of a layer are there."""
         key = self.job.ascent_key
-        return self.job.store.stamp(f"ascent-{layer.name}") == key or self._is_kept("ascent", key)
+        return self.job.store.work.stamp(f"ascent-{layer.name}") == key or self._is_kept("ascent", key)
 
     def scanned(self) -> int:
         """How many pictures of the set an unfinished scan has done."""
@@ -118,12 +119,12 @@ class Done:
 
     def _batches(self, pass_: str, key: str) -> int:
         store = self.job.store
-        if store.stamp(f"{pass_}-of") != key:
+        if store.work.stamp(f"{pass_}-of") != key:
             return 0
         numbers: set[int] = set()
-        for name in store.part_names(pass_):
+        for name in store.work.part_names(pass_):
             try:
-                numbers |= set(store.read_part(name, pass_)["batches"].tolist())
+                numbers |= set(store.work.read_part(name, pass_)[PIECES].tolist())
             except (AtlasError, KeyError):  # damaged: done again
                 continue
         return min(len(self.job.pictures), FORWARD * len(numbers))
@@ -137,7 +138,7 @@ class Done:
             missing = [self._without(layer) for layer in job.network.layers]
             pairs = zip(units.layer.tolist(), units.channel.tolist(), strict=True)
             return units.take(np.flatnonzero([channel in missing[layer] for layer, channel in pairs]))
-        if job.store.stamp("tiles") == job.tiles_key or all(map(self.sprites, job.network.layers)):
+        if job.store.work.stamp("tiles") == job.tiles_key or all(map(self.sprites, job.network.layers)):
             return units.take(np.arange(0))
         return units.take(np.flatnonzero(self._unfinished(units)))
 
@@ -153,11 +154,11 @@ class Done:
         job = self.job
         wanted = wanted_units(job, units)
         key = tiles_of(job, wanted)
-        if job.store.stamp("tiles-of") != key:
+        if job.store.work.stamp("tiles-of") != key:
             return wanted
         alone = ForwardCosts(job.network).alone(units.layer, units.picture)
         for number, rows in enumerate(groups_of(units, alone, group_size(job))):
-            if job.store.stamp(f"group-{number}") == key:
+            if job.store.work.stamp(f"group-{number}") == key:
                 wanted[rows] = False
         return wanted
 
@@ -177,7 +178,7 @@ class Done:
             found.append("residual stream")
         if all(map(self.sprites, self.job.network.layers)):
             found.append("sprites")
-        elif self.scan and self.job.store.stamp("tiles") == self.job.tiles_key:
+        elif self.scan and self.job.store.work.stamp("tiles") == self.job.tiles_key:
             found.append("patches and gradients")
         if self.job.ascent_layers and all(map(self.ascent, self.job.ascent_layers)):
             found.append("optimised pictures")

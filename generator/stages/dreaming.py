@@ -122,7 +122,7 @@ def dream_pictures(job: Job) -> None:
     subjects: list[Subject] = []
     if job.profile.deepdream is not None:
         plan = plan_of(job.profile.deepdream, job.network)
-        records = job.store.images()
+        records = job.store.tables.images()
         opened = (_open(job, records, start, plan) for start in job.starts)
         subjects = [subject for subject in opened if subject is not None]
         layers = dream_layers(job)
@@ -142,10 +142,10 @@ def dream_pictures(job: Job) -> None:
 def _is_there(job: Job, task: Task) -> bool:
     """Whether the dream was made, by an earlier run too, and is still what was written; else it is made anew."""
     if (
-        stamp := job.store.stamp(_stamp(task.key))
+        stamp := job.store.work.stamp(_stamp(task.key))
     ) is None:  # of a finished atlas: its checksums were compared
-        return job.store.dream(task.key) is not None
-    if stamp == job.store.dream_digest(task.key):
+        return job.store.pictures.dream(task.key) is not None
+    if stamp == job.store.pictures.dream_digest(task.key):
         return True
     note_damage(job, "the dreams")
     return False
@@ -214,9 +214,9 @@ def _make(job: Job, tasks: list[Task], advance: Callable[[int], object]) -> None
     def run(task: Task, _at_once: int = 1) -> int:
         dream = dreamers[task.layer.name].dream(torch.from_numpy(task.subject.pixels))
         numbers = {"layer": task.layer.name, "before": dream.before, "after": dream.after}
-        job.store.unstamp(_stamp(task.key))
-        job.store.write_dream(task.key, _encoded(job, dream.picture.numpy()), numbers)
-        job.store.write_stamp(_stamp(task.key), job.store.dream_digest(task.key))
+        job.store.work.unstamp(_stamp(task.key))
+        job.store.pictures.write_dream(task.key, _encoded(job, dream.picture.numpy()), numbers)
+        job.store.work.write_stamp(_stamp(task.key), job.store.pictures.dream_digest(task.key))
         return 1
 
     for task in in_threads(job, tasks, run, advance):  # alone, without other threads' dreams, it may fit
@@ -231,13 +231,13 @@ def _encoded(job: Job, pixels: np.ndarray) -> bytes:
 def _write_index(job: Job, subjects: list[Subject], tasks: list[Task]) -> None:
     store, section = job.store, job.profile.deepdream
     if section is None or not tasks:
-        store.keep_dreams(())
+        store.pictures.keep_dreams(())
         return
     kept, pictures = {"index.json"}, []
     for subject in subjects:
         start = f"{fingerprint(subject.key, section.quality)[:KEY]}-start.webp"
-        if not store.dream_path(start).is_file():
-            store.write_file(store.dream_path(start), _encoded(job, subject.pixels))
+        if not store.pictures.dream_path(start).is_file():
+            store.pictures.write(store.pictures.dream_path(start), _encoded(job, subject.pixels))
         own = [task for task in tasks if task.subject is subject]
         kept |= {start, *(f"{task.key}.{kind}" for task in own for kind in ("webp", "json"))}
         pictures.append(
@@ -246,10 +246,12 @@ def _write_index(job: Job, subjects: list[Subject], tasks: list[Task]) -> None:
                 "number": None if subject.record is None else subject.record.index,
                 "label": "" if subject.record is None else subject.record.label,
                 "start": start,
-                "dreams": [{**(store.dream(task.key) or {}), "file": f"{task.key}.webp"} for task in own],
+                "dreams": [
+                    {**(store.pictures.dream(task.key) or {}), "file": f"{task.key}.webp"} for task in own
+                ],
             }
         )
     plan = plan_of(section, job.network)
     settings = {**asdict(plan), "sides": plan.sides, "quality": section.quality}
-    store.write_json("deepdream/index.json", {"settings": settings, "pictures": pictures})
-    store.keep_dreams(kept)
+    store.tables.write_json("deepdream/index.json", {"settings": settings, "pictures": pictures})
+    store.pictures.keep_dreams(kept)

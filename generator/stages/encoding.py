@@ -12,24 +12,26 @@ from generator.stages.sprite_making import SpriteTask, run_tasks, tasks_of
 
 def make_sprites(job: Job) -> None:
     """Encode every channel's sprite and every layer's thumbnails that are not there yet."""
-    layers = [layer for layer in job.network.layers if job.store.stamp(_stamp(layer.name)) != job.sprites_key]
+    layers = [
+        layer for layer in job.network.layers if job.store.work.stamp(_stamp(layer.name)) != job.sprites_key
+    ]
     tasks: list[SpriteTask] = []
     for layer in job.ranks.share(layers):
-        job.store.unstamp(_stamp(layer.name))
+        job.store.work.unstamp(_stamp(layer.name))
         channels, native = job.channels(layer), job.native(layer)
         template = SpriteTask(
             folder=job.store.folder,
             layer=layer.name,
             channels=channels,
             first=0,
-            alive=job.store.layer(layer.name)["top_image"][:channels] >= 0,
+            alive=job.store.arrays.layer(layer.name)["top_image"][:channels] >= 0,
             panels=len(job.panels),
             native=native,
             factor=enlargement(native, job.wanted(layer)),
             quality=job.profile.sprites.quality,
             kept=is_kept(job),
         )
-        job.store.keep_sprites(layer.name, np.nonzero(template.alive.any(axis=1))[0])
+        job.store.pictures.keep_sprites(layer.name, np.nonzero(template.alive.any(axis=1))[0])
         tasks += tasks_of(template)
     unfinished = {
         layer: sum(task.layer == layer for task in tasks) for layer in dict.fromkeys(t.layer for t in tasks)
@@ -40,7 +42,7 @@ def make_sprites(job: Job) -> None:
             advance(written)
             unfinished[task.layer] -= 1
             if not unfinished[task.layer]:
-                job.store.write_stamp(_stamp(task.layer), job.sprites_key)
+                job.store.work.write_stamp(_stamp(task.layer), job.sprites_key)
     job.ranks.meet()
 
 

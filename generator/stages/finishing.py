@@ -64,7 +64,7 @@ def prepare(job: Job, found: Found) -> None:
     if job.ranks.leads and job.store.is_finished():
         current = stage_keys(job)
         if found.keys.get("all") == current["all"]:
-            job.store.write_stamp("date", f"{current['all']} {found.date}")
+            job.store.work.write_stamp("date", f"{current['all']} {found.date}")
         _say(job, found)
         take_over(
             job, {stage for stage, key in current.items() if found.keys.get(stage) == key}, found.faults
@@ -94,12 +94,12 @@ def finish(job: Job) -> None:
     _write_architecture(job)
     write_channels_csv(store, network.layers)
     store.tidy([layer.name for layer in network.layers], patches="patches" in job.panels)
-    store.write_json("keys.json", stage_keys(job))
+    store.tables.write_json("keys.json", stage_keys(job))
     manifest = store.manifest_bytes(_manifest(job))
     # The manifest says that all is done, so it comes last; its checksum is known before.
     store.write_checksums(checksum_text(store.folder, store.own_files(), {"manifest.json": manifest}))
     store.write_manifest(manifest)
-    store.clear_work()
+    store.work.clear()
 
 
 def _write_kernels(job: Job) -> None:
@@ -107,12 +107,14 @@ def _write_kernels(job: Job) -> None:
     tiles = np.stack([enlarge(kernel, _kernel_factor(kernels.shape[1])) for kernel in kernels])
     # Lossless: a kernel is a few dozen numbers, and each pixel should stay one.
     pixels = mosaic(tiles, thumb_columns(len(tiles)))
-    job.store.write_file(job.store.kernels_path(job.network.layers[0].name), webp(pixels, 100, lossless=True))
+    job.store.pictures.write(
+        job.store.pictures.kernels_path(job.network.layers[0].name), webp(pixels, 100, lossless=True)
+    )
 
 
 def _write_architecture(job: Job) -> None:
     """The blueprint of the whole network, also where the weights end before it does."""
-    job.store.write_json("architecture.json", blueprint_to_json(job.blueprint))
+    job.store.tables.write_json("architecture.json", blueprint_to_json(job.blueprint))
 
 
 def _kernel_factor(side: int) -> int:
@@ -157,7 +159,7 @@ def _said(job: Job) -> list[Any]:
 
 def _manifest(job: Job) -> Manifest:
     network, profile, store = job.network, job.profile, job.store
-    scan: Mapping[str, Any] = store.read_json("scan.json") or {}
+    scan: Mapping[str, Any] = store.tables.read_json("scan.json") or {}
     extra: dict[str, Any] = {"keys": stage_keys(job), "thumb": THUMB}
     if profile.ascent is not None:
         extra["ascent"] = ascent_report(job)
@@ -231,7 +233,7 @@ def _date(job: Job) -> str:
     """The day of the computation (UTC), or the one that SOURCE_DATE_EPOCH sets; an atlas that is mended keeps its."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     if not epoch:
-        made_from, _, date = (job.store.stamp("date") or "").partition(" ")
+        made_from, _, date = (job.store.work.stamp("date") or "").partition(" ")
         return date if date and made_from == stage_keys(job)["all"] else datetime.now(UTC).date().isoformat()
     try:
         return datetime.fromtimestamp(int(epoch), UTC).date().isoformat()
@@ -243,7 +245,7 @@ def _date(job: Job) -> str:
 
 def _accuracy(job: Job) -> float | None:
     """The share of the pictures with a known class that the network gives this class; None where none is known."""
-    numbers, predictions, head = job.accuracy_basis.numbers, job.store.predictions(), job.network.head
+    numbers, predictions, head = job.accuracy_basis.numbers, job.store.arrays.predictions(), job.network.head
     if numbers is None or predictions is None or head is None:
         return None
     truth = np.array(numbers)[job.files()]

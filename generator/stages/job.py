@@ -18,7 +18,7 @@ from generator.core.checksums import file_digest
 from generator.core.errors import AtlasError
 from generator.core.hierarchy import Hierarchy, imagenet_hierarchy, read_hierarchy
 from generator.core.progress import Reporter
-from generator.core.records import LayerInfo, SpriteInfo, to_json
+from generator.core.records import SCHEMA, LayerInfo, SpriteInfo, to_json
 from generator.core.sprites import enlargement, native_side, tile_side
 from generator.core.store import Store, fingerprint
 from generator.engine.device import free_memory
@@ -80,7 +80,7 @@ class Job:
         """Fingerprint of all that the scan's numbers depend on: of the pictures their paths and bytes, not their
         labels; of the network what leads to its layers."""
         return fingerprint(
-            CODE,
+            [SCHEMA, CODE],  # work of another schema lies elsewhere in the folder
             self.network.graph.digest(self.network.steps),
             self.network.preprocessing.settings,
             asdict(self.scan_plan),
@@ -130,7 +130,7 @@ class Job:
         computed = [self.device.type, torch.__version__]
         what = [network.graph.digest(network.steps), network.preprocessing.settings, self._taps]
         how = [self.profile.layers.channels, stream.enabled, stream.optimised_steps]
-        return fingerprint("optimised", STREAM_CODE, computed, what, how)
+        return fingerprint("optimised", [SCHEMA, STREAM_CODE], computed, what, how)
 
     @property
     def draws_pictures(self) -> bool:
@@ -370,7 +370,7 @@ class Job:
 
     def files(self) -> np.ndarray:
         """For every picture of images.csv its place in the picture set, (N,) int64: unusable files have no number."""
-        scan = self.store.read_json("scan.json")
+        scan = self.store.tables.read_json("scan.json")
         if scan is None:
             raise AtlasError("scan.json cannot be read", self.store.folder, "run the same command again")
         skipped = {path for path, _ in scan["skipped"]}

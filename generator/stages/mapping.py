@@ -27,13 +27,13 @@ def map_pictures(job: Job) -> None:
     pictures do not differ, remove what an earlier run left."""
     store = job.store
     if not job.features_key:
-        store.drop_embedding()
+        store.arrays.drop_embedding()
         return
-    if store.stamp(STAMP) == job.embedding_key:
+    if store.work.stamp(STAMP) == job.embedding_key:
         return
-    store.unstamp(STAMP)
-    store.drop_embedding(features=False)
-    features = store.features()
+    store.work.unstamp(STAMP)
+    store.arrays.drop_embedding(features=False)
+    features = store.arrays.features()
     files = job.files()
     pictures = np.flatnonzero(mapped(job)[files] >= 0).astype(np.int32)
     places = files[pictures]
@@ -42,7 +42,7 @@ def map_pictures(job: Job) -> None:
         advance(len(pictures))
         if found is not None:
             _write(job, features, found, pictures, places, advance)
-    store.write_stamp(STAMP, job.embedding_key)
+    store.work.write_stamp(STAMP, job.embedding_key)
 
 
 def _write(
@@ -64,7 +64,7 @@ def _write(
     advance(len(pictures))
     on_sheet = np.full(len(pictures), -1, np.int32)
     on_sheet[thumbs] = np.arange(len(thumbs))
-    job.store.write_embedding(
+    job.store.arrays.write_embedding(
         {
             "picture": pictures,
             "pca": found.positions[:, :2],
@@ -77,7 +77,7 @@ def _write(
     )
     vector = job.network.last_vector
     assert vector is not None
-    job.store.write_json(
+    job.store.tables.write_json(
         "embedding/embedding.json",
         {
             "vector": job.network.graph.module_of(vector[0]),
@@ -110,5 +110,5 @@ def _write_thumbs(job: Job, places: np.ndarray) -> np.ndarray:
     while len(sheet) > SHEET_BYTES:
         kept = evenly_spaced(len(chosen), int(len(kept) * 0.97 * SHEET_BYTES / len(sheet)))
         sheet = whole.only(kept).webp(job.profile.sprites.quality)
-    job.store.write_file(job.store.embedding_path("thumbs.webp"), sheet)
+    job.store.pictures.write(job.store.pictures.map_thumbs_path(), sheet)
     return chosen[kept]

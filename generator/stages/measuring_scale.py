@@ -20,20 +20,20 @@ from generator.stages.job import Job
 
 DRAWINGS = 6  # of each class at each size
 CURVES = 8  # channels whose answers are shown size by size
-ARRAYS = ("scale_truth", "scale_gain")  # added to a layer's file
+PRODUCT = "scale"  # of a layer's arrays
 FILE, STAMP = "scale_truth.json", "scale-truth"
 
 
 def measure_scale(job: Job) -> None:
-    """Add each channel's true invariance to layers/*.npz and write scale_truth.json; withdraw both where the pictures
-    are no drawings or the scale criteria were not computed."""
-    if job.store.stamp(STAMP) == job.truth_key:
+    """Write each channel's true invariance, scale.npz of every residual block, and scale_truth.json; remove both where
+    the pictures are no drawings or the scale criteria were not computed."""
+    if job.store.work.stamp(STAMP) == job.truth_key:
         return
     if applies(job):
         _measure(job)
     else:
         _withdraw(job)
-    job.store.write_stamp(STAMP, job.truth_key)
+    job.store.work.write_stamp(STAMP, job.truth_key)
 
 
 def applies(job: Job) -> bool:
@@ -53,7 +53,7 @@ def applies(job: Job) -> bool:
 
 def _withdraw(job: Job) -> None:
     for layer in job.network.layers:
-        job.store.replace_arrays(layer.name, ARRAYS)
+        job.store.arrays.drop_layer(layer.name, PRODUCT)
     job.store.drop_file(FILE)
 
 
@@ -61,12 +61,13 @@ def _measure(job: Job) -> None:
     from generator.pictures.drawn.scales import OCTAVE, SCALES
     from generator.pictures.drawn.world import CLASSES
 
+    _withdraw(job)
     answers = _answers(job)
     blocks: list[dict[str, Any]] = []
     parts: list[_Block] = []
     for block in job.stream_plan.blocks:
         part = _Block(job, block.name, answers[block.name], OCTAVE)
-        job.store.replace_arrays(block.name, ARRAYS, part.truth())
+        job.store.arrays.write_layer(block.name, PRODUCT, part.truth())
         blocks.append({"block": block.name, **part.agreement()})
         parts.append(part)
     whole = _agreement(
@@ -80,7 +81,7 @@ def _measure(job: Job) -> None:
         "whole": whole,
         "curves": _curves(parts, CLASSES),
     }
-    job.store.write_json(FILE, report)
+    job.store.tables.write_json(FILE, report)
 
 
 def _answers(job: Job) -> dict[str, dict[str, np.ndarray]]:
@@ -133,7 +134,7 @@ class _Block:
 
     def __init__(self, job: Job, name: str, answers: dict[str, np.ndarray], octave: int) -> None:
         self.name = name
-        numbers = job.store.layer(name)
+        numbers = job.store.arrays.layer(name, "stream")
         self.classes = scale_truth.driving_class(answers["output"])
         self.curves = {side: scale_truth.curves(values, self.classes) for side, values in answers.items()}
         self.invariance = scale_truth.invariance(self.curves["output"], octave)

@@ -30,10 +30,7 @@ READ = {
     "input": ("input", "block", "output", "block_enlarged"),
     "block": ("input", "block", "output", "input_reduced"),
 }
-ARRAYS = tuple(
-    f"{name}_optimised"
-    for name in ("mix_ratio", "block_at_input", "scale_block", "scale_input", "scale_sum", "scale_invariant")
-)
+PRODUCT = "stream_optimised"  # of a layer's arrays
 
 
 @dataclass(frozen=True)
@@ -74,15 +71,15 @@ class Readings:
 
 
 def optimise_streams(job: Job) -> None:
-    """Add the numbers at optimised pictures to layers/*.npz and write stream_optimised.json; withdraw both where the
+    """Write stream_optimised.npz of every residual block, and stream_optimised.json; remove both where the
     profile asks for none."""
-    if job.store.stamp(STAMP) == job.optimised_key:
+    if job.store.work.stamp(STAMP) == job.optimised_key:
         return
     blocks = job.stream_plan.blocks
     if not (job.profile.stream.enabled and job.profile.stream.optimised_steps and blocks):
         if job.ranks.leads:
             _withdraw(job)
-            job.store.write_stamp(STAMP, job.optimised_key)
+            job.store.work.write_stamp(STAMP, job.optimised_key)
         job.ranks.meet()
         return
     optimised = CheckpointedPass(
@@ -106,7 +103,7 @@ def optimise_streams(job: Job) -> None:
     found = optimised.run(len(pieces), CHUNK, work)
     if job.ranks.leads:
         _write(job, found)
-        job.store.write_stamp(STAMP, job.optimised_key)
+        job.store.work.write_stamp(STAMP, job.optimised_key)
         optimised.drop()
     job.ranks.meet()
 
@@ -233,11 +230,12 @@ def _ascender(job: Job, network: Network, residual: Residual, piece: Piece, at_o
 
 
 def _write(job: Job, found: Readings) -> None:
+    _withdraw(job)
     blocks = []
     for block in job.stream_plan.blocks:
         optimised = block_numbers(dict(zip(SIDES, found.of_block[block.name], strict=True)))
-        numbers = job.store.layer(block.name)
-        job.store.replace_arrays(block.name, ARRAYS, optimised)
+        numbers = job.store.arrays.layer(block.name, "stream")
+        job.store.arrays.write_layer(block.name, PRODUCT, optimised)
         ratio = optimised["mix_ratio_optimised"]
         tests: dict[str, mixing.Association | None] = {
             name: mixing.ratio_against(ratio, numbers[name])
@@ -248,10 +246,10 @@ def _write(job: Job, found: Readings) -> None:
         tests["anova"] = mixing.skip_against_overwrite(ratio, optimised["block_at_input_optimised"])
         said = {name: None if test is None else asdict(test) for name, test in tests.items()}
         blocks.append({"block": block.name, "tests": said})
-    job.store.write_json(FILE, {"steps": job.profile.stream.optimised_steps, "blocks": blocks})
+    job.store.tables.write_json(FILE, {"steps": job.profile.stream.optimised_steps, "blocks": blocks})
 
 
 def _withdraw(job: Job) -> None:
     for layer in job.network.layers:
-        job.store.replace_arrays(layer.name, ARRAYS)
+        job.store.arrays.drop_layer(layer.name, PRODUCT)
     job.store.drop_file(FILE)

@@ -70,7 +70,7 @@ class Part:
 
 def tile_file(job: Job, layer: LayerInfo) -> TileFile:
     """The layer's tiles on disk, opened."""
-    return job.store.tiles(layer.name, len(job.panels), job.native(layer))
+    return job.store.work.tiles(layer.name, len(job.panels), job.native(layer))
 
 
 def picture_units(job: Job) -> None:
@@ -86,9 +86,9 @@ def picture_units(job: Job) -> None:
     if _has_sprites(job):
         return
     job.ranks.meet()
-    if job.ranks.leads and job.store.stamp("tiles-of") != key:
+    if job.ranks.leads and job.store.work.stamp("tiles-of") != key:
         job.store.clear_tiles(pictures=not is_kept(job))
-        job.store.write_stamp("tiles-of", key)
+        job.store.work.write_stamp("tiles-of", key)
     job.ranks.meet()
     alone = ForwardCosts(job.network).alone(units.layer, units.picture)
     rows = groups_of(units, alone, group_size(job))
@@ -112,13 +112,13 @@ def picture_units(job: Job) -> None:
 def _has_sprites(job: Job) -> bool:
     """Whether every layer's sprites were made from the tiles already."""
     sprites = (f"sprites-{layer.name}" for layer in job.network.layers)
-    return all(job.store.stamp(stamp) == job.sprites_key for stamp in sprites)
+    return all(job.store.work.stamp(stamp) == job.sprites_key for stamp in sprites)
 
 
 def _done(job: Job, key: str, wanted: dict[int, UnitTable]) -> set[int]:
     """Of the groups, with the units that are wanted of each, those that an earlier run pictured and whose tiles are
     still what it wrote."""
-    stamped = [number for number in wanted if job.store.stamp(_stamp(number)) == key]
+    stamped = [number for number in wanted if job.store.work.stamp(_stamp(number)) == key]
     done: set[int] = set()
     with contextlib.ExitStack() as opened:
         tiles = (
@@ -155,7 +155,7 @@ def write_pictures(job: Job, indices: np.ndarray, pixels: np.ndarray) -> int:
     sprites, store = job.profile.sprites, job.store
     for index, one in zip(indices.tolist(), pixels, strict=True):
         small = shrink(one, min(sprites.picture, one.shape[0]))
-        store.write_file(store.picture_path(index), webp(small, sprites.quality))
+        store.pictures.write(store.pictures.picture_path(index), webp(small, sprites.quality))
     return 0
 
 
@@ -216,7 +216,7 @@ def _finished(
         painter.less(group)
     if failed:  # tiles have their places in their files: what was done already is written once more, the same
         yield painter.paint_in_parts(group, batch) - counted
-    painter.job.store.write_stamp(_stamp(group.number), key)
+    painter.job.store.work.write_stamp(_stamp(group.number), key)
 
 
 class _Painter:

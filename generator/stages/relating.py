@@ -39,7 +39,7 @@ from generator.stages.job import RELATIONS, Job
 
 
 def relate_layers(job: Job) -> None:
-    """Add to every layer what its pictures' classes say and how it refines the block before; write how far layers
+    """Write what each layer's pictures say about classes and how it refines the block before; write how far layers
     correspond (`matches/`) and what holds of stages and network (`relations.json`), and the classes as they were used.
     """
     layers, store = job.network.layers, job.store
@@ -48,11 +48,10 @@ def relate_layers(job: Job) -> None:
     write_classes(store, pictures, hierarchy, classes)
     pairs = layer_pairs(layers)
     with job.reporter.stage("correspondence", len(layers) + len(pairs), "layers and pairs") as advance:
-        expected = Expected.of(classes, store.scored_pictures())
+        expected = Expected.of(classes, store.tables.scored_pictures())
         for layer in layers:
-            numbers = store.layer(layer.name)
-            numbers |= label_numbers(store, layer, classes, expected)
-            store.write_layer(layer.name, numbers | no_block_before(layer.channels))
+            store.arrays.write_layer(layer.name, "classes", label_numbers(store, layer, classes, expected))
+            store.arrays.write_layer(layer.name, "refinement", no_block_before(layer.channels))
             advance()
         found = Found(len(classes.of_picture))
         kept: dict[str, Numbers] = {}
@@ -64,8 +63,8 @@ def relate_layers(job: Job) -> None:
             later = {name for rest in pairs[place + 1 :] for name in (rest.source, rest.target)}
             kept = {name: numbers for name, numbers in kept.items() if name in later}
             advance()
-    store.tidy_matches([pair.name for pair in pairs])
-    store.write_json("relations.json", found.as_json(classes, hierarchy))
+    store.arrays.keep_matches([pair.name for pair in pairs])
+    store.tables.write_json("relations.json", found.as_json(classes, hierarchy))
 
 
 # -- classes -------------------------------------------------------------------------------------------------------
@@ -95,7 +94,7 @@ def write_classes(
             group = "" if classes.groups is None else classes.group_names[classes.groups[number]]
             title = group if hierarchy is None else hierarchy.titles.get(group, group)
             rows[number] = [file.label_id, file.label, title]
-    store.write_table(
+    store.tables.write(
         "classes.csv", ["label_id", "label", "group"], [rows[number] for number in sorted(rows)]
     )
 
@@ -130,7 +129,10 @@ def label_numbers(
 
     NaN all along where nothing is labelled; of single classes also where no class has two pictures.
     """
-    top_image, scores = living_top(store.layer(layer.name)), store.scores(layer.name)
+    top_image, scores = (
+        living_top(store.arrays.layer(layer.name, "top", "statistics")),
+        store.arrays.scores(layer.name),
+    )
     signed = not layer.rectified
     nothing: np.ndarray = np.full(layer.channels, np.nan, np.float32)
     none: np.ndarray = np.full((layer.channels, len(KEPT_SHARES)), np.nan, np.float32)
@@ -162,7 +164,10 @@ def living_top(numbers: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def layer_numbers(store: Store, name: str) -> Numbers:
-    return Numbers(living_top(store.layer(name)), centred_ranks(np.asarray(store.scores(name))))
+    return Numbers(
+        living_top(store.arrays.layer(name, "top", "statistics")),
+        centred_ranks(np.asarray(store.arrays.scores(name))),
+    )
 
 
 @dataclass
@@ -286,10 +291,12 @@ def no_block_before(channels: int) -> dict[str, np.ndarray]:
 
 
 def refine(job: Job, pair: Pair, likeness: Likeness, found: Found) -> np.ndarray:
-    """Add to the later block's numbers how each channel refines itself; returns the refinement score of every later
-    channel against every earlier one."""
+    """Write refinement.npz of the later block: how each channel refines itself; returns the refinement score of every
+    later channel against every earlier one."""
     store, network = job.store, job.network
-    later, earlier = store.layer(pair.target), store.layer(pair.source)
+    later, earlier = (
+        store.arrays.layer(name, "top", "statistics", "classes") for name in (pair.target, pair.source)
+    )
     scores = refinement_scores(later["label_agreement"], earlier["label_agreement"], likeness.rho)
     score = np.diagonal(scores).astype(np.float32)
     rho, shared = np.diagonal(likeness.rho), np.diagonal(likeness.shared)
@@ -303,7 +310,7 @@ def refine(job: Job, pair: Pair, likeness: Likeness, found: Found) -> np.ndarray
         "refinement_previous": score,
         "change_previous": np.where(alive, kinds(shared, rho, score), -1).astype(np.int8),
     }
-    store.write_layer(pair.target, later | added)
+    store.arrays.write_layer(pair.target, "refinement", added)
     gain = later["label_agreement"] - earlier["label_agreement"]
     values = {"shared_previous": shared, "spearman_previous": rho, "gain": gain, **added}
     found.values.append((network.layer(pair.target).stage, values))
@@ -314,4 +321,4 @@ def write_matches(store: Store, pair: Pair, likeness: Likeness) -> None:
     """Each channel's matches in both directions."""
     arrays = {f"forward_{name}": values for name, values in likeness.matches().items()}
     arrays |= {f"backward_{name}": values for name, values in likeness.turned().matches().items()}
-    store.write_matches(pair.name, arrays)
+    store.arrays.write_matches(pair.name, arrays)

@@ -12,14 +12,19 @@ from generator.core.store import fingerprint
 from generator.stages.job import Job
 from generator.stages.unit_table import UnitTable
 
-# By the first part of its path, which stage makes a file; TABLES are written at the end of every run. A damaged file
-# that stands in neither has everything made anew.
+# Which stage makes a file, by the first part of its path, and of a layer's arrays by the file's name; TABLES are
+# written in every run. A damaged file that stands in neither has everything made anew.
 TABLES = (
     "manifest.json", "keys.json", "channels.csv", "architecture.json", "kernels", "first_layers", "relations.json",
-    "classes.csv", "matches",
+    "classes.csv", "matches", "layers/connections.npz", "layers/classes.npz", "layers/refinement.npz",
 )  # fmt: skip
 MADE_BY = {
-    "layers": "scan",
+    "layers/top.npz": "scan",
+    "layers/statistics.npz": "scan",
+    "layers/stream.npz": "stream",
+    "layers/scale.npz": "scale truth",
+    "layers/stream_optimised.npz": "optimised stream",
+    "layers/optimised.npz": "ascent",
     "scores": "scan",
     "images.csv": "scan",
     "scan.json": "scan",
@@ -40,8 +45,14 @@ MADE_BY = {
 
 def damaged_stages(faults: Faults) -> set[str]:
     """The stages of which some file is damaged or missing; 'everything' where nobody knows which."""
-    first = {name.split("/")[0] for name in _to_mend(faults)}
-    return {MADE_BY.get(part, "everything") for part in first if part not in TABLES}
+    kinds = {_kind(name) for name in _to_mend(faults)}
+    return {MADE_BY.get(kind, "everything") for kind in kinds if kind not in TABLES}
+
+
+def _kind(name: str) -> str:
+    """What a file of the atlas stands under in TABLES or MADE_BY."""
+    first, *rest = name.split("/")
+    return f"layers/{rest[-1]}" if first == "layers" and rest else first
 
 
 def take_over(job: Job, stages: set[str], faults: Faults | None) -> None:
@@ -54,47 +65,46 @@ def take_over(job: Job, stages: set[str], faults: Faults | None) -> None:
         store.drop_file(name)
     if "everything" in damaged:
         return
-    if "scan" in stages and "scan" not in damaged:
-        store.write_stamp("scan", job.scan_key)
-        # The stream's numbers lie in the files that the scan writes.
-        if "stream" in stages and "stream" not in damaged:
-            store.write_stamp("stream", job.stream_key)
-            if "scale truth" in stages and "scale truth" not in damaged:
-                store.write_stamp("scale-truth", job.truth_key)
-        if "optimised stream" in stages and "optimised stream" not in damaged:
-            store.write_stamp("optimised-stream", job.optimised_key)
-    if "gradient rules" in stages and "gradient rules" not in damaged:
-        store.write_stamp("rules", job.rules_key)
+    whole = stages - damaged
+    for stage, stamp, key in (
+        ("scan", "scan", job.scan_key),
+        ("stream", "stream", job.stream_key),
+        ("scale truth", "scale-truth", job.truth_key),
+        ("optimised stream", "optimised-stream", job.optimised_key),
+        ("gradient rules", "rules", job.rules_key),
+    ):
+        if stage in whole:
+            store.work.write_stamp(stamp, key)
     hurt_map = [name for name in mend if name.startswith("embedding/")]
     if "features" in stages and job.features_key and "embedding/features.npy" not in hurt_map:
-        store.write_stamp("features", job.features_key)
+        store.work.write_stamp("features", job.features_key)
     if "predictions" in stages and job.predictions_key and "predictions" not in damaged:
-        store.write_stamp("predictions", job.predictions_key)
+        store.work.write_stamp("predictions", job.predictions_key)
     if "embedding" in stages and job.embedding_key and not set(hurt_map) - {"embedding/features.npy"}:
-        store.write_stamp("embedding", job.embedding_key)
+        store.work.write_stamp("embedding", job.embedding_key)
     if "ascent" in stages and job.ascent_key:
         again = {
-            name.split("/")[1].removesuffix(".webp").removesuffix(".npz")
+            name.split("/")[1].removesuffix(".webp")
             for name in mend
-            if "optimised/" in name
+            if name.startswith("optimised/") or _kind(name) == "layers/optimised.npz"
         }
         for layer in job.ascent_layers:
             if layer.name not in again:
-                store.write_stamp(f"ascent-{layer.name}", job.ascent_key)
+                store.work.write_stamp(f"ascent-{layer.name}", job.ascent_key)
     if "sprites" not in stages:
         return
-    store.write_stamp("kept", job.sprites_key)
+    store.work.write_stamp("kept", job.sprites_key)
     hurt = {
         name.split("/")[1].removesuffix(".webp") for name in mend if name.startswith(("sprites/", "thumbs/"))
     }
     for layer in job.network.layers:
         if layer.name not in hurt:
-            store.write_stamp(f"sprites-{layer.name}", job.sprites_key)
+            store.work.write_stamp(f"sprites-{layer.name}", job.sprites_key)
 
 
 def _to_mend(faults: Faults) -> list[str]:
     """Damaged files, and files of the atlas that its list does not know (the list itself may be what was damaged)."""
-    return sorted({*faults.damaged, *(name for name in faults.unlisted if name.split("/")[0] in MADE_BY)})
+    return sorted({*faults.damaged, *(name for name in faults.unlisted if _kind(name) in MADE_BY)})
 
 
 # -- what is missing -------------------------------------------------------------------------------------------------
@@ -102,14 +112,18 @@ def _to_mend(faults: Faults) -> list[str]:
 
 def is_kept(job: Job) -> bool:
     """Whether the sprites and pictures that are there belong to just this job."""
-    return job.store.stamp("kept") == job.sprites_key
+    return job.store.work.stamp("kept") == job.sprites_key
 
 
 def missing_pictures(job: Job, units: UnitTable) -> list[int]:
     """Where pictures are kept, the indices (in images.csv) of the units' pictures whose file is missing."""
     if not is_kept(job) or "patches" not in job.panels:
         return []
-    return [int(index) for index in np.unique(units.picture) if not job.store.picture_path(index).exists()]
+    return [
+        int(index)
+        for index in np.unique(units.picture)
+        if not job.store.pictures.picture_path(index).exists()
+    ]
 
 
 def wanted_units(job: Job, units: UnitTable) -> np.ndarray:
@@ -118,19 +132,19 @@ def wanted_units(job: Job, units: UnitTable) -> np.ndarray:
         return np.ones(len(units), bool)
     wanted = np.zeros(len(units), bool)
     for index, layer in enumerate(job.network.layers):
-        if job.store.stamp(f"sprites-{layer.name}") == job.sprites_key:
+        if job.store.work.stamp(f"sprites-{layer.name}") == job.sprites_key:
             continue
         rows = units.layer == index
         wanted |= rows & _without_sprite(job, layer)[units.channel * rows]
-        if not job.store.thumbs_path(layer.name).exists():
+        if not job.store.pictures.thumbs_path(layer.name).exists():
             wanted |= rows & (units.slot == 0)
     return wanted
 
 
 def _without_sprite(job: Job, layer: LayerInfo) -> np.ndarray:
     """(C,) bool"""
-    there = {path.name for path in (job.store.folder / "sprites" / layer.name).glob("*.webp")}
-    return np.array([f"{channel}.webp" not in there for channel in range(layer.channels)])
+    made = job.store.pictures.sprites(layer.name)
+    return np.array([channel not in made for channel in range(layer.channels)])
 
 
 def tiles_of(job: Job, wanted: np.ndarray) -> str:

@@ -81,8 +81,8 @@ class ScanPart:
 
 
 def scan_pictures(job: Job) -> None:
-    """Scan every picture and write layers/*.npz, scores/*.npy, images.csv and scan.json."""
-    if job.store.stamp(PASS) == job.scan_key:
+    """Scan every picture; write top.npz and statistics.npz of every layer, scores/*.npy, images.csv and scan.json."""
+    if job.store.work.stamp(PASS) == job.scan_key:
         return
     scan = CheckpointedPass(
         job,
@@ -103,7 +103,7 @@ def scan_pictures(job: Job) -> None:
     found = scan.run(-(-len(job.pictures.files) // FORWARD), FORWARD, work)
     if job.ranks.leads:
         _write(job, found)
-        job.store.write_stamp(PASS, job.scan_key)
+        job.store.work.write_stamp(PASS, job.scan_key)
         scan.drop()
     job.ranks.meet()
 
@@ -115,10 +115,8 @@ def sample(job: Job) -> np.ndarray:
 
 def _begin(job: Job, scan: CheckpointedPass[ScanPart]) -> None:
     """Withdraw what an earlier scan of something else left."""
-    job.store.unstamp(PASS)
+    job.store.work.unstamp(PASS)
     begin_collecting(job)
-    for stamp in ("stream", "scale-truth", "optimised-stream"):  # these add to the files that the scan writes
-        job.store.unstamp(stamp)
     scan.begin()
 
 
@@ -135,7 +133,7 @@ def _span(job: Job, batch: int) -> np.ndarray:
 
 
 def _score_file(job: Job) -> ScoreFile:
-    return job.store.score_file([layer.channels for layer in job.network.layers], PASS)
+    return job.store.work.score_file([layer.channels for layer in job.network.layers], PASS)
 
 
 def _has_scores(job: Job, part: ScanPart) -> bool:
@@ -198,7 +196,7 @@ def _write(job: Job, part: ScanPart) -> None:
         "score_pictures": None if len(kept) == len(job.pictures.files) else kept[kept >= 0].tolist(),
         "rescoring": rescoring,
     }
-    job.store.write_json("scan.json", report)
+    job.store.tables.write_json("scan.json", report)
     if skipped:
         path, reason = skipped[0]
         job.reporter.note(
@@ -241,8 +239,10 @@ def _write_layers(job: Job, state: ScanState, number: np.ndarray) -> None:
         for index, layer in enumerate(layers):
             numbers = state.layer(layer.name)
             numbers["top_image"] = number[numbers["top_image"]].astype(np.int32)
-            job.store.write_layer(layer.name, numbers)
-            job.store.write_scores(layer.name, scores.read(index, rows))
+            top = {name: numbers.pop(name) for name in ("top_value", "top_image", "top_unit")}
+            job.store.arrays.write_layer(layer.name, "top", top)
+            job.store.arrays.write_layer(layer.name, "statistics", numbers)
+            job.store.arrays.write_scores(layer.name, scores.read(index, rows))
             advance()
 
 
@@ -252,7 +252,7 @@ def _write_images(job: Job, usable: np.ndarray) -> None:
             file = job.pictures.files[place]
             yield PictureRecord(index, file.path, file.label_id, file.label, int(width), int(height))
 
-    job.store.write_images(records())
+    job.store.tables.write_images(records())
 
 
 def _pictures_sha256(job: Job, usable: np.ndarray) -> str:

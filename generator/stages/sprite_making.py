@@ -51,18 +51,22 @@ def loaded(task: object) -> None:
 def run_task(task: SpriteTask) -> int:
     """Encode and write; returns how many sprites were written."""
     store = Store(task.folder)
-    with store.tiles(task.layer, task.panels, task.native) as tiles:
+    with store.work.tiles(task.layer, task.panels, task.native) as tiles:
         if task.thumbs:
-            if task.kept and store.thumbs_path(task.layer).exists():
+            if task.kept and store.pictures.thumbs_path(task.layer).exists():
                 return 0
-            store.write_file(store.thumbs_path(task.layer), webp(_thumbs(task, tiles), task.quality))
+            store.pictures.write(
+                store.pictures.thumbs_path(task.layer), webp(_thumbs(task, tiles), task.quality)
+            )
             return 0
         written = 0
         for offset, alive in enumerate(task.alive):
             channel = task.first + offset
-            if alive.any() and not (task.kept and store.sprite_path(task.layer, channel).exists()):
+            if alive.any() and not (task.kept and store.pictures.sprite_path(task.layer, channel).exists()):
                 pixels = sprite(_panels(tiles, channel, alive), task.factor)
-                store.write_file(store.sprite_path(task.layer, channel), webp(pixels, task.quality))
+                store.pictures.write(
+                    store.pictures.sprite_path(task.layer, channel), webp(pixels, task.quality)
+                )
                 written += 1
     return written
 

@@ -1,4 +1,4 @@
-"""What was read in the residual stream → the numbers of layers/*.npz and stream.json."""
+"""What was read in the residual stream → stream.npz of every residual block, and stream.json."""
 
 from __future__ import annotations
 
@@ -14,22 +14,15 @@ from generator.methods.contribution import mean_share
 from generator.methods.scale import scale_criteria
 from generator.stages.job import Job
 
-# Every array that this stage adds to a layer's file.
-ARRAYS = (
-    "top_shortcut", "top_branch", "shortcut_share",
-    "centre_input_image", "centre_input_value", "centre_input_output",
-    "centre_block_image", "centre_block_value", "centre_block_output",
-    "mix_ratio", "block_at_input", "block_mean", "block_correlation",
-    "scale_block", "scale_input", "scale_sum", "scale_invariant",
-    "norm_weight", "norm_scale", "convolution_weight",
-)  # fmt: skip
+PRODUCT = "stream"  # of a layer's arrays
 
 
 def write_stream(job: Job, state: StreamState, sample: ScoreFile, rows: int) -> None:
-    """Add every residual block's numbers to its layer's file, and write stream.json.
+    """Write stream.npz of every residual block, and stream.json.
 
     sample: Input and Block of every block at the centre on the pictures of the sample; rows: how many.
     """
+    withdraw_stream(job)
     blocks: list[dict[str, Any]] = []
     with job.reporter.stage("stream's tables", len(state.plan.blocks), "blocks") as advance:
         for place, block in enumerate(state.plan.blocks):
@@ -43,7 +36,7 @@ def write_stream(job: Job, state: StreamState, sample: ScoreFile, rows: int) -> 
                     # Where the statistics are folded into the weight, γ itself is not known.
                     name = "norm_scale" if magnitudes.folded else "norm_weight"
                     found[name] = magnitudes.norm.float().numpy()
-            job.store.replace_arrays(block.name, ARRAYS, found)
+            job.store.arrays.write_layer(block.name, PRODUCT, found)
             blocks.append(block_report(job, block, found))
             advance()
     report = {
@@ -53,13 +46,13 @@ def write_stream(job: Job, state: StreamState, sample: ScoreFile, rows: int) -> 
         "near_one": mixing.NEAR_ONE,
         "blocks": blocks,
     }
-    job.store.write_json("stream.json", report)
+    job.store.tables.write_json("stream.json", report)
 
 
 def withdraw_stream(job: Job) -> None:
-    """Take away what an earlier run with other settings left."""
+    """Remove what an earlier run with other settings left."""
     for layer in job.network.layers:
-        job.store.replace_arrays(layer.name, ARRAYS)
+        job.store.arrays.drop_layer(layer.name, PRODUCT)
     job.store.drop_file("stream.json")
 
 

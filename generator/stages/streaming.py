@@ -25,16 +25,16 @@ PASS = "stream"
 
 
 def read_streams(job: Job) -> None:
-    """Read every residual block on every picture and add what was found to layers/*.npz, with stream.json.
+    """Read every residual block on every picture and write stream.npz of each, and stream.json.
 
     Does nothing but withdraw earlier numbers where the profile says so or the network has no residual block.
     """
-    if job.store.stamp(PASS) == job.stream_key:
+    if job.store.work.stamp(PASS) == job.stream_key:
         return
     if not job.profile.stream.enabled or not job.stream_plan.blocks:
         if job.ranks.leads:
             withdraw_stream(job)
-            job.store.write_stamp(PASS, job.stream_key)
+            job.store.work.write_stamp(PASS, job.stream_key)
         job.ranks.meet()
         return
     stream = CheckpointedPass(
@@ -47,7 +47,7 @@ def read_streams(job: Job) -> None:
         intact=lambda _, batches: _has_sample(job, batches),
     )
     if job.ranks.leads:
-        job.store.unstamp(PASS)
+        job.store.work.unstamp(PASS)
         stream.begin()
     job.ranks.meet()
 
@@ -59,7 +59,7 @@ def read_streams(job: Job) -> None:
     if job.ranks.leads:
         with _sample_file(job) as readings:
             write_stream(job, state, readings, sampled(job)[1])
-        job.store.write_stamp(PASS, job.stream_key)
+        job.store.work.write_stamp(PASS, job.stream_key)
         stream.drop()
     job.ranks.meet()
 
@@ -77,7 +77,7 @@ def sampled(job: Job) -> tuple[np.ndarray, int]:
 def _sample_file(job: Job) -> ScoreFile:
     """A row a picture of the sample: of every block Input, then Block, at the centre."""
     channels = [block.channels for block in job.stream_plan.blocks for _ in ("input", "block")]
-    return job.store.score_file(channels, PASS)
+    return job.store.work.score_file(channels, PASS)
 
 
 def _has_sample(job: Job, batches: list[int]) -> bool:
@@ -162,7 +162,7 @@ class _Units:
     def __init__(self, job: Job) -> None:
         self._tables: dict[str, np.ndarray] = {}  # (U, 5): picture, channel, slot, row, column, by picture
         for block in job.stream_plan.blocks:
-            numbers = job.store.layer(block.name)
+            numbers = job.store.arrays.layer(block.name, "top")
             channel, slot = np.nonzero(numbers["top_image"] >= 0)
             picture, place = numbers["top_image"][channel, slot], numbers["top_unit"][channel, slot]
             table = np.column_stack([picture, channel, slot, place]).astype(np.int64)

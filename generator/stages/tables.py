@@ -1,4 +1,4 @@
-"""The scan's numbers → the tables that people read: layers/*.npz, scores/*.npy, images.csv, channels.csv."""
+"""Tables that follow from the scan alone: the labels of images.csv, connections.npz of every layer, channels.csv."""
 
 from __future__ import annotations
 
@@ -18,40 +18,43 @@ from generator.stages.job import Job
 def label_pictures(job: Job) -> None:
     """Give images.csv the labels of this run: the scan that wrote it may be an earlier one, of the same pictures under
     other labels."""
-    written = job.store.images()
+    written = job.store.tables.images()
     files = [job.pictures.files[place] for place in job.files()]
     labelled = [
         replace(record, label_id=file.label_id, label=file.label)
         for record, file in zip(written, files, strict=True)
     ]
     if labelled != written:
-        job.store.write_images(labelled)
+        job.store.tables.write_images(labelled)
 
 
 def add_relations(job: Job) -> None:
-    """Add to every layer's numbers how each channel compares with itself one block earlier and, inside a block, which
-    channels of the layer before it reads most."""
+    """Write connections.npz of every layer: how each channel compares with itself one block earlier and, inside a
+    block, which channels of the layer before it reads most."""
     layers = job.network.layers
     before = earlier_blocks(layers)
     with job.reporter.stage("relations", len(layers), "layers") as advance:
         for layer in layers:
-            numbers = job.store.layer(layer.name)
+            numbers = job.store.arrays.layer(layer.name, "top", "statistics")
             shared = np.full(layer.channels, -1, np.int32)
             ranks = np.full(layer.channels, np.nan, np.float32)
             if (earlier := before.get(layer.name)) is not None:
-                shared = shared_pictures(numbers["top_image"], job.store.layer(earlier)["top_image"])
-                scores, earlier_scores = job.store.scores(layer.name), job.store.scores(earlier)
+                shared = shared_pictures(
+                    numbers["top_image"], job.store.arrays.layer(earlier, "top")["top_image"]
+                )
+                scores, earlier_scores = job.store.arrays.scores(layer.name), job.store.arrays.scores(earlier)
                 ranks = rank_correlation(scores, earlier_scores)
-            numbers |= {"shared_previous": shared, "spearman_previous": ranks}
+            connections = {"shared_previous": shared, "spearman_previous": ranks}
             if layer.is_inner and (source := source_layer(job.network, layer)) is not None:
-                numbers |= strongest_inputs(job.network, layer, job.store.layer(source.name)["std"])
-            job.store.write_layer(layer.name, numbers)
+                deviation = job.store.arrays.layer(source.name, "statistics")["std"]
+                connections |= strongest_inputs(job.network, layer, deviation)
+            job.store.arrays.write_layer(layer.name, "connections", connections)
             advance()
 
 
 def write_channels_csv(store: Store, layers: Sequence[LayerInfo]) -> None:
-    """One row a channel with every statistic; floats in full precision, an empty field where there is no number."""
-    tables = {layer.name: store.layer(layer.name) for layer in layers}
+    """One row per channel with every statistic; floats in full precision, an empty field where there is no number."""
+    tables = {layer.name: store.arrays.layer(layer.name) for layer in layers}
     columns = sorted(
         {
             name
@@ -71,7 +74,7 @@ def write_channels_csv(store: Store, layers: Sequence[LayerInfo]) -> None:
                 [layer.name, channel, _field(first[channel]), *(int(part) for part in place), *values]
             )
     leading = ["layer", "channel", "top_value", "top_image", "top_row", "top_column"]
-    store.write_table("channels.csv", [*leading, *columns], rows)
+    store.tables.write("channels.csv", [*leading, *columns], rows)
 
 
 def _field(value: np.generic) -> object:

@@ -38,7 +38,7 @@ def unit_table(job: Job) -> UnitTable:
     """The units of all layers' lists, sorted by picture, then layer, channel and slot."""
     columns: list[list[np.ndarray]] = []
     for index, layer in enumerate(job.network.layers):
-        numbers = job.store.layer(layer.name)
+        numbers = job.store.arrays.layer(layer.name)
         channel, slot = np.nonzero(numbers["top_image"][: job.channels(layer)] >= 0)
         picture = numbers["top_image"][channel, slot]
         row, column = numbers["top_unit"][channel, slot].T

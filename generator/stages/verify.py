@@ -141,8 +141,8 @@ def _sample(store: Store, manifest: Manifest, units: int, seed: int) -> Chosen:
     """Channels by layer, drawn at random until they have so many units."""
     alive: list[tuple[str, int, int]] = []
     for layer in manifest.layers:
-        count = (store.layer(layer.name)["top_image"] >= 0).sum(1)
-        pictured = {int(path.stem) for path in (store.folder / "sprites" / layer.name).glob("*.webp")}
+        count = (store.arrays.layer(layer.name)["top_image"] >= 0).sum(1)
+        pictured = store.pictures.sprites(layer.name)
         alive += [
             (layer.name, channel, int(count[channel])) for channel in sorted(pictured) if count[channel]
         ]
@@ -199,7 +199,7 @@ def _folder(here: _Sampled, profile: Profile) -> Path:
 
 def _check_pictures(here: _Sampled, root: Path, report: Report) -> None:
     """The manifest's fingerprint of all pictures, from the files as they are today."""
-    records = here.store.images()
+    records = here.store.tables.images()
     digest = hashlib.sha256()
     with here.reporter.stage("pictures", len(records), "pictures") as advance:
         names = [record.path for record in records]
@@ -215,9 +215,9 @@ def _check_pictures(here: _Sampled, root: Path, report: Report) -> None:
 
 def _records(store: Store, chosen: Chosen) -> list[PictureRecord]:
     """The pictures of the chosen channels' lists, in the order of their index."""
-    lists = [store.layer(layer)["top_image"][channels] for layer, channels in chosen.items()]
+    lists = [store.arrays.layer(layer)["top_image"][channels] for layer, channels in chosen.items()]
     wanted = {int(index) for one in lists for index in one.ravel() if index >= 0}
-    return [record for record in store.images() if record.index in wanted]
+    return [record for record in store.tables.images() if record.index in wanted]
 
 
 def _job(
@@ -237,7 +237,7 @@ def _compare_lists(
     leaves in the job's folder the atlas's own lists, for the pictures of the same units."""
     same: set[str] = set()
     for layer, channels in chosen.items():
-        theirs, ours = store.layer(layer), job.store.layer(layer)
+        theirs, ours = store.arrays.layer(layer), job.store.arrays.layer(layer)
         lists = np.full_like(ours["top_image"], -1)
         for channel in channels:
             images = np.array([places.get(int(index), -1) for index in theirs["top_image"][channel]])
@@ -253,7 +253,8 @@ def _compare_lists(
             ]
             if stored.is_same(found):
                 same.add(f"{layer}:{channel}")
-        job.store.write_layer(layer, {**ours, "top_image": lists, "top_unit": theirs["top_unit"]})
+        top = {"top_value": ours["top_value"], "top_image": lists, "top_unit": theirs["top_unit"]}
+        job.store.arrays.write_layer(layer, "top", top)
     return same
 
 
@@ -296,9 +297,11 @@ def _compare_sprites(here: _Sampled, job: Job, chosen: Chosen, same: set[str], r
     make_sprites(job)
     for layer, channels in chosen.items():
         tile = here.manifest.sprites[layer].tile
-        alive = (here.store.layer(layer)["top_image"] >= 0).sum(1)
+        alive = (here.store.arrays.layer(layer)["top_image"] >= 0).sum(1)
         for channel in channels:
-            old, new = (store.sprite_path(layer, channel).read_bytes() for store in (here.store, job.store))
+            old, new = (
+                store.pictures.sprite_path(layer, channel).read_bytes() for store in (here.store, job.store)
+            )
             if old == new and f"{layer}:{channel}" in same:
                 report.exact += int(alive[channel])
             elif old != new and (apart := _apart(old, new, tile)) > LEVELS:

@@ -16,7 +16,7 @@ from generator.site.reading.atlas import Atlas
 
 def blueprint_of(atlas: Atlas) -> Blueprint | None:
     """The atlas's own architecture.json; for an atlas without one, the papers' network of the same name and size."""
-    data = atlas.store.read_json("architecture.json")
+    data = atlas.store.tables.read_json("architecture.json")
     if data is not None:
         return blueprint_from_json(data)
     known = blueprints().get(atlas.manifest.model)

@@ -171,7 +171,9 @@ def _said(match: Match) -> str:
 
 def _sheet(atlas: Atlas, layer: str) -> tuple[int, int]:
     """Columns and rows of the layer's sheet of thumbnails."""
-    return sheet_layout(atlas.store.thumbs_path(layer), int(atlas.manifest.extra.get("thumb", THUMB)))
+    return sheet_layout(
+        atlas.store.pictures.thumbs_path(layer), int(atlas.manifest.extra.get("thumb", THUMB))
+    )
 
 
 def _families(
@@ -211,7 +213,7 @@ def flow_csv(atlas: Atlas, pair: LayerPair) -> str:
     text = io.StringIO(newline="")
     table = csv.writer(text, lineterminator="\n")
     table.writerow(CSV_COLUMNS)
-    arrays = atlas.store.matches(pair.name) or {}
+    arrays = atlas.store.arrays.matches(pair.name) or {}
     for side, layer, other in (
         ("forward", pair.source, pair.target),
         ("backward", pair.target, pair.source),
@@ -253,17 +255,17 @@ def compare(one: Atlas, other: Atlas, progress: Callable[[], object] = lambda: N
     strongest first, −1 where there are fewer. What was found is kept in the first atlas's folder, hidden.
     """
     rows, columns = ([layer.name for layer in atlas.layers if not layer.is_inner] for atlas in (one, other))
-    key = fingerprint([(atlas.store.read_json("keys.json"), atlas.manifest.extra.get("keys"), names)
+    key = fingerprint([(atlas.store.tables.read_json("keys.json"), atlas.manifest.extra.get("keys"), names)
                        for atlas, names in ((one, rows), (other, columns))])  # fmt: skip
     name = f"across-{other.name}"
-    kept = one.store.cached(name, key)
+    kept = one.store.arrays.cached(name, key)
     if kept is None:
-        if not np.array_equal(one.store.scored_pictures(), other.store.scored_pictures()):
+        if not np.array_equal(one.store.tables.scored_pictures(), other.store.tables.scored_pictures()):
             return None
         kept = _compare(one, other, rows, columns, progress)
         if kept is None:
             return None
-        one.store.cache(name, key, kept)
+        one.store.arrays.cache(name, key, kept)
     return {
         "other": other,
         "rows": rows,
@@ -296,10 +298,10 @@ def _compare(
 
 
 def _numbers(atlas: Atlas, name: str) -> Numbers:
-    arrays = atlas.store.layer(name)
+    arrays = atlas.store.arrays.layer(name)
     dead = np.array(atlas.layer(name).dead)
     top = np.where(dead[:, None], -1, arrays["top_image"])
-    return Numbers(top, centred_ranks(np.asarray(atlas.store.scores(name))))
+    return Numbers(top, centred_ranks(np.asarray(atlas.store.arrays.scores(name))))
 
 
 def _strongest(mine: Numbers, theirs: list[Numbers], means: np.ndarray) -> list[tuple[str, np.ndarray]]:

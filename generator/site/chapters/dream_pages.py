@@ -14,7 +14,7 @@ COLUMNS = 6  # pictures beside each other at most
 
 def dreams_page(atlas: Atlas) -> dict[str, Any] | None:
     """Everything the page says; None where the atlas has no dreams."""
-    index = atlas.store.read_json("deepdream/index.json")
+    index = atlas.store.tables.read_json("deepdream/index.json")
     if not index:
         return None
     pictures = [_picture(atlas, picture) for picture in index["pictures"]]

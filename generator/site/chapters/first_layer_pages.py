@@ -48,7 +48,7 @@ class Shown:
 
     @cached_property
     def arrays(self) -> dict[str, np.ndarray]:
-        return self.atlas.store.first_layer(self.number)
+        return self.atlas.store.arrays.first_layer(self.number)
 
     @property
     def faint(self) -> np.ndarray:
@@ -73,7 +73,7 @@ class Shown:
 
     def files(self) -> dict[str, Path]:
         """The sheets, by their address below networks/."""
-        path = self.atlas.store.first_layer_path
+        path = self.atlas.store.arrays.first_layer_path
         return {
             f"first-layers/{self.key}{kind}.webp": path(f"{self.number}{kind}.webp")
             for kind in ("", "-common", "-planes")
@@ -100,7 +100,7 @@ def shown_layers(atlases: Sequence[Atlas]) -> list[Shown]:
     found: dict[str, Shown] = {}
     for own in (True, False):
         for atlas in [atlas for atlas in atlases if not atlas.is_study]:
-            entries = atlas.store.read_json("first_layers/index.json") or []
+            entries = atlas.store.tables.read_json("first_layers/index.json") or []
             for number, entry in enumerate(entries):
                 one = Shown(atlas, entry, number)
                 if entry["own"] == own:
@@ -123,7 +123,7 @@ def first_layers_page(shown: Sequence[Shown]) -> dict[str, Any]:
 def _network(one: Shown) -> dict[str, Any]:
     kernels, entry = one.arrays["kernels"], one.entry
     count, side = len(kernels), kernels.shape[-1]
-    columns, rows = sheet_layout(one.atlas.store.first_layer_path(f"{one.number}.webp"), side)
+    columns, rows = sheet_layout(one.atlas.store.arrays.first_layer_path(f"{one.number}.webp"), side)
     pages = one.atlas.manifest.layer(entry["layer"]).channels if one.atlas.has(entry["layer"]) else 0
     weights = entry["weights"]
     return {

@@ -30,7 +30,7 @@ class PictureMap:
 
     def __init__(self, atlas: Atlas, said: dict[str, Any]) -> None:
         self.atlas, self.said = atlas, said
-        self.arrays = atlas.store.embedding()
+        self.arrays = atlas.store.arrays.embedding()
         self.number = self.arrays["picture"]
         records = [atlas.pictures[number] for number in self.number.tolist()]
         self.paths = [record.path for record in records]
@@ -57,7 +57,7 @@ class PictureMap:
         if not self.has_sheet:
             return None
         thumbs = self.said["thumbs"]
-        with Image.open(self.atlas.store.embedding_path("thumbs.webp")) as file:
+        with Image.open(self.atlas.store.pictures.map_thumbs_path()) as file:
             return Sheet(file.convert("RGB"), thumbs["tile"], thumbs["columns"])
 
     def colour_of_points(self) -> list[str]:
@@ -66,14 +66,14 @@ class PictureMap:
 
 def picture_map(atlas: Atlas) -> PictureMap | None:
     """The atlas's map, or None where it has none."""
-    said = atlas.store.read_json("embedding/embedding.json")
-    if not said or not atlas.store.embedding_path("map.npz").is_file():
+    said = atlas.store.tables.read_json("embedding/embedding.json")
+    if not said or not atlas.store.arrays.has_embedding():
         return None
     return PictureMap(atlas, said)
 
 
 def has_map(atlas: Atlas) -> bool:
-    return atlas.store.embedding_path("embedding.json").is_file()
+    return atlas.store.arrays.has_embedding()
 
 
 def class_groups(path: Path) -> dict[ClassKey, str]:
@@ -208,7 +208,7 @@ def write_map(
     write(f"{atlas.name}/map.js", map_script(found))
     sheet = found.sheet()
     if sheet is not None:
-        copy(atlas.store.embedding_path("thumbs.webp"), f"{atlas.name}/map/thumbs.webp")
+        copy(atlas.store.pictures.map_thumbs_path(), f"{atlas.name}/map/thumbs.webp")
     colours = found.colour_of_points()
     on_sheet = found.arrays["thumb"]
     for name, places in found.places.items():

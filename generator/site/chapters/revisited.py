@@ -200,7 +200,7 @@ def gradient_reach(atlas: Atlas, layer: str, channel: int) -> float:
     """How far the channel's gradients reach, in px of the input: the radius around the middle of a gradient's
     energy that holds nine tenths of it, the mean of the nine. NaN where the atlas does not show them."""
     sprite, numbers = atlas.manifest.sprites[layer], atlas.layer(layer)
-    path = atlas.store.sprite_path(layer, channel)
+    path = atlas.store.pictures.sprite_path(layer, channel)
     if GRADIENT not in sprite.panels or numbers.absence(channel) or not path.is_file():
         return float("nan")
     with Image.open(path) as sheet:

@@ -108,7 +108,7 @@ def scale_page(atlas: Atlas) -> dict[str, Any] | None:
 
 def truth(atlas: Atlas, blocks: Sequence[Streamed]) -> dict[str, Any] | None:
     """What the drawn world says of the criteria (scale_truth.json), or None where there is none."""
-    report = atlas.store.read_json("scale_truth.json")
+    report = atlas.store.tables.read_json("scale_truth.json")
     if not report:
         return None
     rows = []

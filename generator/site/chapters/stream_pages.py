@@ -105,7 +105,7 @@ class Streamed:
 
 def streamed(atlas: Atlas) -> list[Streamed]:
     """The residual blocks whose stream was read, in forward order; none in an older atlas."""
-    report = atlas.store.read_json("stream.json")
+    report = atlas.store.tables.read_json("stream.json")
     if not report:
         return []
     found = []
@@ -377,7 +377,7 @@ def stream_page(atlas: Atlas) -> dict[str, Any] | None:
     blocks = streamed(atlas)
     if not blocks:
         return None
-    report = atlas.store.read_json("stream.json") or {}
+    report = atlas.store.tables.read_json("stream.json") or {}
     steps = optimised_report(atlas).get("steps", 0)
     norms = [key for key in NORMS if any(key in block.arrays for block in blocks)]
     rows = []
@@ -423,7 +423,7 @@ def stream_page(atlas: Atlas) -> dict[str, Any] | None:
 
 def optimised_report(atlas: Atlas) -> dict[str, Any]:
     """What was found at optimised pictures, {} where none were made."""
-    return atlas.store.read_json("stream_optimised.json") or {}
+    return atlas.store.tables.read_json("stream_optimised.json") or {}
 
 
 def optimised_part(block: Streamed, page: str, width: int, height: int) -> dict[str, Any] | None:

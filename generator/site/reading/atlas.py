@@ -161,7 +161,7 @@ class Atlas:
     def __init__(self, folder: str | Path) -> None:
         self.store = Store(folder)
         self.manifest: Manifest = self.store.manifest()
-        self.pictures: list[PictureRecord] = self.store.images()
+        self.pictures: list[PictureRecord] = self.store.tables.images()
         self.class_labels = unique_labels(self.pictures)
         # By picture, the name of its class on the pages, '' without a label; two classes never share a name.
         self.short = [self.class_labels.get((record.label_id, record.label), "") for record in self.pictures]
@@ -196,7 +196,7 @@ class Atlas:
         """The channels whose kinds of gradients stand side by side: layer, channel, kinds; of each kind a picture
         rules/<layer>-<kind>.webp."""
         held = {layer.name for layer in self.layers}
-        found = (self.store.read_json("rules.json") or {}).get("rows", [])
+        found = (self.store.tables.read_json("rules.json") or {}).get("rows", [])
         hidden = set() if self.manifest.publish_patches else {"patches"}
         return [
             {**row, "kinds": [kind for kind in row["kinds"] if kind not in hidden]}
@@ -231,7 +231,7 @@ class Atlas:
 
     def layer(self, name: str) -> Layer:
         if name not in self._layers:
-            folder = self.store.sprite_path(name, 0).parent
+            folder = self.store.pictures.sprite_path(name, 0).parent
             self._layers[name] = Layer(
                 self.manifest.layer(name),
                 self.manifest.sprites[name],
@@ -245,10 +245,10 @@ class Atlas:
     def _numbers(self, name: str) -> dict[str, np.ndarray]:
         """A layer's arrays. A comparison with the block before has a value only for channels that are active in both:
         every page that counts or averages comparisons takes them from here."""
-        arrays = self.store.layer(name)
+        arrays = self.store.arrays.layer(name)
         if (earlier := self._earlier.get(name)) is None:
             return arrays
-        active = ~(dead_channels(arrays) | dead_channels(self.store.layer(earlier)))
+        active = ~(dead_channels(arrays) | dead_channels(self.store.arrays.layer(earlier)))
         compared = {
             key: np.where(active, arrays[key], missing).astype(arrays[key].dtype)
             for key, missing in COMPARISONS.items()
@@ -304,7 +304,7 @@ class Atlas:
     @cached_property
     def relations(self) -> Relations | None:
         """relations.json; None in an atlas that was made before there was one."""
-        data = self.store.read_json("relations.json")
+        data = self.store.tables.read_json("relations.json")
         return None if data is None else relations_from_json(data)
 
     @cached_property
@@ -320,7 +320,7 @@ class Atlas:
         """By channel of a pair's source (forward) or target, its matches in the other layer, strongest first."""
         key = (pair.name, forward)
         if key not in self._matches:
-            arrays = self.store.matches(pair.name)
+            arrays = self.store.arrays.matches(pair.name)
             layer = self.manifest.layer(pair.source if forward else pair.target)
             self._matches[key] = (
                 [[]] * layer.channels

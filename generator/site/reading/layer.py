@@ -19,7 +19,7 @@ def layer_page(atlas: Atlas, info: LayerInfo) -> dict[str, Any]:
     """A layer's grid: a thumbnail a channel, and the numbers that sorting and filtering need."""
     layer = atlas.layer(info.name)
     columns, rows = sheet_layout(
-        atlas.store.thumbs_path(info.name), int(atlas.manifest.extra.get("thumb", THUMB))
+        atlas.store.pictures.thumbs_path(info.name), int(atlas.manifest.extra.get("thumb", THUMB))
     )
     labels: dict[str, int] = {}
     cells = []
@@ -54,7 +54,7 @@ def layer_page(atlas: Atlas, info: LayerInfo) -> dict[str, Any]:
         "previous": atlas.layers[at - 1] if at else None,
         "next": atlas.layers[at + 1] if at + 1 < len(atlas.layers) else None,
         "data": json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c"),
-        "has_kernels": atlas.store.kernels_path(info.name).is_file(),
+        "has_kernels": atlas.store.pictures.kernels_path(info.name).is_file(),
         "has_optimised": has_optimised(layer),
     }
 
@@ -62,7 +62,7 @@ def layer_page(atlas: Atlas, info: LayerInfo) -> dict[str, Any]:
 def kernel_page(atlas: Atlas, info: LayerInfo) -> dict[str, Any] | None:
     """The first convolution's kernels as pixel maps, with the nine of each beside; or None."""
     layout = atlas.manifest.extra.get("kernels", {}).get(info.name)
-    if layout is None or not atlas.store.kernels_path(info.name).is_file():
+    if layout is None or not atlas.store.pictures.kernels_path(info.name).is_file():
         return None
     columns = int(layout["columns"])
     layer = atlas.layer(info.name)
