@@ -309,7 +309,7 @@ def test_the_same_tables_come_out_again(workshop: Path) -> None:
 
 
 def test_the_report_can_be_made_of_them(workshop: Path) -> None:
-    said = [
+    sections = [
         shortcuts_page(table(workshop, "shortcuts")),
         order_page(table(workshop, "order")),
         cardinality_page(table(workshop, "cardinality")),
@@ -321,32 +321,37 @@ def test_the_report_can_be_made_of_them(workshop: Path) -> None:
             )
         ),
     ]
-    assert [len(section["rows"]) for section in said] == [6, 3, 8, 3, 3]
-    assert all(len(row) == len(section["heads"]) for section in said for row in section["rows"])
+    assert [len(section.table.rows) for section in sections] == [6, 3, 8, 3, 3]
+    tables = [section.table for section in sections]
+    assert all(len(row) == len(shown.heads) for shown in tables for row in shown.rows)
 
 
 def test_the_committed_tables_are_whole() -> None:
     """Of each experiment that is committed: every seed of every kind, all epochs."""
     found = results()
     assert found is not None
-    setting = found["setting"]
+    setting, tables = found.setting, found.tables
     for name in ("shortcuts", "order", "cardinality"):
-        kinds = {(row["kind"], int(row["depth"])) for row in found.get(name, ())}
+        kinds = {(row["kind"], int(row["depth"])) for row in tables.get(name, ())}
         for kind in kinds:
-            shape = by_seed(found[name], *kind, "test_error").shape
-            assert shape == (len(setting["seeds"]), setting["epochs"])
-    committed_kinds = {row["kind"] for row in found["shortcuts"]}
+            shape = by_seed(tables[name], *kind, "test_error").shape
+            assert shape == (len(setting.seeds), setting.epochs)
+    committed_kinds = {row["kind"] for row in tables["shortcuts"]}
     assert committed_kinds == {"residual", *KINDS}
-    equal = {int(row["cardinality"]) for row in found["cardinality"] if row["factor"] == row["blocks"] == "1"}
+    equal = {
+        int(row["cardinality"]) for row in tables["cardinality"] if row["factor"] == row["blocks"] == "1"
+    }
     assert equal == set(cardinality.PATHS)
-    dearer = {tuple(int(row[n]) for n in ("blocks", "cardinality", "factor")) for row in found["cardinality"]}
+    dearer = {
+        tuple(int(row[n]) for n in ("blocks", "cardinality", "factor")) for row in tables["cardinality"]
+    }
     assert dearer >= set(cardinality.TWICE)
-    assert {int(row["seed"]) for row in found["zero_hidden"]} == set(setting["seeds"])
+    assert {int(row["seed"]) for row in tables["zero_hidden"]} == set(setting.seeds)
     page = experiments_page()
-    assert page is not None
-    assert page["shortcuts"]["depth"] == DEPTH
+    assert page is not None and page.shortcuts is not None
+    assert page.shortcuts.depth == DEPTH
     # The residual network with option A is one training, whichever table shows it.
-    same = [by_seed(found[table], "residual", DEPTH, "test_error") for table in ("shortcuts", "order")]
+    same = [by_seed(tables[table], "residual", DEPTH, "test_error") for table in ("shortcuts", "order")]
     np.testing.assert_array_equal(*same)
 
 

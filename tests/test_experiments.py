@@ -205,9 +205,9 @@ def planted() -> list[dict[str, str]]:
 
 def test_the_report_says_what_the_table_holds() -> None:
     found = degradation(planted())
-    assert "20.0 percentage points higher with 32 layers than with 8 without shortcuts" in found["says"]
-    assert "10.0 percentage points lower with 32 layers than with 8 with them" in found["says"]
-    assert {row["name"]: row["train"] for row in found["table"]}["plain, 32 layers"] == "51.0 ± 1.4"
+    assert "20.0 percentage points higher with 32 layers than with 8 without shortcuts" in found.summary
+    assert "10.0 percentage points lower with 32 layers than with 8 with them" in found.summary
+    assert {row[0]: row[1] for row in found.table.rows}["plain, 32 layers"] == "51.0 ± 1.4"
     blocks = [
         {
             "kind": kind,
@@ -220,8 +220,8 @@ def test_the_report_says_what_the_table_holds() -> None:
         for kind, drops in (("plain", ("0.2", "0.4")), ("residual", ("0.72", "0.8")))
         for block, without in zip(("layer1.0", "layer2.1"), drops, strict=True)
     ]
-    said = lesion(blocks)["says"]
-    assert "costs the plain network 62.5 % of its accuracy on average, the residual one 5.0 %" in said
+    summary = lesion(blocks).summary
+    assert "costs the plain network 62.5 % of its accuracy on average, the residual one 5.0 %" in summary
 
 
 def test_a_charts_lines_run_through_their_points() -> None:
@@ -244,13 +244,16 @@ def test_a_charts_lines_run_through_their_points() -> None:
 def test_the_committed_results_are_whole() -> None:
     found = results()
     assert found is not None
-    said = {k: tuple(v) if isinstance(v, list) else v for k, v in found["setting"].items()}
+    committed = {name: tuple(v) if isinstance(v, list) else v for name, v in vars(found.setting).items()}
     setting = Setting()
-    assert said == {**asdict(setting), **constants()}
+    assert committed == {**asdict(setting), **constants()}
     assert len(setting.seeds) >= 3
     for kind in ("plain", "residual"):
         for depth in setting.depths:
-            assert by_seed(found["degradation"], kind, depth, "test_error").shape == (3, setting.epochs)
+            assert by_seed(found.tables["degradation"], kind, depth, "test_error").shape == (
+                3,
+                setting.epochs,
+            )
     assert experiments_page() is not None
 
 
@@ -261,5 +264,5 @@ def test_the_committed_curve_comes_out_again(tmp_path: Path) -> None:
     assert found is not None
     _, again = Workshop(Setting(), tmp_path, QUIET).trained(Run(True, 8, 0))
     for column in ("train_error", "test_error"):
-        committed = by_seed(found["degradation"], "residual", 8, column)[0]
+        committed = by_seed(found.tables["degradation"], "residual", 8, column)[0]
         np.testing.assert_allclose([row[column] for row in again["curve"]][-3:], committed[-3:], atol=0.06)

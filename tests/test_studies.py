@@ -182,7 +182,7 @@ def test_the_report_names_the_atlases_of_a_questions_networks(tmp_path: Path) ->
     atlases = [Atlas(path) for path in sorted(tmp_path.iterdir())]
     report = experiments_page(atlases)
     assert report is not None
-    named = {table: [atlas.name for atlas in found] for table, found in report["atlases"].items()}
+    named = {table: [atlas.name for atlas in found] for table, found in report.atlases.items()}
     assert named["degradation"] == ["study-residual-8"]
     assert named["shortcuts"] == ["study-residual-14", "study-scaled-14"]
     assert named["refinement"] == ["study-residual-14"]

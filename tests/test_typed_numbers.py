@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from generator.experiments.running import constants
 from generator.methods import embedding, kernels, purity
 from generator.methods.refinement import ROUNDS
 from generator.site.chapters import first_layer_pages, revisited
-from generator.site.chapters.experiment_pages import derived
+from generator.site.chapters.experiment_tables import results
 from generator.site.chapters.published import FIGURES, QUOTED, quotations, quoted
 from generator.site.narrative import site_sizes
 from generator.site.reading import measures
@@ -241,7 +242,7 @@ def test_torchvisions_figures_are_those_of_the_installed_version() -> None:
 
 
 def test_the_gain_of_more_paths_follows_from_the_quoted_errors() -> None:
-    assert quotations()["gain"] == {50: 1.7, 101: 0.8}
+    assert quotations().gain == {50: 1.7, 101: 0.8}
     with pytest.raises(LookupError):
         quoted("ResNet-50, 1×64d", "weight")
 
@@ -253,8 +254,11 @@ def test_the_committed_setting_states_what_the_code_uses() -> None:
 
 
 def test_what_follows_from_the_setting_is_computed() -> None:
-    setting = {"epochs": 3, "pictures": 100, "batch": 30, "classes": 8, "gate": 0.0}
-    assert derived(setting) == {"updates": 9, "chance": "12.5", "per_class": 12, "gate": "0.5000"}
+    committed = results()
+    assert committed is not None
+    setting = replace(committed.setting, epochs=3, pictures=100, batch=30, classes=8, gate=0.0)
+    assert (setting.updates, setting.per_class) == (9, 12)
+    assert (setting.chance, setting.first_gate) == (0.125, 0.5)
 
 
 # -- sizes of a site ------------------------------------------------------------------------------------------------

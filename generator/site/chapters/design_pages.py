@@ -1,56 +1,22 @@
-"""The report's numbers on shortcuts, order and cardinality, from the committed tables."""
+"""The report's sections on shortcuts, order and cardinality, from the committed tables."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from generator.site.chapters.experiment_tables import Row, by_seed, compared, kinds_of
-from generator.site.figures.dots import dot_rows
-from generator.site.formats import fixed, integer, mean_and_spread
+from generator.site.chapters.experiment_tables import Row, Rows, Table, by_seed, compared, kinds_of
+from generator.site.figures.dots import DotRows, dot_rows
+from generator.site.formats import fixed, integer, interval, mean_and_spread
 
-Kind = tuple[str, int]
+Kind = tuple[str, int]  # a kind of network and its depth
 ERROR = "error on held-out drawings"
 HEADS = ("parameters", "multiply-adds, 10⁶", "training error, %", "held-out error, %")
 
-
-def errors(rows: Sequence[Row], kinds: Sequence[Kind], column: str) -> list[np.ndarray]:
-    """In % after the last epoch, by seed, of each kind."""
-    return [100 * by_seed(rows, *kind, column)[:, -1] for kind in kinds]
-
-
-def _cost(rows: Sequence[Row], kind: Kind) -> tuple[int, int]:
-    """Parameters and multiply-adds."""
-    row = next(row for row in rows if (row["kind"], int(row["depth"])) == kind)
-    return int(row["parameters"]), int(row["multiply_adds"])
-
-
-def _of_designs(rows: Sequence[Row], names: Mapping[str, str]) -> dict[str, Any]:
-    """Sentence, figure and table of designs of one depth; names: the kinds, the one compared against first."""
-    kinds = [kind for name in names for kind in kinds_of(rows) if kind[0] == name]
-    test, train = (errors(rows, kinds, column) for column in ("test_error", "train_error"))
-    shown = [names[kind[0]] for kind in kinds]
-    body = [
-        [
-            name,
-            integer(_cost(rows, kind)[0]),
-            fixed(_cost(rows, kind)[1] / 1e6, 2),
-            mean_and_spread(learned),
-            mean_and_spread(tested),
-        ]
-        for name, kind, learned, tested in zip(shown, kinds, train, test, strict=True)
-    ]
-    return {
-        "says": compared(shown, test, ERROR),
-        "depth": kinds[0][1],
-        "dots": [dot_rows(list(zip(shown, test, strict=True)), ERROR + ", %")],
-        "heads": ("network", *HEADS),
-        "rows": body,
-    }
-
-
+# By kind in the table: name on the page; the kind that the others are compared with comes first.
 SHORTCUTS = {
     "residual": "zero padding (A)",
     "projection where sizes change": "projection where sizes change (B)",
@@ -59,8 +25,6 @@ SHORTCUTS = {
     "exclusive gate": "exclusive gate",
     "dropout": "dropout on the shortcut",
 }
-
-
 ORDER = {
     "residual": "original order",
     "ReLU-only pre-activation": "ReLU-only pre-activation",
@@ -68,68 +32,153 @@ ORDER = {
 }
 
 
-def shortcuts(rows: Sequence[Row]) -> dict[str, Any]:
-    return _of_designs(rows, SHORTCUTS)
+@dataclass(frozen=True)
+class Comparison:
+    """Networks of one depth compared. summary: the result in words; dots: figures, one dot per seed."""
+
+    summary: str
+    depth: int
+    dots: Sequence[DotRows]
+    table: Table
 
 
-def order(rows: Sequence[Row]) -> dict[str, Any]:
-    return _of_designs(rows, ORDER)
+@dataclass(frozen=True)
+class Cardinality:
+    """Networks of different cardinality compared.
+
+    twice: whether networks of twice the cost were run; most: % by which multiply-adds differ at equal cost; train,
+    test: lowest and highest error of all networks and seeds; paths: the largest number of paths, and narrowest: their
+    width in channels.
+    """
+
+    summary: str
+    twice: bool
+    most: float
+    train: str
+    test: str
+    paths: str
+    narrowest: str
+    dots: Sequence[DotRows]
+    table: Table
 
 
-def cardinality(rows: Sequence[Row]) -> dict[str, Any]:
-    """The networks of equal cost against the one with a single path, and those of twice its cost, where they were run;
-    most: % by which multiply-adds differ at equal cost; narrowest: width of a path where there are most."""
-    ways = list(
-        dict.fromkeys((r["kind"], r["depth"], r["cardinality"], r["widths"], r["factor"]) for r in rows)
-    )
-    kinds = [(kind, int(depth)) for kind, depth, *_ in ways]
-    shown = [
-        f"{paths}\u00a0×\u00a0{widths.split('-')[0]}d{_more(depth != ways[0][1], factor != ways[0][4], paths)}"
-        for _, depth, paths, widths, factor in ways
+class Cost(NamedTuple):
+    parameters: int
+    multiply_adds: int
+
+
+def errors(rows: Rows, kinds: Sequence[Kind], column: str) -> list[np.ndarray]:
+    """Of each kind in % after the last epoch, (seeds,)."""
+    return [100 * by_seed(rows, *kind, column)[:, -1] for kind in kinds]
+
+
+def cost_of(row: Row) -> Cost:
+    return Cost(int(row["parameters"]), int(row["multiply_adds"]))
+
+
+def cost_cells(cost: Cost) -> list[str]:
+    """Parameters and millions of multiply-adds."""
+    return [integer(cost.parameters), fixed(cost.multiply_adds / 1e6, 2)]
+
+
+def _cost(rows: Rows, kind: Kind) -> Cost:
+    return cost_of(next(row for row in rows if (row["kind"], int(row["depth"])) == kind))
+
+
+def _compared_designs(rows: Rows, names: Mapping[str, str]) -> Comparison:
+    kinds = [kind for name in names for kind in kinds_of(rows) if kind[0] == name]
+    test, train = (errors(rows, kinds, column) for column in ("test_error", "train_error"))
+    shown = [names[kind[0]] for kind in kinds]
+    body = [
+        [name, *cost_cells(_cost(rows, kind)), mean_and_spread(train_error), mean_and_spread(test_error)]
+        for name, kind, train_error, test_error in zip(shown, kinds, train, test, strict=True)
     ]
+    return Comparison(
+        summary=compared(shown, test, ERROR),
+        depth=kinds[0][1],
+        dots=[dot_rows(list(zip(shown, test, strict=True)), ERROR + ", %")],
+        table=Table(("network", *HEADS), body),
+    )
+
+
+def shortcuts(rows: Rows) -> Comparison:
+    return _compared_designs(rows, SHORTCUTS)
+
+
+def order(rows: Rows) -> Comparison:
+    return _compared_designs(rows, ORDER)
+
+
+class Way(NamedTuple):
+    """How a network of the cardinality study is made, as its table says. widths: of a path, per stage, joined by '-';
+    factor: its cost, relative to the others."""
+
+    kind: str
+    depth: str
+    paths: str
+    widths: str
+    factor: str
+
+    @property
+    def first_width(self) -> str:
+        return self.widths.partition("-")[0]
+
+    def costs_as(self, other: Way) -> bool:
+        return (self.depth, self.factor) == (other.depth, other.factor)
+
+    def name_beside(self, first: Way) -> str:
+        """paths × width, and in what it differs from networks of the first one's cost."""
+        name = f"{self.paths}\u00a0×\u00a0{self.first_width}d"
+        if self.depth != first.depth:
+            return f"{name}, deeper"
+        if self.factor != first.factor:
+            return f"{name}, wider" if self.paths == "1" else f"{name}, more paths"
+        return name
+
+
+def cardinality(rows: Rows) -> Cardinality:
+    """Networks of several paths against the network of one path and equal cost, and against networks of twice its cost
+    where these were run."""
+    ways = list(
+        dict.fromkeys(
+            Way(row["kind"], row["depth"], row["cardinality"], row["widths"], row["factor"]) for row in rows
+        )
+    )
+    kinds = [(way.kind, int(way.depth)) for way in ways]
+    shown = [way.name_beside(ways[0]) for way in ways]
     test, train = (errors(rows, kinds, column) for column in ("test_error", "train_error"))
     costs = [_cost(rows, kind) for kind in kinds]
-    equal = [n for n, way in enumerate(ways) if (way[1], way[4]) == (ways[0][1], ways[0][4])]
+    relative = [cost.multiply_adds / costs[0].multiply_adds for cost in costs]
+    equal = [n for n, way in enumerate(ways) if way.costs_as(ways[0])]
     twice = [n for n in range(len(ways)) if n not in equal]
-    says = compared([shown[n] for n in equal], [test[n] for n in equal], ERROR)
+    summary = compared([shown[n] for n in equal], [test[n] for n in equal], ERROR)
     if twice:
-        dearer = [costs[n][1] / costs[0][1] for n in twice]
+        times = interval(min(relative[n] for n in twice), max(relative[n] for n in twice), 2)
         against = compared([shown[n] for n in [0, *twice]], [test[n] for n in [0, *twice]], ERROR)
-        says += f" At {min(dearer):.2f} to {max(dearer):.2f} times the multiply-adds, a{against[1:]}"
+        summary += f" At {times} times the multiply-adds, a{against[1:]}"
     body = [
         [
             name,
-            way[3].replace("-", ", "),
-            way[1],
-            integer(price[0]),
-            fixed(price[1] / 1e6, 2),
-            mean_and_spread(learned),
-            mean_and_spread(tested),
+            way.widths.replace("-", ", "),
+            way.depth,
+            *cost_cells(cost),
+            mean_and_spread(train_error),
+            mean_and_spread(test_error),
         ]
-        for name, way, price, learned, tested in zip(shown, ways, costs, train, test, strict=True)
+        for name, way, cost, train_error, test_error in zip(shown, ways, costs, train, test, strict=True)
     ]
-    return {
-        "says": says,
-        "twice": bool(twice),
-        "most": f"{100 * max(abs(costs[n][1] / costs[0][1] - 1) for n in equal):.1f}",
-        "train": _range(train),
-        "test": _range(test),
-        "paths": ways[equal[-1]][2],
-        "narrowest": ways[equal[-1]][3].split("-")[0],
-        "dots": [dot_rows(list(zip(shown, test, strict=True)), ERROR + ", %")],
-        "heads": ("paths × width", "width by stage", "layers", *HEADS),
-        "rows": body,
-    }
+    return Cardinality(
+        summary=summary,
+        twice=bool(twice),
+        most=100 * max(abs(relative[n] - 1) for n in equal),
+        train=_range(train),
+        test=_range(test),
+        paths=ways[equal[-1]].paths,
+        narrowest=ways[equal[-1]].first_width,
+        dots=[dot_rows(list(zip(shown, test, strict=True)), ERROR + ", %")],
+        table=Table(("paths × width", "width by stage", "layers", *HEADS), body),
+    )
 
 
 def _range(values: Sequence[np.ndarray]) -> str:
-    """Lowest and highest of all networks and seeds."""
-    return f"{min(v.min() for v in values):.1f} to {max(v.max() for v in values):.1f}"
-
-
-def _more(deeper: bool, costlier: bool, paths: str) -> str:
-    if deeper:
-        return ", deeper"
-    if not costlier:
-        return ""
-    return ", wider" if paths == "1" else ", more paths"
+    return interval(min(v.min() for v in values), max(v.max() for v in values))

@@ -1,72 +1,105 @@
-"""The report on the papers' designs compared, from the committed tables. No torch here."""
+"""The report on the papers' designs compared, from the committed tables."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import TypeVar
 
 from generator.core.records import study_name
-from generator.site.chapters.design_pages import cardinality, order, shortcuts
+from generator.site.chapters.design_pages import Cardinality, Comparison, cardinality, order, shortcuts
 from generator.site.chapters.experiment_tables import (
-    Row,
+    SETTING_FILE,
+    Rows,
+    StudySetting,
+    Table,
     by_seed,
-    committed,
     kinds_of,
     results,
 )
-from generator.site.chapters.feature_pages import refinement, zero_blocks
-from generator.site.chapters.published import quotations
-from generator.site.figures.charts import Series, line_chart
-from generator.site.formats import mean_and_spread
+from generator.site.chapters.feature_pages import ZeroBlocks, refinement, zero_blocks
+from generator.site.chapters.published import Quotations, quotations
+from generator.site.figures.charts import LineChart, Series, line_chart
+from generator.site.formats import fixed, mean_and_spread
 from generator.site.reading.atlas import Atlas
 
-# Sections that are shown where their tables are committed.
-SECTIONS: tuple[tuple[str, tuple[str, ...], Callable[..., dict[str, Any]]], ...] = (
-    ("shortcuts", ("shortcuts",), shortcuts),
-    ("order", ("order",), order),
-    ("cardinality", ("cardinality",), cardinality),
-    ("refinement", ("refinement",), refinement),
-    ("zero_blocks", ("zero_blocks", "zero_features", "zero_branches", "zero_hidden"), zero_blocks),
-)
+Section = TypeVar("Section")
+KINDS = ("plain", "residual")
 
 
-def experiments_page(atlases: Sequence[Atlas] = ()) -> dict[str, Any] | None:
-    """Everything the report says; None where nothing has been run. atlases: of the site, of which those of the
-    experiments' networks are linked."""
+@dataclass(frozen=True)
+class Degradation:
+    """Curves of training and test error, and the errors at the end."""
+
+    summary: str
+    charts: Sequence[LineChart]
+    table: Table
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """The gradient's norm layer by layer, in networks of `depth` layers."""
+
+    depth: int
+    charts: Sequence[LineChart]
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """The share of its accuracy that a network loses without one of its blocks. blocks: of the charts, in order."""
+
+    summary: str
+    charts: Sequence[LineChart]
+    table: Table
+    blocks: Sequence[str]
+
+
+@dataclass(frozen=True)
+class ExperimentsPage:
+    """The variables of experiments.html. A section is None where its tables are not committed; atlases: by table, those
+    of the site that show its networks; files: all that can be downloaded."""
+
+    setting: StudySetting
+    quoted: Quotations
+    atlases: Mapping[str, Sequence[Atlas]]
+    degradation: Degradation
+    gradients: Gradients
+    lesion: Lesion
+    shortcuts: Comparison | None
+    order: Comparison | None
+    cardinality: Cardinality | None
+    refinement: Comparison | None
+    zero_blocks: ZeroBlocks | None
+    files: Sequence[str]
+
+
+def experiments_page(atlases: Sequence[Atlas] = ()) -> ExperimentsPage | None:
+    """None where nothing was run. atlases: of the site."""
     found = results()
     if found is None:
         return None
-    return {
-        "setting": found["setting"],
-        "derived": derived(found["setting"]),
-        "quoted": quotations(),
-        "atlases": {name: looked_at(rows, atlases) for name, rows in found.items() if name != "setting"},
-        "degradation": degradation(found["degradation"]),
-        "gradients": gradients(found["gradients"]),
-        "lesion": lesion(found["lesion"]),
-        **{
-            name: make(*(found[table] for table in tables))
-            if all(table in found for table in tables)
-            else None
-            for name, tables, make in SECTIONS
-        },
-        "files_all": [f"{name}.csv" for name in committed()],
-    }
+    tables = found.tables
+
+    def section(make: Callable[..., Section], *names: str) -> Section | None:
+        return make(*(tables[name] for name in names)) if all(name in tables for name in names) else None
+
+    return ExperimentsPage(
+        setting=found.setting,
+        quoted=quotations(),
+        atlases={name: atlases_of(rows, atlases) for name, rows in tables.items()},
+        degradation=degradation(tables["degradation"]),
+        gradients=gradients(tables["gradients"]),
+        lesion=lesion(tables["lesion"]),
+        shortcuts=section(shortcuts, "shortcuts"),
+        order=section(order, "order"),
+        cardinality=section(cardinality, "cardinality"),
+        refinement=section(refinement, "refinement"),
+        zero_blocks=section(zero_blocks, "zero_blocks", "zero_features", "zero_branches", "zero_hidden"),
+        files=[*(f"{name}.csv" for name in tables), SETTING_FILE],
+    )
 
 
-def derived(setting: Mapping[str, Any]) -> dict[str, Any]:
-    """Numbers that follow from the setting. updates: of a whole training; chance: % of drawings that a guess names
-    rightly; per_class: drawings to learn from; gate: a gate's value before training, where its input is zero."""
-    return {
-        "updates": setting["epochs"] * (setting["pictures"] // setting["batch"]),
-        "chance": f"{100 / setting['classes']:.1f}",
-        "per_class": setting["pictures"] // setting["classes"],
-        "gate": f"{1 / (1 + math.exp(-setting['gate'])):.4f}",
-    }
-
-
-def looked_at(rows: Sequence[Row], atlases: Sequence[Atlas]) -> list[Atlas]:
+def atlases_of(rows: Rows, atlases: Sequence[Atlas]) -> list[Atlas]:
     """The atlases of a table's networks, in the site's order."""
     kinds = {(row["kind"], row.get("depth")) for row in rows}
     # A table without depths is of networks that have one depth each.
@@ -79,54 +112,60 @@ def looked_at(rows: Sequence[Row], atlases: Sequence[Atlas]) -> list[Atlas]:
     ]
 
 
-def _style(kind: str, depth: int, depths: Sequence[int]) -> str:
-    return f"{kind} {'deep' if depth == max(depths) else 'shallow'}"
-
-
-def degradation(rows: Sequence[Row]) -> dict[str, Any]:
-    """Curves of training and test error, and what they come to at the end."""
+def degradation(rows: Rows) -> Degradation:
+    """Whether depth alone makes the training error worse."""
     kinds = kinds_of(rows)
-    depths = [depth for _, depth in kinds]
-    charts = []
-    for column, label in (
-        ("train_error", "training error, %"),
-        ("test_error", "error on held-out drawings, %"),
-    ):
+    shallow, deep = min(depth for _, depth in kinds), max(depth for _, depth in kinds)
+    percent = {
+        (kind, depth, column): 100 * by_seed(rows, kind, depth, column)
+        for kind, depth in kinds
+        for column in ("train_error", "test_error")
+    }
+
+    def chart(column: str, label: str) -> LineChart:
         series = []
         for kind, depth in kinds:
-            values = 100 * by_seed(rows, kind, depth, column)
-            epochs = list(range(1, values.shape[1] + 1))
-            series.append(Series(f"{kind}, {depth} layers", _style(kind, depth, depths), epochs, values))
-        charts.append(line_chart(series, "epoch", label))
-    ends = {
-        (kind, depth): {
-            column: 100 * by_seed(rows, kind, depth, column)[:, -1]
-            for column in ("train_error", "test_error")
-        }
-        for kind, depth in kinds
-    }
-    table = [
-        {
-            "name": f"{kind}, {depth} layers",
-            "train": mean_and_spread(e["train_error"]),
-            "test": mean_and_spread(e["test_error"]),
-        }
-        for (kind, depth), e in ends.items()
-    ]
-    shallow, deep = min(depths), max(depths)
+            values = percent[kind, depth, column]
+            style = f"{kind} {'deep' if depth == deep else 'shallow'}"
+            series.append(Series(_name(kind, depth), style, range(1, values.shape[1] + 1), values))
+        return line_chart(series, "epoch", label)
+
+    ends = {key: values[:, -1] for key, values in percent.items()}
     rise = {
-        kind: ends[kind, deep]["train_error"].mean() - ends[kind, shallow]["train_error"].mean()
-        for kind in ("plain", "residual")
+        kind: ends[kind, deep, "train_error"].mean() - ends[kind, shallow, "train_error"].mean()
+        for kind in KINDS
     }
-    return {"charts": charts, "table": table, "says": _says(rise, shallow, deep)}
+    return Degradation(
+        summary=_summary_of_degradation(rise, shallow, deep),
+        charts=[
+            chart("train_error", "training error, %"),
+            chart("test_error", "error on held-out drawings, %"),
+        ],
+        table=Table(
+            ("network", "training error, %", "held-out error, %"),
+            [
+                [
+                    _name(kind, depth),
+                    mean_and_spread(ends[kind, depth, "train_error"]),
+                    mean_and_spread(ends[kind, depth, "test_error"]),
+                ]
+                for kind, depth in kinds
+            ],
+        ),
+    )
 
 
-def _says(rise: Mapping[str, float], shallow: int, deep: int) -> str:
-    """The result as a sentence made from the numbers."""
+def _name(kind: str, depth: int) -> str:
+    return f"{kind}, {depth} layers"
+
+
+def _summary_of_degradation(rise: Mapping[str, float], shallow: int, deep: int) -> str:
+    """rise: of the training error from the shallow to the deep network, in percentage points, by kind."""
 
     def moved(kind: str) -> str:
-        way = "higher" if rise[kind] > 0 else "lower"
-        return f"{abs(rise[kind]):.1f} percentage points {way} with {deep} layers than with {shallow}"
+        direction = "higher" if rise[kind] > 0 else "lower"
+        points = fixed(abs(rise[kind]), 1)
+        return f"{points} percentage points {direction} with {deep} layers than with {shallow}"
 
     return (
         f"At the end the training error is {moved('plain')} without shortcuts, and {moved('residual')} with them "
@@ -134,49 +173,56 @@ def _says(rise: Mapping[str, float], shallow: int, deep: int) -> str:
     )
 
 
-def gradients(rows: Sequence[Row]) -> dict[str, Any]:
+def gradients(rows: Rows) -> Gradients:
     """The gradient's norm layer by layer, in the deepest networks."""
     depth = max(int(row["depth"]) for row in rows)
-    charts = []
-    for when, label in (("start", "before training"), ("end", "after training")):
+
+    def chart(when: str, label: str) -> LineChart:
         series = [
-            Series(f"{kind}, {depth} layers", f"{kind} deep", range(1, values.shape[1] + 1), values)
-            for kind in ("plain", "residual")
+            Series(_name(kind, depth), f"{kind} deep", range(1, values.shape[1] + 1), values)
+            for kind in KINDS
             if (values := by_seed(rows, kind, depth, "norm", when=when)).size
         ]
-        charts.append(line_chart(series, "convolution", f"gradient norm, {label}", logarithmic=True))
-    return {"charts": charts, "depth": depth}
+        return line_chart(series, "convolution", f"gradient norm, {label}", logarithmic=True)
+
+    return Gradients(depth, [chart("start", "before training"), chart("end", "after training")])
 
 
-def lesion(rows: Sequence[Row]) -> dict[str, Any]:
-    """The share of a network's accuracy that is lost when a block is left out."""
+def lesion(rows: Rows) -> Lesion:
+    """The share of a network's accuracy that is lost without one block."""
     kinds = kinds_of(rows)
-    depth = max(depth for _, depth in kinds)
-    drops = {
-        (kind, d): 100 * (1 - by_seed(rows, kind, d, "accuracy_without") / by_seed(rows, kind, d, "accuracy"))
-        for kind, d in kinds
+    deep = max(depth for _, depth in kinds)
+    accuracy = {(kind, depth): 100 * by_seed(rows, kind, depth, "accuracy") for kind, depth in kinds}
+    lost = {
+        (kind, depth): 100
+        * (1 - by_seed(rows, kind, depth, "accuracy_without") / by_seed(rows, kind, depth, "accuracy"))
+        for kind, depth in kinds
     }
-    blocks = [row["block"] for row in rows if row["kind"] == "plain" and int(row["depth"]) == depth]
-    names = list(dict.fromkeys(blocks))
+    blocks = list(
+        dict.fromkeys(row["block"] for row in rows if (row["kind"], int(row["depth"])) == ("plain", deep))
+    )
     series = [
-        Series(f"{kind}, {depth} layers", f"{kind} deep", range(1, len(names) + 1), drops[kind, depth])
-        for kind in ("plain", "residual")
+        Series(_name(kind, deep), f"{kind} deep", range(1, len(blocks) + 1), lost[kind, deep])
+        for kind in KINDS
     ]
-    table = [
-        {
-            "name": f"{kind}, {d} layers",
-            "accuracy": mean_and_spread(100 * by_seed(rows, kind, d, "accuracy")[:, 0]),
-            "mean": mean_and_spread(values.mean(1)),
-            "most": mean_and_spread(values.max(1)),
-            "blocks": values.shape[1],
-        }
-        for (kind, d), values in drops.items()
-    ]
-    plain, residual = (drops[kind, depth].mean() for kind in ("plain", "residual"))
-    return {
-        "charts": [line_chart(series, "block left out", "accuracy lost, % of the whole network's")],
-        "table": table,
-        "names": ", ".join(names),
-        "says": f"With {depth} layers, leaving out one block costs the plain network {plain:.1f} % of its accuracy on "
-        f"average, the residual one {residual:.1f} %.",
-    }
+    plain, residual = (fixed(lost[kind, deep].mean(), 1) for kind in KINDS)
+    heads = ("network", "blocks tried", "whole: accuracy, %", "lost without one block, %", "at most, %")
+    return Lesion(
+        summary=f"With {deep} layers, leaving out one block costs the plain network {plain} % of its accuracy on "
+        f"average, the residual one {residual} %.",
+        charts=[line_chart(series, "block left out", "accuracy lost, % of the whole network's")],
+        table=Table(
+            heads,
+            [
+                [
+                    _name(kind, depth),
+                    str(values.shape[1]),
+                    mean_and_spread(accuracy[kind, depth][:, 0]),
+                    mean_and_spread(values.mean(1)),
+                    mean_and_spread(values.max(1)),
+                ]
+                for (kind, depth), values in lost.items()
+            ],
+        ),
+        blocks=blocks,
+    )

@@ -1,21 +1,25 @@
-"""The committed tables of the experiments, and what is read out of them. No torch here."""
+"""The committed tables of the experiments and their setting, and what the report reads from them."""
 
 from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any
+from importlib.resources.abc import Traversable
 
 import numpy as np
 
 from generator.site.formats import mean_and_spread, signed
 
-TABLES = ("degradation", "gradients", "lesion")
-# Those of the later experiments, each shown where it has been run.
-MORE = (
+Row = Mapping[str, str]  # of a table, by column
+Rows = Sequence[Row]
+
+TABLES = ("degradation", "gradients", "lesion")  # the report is shown where these are
+MORE = (  # each shown where it is
     "shortcuts",
     "order",
     "cardinality",
@@ -26,63 +30,143 @@ MORE = (
     "zero_branches",
     "zero_hidden",
 )
-Row = Mapping[str, str]
+SETTING_FILE = "setting.json"
+
+
+@dataclass(frozen=True)
+class StudySetting:
+    """setting.json: what all studies have in common.
+
+    pictures, held_out: drawings to learn from and to test on; classes: of the drawings; side: px; width: channels of
+    the first stage; depths: layers of the shallow and the deep networks; seeds: one training each; rate: learning rate
+    at the start; decay: of the weights; probe: drawings of the batch on which gradients are measured; rounds: of a
+    permutation test; scale: factor on the branch and the shortcut where both are scaled; dropped: probability with
+    which dropout zeroes a value; gate: bias of a gate at the start.
+    """
+
+    pictures: int
+    held_out: int
+    side: int
+    width: int
+    depths: Sequence[int]
+    seeds: Sequence[int]
+    epochs: int
+    batch: int
+    rate: float
+    decay: float
+    classes: int
+    momentum: float
+    probe: int
+    rounds: int
+    scale: float
+    dropped: float
+    gate: float
+
+    @property
+    def updates(self) -> int:
+        """Of a whole training."""
+        return self.epochs * (self.pictures // self.batch)
+
+    @property
+    def chance(self) -> float:
+        """Accuracy of a guess."""
+        return 1 / self.classes
+
+    @property
+    def per_class(self) -> int:
+        """Drawings of each class to learn from."""
+        return self.pictures // self.classes
+
+    @property
+    def first_gate(self) -> float:
+        """A gate's value before training, where its input is zero."""
+        return 1 / (1 + math.exp(-self.gate))
+
+
+@dataclass(frozen=True)
+class Results:
+    """tables: by name."""
+
+    tables: Mapping[str, Rows]
+    setting: StudySetting
+
+
+def _folder() -> Traversable:
+    return resources.files("generator.site") / "data" / "experiments"
 
 
 @cache
-def results() -> Mapping[str, Any] | None:
-    """The committed tables and their setting; None where nothing has been run."""
-    folder = resources.files("generator.site") / "data" / "experiments"
-    if not all((folder / f"{name}.csv").is_file() for name in TABLES):
+def results() -> Results | None:
+    """The committed tables and their setting; None where nothing was run."""
+    files = {name: _folder() / f"{name}.csv" for name in (*TABLES, *MORE)}
+    if not all(files[name].is_file() for name in TABLES):
         return None
     tables = {
-        name: list(csv.DictReader((folder / f"{name}.csv").read_text("utf-8").splitlines()))
-        for name in (*TABLES, *MORE)
-        if (folder / f"{name}.csv").is_file()
+        name: list(csv.DictReader(file.read_text("utf-8").splitlines()))
+        for name, file in files.items()
+        if file.is_file()
     }
-    return {**tables, "setting": json.loads((folder / "setting.json").read_text("utf-8"))}
+    return Results(tables, StudySetting(**json.loads((_folder() / SETTING_FILE).read_text("utf-8"))))
 
 
 def committed() -> tuple[str, ...]:
-    """The tables that there are, by name."""
-    return tuple(name for name in (*TABLES, *MORE) if name in (results() or {}))
+    """The names of the committed tables."""
+    found = results()
+    return tuple(found.tables) if found is not None else ()
 
 
-def kinds_of(rows: Sequence[Row]) -> list[tuple[str, int]]:
-    """The kinds of network in a table, plain before residual, shallow before deep."""
+def kinds_of(rows: Rows) -> list[tuple[str, int]]:
+    """The kinds of network in a table with their depths: plain before residual, shallow before deep."""
     return sorted({(row["kind"], int(row["depth"])) for row in rows})
 
 
-def by_seed(rows: Sequence[Row], kind: str, depth: int, column: str, **where: str) -> np.ndarray:
-    """A column of one kind of network, (seeds, points), in the table's order."""
+def by_seed(rows: Rows, kind: str, depth: int, column: str, **where: str) -> np.ndarray:
+    """A column of one kind of network, (seeds, points), in the table's order. where: values of other columns."""
     chosen = [
         row
         for row in rows
-        if (row["kind"], int(row["depth"])) == (kind, depth) and all(row[k] == v for k, v in where.items())
+        if (row["kind"], int(row["depth"])) == (kind, depth)
+        and all(row[name] == value for name, value in where.items())
     ]
     seeds = sorted({int(row["seed"]) for row in chosen})
     return np.array([[float(row[column]) for row in chosen if int(row["seed"]) == seed] for seed in seeds])
 
 
 def listed(names: Sequence[str]) -> str:
+    """
+    >>> listed(["a"]), listed(["a", "b", "c"])
+    ('a', 'a, b and c')
+    """
     return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
 
 
 def compared(
-    names: Sequence[str], values: Sequence[np.ndarray], what: str, unit: str = "%", digits: int = 1
+    names: Sequence[str], values: Sequence[np.ndarray], quantity: str, unit: str = "%", digits: int = 1
 ) -> str:
-    """The others against the first, seed by seed, as a sentence; values: (seeds,) each."""
+    """A sentence that compares the other networks with the first, seed by seed. values: (seeds,) of each network."""
     groups: dict[str, list[str]] = {"lower": [], "higher": [], "": []}
-    for name, found in zip(names[1:], values[1:], strict=True):
-        away = found - values[0]
-        way = "lower" if (away < 0).all() else "higher" if (away > 0).all() else ""
-        groups[way].append(f"{name} ({signed(float(away.mean()), digits)})")
-    said = [f"{way} in every seed with {listed(some)}" for way, some in groups.items() if some and way]
+    for name, own in zip(names[1:], values[1:], strict=True):
+        difference = own - values[0]
+        direction = "lower" if (difference < 0).all() else "higher" if (difference > 0).all() else ""
+        groups[direction].append(f"{name} ({signed(float(difference.mean()), digits)})")
+    parts = [
+        f"{direction} in every seed with {listed(group)}"
+        for direction, group in groups.items()
+        if group and direction
+    ]
     if groups[""]:
-        said.append(f"lower in some seeds and not in others with {listed(groups[''])}")
+        parts.append(f"lower in some seeds and not in others with {listed(groups[''])}")
     first = " ".join([mean_and_spread(values[0], digits), unit]).strip()
     differences = "differences in percentage points" if unit == "%" else "differences"
     return (
-        f"Against {names[0]} ({first}), the {what} is {'; '.join(said)} "
+        f"Against {names[0]} ({first}), the {quantity} is {'; '.join(parts)} "
         f"({differences}, means over {len(values[0])} seeds)."
     )
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the report as text. The first cell of each row names a network."""
+
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]

@@ -73,25 +73,41 @@ def quoted(network: str, quantity: str) -> float:
     raise LookupError(f"{quantity} of {network}")
 
 
-def quotations() -> dict[str, Any]:
-    """The numbers of papers that the experiments' report quotes. gain: how many percentage points of top-1 error more
-    paths take away at equal cost, by layers."""
+@dataclass(frozen=True)
+class Quotations:
+    """The numbers of papers that the experiments' report quotes.
+
+    updates: of a training on CIFAR-10 (He et al.); layers, most_layers: of the networks of the paper on pre-activation;
+    paths, path_width: of ResNeXt-50; gain: percentage points of top-1 error that more paths take away at equal cost, by
+    layers; gate_bias: the best initial bias of an exclusive gate.
+    """
+
+    updates: int
+    layers: int
+    most_layers: int
+    paths: int
+    path_width: int
+    gain: Mapping[int, float]
+    gate_bias: int
+
+
+def quotations() -> Quotations:
+    """Raises LookupError where published.csv lacks one."""
 
     def gain(layers: int) -> float:
-        one, many = (
-            quoted(name, "top1_error") for name in (f"ResNet-{layers}, 1×64d", f"ResNeXt-{layers}, 32×4d")
-        )
-        return round(one - many, 1)
+        names = (f"ResNet-{layers}, 1×64d", f"ResNeXt-{layers}, 32×4d")
+        one_path, many_paths = (quoted(name, "top1_error") for name in names)
+        return round(one_path - many_paths, 1)
 
-    return {
-        "updates": int(quoted("CIFAR-10", "updates")),
-        "layers": int(quoted("CIFAR-10", "layers")),
-        "most_layers": int(quoted("pre-activation", "layers")),
-        "paths": int(quoted("ResNeXt-50, 32×4d", "paths")),
-        "path_width": int(quoted("ResNeXt-50, 32×4d", "path_width")),
-        "gain": {layers: gain(layers) for layers in (50, 101)},
-        "gate_bias": int(quoted("exclusive gating", "gate_bias")),
-    }
+    return Quotations(
+        updates=int(quoted("CIFAR-10", "updates")),
+        layers=int(quoted("CIFAR-10", "layers")),
+        most_layers=int(quoted("pre-activation", "layers")),
+        paths=int(quoted("ResNeXt-50, 32×4d", "paths")),
+        path_width=int(quoted("ResNeXt-50, 32×4d", "path_width")),
+        gain={layers: gain(layers) for layers in (50, 101)},
+        gate_bias=int(quoted("exclusive gating", "gate_bias")),
+    )
 
 
 NAMES = {
