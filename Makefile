@@ -1,19 +1,20 @@
 # make site   the demo atlas, computed and rendered into site/
 # make site PROFILE=… IMAGES=… WEIGHTS=… [ARGS="--limit 200"]   the same for another network and other pictures
-# make test   lint, every test, the browser's too
+# make test       lint and every test, the browser's too, but the long ones
+# make test-all   the long tests too: before a release
+# make test-fast  the quick tests alone
 
 PYTHON ?= python3
 BIN := .venv/bin
-# A process a core, each with one thread: small tensors gain nothing from more.
-QUICK := OMP_NUM_THREADS=1 .venv/bin/pytest -n auto --maxprocesses 4 --dist loadfile -m "not slow and not browser"
-# Tests of times, memory and killed processes carry xdist_group("alone"): they run one after another in one process.
-SLOW := OMP_NUM_THREADS=1 .venv/bin/pytest -n auto --maxprocesses 4 --dist loadgroup -m "slow or browser"
+# A process per core, each with one thread: small tensors gain nothing from more. The tests of a file run in one process
+# (tests/conftest.py); those of times, memory and killed processes carry xdist_group("alone") and share one.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadgroup
 PROFILE ?= demo
 IMAGES ?=
 WEIGHTS ?=
 ARGS ?=
 
-.PHONY: site serve test test-fast lint format bench release-check lock clean
+.PHONY: site serve test test-all test-fast lint format bench release-check lock clean
 
 site: .venv/installed
 	$(BIN)/atlas site $(PROFILE) $(if $(IMAGES),--images "$(IMAGES)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(ARGS)
@@ -36,11 +37,14 @@ format: .venv/tested
 
 test: lint
 	$(BIN)/python tools/ensure_chromium.py
-	$(QUICK)
-	$(SLOW)
+	$(PYTEST) -m "not long"
+
+test-all: lint
+	$(BIN)/python tools/ensure_chromium.py
+	ATLAS_FUZZ=all $(PYTEST)
 
 test-fast: .venv/tested
-	$(QUICK)
+	$(PYTEST) -m "not slow and not browser and not long"
 
 bench: .venv/tested
 	$(BIN)/pip install -q -e ".[bench]"

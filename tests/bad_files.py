@@ -130,6 +130,7 @@ def png(width: int, height: int, rows: bytes, *more: tuple[bytes, bytes]) -> byt
     return b"\x89PNG\r\n\x1a\n" + body
 
 
+@cache
 def bombs() -> dict[str, bytes]:
     """Small files that claim, or unpack to, far more than they should."""
     huge = 2**31 - 1

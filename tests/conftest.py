@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import random
+import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import small_job
+from filelock import FileLock
 
 if TYPE_CHECKING:
     from generator.core.store import Store
@@ -18,7 +22,52 @@ if TYPE_CHECKING:
 
 
 ROOT = Path(__file__).resolve().parent.parent
+MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 sys.path.insert(0, str(ROOT / "tools"))
+
+
+# -- how a session runs ------------------------------------------------------------------------------------------------
+
+FUZZ = "ATLAS_FUZZ"  # which tenth of the generated cases runs, 0 to 9, or "all"
+
+
+def pytest_configure() -> None:
+    """Choose a tenth of the generated cases at random; the processes of xdist inherit the choice."""
+    os.environ.setdefault(FUZZ, str(random.randrange(10)))
+
+
+def pytest_report_header() -> str:
+    return f"generated cases: {FUZZ}={os.environ[FUZZ]} (0 to 9: that tenth of them; all: every case)"
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of a file run in one process, so that its fixtures are made once. A group of a test's own wins."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    """(name, make) → a folder that make(folder) fills once for all processes of this session."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def folder_of(name: str, make: Callable[[Path], object]) -> Path:
+        folder, done = shared / name, shared / f"{name}.done"
+        with FileLock(shared / f"{name}.lock"):
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                make(folder)
+                done.touch()
+        return folder
+
+    return folder_of
+
+
+# -- what is there -----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
@@ -64,36 +113,39 @@ def _loaded(path: Path) -> Profile:
     return profile.load(str(path))
 
 
-def _computed(profile: Profile, folder: Path) -> Store:
+def _computed(profile: Profile, folder: Path) -> None:
     from generator.core.progress import Reporter
     from generator.stages.pipeline import compute
 
-    return compute(profile, folder, Reporter(quiet=True))
+    compute(profile, folder, Reporter(quiet=True))
+
+
+def _opened(folder: Path) -> Store:
+    from generator.core.store import Store
+
+    return Store(folder)
 
 
 # -- a whole job, done once for all tests: whoever alters its folders takes a copy -------------------------------------
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def pictures(made_once: MadeOnce) -> Path:
     """80 pictures in three classes, and one that is broken: three forwards."""
-    folder = tmp_path_factory.mktemp("pictures")
-    small_job.write_pictures(folder)
-    return folder
+    return made_once("small-pictures", small_job.write_pictures)
 
 
 @pytest.fixture(scope="session")
-def small(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small(pictures: Path, made_once: MadeOnce) -> Path:
     """The job's profile."""
-    path = tmp_path_factory.mktemp("profile") / "small.toml"
-    path.write_text(small_job.PROFILE.format(folder=pictures))
-    return path
+    text = small_job.PROFILE.format(folder=pictures)
+    return made_once("small-profile", lambda folder: (folder / "small.toml").write_text(text)) / "small.toml"
 
 
 @pytest.fixture(scope="session")
-def atlas(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
+def atlas(small: Path, made_once: MadeOnce) -> Store:
     """The job's atlas."""
-    return _computed(_loaded(small), tmp_path_factory.mktemp("atlas"))
+    return _opened(made_once("small-atlas", lambda folder: _computed(_loaded(small), folder)))
 
 
 # -- an atlas that takes every pass and little time --------------------------------------------------------------------
@@ -149,19 +201,21 @@ def small_steps() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Profile:
+def tiny(made_once: MadeOnce) -> Profile:
     """A network with random weights and 70 pictures: three forwards."""
-    folder = tmp_path_factory.mktemp("tiny pictures")
-    rng = np.random.default_rng(0)
-    for index in range(70):
-        small_job.rough_picture(rng, (32, 32)).save(folder / f"{index:02d}.png")
-    path = tmp_path_factory.mktemp("tiny profile") / "tiny.toml"
-    path.write_text(TINY.format(folder=folder))
-    return _loaded(path)
+
+    def write_pictures(folder: Path) -> None:
+        rng = np.random.default_rng(0)
+        for index in range(70):
+            small_job.rough_picture(rng, (32, 32)).save(folder / f"{index:02d}.png")
+
+    text = TINY.format(folder=made_once("tiny-pictures", write_pictures))
+    folder = made_once("tiny-profile", lambda folder: (folder / "tiny.toml").write_text(text))
+    return _loaded(folder / "tiny.toml")
 
 
 @pytest.fixture(scope="session")
-def tiny_atlas(tiny: Profile, tmp_path_factory: pytest.TempPathFactory) -> Store:
+def tiny_atlas(tiny: Profile, made_once: MadeOnce) -> Store:
     """Its atlas, computed in small steps without a disturbance: copy it to alter it."""
     with _small_steps():
-        return _computed(tiny, tmp_path_factory.mktemp("tiny atlas"))
+        return _opened(made_once("tiny-atlas", lambda folder: _computed(tiny, folder)))

@@ -9,15 +9,17 @@ import numpy as np
 from PIL import Image
 
 COUNT = 80  # pictures that can be used: three forwards
-PROFILE = """
+PICTURED = 6  # channels of each layer that get sprites
+PROFILE = f"""
 name = "small"
 [network]
 model = "resnet20-cifar"
 weights = "random"
 [layers]
 which = ["conv1", "res2a", "res2b", "res3a_branch2b", "res3a", "res4c"]
+channels = {PICTURED}
 [pictures]
-folder = "{folder}"
+folder = "{{folder}}"
 [compute]
 batch = 8
 workers = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from damages import TO_PARTS, directory, empty, garbage, many_bits, restore, truncate, zeros
@@ -26,19 +27,29 @@ class Left:
     files: str
     without: str = ""
 
+    @property
+    def run(self) -> tuple[str, int, str]:
+        """What the stopped run itself depends on."""
+        return self.stage, self.after, self.without
+
+    def __str__(self) -> str:
+        return f"{self.stage}, {self.after}"
+
 
 PARTS = {
     "scan": Left("scan", 60, "work/scan/rank-0.npz"),
     "scan, merged": Left("statistics", 1, "work/scan/merged.npz"),
-    "stream": Left("residual stream", 60, "work/stream/rank-0.npz"),
-    "optimised stream": Left("optimised stream", 8, "work/optimised-stream/rank-0.npz"),
+    "stream": Left("residual stream", 60, "work/stream/rank-0.npz", "stream.json"),
+    "optimised stream": Left(
+        "optimised stream", 8, "work/optimised-stream/rank-0.npz", "stream_optimised.json"
+    ),
     "features": Left("features", 60, "work/features/rank-0.npz", "embedding/features.npy"),
     "optimised pictures": Left("from their patches", 1, "work/ascent/res2a-0-0.npz"),
     "optimised from patches": Left("from their patches", 1, "work/ascent/*-1-0.npz"),
 }
 FILES = {
     "scores": Left("scan", 60, "work/scan/scores.f32"),
-    "stream's sample": Left("residual stream", 60, "work/stream/scores.f32"),
+    "stream's sample": Left("residual stream", 60, "work/stream/scores.f32", "stream.json"),
     "vectors of the scan": Left("scan", 60, "work/features/vectors.f32"),
     "predictions of the scan": Left("scan", 60, "work/predictions/vectors.f32"),
     "vectors of the features": Left("features", 60, "work/features/vectors.f32", "embedding/features.npy"),
@@ -48,32 +59,33 @@ FILES = {
     "dreams": Left("dreams", 1, "deepdream/*.webp"),
     "dreams' numbers": Left("dreams", 1, "deepdream/*.json"),
 }
-# Every kind of damage to a part of the stream's pass; of the other passes each suffers two, in turn: what reads their
-# parts is the same, and test_checkpointed_pass.py damages those in every way.
-CASES = [("stream", damage) for damage in TO_PARTS]
+# Every kind of damage to a part of the stream's pass; of the other passes each suffers one, in turn, and in the long
+# tests a second: what reads their parts is the same, and test_checkpointed_pass.py damages those in every way.
+CASES: list[Any] = [("stream", damage) for damage in TO_PARTS]
 # Of the large files some records may be of what was not done: what hits one place alone may hit nothing.
 EVERYWHERE = (truncate, zeros, garbage, many_bits, empty, directory)
 for passes, kinds in ((PARTS, TO_PARTS), (FILES, EVERYWHERE)):
     for place, name in enumerate(passes):
         if name != "stream":
-            CASES += [(name, kinds[(place + turn) % len(kinds)]) for turn in (0, len(kinds) // 2)]
+            CASES.append((name, kinds[place % len(kinds)]))
+            second = kinds[(place + len(kinds) // 2) % len(kinds)]
+            CASES.append(pytest.param(name, second, marks=pytest.mark.long))
 
 
 @pytest.fixture(scope="module")
 def interrupted(tiny, tiny_atlas, tmp_path_factory):
     """(stage, after, without) → a folder as a run leaves it that was stopped there."""
-    folders: dict[Left, Path] = {}
+    folders: dict[tuple[str, int, str], Path] = {}
 
     def of(left: Left) -> Path:
-        key = Left(left.stage, left.after, "", left.without)
-        if key not in folders:
-            folders[key] = folder = tmp_path_factory.mktemp("stopped") / "atlas"
+        if left.run not in folders:
+            folders[left.run] = folder = tmp_path_factory.mktemp("stopped") / "atlas"
             if left.without:
                 restore(tiny_atlas.folder, folder)
                 (folder / left.without).unlink()
             with pytest.raises(KeyboardInterrupt):
                 compute(tiny, folder, Interrupting(left.stage, left.after))
-        return folders[key]
+        return folders[left.run]
 
     return of
 
@@ -94,9 +106,9 @@ def test_a_damaged_part_of_any_pass_costs_its_own_work_and_one_note(
     assert file_bytes(folder) == file_bytes(tiny_atlas.folder)
 
 
-@pytest.mark.parametrize("name", [*PARTS, *FILES])
-def test_undamaged_it_goes_on_without_a_note(tiny, tiny_atlas, interrupted, tmp_path, name):
-    folder = restore(interrupted((PARTS | FILES)[name]), tmp_path / "atlas")
+@pytest.mark.parametrize("left", {left.run: left for left in (PARTS | FILES).values()}.values(), ids=str)
+def test_undamaged_it_goes_on_without_a_note(tiny, tiny_atlas, interrupted, tmp_path, left):
+    folder = restore(interrupted(left), tmp_path / "atlas")
     reporter = Reporter(quiet=True)
     compute(tiny, folder, reporter)
     assert not [note for note in reporter.notes if "interrupted run" in note]

@@ -67,6 +67,11 @@ def inline(text: str) -> list[str]:
     return [" ".join(found.split()) for found in INLINE.findall(re.sub(r"```.*?```", "", text, flags=re.S))]
 
 
+PROFILES = [
+    (path.name, block)
+    for path in DOCUMENTS
+    for block in re.findall(r"^ *```toml\n(.*?)^ *```", path.read_text("utf-8"), re.M | re.S)
+]
 ALL = [(path, command) for path in DOCUMENTS for command in commands(path.read_text("utf-8"))]
 RUN_HERE = [(path, command) for path, command in ALL if not command.startswith(tuple(ELSEWHERE))]
 
@@ -159,7 +164,9 @@ def test_files_and_names_of_the_source_that_documents_name_exist() -> None:
                 }  # the worked examples
                 assert text in new or (ROOT / text).exists(), f"{path.name}: {text}"
     text = " ".join((ROOT / "CONTRIBUTING.md").read_text("utf-8").split())
-    for name, file in re.findall(r"`([A-Za-z_]+)` (?:of|in) `(generator/[\w/]+\.py)`", text):
+    named = re.findall(r"`([A-Za-z_]+)` (?:of|in) `(generator/[\w/]+\.py)`", text)
+    assert named
+    for name, file in named:
         assert re.search(rf"^(def )?{name}\b", (ROOT / file).read_text("utf-8"), re.M), f"{name} of {file}"
 
 
@@ -190,10 +197,9 @@ def test_the_linking_guides_addresses_sort_by_what_they_say() -> None:
         assert BY_KEY[key].name.partition(",")[0].partition(" with")[0].lower() in words, f"{words}: {key}"
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
-def test_a_documented_profile_is_valid(path: Path) -> None:
-    for block in re.findall(r"^ *```toml\n(.*?)^ *```", path.read_text("utf-8"), re.M | re.S):
-        profile.validated(tomllib.loads(block), path.name)
+@pytest.mark.parametrize(("document", "block"), PROFILES, ids=[document for document, _ in PROFILES])
+def test_a_documented_profile_is_valid(document: str, block: str) -> None:
+    profile.validated(tomllib.loads(block), document)
 
 
 # -- running them ---------------------------------------------------------------------------------------------------

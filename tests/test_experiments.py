@@ -26,7 +26,7 @@ from generator.experiments.workshop import Workshop
 from generator.network.graph import trace
 from generator.network.models.study.networks import Block, StudyNetwork
 from generator.pictures.drawn import pool
-from generator.pictures.drawn.world import HELD_OUT_SEED
+from generator.pictures.drawn.world import HELD_OUT_SEED, TRAIN_SEED
 from generator.site.chapters.experiment_pages import (
     degradation,
     experiments_page,
@@ -257,7 +257,22 @@ def test_the_committed_results_are_whole() -> None:
     assert experiments_page() is not None
 
 
-@pytest.mark.slow
+def test_the_committed_gradients_at_the_start_come_out_again(tmp_path: Path) -> None:
+    """They depend on the drawings, how they are reduced, the network and its first weights, and the loss."""
+    found = results()
+    assert found is not None
+    committed = [
+        float(row["norm"])
+        for row in found["gradients"]
+        if (row["kind"], row["depth"], row["seed"], row["when"]) == ("residual", "8", "0", "start")
+    ]
+    pictures = training.reduced(pool.drawings(training.PROBE, TRAIN_SEED, tmp_path, 1), Setting().side)
+    labels = torch.arange(training.PROBE) % 44
+    norms = gradient_norms(build(Run(True, 8, 0), Setting()), pictures, labels)
+    assert norms == pytest.approx(committed, rel=1e-3)
+
+
+@pytest.mark.long
 def test_the_committed_curve_comes_out_again(tmp_path: Path) -> None:
     """One run done again; another machine sums in another order, which training magnifies."""
     found = results()

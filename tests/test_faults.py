@@ -19,7 +19,7 @@ import pytest
 import torch
 from interrupting import Interrupting, file_bytes
 from PIL import Image
-from small_job import command
+from small_job import PICTURED, command
 
 from generator.core import files
 from generator.core.errors import AtlasError
@@ -122,7 +122,11 @@ ERRORS = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize(
+    "error",
+    [ERRORS[0], *(pytest.param(error, marks=pytest.mark.long) for error in ERRORS[1:])],
+    ids=lambda error: type(error).__name__,
+)
 def test_out_of_memory_in_the_scan_halves_the_forward_and_loses_nothing(
     small,
     atlas,
@@ -169,11 +173,11 @@ def test_out_of_memory_in_the_pictures_of_units_takes_fewer_at_once(
     where,
 ):
     if where == "forward":
-        full = _Full(picturing.forward_switches, lambda _n, pictures, *_: len(pictures), 20, ERRORS[0])
+        full = _Full(picturing.forward_switches, lambda _n, pictures, *_: len(pictures), 4, ERRORS[0])
         monkeypatch.setattr(picturing, "forward_switches", full)
     else:
         engine = unit_gradients.UnitGradients
-        full = _Full(engine.gradients, lambda _e, _s, _layer, units: len(units), 100, ERRORS[1])
+        full = _Full(engine.gradients, lambda _e, _s, _layer, units: len(units), 10, ERRORS[1])
         monkeypatch.setattr(engine, "gradients", lambda *arguments: full(*arguments))
     reporter = Reporter(quiet=True)
     compute(profile.load(str(small)), tmp_path, reporter)
@@ -181,7 +185,8 @@ def test_out_of_memory_in_the_pictures_of_units_takes_fewer_at_once(
     assert sum("out of memory" in note for note in reporter.notes) == 1
     units = next(stage for stage in reporter.stages if stage.name == "patches and gradients")
     assert units.count == sum(
-        (atlas.arrays.layer(x.name)["top_image"] >= 0).sum() for x in atlas.manifest().layers
+        (atlas.arrays.layer(layer.name)["top_image"][:PICTURED] >= 0).sum()
+        for layer in atlas.manifest().layers
     )
     assert file_bytes(tmp_path) == file_bytes(atlas.folder)
 
@@ -210,7 +215,16 @@ def test_forwards_are_of_one_size_for_any_batch(small):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["scan", "statistics", "patches and gradients", "sprites", "relations"])
+@pytest.mark.parametrize(
+    "stage",
+    [
+        "scan",
+        "patches and gradients",
+        "relations",
+        pytest.param("statistics", marks=pytest.mark.long),
+        pytest.param("sprites", marks=pytest.mark.long),
+    ],
+)
 def test_a_disk_that_fills_up_is_one_sentence_and_the_next_run_goes_on(
     small,
     atlas,
@@ -321,8 +335,15 @@ def test_a_read_only_folder_is_one_sentence(small, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["scan", "patches and gradients"])
-@pytest.mark.parametrize("what", ["vanishes", "changes"])
+@pytest.mark.parametrize(
+    ("what", "stage"),
+    [
+        ("vanishes", "scan"),
+        ("changes", "patches and gradients"),
+        pytest.param("vanishes", "patches and gradients", marks=pytest.mark.long),
+        pytest.param("changes", "scan", marks=pytest.mark.long),
+    ],
+)
 def test_pictures_that_change_or_vanish_amid_a_run_never_end_up_in_a_finished_atlas(
     small,
     pictures,

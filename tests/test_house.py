@@ -101,8 +101,16 @@ def _never_fails(code: str) -> list[str]:
                 for end in ends
             ):
                 found.append(f"{node.lineno}: asserts a constant")
-        if isinstance(node, ast.For) and any(isinstance(part, ast.Assert) for part in ast.walk(node)):
-            called = node.iter.args[0] if _is_call(node.iter, "sorted") else node.iter
+            every = [part for part in ast.walk(node.test) if _is_call(part, "all") and part.args]
+            loops = [
+                part.args[0].generators[0] for part in every if isinstance(part.args[0], ast.GeneratorExp)
+            ]
+        elif isinstance(node, ast.For) and any(isinstance(part, ast.Assert) for part in ast.walk(node)):
+            loops = [node]
+        else:
+            continue
+        for loop in loops:
+            called = loop.iter.args[0] if _is_call(loop.iter, "sorted") else loop.iter
             if _is_call(called, "glob", "rglob", "iterdir"):
                 found.append(f"{node.lineno}: loops over {ast.unparse(called)}, which may be empty")
     return found
@@ -130,4 +138,5 @@ def test_what_cannot_fail_is_found():
     )
     assert _never_fails("for page in site.rglob('*'):\n    assert page.read_text()")
     assert _never_fails("for page in sorted(site.glob('*')):\n    assert page.read_text()")
+    assert _never_fails("assert all(page.read_text() for page in site.glob('*'))")
     assert not _never_fails("assert f(1) == f(2)\nfor page in some(site.glob('*')):\n    assert page")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 
 import pytest
 from rich.console import Console
@@ -25,6 +27,14 @@ STEERING = [
     "\x7f",
     "\udcff",
 ]
+
+
+def _until(condition: Callable[[], bool]) -> bool:
+    """Wait until it holds, a minute at most."""
+    deadline = time.monotonic() + 60
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return condition()
 
 
 @pytest.mark.parametrize("sign", STEERING, ids=lambda sign: ascii(sign))
@@ -94,25 +104,31 @@ def test_work_of_unknown_length_is_heard_of_while_it_lasts_and_a_short_one_is_no
     monkeypatch.setattr(progress, "PLAIN_SECONDS", 0.2)
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     reporter = Reporter()
-    with reporter.waiting("short"):
-        pass
-    assert sys.stderr.getvalue() == "" and not reporter.stages
+    threads = threading.active_count()
     with reporter.waiting("long", "files") as advance:
         advance(7)
-        time.sleep(0.7)
-        said = sys.stderr.getvalue()
-    assert said.count("\n") >= 2 and "long: 7 files" in said and "so far" in said
+        assert _until(lambda: sys.stderr.getvalue().count("\n") >= 2)
+        message = sys.stderr.getvalue()
+    assert "long: 7 files" in message and "so far" in message
     assert [stage.name for stage in reporter.stages] == ["long"]
-    last = sys.stderr.getvalue()
-    time.sleep(0.4)
-    assert sys.stderr.getvalue() == last, "the thread has ended"
+    assert threading.active_count() == threads
+    monkeypatch.setattr(progress, "SILENT", 60)
+    before = sys.stderr.getvalue()
+    with reporter.waiting("short"):
+        pass
+    assert sys.stderr.getvalue() == before and [stage.name for stage in reporter.stages] == ["long"]
 
 
 def test_a_failure_amid_such_work_ends_its_lines(monkeypatch):
     monkeypatch.setattr(progress, "SILENT", 0.05)
     monkeypatch.setattr(sys, "stderr", io.StringIO())
-    with pytest.raises(ValueError, match="broken"), Reporter().waiting("work"):
-        raise ValueError("broken")
-    last = sys.stderr.getvalue()
-    time.sleep(0.2)
-    assert sys.stderr.getvalue() == last
+    threads = threading.active_count()
+
+    def work() -> None:
+        with Reporter().waiting("work"):
+            assert threading.active_count() > threads
+            raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        work()
+    assert threading.active_count() == threads

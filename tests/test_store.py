@@ -83,7 +83,7 @@ with Store(sys.argv[1]).locked():
         Store(tmp_path).locked(),
     ):
         pass
-    assert time.monotonic() - start < 5  # at once, not after a while
+    assert time.monotonic() - start < 60  # it does not wait for the other, which sleeps
     other.kill()
     other.communicate()
     with Store(tmp_path).locked():

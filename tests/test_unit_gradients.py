@@ -206,7 +206,25 @@ def test_resnet18_agrees_with_autograd() -> None:
     )
 
 
+def one_of_each_kind(taps: list[Tap], turn: int) -> set[str]:
+    """One layer of each kind (stem, each convolution of a block, projection, block) in each stage; turn: which one."""
+    alike: dict[tuple[str, int], list[str]] = {}
+    for tap in taps:
+        alike.setdefault((tap.name.removeprefix(tap.block), tap.stage), []).append(tap.name)
+    return {names[turn % len(names)] for names in alike.values()}
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+@pytest.mark.parametrize("rule", RULES)
+def test_a_layer_of_each_kind_and_stage_agrees_with_autograd(name: str, rule: str) -> None:
+    module = torchvision_resnet(name)
+    taps, watched = resnet_taps(module)
+    layers = one_of_each_kind(taps, RULES.index(rule))  # each rule takes other blocks
+    check_against_autograd(module, taps, watched, 64, layers=layers, rules=(rule,), memory=1 << 26)
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
 @pytest.mark.parametrize("rule", RULES)
 def test_every_layer_of_a_torchvision_resnet_agrees_with_autograd(name: str, rule: str) -> None:

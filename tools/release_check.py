@@ -2,7 +2,7 @@
 
 Builds the sdist, and the wheel from it, twice in different folders at different times, and compares them bit for bit;
 checks that the version, the changelog and the citation agree, that the wheel holds what the site needs, and that the
-list of licences and the lock file of the site's tools are up to date.
+list of licences and the lock file of the site's tools are up to date. It runs no tests: `make test-all` does.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def main() -> int:
     for fault in faults:
         print(f"release-check: {fault}")
     if not faults:
-        print("release-check: fit to be released")
+        print("release-check: fit to be released once `make test-all` has passed")
     return len(faults) > 0
 
 

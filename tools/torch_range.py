@@ -45,7 +45,7 @@ def check(end: str, folder: Path) -> int:
     )
     subprocess.run([str(python), "-c", versions], check=True)
     tests = [str(ROOT / "tests" / name) for name in TESTS]
-    command = [str(python), "-m", "pytest", "-q", "-m", "not slow and not browser", *tests]
+    command = [str(python), "-m", "pytest", "-q", "-m", "not slow and not browser and not long", *tests]
     return subprocess.run(command, cwd=ROOT, check=False).returncode
 
 
