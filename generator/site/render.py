@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -183,17 +182,14 @@ def copy_data(site: Site, atlas: Atlas) -> None:
     """The atlas's tables, the pictures of its gradient rules, and its whole pictures."""
     site.write(f"{atlas.name}/data/manifest.json", atlas.store.published_manifest())
     for name in ("channels.csv", "images.csv", "architecture.json", *RELATION_FILES):
-        if (atlas.store.folder / name).is_file():
-            site.copy(atlas.store.folder / name, f"{atlas.name}/data/{name}")
+        if (table := atlas.store.tables.path(name)) is not None:
+            site.copy(table, f"{atlas.name}/data/{name}")
     for row in atlas.gradient_rules:
         for kind in row["kinds"]:
-            name = f"rules/{row['layer']}-{kind}.webp"
-            site.copy(atlas.store.folder / name, f"{atlas.name}/{name}")
-    if atlas.shows_pictures:
-        with os.scandir(atlas.store.folder / "pictures") as files:
-            for file in files:
-                if file.name.endswith(".webp"):
-                    site.copy(file.path, f"{atlas.name}/pictures/{file.name}")
+            picture = atlas.store.pictures.rule_path(row["layer"], kind)
+            site.copy(picture, f"{atlas.name}/rules/{picture.name}")
+    for number in sorted(atlas.published):
+        site.copy(atlas.store.pictures.picture_path(number), f"{atlas.name}/pictures/{number}.webp")
 
 
 def _leading(held: set[str], base: str) -> Callable[[str], str | None]:

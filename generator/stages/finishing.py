@@ -17,7 +17,7 @@ import torchvision
 
 import generator
 from generator.core.blueprint import blueprint_to_json
-from generator.core.checksums import Faults, checksum_text, find_faults
+from generator.core.checksums import Faults
 from generator.core.errors import AtlasError
 from generator.core.places import published
 from generator.core.records import LabelReading, Manifest, PictureSetInfo, Skipped, title_of, to_json
@@ -52,7 +52,7 @@ def look(job: Job) -> Found:
         return Found({}, "", None, False)
     files = len(store.checksums() or ())
     with job.reporter.stage("checksums", files, "files") as advance:
-        faults = find_faults(store.folder, advance)
+        faults = store.find_faults(advance)
     keys, date = store.made_from()
     good = faults is not None and not faults.damaged and not (set(faults.unlisted) & store.own_files())
     return Found(keys, date, faults, good and keys == stage_keys(job))
@@ -97,7 +97,7 @@ def finish(job: Job) -> None:
     store.tables.write_json("keys.json", stage_keys(job))
     manifest = store.manifest_bytes(_manifest(job))
     # The manifest says that all is done, so it comes last; its checksum is known before.
-    store.write_checksums(checksum_text(store.folder, store.own_files(), {"manifest.json": manifest}))
+    store.write_checksums({"manifest.json": manifest})
     store.write_manifest(manifest)
     store.work.clear()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from generator.core.checksums import UNREADABLE, digests, find_faults
+from generator.core.checksums import UNREADABLE, digests
 from generator.core.errors import AtlasError
 from generator.core.places import located
 from generator.core.progress import Reporter
@@ -88,7 +88,7 @@ def verify(
 def _check_files(store: Store, report: Report, reporter: Reporter) -> None:
     report.files = len(store.checksums() or ())
     with reporter.stage("checksums", report.files, "files") as advance:
-        faults = find_faults(store.folder, advance)
+        faults = store.find_faults(advance)
     if faults is None:
         report.notes.append(
             "the atlas has no SHA256SUMS: its files cannot be checked (atlas compute writes them)"
@@ -164,7 +164,7 @@ def _profile(here: _Sampled) -> Profile:
     made_from = located(here.manifest.profile, here.store.places()) | {"deepdream": None, "kernels": {}}
     made_from["network"] = {**made_from["network"], "classes": None}
     made_from["pictures"] = {**made_from["pictures"], "labels": None, "hierarchy": None}
-    profile = profiles.validated(made_from, str(here.store.folder / "manifest.json")).changed(
+    profile = profiles.validated(made_from, f"the manifest of {here.store.folder}").changed(
         network={"weights": inputs.weights},
         pictures={"folder": images},
         compute={"device": inputs.device},

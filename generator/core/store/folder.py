@@ -7,12 +7,13 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from generator.core import checksums
+from generator.core.checksums import Faults
 from generator.core.errors import AtlasError
 from generator.core.files import disk_error, write_atomically
 from generator.core.places import published
@@ -153,8 +154,14 @@ class AtlasFolder:
         """Path → SHA-256 of every file, as listed; None where there is no list."""
         return checksums.read_checksums(self.folder)
 
-    def write_checksums(self, text: str) -> None:
-        """Write SHA256SUMS."""
+    def find_faults(self, progress: Callable[[int], object] = lambda done: None) -> Faults | None:
+        """Hash every file and compare it with the checksums; None where there are none. progress: called with the
+        number of files hashed since."""
+        return checksums.find_faults(self.folder, progress)
+
+    def write_checksums(self, others: Mapping[str, bytes] | None = None) -> None:
+        """Write SHA256SUMS of every file of the atlas. others: files about to be written, by path, with their bytes."""
+        text = checksums.checksum_text(self.folder, self.own_files(), others)
         write_atomically(self.folder / checksums.NAME, os.fsencode(text))
 
     def own_files(self) -> set[str]:

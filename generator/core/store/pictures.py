@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -11,6 +12,13 @@ from typing import Any
 from generator.core.files import remove, write_atomically
 from generator.core.store.arrays import keep_layers, keep_only
 from generator.core.store.tables import json_bytes, read_json
+
+
+def _numbers(folder: Path) -> set[int]:
+    """The numbers that the pictures in a folder are named by; none where there is no such folder."""
+    names = os.listdir(folder) if folder.is_dir() else []
+    stems = (name.removesuffix(".webp") for name in names if name.endswith(".webp"))
+    return {int(stem) for stem in stems if stem.isdecimal()}
 
 
 class Pictures:
@@ -31,8 +39,7 @@ class Pictures:
 
     def sprites(self, layer: str) -> set[int]:
         """The channels of a layer that have a sprite."""
-        files = (self._folder / "sprites" / layer).glob("*.webp")
-        return {int(path.stem) for path in files if path.stem.isdecimal()}
+        return _numbers(self._folder / "sprites" / layer)
 
     def keep_sprites(self, layer: str, channels: Iterable[int]) -> None:
         """Remove the layer's sprites of all channels but these."""
@@ -45,6 +52,14 @@ class Pictures:
     def picture_path(self, index: int) -> Path:
         """A picture of the set as the network sees it, by its number in images.csv."""
         return self._folder / "pictures" / f"{index}.webp"
+
+    def has_pictures(self) -> bool:
+        """Whether the pictures of the set are part of the atlas."""
+        return (self._folder / "pictures").is_dir()
+
+    def pictures(self) -> set[int]:
+        """The numbers of the pictures of the set that are there."""
+        return _numbers(self._folder / "pictures")
 
     def kernels_path(self, layer: str) -> Path:
         """The kernels of the first convolution as pixels."""

@@ -68,6 +68,11 @@ class Tables:
         """Write a CSV file by its path inside the atlas."""
         write_atomically(self._folder / name, csv_bytes(columns, rows))
 
+    def path(self, name: str) -> Path | None:
+        """The file of a table by its path inside the atlas, None where there is no such file."""
+        path = self._folder / name
+        return path if path.is_file() else None
+
     def images(self) -> list[PictureRecord]:
         """The rows of images.csv; raises AtlasError where it cannot be read."""
         path = self._folder / "images.csv"
@@ -93,6 +98,19 @@ class Tables:
         """Write images.csv."""
         rows = ([getattr(record, column) for column in IMAGE_COLUMNS] for record in records)
         self.write("images.csv", IMAGE_COLUMNS, rows)
+
+    def class_groups(self) -> dict[tuple[int, str], str]:
+        """Class (its label_id and label) → group of the hierarchy, from classes.csv; {} where there is no such file."""
+        path = self._folder / "classes.csv"
+        try:
+            with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+                return {(int(row["label_id"]), row["label"]): row["group"] for row in csv.DictReader(file)}
+        except FileNotFoundError:
+            return {}
+        except (OSError, KeyError, ValueError) as error:
+            raise AtlasError(
+                f"classes.csv cannot be read ({error})", path, "compute the atlas again"
+            ) from error
 
     def scored_pictures(self) -> np.ndarray:
         """(N,) the numbers of the pictures whose scores are stored, row by row of scores/*.npy."""

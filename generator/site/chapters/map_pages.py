@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,11 @@ import numpy as np
 from jinja2 import Environment
 from PIL import Image
 
-from generator.core.errors import AtlasError
 from generator.site.figures.colours import NONE, class_colours
 from generator.site.figures.point_maps import Sheet, point_map
 from generator.site.finder import data_script
 from generator.site.formats import percent, significant
 from generator.site.reading.atlas import Atlas
-from generator.site.reading.unique_labels import ClassKey
 
 LAYOUTS = {"tsne": "t-SNE", "pca": "PCA"}
 STEPS = 65535  # of a place along the longer side of the map: a 16-bit number each
@@ -42,7 +39,7 @@ class PictureMap:
         number_of = {label: number for number, label in enumerate(ordered)}
         of_class = [number_of.get((record.label_id, record.label), -1) for record in records]
         self.of_class = np.array(of_class, np.int64)
-        groups = class_groups(atlas.store.folder / "classes.csv")
+        groups = atlas.store.tables.class_groups()
         self.groups = [groups.get(key, "") for key in ordered]
         self.colours = class_colours(self.groups)
         self.labels = [atlas.class_labels[key] for key in ordered]
@@ -74,17 +71,6 @@ def picture_map(atlas: Atlas) -> PictureMap | None:
 
 def has_map(atlas: Atlas) -> bool:
     return atlas.store.arrays.has_embedding()
-
-
-def class_groups(path: Path) -> dict[ClassKey, str]:
-    """Class (its label_id and label) → group of the hierarchy, from classes.csv; {} where there is no such file."""
-    try:
-        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-            return {(int(row["label_id"]), row["label"]): row["group"] for row in csv.DictReader(file)}
-    except FileNotFoundError:
-        return {}
-    except (OSError, KeyError, ValueError) as error:
-        raise AtlasError(f"classes.csv cannot be read ({error})", path, "compute the atlas again") from error
 
 
 def _unit(positions: np.ndarray) -> np.ndarray:
@@ -165,8 +151,8 @@ def map_script(found: PictureMap) -> str:
         data["thumb"] = _packed(np.where(arrays["thumb"] < 0, STEPS, arrays["thumb"]), "<u2")
         data["sheet"] = {key: said["thumbs"][key] for key in ("tile", "columns")}
     if found.atlas.shows_pictures:
-        kept = {path.stem for path in (found.atlas.store.folder / "pictures").glob("*.webp")}
-        data["whole"] = _packed(np.array([str(n) in kept for n in found.number.tolist()]), "u1")
+        shown = found.atlas.published
+        data["whole"] = _packed(np.array([number in shown for number in found.number.tolist()]), "u1")
     return data_script("map", data)
 
 

@@ -61,7 +61,7 @@ def write_relations(
     refinement = refinement_page(atlas)
     correspondence = correspondence_page(atlas, atlases, across)
     panels = atlas.manifest.sprites[atlas.layers[0].name].panels
-    files = {"relations_file": all((atlas.store.folder / name).is_file() for name in FILES), "panels": panels}
+    files = {"relations_file": all(atlas.store.tables.path(name) for name in FILES), "panels": panels}
     above, inside = {**common, **files, "root": "../"}, {**common, **files, "root": "../../"}
     if refinement:
         write(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -219,26 +218,22 @@ class Atlas:
     @property
     def shows_pictures(self) -> bool:
         """Whether whole pictures may be shown and are there."""
-        return self.manifest.publish_patches and (self.store.folder / "pictures").is_dir()
+        return self.manifest.publish_patches and self.store.pictures.has_pictures()
 
     @cached_property
     def published(self) -> frozenset[int]:
         """The numbers of the whole pictures that the site shows."""
         if not self.shows_pictures:
             return frozenset()
-        files = (file.removesuffix(".webp") for file in os.listdir(self.store.folder / "pictures"))
-        return frozenset(int(name) for name in files if name.isdecimal())
+        return frozenset(self.store.pictures.pictures())
 
     def layer(self, name: str) -> Layer:
         if name not in self._layers:
-            folder = self.store.pictures.sprite_path(name, 0).parent
             self._layers[name] = Layer(
                 self.manifest.layer(name),
                 self.manifest.sprites[name],
                 self._numbers(name),
-                pictured={int(file[:-5]) for file in os.listdir(folder) if file[:-5].isdecimal()}
-                if folder.is_dir()
-                else set(),
+                pictured=self.store.pictures.sprites(name),
             )
         return self._layers[name]
 
