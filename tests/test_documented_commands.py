@@ -178,7 +178,8 @@ def test_nobody_is_told_to_install_what_is_not_on_the_index() -> None:
 
 def test_the_linking_guides_addresses_sort_by_what_they_say() -> None:
     """Their parameters are those that the pages' scripts read, and a sorted column is the one that the row names."""
-    script = {name: (ROOT / "site_src/js" / name).read_text("utf-8") for name in ("grid.js", "map.js")}
+    modules = ROOT / "site_src/js"
+    grid, the_map = ((modules / name).read_text("utf-8") for name in ("grid/grid.js", "map/address.js"))
     table = address_examples([Atlas(ROOT / "tests" / "small_atlas")])
     rows = [
         (unescape(words), unescape(address))
@@ -189,7 +190,7 @@ def test_the_linking_guides_addresses_sort_by_what_they_say() -> None:
     for words, address in rows:
         page, _, state = address.partition("#")
         for name, value in parse_qsl(state if "=" in state else ""):
-            assert f'"{name}"' in script["map.js" if page.endswith("map.html") else "grid.js"], address
+            assert f'"{name}"' in (the_map if page.endswith("map.html") else grid), address
             if name == "sort":
                 sorted_by[value] = words
     assert len(sorted_by) == 2

@@ -257,7 +257,7 @@ def test_in_a_browser_nothing_of_it_runs(site: Path, chromium_path: str) -> None
                 picture.hover(force=True)
         page.keyboard.press("/")
         page.keyboard.type("script")
-        page.wait_for_timeout(500)
+        sync_api.expect(page.locator("#ra-answers [data-address]").first).to_be_visible()
         browser.close()
         server.shutdown()
     assert faults == []

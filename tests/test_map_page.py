@@ -194,10 +194,21 @@ def opened(browser: Any, site: Path) -> Iterator[Any]:
     page.on("console", lambda message: faults.append(message.text))
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.goto((site / "small" / "map.html").as_uri())
-    page.wait_for_timeout(200)
+    _wait_until_drawn(page)
     yield page
     context.close()
     assert faults == []
+
+
+def _wait_until_drawn(page: Any) -> None:
+    """Wait until the data and the sheet of thumbnails have arrived, and what was asked for by now is on the canvas."""
+    _expect(page.locator(".class-list button").first).to_be_attached()
+    page.wait_for_load_state("networkidle")
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def _expect(what: Any) -> Any:
+    return pytest.importorskip("playwright.sync_api").expect(what)
 
 
 def _seen(page: Any) -> np.ndarray:
@@ -250,24 +261,25 @@ def test_the_pointer_says_label_and_file_and_a_click_lists_the_nearest(
     alone = int(np.argmax(places[:, 0]))
     opened.mouse.move(*_at(opened, places[alone]))
     card = opened.locator(".map-card")
-    assert card.inner_text().split("\n")[0] == images[alone].label
-    assert images[alone].path in card.inner_text()
+    _expect(card.locator("b")).to_have_text(images[alone].label)
+    _expect(card.locator(".file")).to_have_text(images[alone].path)
     opened.mouse.click(*_at(opened, places[alone]))
-    shown = opened.locator(".picked")
-    assert images[alone].path in shown.inner_text()
+    shown = opened.locator(".picked .about .file")
+    _expect(shown).to_have_text(images[alone].path)
     nearest = store.arrays.embedding()["neighbour"][alone].tolist()
     buttons = opened.locator(".nearest button")
+    _expect(buttons).to_have_count(9)
     assert [buttons.nth(n).get_attribute("title") for n in range(9)] == [images[i].path for i in nearest]
     _until(opened, lambda url: f"picture={alone}" in url)
     buttons.nth(2).click()
-    assert images[nearest[2]].path in shown.inner_text()
+    _expect(shown).to_have_text(images[nearest[2]].path)
     links = opened.locator(".picked a")
     last = Atlas(store.folder).layers[-1].name
     for n in range(links.count()):
         channel = int(links.nth(n).inner_text())
         assert nearest[2] in Atlas(store.folder).layer(last).nine(channel)
     opened.reload()
-    assert images[nearest[2]].path in shown.inner_text()
+    _expect(shown).to_have_text(images[nearest[2]].path)
 
 
 @pytest.mark.browser
@@ -277,7 +289,7 @@ def test_a_dot_has_its_classs_colour_and_a_picked_class_stands_out(
     data = _data((site / "small" / "map.js").read_text())
     places = _places(site, opened, "pca")
     opened.get_by_label("PCA").check()
-    opened.wait_for_timeout(100)
+    _wait_until_drawn(opened)
     classes = _numbers(data["class"], "<u2")
 
     seen = _seen(opened)
@@ -287,15 +299,15 @@ def test_a_dot_has_its_classs_colour_and_a_picked_class_stands_out(
         assert _pixels_of(own, seen[max(0, y - 22) : y + 22, max(0, x - 22) : x + 22]) > 5
     opened.locator(".class-list [data-class='0'] button").click()
     opened.mouse.move(2, 2)
-    opened.wait_for_timeout(100)
+    _wait_until_drawn(opened)
     seen = _seen(opened)
     assert _pixels_of(data["classes"][0][1], seen) > 30
     assert all(_pixels_of(one[1], seen) < 8 for one in data["classes"][1:])
-    assert "3 of 36" in opened.locator("output[name=state]").inner_text()
+    _expect(opened.locator("output[name=state]")).to_contain_text("3 of 36")
     _until(opened, lambda url: "class=" in url)
     opened.reload()
-    assert opened.locator(".class-list [aria-pressed=true]").count() == 1
-    assert opened.get_by_label("PCA").is_checked()
+    _expect(opened.locator(".class-list [aria-pressed=true]")).to_have_count(1)
+    _expect(opened.get_by_label("PCA")).to_be_checked()
 
 
 @pytest.mark.browser
@@ -313,12 +325,13 @@ def test_drag_wheel_keys_and_two_fingers_move_the_map(opened: Any, site: Path) -
     _until(opened, lambda url: f"at={x:.4f}" not in url)
     dragged = _view(opened)
     assert dragged[0] < x and dragged[1] > y and dragged[2] == zoom
-    assert not opened.locator(".nearest").count()  # a drag picks nothing
+    _expect(opened.locator(".nearest")).to_have_count(0)  # a drag picks nothing
     opened.locator(".map canvas").focus()
     for key in ("0", "+", "ArrowRight", "Enter"):
         opened.keyboard.press(key)
     _until(opened, lambda url: "picture=" in url)
-    assert _view(opened)[2] == pytest.approx(1.4) and opened.locator(".nearest button").count() == 9
+    assert _view(opened)[2] == pytest.approx(1.4)
+    _expect(opened.locator(".nearest button")).to_have_count(9)
     opened.keyboard.press("Escape")
     opened.keyboard.press("0")
     _until(opened, lambda url: "#" not in url)
@@ -339,7 +352,7 @@ def test_drag_wheel_keys_and_two_fingers_move_the_map(opened: Any, site: Path) -
     fingers("touchEnd", 0)
     _until(opened, lambda url: "at=" in url)
     assert _view(opened)[2] == pytest.approx(2, rel=0.05)
-    assert not opened.locator(".nearest").count()
+    _expect(opened.locator(".nearest")).to_have_count(0)
 
 
 @pytest.mark.browser
@@ -348,11 +361,12 @@ def test_without_scripts_the_map_is_two_plain_pictures_with_their_legend(browser
     page = context.new_page()
     page.goto((site / "small" / "map.html").as_uri())
     for number in range(2):
-        page.locator(".plain-map img").nth(number).scroll_into_view_if_needed()
-        page.wait_for_timeout(100)
-        assert page.locator(".plain-map img").nth(number).evaluate("image => image.naturalWidth") == 1120
-    assert not page.locator("canvas").is_visible() and not page.locator(".tools").is_visible()
-    assert page.locator(".class-list li").count() == 12
+        plain = page.locator(".plain-map img").nth(number)
+        plain.scroll_into_view_if_needed()
+        _expect(plain).to_have_js_property("naturalWidth", 1120)
+    _expect(page.locator("canvas")).to_be_hidden()
+    _expect(page.locator(".tools")).to_be_hidden()
+    _expect(page.locator(".class-list li")).to_have_count(12)
     context.close()
 
 
@@ -365,7 +379,8 @@ def test_axe_finds_no_violation_and_nothing_is_wider_than_a_phone(
     context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=theme)
     page = context.new_page()
     page.goto((site / "small" / "map.html").as_uri() + "#picture=3&layout=pca")
-    page.wait_for_timeout(300)
+    _wait_until_drawn(page)
+    _expect(page.locator(".nearest button")).to_have_count(9)
     found = [
         f"{fault['id']}: {fault['nodes'][0]['html'][:160]}" for fault in axe.run(page).response["violations"]
     ]
@@ -413,11 +428,11 @@ def test_fifty_thousand_points_can_be_moved(browser: Any, tmp_path: Path, capsys
     render_site([store.folder], tmp_path / "site")
     page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
     page.goto((tmp_path / "site" / "small" / "map.html").as_uri())
-    page.wait_for_timeout(1500)
-    assert "fitted to 7,812 of the pictures" in page.locator(".how").inner_text()
+    _wait_until_drawn(page)
+    _expect(page.locator(".how")).to_contain_text("fitted to 7,812 of the pictures")
     for zoom in ("", "#at=0.5,0.5,4", "#at=0.5,0.5,12"):
         page.evaluate("text => { location.hash = text; }", zoom)
-        page.wait_for_timeout(400)
+        _wait_until_drawn(page)
         found = page.evaluate(FRAMES, 90)
         spent, between = np.array(found["spent"]), np.array(found["between"])
         with capsys.disabled():

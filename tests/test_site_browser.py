@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import http.server
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from make_small_atlas import make_atlas
 from generator.site.reading.atlas import PANEL_NAMES
 from generator.site.render import render_site
 
-sync_api = pytest.importorskip("playwright.sync_api")
+expect = pytest.importorskip("playwright.sync_api").expect
 pytestmark = pytest.mark.browser
 
 SMALL = Path(__file__).parent / "small_atlas"
@@ -80,12 +81,12 @@ def test_finder_answers_units_and_classes(page: Any, address: str) -> None:
     box = page.get_by_role("combobox", name="Find")
     box.fill("layer2.1:7")
     first = page.get_by_role("option").first
-    sync_api.expect(first).to_contain_text("res3b 7")
+    expect(first).to_contain_text("res3b 7")
     assert [url for url in requests if url.endswith("finder.js")] == [f"{address}/small/finder.js"]
     box.fill("spiral")
-    sync_api.expect(page.get_by_role("option").first).to_contain_text("spiral")
+    expect(page.get_by_role("option").first).to_contain_text("spiral")
     box.fill("res3c 11")
-    sync_api.expect(first).to_contain_text("res3c 11")
+    expect(first).to_contain_text("res3c 11")
     box.press("Enter")
     page.wait_for_url("**/small/res3c/11.html")
 
@@ -93,7 +94,7 @@ def test_finder_answers_units_and_classes(page: Any, address: str) -> None:
 def test_finder_works_on_prose_pages(page: Any, address: str) -> None:
     page.goto(f"{address}/guide/method.html")
     page.get_by_role("combobox", name="Find").fill("res2a 1")
-    sync_api.expect(page.get_by_role("option").first).to_contain_text("res2a 1")
+    expect(page.get_by_role("option").first).to_contain_text("res2a 1")
     page.get_by_role("combobox", name="Find").press("Enter")
     page.wait_for_url("**/small/res2a/1.html")
 
@@ -101,47 +102,49 @@ def test_finder_works_on_prose_pages(page: Any, address: str) -> None:
 def test_grid_sorts_and_filters_and_keeps_the_address(page: Any, address: str) -> None:
     page.goto(f"{address}/small/res2b/index.html")
     page.get_by_label("sort").select_option("max")
-    page.wait_for_function("location.hash === '#sort=max'")
+    expect(page).to_have_url(f"{address}/small/res2b/index.html#sort=max")
     strongest = page.evaluate("JSON.parse(document.getElementById('channels').textContent).numbers.max")
     order = [int(text) for text in page.locator(".grid li:visible").all_inner_texts()]
     values = [strongest[channel] for channel in order]
     assert values == sorted(values, reverse=True)
     page.get_by_label("label", exact=True).fill("tandem")
-    page.wait_for_function("location.hash === '#sort=max&label=tandem'")
+    expect(page).to_have_url(f"{address}/small/res2b/index.html#sort=max&label=tandem")
     fewer = [int(text) for text in page.locator(".grid li:visible").all_inner_texts()]
     assert 0 < len(fewer) < len(order)
     page.reload()
-    assert [int(text) for text in page.locator(".grid li:visible").all_inner_texts()] == fewer
+    expect(page.locator(".grid li:visible")).to_have_text([str(channel) for channel in fewer])
 
 
 def test_dead_channels_are_shown_on_request(page: Any, address: str) -> None:
     page.goto(f"{address}/small/res2b/index.html")
     dead = page.locator(".grid li.dead").first
-    sync_api.expect(dead).to_be_hidden()
+    expect(dead).to_be_hidden()
     page.get_by_label("dead ones too").check()
-    sync_api.expect(dead).to_be_visible()
+    expect(dead).to_be_visible()
 
 
 def test_tiles_say_what_they_show(page: Any, address: str) -> None:
     page.goto(f"{address}/small/res2b/3.html")
     page.locator(".nine a").first.hover()
     card = page.locator(".card")
-    sync_api.expect(card).to_contain_text("act. · row")
-    sync_api.expect(card.locator(".mark path").first).to_be_attached()
+    expect(card).to_contain_text("act. · row")
+    expect(card.locator(".mark path").first).to_be_attached()
     page.locator(".nine a").nth(1).click()
     dialog = page.get_by_role("dialog")
-    sync_api.expect(dialog).to_contain_text("res2b 3, 2 of 9")
-    page.wait_for_function("location.hash === '#2'")
+    expect(dialog).to_contain_text("res2b 3, 2 of 9")
+    expect(page).to_have_url(f"{address}/small/res2b/3.html#2")
     page.keyboard.press("ArrowRight")
-    sync_api.expect(dialog).to_contain_text("3 of 9")
+    expect(dialog).to_contain_text("3 of 9")
     page.keyboard.press("Escape")
-    sync_api.expect(dialog).to_be_hidden()
-    page.wait_for_function("location.hash === ''")  # a dialog's close event comes after it is hidden
+    expect(dialog).to_be_hidden()
+    expect(page).to_have_url(
+        f"{address}/small/res2b/3.html"
+    )  # a dialog's close event comes after it is hidden
 
 
 def test_an_address_selects_one_of_the_nine(page: Any, address: str) -> None:
     page.goto(f"{address}/small/res2b/3.html#4")
-    sync_api.expect(page.get_by_role("dialog")).to_contain_text("4 of 9")
+    expect(page.get_by_role("dialog")).to_contain_text("4 of 9")
 
 
 def test_first_load_is_light_and_rows_come_with_the_view(page: Any, address: str) -> None:
@@ -153,19 +156,19 @@ def test_first_load_is_light_and_rows_come_with_the_view(page: Any, address: str
     assert len(own) <= 6
     assert not any("res3d" in url for url in own)
     page.mouse.wheel(0, 4000)
-    page.wait_for_function("document.querySelectorAll('[data-row=res3d] img').length === 18")
+    expect(page.locator("[data-row=res3d] img")).to_have_count(18)
 
 
 def test_panels_can_be_switched(page: Any, address: str) -> None:
     page.goto(f"{address}/small/res2b/3.html")
     page.get_by_label("both").scroll_into_view_if_needed()
     line = page.locator(".strip .line.p0").first
-    sync_api.expect(line).to_be_visible()
+    expect(line).to_be_visible()
     page.get_by_label("guided backprop", exact=True).check()
-    sync_api.expect(line).to_be_hidden()
+    expect(line).to_be_hidden()
     page.keyboard.press("Tab")
     page.goto(f"{address}/small/res2b/4.html")
-    assert page.get_by_label("guided backprop", exact=True).is_checked()
+    expect(page.get_by_label("guided backprop", exact=True)).to_be_checked()
 
 
 PANELS = ("patches", "guided", "plain", "deconvnet", "saliency")
@@ -199,22 +202,18 @@ def other_sites(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("count", [2, 3, 5])
 def test_every_panel_can_be_shown_alone(page: Any, other_sites: Path, count: int) -> None:
     page.goto((other_sites / f"{count}/small/res2b/1.html").as_uri())
-    assert page.locator(".panels .panel").count() == count
+    expect(page.locator(".panels .panel")).to_have_count(count)
     page.locator(".strip").scroll_into_view_if_needed()
     together = page.get_by_label("both" if count == 2 else "all", exact=True)
-    assert together.is_checked()
+    expect(together).to_be_checked()
     rows = page.locator(".strip .row")
-    sync_api.expect(rows.nth(1).locator(".line")).to_have_count(count)
+    expect(rows.nth(1).locator(".line")).to_have_count(count)
     for number, panel in enumerate(PANELS[:count]):
         page.get_by_label(PANEL_NAMES[panel], exact=True).check()
         for row in (0, 1):
             for other in range(count):
                 line = rows.nth(row).locator(f".line.p{other}")
-                (
-                    sync_api.expect(line).to_be_visible
-                    if other == number
-                    else sync_api.expect(line).to_be_hidden
-                )()
+                expect(line).to_be_visible(visible=other == number)
             # The tiles of this very panel: the sprite is shifted by so many panels.
             image = rows.nth(row).locator(f".line.p{number} img").first
             seen, sheet, width = image.evaluate(
@@ -223,30 +222,30 @@ def test_every_panel_can_be_shown_alone(page: Any, other_sites: Path, count: int
             assert round((seen - sheet) / (width / count)) == number
     page.reload()
     page.locator(".strip").scroll_into_view_if_needed()
-    assert page.get_by_label(PANEL_NAMES[PANELS[count - 1]], exact=True).is_checked()
-    sync_api.expect(rows.first.locator(f".line.p{count - 1}")).to_be_visible()
-    sync_api.expect(rows.first.locator(".line.p0")).to_be_hidden()
+    expect(page.get_by_label(PANEL_NAMES[PANELS[count - 1]], exact=True)).to_be_checked()
+    expect(rows.first.locator(f".line.p{count - 1}")).to_be_visible()
+    expect(rows.first.locator(".line.p0")).to_be_hidden()
     page.get_by_label("both" if count == 2 else "all", exact=True).check()
     for number in range(count):
-        sync_api.expect(rows.first.locator(f".line.p{number}")).to_be_visible()
+        expect(rows.first.locator(f".line.p{number}")).to_be_visible()
 
 
 def test_a_channel_that_is_not_pictured_lists_its_nine(page: Any, other_sites: Path) -> None:
     page.goto((other_sites / "few-site/small/res2b/4.html").as_uri())
-    sync_api.expect(page.get_by_text("not pictured in this atlas").first).to_be_visible()
-    assert page.locator(".wholes li").count() == 9
+    expect(page.get_by_text("not pictured in this atlas").first).to_be_visible()
+    expect(page.locator(".wholes li")).to_have_count(9)
     page.get_by_text("The nine pictures").click()
     rows = page.locator("details.table tbody tr")
-    assert rows.count() == 9
-    assert rows.first.locator("a").get_attribute("href").startswith("../pictures/")
+    expect(rows).to_have_count(9)
+    expect(rows.first.locator("a")).to_have_attribute("href", re.compile(r"^\.\./pictures/"))
     page.goto((other_sites / "few-site/small/res2b/1.html").as_uri())
     page.get_by_text("The nine pictures").click()
-    assert page.locator("details.table tbody tr").count() == 9 and page.locator(".wholes").count() == 0
+    expect(rows).to_have_count(9)
+    expect(page.locator(".wholes")).to_have_count(0)
     page.goto((other_sites / "few-site/small/res2b/index.html").as_uri())
-    page.locator(".grid a").nth(
-        4
-    ).hover()  # no picture is asked for that is not there: the fixture sees every fault
-    assert page.locator(".preview img").count() == 0
+    page.locator(".grid a").nth(4).hover()
+    expect(page.locator(".preview")).to_be_visible()
+    expect(page.locator(".preview img")).to_have_count(0)  # a missing picture would also fail the fixture
 
 
 def test_two_classes_of_one_name_are_found_and_filtered_apart(page: Any, other_sites: Path) -> None:
@@ -270,25 +269,26 @@ def test_two_classes_of_one_name_are_found_and_filtered_apart(page: Any, other_s
     assert shown("crane") == carrying("crane (0)", "crane (2)") and shown("bo") == carrying("bow", "bow tie")
     page.get_by_role("combobox", name="Find").fill("crane")
     answers = page.locator("#ra-answers li")
-    sync_api.expect(answers.first).to_contain_text("crane (")
+    expect(answers.first).to_contain_text("crane (")
     assert {text.rpartition("crane")[2] for text in answers.all_inner_texts()} <= {" (0)", " (2)"}
 
 
 def test_colours_are_shared_with_prose_pages(page: Any, address: str) -> None:
-    ground = "getComputedStyle(document.body).backgroundColor"
+    body, ground = page.locator("body"), "background-color"
+    light, dark = "rgb(247, 247, 247)", "rgb(22, 22, 22)"  # --page in tokens.css
     page.goto(f"{address}/small/res2b/3.html")
-    light = page.evaluate(ground)
+    expect(body).to_have_css(ground, light)
     button = page.get_by_role("button", name="Colours")
     button.click()
+    expect(button).to_have_accessible_name("Colours: light")
     button.click()
-    dark = page.evaluate(ground)
-    assert dark != light
+    expect(body).to_have_css(ground, dark)
     page.goto(f"{address}/guide/method.html")
-    assert page.evaluate(ground) == dark
+    expect(body).to_have_css(ground, dark)
     page.get_by_role("button", name="Colours").click()  # as the system again
-    assert page.evaluate(ground) == light
+    expect(body).to_have_css(ground, light)
     page.emulate_media(color_scheme="dark")
-    assert page.evaluate(ground) == dark
+    expect(body).to_have_css(ground, dark)
 
 
 def test_nothing_is_wider_than_a_phone(page: Any, address: str) -> None:
@@ -312,15 +312,18 @@ def test_nothing_is_wider_than_a_phone(page: Any, address: str) -> None:
 def test_the_site_opens_from_a_folder(page: Any, folder: Path) -> None:
     page.goto((folder / SUBPATH / "index.html").as_uri())
     page.locator(".line-of-blocks a").nth(1).click()
+    page.wait_for_url("**/small/res2a/index.html")
     page.locator(".grid a").nth(2).click()
+    page.wait_for_url("**/small/res2a/2.html")
     page.keyboard.press("ArrowRight")
+    page.wait_for_url("**/small/res2a/3.html")
     page.get_by_role("combobox", name="Find").fill("res2b 1")
-    sync_api.expect(page.get_by_role("option").first).to_contain_text("res2b 1")
+    expect(page.get_by_role("option").first).to_contain_text("res2b 1")
     page.keyboard.press("Enter")
     page.wait_for_url("**/small/res2b/1.html")
     page.locator(".ra-nav a").last.click()
     page.wait_for_url("**/guide/reading.html")
-    assert page.evaluate("getComputedStyle(document.querySelector('.md-typeset h1')).fontSize") == "24px"
+    expect(page.locator(".md-typeset h1")).to_have_css("font-size", "24px")
 
 
 def test_everything_can_be_read_without_scripts(browser: Any, address: str) -> None:
@@ -328,12 +331,12 @@ def test_everything_can_be_read_without_scripts(browser: Any, address: str) -> N
     opened = context.new_page()
     opened.goto(f"{address}/small/index.html")
     opened.locator(".line-of-blocks a").nth(2).click()
-    sync_api.expect(opened.locator(".grid a:visible")).to_have_count(12)
+    expect(opened.locator(".grid a:visible")).to_have_count(12)
     opened.locator(".grid a").nth(1).click()
-    sync_api.expect(opened.locator(".nine a img").first).to_be_visible()
+    expect(opened.locator(".nine a img").first).to_be_visible()
     opened.locator(".row img").first.scroll_into_view_if_needed()
-    sync_api.expect(opened.locator(".row img").first).to_be_visible()
-    assert not opened.locator(".tools").count()
+    expect(opened.locator(".row img").first).to_be_visible()
+    expect(opened.locator(".tools")).to_have_count(0)
     opened.locator("[data-go=right]").click()
     opened.wait_for_url("**/2.html")
     context.close()
@@ -374,9 +377,10 @@ def test_axe_finds_no_violation(page: Any, address: str, theme: str) -> None:
         page.evaluate("document.querySelectorAll('details').forEach(fold => { fold.open = true; })")
         look(place)
     page.goto(f"{address}/small/res2b/3.html#2")
+    expect(page.get_by_role("dialog")).to_be_visible()
     look("dialog")
     page.goto(f"{address}/index.html")
     page.get_by_role("combobox", name="Find").fill("res2a 1")
-    sync_api.expect(page.get_by_role("option").first).to_contain_text("res2a 1")
+    expect(page.get_by_role("option").first).to_contain_text("res2a 1")
     look("finder")
     assert found == []

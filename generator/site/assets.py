@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
 
+from generator.site.scripts import joined_modules
 from generator.site.templates import resources
 
 STYLES = (
@@ -23,7 +25,6 @@ STYLES = (
     "print",
 )
 GUIDE_STYLES = ("tokens", "header", "guide")
-SCRIPTS = ("header", "finder", "keys", "rows", "inspect", "grid", "kernels", "cite")
 WIDEST_KERNEL = 16  # px, of a first layer
 LARGEST_SHEET = 64  # columns of a sheet of thumbnails that the styles can address
 
@@ -36,15 +37,20 @@ def write_assets(write: Callable[[str, str], None], networks: Sequence[str], wit
     """
     write("static/atlas.css", styles(STYLES) + position_styles())
     write("static/guide.css", styles(GUIDE_STYLES))
+    modules = resources() / "site_src" / "js"
+    write(
+        "static/atlas.js",
+        f"residualAtlas.models = {json.dumps(networks)};\n" + joined_modules(modules, "atlas.js"),
+    )
     if with_map:
-        write("static/map.js", _joined("js", ["map"]))
-    names = ",".join(f'"{name}"' for name in networks)
-    write("static/atlas.js", f"window.residualAtlas={{models:[{names}]}};\n" + _joined("js", SCRIPTS))
+        write("static/map.js", joined_modules(modules, "map/map.js"))
 
 
 def styles(names: Sequence[str]) -> str:
     """Style sheets in one text, without the comments and the indentation, which only their writers read."""
-    text = re.sub(r"/\*.*?\*/", "", _joined("css", names), flags=re.DOTALL)
+    folder = resources() / "site_src" / "css"
+    text = "".join((folder / f"{name}.css").read_text("utf-8") for name in names)
+    text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
     return re.sub(r"\s*\n\s*", "\n", text).lstrip()
 
 
@@ -58,8 +64,3 @@ def position_styles() -> str:
     rules += [f".q{q}{{--q:{q}}}" for q in range(97)]
     rules += [f".p{p}{{--p:{p}}}.s{p + 1}{{--s:{p + 1}}}" for p in range(6)]
     return "".join(rules) + "\n"
-
-
-def _joined(kind: str, names: Sequence[str]) -> str:
-    folder = resources() / "site_src" / kind
-    return "".join((folder / f"{name}.{kind}").read_text("utf-8") for name in names)

@@ -1,44 +1,43 @@
 // Light or dark before the first paint, from what the reader last chose; without a choice the styles follow the system.
-// The key and the form are those of Material for MkDocs, so that a page built with its own palette agrees.
-(function () {
+// This is a classic script that the page waits for: a module or a deferred script runs after the first paint, and a
+// reader of the dark theme would see a white page first.
+// The key and the form of the stored value are those of Material for MkDocs, whose own pages then agree.
+(() => {
   "use strict";
-  var scope = new URL("..", document.currentScript.src).pathname + ".__palette";
-  var root = document.documentElement;
+  const root = new URL("..", document.currentScript.src);
+  const key = `${root.pathname}.__palette`;
+  const page = document.documentElement;
+
+  /** "light" or "dark"; empty where the reader chose neither. */
   function read() {
     try {
-      var stored = JSON.parse(localStorage.getItem(scope));
-      var scheme = stored && stored.color && stored.color.scheme;
-      return scheme === "slate" ? "dark" : scheme === "default" ? "light" : "";
-    } catch (error) {
+      const scheme = JSON.parse(localStorage.getItem(key))?.color?.scheme;
+      return { slate: "dark", default: "light" }[scheme] ?? "";
+    } catch {
       return "";
     }
   }
-  window.residualAtlasTheme = {
-    read: read,
-    apply: function () {
-      var theme = read();
-      if (theme) root.setAttribute("data-theme", theme);
-      else root.removeAttribute("data-theme");
-    },
-    write: function (theme) {
-      try {
-        if (!theme) localStorage.removeItem(scope);
-        else
-          localStorage.setItem(
-            scope,
-            JSON.stringify({
-              index: theme === "dark" ? 1 : 0,
-              color: { scheme: theme === "dark" ? "slate" : "default" },
-            }),
-          );
-      } catch (error) {
-        /* A browser that stores nothing still switches this page. */
-        root.setAttribute("data-theme", theme);
-        return;
-      }
-      this.apply();
-    },
-  };
-  root.classList.add("js");
-  window.residualAtlasTheme.apply();
+
+  function apply() {
+    const theme = read();
+    if (theme) page.setAttribute("data-theme", theme);
+    else page.removeAttribute("data-theme");
+  }
+
+  function write(theme) {
+    const isDark = theme === "dark";
+    const stored = { index: isDark ? 1 : 0, color: { scheme: isDark ? "slate" : "default" } };
+    try {
+      if (theme) localStorage.setItem(key, JSON.stringify(stored));
+      else localStorage.removeItem(key);
+    } catch {
+      page.setAttribute("data-theme", theme); // a browser that stores nothing still switches this page
+      return;
+    }
+    apply();
+  }
+
+  window.residualAtlas = { root: root.href, theme: { read, write, apply } };
+  page.classList.add("js");
+  apply();
 })();

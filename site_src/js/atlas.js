@@ -1,0 +1,23 @@
+// What every page of the site runs. Each part looks for its own place in the page and does nothing where there is none.
+
+import { startCitation } from "./citation.js";
+import { startFinder } from "./finder/box.js";
+import { startGrid } from "./grid/grid.js";
+import { startKernelOrder } from "./kernel-order.js";
+import { startKeys } from "./keys.js";
+import { startThemeButton } from "./theme-button.js";
+import { startInputs } from "./tiles/inputs.js";
+import { startInspection } from "./tiles/inspection.js";
+import { startRows } from "./tiles/rows.js";
+import { startTables } from "./tiles/tables.js";
+
+startFinder();
+startThemeButton();
+startKeys();
+startInputs();
+startTables();
+startRows();
+startInspection();
+startGrid();
+startKernelOrder();
+startCitation();

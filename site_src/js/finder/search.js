@@ -1,0 +1,106 @@
+// What the finder answers, from a network's index: {model, layers: [name, path, channels] each, classes, synonyms,
+// top: for each layer CLASSES_PER_CHANNEL class numbers per channel, -1 for none}.
+// An answer is {name, detail, address}.
+
+import { model, models, root } from "../site.js";
+
+const CLASSES_PER_CHANNEL = 3;
+const MOST_CLASSES = 4; // whose channels are listed
+const MOST_CHANNELS = 3; // of one layer and class
+
+/** The index, with the number of each layer by both of its names. */
+export function withLayerNumbers(index) {
+  const numberOf = new Map();
+  index.layers.forEach(([name, path], number) => {
+    numberOf.set(name.toLowerCase(), number);
+    numberOf.set(path.toLowerCase(), number);
+  });
+  return { ...index, numberOf };
+}
+
+/** Answers to the name of a layer or a part of it, or to a layer and a channel. */
+export function channelAnswers(index, text) {
+  const [, layerText, channelText] = /^([a-z][\w.]*?)(?:[\s:#/]+(\d*))?$/.exec(text) ?? [];
+  if (layerText === undefined) return [];
+  const number = index.numberOf.get(layerText);
+  if (number !== undefined && channelText) {
+    const [name, , channels] = index.layers[number];
+    const channel = Number(channelText);
+    if (channel >= channels) return [layerAnswer(index, number, `has channels 0 to ${channels - 1}`)];
+    const detail = classesOf(index, number, channel).join(" · ");
+    return [{ name: fullName(index, `${name} ${channel}`), detail, address: addressOf(index, number, channel) }];
+  }
+  return index.layers.flatMap(([name, path, channels], layer) => {
+    const fits = [name, path].some((known) => known.toLowerCase().startsWith(layerText));
+    return fits ? [layerAnswer(index, layer, `${channels} channels`)] : [];
+  });
+}
+
+/** Answers to the name of a class or a part of it: channels that have it among their most frequent classes. */
+export function classAnswers(index, text) {
+  // Later layers first: there a channel is more likely to stand for a whole class.
+  const layers = Array.from(index.layers.keys()).reverse();
+  return matchingClasses(index, text).flatMap((match) =>
+    layers.flatMap((layer) => answersOfLayer(index, layer, match)),
+  );
+}
+
+// Classes whose name or other synonyms contain the text, the earliest and then the shortest match first.
+function matchingClasses(index, text) {
+  const matches = index.classes.map((name, number) => {
+    const synonyms = index.synonyms[number];
+    const place = name.toLowerCase().indexOf(text);
+    // A class that is found by another of its synonyms is shown with all of them.
+    if (place < 0 && synonyms) {
+      return { name, number, place: synonyms.toLowerCase().indexOf(text), detail: `${name}: ${synonyms}` };
+    }
+    return { name, number, place, detail: name };
+  });
+  return matches
+    .filter(({ place }) => place >= 0)
+    .sort((a, b) => a.place - b.place || a.name.length - b.name.length)
+    .slice(0, MOST_CLASSES);
+}
+
+// The first few channels of a layer that have the class, and a link to all of them.
+function answersOfLayer(index, layer, { name, number, detail }) {
+  const classes = index.top[layer];
+  const channels = [];
+  for (let place = classes.indexOf(number); place >= 0; place = classes.indexOf(number, place + 1)) {
+    channels.push({ rank: place % CLASSES_PER_CHANNEL, channel: Math.floor(place / CLASSES_PER_CHANNEL) });
+  }
+  channels.sort((a, b) => a.rank - b.rank || a.channel - b.channel);
+  const layerName = index.layers[layer][0];
+  const answers = channels.slice(0, MOST_CHANNELS).map(({ channel }) => ({
+    name: fullName(index, `${layerName} ${channel}`),
+    detail,
+    address: addressOf(index, layer, channel),
+  }));
+  if (channels.length > MOST_CHANNELS) {
+    answers.push({
+      name: fullName(index, `${layerName}, all ${channels.length}`),
+      detail,
+      address: `${addressOf(index, layer)}#label=${encodeURIComponent(name)}`,
+    });
+  }
+  return answers;
+}
+
+function classesOf(index, layer, channel) {
+  const start = CLASSES_PER_CHANNEL * channel;
+  const numbers = index.top[layer].slice(start, start + CLASSES_PER_CHANNEL);
+  return numbers.filter((number) => number >= 0).map((number) => index.classes[number]);
+}
+
+function layerAnswer(index, layer, detail) {
+  return { name: fullName(index, index.layers[layer][0]), detail, address: addressOf(index, layer) };
+}
+
+function addressOf(index, layer, page = "index") {
+  return `${root}${index.model}/${index.layers[layer][0]}/${page}.html`;
+}
+
+// With the network's name where the page belongs to another of several.
+function fullName(index, text) {
+  return index.model === model || models.length < 2 ? text : `${index.model} · ${text}`;
+}

@@ -1,0 +1,62 @@
+// The tiles and one value of the channel in a layer's grid that the pointer or the keyboard's focus is on.
+
+import { element } from "../dom.js";
+
+const PANEL_SIDE = 216; // px
+const MOST_LABELS = 4;
+
+export function startPreview({ grid, controls, data, cells }) {
+  let preview = null;
+
+  const hide = () => {
+    preview?.remove();
+    preview = null;
+  };
+
+  const show = (link) => {
+    hide();
+    const cell = link.parentElement;
+    if (cell.classList.contains("dead")) return;
+    const channel = cells.indexOf(cell);
+    preview = element("div", { class: "preview", "aria-hidden": "true" });
+    // A channel that the atlas does not picture has no thumbnail, and no tiles to show either.
+    if (link.querySelector("img")) {
+      const width = PANEL_SIDE * data.panels.length;
+      preview.append(element("img", { src: `${channel}.webp`, alt: "", width, height: PANEL_SIDE }));
+    }
+    const labels = data.nine[channel].slice(0, MOST_LABELS).map((label) => data.labels[label]);
+    const text = [channel, valueText(data, controls.sort.value || "max", channel), labels.join(" · ")];
+    preview.append(element("p", { text: text.filter((part) => part !== "").join(" · ") }));
+    document.body.append(preview);
+    placeNextTo(link.getBoundingClientRect(), preview);
+  };
+
+  grid.addEventListener("pointerover", (event) => {
+    const link = event.pointerType !== "touch" && event.target.closest("a");
+    if (link) show(link);
+    else hide();
+  });
+  grid.addEventListener("pointerleave", hide);
+  grid.addEventListener("focusin", (event) => {
+    if (event.target.matches("a:focus-visible")) show(event.target);
+  });
+  grid.addEventListener("focusout", hide);
+  window.addEventListener("scroll", hide, { passive: true });
+}
+
+// The measure by which the grid is sorted, with its unit: [name, unit].
+function valueText(data, key, channel) {
+  const value = data.numbers[key]?.[channel];
+  const [name, unit] = data.units[key] ?? [];
+  if (name === undefined || value === null || value === undefined) return "";
+  const number = unit.startsWith("%") ? Number((100 * value).toPrecision(2)) : Number(value.toPrecision(3));
+  return `${name} ${number} ${unit}`;
+}
+
+// Below the link where there is room, above it otherwise.
+function placeNextTo(link, preview) {
+  const { width, height } = preview.getBoundingClientRect();
+  const fitsBelow = link.bottom + 8 + height <= innerHeight;
+  preview.style.left = `${Math.max(4, Math.min(link.left, innerWidth - width - 8))}px`;
+  preview.style.top = `${fitsBelow ? link.bottom + 4 : Math.max(4, link.top - height - 4)}px`;
+}

@@ -1,0 +1,21 @@
+// The site that the page belongs to. Its values come from static/theme.js and from the line that is written before the
+// modules; data scripts (finder.js, map.js of a network) call the receivers.
+
+const page = window.residualAtlas;
+
+/** Address of the site's first folder, with a slash at its end. */
+export const root = page.root;
+
+/** Names of the networks on this site, in the order of the menu. */
+export const models = page.models;
+
+/** Name of the network that this page belongs to; empty on pages of the whole site. */
+export const model = document.documentElement.dataset.model ?? "";
+
+/** Light or dark: read(), write(theme) and apply(), see static/theme.js. */
+export const theme = page.theme;
+
+/** Let a data script hand its data over by calling residualAtlas.<name>(data). */
+export function receive(name, receiver) {
+  page[name] = receiver;
+}

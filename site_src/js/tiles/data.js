@@ -1,0 +1,58 @@
+// What the tiles of a page show, from the JSON that stands in it, and squares drawn over a picture.
+//
+// The data: {side: of the input in px, panels, labels, pictures, without, optimised, rows}. A row is [field, tiles]:
+// field = [size, stride, start, around], px of the input, around: how far ground reaches beyond the picture;
+// tile = [picture, activation, row, column, label].
+
+import { readJson } from "../dom.js";
+
+const SVG = "http://www.w3.org/2000/svg";
+const parsed = new WeakMap();
+
+/** The data of the section that holds the element, or of the page; null where there is none. */
+export function tileData(holder) {
+  const section = holder.closest(".claim");
+  const script = section ? section.querySelector("script.tiles") : document.getElementById("tiles");
+  if (!script) return null;
+  if (!parsed.has(script)) parsed.set(script, readJson(script));
+  return parsed.get(script);
+}
+
+/** Whether the site holds the whole picture. */
+export function isPublished(data, picture) {
+  return Boolean(data.pictures) && !(data.without ?? []).includes(picture);
+}
+
+/** Squares [left, top, side] in px of the input, whose side is given, to be laid over a picture of it with `around` px
+ * of ground on each side. */
+export function drawnSquares(side, squares, around = 0) {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("viewBox", [-around, -around, side + 2 * around, side + 2 * around].join(" "));
+  svg.setAttribute("class", "mark");
+  svg.setAttribute("aria-hidden", "true");
+  for (const [left, top, width] of squares) {
+    const path = document.createElementNS(SVG, "path");
+    path.setAttribute("d", `M${left} ${top}h${width}v${width}h-${width}z`);
+    svg.append(path);
+  }
+  return svg;
+}
+
+/** The square [left, top, side] of the input for which a unit stands in its feature map. */
+export function unitSquare([, stride, start], [, , row, column]) {
+  // Pixel 0 reaches from 0 to 1 in a drawing: its middle lies at 0.5.
+  const place = (position) => start + position * stride + 0.5 - stride / 2;
+  return [place(column), place(row), stride];
+}
+
+/** The square [left, top, side] of a unit's receptive field. */
+export function fieldSquare([size, stride, start], [, , row, column]) {
+  const place = (position) => roundHalfToEven(start + position * stride - (size - 1) / 2);
+  return [place(column), place(row), size];
+}
+
+// As Python rounds, which cut the tiles.
+function roundHalfToEven(x) {
+  const near = Math.round(x);
+  return Math.abs(x % 1) === 0.5 && near % 2 ? near - 1 : near;
+}

@@ -1,0 +1,52 @@
+// What a tile shows: label, activation, position, and the whole picture with the receptive field drawn on it.
+
+import { element } from "../dom.js";
+import { model, root } from "../site.js";
+import { drawnSquares, fieldSquare, isPublished, tileData, unitSquare } from "./data.js";
+
+/** What is known of a tile; null where the page says nothing of it. */
+export function describeTile(tile) {
+  const holder = tile.closest("[data-row]");
+  const data = tileData(holder);
+  const row = data?.rows[holder.dataset.row];
+  if (!row) return null;
+  const [field, tiles] = row;
+  const place = Array.from(tile.parentElement.children).indexOf(tile);
+  const record = tiles[place];
+  const [picture, activation, mapRow, column, label] = record;
+  const isWiderThanInput = field[0] > data.side;
+  return {
+    tile,
+    holder,
+    k: place + 1,
+    count: tiles.length,
+    layer: holder.dataset.row,
+    channel: holder.dataset.channel || channelOfPage(),
+    picture,
+    label: data.labels[label] || "",
+    place: `${activation} act. · row ${mapRow}, column ${column} · picture ${picture}`,
+    panels: data.panels,
+    sprite: tile.querySelector("img").src,
+    side: data.side,
+    fieldSize: field[0],
+    isWiderThanInput,
+    // Where the field is larger than the input, the unit's place says more.
+    square: isWiderThanInput ? unitSquare(field, record) : fieldSquare(field, record),
+    wholePicture: isPublished(data, picture) ? `${root}${model}/pictures/${picture}.webp` : "",
+  };
+}
+
+/** The whole picture with the receptive field, or the unit's place, drawn on it. */
+export function markedPicture({ wholePicture, picture, side, square }) {
+  const image = element("img", { src: wholePicture, alt: `picture ${picture}` });
+  return element("span", { class: "whole" }, [image, drawnSquares(side, [square])]);
+}
+
+/** Label, activation and position as a paragraph. */
+export function descriptionText({ label, place }) {
+  return element("p", {}, label ? [element("b", { text: label }), " · ", place] : [place]);
+}
+
+function channelOfPage() {
+  return location.pathname.replace(/.*\//, "").replace(".html", "");
+}

@@ -1,0 +1,20 @@
+// The inputs of a channel: their sprites are loaded when they can be seen.
+
+import { element } from "../dom.js";
+import { tileData } from "./data.js";
+
+export function startInputs() {
+  document.querySelectorAll("section.strip").forEach(showSprites);
+  for (const fold of document.querySelectorAll(".inside")) fold.addEventListener("toggle", () => showSprites(fold));
+}
+
+function showSprites(place) {
+  const data = tileData(place);
+  if (!data) return;
+  for (const link of place.querySelectorAll(".inputs li:not(.dead) > a")) {
+    if (link.firstElementChild) continue;
+    const src = link.getAttribute("href").replace(/\.html$/, ".webp");
+    const image = element("img", { src, loading: "lazy", alt: "" });
+    link.prepend(element("span", { class: `sheet s${data.panels.length}` }, [image]));
+  }
+}

@@ -1,0 +1,62 @@
+// Rows of tiles: a row's sprite is loaded when the row comes into view, or when the page is printed. The address of the
+// sprite stands in the row's noscript element, which browsers without scripts show.
+
+import { element } from "../dom.js";
+import { drawnSquares, tileData, unitSquare } from "./data.js";
+import { showChosenPanels, startPanelSwitch } from "./panel-switch.js";
+
+export function startRows() {
+  const rows = Array.from(document.querySelectorAll(".row[data-row]"));
+  if (!rows.length) return;
+  startPanelSwitch(tileData(rows[0]));
+  const watch = new IntersectionObserver((entries) => {
+    for (const { isIntersecting, target } of entries) {
+      if (!isIntersecting) continue;
+      watch.unobserve(target);
+      drawRow(target);
+    }
+  });
+  for (const row of rows) watch.observe(row);
+  window.addEventListener("beforeprint", () => {
+    for (const fold of document.querySelectorAll("details.inside")) fold.open = true;
+    rows.forEach(drawRow);
+  });
+}
+
+function drawRow(row) {
+  const noscript = row.querySelector("noscript");
+  const data = tileData(row);
+  if (!noscript || !data) return; // it is drawn
+  const sheet = new DOMParser().parseFromString(noscript.textContent, "text/html").querySelector("img");
+  const sprite = sheet.getAttribute("src");
+  const lines = element("div", { class: `lines s${data.panels.length}` });
+  data.panels.forEach((_, panel) => lines.append(panelLine(data, row.dataset.row, sprite, panel)));
+  // The optimised picture stands before the top-9 patches, never alone.
+  if (data.optimised?.includes(row.dataset.row)) {
+    const src = sprite.replace(/(\d+\.webp)$/, "optimised/$1");
+    const image = element("img", { src, loading: "lazy", alt: "optimised picture" });
+    lines.append(element("div", { class: "line optimised" }, [image]));
+  }
+  showChosenPanels(lines);
+  row.replaceChildren(lines);
+}
+
+// One panel of a row: nine tiles. Those of the first panel are links to the channel's own page.
+function panelLine(data, rowName, sprite, panel) {
+  const [field, tiles] = data.rows[rowName];
+  const [size, , , around] = field;
+  const line = element("div", { class: `line p${panel}` });
+  tiles.forEach((tile, place) => {
+    const [, activation, , , labelNumber] = tile;
+    const label = data.labels[labelNumber];
+    const alt = panel ? "" : `${place + 1}${label ? `: ${label}` : ""}, ${activation}`;
+    const shown = [element("img", { class: `k${place + 1}`, src: sprite, alt })];
+    // Where the field is larger than the picture the tile is the whole picture: the unit's place is marked on it.
+    if (data.panels[panel] === "patches" && size > data.side) {
+      shown.push(drawnSquares(data.side, [unitSquare(field, tile)], around));
+    }
+    const href = `${sprite.replace(/\.webp$/, ".html")}#${place + 1}`;
+    line.append(panel ? element("span", {}, shown) : element("a", { href }, shown));
+  });
+  return line;
+}
