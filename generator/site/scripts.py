@@ -60,9 +60,9 @@ def _as_function(name: str, text: str, exported: dict[str, list[str]]) -> str:
         return f'const {{ {", ".join(names)} }} = modules["{source}"];\n' if names else ""
 
     body = SPACE.sub("", COMMENT.sub("", EXPORT.sub(r"\1", IMPORT.sub(imported, text))))
-    if left := LEFT_OVER.search(body):
-        raise ValueError(f"{name}: module syntax that is not read here: {left[0]}")
-    if left := next((line for line in body.splitlines() if line.count("`") % 2), None):
-        raise ValueError(f"{name}: text in backquotes that reaches over several lines: {left}")
+    if unread := LEFT_OVER.search(body):
+        raise ValueError(f"{name}: module syntax that is not read here: {unread[0]}")
+    if broken := next((line for line in body.splitlines() if line.count("`") % 2), None):
+        raise ValueError(f"{name}: text in backquotes that reaches over several lines: {broken}")
     names = ", ".join(exported[name])
     return f'modules["{name}"] = (() => {{\n{body}return {{ {names} }};\n}})();\n'
