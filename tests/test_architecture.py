@@ -18,8 +18,9 @@ from generator.network.architecture import blueprint
 from generator.network.network import Tap
 from generator.network.reference_networks import NETWORKS, reference_blueprint
 from generator.network.reference_networks import reference as recompute
-from generator.site.chapters.architecture_pages import architecture_page, cardinality_rows, stage_rows
-from generator.site.chapters.published import FIGURES, NAMES, VARIANTS, blueprints, explanation, reference
+from generator.site.chapters.architecture_pages import architecture_page, stage_rows
+from generator.site.chapters.published import FIGURES, VARIANTS, explanation
+from generator.site.chapters.reference_networks import NAMES, blueprints, reference, reference_json
 from generator.site.figures.volumes import Proportions, drawing
 from generator.site.templates import environment
 
@@ -51,7 +52,7 @@ def test_what_is_committed_is_what_is_computed(name: str) -> None:
 @pytest.mark.slow
 def test_the_committed_variants_are_what_is_computed() -> None:
     again = json.loads(json.dumps(recompute()))
-    assert again == reference()
+    assert again == reference_json()
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -179,24 +180,23 @@ def test_every_published_figure_is_explained() -> None:
 
 
 def test_the_caffe_network_is_the_variant_with_the_original_strides() -> None:
-    variant = reference()["variants"]["resnet50"]["stride in the 1×1"]
-    assert blueprints()["resnet50-caffe"].multiply_adds == variant["multiply_adds"]
+    variant = next(v for v in reference().variants["resnet50"] if v.name == "stride in the 1×1")
+    assert blueprints()["resnet50-caffe"].multiply_adds == variant.multiply_adds
 
 
 def test_cardinality_at_equal_cost_is_that_of_the_paper() -> None:
     """arXiv:1611.05431, table 2: about 70 k parameters and 0.22 · 10⁹ multiply-adds for every row."""
-    rows = reference()["cardinality"]
-    assert [(row["groups"], row["width"]) for row in rows] == [(1, 64), (2, 40), (4, 24), (8, 14), (32, 4)]
+    rows = reference().cardinality
+    assert [(row.groups, row.width) for row in rows] == [(1, 64), (2, 40), (4, 24), (8, 14), (32, 4)]
     for row in rows:
-        inner = row["groups"] * row["width"]
-        weights = 2 * 256 * inner + 9 * inner * row["width"]
-        assert row["block_parameters"] == weights
-        assert row["block_multiply_adds"] == weights * 56 * 56
+        weights = 2 * 256 * row.inner + 9 * row.inner * row.width
+        assert row.block_parameters == weights
+        assert row.block_multiply_adds == weights * 56 * 56
         assert 69_000 < weights < 72_000
-        assert round(row["block_multiply_adds"] / 1e9, 2) == 0.22
-    assert rows[0]["parameters"] == blueprints()["resnet50"].parameters
-    assert rows[-1]["multiply_adds"] == blueprints()["resnext50_32x4d"].multiply_adds
-    assert cardinality_rows()[-1]["name"] == "32 × 4d"
+        assert round(row.block_multiply_adds / 1e9, 2) == 0.22
+    assert rows[0].parameters == blueprints()["resnet50"].parameters
+    assert rows[-1].multiply_adds == blueprints()["resnext50_32x4d"].multiply_adds
+    assert rows[-1].name == "32 × 4d"
 
 
 # -- pages ---------------------------------------------------------------------------------------------------
@@ -236,13 +236,13 @@ def _front(path: str) -> tuple[float, float, float, float]:
 
 def test_the_table_of_he_et_al() -> None:
     rows = stage_rows(blueprints()["resnet50"], nowhere)
-    table = {row["name"]: [(p["lines"], p["repeats"]) for p in row["parts"]] for row in rows}
-    assert table["stage 4"] == [(["1×1, 256", "3×3, 256", "1×1, 1024"], 6)]
-    assert table["stem"] == [(["7×7, 64"], 1), (["3×3 max pool, stride 2"], 1)]
-    assert [row["size"] for row in rows] == ["56 × 56", "56 × 56", "28 × 28", "14 × 14", "7 × 7", "1 × 1"]
-    assert [row["field"] for row in rows][1:5] == ["35 px", "91 px", "267 px", "427 px"]
+    table = {row.name: [(part.lines, part.repeats) for part in row.parts] for row in rows}
+    assert table["stage 4"] == [(("1×1, 256", "3×3, 256", "1×1, 1024"), 6)]
+    assert table["stem"] == [(("7×7, 64",), 1), (("3×3 max pool, stride 2",), 1)]
+    assert [row.size for row in rows] == ["56 × 56", "56 × 56", "28 × 28", "14 × 14", "7 × 7", "1 × 1"]
+    assert [row.field for row in rows][1:5] == ["35 px", "91 px", "267 px", "427 px"]
     grouped = stage_rows(blueprints()["resnext50_32x4d"], nowhere)
-    assert grouped[1]["parts"][0]["lines"][1] == "3×3, 128, 32 groups"
+    assert grouped[1].parts[0].lines[1] == "3×3, 128, 32 groups"
 
 
 def test_a_page_is_well_formed_escaped_and_leads_to_the_layers() -> None:
@@ -252,7 +252,13 @@ def test_a_page_is_well_formed_escaped_and_leads_to_the_layers() -> None:
     given["volumes"][2][odd] = "<b>\"&'"  # a module's name is data
     odd_network = blueprint_from_json(given)
     held = {"conv1", "res2a", "res5b_branch2b"}
-    page = architecture_page(odd_network, "A <net>", lambda n: f"{n}/index.html" if n in held else None)
+    page = architecture_page(
+        odd_network,
+        "A <net>",
+        lambda n: f"{n}/index.html" if n in held else None,
+        up="x",
+        here="architecture",
+    )
     template = environment().get_template("architecture.html")
     text = template.render(
         {
@@ -263,9 +269,8 @@ def test_a_page_is_well_formed_escaped_and_leads_to_the_layers() -> None:
             "notice": "",
             "note": "",
             "takedown": False,
-            **page,
+            **vars(page),
         }
-        | {"up": "x", "here": "architecture", "atlases": []}
     )
     assert "<b>" not in text
     assert "A &lt;net&gt;" in text
@@ -273,4 +278,4 @@ def test_a_page_is_well_formed_escaped_and_leads_to_the_layers() -> None:
     assert sum(part.tag == "title" for part in svg.iter()) == len(network.volumes)
     assert {a.get("href") for a in svg.iter("a")} == {f"{name}/index.html" for name in held}
     assert "style=" not in text
-    assert not page["comparisons"]  # it is no longer the paper's network
+    assert not page.comparisons  # it is no longer the paper's network

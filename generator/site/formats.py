@@ -125,13 +125,13 @@ def p_in_words(p: float) -> str:
     return f"p {p:.2g}" if p >= 0.001 else f"p {p:.0e}"
 
 
-def multiply_adds(value: int) -> str:
+def multiply_adds(value: int, digits: int = 2) -> str:
     """A count of multiply-adds: in billions, of a small network in millions.
 
     >>> multiply_adds(4_089_184_256), multiply_adds(40_551_424)
     ('4.09 × 10⁹', '40.6 × 10⁶')
     """
-    return f"{value / 1e9:.2f} × 10⁹" if value >= 1e8 else f"{significant(value / 1e6)} × 10⁶"
+    return f"{value / 1e9:.{digits}f} × 10⁹" if value >= 1e8 else f"{significant(value / 1e6)} × 10⁶"
 
 
 def power_of_ten(exponent: float) -> str:

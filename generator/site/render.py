@@ -9,13 +9,17 @@ from pathlib import Path
 
 from generator.core.errors import AtlasError
 from generator.site.assets import write_assets
-from generator.site.chapters.architecture_pages import architecture_page, blueprint_of, networks_page
+from generator.site.chapters.architecture_pages import (
+    addresses_in,
+    architecture_page,
+    blueprint_of,
+    networks_page,
+)
 from generator.site.chapters.dream_pages import dreams_page
 from generator.site.chapters.experiment_pages import experiments_page
-from generator.site.chapters.experiment_tables import committed
 from generator.site.chapters.first_layer_pages import first_layers_page, shown_layers
 from generator.site.chapters.map_pages import has_map, write_map
-from generator.site.chapters.published import NAMES, blueprints
+from generator.site.chapters.reference_networks import NAMES, blueprints
 from generator.site.chapters.relation_pages import FILES as RELATION_FILES
 from generator.site.chapters.relation_pages import for_channels, other_networks, write_relations
 from generator.site.chapters.revisited import KERNEL_FIGURE, revisited_page
@@ -192,46 +196,38 @@ def copy_data(site: Site, atlas: Atlas) -> None:
         site.copy(atlas.store.pictures.picture_path(number), f"{atlas.name}/pictures/{number}.webp")
 
 
-def _leading(held: set[str], base: str) -> Callable[[str], str | None]:
-    """From a layer's name to its page, for the layers that an atlas holds."""
-    return lambda layer: f"{base}{layer}/index.html" if layer in held else None
-
-
 def write_architecture(site: Site, atlas: Atlas, frame: Frame) -> None:
     """The network of an atlas, drawn and counted; old atlases of networks that no paper has go without."""
     blueprint = blueprint_of(atlas)
     if blueprint is None:
         return
-    held = {layer.name for layer in atlas.layers}
-    page = architecture_page(blueprint, atlas.manifest.title, _leading(held, ""))
-    more = {"up": atlas.name, "here": "architecture", "atlases": []}
-    site.page(f"{atlas.name}/architecture.html", "architecture.html", frame.at("../"), page, more)
+    address = addresses_in(atlas, "")
+    page = architecture_page(
+        blueprint, atlas.manifest.title, address, up=atlas.name, here="architecture", atlases=[]
+    )
+    site.page(f"{atlas.name}/architecture.html", "architecture.html", frame.at("../"), page)
 
 
 def write_networks(site: Site, atlases: Sequence[Atlas]) -> None:
     """The papers' networks: a page for each, and one that lists them."""
     frame = shared_frame(atlases, "../")
     for name, blueprint in blueprints().items():
-        shown = [atlas.name for atlas in atlases if atlas.manifest.model == name]
-        first = next((atlas for atlas in atlases if atlas.name in shown), None)
-        held = {layer.name for layer in first.layers} if first else set()
-        base = f"../{first.name}/" if first else ""
-        context = architecture_page(blueprint, NAMES[name], _leading(held, base))
-        more = {"up": "networks", "here": name, "atlases": shown}
-        site.page(f"networks/{name}.html", "architecture.html", frame, context, more)
-    listed = networks_page(atlases, NAMES.__getitem__)
-    listed["comparisons"] = [
-        {**row, "network": NAMES[n["name"]]} for n in listed["networks"] for row in n["published"]
-    ]
+        shown = [atlas for atlas in atlases if atlas.manifest.model == name]
+        first = shown[0] if shown else None
+        address = addresses_in(first, f"../{first.name}/" if first is not None else "")
+        names = [atlas.name for atlas in shown]
+        page = architecture_page(blueprint, NAMES[name], address, up="networks", here=name, atlases=names)
+        site.page(f"networks/{name}.html", "architecture.html", frame, page)
     report = experiments_page(atlases)
-    listed["experiments"] = report is not None
-    listed["first_layers"] = bool(shown_layers(atlases))
-    site.page("networks/index.html", "networks.html", frame, listed)
+    networks = networks_page(
+        atlases, first_layers=bool(shown_layers(atlases)), experiments=report is not None
+    )
+    site.page("networks/index.html", "networks.html", frame, networks)
     if report is not None:
         site.page("networks/experiments.html", "experiments.html", frame, report)
         folder = Path(__file__).parent / "data" / "experiments"
-        for name in (*(f"{table}.csv" for table in committed()), "setting.json"):
-            site.copy(folder / name, f"networks/data/{name}")
+        for file in report.files:
+            site.copy(folder / file, f"networks/data/{file}")
 
 
 def write_first_layers(site: Site, atlases: Sequence[Atlas]) -> None:

@@ -1,17 +1,20 @@
-"""What the pages on networks say: a network drawn and counted, and the papers' networks side by side. No torch here."""
+"""The pages on networks: one network drawn and counted, and the papers' networks next to each other."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from generator.core.blueprint import HEAD, Blueprint, Volume, blueprint_from_json
-from generator.site.chapters.published import blueprints, comparisons, reference
+from generator.site.chapters.published import PublishedComparison, comparisons
+from generator.site.chapters.reference_networks import NAMES, CardinalityRow, blueprints, reference
 from generator.site.figures.volume_words import stage_name
-from generator.site.figures.volumes import drawing
-from generator.site.formats import integer, multiply_adds, percent
+from generator.site.figures.volumes import NetworkDrawing, drawing
+from generator.site.formats import integer
 from generator.site.reading.atlas import Atlas
+
+Address = Callable[[str], str | None]  # a layer's name → where it leads from the page, None for no page
 
 
 def blueprint_of(atlas: Atlas) -> Blueprint | None:
@@ -20,75 +23,148 @@ def blueprint_of(atlas: Atlas) -> Blueprint | None:
     if data is not None:
         return blueprint_from_json(data)
     known = blueprints().get(atlas.manifest.model)
-    same = known is not None and (known.parameters, known.side) == (
-        atlas.manifest.parameters,
-        atlas.input_side,
-    )
-    return known if same else None
+    if known is None or (known.parameters, known.side) != (atlas.manifest.parameters, atlas.input_side):
+        return None
+    return known
 
 
 def adds(atlas: Atlas, blueprint: Blueprint | None) -> bool:
-    """Whether the network has residual blocks; of an old atlas without a blueprint, whether it has blocks at all."""
+    """Whether the network has additions; without a blueprint, as in old atlases, whether it has blocks at all."""
     return bool(atlas.blocks) if blueprint is None else any(v.op == "add" for v in blueprint.volumes)
 
 
+def addresses_in(atlas: Atlas | None, base: str) -> Address:
+    """From a layer's name to its page, for the layers of an atlas. base: the relative address of its folder."""
+    held = {layer.name for layer in atlas.layers} if atlas is not None else set()
+    return lambda layer: f"{base}{layer}/index.html" if layer in held else None
+
+
+# -- one network -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Part:
+    """Operations of a stage, as Table 1 of arXiv:1512.03385 writes them. lines: kernels and channels of each; repeats:
+    how often the block is repeated; is_block: whether a shortcut leads past them."""
+
+    lines: tuple[str, ...]
+    repeats: int
+    is_block: bool
+
+
+@dataclass(frozen=True)
+class StageRow:
+    """One stage: size of its last map, operations, number of shortcuts of each kind, and cost. share: of the network's
+    multiply-adds; field: receptive field at its end, in words; href: of its first layer that has a page."""
+
+    name: str
+    size: str
+    parts: Sequence[Part]
+    shortcuts: Sequence[str]
+    parameters: int
+    multiply_adds: int
+    share: float
+    field: str
+    href: str | None
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One operation. kernel, stride, padding and groups are empty where it has none; field: 0 for the whole picture."""
+
+    name: str
+    href: str | None
+    kind: str
+    kernel: str
+    stride: str
+    padding: str
+    groups: str
+    size: str
+    parameters: int
+    multiply_adds: int
+    field: int
+
+
+@dataclass(frozen=True)
+class ArchitecturePage:
+    """The variables of architecture.html.
+
+    up, here: the last two crumbs of the page's place; name: of the network in words; atlases: names of the atlases to
+    which the page leads; comparisons: with published figures; grouped: whether a convolution has groups.
+    """
+
+    up: str
+    here: str
+    name: str
+    atlases: Sequence[str]
+    blueprint: Blueprint
+    drawing: NetworkDrawing
+    stages: Sequence[StageRow]
+    comparisons: Sequence[PublishedComparison]
+    layers: Sequence[LayerRow]
+    grouped: bool
+
+
 def architecture_page(
-    blueprint: Blueprint, title: str, address: Callable[[str], str | None]
-) -> dict[str, Any]:
-    """One network's page. address: a layer's name → where it leads from this page, None where nowhere."""
-    return {
-        "title": title,
-        "blueprint": blueprint,
-        "multiply_adds": multiply_adds(blueprint.multiply_adds),
-        "figure": drawing(blueprint, address),
-        "stages": stage_rows(blueprint, address),
-        "comparisons": comparisons(blueprint.model) if blueprint == blueprints().get(blueprint.model) else [],
-        "rows": [layer_row(volume, address) for volume in blueprint.volumes],
-        "grouped": any(v.groups > 1 for v in blueprint.volumes),
-    }
+    blueprint: Blueprint, name: str, address: Address, *, up: str, here: str, atlases: Sequence[str] = ()
+) -> ArchitecturePage:
+    is_published = blueprint == blueprints().get(blueprint.model)
+    return ArchitecturePage(
+        up=up,
+        here=here,
+        name=name,
+        atlases=atlases,
+        blueprint=blueprint,
+        drawing=drawing(blueprint, address),
+        stages=stage_rows(blueprint, address),
+        comparisons=comparisons(blueprint.model) if is_published else (),
+        layers=[layer_row(volume, address) for volume in blueprint.volumes],
+        grouped=any(v.groups > 1 for v in blueprint.volumes),
+    )
 
 
-# -- the table of He et al. ----------------------------------------------------------------------------------
-
-
-def stage_rows(blueprint: Blueprint, address: Callable[[str], str | None]) -> list[dict[str, Any]]:
-    """Output size, kernels × repeats and cost of every stage (compare arXiv:1512.03385, table 1)."""
+def stage_rows(blueprint: Blueprint, address: Address) -> list[StageRow]:
+    """The stages in forward order (compare arXiv:1512.03385, Table 1)."""
     rows = []
     for stage, group in itertools.groupby(blueprint.volumes, key=lambda v: v.stage):
         volumes = [v for v in group if v.op != "input"]
         fields = [v.field for v in volumes if v.field]
-        parameters = sum(v.parameters for v in volumes)
-        cost = sum(v.multiply_adds for v in volumes)
-        shortcuts = [v.shortcut for v in volumes if v.op == "add"]
+        multiply_adds = sum(v.multiply_adds for v in volumes)
         rows.append(
-            {
-                "name": stage_name(stage, blueprint),
-                "size": f"{volumes[-1].height} × {volumes[-1].width}",
-                "parts": _parts(volumes),
-                "shortcuts": [f"{shortcuts.count(kind)} {kind}" for kind in dict.fromkeys(shortcuts)],
-                "parameters": integer(parameters) if parameters else "–",
-                "multiply_adds": integer(cost) if cost else "–",
-                "share": percent(cost / blueprint.multiply_adds),
-                "field": f"{integer(fields[-1])} px" if fields and stage != HEAD else "whole picture",
-                "to": next((to for v in volumes if v.name and (to := address(v.name))), None),
-            }
+            StageRow(
+                name=stage_name(stage, blueprint),
+                size=f"{volumes[-1].height} × {volumes[-1].width}",
+                parts=_parts(volumes),
+                shortcuts=_counted(v.shortcut for v in volumes if v.op == "add"),
+                parameters=sum(v.parameters for v in volumes),
+                multiply_adds=multiply_adds,
+                share=multiply_adds / blueprint.multiply_adds,
+                field=f"{integer(fields[-1])} px" if fields and stage != HEAD else "whole picture",
+                href=next((href for v in volumes if v.name and (href := address(v.name))), None),
+            )
         )
     return rows
 
 
-def _parts(volumes: Sequence[Volume]) -> list[dict[str, Any]]:
-    """A stage's operations; runs of blocks with the same kernels are one part with a number of repeats."""
-    parts: list[dict[str, Any]] = []
+def _counted(kinds: Iterable[str]) -> list[str]:
+    """How many there are of each kind, in the order of first appearance."""
+    listed = list(kinds)
+    return [f"{listed.count(kind)} {kind}" for kind in dict.fromkeys(listed)]
+
+
+def _parts(volumes: Sequence[Volume]) -> list[Part]:
+    """A stage's operations. Consecutive blocks with the same operations are one part."""
+    parts: list[Part] = []
     for block, group in itertools.groupby(volumes, key=lambda v: v.block):
         inside = [v for v in group if v.shortcut in ("", "identity") or v.op == "add"]
-        lines = [line for v in inside if (line := _line(v))]
+        lines = tuple(line for v in inside if (line := _line(v)))
         if not lines:
             continue
-        joined = bool(block) and any(v.op in ("add", "concat") for v in inside)
-        if parts and joined and parts[-1]["lines"] == lines and parts[-1]["block"]:
-            parts[-1]["repeats"] += 1
-        else:
-            parts.append({"lines": lines, "repeats": 1, "block": joined})
+        is_block = bool(block) and any(v.op in ("add", "concat") for v in inside)
+        repeats = 1
+        if is_block and parts and parts[-1].is_block and parts[-1].lines == lines:
+            repeats += parts.pop().repeats
+        parts.append(Part(lines, repeats, is_block))
     return parts
 
 
@@ -107,89 +183,98 @@ def _line(volume: Volume) -> str:
     return ""
 
 
-def layer_row(volume: Volume, address: Callable[[str], str | None]) -> dict[str, Any]:
-    """One line of the table of all layers."""
-    kinds = {
-        "input": "input", "conv": "convolution", "max_pool": "max pooling", "avg_pool": "average pooling",
-        "adaptive_pool": "average pooling", "linear": "linear", "add": "addition", "concat": "concatenation",
-    }  # fmt: skip
-    windowed = volume.op in ("conv", "max_pool", "avg_pool")
-    kind = kinds[volume.op]
-    if volume.shortcut:
-        kind += f", {volume.shortcut}"
-    return {
-        "name": volume.name or volume.path or "input",
-        "to": address(volume.name) if volume.name else None,
-        "kind": kind,
-        "kernel": f"{volume.kernel}×{volume.kernel}" if windowed else "",
-        "stride": str(volume.stride) if windowed else "",
-        "padding": str(volume.padding) if windowed else "",
-        "groups": f"{volume.groups} × {volume.channels // volume.groups}" if volume.groups > 1 else "",
-        "size": f"{integer(volume.channels)} × {volume.height} × {volume.width}",
-        "parameters": integer(volume.parameters) if volume.parameters else "",
-        "multiply_adds": integer(volume.multiply_adds) if volume.multiply_adds else "",
-        "field": integer(volume.field) if volume.field else "all",
-        "signs": "≥ 0" if volume.rectified else "±",
-    }
+KINDS = {
+    "input": "input",
+    "conv": "convolution",
+    "max_pool": "max pooling",
+    "avg_pool": "average pooling",
+    "adaptive_pool": "average pooling",
+    "linear": "linear",
+    "add": "addition",
+    "concat": "concatenation",
+}
 
 
-# -- the papers' networks ------------------------------------------------------------------------------------
+def layer_row(volume: Volume, address: Address) -> LayerRow:
+    has_window = volume.op in ("conv", "max_pool", "avg_pool")
+    kind = KINDS[volume.op]
+    return LayerRow(
+        name=volume.name or volume.path or "input",
+        href=address(volume.name) if volume.name else None,
+        kind=f"{kind}, {volume.shortcut}" if volume.shortcut else kind,
+        kernel=f"{volume.kernel}×{volume.kernel}" if has_window else "",
+        stride=str(volume.stride) if has_window else "",
+        padding=str(volume.padding) if has_window else "",
+        groups=f"{volume.groups} × {volume.channels // volume.groups}" if volume.groups > 1 else "",
+        size=f"{integer(volume.channels)} × {volume.height} × {volume.width}",
+        parameters=volume.parameters,
+        multiply_adds=volume.multiply_adds,
+        field=volume.field,
+    )
 
 
-def networks_page(atlases: Sequence[Atlas], titles: Callable[[str], str]) -> dict[str, Any]:
-    """The page that lists them. titles: a model's name → what to call it."""
-    rows = []
-    for name, blueprint in blueprints().items():
-        shortcuts = [v.shortcut for v in blueprint.volumes if v.op == "add"]
-        rows.append(
-            {
-                "name": name,
-                "title": titles(name),
-                "layers": blueprint.weighted_layers,
-                "side": blueprint.side,
-                "parameters": integer(blueprint.parameters),
-                "multiply_adds": multiply_adds(blueprint.multiply_adds),
-                "blocks": len(shortcuts) or "–",
-                "shortcuts": _shortcuts(blueprint),
-                "field": _last_field(blueprint),
-                "atlas": next((atlas.name for atlas in atlases if atlas.manifest.model == name), None),
-                "published": comparisons(name),
-            }
-        )
-    same = blueprints()["resnet50"]  # in which the blocks of `cardinality_rows` stand
-    block = next(v for v in same.volumes if v.op == "add")
-    return {
-        "networks": rows,
-        "cardinality": cardinality_rows(),
-        "block": {
-            "channels": block.channels,
-            "height": block.height,
-            "width": block.width,
-            "layers": same.weighted_layers,
-        },
-    }
+# -- the papers' networks --------------------------------------------------------------------------------------
 
 
-def _shortcuts(blueprint: Blueprint) -> str:
-    kinds = [str(v.shortcut) for v in blueprint.volumes if v.op == "add"]
-    kinds += ["concatenation" for v in blueprint.volumes if v.op == "concat"]
-    return ", ".join(f"{kinds.count(kind)} {kind}" for kind in sorted(set(kinds))) or "none"
+@dataclass(frozen=True)
+class NetworkRow:
+    """name: of its page; title: in words; blocks: how many additions; shortcuts: how many of each kind, in words;
+    field: the last receptive field in px; atlas: name of an atlas of it, '' for none."""
+
+    name: str
+    title: str
+    layers: int
+    side: int
+    parameters: int
+    multiply_adds: int
+    blocks: int
+    shortcuts: str
+    field: int
+    atlas: str
 
 
-def _last_field(blueprint: Blueprint) -> int:
-    return [v.field for v in blueprint.volumes if v.field][-1]
+@dataclass(frozen=True)
+class NetworksPage:
+    """The variables of networks.html.
+
+    block: an addition of the first stage of `blocks_of`, the network in which the rows of `cardinality` replace the
+    blocks; first_layers, experiments: whether the site has these pages.
+    """
+
+    networks: Sequence[NetworkRow]
+    comparisons: Sequence[PublishedComparison]
+    cardinality: Sequence[CardinalityRow]
+    block: Volume
+    blocks_of: Blueprint
+    first_layers: bool
+    experiments: bool
 
 
-def cardinality_rows() -> list[dict[str, Any]]:
-    """Cardinality against width at equal cost (arXiv:1611.05431, table 2)."""
-    return [
-        {
-            "name": f"{row['groups']} × {row['width']}d",
-            "inner": row["groups"] * row["width"],
-            "block_parameters": integer(row["block_parameters"]),
-            "block_multiply_adds": f"{row['block_multiply_adds'] / 1e9:.3f} × 10⁹",
-            "parameters": integer(row["parameters"]),
-            "multiply_adds": multiply_adds(row["multiply_adds"]),
-        }
-        for row in reference()["cardinality"]
-    ]
+def networks_page(atlases: Sequence[Atlas], *, first_layers: bool, experiments: bool) -> NetworksPage:
+    resnet50 = blueprints()["resnet50"]
+    return NetworksPage(
+        networks=[_network_row(name, blueprint, atlases) for name, blueprint in blueprints().items()],
+        comparisons=[comparison for name in blueprints() for comparison in comparisons(name)],
+        cardinality=reference().cardinality,
+        block=next(v for v in resnet50.volumes if v.op == "add"),
+        blocks_of=resnet50,
+        first_layers=first_layers,
+        experiments=experiments,
+    )
+
+
+def _network_row(name: str, blueprint: Blueprint, atlases: Sequence[Atlas]) -> NetworkRow:
+    joined = [v for v in blueprint.volumes if v.op in ("add", "concat")]
+    kinds = sorted("concatenation" if v.op == "concat" else v.shortcut for v in joined)
+    return NetworkRow(
+        name=name,
+        title=NAMES[name],
+        layers=blueprint.weighted_layers,
+        side=blueprint.side,
+        parameters=blueprint.parameters,
+        multiply_adds=blueprint.multiply_adds,
+        blocks=sum(v.op == "add" for v in joined),
+        shortcuts=", ".join(_counted(kinds)) or "none",
+        field=[v.field for v in blueprint.volumes if v.field][-1],
+        atlas=next((atlas.name for atlas in atlases if atlas.manifest.model == name), ""),
+    )

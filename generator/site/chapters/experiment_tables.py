@@ -109,12 +109,6 @@ def results() -> Results | None:
     return Results(tables, StudySetting(**json.loads((_folder() / SETTING_FILE).read_text("utf-8"))))
 
 
-def committed() -> tuple[str, ...]:
-    """The names of the committed tables."""
-    found = results()
-    return tuple(found.tables) if found is not None else ()
-
-
 def kinds_of(rows: Rows) -> list[tuple[str, int]]:
     """The kinds of network in a table with their depths: plain before residual, shallow before deep."""
     return sorted({(row["kind"], int(row["depth"])) for row in rows})

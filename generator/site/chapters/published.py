@@ -7,15 +7,14 @@ pages then say so."""
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from importlib import resources
-from typing import Any
 
-from generator.core.blueprint import Blueprint, blueprint_from_json
+from generator.core.blueprint import Blueprint
+from generator.site.chapters.reference_networks import NAMES, Variant, blueprints, reference
+from generator.site.formats import fixed
 
 # What is compared with the networks as computed here; the other rows are quoted by the experiments' report.
 COMPARED = ("parameters", "multiply_adds")
@@ -37,10 +36,14 @@ class Figure:
     def unit(self) -> float:
         return 1e6 if self.quantity == "parameters" else 1e9
 
+    @property
+    def digits(self) -> int:
+        """Decimals of the figure as printed."""
+        return len(self.text.partition(".")[2])
+
     def agrees(self, value: float) -> str:
         """'rounded', 'cut' (where the figure is the value's first digits) or ''."""
-        digits = len(self.text.partition(".")[2])
-        scaled = value / self.unit
+        digits, scaled = self.digits, value / self.unit
         if f"{scaled:.{digits}f}" == self.text:
             return "rounded"
         return "cut" if f"{math.floor(scaled * 10**digits) / 10**digits:.{digits}f}" == self.text else ""
@@ -110,17 +113,6 @@ def quotations() -> Quotations:
     )
 
 
-NAMES = {
-    "resnet18": "ResNet-18", "resnet34": "ResNet-34", "resnet50": "ResNet-50", "resnet101": "ResNet-101",
-    "resnet152": "ResNet-152", "resnet50-caffe": "ResNet-50, the Caffe original",
-    "resnext50_32x4d": "ResNeXt-50 32×4d", "resnext101_32x8d": "ResNeXt-101 32×8d",
-    "wide_resnet50_2": "Wide ResNet-50-2", "preact_resnet50": "ResNet-50, pre-activation",
-    "resnet20-cifar": "ResNet-20 for CIFAR", "resnet32-cifar": "ResNet-32 for CIFAR",
-    "resnet44-cifar": "ResNet-44 for CIFAR", "resnet56-cifar": "ResNet-56 for CIFAR",
-    "resnet110-cifar": "ResNet-110 for CIFAR", "densenet121": "DenseNet-121", "alexnet": "AlexNet, one tower",
-    "demo": "the demo's network",
-}  # fmt: skip
-
 # What a variant of a network is, by its name in reference_networks.json.
 VARIANTS = {
     "stride in the 1×1": "torchvision moves stride 2 to the 3×3 convolution of a bottleneck; with it in the first 1×1, "
@@ -129,51 +121,51 @@ VARIANTS = {
 }
 
 
-@cache
-def reference() -> Mapping[str, Any]:
-    """What `python -m tools.reference_networks` has computed."""
-    text = (resources.files("generator.site") / "data" / "reference_networks.json").read_text("utf-8")
-    data: Mapping[str, Any] = json.loads(text)
-    return data
+def cost(network: Blueprint | Variant, quantity: str) -> int:
+    return network.parameters if quantity == "parameters" else network.multiply_adds
 
 
-@cache
-def blueprints() -> Mapping[str, Blueprint]:
-    """The papers' networks by name."""
-    found = (blueprint_from_json(network) for network in reference()["networks"])
-    return {blueprint.model: blueprint for blueprint in found}
-
-
-def printed(value: float, quantity: str, digits: int) -> str:
-    """In the unit of the figures, with so many digits after the point."""
-    return f"{value / (1e6 if quantity == 'parameters' else 1e9):,.{digits}f}"
+def printed(value: float, figure: Figure, digits: int) -> str:
+    """A cost in the figure's unit."""
+    return fixed(value / figure.unit, digits)
 
 
 def explanation(figure: Figure) -> str:
     """Why the published figure is what it is: by the network as computed here, or by the variant that gives it."""
-    own = blueprints()[figure.network]
-    digits = len(figure.text.partition(".")[2]) + (1 if figure.quantity == "multiply_adds" else 0)
-    if how := figure.agrees(getattr(own, figure.quantity)):
+    digits = figure.digits + (1 if figure.quantity == "multiply_adds" else 0)
+    if how := figure.agrees(cost(blueprints()[figure.network], figure.quantity)):
         return "the same" if how == "rounded" else "the same: the source cuts instead of rounding"
-    for name, values in reference()["variants"].get(figure.network, {}).items():
-        if how := figure.agrees(values[figure.quantity]):
-            number = printed(values[figure.quantity], figure.quantity, digits)
-            return f"{VARIANTS[name]}: {number}{'' if how == 'rounded' else ', which the source cuts'}"
+    for variant in reference().variants.get(figure.network, ()):
+        value = cost(variant, figure.quantity)
+        if how := figure.agrees(value):
+            number = printed(value, figure, digits)
+            return (
+                f"{VARIANTS[variant.name]}: {number}{'' if how == 'rounded' else ', which the source cuts'}"
+            )
     return "not explained"
 
 
-def comparisons(network: str) -> list[dict[str, Any]]:
-    """The published figures of a network, each with what is computed and why it differs."""
-    rows = []
-    for figure in FIGURES:
-        if figure.network == network:
-            value = getattr(blueprints()[network], figure.quantity)
-            digits = len(figure.text.partition(".")[2])
-            rows.append(
-                {
-                    "figure": figure,
-                    "computed": printed(value, figure.quantity, max(digits, 2)),
-                    "explanation": explanation(figure),
-                }
-            )
-    return rows
+@dataclass(frozen=True)
+class PublishedComparison:
+    """A published figure of a network, what is computed here, and why the two differ. network: its name on the
+    pages."""
+
+    network: str
+    figure: Figure
+    computed: str
+    explanation: str
+
+
+def comparisons(network: str) -> list[PublishedComparison]:
+    """All published figures of a network."""
+    blueprint = blueprints()[network]
+    return [
+        PublishedComparison(
+            NAMES[network],
+            figure,
+            printed(cost(blueprint, figure.quantity), figure, max(figure.digits, 2)),
+            explanation(figure),
+        )
+        for figure in FIGURES
+        if figure.network == network
+    ]
