@@ -18,7 +18,7 @@ from generator.core.store import Store
 from generator.network import models
 from generator.network.models.resnet_preact import PreActResNet
 from generator.site.reading.atlas import Atlas
-from generator.site.reading.channel import sentence
+from generator.site.reading.channel_sentence import channel_sentence
 from generator.site.render import render_site
 from generator.stages import profile
 from generator.stages.pipeline import compute
@@ -84,7 +84,7 @@ def test_signed_blocks_show_nine_whatever_their_sign(
     assert numbers["top_image"][0].tolist() == np.argsort(-scores, kind="stable")[:9].tolist()
     assert np.isfinite(numbers["spearman_previous"][0])
     atlas = Atlas(tmp_path / "atlas")
-    assert "same on all 14" in sentence(atlas, atlas.manifest.layer("res2b"), 1)
+    assert "same on all 14" in channel_sentence(atlas, atlas.manifest.layer("res2b"), 1)
     render_site([tmp_path / "atlas"], tmp_path / "site")
     drawn = (tmp_path / "site" / "preact_resnet50" / "architecture.html").read_text()
     assert 'href="res2b/index.html"' in drawn

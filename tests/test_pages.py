@@ -22,10 +22,12 @@ from generator.site.finder import CLASSES_A_CHANNEL, finder_index
 from generator.site.formats import percent, significant
 from generator.site.home import doors, hero
 from generator.site.reading.atlas import Atlas
-from generator.site.reading.channel import channel_page, covers_picture, sentence, tile_data, unit_mark
-from generator.site.reading.layer import layer_page
+from generator.site.reading.channel import channel_page
+from generator.site.reading.channel_sentence import channel_sentence
+from generator.site.reading.layer import layer_grid
 from generator.site.reading.measures import MEASURES, histogram
 from generator.site.reading.relations import stage_pairs
+from generator.site.reading.tiles import covers_picture, tile_data, unit_mark
 
 SMALL = Path(__file__).parent / "small_atlas"
 
@@ -55,21 +57,21 @@ def test_shared_pictures_agree_with_the_atlas(atlas: Atlas) -> None:
 
 def test_a_dead_channel_says_so_and_shows_nothing(atlas: Atlas) -> None:
     page = channel_page(atlas, atlas.manifest.layer("res2a"), 5, "")
-    assert page["absent"] == "dead on these pictures"
-    assert page["tiles"] == []
-    assert page["statistics"] == []
-    assert page["sentence"] == "Dead on these pictures: none of the 36 activates it."
+    assert page.top.absent == "dead on these pictures"
+    assert page.top.tiles == []
+    assert page.statistics == []
+    assert page.sentence == "Dead on these pictures: none of the 36 activates it."
 
 
 def test_fewer_than_nine_pictures_are_said(atlas: Atlas) -> None:
     page = channel_page(atlas, atlas.manifest.layer("res2a"), 9, "")
-    assert len(page["tiles"]) == 7
-    assert page["sentence"] == "Only seven of the 36 pictures activate it."
+    assert len(page.top.tiles) == 7
+    assert page.sentence == "Only seven of the 36 pictures activate it."
 
 
 def test_sentence_of_a_stage_that_hardly_changes(atlas: Atlas, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(atlas, "shared", lambda one, other: [9] * 12)
-    assert sentence(atlas, atlas.manifest.layer("res2b"), 0).startswith(
+    assert channel_sentence(atlas, atlas.manifest.layer("res2b"), 0).startswith(
         "Hardly changes from res2a to res2c: neighbouring blocks share at least nine of nine pictures"
     )
 
@@ -78,7 +80,7 @@ def test_sentence_names_both_earlier_blocks(atlas: Atlas, monkeypatch: pytest.Mo
     monkeypatch.setattr(
         atlas, "shared", lambda one, other: [0 if {one, other} == {"res2a", "res2c"} else 3] * 12
     )
-    text = sentence(atlas, atlas.manifest.layer("res2c"), 0)
+    text = channel_sentence(atlas, atlas.manifest.layer("res2c"), 0)
     assert text.startswith("Shares three of nine pictures with res2b, none with res2a")
 
 
@@ -89,8 +91,8 @@ def test_neighbours_stay_in_the_stage(atlas: Atlas) -> None:
 
 def test_only_the_tied_convolution_is_set_inside_the_block(atlas: Atlas) -> None:
     page = channel_page(atlas, atlas.manifest.layer("res2b"), 0, "")
-    assert [row["layer"] for row in page["inner"]] == ["res2b_branch2c"]
-    assert [layer.name for layer in page["inner_untied"]] == ["res2b_branch2a", "res2b_branch2b"]
+    assert [row.layer for row in page.inside.rows] == ["res2b_branch2c"]
+    assert [layer.name for layer in page.inside.untied] == ["res2b_branch2a", "res2b_branch2b"]
 
 
 def test_inputs_lead_down_to_the_first_convolution(tmp_path: Path) -> None:
@@ -98,16 +100,14 @@ def test_inputs_lead_down_to_the_first_convolution(tmp_path: Path) -> None:
     small = Atlas(tmp_path)
     page = channel_page(small, small.manifest.layer("res2b"), 3, "")
     numbers = small.layer("res2b_branch2c").arrays["inputs"][3].tolist()
-    assert [(one["layer"], one["channel"]) for one in page["tree"]] == [
-        ("res2b_branch2b", n) for n in numbers
-    ]
+    assert [(one.layer, one.channel) for one in page.inside.tree] == [("res2b_branch2b", n) for n in numbers]
     below = small.layer("res2b_branch2b").arrays["inputs"][numbers[0]].tolist()
-    assert [one["channel"] for one in page["tree"][0]["inputs"]] == below
-    assert page["tree"][0]["inputs"][0]["layer"] == "res2b_branch2a"
-    assert page["tree"][0]["inputs"][0]["inputs"] == []
-    assert page["inner_untied"] == []
+    assert [one.channel for one in page.inside.tree[0].inputs] == below
+    assert page.inside.tree[0].inputs[0].layer == "res2b_branch2a"
+    assert page.inside.tree[0].inputs[0].inputs == []
+    assert page.inside.untied == []
     own = channel_page(small, small.manifest.layer("res2b_branch2b"), numbers[0], "")
-    assert [one["channel"] for one in own["tree"]] == below
+    assert [one.channel for one in own.inside.tree] == below
 
 
 def test_the_units_place_is_marked_where_the_whole_picture_is_shown(atlas: Atlas) -> None:
@@ -116,17 +116,17 @@ def test_the_units_place_is_marked_where_the_whole_picture_is_shown(atlas: Atlas
     assert unit_mark(wide, 3, 1) == "M8.5 40.5h16v16h-16z"  # the middle of its field is pixel (48, 16)
     assert covers_picture(atlas, wide)
     assert not covers_picture(atlas, last)
-    assert [mark for *_, mark in channel_page(atlas, last, 0, "")["alts"]] == [""] * 9
+    assert [tile.mark for tile in channel_page(atlas, last, 0, "").top.tiles] == [""] * 9
 
 
 def test_an_unknown_statistic_is_ignored(atlas: Atlas) -> None:
-    known = {measure.key for measure, *_ in atlas.layer("res2b").measures}
+    known = {column.measure.key for column in atlas.layer("res2b").measures}
     # The small atlas has no optimised pictures and no residual stream, and so no value of them.
     assert known == {m.key for m in MEASURES if m.listed and m.key in atlas.layer("res2b").arrays}
 
 
 def test_first_block_of_a_stage_has_no_comparison(atlas: Atlas) -> None:
-    known = {measure.key for measure, *_ in atlas.layer("res2a").measures}
+    known = {column.measure.key for column in atlas.layer("res2a").measures}
     assert "shared_previous" not in known
     assert "spearman_previous" not in known
 
@@ -143,10 +143,10 @@ def test_histogram_keeps_single_channels_visible() -> None:
 
 
 def test_grid_has_a_cell_for_every_channel(atlas: Atlas) -> None:
-    page = layer_page(atlas, atlas.manifest.layer("res3b"))
-    assert len(page["cells"]) == 12
-    assert page["columns"] == 4
-    data = json.loads(page["data"])
+    page = layer_grid(atlas, atlas.manifest.layer("res3b"))
+    assert len(page.cells) == 12
+    assert page.columns == 4
+    data = json.loads(page.data)
     assert len(data["nine"]) == 12
     assert len(data["numbers"]["max"]) == 12
     assert data["numbers"]["max"][5] is None  # dead
@@ -217,24 +217,24 @@ def test_a_channel_says_how_it_refines_the_block_before(atlas: Atlas) -> None:
     info = atlas.manifest.layer("res3b")
     arrays = atlas.layer("res3b").arrays
     for channel in range(info.channels):
-        reading = channel_page(atlas, info, channel, "")["reading"]
+        reading = channel_page(atlas, info, channel, "").change
         code = int(arrays["change_previous"][channel])
         assert (reading is None) == (code < 0)
         if reading:
             assert reading.verb == ("Changes from", "Blurs", "Stays as in", "Refines")[code]
             assert f"keeps {arrays['shared_previous'][channel]} of its 9" in reading.text
-    assert channel_page(atlas, atlas.manifest.layer("res3a"), 0, "")["reading"] is None
+    assert channel_page(atlas, atlas.manifest.layer("res3a"), 0, "").change is None
 
 
 def test_continuations_are_the_stored_matches_without_the_number_that_is_tied_anyhow(atlas: Atlas) -> None:
     stored = atlas.store.arrays.matches("res2c--res3a")
     assert stored is not None
     page = channel_page(atlas, atlas.manifest.layer("res2c"), 0, "")
-    boundary = [one for one in page["continuations"] if one.layer == "res3a"]
+    boundary = [one for one in page.similar if one.layer == "res3a"]
     kept = [channel for channel in stored["forward_channel"][0].tolist() if channel >= 0]
     assert [match.channel for one in boundary for match in one.matches] == kept
     for channel in range(12):
-        for one in channel_page(atlas, atlas.manifest.layer("res3b"), channel, "")["continuations"]:
+        for one in channel_page(atlas, atlas.manifest.layer("res3b"), channel, "").similar:
             assert channel not in [match.channel for match in one.matches]
 
 
@@ -244,7 +244,7 @@ def test_an_atlas_without_relations_has_no_pages_on_them(tmp_path: Path) -> None
     old = Atlas(tmp_path / "old")
     assert refinement_page(old) is None and correspondence_page(old, [old], {}) is None
     page = channel_page(old, old.manifest.layer("res3b"), 0, "")
-    assert page["reading"] is None and page["continuations"] == []
+    assert page.change is None and page.similar == []
 
 
 def test_bars_and_dots_show_every_living_channel_once(atlas: Atlas) -> None:

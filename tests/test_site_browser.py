@@ -119,7 +119,7 @@ def test_dead_channels_are_shown_on_request(page: Any, address: str) -> None:
     page.goto(f"{address}/small/res2b/index.html")
     dead = page.locator(".grid li.dead").first
     expect(dead).to_be_hidden()
-    page.get_by_label("dead ones too").check()
+    page.get_by_label("dead channels too").check()
     expect(dead).to_be_visible()
 
 

@@ -39,7 +39,7 @@ from generator.site.home import counts, hero, hero_rule, left_out
 from generator.site.links import check_links
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.channel import channel_page
-from generator.site.reading.layer import layer_page
+from generator.site.reading.layer import layer_grid
 from generator.site.reading.measures import BY_KEY, MEASURES
 from generator.site.reading.unique_labels import unique_labels
 from generator.site.render import render_site
@@ -230,14 +230,14 @@ def test_finder_filter_and_pages_keep_two_classes_of_one_name_apart(tmp_path: Pa
     index = json.loads(finder_index(atlas).removeprefix("residualAtlas.index(").rstrip().removesuffix(");"))
     assert set(index["classes"]) == names and len(index["classes"]) == len(names)
     assert index["synonyms"][index["classes"].index("maillot (4)")] == "maillot, tank suit"
-    assert set(layer_page(atlas, atlas.manifest.layer("res2a"))["label_names"]) <= names
+    assert set(layer_grid(atlas, atlas.manifest.layer("res2a")).label_names) <= names
     for channel in range(4):
         label_ids = [atlas.pictures[image].label_id for image in atlas.layer("res2a").nine(channel)]
         often = dict(atlas.labels_of("res2a", channel))
         for number, name in ((0, "crane (0)"), (2, "crane (2)"), (3, "maillot (3)"), (4, "maillot (4)")):
             assert often.get(name, 0) == label_ids.count(number)
         page = channel_page(atlas, atlas.manifest.layer("res2a"), channel, "")
-        assert {label for _, label, *_ in page["tiles"]} <= names
+        assert {tile.label for tile in page.top.tiles} <= names
 
 
 # -- channels that are not pictured --------------------------------------------------------------------------------
@@ -251,17 +251,17 @@ def test_a_channel_that_is_not_pictured_shows_what_is_known_of_it(tmp_path: Path
     (tmp_path / "atlas/pictures" / f"{gone}.webp").unlink()
     atlas = Atlas(tmp_path / "atlas")
     page = channel_page(atlas, atlas.manifest.layer("res2b"), 1, "")
-    assert page["absent"] == "not pictured in this atlas" and not page["whole"]
-    assert [tile[-1] for tile in page["known"]] == atlas.layer("res2b").nine(1)[1:]
-    data = json.loads(page["data"])
+    assert page.top.absent == "not pictured in this atlas" and not page.top.whole
+    assert [tile.picture for tile in page.top.published] == atlas.layer("res2b").nine(1)[1:]
+    data = json.loads(page.data)
     assert [tile[0] for tile in data["rows"]["res2b"][1]] == atlas.layer("res2b").nine(1)
     assert data["without"] == [gone]
     render_site([tmp_path / "atlas"], tmp_path / "site")
     text = (tmp_path / "site/small/res2b/1.html").read_text("utf-8")
-    assert "8 of its 9 pictures, whole" in text and "whole pictures, the unit" not in text
+    assert "8 of its 9 pictures, whole" in text and "shows the whole picture" not in text
     assert check_links(tmp_path / "site") == []
     pictured = channel_page(atlas, atlas.manifest.layer("res2b"), 0, "")
-    assert pictured["known"] == []
+    assert pictured.top.published == []
 
 
 def test_without_published_pictures_it_shows_none_and_says_so(tmp_path: Path) -> None:
@@ -269,12 +269,12 @@ def test_without_published_pictures_it_shows_none_and_says_so(tmp_path: Path) ->
     _without_sprites(tmp_path / "atlas", lambda channel: channel != 1)
     atlas = Atlas(tmp_path / "atlas")
     page = channel_page(atlas, atlas.manifest.layer("res2b"), 1, "")
-    assert page["known"] == [] and len(page["tiles"]) == 9 and "without" not in json.loads(page["data"])
+    assert page.top.published == [] and len(page.top.tiles) == 9 and "without" not in json.loads(page.data)
 
 
 def test_a_dead_channel_offers_no_list_of_pictures(tmp_path: Path) -> None:
     page = channel_page(Atlas(SMALL), Atlas(SMALL).manifest.layer("res2a"), 5, "")
-    assert page["tiles"] == [] == page["known"]
+    assert page.top.tiles == [] == page.top.published
 
 
 @pytest.mark.parametrize("few", [4, 1, 0])
@@ -485,10 +485,10 @@ def test_bibtex_is_whole_and_valid(author: str, title: str) -> None:
     site = {"site": {"author": author}} if author else {}
     manifest = _manifest(title=title, weights=weights, profile=site, versions={"residual-atlas": "1.2.3"})
     found = cite(manifest, "res2b", 3, "https://example.org/a_b%20c/small/res2b/3.html")
-    key, fields = _entry(found["bibtex"])
+    key, fields = _entry(found.bibtex)
     assert key == "atlas-small-res2b-3"
     assert list(fields) == ["author", "title", "year", "howpublished", "version", "note", "url"]
-    assert fields["url"] == found["address"] == "https://example.org/a_b%20c/small/res2b/3.html"
+    assert fields["url"] == found.address == "https://example.org/a_b%20c/small/res2b/3.html"
     assert fields["version"] == "1.2.3" and "1.2.3" in fields["howpublished"] and fields["year"] == "2026"
     assert fields["author"] == ("{Residual Atlas contributors}" if not author else fields["author"])
     assert "network demo" in fields["note"] and "c" * 12 in fields["note"] and "36 pictures" in fields["note"]
@@ -496,7 +496,7 @@ def test_bibtex_is_whole_and_valid(author: str, title: str) -> None:
     for name, value in fields.items():
         if name != "url":  # nothing that TeX would take for a command of its own
             assert not re.search(r"(?<!\\)[%&#$_]", value) and "~" not in value and "\n" not in value
-    assert (author or "Residual Atlas contributors") in found["plain"] and "1.2.3" in found["plain"]
+    assert (author or "Residual Atlas contributors") in found.plain and "1.2.3" in found.plain
 
 
 def test_the_author_stands_in_the_profile(tmp_path: Path) -> None:
@@ -505,9 +505,9 @@ def test_the_author_stands_in_the_profile(tmp_path: Path) -> None:
     chosen = profile.load(str(path))
     assert chosen.site.author == "Ada Lovelace"
     cited = cite(_manifest(profile=chosen.model_dump()), "res2b", 3, "")
-    assert _entry(cited["bibtex"])[1]["author"] == "Ada Lovelace"
+    assert _entry(cited.bibtex)[1]["author"] == "Ada Lovelace"
     named = re.search(r"- name: (.*)", (Path(__file__).parents[1] / "CITATION.cff").read_text("utf-8"))
-    assert named and f"{{{named[1]}}}" == _entry(cite(_manifest(), "res2b", 3, "")["bibtex"])[1]["author"]
+    assert named and f"{{{named[1]}}}" == _entry(cite(_manifest(), "res2b", 3, "").bibtex)[1]["author"]
 
 
 @pytest.mark.parametrize("kind", ["small", "plain", "unlabelled", "dead"])

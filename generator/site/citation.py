@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from generator.core.records import Manifest
 
@@ -10,13 +11,13 @@ TOOL = "Residual Atlas"
 AUTHOR = f"{TOOL} contributors"  # as CITATION.cff has it
 FINGERPRINT = 12  # hex digits of a SHA-256 that a citation names
 
-# What TeX reads as a command of its own, and how the character itself is written. BibTeX counts every brace, one behind
-# a backslash too: these are written by name.
+# Characters that are commands of TeX, and how the character itself is written. BibTeX counts every brace, even one
+# after a backslash, so braces are written by name.
 _ESCAPES = {
     "\\": r"\textbackslash{}", "{": r"\textbraceleft{}", "}": r"\textbraceright{}", "$": r"\$", "&": r"\&",
     "#": r"\#", "%": r"\%", "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
 }  # fmt: skip
-# What would end a url field or a comment in it; everything else stands in an address as it is.
+# Characters that would end a url field, or start a comment in it.
 _IN_ADDRESS = str.maketrans({"{": "%7B", "}": "%7D", "\\": "%5C", " ": "%20", '"': "%22"})
 
 
@@ -29,25 +30,34 @@ def tex(text: str) -> str:
     return "".join(_ESCAPES.get(letter, letter) for letter in " ".join(text.split()))
 
 
-def cite(manifest: Manifest, layer: str, channel: int, address: str) -> dict[str, str]:
-    """plain: one line; bibtex: a whole entry; address: the page's, as it stands in both.
+@dataclass(frozen=True)
+class Citation:
+    """plain: one line, without the address; bibtex: a whole entry; address: of the page."""
 
-    The author is the one that the profile names for its site, otherwise the program's contributors. Network, weights
-    and pictures are named by fingerprint: with others the same number is another channel.
+    plain: str
+    bibtex: str
+    address: str
+
+
+def cite(manifest: Manifest, layer: str, channel: int, address: str) -> Citation:
+    """How to cite a channel's page.
+
+    The author is the one that the profile names for its site, otherwise the program's contributors. Weights and
+    pictures are named by their fingerprints: with others the same number is another channel.
     """
     given = str((manifest.profile.get("site") or {}).get("author") or "").strip()
     version, year = str(manifest.versions.get("residual-atlas", "")), manifest.date[:4]
     weights, pictures = manifest.weights.sha256[:FINGERPRINT], manifest.pictures.sha256[:FINGERPRINT]
     source = f"weights {manifest.weights.source} {weights}, {manifest.pictures.count} pictures {pictures}"
     note = f"network {manifest.model}, {source}"
-    what = f"Channel {channel} of {layer}, {manifest.title}"
+    title = f"Channel {channel} of {layer}, {manifest.title}"
     address = address.translate(_IN_ADDRESS)
     key = re.sub(r"[^A-Za-z0-9:.+/_-]", "-", f"atlas-{manifest.name}-{layer}-{channel}")
     # A group of contributors is one name: a second pair of braces keeps BibTeX from taking it apart.
     author = tex(given) if given else f"{{{AUTHOR}}}"
     fields = {
         "author": author,
-        "title": f"{{{tex(what)}}}",
+        "title": f"{{{tex(title)}}}",
         "year": year,
         "howpublished": f"{TOOL}, version {tex(version)}",
         "version": tex(version),
@@ -55,8 +65,8 @@ def cite(manifest: Manifest, layer: str, channel: int, address: str) -> dict[str
         "url": address,
     }
     lines = ",\n".join(f"  {name} = {{{value}}}" for name, value in fields.items())
-    return {
-        "plain": f"{given or AUTHOR}: {what}. {TOOL} {version}, {manifest.date[:10]}; {note}.",
-        "bibtex": f"@misc{{{key},\n{lines}\n}}",
-        "address": address,
-    }
+    return Citation(
+        plain=f"{given or AUTHOR}: {title}. {TOOL} {version}, {manifest.date[:10]}; {note}.",
+        bibtex=f"@misc{{{key},\n{lines}\n}}",
+        address=address,
+    )

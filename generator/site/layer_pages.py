@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from generator.core.errors import AtlasError
 from generator.core.processes import in_workers, page_processes
-from generator.core.records import LayerInfo
 from generator.site.assets import LARGEST_SHEET
 from generator.site.chapters.first_layer_pages import shown_layers
 from generator.site.chapters.relation_pages import links_of
 from generator.site.chapters.stream_pages import channel_stream, streamed
 from generator.site.formats import integer
 from generator.site.frame import Frame
-from generator.site.reading.atlas import Atlas, Layer
+from generator.site.reading.atlas import Atlas
 from generator.site.reading.channel import channel_page
-from generator.site.reading.layer import kernel_page, layer_page
-from generator.site.reading.synthetic import FOLDER as OPTIMISED
-from generator.site.reading.synthetic import has_optimised, is_optimised
+from generator.site.reading.layer import layer_grid, layer_header
+from generator.site.reading.layer_numbers import Layer
+from generator.site.reading.layer_pairs import NetworkMatches
+from generator.site.reading.optimised import FOLDER as OPTIMISED
+from generator.site.reading.optimised import has_optimised, is_optimised
 from generator.site.writing import Site
 
 BAR_ROW = 26  # px; the height of a statistic's row, which base.css and channel.html know too
 WORTH_PROCESSES = 4000  # pages; below, starting processes takes longer than writing
+
+
+@dataclass(frozen=True)
+class ChannelLinks:
+    """What chapters say on a channel's page. across: its matches in other networks; stream: its part in the residual
+    stream, None where that was not read."""
+
+    across: Sequence[NetworkMatches]
+    stream: Any
 
 
 class LayerPages:
@@ -44,42 +55,25 @@ class LayerPages:
         atlas, info = self._atlas, self._atlas.manifest.layer(name)
         folder = f"{atlas.name}/{name}"
         layer = atlas.layer(name)
-        shared = self._shared(info)
-        grid = layer_page(atlas, info)
-        if grid["columns"] > LARGEST_SHEET:
+        header = layer_header(atlas, info, has_first_layers=self._has_first_layers)
+        grid = layer_grid(atlas, info)
+        if grid.columns > LARGEST_SHEET:
             raise AtlasError(
                 f"a layer of {integer(info.channels)} channels is larger than the site's grids", name
             )
-        inner = atlas.inner_of(name) if info.kind in ("block", "layer") else []
-        site.page(f"{folder}/index.html", "layer.html", self._frame, {**shared, **grid, "inner": inner})
+        site.page(f"{folder}/index.html", "layer.html", self._frame, header, grid)
         stream = self._streams.get(name)
         for channel in range(info.channels):
-            more = {
-                "across": links_of(dict(self._across), name, channel),
-                "stream": None if stream is None or layer.dead[channel] else channel_stream(stream, channel),
-            }
+            links = ChannelLinks(
+                across=links_of(dict(self._across), name, channel),
+                stream=None if stream is None or layer.dead[channel] else channel_stream(stream, channel),
+            )
             page = channel_page(atlas, info, channel, self._url)
-            site.page(f"{folder}/{channel}.html", "channel.html", self._frame, {**shared, **more, **page})
-        if shared["kernels"]:
-            site.page(f"{folder}/kernels.html", "kernels.html", self._frame, {**shared, **shared["kernels"]})
+            site.page(f"{folder}/{channel}.html", "channel.html", self._frame, header, page, links)
+        if header.kernels:
+            site.page(f"{folder}/kernels.html", "kernels.html", self._frame, header)
             site.copy(atlas.store.pictures.kernels_path(name), f"{folder}/kernels.webp")
         self._write_pictures(site, layer)
-
-    def _shared(self, info: LayerInfo) -> dict[str, Any]:
-        """What all pages of a layer show."""
-        atlas = self._atlas
-        names = {layer.name: layer for layer in atlas.layers}
-        kernels = kernel_page(atlas, info)
-        return {
-            "layer": info,
-            "place": atlas.place(info),
-            "panels": atlas.manifest.sprites[info.name].panels,
-            "has_block": info.block in names,
-            "block_channels": names[info.block].channels if info.block in names else 0,
-            "has_kernels": kernels is not None,
-            "has_first_layers": kernels is not None and self._has_first_layers,
-            "kernels": kernels,
-        }
 
     def _write_pictures(self, site: Site, layer: Layer) -> None:
         store, name = self._atlas.store, layer.info.name
@@ -150,9 +144,9 @@ def bars(layer: Layer) -> str:
     The grey is seen on light and on dark pages, because a picture does not know which the reader chose.
     """
     paths = []
-    for number, (_, _, _, _, heights) in enumerate(layer.measures):
+    for row, column in enumerate(layer.measures):
         strokes = "".join(
-            f"M{4 * n + 2} {BAR_ROW * number + 20}v-{height}" for n, height in enumerate(heights) if height
+            f"M{4 * n + 2} {BAR_ROW * row + 20}v-{height}" for n, height in enumerate(column.bars) if height
         )
         paths.append(f'<path d="{strokes}"/>')
     size = f'viewBox="0 0 96 {BAR_ROW * len(paths)}"'

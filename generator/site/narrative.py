@@ -159,7 +159,7 @@ def address_examples(atlases: Sequence[Atlas]) -> str:
     if channel in active and channel in numbers.pictured and len(numbers.nine(channel)) >= FOURTH:
         rows.append(("the fourth of its top-9 pictures", f"{page}#{FOURTH}"))
     label = next((name for name, _ in atlas.labels_of(layer.name, channel)), "") if channel in active else ""
-    sorted_by = {measure.key: measure for measure, *_ in numbers.measures}
+    sorted_by = {column.measure.key: column.measure for column in numbers.measures}
     for key, up, order in (
         ("refinement_previous", "", "highest first"),
         ("spearman_previous", "&up=1", "lowest first"),
@@ -190,10 +190,10 @@ def gradient_rules(atlases: Sequence[Atlas]) -> str:
         rows = atlas.gradient_rules
         if not rows:
             continue
-        kinds = [kind for kind in RULE_KINDS if kind in rows[0]["kinds"]]
+        kinds = [kind for kind in RULE_KINDS if kind in rows[0].kinds]
         lines = []
         for row in rows:
-            layer, channel = escape(row["layer"]), int(row["channel"])
+            layer, channel = escape(row.layer), row.channel
             name = f"{layer}, channel {channel}"
             cells = "".join(
                 f'<td><img src="../{escape(atlas.name)}/rules/{layer}-{kind}.webp" loading="lazy" '

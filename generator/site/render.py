@@ -32,8 +32,8 @@ from generator.site.layer_pages import write_layers
 from generator.site.links import check_size, measure
 from generator.site.narrative import build_narrative
 from generator.site.reading.atlas import Atlas
-from generator.site.reading.channel import tile_data
-from generator.site.reading.layer import kernel_page
+from generator.site.reading.layer import kernel_sheet
+from generator.site.reading.tiles import tile_data
 from generator.site.templates import environment
 from generator.site.writing import Site, SiteReport
 
@@ -172,7 +172,7 @@ def write_revisited(site: Site, atlas: Atlas, frame: Frame) -> None:
     first = next(iter(atlas.manifest.sprites.values()))
     more = {
         "panels": first.panels,
-        "kernels": atlas.has("conv1") and kernel_page(atlas, atlas.manifest.layer("conv1")) is not None,
+        "kernels": atlas.has("conv1") and kernel_sheet(atlas, atlas.manifest.layer("conv1")) is not None,
         "kernel_figure": KERNEL_FIGURE,
         "kernel_counts": next(
             (layer.counts() for layer in shown_layers([atlas]) if layer.entry["own"]), None
@@ -189,8 +189,8 @@ def copy_data(site: Site, atlas: Atlas) -> None:
         if (table := atlas.store.tables.path(name)) is not None:
             site.copy(table, f"{atlas.name}/data/{name}")
     for row in atlas.gradient_rules:
-        for kind in row["kinds"]:
-            picture = atlas.store.pictures.rule_path(row["layer"], kind)
+        for kind in row.kinds:
+            picture = atlas.store.pictures.rule_path(row.layer, kind)
             site.copy(picture, f"{atlas.name}/rules/{picture.name}")
     for number in sorted(atlas.published):
         site.copy(atlas.store.pictures.picture_path(number), f"{atlas.name}/pictures/{number}.webp")

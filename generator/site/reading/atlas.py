@@ -1,21 +1,20 @@
-"""The atlas folder as the pages read it: layers, channels and their pictures. No torch, no HTML here."""
+"""An atlas folder as the pages read it: its layers, their channels and pictures."""
 
 from __future__ import annotations
 
 import itertools
-import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from generator.core.errors import AtlasError
-from generator.core.records import STUDY, LayerInfo, Manifest, PictureRecord, SpriteInfo
+from generator.core.records import STUDY, LayerInfo, Manifest, PictureRecord
 from generator.core.store import Store
+from generator.site.reading.layer_numbers import Layer, dead_channels
 from generator.site.reading.layer_pairs import (
     LayerPair,
     Match,
@@ -23,7 +22,6 @@ from generator.site.reading.layer_pairs import (
     matches_by_channel,
     relations_from_json,
 )
-from generator.site.reading.measures import BY_KEY, MEASURES, Measure, histogram
 from generator.site.reading.unique_labels import unique_labels
 
 PANEL_NAMES = {
@@ -34,7 +32,8 @@ PANEL_NAMES = {
     "saliency": "saliency",
     "optimised": "optimised picture",
 }
-# What compares a channel with the block before: known where the channel is active in both blocks.
+# Statistics that compare a channel with the block before, and the value that stands for none: they are known where the
+# channel is active in both blocks.
 COMPARISONS = {
     "shared_previous": -1,
     "places_previous": -1,
@@ -59,99 +58,30 @@ def number_word(number: int) -> str:
     return ("none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")[number]
 
 
-def dead_channels(arrays: dict[str, np.ndarray]) -> np.ndarray:
-    """(C,) bool: which of a layer's channels no picture activates."""
-    dead: np.ndarray = arrays["dead"].astype(bool) if "dead" in arrays else arrays["top_image"][:, 0] < 0
-    return dead
-
-
-@dataclass
-class Layer:
-    """One layer's numbers, turned into lists once, because a page is written for every channel of it."""
-
-    info: LayerInfo
-    sprite: SpriteInfo
-    arrays: dict[str, np.ndarray]
-    images: list[list[int]] = field(init=False)
-    values: list[list[float]] = field(init=False)
-    units: list[list[list[int]]] = field(init=False)
-    dead: list[bool] = field(init=False)
-    pictured: set[int] = field(default_factory=set)  # channels that have a sprite
-
-    def __post_init__(self) -> None:
-        self.images = self.arrays["top_image"].tolist()
-        self.values = self.arrays["top_value"].tolist()
-        self.units = self.arrays["top_unit"].tolist()
-        self.dead = dead_channels(self.arrays).tolist()
-
-    @cached_property
-    def measures(self) -> list[tuple[Measure, list[str], list[bool], list[int], list[int]]]:
-        """Every known statistic that some channel has: itself, the values as text, which channels have one,
-        where each lies between the layer's lowest and highest (0 … 96), and the histogram's bars."""
-        found = []
-        for measure in MEASURES:
-            values = self.arrays.get(measure.key)
-            if not measure.listed or values is None or values.shape != (self.info.channels,):
-                continue
-            alive = measure.present(values) & ~np.array(self.dead)
-            if not alive.any():
-                continue
-            low, high, bars = histogram(values, alive)
-            place = np.clip(np.nan_to_num((values - low) / ((high - low) or 1.0)), 0, 1) * 96
-            text = [measure.format(value) for value in np.nan_to_num(values).tolist()]
-            found.append((measure, text, alive.tolist(), place.round().astype(int).tolist(), bars))
-        return found
-
-    @cached_property
-    def tops(self) -> list[list[tuple[int, float, int, int]]]:
-        """By channel its nine, strongest first, those that there are: picture, value to three digits, row, column."""
-        return [
-            [
-                (image, float(f"{value:.3g}"), row, column)
-                for image, value, (row, column) in zip(*nine, strict=True)
-                if image >= 0
-            ]
-            for nine in zip(self.images, self.values, self.units, strict=True)
-        ]
-
-    @cached_property
-    def correlations(self) -> list[str | None]:
-        """By channel the rank correlation with the block before as text, None where there is none."""
-        values = self.arrays.get("spearman_previous")
-        if values is None:
-            return [None] * self.info.channels
-        text = BY_KEY["spearman_previous"].format
-        return [text(value) if math.isfinite(value) else None for value in values.tolist()]
-
-    def absence(self, channel: int) -> str:
-        """Why the channel shows no tiles, or ''."""
-        if self.dead[channel]:
-            return "dead on these pictures"
-        return "" if channel in self.pictured else "not pictured in this atlas"
-
-    def nine(self, channel: int) -> list[int]:
-        """The picture numbers of the channel's top nine, strongest first."""
-        return [image for image in self.images[channel] if image >= 0]
-
-    def shared_with(self, other: Layer) -> list[int]:
-        """For every channel: how many of its nine pictures the same channel there has among its nine."""
-        mine, theirs = self.arrays["top_image"], other.arrays["top_image"]
-        count = min(len(mine), len(theirs))
-        same = (mine[:count, :, None] == theirs[:count, None, :]) & (mine[:count] >= 0)[:, :, None]
-        return [int(value) for value in same.sum((1, 2))]
-
-
 @dataclass(frozen=True)
 class Around:
-    """A layer's place among the others, the same for all its channels. before, after: what ↑ and ↓ lead to; strip: what
-    a channel is set beside; inner: the convolutions of a block, and of them those whose channel n is added into channel
-    n of the block."""
+    """A layer's place among the others, the same for all its channels.
+
+    before, after: the layers that ↑ and ↓ lead to; strip: the layers whose channel of the same number stands next to
+    this one's; inner: the convolutions of a block; inner_tied: those of them whose channel n is added into channel n of
+    the block.
+    """
 
     before: LayerInfo | None
     after: LayerInfo | None
     strip: list[LayerInfo]
     inner: list[LayerInfo]
     inner_tied: list[LayerInfo]
+
+
+@dataclass(frozen=True)
+class GradientRow:
+    """A channel whose pictures are shown by every kind of gradient. kinds: of each there is a picture
+    rules/<layer>-<kind>.webp."""
+
+    layer: str
+    channel: int
+    kinds: tuple[str, ...]
 
 
 class Atlas:
@@ -191,16 +121,16 @@ class Atlas:
         return tuple(layer for layer in self.layers if layer.kind == "block")
 
     @cached_property
-    def gradient_rules(self) -> list[dict[str, Any]]:
-        """The channels whose kinds of gradients stand side by side: layer, channel, kinds; of each kind a picture
-        rules/<layer>-<kind>.webp."""
-        held = {layer.name for layer in self.layers}
-        found = (self.store.tables.read_json("rules.json") or {}).get("rows", [])
+    def gradient_rules(self) -> list[GradientRow]:
+        """The channels whose kinds of gradients are shown side by side."""
+        rows = (self.store.tables.read_json("rules.json") or {}).get("rows", [])
         hidden = set() if self.manifest.publish_patches else {"patches"}
         return [
-            {**row, "kinds": [kind for kind in row["kinds"] if kind not in hidden]}
-            for row in found
-            if row["layer"] in held
+            GradientRow(
+                row["layer"], int(row["channel"]), tuple(kind for kind in row["kinds"] if kind not in hidden)
+            )
+            for row in rows
+            if self.has(row["layer"])
         ]
 
     @cached_property
@@ -339,7 +269,7 @@ class Atlas:
         return (alike[at - 1] if at else None, alike[at + 1] if at + 1 < len(alike) else None)
 
     def labels_of(self, layer: str, channel: int) -> list[tuple[str, int]]:
-        """The labels among the nine with how often each occurs, most frequent first."""
+        """The labels of the channel's nine pictures, with how many carry each, most frequent first."""
         labels = (self.short[image] for image in self.layer(layer).nine(channel))
         return Counter(label for label in labels if label).most_common()
 

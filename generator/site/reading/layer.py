@@ -1,73 +1,165 @@
-"""What a layer's page and the page of its kernels say, for their templates. No HTML here."""
+"""What a layer's page and the page of its kernels show, as records for their templates."""
 
 from __future__ import annotations
 
-import json
 import math
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from generator.core.records import LayerInfo
-from generator.site.reading.atlas import (
-    THUMB,
-    Atlas,
-    sheet_layout,
-)
-from generator.site.reading.synthetic import has_optimised
+from generator.site.reading.atlas import THUMB, Atlas, Layer, sheet_layout
+from generator.site.reading.measures import Measure
+from generator.site.reading.optimised import has_optimised
+from generator.site.reading.tiles import json_in_page
 
 
-def layer_page(atlas: Atlas, info: LayerInfo) -> dict[str, Any]:
-    """A layer's grid: a thumbnail a channel, and the numbers that sorting and filtering need."""
+@dataclass(frozen=True)
+class LayerHeader:
+    """What all pages of a layer show. place: where in the network it stands, in words; panels: of its sprites;
+    block_channels: of the page of its block, 0 where there is none; kernels: None where the layer has no kernels that
+    can be drawn; has_first_layers: whether they stand on the page of first layers too."""
+
+    layer: LayerInfo
+    place: str
+    panels: Sequence[str]
+    block_channels: int
+    kernels: KernelSheet | None
+    has_first_layers: bool
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel as a picture. x, y: its tile in the sheet; absent: why its channel shows no tiles, or ''."""
+
+    channel: int
+    x: int
+    y: int
+    absent: str
+
+
+@dataclass(frozen=True)
+class KernelSheet:
+    """The kernels of a first convolution. columns, rows: of the sheet of their pictures."""
+
+    columns: int
+    rows: int
+    kernels: Sequence[Kernel]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A channel in the layer's grid. place: column and row of its thumbnail in the sheet, None where it has none;
+    label: of its strongest picture, '' without one."""
+
+    channel: int
+    place: tuple[int, int] | None
+    label: str
+    is_dead: bool
+
+
+@dataclass(frozen=True)
+class LayerGrid:
+    """A thumbnail per channel. columns: of the sheet of thumbnails; active: how many channels some picture activates;
+    sorts: the measures that the grid can be sorted by; label_names: the labels that it can be filtered by, in order;
+    previous, next: layers of the network; inner: convolutions of the block; data: JSON for the script."""
+
+    cells: Sequence[Cell]
+    columns: int
+    active: int
+    sorts: Sequence[Measure]
+    label_names: Sequence[str]
+    previous: LayerInfo | None
+    next: LayerInfo | None
+    inner: Sequence[LayerInfo]
+    has_optimised: bool
+    data: str
+
+
+def layer_header(atlas: Atlas, info: LayerInfo, *, has_first_layers: bool) -> LayerHeader:
+    """has_first_layers: whether the site has a page of first layers with this network's."""
+    block = next((layer for layer in atlas.layers if layer.name == info.block), None)
+    kernels = kernel_sheet(atlas, info)
+    return LayerHeader(
+        layer=info,
+        place=atlas.place(info),
+        panels=atlas.manifest.sprites[info.name].panels,
+        block_channels=block.channels if block else 0,
+        kernels=kernels,
+        has_first_layers=kernels is not None and has_first_layers,
+    )
+
+
+def layer_grid(atlas: Atlas, info: LayerInfo) -> LayerGrid:
+    """A layer's grid, and the numbers that sorting and filtering need."""
     layer = atlas.layer(info.name)
     columns, rows = sheet_layout(
         atlas.store.pictures.thumbs_path(info.name), int(atlas.manifest.extra.get("thumb", THUMB))
     )
     labels: dict[str, int] = {}
-    cells = []
-    nine_labels = []
-    for channel in range(info.channels):
-        nine = [labels.setdefault(label, len(labels)) for label, _ in atlas.labels_of(info.name, channel)]
-        nine_labels.append(nine)
-        first = atlas.short[layer.images[channel][0]] if layer.images[channel][0] >= 0 else ""
-        # An atlas of the first so many channels alone has a smaller sheet.
-        place = (channel % columns, channel // columns) if channel < columns * rows else None
-        cells.append((channel, None if layer.absence(channel) else place, first, layer.dead[channel]))
-    sorts = [(m, layer.arrays[m.key], has) for m, _, has, _, _ in layer.measures]
-    at = atlas.layers.index(info)
-    numbers = {
-        measure.key: [float(f"{v:.4g}") if ok else None for v, ok in zip(values.tolist(), has, strict=True)]
-        for measure, values, has in sorts
-    }
-    data = {
-        "labels": list(labels),
-        "nine": nine_labels,
-        "numbers": numbers,
-        "panels": layer.sprite.panels,
-        "units": {measure.key: [measure.name, measure.unit] for measure, _, _ in sorts},
-    }
-    return {
-        "cells": cells,
-        "columns": columns,
-        "rows": rows,
-        "alive": info.channels - sum(layer.dead),
-        "sorts": [measure for measure, _, _ in sorts],
-        "label_names": sorted(label for label in labels if label),
-        "previous": atlas.layers[at - 1] if at else None,
-        "next": atlas.layers[at + 1] if at + 1 < len(atlas.layers) else None,
-        "data": json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c"),
-        "has_kernels": atlas.store.pictures.kernels_path(info.name).is_file(),
-        "has_optimised": has_optimised(layer),
-    }
+    labels_by_channel = [
+        [labels.setdefault(label, len(labels)) for label, _ in atlas.labels_of(info.name, channel)]
+        for channel in range(info.channels)
+    ]
+    number = atlas.layers.index(info)
+    return LayerGrid(
+        # An atlas of the first channels alone has a smaller sheet.
+        cells=[_cell(atlas, layer, channel, columns, columns * rows) for channel in range(info.channels)],
+        columns=columns,
+        active=info.channels - sum(layer.dead),
+        sorts=[column.measure for column in layer.measures],
+        label_names=sorted(label for label in labels if label),
+        previous=atlas.layers[number - 1] if number else None,
+        next=atlas.layers[number + 1] if number + 1 < len(atlas.layers) else None,
+        inner=atlas.inner_of(info.name) if info.kind in ("block", "layer") else [],
+        has_optimised=has_optimised(layer),
+        data=_grid_data(layer, list(labels), labels_by_channel),
+    )
 
 
-def kernel_page(atlas: Atlas, info: LayerInfo) -> dict[str, Any] | None:
-    """The first convolution's kernels as pixel maps, with the nine of each beside; or None."""
+def _cell(atlas: Atlas, layer: Layer, channel: int, columns: int, thumbnails: int) -> Cell:
+    strongest = layer.images[channel][0]
+    has_thumbnail = channel < thumbnails and not layer.absence(channel)
+    return Cell(
+        channel=channel,
+        place=(channel % columns, channel // columns) if has_thumbnail else None,
+        label=atlas.short[strongest] if strongest >= 0 else "",
+        is_dead=layer.dead[channel],
+    )
+
+
+def _grid_data(layer: Layer, labels: list[str], labels_by_channel: list[list[int]]) -> str:
+    """JSON for the script. labels: names; nine: by channel the numbers of its pictures' labels; numbers: by measure and
+    channel to four digits, null where there is none; panels; units: by measure its name and unit."""
+    columns = layer.measures
+    return json_in_page(
+        {
+            "labels": labels,
+            "nine": labels_by_channel,
+            "numbers": {
+                column.measure.key: [
+                    float(f"{value:.4g}") if present else None
+                    for value, present in zip(column.values, column.present, strict=True)
+                ]
+                for column in columns
+            },
+            "panels": layer.sprite.panels,
+            "units": {column.measure.key: [column.measure.name, column.measure.unit] for column in columns},
+        }
+    )
+
+
+def kernel_sheet(atlas: Atlas, info: LayerInfo) -> KernelSheet | None:
+    """The first convolution's kernels as pictures; None for other layers."""
     layout = atlas.manifest.extra.get("kernels", {}).get(info.name)
     if layout is None or not atlas.store.pictures.kernels_path(info.name).is_file():
         return None
     columns = int(layout["columns"])
     layer = atlas.layer(info.name)
-    return {
-        "columns": columns,
-        "rows": math.ceil(info.channels / columns),
-        "kernels": [(c, c % columns, c // columns, layer.absence(c)) for c in range(info.channels)],
-    }
+    return KernelSheet(
+        columns=columns,
+        rows=math.ceil(info.channels / columns),
+        kernels=[
+            Kernel(channel, channel % columns, channel // columns, layer.absence(channel))
+            for channel in range(info.channels)
+        ],
+    )

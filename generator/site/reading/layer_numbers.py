@@ -1,0 +1,112 @@
+"""One layer's numbers as the pages need them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from generator.core.records import LayerInfo, SpriteInfo
+from generator.site.reading.measures import MEASURES, Measure, histogram
+
+PLACES = 96  # steps between a layer's lowest and highest value
+
+
+@dataclass(frozen=True)
+class MeasureColumn:
+    """A statistic of all channels of a layer. values, present, places: by channel the value, whether there is one, and
+    where it lies between the layer's lowest and highest (0 to PLACES); bars: the histogram's heights, in twelfths of
+    the highest."""
+
+    measure: Measure
+    values: Sequence[float]
+    present: Sequence[bool]
+    places: Sequence[int]
+    bars: Sequence[int]
+
+
+def dead_channels(arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """(C,) bool: which of a layer's channels no picture activates."""
+    dead: np.ndarray = arrays["dead"].astype(bool) if "dead" in arrays else arrays["top_image"][:, 0] < 0
+    return dead
+
+
+@dataclass
+class Layer:
+    """One layer's numbers, turned into lists once, because a page is written for every channel of it.
+
+    images, values, units: by channel the nine pictures (−1 where there are fewer), the activations, and the units' rows
+    and columns, strongest first; pictured: the channels that have a sprite.
+    """
+
+    info: LayerInfo
+    sprite: SpriteInfo
+    arrays: dict[str, np.ndarray]
+    images: list[list[int]] = field(init=False)
+    values: list[list[float]] = field(init=False)
+    units: list[list[list[int]]] = field(init=False)
+    dead: list[bool] = field(init=False)
+    pictured: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.images = self.arrays["top_image"].tolist()
+        self.values = self.arrays["top_value"].tolist()
+        self.units = self.arrays["top_unit"].tolist()
+        self.dead = dead_channels(self.arrays).tolist()
+
+    @cached_property
+    def measures(self) -> list[MeasureColumn]:
+        """Every listed statistic that some channel has."""
+        columns = []
+        for measure in MEASURES:
+            values = self.arrays.get(measure.key)
+            if not measure.listed or values is None or values.shape != (self.info.channels,):
+                continue
+            present = measure.present(values) & ~np.array(self.dead)
+            if not present.any():
+                continue
+            low, high, bars = histogram(values, present)
+            shares = np.clip(np.nan_to_num((values - low) / ((high - low) or 1.0)), 0, 1)
+            places = (shares * PLACES).round().astype(int).tolist()
+            columns.append(MeasureColumn(measure, values.tolist(), present.tolist(), places, bars))
+        return columns
+
+    @cached_property
+    def tops(self) -> list[list[tuple[int, float, int, int]]]:
+        """By channel its nine pictures, strongest first: picture, value to three digits, row, column."""
+        return [
+            [
+                (image, float(f"{value:.3g}"), row, column)
+                for image, value, (row, column) in zip(*nine, strict=True)
+                if image >= 0
+            ]
+            for nine in zip(self.images, self.values, self.units, strict=True)
+        ]
+
+    @cached_property
+    def correlations(self) -> list[float | None]:
+        """By channel the rank correlation with the block before, None where there is none."""
+        values = self.arrays.get("spearman_previous")
+        if values is None:
+            return [None] * self.info.channels
+        return [value if math.isfinite(value) else None for value in values.tolist()]
+
+    def absence(self, channel: int) -> str:
+        """Why the channel shows no tiles, or ''."""
+        if self.dead[channel]:
+            return "dead on these pictures"
+        return "" if channel in self.pictured else "not pictured in this atlas"
+
+    def nine(self, channel: int) -> list[int]:
+        """The numbers of the channel's nine pictures, strongest first."""
+        return [image for image in self.images[channel] if image >= 0]
+
+    def shared_with(self, other: Layer) -> list[int]:
+        """For every channel: how many of its nine pictures the same channel there has among its nine."""
+        mine, theirs = self.arrays["top_image"], other.arrays["top_image"]
+        count = min(len(mine), len(theirs))
+        same = (mine[:count, :, None] == theirs[:count, None, :]) & (mine[:count] >= 0)[:, :, None]
+        return [int(value) for value in same.sum((1, 2))]

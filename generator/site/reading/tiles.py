@@ -1,0 +1,109 @@
+"""The tiles of a channel: which pictures they show, where the units lie in them, and the data of the pages' scripts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from generator.core.records import LayerInfo
+from generator.site.reading.atlas import PANEL_NAMES, Atlas, Layer
+from generator.site.reading.optimised import is_optimised
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One of a channel's nine pictures. rank: from 1, the strongest; label: of the picture's class, '' without one;
+    value: the unit's activation; row, column: of the unit in the channel's map; picture: number in images.csv;
+    mark: the square of the picture that the unit stands for, as an SVG path in px of the network's input, '' where the
+    tile is the unit's patch alone."""
+
+    rank: int
+    label: str
+    value: float
+    row: int
+    column: int
+    picture: int
+    mark: str
+
+
+def tiles_of(atlas: Atlas, layer: Layer, channel: int, *, marked: bool = False) -> list[Tile]:
+    """The channel's pictures, strongest first. marked: whether the tiles show whole pictures with the unit's place."""
+    rows = zip(layer.images[channel], layer.values[channel], layer.units[channel], strict=True)
+    return [
+        Tile(
+            rank=rank,
+            label=atlas.short[picture],
+            value=value,
+            row=row,
+            column=column,
+            picture=picture,
+            mark=unit_mark(layer.info, row, column) if marked else "",
+        )
+        for rank, (picture, value, (row, column)) in enumerate(rows, 1)
+        if picture >= 0
+    ]
+
+
+def covers_picture(atlas: Atlas, info: LayerInfo) -> bool:
+    """Whether the receptive field is larger than the picture, so that the tiles show whole pictures."""
+    return info.receptive_field.side > atlas.input_side
+
+
+def unit_mark(info: LayerInfo, row: int, column: int) -> str:
+    """The square of the picture that the unit stands for in its map, as an SVG path in px of the input."""
+    field = info.receptive_field
+    # Pixel 0 of the input reaches from 0 to 1 in the drawing: its middle lies at 0.5.
+    left, top = (field.centre + step * field.stride + 0.5 - field.stride / 2 for step in (column, row))
+    return f"M{left:g} {top:g}h{field.stride}v{field.stride}h-{field.stride}z"
+
+
+def tile_margin(atlas: Atlas, info: LayerInfo) -> float:
+    """Width of the ground around a tile's picture, in px of the input where the tiles show whole pictures."""
+    sprite = atlas.manifest.sprites[info.name]
+    if not sprite.side or not covers_picture(atlas, info):
+        return 0.0
+    return round((sprite.tile - sprite.side) / 2 * atlas.input_side / sprite.side, 2)
+
+
+def tile_view(atlas: Atlas, info: LayerInfo) -> str:
+    """The viewBox of an SVG over a whole tile, in px of the input."""
+    margin = tile_margin(atlas, info)
+    side = atlas.input_side + 2 * margin
+    return f"{-margin:g} {-margin:g} {side:g} {side:g}"
+
+
+def tile_data(atlas: Atlas, names: Sequence[str], channel: int) -> str:
+    """What the scripts need to draw the rows of these layers' tiles and to describe a tile, as compact JSON.
+
+    labels: text; rows: by layer, its receptive field [side, stride, centre], the ground around a tile, and the nine as
+    [picture, value, row, column, label]; side: of the network's input; pictures: whether whole pictures are published;
+    without: those of the rows that are not, if any; optimised: the layers that have an optimised picture, if any.
+    """
+    labels: dict[str, int] = {}
+    rows: dict[str, object] = {}
+    for name in names:
+        layer = atlas.layer(name)
+        field = layer.info.receptive_field
+        nine = [[*top, labels.setdefault(atlas.short[top[0]], len(labels))] for top in layer.tops[channel]]
+        centre = int(field.centre) if field.centre == int(field.centre) else field.centre
+        rows[name] = [[field.side, field.stride, centre, tile_margin(atlas, layer.info)], nine]
+    panels = atlas.manifest.sprites[names[0]].panels
+    data: dict[str, object] = {
+        "labels": list(labels),
+        "rows": rows,
+        "side": atlas.input_side,
+        "pictures": int(atlas.shows_pictures),
+        "panels": [PANEL_NAMES.get(panel, panel) for panel in panels],
+    }
+    pictures = {top[0] for name in names for top in atlas.layer(name).tops[channel]}
+    if atlas.shows_pictures and (without := sorted(pictures - atlas.published)):
+        data["without"] = without
+    if optimised := [name for name in names if is_optimised(atlas.layer(name), channel)]:
+        data["optimised"] = optimised
+    return json_in_page(data)
+
+
+def json_in_page(data: object) -> str:
+    """Compact JSON for a script element: "<" never occurs in it, so no label can end the element."""
+    return json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
