@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from generator.site import formats
-from generator.site.render import environment
+from generator.site.templates import environment
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -67,3 +67,8 @@ def test_the_templates_have_every_formatter() -> None:
     )
     assert template.render() == f"12,345 {MINUS}0.50 0.012"
     assert formats.FILTERS.items() <= environment().filters.items()
+
+
+def test_in_templates_a_missing_number_is_a_dash_unless_they_say_otherwise() -> None:
+    template = environment().from_string('{{ none|fixed(2) }}{{ none|correlation(absent="?") }}')
+    assert template.render() == "–?"

@@ -15,8 +15,10 @@ from make_small_atlas import PAPER_STAGES, make_atlas
 
 from generator.core.errors import AtlasError
 from generator.core.records import LayerInfo, ReceptiveField
-from generator.site.chapters.corresponding import across_links, comparable, compare, correspondence_page
-from generator.site.chapters.refining import pair_page, refinement_csv, refinement_page
+from generator.site.chapters import correspondence, refinement
+from generator.site.chapters.refinement import refinement_page
+from generator.site.chapters.refinement_channels import refinement_csv
+from generator.site.chapters.refinement_pair import pair_page
 from generator.site.chapters.revisited import CLAIMS, revisited_page
 from generator.site.finder import CLASSES_A_CHANNEL, finder_index
 from generator.site.formats import percent, significant
@@ -24,6 +26,7 @@ from generator.site.home import doors, hero
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.channel import channel_page
 from generator.site.reading.channel_sentence import channel_sentence
+from generator.site.reading.comparison import comparable, compare
 from generator.site.reading.layer import layer_grid
 from generator.site.reading.measures import MEASURES, histogram
 from generator.site.reading.relations import stage_pairs
@@ -242,51 +245,51 @@ def test_an_atlas_without_relations_has_no_pages_on_them(tmp_path: Path) -> None
     shutil.copytree(SMALL, tmp_path / "old")
     (tmp_path / "old/relations.json").unlink()
     old = Atlas(tmp_path / "old")
-    assert refinement_page(old) is None and correspondence_page(old, [old], {}) is None
+    assert not refinement.present(old) and not correspondence.present(old)
     page = channel_page(old, old.manifest.layer("res3b"), 0, "")
     assert page.change is None and page.similar == []
 
 
 def test_bars_and_dots_show_every_living_channel_once(atlas: Atlas) -> None:
-    page = refinement_page(atlas)
-    assert page is not None
-    pairs = {pair.target: pair for pair in stage_pairs(atlas)}
-    for row in page["bars"]["rows"]:
-        assert sum(part["width"] for part in row["parts"]) == pytest.approx(480, abs=0.3)
-        alive = sum(part["count"] for part in row["parts"])
-        codes = atlas.layer(row["target"]).arrays["change_previous"]
+    rows = refinement_page(atlas).bars.rows
+    assert [row.pair for row in rows] == stage_pairs(atlas)
+    for row in rows:
+        assert sum(part.width for part in row.parts) == pytest.approx(480, abs=0.3)
+        alive = sum(part.count for part in row.parts)
+        codes = atlas.layer(row.pair.target).arrays["change_previous"]
         assert alive == (codes >= 0).sum()
-        dots = pair_page(atlas, pairs[row["target"]])["dots"]
-        assert len({dot["channel"] for dot in dots}) == len(dots) <= alive
+        dots = pair_page(atlas, row.pair).dots
+        assert len({dot.change.channel for dot in dots}) == len(dots) <= alive
 
 
 def test_the_lists_are_in_the_order_that_they_name(atlas: Atlas) -> None:
-    page = refinement_page(atlas)
-    assert page is not None
-    refined, steady, changed = (entry["entries"] for entry in page["lists"])
-    assert [e["score"] for e in refined] == sorted((e["score"] for e in refined), reverse=True)
-    assert [e["shared"] for e in steady] == sorted((e["shared"] for e in steady), reverse=True)
-    assert [e["shared"] for e in changed] == sorted(e["shared"] for e in changed)
+    refined, steady, changed = (
+        [entry.change for entry in each.entries] for each in refinement_page(atlas).lists
+    )
+    scores = [change.score for change in refined if change.score is not None]
+    assert scores == sorted(scores, reverse=True) and len(scores) == len(refined)
+    assert [c.shared for c in steady] == sorted((c.shared for c in steady), reverse=True)
+    assert [c.shared for c in changed] == sorted(c.shared for c in changed)
     whole = list(csv.DictReader(io.StringIO(refinement_csv(atlas))))
     assert max(float(row["refinement"]) for row in whole if row["refinement"]) == pytest.approx(
-        refined[0]["score"], rel=1e-4
+        scores[0], rel=1e-4
     )
 
 
 def test_two_networks_on_the_same_pictures_find_each_other_s_channels(tmp_path: Path) -> None:
     one, other = (Atlas(_copy(SMALL, tmp_path / name, name)) for name in ("one", "other"))
     assert comparable(one, other)
-    found = compare(one, other)
-    assert found is not None
-    at = found["columns"].index("res3c")
-    matches = found["channels"]["res3c"]
+    comparison = compare(one, other)
+    assert comparison is not None
+    at = comparison.columns.index("res3c")
+    matches = comparison.matches["res3c"]
     alive = np.flatnonzero(~np.array(one.layer("res3c").dead))
-    assert (matches["layer"][alive, 0] == at).all() and (matches["channel"][alive, 0] == alive).all()
-    assert np.nanargmax(found["means"][found["rows"].index("res3c")]) == at
+    assert (matches.layer[alive, 0] == at).all() and (matches.channel[alive, 0] == alive).all()
+    assert np.nanargmax(comparison.means[comparison.rows.index("res3c")]) == at
     again = compare(one, other)  # from the cache
     assert again is not None
-    np.testing.assert_array_equal(again["means"], found["means"])
-    assert across_links(found, "res3c", int(alive[0]))[0].layer == "res3c"
+    np.testing.assert_array_equal(again.means, comparison.means)
+    assert comparison.of_channel("res3c", int(alive[0]))[0].layer == "res3c"
 
 
 def test_networks_on_other_pictures_are_not_compared(tmp_path: Path) -> None:

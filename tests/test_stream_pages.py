@@ -13,23 +13,27 @@ import pytest
 from altering import alter_layer
 
 from generator.core.store import Store
-from generator.site.chapters.scale_pages import criteria, ranked, scale_page, truth_gist
-from generator.site.chapters.stream_pages import (
-    CLASSES,
-    KINDS,
-    Streamed,
-    against_plots,
-    channel_stream,
-    contribution_bars,
-    mix_histogram,
-    reading,
-    stream_page,
-    streamed,
-)
+from generator.site.chapters import scale, stream
+from generator.site.chapters.scale import criteria, ranked, scale_page
+from generator.site.chapters.scale_truth import Agreement, truth_gist
+from generator.site.chapters.stream import StreamPage, stream_page
+from generator.site.chapters.stream_block import ratio_plots
+from generator.site.chapters.stream_figures import STYLES, mix_histogram
 from generator.site.figures.axis import Axis
 from generator.site.figures.svg_plots import Bar, Dot, Plot
 from generator.site.links import check_links
 from generator.site.reading.atlas import Atlas
+from generator.site.reading.stream import (
+    KINDS,
+    ContributionBar,
+    StreamBlock,
+    TestResult,
+    channel_stream,
+    contribution_bars,
+    stream_blocks,
+    stream_of,
+    stream_sentence,
+)
 from generator.site.render import render_site
 
 SMALL = Path(__file__).parent / "small_atlas"
@@ -101,6 +105,12 @@ def atlas(tmp_path_factory) -> Atlas:
     return Atlas(_with_stream(tmp_path_factory.mktemp("atlas") / "small").folder)
 
 
+def _stream_page(atlas: Atlas) -> StreamPage:
+    whole = stream_of(atlas)
+    assert whole is not None
+    return stream_page(atlas, whole)
+
+
 @pytest.fixture(scope="module")
 def site(atlas, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("site")
@@ -110,7 +120,7 @@ def site(atlas, tmp_path_factory) -> Path:
 
 def test_an_atlas_without_the_numbers_has_no_such_page():
     plain = Atlas(SMALL)
-    assert streamed(plain) == [] and stream_page(plain) is None and scale_page(plain) is None
+    assert not stream.present(plain) and not scale.present(plain) and stream_of(plain) is None
 
 
 def test_every_address_of_the_site_leads_somewhere_and_nothing_is_styled_in_place(site):
@@ -121,7 +131,7 @@ def test_every_address_of_the_site_leads_somewhere_and_nothing_is_styled_in_plac
 
 
 def test_every_channel_with_a_ratio_has_its_dot_and_stands_in_the_list_of_its_bar(atlas, site):
-    block = streamed(atlas)[1]
+    block = stream_blocks(atlas)[1]
     text = (site / "small/res2b/stream.html").read_text("utf-8")
     known = np.flatnonzero(np.isfinite(block.ratio)).tolist()
     assert len(known) == (~block.dead).sum()
@@ -136,7 +146,7 @@ def test_every_channel_with_a_ratio_has_its_dot_and_stands_in_the_list_of_its_ba
 
 def test_the_bars_of_the_histograms_count_every_channel_once(atlas, site):
     text = (site / "small/stream.html").read_text("utf-8")
-    for block in streamed(atlas):
+    for block in stream_blocks(atlas):
         counts = re.findall(rf"<title>{block.info.name}: (\d+) channels with M", text)
         assert sum(map(int, counts)) == np.isfinite(block.ratio).sum()
     # Bins of 0.25 from 0 to 5, and one more edge at 1 / 1.5.
@@ -154,13 +164,13 @@ def test_the_coloured_bars_count_what_the_table_counts(atlas, near_one):
         np.nextafter([1 / near_one, near_one], 0), np.nextafter([1 / near_one, near_one], 9),
     ])  # fmt: skip
     arrays = {"mix_ratio": ratio, "mix_ratio_optimised": ratio[::-1]}
-    info = replace(streamed(atlas)[0].info, channels=len(ratio))
-    block = Streamed(info, arrays, np.zeros(len(ratio), bool), {}, near_one)
+    info = replace(stream_blocks(atlas)[0].info, channels=len(ratio))
+    block = StreamBlock(info, arrays, np.zeros(len(ratio), bool), near_one)
     for key in arrays:
         counts = dict.fromkeys(KINDS, 0)
         for name, count, style in BAR.findall(str(mix_histogram(block, "", key=key).svg())):
             assert name == info.name
-            counts[next(kind for kind in KINDS if CLASSES[kind] == style)] += int(count)
+            counts[next(kind for kind in KINDS if STYLES[kind] == style)] += int(count)
         assert counts == {kind: block.count(kind) for kind in KINDS}, key
     listed: dict[str, int] = {}
     for value in ratio.tolist():
@@ -171,9 +181,9 @@ def test_the_coloured_bars_count_what_the_table_counts(atlas, near_one):
 
 
 def test_a_channel_s_line_follows_from_its_numbers(atlas):
-    block = streamed(atlas)[1]
+    block = stream_blocks(atlas)[1]
     block.arrays["shortcut_share"][:3] = 0.83, 0.5, 0.1
-    lines = [reading(block, channel) for channel in range(3)]
+    lines = [stream_sentence(block, channel) for channel in range(3)]
     assert lines[0] == (
         "Mostly passed through: of the positive input to its strongest units 0.83 came along the shortcut; "
         "in the middle of the map it skips (mix ratio 10.00)."
@@ -202,17 +212,15 @@ def test_the_weight_of_a_norm_is_called_what_it_is(tmp_path, key, unit):
             block["tests"][key] = {"statistic": 0.25, "p": 0.02, "channels": 12}
     store.tables.write_json("stream.json", report)
     atlas = Atlas(store.folder)
-    page = stream_page(atlas)
-    assert page is not None
-    assert [m.unit for m in page["norms"]] == ([unit] if key else [])
-    assert page["folded"] == (key == "norm_scale")
-    assert page["blocks"][0]["norms"] == ([("0.25", "p 0.02")] if key else [])
-    block = streamed(atlas)[1]
-    said = [m.unit for m, _ in channel_stream(block, 1)["numbers"]]
-    assert [name for name in said if "γ" in name] == ([unit] if key else [])
-    assert [p["measure"].unit for p in against_plots(block) if "γ" in p["measure"].unit] == (
-        [unit] if key else []
-    )
+    page = _stream_page(atlas)
+    units = [unit] if key else []
+    assert [measure.unit for measure in page.norms] == units
+    assert page.folded == (key == "norm_scale")
+    assert (TestResult(0.25, 0.02, 12) in page.blocks[0].tests) == bool(key)
+    block = stream_blocks(atlas)[1]
+    listed = [measure.unit for measure, _ in channel_stream(block, 1).numbers]
+    assert [name for name in listed if "γ" in name] == units
+    assert [plot.measure.unit for plot in ratio_plots(block) if "γ" in plot.measure.unit] == units
 
 
 def test_examples_are_channels_whose_pictures_the_atlas_holds(tmp_path):
@@ -222,16 +230,16 @@ def test_examples_are_channels_whose_pictures_the_atlas_holds(tmp_path):
         if int(sprite.stem) not in (0, 1, 3):
             sprite.unlink()
     atlas = Atlas(store.folder)
-    page, scale = stream_page(atlas), scale_page(atlas)
-    assert page is not None and scale is not None
-    assert page["examples"] and all(one["channel"] in (0, 1, 3) for one in page["examples"])
-    assert all(address for one in page["examples"] for _, row in one["rows"] for address, _ in row)
-    invariant = [channel for _, channel in ranked(streamed(atlas))]
-    assert invariant and scale["left_out"] == sum(channel not in (0, 1, 3) for channel in invariant)
-    assert len(scale["examples"]) == min(4, len(invariant) - scale["left_out"])
-    assert page["left_out"] > 0
-    whole = stream_page(Atlas(_with_stream(tmp_path / "whole").folder))
-    assert whole is not None and whole["left_out"] == 0
+    page, on_scale = _stream_page(atlas), scale_page(atlas)
+    assert page.examples and all(example.channel in (0, 1, 3) for example in page.examples)
+    assert all(
+        picture.address for example in page.examples for _, pictures in example.rows for picture in pictures
+    )
+    invariant = [channel for _, channel in ranked(stream_blocks(atlas))]
+    assert invariant and on_scale.left_out == sum(channel not in (0, 1, 3) for channel in invariant)
+    assert len(on_scale.examples) == min(4, len(invariant) - on_scale.left_out)
+    assert page.left_out > 0
+    assert _stream_page(Atlas(_with_stream(tmp_path / "whole").folder)).left_out == 0
 
 
 def test_where_no_example_can_be_shown_none_is_described(tmp_path):
@@ -248,17 +256,19 @@ def test_where_no_example_can_be_shown_none_is_described(tmp_path):
 
 
 def test_a_bar_is_filled_by_the_sizes_of_its_two_parts_and_marks_what_takes_away(atlas):
-    block = streamed(atlas)[1]
+    block = stream_blocks(atlas)[1]
     channel = int(np.flatnonzero((block.arrays["top_image"] >= 0).all(1))[0])
     block.arrays["top_shortcut"][channel, :3] = 3, 2, -1
     block.arrays["top_branch"][channel, :3] = 1, -2, 3
-    found = contribution_bars(block, channel)
-    assert [bar[:2] for bar in found[:3]] == [(72, ""), (48, "b"), (24, "a")]
-    assert found[1][2] == "shortcut 2, branch −2"
+    assert contribution_bars(block, channel)[:3] == [
+        ContributionBar(72, "", 3, 1),
+        ContributionBar(48, "b", 2, -2),
+        ContributionBar(24, "a", -1, 3),
+    ]
 
 
 def test_the_ranking_holds_just_the_invariant_channels_largest_sum_first(atlas):
-    blocks = streamed(atlas)
+    blocks = stream_blocks(atlas)
     best = ranked(blocks)
     sums = [float(block.values("scale_sum")[channel]) for block, channel in best]
     assert sums == sorted(sums, reverse=True) and len(best) >= 1
@@ -271,7 +281,7 @@ def test_the_ranking_holds_just_the_invariant_channels_largest_sum_first(atlas):
 def test_the_table_holds_every_channel_of_every_residual_block(atlas, site):
     with (site / "small/data/stream.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == sum(block.info.channels for block in streamed(atlas))
+    assert len(rows) == sum(block.info.channels for block in stream_blocks(atlas))
     row = next(row for row in rows if (row["block"], row["channel"]) == ("res2b", "2"))
     assert row["kind"] == "mixes" and row["scale_invariant"] == "1" and float(row["scale_sum"]) == 2
 
@@ -280,10 +290,10 @@ def test_the_scale_page_says_how_the_criteria_fare_and_draws_the_answers_by_size
     text = (site / "small/scale.html").read_text("utf-8")
     assert "tell truly invariant channels from the others better than chance" in text and "0.80" in text
     assert text.count('class="curve ') == 3 and "&lt;ring&gt;" in text
-    assert truth_gist({"auc": 0.4, "p": 0.001}).startswith(
+    assert truth_gist(Agreement(0.4, 0.001, 5, 20)).startswith(
         "Here the channels that meet the criteria are truly less"
     )
-    assert "do not tell" in truth_gist({"auc": 0.7, "p": 0.2}) and "Too few" in truth_gist(None)
+    assert "do not tell" in truth_gist(Agreement(0.7, 0.2, 5, 20)) and "Too few" in truth_gist(None)
 
 
 def test_the_ratio_at_optimised_pictures_stands_beside_the_natural_one(site):

@@ -24,14 +24,14 @@ from generator.experiments.studies import compute_studies
 from generator.experiments.training import accuracy, reduced
 from generator.experiments.workshop import Workshop
 from generator.network import models
+from generator.network.graph import trace
 from generator.network.models import study
-from generator.network.tracing import trace
 from generator.network.weights import he_initialise
 from generator.pictures.drawn.world import ATLAS_SEED, draw
-from generator.site.chapters.corresponding import comparable
 from generator.site.chapters.experiment_pages import experiments_page
 from generator.site.links import check_links
 from generator.site.reading.atlas import Atlas
+from generator.site.reading.comparison import comparable
 from generator.site.render import render_site
 
 QUIET = Reporter(quiet=True)

@@ -9,41 +9,37 @@ from collections.abc import Callable, Sequence
 from generator.site.scripts import joined_modules
 from generator.site.templates import resources
 
-STYLES = (
-    "tokens",
-    "header",
-    "base",
-    "channel",
-    "layer",
-    "home",
-    "architecture",
-    "relations",
-    "kernels",
-    "deepdream",
-    "plots",
-    "map",
-    "print",
-)
+STYLES = ("tokens", "header", "base", "channel", "layer", "home")  # before those of the chapters
+LAST_STYLES = ("print",)
 GUIDE_STYLES = ("tokens", "header", "guide")
 WIDEST_KERNEL = 16  # px, of a first layer
 LARGEST_SHEET = 64  # columns of a sheet of thumbnails that the styles can address
 
 
-def write_assets(write: Callable[[str, str], None], networks: Sequence[str], with_map: bool) -> None:
+def write_assets(
+    write: Callable[[str, str], None],
+    networks: Sequence[str],
+    chapter_styles: Sequence[str],
+    chapter_scripts: Sequence[str],
+) -> None:
     """Write the styles and scripts into the site's folder static/.
 
     write(address, text) writes one file; networks: the names of the site's networks, in the order of their menu;
-    with_map: whether any of them has a map of the pictures.
+    chapter_styles: names of the chapters' style sheets; chapter_scripts: addresses in site_src/js/ of the modules that
+    only some chapters load.
     """
-    write("static/atlas.css", styles(STYLES) + position_styles())
+    write(
+        "static/atlas.css",
+        styles([*STYLES, *dict.fromkeys(chapter_styles), *LAST_STYLES]) + position_styles(),
+    )
     write("static/guide.css", styles(GUIDE_STYLES))
     modules = resources() / "site_src" / "js"
     write(
         "static/atlas.js",
         f"residualAtlas.models = {json.dumps(networks)};\n" + joined_modules(modules, "atlas.js"),
     )
-    if with_map:
-        write("static/map.js", joined_modules(modules, "map/map.js"))
+    for script in chapter_scripts:
+        write(f"static/{script.rpartition('/')[2]}", joined_modules(modules, script))
 
 
 def styles(names: Sequence[str]) -> str:

@@ -1,12 +1,14 @@
 """How the pages write numbers. Pages and figures keep numbers as numbers; these functions turn them into text.
 
-All write a true minus (−, U+2212), and every function of one number is a filter of the templates (FILTERS).
+All write a true minus (−, U+2212). FILTERS are those of the templates, where a missing number (None) is written as –.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 
@@ -63,6 +65,16 @@ def round_number(value: float) -> str:
     ['0.25', '−2', '1,500', '1e−07']
     """
     return integer(value) if value == round(value) else _true_minus(f"{value:g}")
+
+
+def in_words(count: int) -> str:
+    """A count up to nine in words.
+
+    >>> in_words(1), in_words(9), in_words(1024)
+    ('one', 'nine', '1,024')
+    """
+    words = ("none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+    return words[count] if 0 <= count < len(words) else integer(count)
 
 
 def signed(value: float, digits: int = 2) -> str:
@@ -188,10 +200,20 @@ def or_absent(value: float | None, form: Callable[[float], str], absent: str = A
     return absent if value is None or np.isnan(value) else form(value)
 
 
+def _filter(form: Callable[..., str]) -> Callable[..., str]:
+    """The form as a filter of the templates: where there is no number, it writes `absent`."""
+
+    @functools.wraps(form)
+    def write(value: Any, *digits: int, absent: str = ABSENT) -> str:
+        return absent if value is None else form(value, *digits)
+
+    return write
+
+
 FILTERS: Mapping[str, Callable[..., str]] = {
-    form.__name__: form
+    form.__name__: _filter(form)
     for form in (
-        integer, fixed, one_decimal, significant, round_number, signed, correlation, percent, percent_fixed, p_value,
-        p_in_words, multiply_adds, kilobytes, megabytes, mean_and_spread,
+        integer, in_words, fixed, one_decimal, significant, round_number, signed, correlation, percent, percent_fixed,
+        p_value, p_in_words, multiply_adds, kilobytes, megabytes, mean_and_spread,
     )
 }  # fmt: skip

@@ -9,17 +9,12 @@ import numpy as np
 
 from generator.core.records import LayerInfo, Skipped
 from generator.site.chapters.architecture_pages import adds, blueprint_of
-from generator.site.chapters.dream_pages import dreams_page
 from generator.site.chapters.first_layer_pages import shown_layers
-from generator.site.chapters.map_pages import has_map
-from generator.site.chapters.revisited import revisited_page
-from generator.site.chapters.scale_pages import scale_page
-from generator.site.chapters.stream_pages import streamed
+from generator.site.chapters.registry import CHAPTERS
 from generator.site.formats import significant
 from generator.site.frame import frame_of, home_frame
-from generator.site.reading.atlas import Atlas, in_full, number_word, pairs_shown
+from generator.site.reading.atlas import Atlas, in_full, number_word
 from generator.site.reading.measures import BY_KEY
-from generator.site.reading.relations import stage_pairs
 from generator.site.writing import Site
 
 HERO = 3  # channels on the home page
@@ -221,14 +216,8 @@ def _entry(atlas: Atlas) -> dict[str, Any]:
         "manifest": atlas.manifest,
         "network": network_home(atlas),
         "panels": atlas.manifest.sprites[atlas.layers[0].name].panels,
-        "revisited": revisited_page(atlas) is not None,
         "architecture": blueprint is not None,
         "residual": adds(atlas, blueprint),
-        "refinement": bool(stage_pairs(atlas)),
-        "correspondence": bool(pairs_shown(atlas)),
-        "stream": bool(streamed(atlas)),
-        "scale": scale_page(atlas) is not None,
+        "chapters": [chapter for chapter in CHAPTERS if chapter.summary and chapter.present(atlas)],
         "first_layers": bool(shown_layers([atlas])),
-        "dreams": dreams_page(atlas) is not None,
-        "map": has_map(atlas),
     }

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from generator.core.errors import AtlasError
 from generator.core.processes import in_workers, page_processes
 from generator.site.assets import LARGEST_SHEET
 from generator.site.chapters.first_layer_pages import shown_layers
-from generator.site.chapters.relation_pages import links_of
-from generator.site.chapters.stream_pages import channel_stream, streamed
 from generator.site.formats import integer
 from generator.site.frame import Frame
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.channel import channel_page
+from generator.site.reading.comparison import NetworkComparison, matches_in
 from generator.site.reading.layer import layer_grid, layer_header
 from generator.site.reading.layer_numbers import Layer
 from generator.site.reading.layer_pairs import NetworkMatches
 from generator.site.reading.optimised import FOLDER as OPTIMISED
 from generator.site.reading.optimised import has_optimised, is_optimised
+from generator.site.reading.stream import ChannelStream, channel_stream, stream_blocks
 from generator.site.writing import Site
 
 BAR_ROW = 26  # px; the height of a statistic's row, which base.css and channel.html know too
@@ -35,19 +34,20 @@ class ChannelLinks:
     stream, None where that was not read."""
 
     across: Sequence[NetworkMatches]
-    stream: Any
+    stream: ChannelStream | None
 
 
 class LayerPages:
     """Writes the pages of an atlas's layers.
 
-    frame: of pages in a layer's folder; across: the channels' matches in other networks; url: where the site will be
-    published.
+    frame: of pages in a layer's folder; comparisons: with other networks; url: where the site will be published.
     """
 
-    def __init__(self, atlas: Atlas, frame: Frame, across: Mapping[str, Any], url: str) -> None:
-        self._atlas, self._frame, self._across, self._url = atlas, frame, across, url
-        self._streams = {block.info.name: block for block in streamed(atlas)}
+    def __init__(
+        self, atlas: Atlas, frame: Frame, comparisons: Sequence[NetworkComparison], url: str
+    ) -> None:
+        self._atlas, self._frame, self._comparisons, self._url = atlas, frame, comparisons, url
+        self._streams = {block.info.name: block for block in stream_blocks(atlas)}
         self._has_first_layers = bool(shown_layers([atlas]))
 
     def write(self, site: Site, name: str) -> None:
@@ -65,7 +65,7 @@ class LayerPages:
         stream = self._streams.get(name)
         for channel in range(info.channels):
             links = ChannelLinks(
-                across=links_of(dict(self._across), name, channel),
+                across=matches_in(self._comparisons, name, channel),
                 stream=None if stream is None or layer.dead[channel] else channel_stream(stream, channel),
             )
             page = channel_page(atlas, info, channel, self._url)
@@ -94,14 +94,14 @@ def write_layers(
     site: Site,
     atlas: Atlas,
     frame: Frame,
-    across: Mapping[str, Any],
+    comparisons: Sequence[NetworkComparison],
     url: str,
     meanwhile: Callable[[], None],
 ) -> Iterator[None]:
     """Write every layer, in several processes where there is enough to write, and call `meanwhile` as they work; yields
     after each layer."""
     largest_first = sorted(atlas.layers, key=lambda layer: -layer.channels)
-    pages_here = LayerPages(atlas, frame, across, url)
+    pages_here = LayerPages(atlas, frame, comparisons, url)
 
     def here(name: str) -> Site:
         pages_here.write(site, name)
@@ -109,7 +109,7 @@ def write_layers(
 
     for _, part in in_workers(
         _in_a_process,
-        (atlas.store.folder, site.out, frame, across, url),
+        (atlas.store.folder, site.out, frame, comparisons, url),
         [layer.name for layer in largest_first],
         page_processes(sum(layer.channels for layer in atlas.layers), WORTH_PROCESSES),
         doing="writes pages",
@@ -124,10 +124,10 @@ def write_layers(
 
 
 def _in_a_process(
-    folder: Path, out: Path, frame: Frame, across: Mapping[str, Any], url: str
+    folder: Path, out: Path, frame: Frame, comparisons: Sequence[NetworkComparison], url: str
 ) -> Callable[[str], Site]:
     """What a process of its own does with the name of a layer; the result says what it wrote."""
-    pages = LayerPages(Atlas(folder), frame, across, url)
+    pages = LayerPages(Atlas(folder), frame, comparisons, url)
 
     def write(name: str) -> Site:
         site = Site(out)

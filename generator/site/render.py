@@ -9,32 +9,15 @@ from pathlib import Path
 
 from generator.core.errors import AtlasError
 from generator.site.assets import write_assets
-from generator.site.chapters.architecture_pages import (
-    addresses_in,
-    architecture_page,
-    blueprint_of,
-    networks_page,
-)
-from generator.site.chapters.dream_pages import dreams_page
-from generator.site.chapters.experiment_pages import experiments_page
-from generator.site.chapters.first_layer_pages import first_layers_page, shown_layers
-from generator.site.chapters.map_pages import has_map, write_map
-from generator.site.chapters.reference_networks import NAMES, blueprints
-from generator.site.chapters.relation_pages import FILES as RELATION_FILES
-from generator.site.chapters.relation_pages import for_channels, other_networks, write_relations
-from generator.site.chapters.revisited import KERNEL_FIGURE, revisited_page
-from generator.site.chapters.scale_pages import scale_page
-from generator.site.chapters.stream_pages import block_page, blocks_csv, stream_csv, stream_page, streamed
+from generator.site.chapters.refinement import RELATIONS_FILES
+from generator.site.chapters.registry import CHAPTERS, SHARED_CHAPTERS
 from generator.site.finder import finder_index
-from generator.site.frame import Frame, frame_of, shared_frame
+from generator.site.frame import frame_of
 from generator.site.home import write_homes
 from generator.site.layer_pages import write_layers
 from generator.site.links import check_size, measure
 from generator.site.narrative import build_narrative
 from generator.site.reading.atlas import Atlas
-from generator.site.reading.layer import kernel_sheet
-from generator.site.reading.tiles import tile_data
-from generator.site.templates import environment
 from generator.site.writing import Site, SiteReport
 
 __all__ = ["SiteReport", "render_site"]
@@ -62,16 +45,17 @@ def render_site(
     loaded = [Atlas(folder) for folder in atlases]
     _check_atlases(loaded)
     url = base_url.rstrip("/") + "/" if base_url else ""
-    site = Site(Path(out))
+    site = Site(Path(out), loaded, lambda what: report_progress(what, 0, 1))
     site.claim()
     report_progress("prose pages", 0, 1)
     _write_prose(site, loaded, url)
     report_progress("prose pages", 1, 1)
-    write_assets(site.write, [atlas.name for atlas in loaded], any(has_map(atlas) for atlas in loaded))
+    _write_assets(site)
     for atlas in loaded:
-        _write_atlas(site, atlas, loaded, url, report_progress)
-    write_networks(site, loaded)
-    write_first_layers(site, loaded)
+        _write_atlas(site, atlas, url, report_progress)
+    for shared in SHARED_CHAPTERS:
+        if shared.present(loaded):
+            shared.write(site, loaded)
     write_homes(site, loaded)
     site.tidy()
     site.report.bytes = measure(site.out)
@@ -102,6 +86,17 @@ def _check_atlases(atlases: Sequence[Atlas]) -> None:
             )
 
 
+def _write_assets(site: Site) -> None:
+    scripts = [
+        chapter.script
+        for chapter in CHAPTERS
+        if chapter.script and any(chapter.present(atlas) for atlas in site.atlases)
+    ]
+    chapter_styles = [name for chapter in CHAPTERS for name in chapter.styles]
+    chapter_styles += [name for shared in SHARED_CHAPTERS for name in shared.styles]
+    write_assets(site.write, [atlas.name for atlas in site.atlases], chapter_styles, scripts)
+
+
 def _write_prose(site: Site, atlases: Sequence[Atlas], url: str) -> None:
     with tempfile.TemporaryDirectory() as work:
         built = build_narrative(atlases, Path(work), url)
@@ -110,82 +105,27 @@ def _write_prose(site: Site, atlases: Sequence[Atlas], url: str) -> None:
                 site.write(path.relative_to(built).as_posix(), path.read_bytes())
 
 
-def _write_atlas(site: Site, atlas: Atlas, atlases: Sequence[Atlas], url: str, progress: Progress) -> None:
+def _write_atlas(site: Site, atlas: Atlas, url: str, progress: Progress) -> None:
     """Write everything below the atlas's own folder, except its home."""
-    across = other_networks(atlas, atlases, lambda what: progress(what, 0, 1))
-    frame = frame_of(atlas, atlases, "../../")
 
     def chapters() -> None:
         site.write(f"{atlas.name}/finder.js", finder_index(atlas))
-        write_relations(site.write, environment(), atlas, atlases, vars(frame), across)
-        write_streams(site, atlas, frame)
-        write_dreams(site, atlas, frame)
-        write_map(site.write, site.copy, environment(), atlas, vars(frame))
-        write_revisited(site, atlas, frame)
-        write_architecture(site, atlas, frame)
+        for chapter in CHAPTERS:
+            if chapter.present(atlas):
+                chapter.write(site, atlas)
         copy_data(site, atlas)
 
+    comparisons = site.comparisons(atlas)
     progress(f"pages of {atlas.name}", 0, len(atlas.layers))
-    written = write_layers(site, atlas, frame, for_channels(across), url, chapters)
-    for number, _ in enumerate(written, 1):
+    frame = frame_of(atlas, site.atlases, "../../")
+    for number, _ in enumerate(write_layers(site, atlas, frame, comparisons, url, chapters), 1):
         progress(f"pages of {atlas.name}", number, len(atlas.layers))
-
-
-def write_streams(site: Site, atlas: Atlas, frame: Frame) -> None:
-    """The pages on the residual stream and on scale, where the atlas has the numbers, and their tables."""
-    blocks = streamed(atlas)
-    if not blocks:
-        return
-    names = [block.info.name for block in blocks]
-    for place, block in enumerate(blocks):
-        beside = {
-            "before": names[place - 1] if place else None,
-            "after": names[place + 1] if place + 1 < len(names) else None,
-        }
-        page = {"layer": block.info, **beside, **block_page(atlas, block)}
-        site.page(f"{atlas.name}/{block.address}", "stream_block.html", frame, page)
-    for name, found in (("stream", stream_page(atlas)), ("scale", scale_page(atlas))):
-        if found is not None:
-            site.page(f"{atlas.name}/{name}.html", f"{name}.html", frame.at("../"), found)
-    site.write(f"{atlas.name}/data/stream.csv", stream_csv(atlas))
-    site.write(f"{atlas.name}/data/stream_blocks.csv", blocks_csv(atlas))
-
-
-def write_dreams(site: Site, atlas: Atlas, frame: Frame) -> None:
-    """The gallery of dreams, where the atlas has some."""
-    gallery = dreams_page(atlas)
-    if gallery is None:
-        return
-    for name in gallery["files"]:
-        site.copy(atlas.store.pictures.dream_path(name), f"{atlas.name}/deepdream/{name}")
-    site.page(f"{atlas.name}/deepdream.html", "deepdream.html", frame.at("../"), gallery)
-
-
-def write_revisited(site: Site, atlas: Atlas, frame: Frame) -> None:
-    """The paper's claims looked at again, where the atlas is of its network."""
-    revisited = revisited_page(atlas)
-    if not revisited:
-        return
-    for entry in revisited["entries"]:
-        alive = [row["layer"] for row in entry["rows"] if not row["absent"]]
-        entry["data"] = tile_data(atlas, alive, entry["claim"].channel)
-    first = next(iter(atlas.manifest.sprites.values()))
-    more = {
-        "panels": first.panels,
-        "kernels": atlas.has("conv1") and kernel_sheet(atlas, atlas.manifest.layer("conv1")) is not None,
-        "kernel_figure": KERNEL_FIGURE,
-        "kernel_counts": next(
-            (layer.counts() for layer in shown_layers([atlas]) if layer.entry["own"]), None
-        ),
-        "pictures_count": atlas.manifest.pictures.count,
-    }
-    site.page(f"{atlas.name}/revisited.html", "revisited.html", frame.at("../"), revisited, more)
 
 
 def copy_data(site: Site, atlas: Atlas) -> None:
     """The atlas's tables, the pictures of its gradient rules, and its whole pictures."""
     site.write(f"{atlas.name}/data/manifest.json", atlas.store.published_manifest())
-    for name in ("channels.csv", "images.csv", "architecture.json", *RELATION_FILES):
+    for name in ("channels.csv", "images.csv", "architecture.json", *RELATIONS_FILES):
         if (table := atlas.store.tables.path(name)) is not None:
             site.copy(table, f"{atlas.name}/data/{name}")
     for row in atlas.gradient_rules:
@@ -194,49 +134,3 @@ def copy_data(site: Site, atlas: Atlas) -> None:
             site.copy(picture, f"{atlas.name}/rules/{picture.name}")
     for number in sorted(atlas.published):
         site.copy(atlas.store.pictures.picture_path(number), f"{atlas.name}/pictures/{number}.webp")
-
-
-def write_architecture(site: Site, atlas: Atlas, frame: Frame) -> None:
-    """The network of an atlas, drawn and counted; old atlases of networks that no paper has go without."""
-    blueprint = blueprint_of(atlas)
-    if blueprint is None:
-        return
-    address = addresses_in(atlas, "")
-    page = architecture_page(
-        blueprint, atlas.manifest.title, address, up=atlas.name, here="architecture", atlases=[]
-    )
-    site.page(f"{atlas.name}/architecture.html", "architecture.html", frame.at("../"), page)
-
-
-def write_networks(site: Site, atlases: Sequence[Atlas]) -> None:
-    """The papers' networks: a page for each, and one that lists them."""
-    frame = shared_frame(atlases, "../")
-    for name, blueprint in blueprints().items():
-        shown = [atlas for atlas in atlases if atlas.manifest.model == name]
-        first = shown[0] if shown else None
-        address = addresses_in(first, f"../{first.name}/" if first is not None else "")
-        names = [atlas.name for atlas in shown]
-        page = architecture_page(blueprint, NAMES[name], address, up="networks", here=name, atlases=names)
-        site.page(f"networks/{name}.html", "architecture.html", frame, page)
-    report = experiments_page(atlases)
-    networks = networks_page(
-        atlases, first_layers=bool(shown_layers(atlases)), experiments=report is not None
-    )
-    site.page("networks/index.html", "networks.html", frame, networks)
-    if report is not None:
-        site.page("networks/experiments.html", "experiments.html", frame, report)
-        folder = Path(__file__).parent / "data" / "experiments"
-        for file in report.files:
-            site.copy(folder / file, f"networks/data/{file}")
-
-
-def write_first_layers(site: Site, atlases: Sequence[Atlas]) -> None:
-    """The first layers of every network side by side, where some atlas has them."""
-    shown = shown_layers(atlases)
-    if not shown:
-        return
-    for one in shown:
-        for address, path in one.files().items():
-            site.copy(path, f"networks/{address}")
-    frame = shared_frame(atlases, "../")
-    site.page("networks/first-layers.html", "first_layers.html", frame, first_layers_page(shown))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from generator.core.errors import AtlasError
 from generator.core.files import disk_error
+from generator.site.frame import frame_of, shared_frame
+from generator.site.reading.atlas import Atlas
+from generator.site.reading.comparison import NetworkComparison, comparable, compare
 from generator.site.templates import render_template
 
 if TYPE_CHECKING:
@@ -33,10 +36,20 @@ class SiteReport:
 
 
 class Site:
-    """A site being written. Files that are already right are left alone; `tidy` removes those of an earlier site."""
+    """A site being written. Files that are already right are left alone; `tidy` removes those of an earlier site.
 
-    def __init__(self, out: Path) -> None:
-        self.out = out
+    atlases: all of the site; progress: is told what takes long.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        atlases: Sequence[Atlas] = (),
+        progress: Callable[[str], object] = lambda what: None,
+    ) -> None:
+        self.out, self.atlases = out, atlases
+        self._progress = progress
+        self._comparisons: dict[str, list[NetworkComparison]] = {}  # of the atlas asked for last
         self.report = SiteReport()
         self._addresses: set[str] = {MARKER}  # of all files of this site
         self._folders: set[str] = set()
@@ -64,6 +77,30 @@ class Site:
     def page(self, address: str, template: str, *records: DataclassInstance | Mapping[str, object]) -> None:
         """Write a page: the template with the records' fields as its variables."""
         self.write(address, render_template(template, *records))
+
+    def page_of(
+        self, atlas: Atlas, address: str, template: str, *records: DataclassInstance | Mapping[str, object]
+    ) -> None:
+        """Write a page of one atlas. address: below the atlas's folder."""
+        root = "../" * (1 + address.count("/"))
+        self.page(f"{atlas.name}/{address}", template, frame_of(atlas, self.atlases, root), *records)
+
+    def shared_page(
+        self, address: str, template: str, *records: DataclassInstance | Mapping[str, object]
+    ) -> None:
+        """Write a page that belongs to no atlas. address: below the folder networks/."""
+        self.page(f"networks/{address}", template, shared_frame(self.atlases, "../"), *records)
+
+    def comparisons(self, atlas: Atlas) -> Sequence[NetworkComparison]:
+        """The atlas's network against every other one of the site that looked at the same pictures."""
+        if atlas.name not in self._comparisons:
+            compared = []
+            for other in self.atlases:
+                if other.name != atlas.name and comparable(atlas, other):
+                    self._progress(f"{atlas.name} against {other.name}")
+                    compared.append(compare(atlas, other))
+            self._comparisons = {atlas.name: [each for each in compared if each is not None]}
+        return self._comparisons[atlas.name]
 
     def write(self, address: str, content: str | bytes) -> None:
         """Write a file. address: below the site's folder, with '/'."""

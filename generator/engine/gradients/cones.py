@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 from generator.core.errors import AtlasError
-from generator.network.graph import Graph
-from generator.network.ops import Step
+from generator.network.graph import Graph, Step
 
 BACKWARD = {"input", "conv", "affine", "relu", "max_pool", "avg_pool", "add", "concat"}
 OUTSIDE = -(2**30)  # the sum of two still fits into 32 bits

@@ -11,8 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from generator.engine.loops.compiled import Loops, loops
-from generator.network.graph import Graph
-from generator.network.ops import Step
+from generator.network.graph import Graph, Step
 
 GROUP, LANES, BLOCK = 16, 8, 64  # as in spread_loop, which is not to be imported without numba
 

@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from generator.core.blueprint import HEAD, Blueprint, Volume, blueprint_from_json
+from generator.site.chapters.chapter import Chapter
 from generator.site.chapters.published import PublishedComparison, comparisons
 from generator.site.chapters.reference_networks import NAMES, CardinalityRow, blueprints, reference
 from generator.site.figures.volume_words import stage_name
 from generator.site.figures.volumes import NetworkDrawing, drawing
 from generator.site.formats import integer
 from generator.site.reading.atlas import Atlas
+from generator.site.writing import Site
 
 Address = Callable[[str], str | None]  # a layer's name → where it leads from the page, None for no page
 
@@ -278,3 +280,27 @@ def _network_row(name: str, blueprint: Blueprint, atlases: Sequence[Atlas]) -> N
         field=[v.field for v in blueprint.volumes if v.field][-1],
         atlas=next((atlas.name for atlas in atlases if atlas.manifest.model == name), ""),
     )
+
+
+# -- the chapter -----------------------------------------------------------------------------------------------
+
+
+def write(site: Site, atlas: Atlas) -> None:
+    blueprint = blueprint_of(atlas)
+    if blueprint is None:
+        return
+    address, title = addresses_in(atlas, ""), atlas.manifest.title
+    page = architecture_page(blueprint, title, address, up=atlas.name, here="architecture", atlases=[])
+    CHAPTER.write_page(site, atlas, page)
+
+
+CHAPTER = Chapter(
+    name="architecture",
+    title="Architecture",
+    template="architecture.html",
+    present=lambda atlas: (
+        blueprint_of(atlas) is not None
+    ),  # an old atlas of a network that is in no paper has none
+    write=write,
+    styles=("architecture",),
+)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from generator.site.chapters.chapter import Chapter
 from generator.site.formats import significant
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.unique_labels import short_label
+from generator.site.writing import Site
 
 COLUMNS = 6  # pictures beside each other at most
 
@@ -52,3 +54,23 @@ def _dream(atlas: Atlas, dream: dict[str, Any]) -> dict[str, Any]:
         "after": significant(after),
         "gain": significant(after / before) if before > 0 else "",
     }
+
+
+def write(site: Site, atlas: Atlas) -> None:
+    gallery = dreams_page(atlas)
+    if gallery is None:
+        return
+    for name in gallery["files"]:
+        site.copy(atlas.store.pictures.dream_path(name), f"{atlas.name}/deepdream/{name}")
+    CHAPTER.write_page(site, atlas, gallery)
+
+
+CHAPTER = Chapter(
+    name="deepdream",
+    title="DeepDream",
+    template="deepdream.html",
+    summary="pictures changed so that a layer's activations grow",
+    present=lambda atlas: dreams_page(atlas) is not None,
+    write=write,
+    styles=("deepdream",),
+)

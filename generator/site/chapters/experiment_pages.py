@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from generator.core.records import study_name
+from generator.site.chapters.chapter import SharedChapter
 from generator.site.chapters.design_pages import Cardinality, Comparison, cardinality, order, shortcuts
 from generator.site.chapters.experiment_tables import (
     SETTING_FILE,
@@ -22,6 +24,7 @@ from generator.site.chapters.published import Quotations, quotations
 from generator.site.figures.charts import LineChart, Series, line_chart
 from generator.site.formats import fixed, mean_and_spread
 from generator.site.reading.atlas import Atlas
+from generator.site.writing import Site
 
 Section = TypeVar("Section")
 KINDS = ("plain", "residual")
@@ -226,3 +229,22 @@ def lesion(rows: Rows) -> Lesion:
         ),
         blocks=blocks,
     )
+
+
+def write(site: Site, atlases: Sequence[Atlas]) -> None:
+    report = experiments_page(atlases)
+    if report is None:
+        return
+    CHAPTER.write_page(site, report)
+    folder = Path(__file__).parents[1] / "data" / "experiments"
+    for name in report.files:
+        site.copy(folder / name, f"networks/data/{name}")
+
+
+CHAPTER = SharedChapter(
+    name="experiments",
+    title="Designs, compared",
+    template="experiments.html",
+    present=lambda atlases: experiments_page(atlases) is not None,
+    write=write,
+)

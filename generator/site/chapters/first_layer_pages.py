@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from generator.site.chapters.chapter import SharedChapter
 from generator.site.citation import FINGERPRINT
 from generator.site.figures.axis import Axis
 from generator.site.figures.svg_plots import Bar, Plot
 from generator.site.formats import percent, significant
 from generator.site.reading.atlas import Atlas, sheet_layout
+from generator.site.writing import Site
 
 COLOURED = 0.5  # share of colour from which on a kernel counts as coloured
 DIRECTED = 0.5  # coherence from which on a kernel has a direction
@@ -185,3 +187,21 @@ def directions(one: Shown) -> Plot:
         ]
     )
     return plot
+
+
+def write(site: Site, atlases: Sequence[Atlas]) -> None:
+    shown = shown_layers(atlases)
+    for layer in shown:
+        for address, path in layer.files().items():
+            site.copy(path, f"networks/{address}")
+    CHAPTER.write_page(site, first_layers_page(shown))
+
+
+CHAPTER = SharedChapter(
+    name="first-layers",
+    title="First layers",
+    template="first_layers.html",
+    present=lambda atlases: bool(shown_layers(atlases)),
+    write=write,
+    styles=("kernels",),
+)

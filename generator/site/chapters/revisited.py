@@ -14,8 +14,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from generator.site.chapters.chapter import Chapter
+from generator.site.chapters.first_layer_pages import shown_layers
 from generator.site.formats import correlation, percent, significant
 from generator.site.reading.atlas import Atlas
+from generator.site.reading.layer import kernel_sheet
+from generator.site.reading.tiles import tile_data
+from generator.site.writing import Site
 
 PAPERS_MODEL = "resnet50-caffe"
 KERNEL_FIGURE = 8  # of the paper: the kernels of conv1
@@ -301,3 +306,33 @@ def revisited_page(atlas: Atlas) -> dict[str, Any] | None:
         "weights": weights.source,
         "counts": [(word, sum(entry["verdict"].word == word for entry in entries)) for word in WORDS],
     }
+
+
+def write(site: Site, atlas: Atlas) -> None:
+    page = revisited_page(atlas)
+    if page is None:
+        return
+    for entry in page["entries"]:
+        alive = [row["layer"] for row in entry["rows"] if not row["absent"]]
+        entry["data"] = tile_data(atlas, alive, entry["claim"].channel)
+    first = next(iter(atlas.manifest.sprites.values()))
+    more = {
+        "panels": first.panels,
+        "kernels": atlas.has("conv1") and kernel_sheet(atlas, atlas.manifest.layer("conv1")) is not None,
+        "kernel_figure": KERNEL_FIGURE,
+        "kernel_counts": next(
+            (layer.counts() for layer in shown_layers([atlas]) if layer.entry["own"]), None
+        ),
+        "pictures_count": atlas.manifest.pictures.count,
+    }
+    CHAPTER.write_page(site, atlas, page, more)
+
+
+CHAPTER = Chapter(
+    name="revisited",
+    title="The paper, revisited",
+    template="revisited.html",
+    summary="the figures of “Visualizing Residual Networks” from this atlas, claim by claim",
+    present=lambda atlas: revisited_page(atlas) is not None,
+    write=write,
+)

@@ -1,0 +1,188 @@
+"""The flow between two layers: how the channels of one continue in the other, drawn, listed and as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from generator.core.records import LayerInfo
+from generator.site.chapters.neighbours import with_neighbours
+from generator.site.csv_tables import csv_text, field
+from generator.site.figures.axis import Axis
+from generator.site.reading.atlas import THUMB, Atlas, pairs_shown, sheet_layout
+from generator.site.reading.layer_pairs import LayerPair, Match, Tie
+from generator.site.writing import Site
+
+LISTED = 40  # channels with pictures
+CSV_COLUMNS = ("layer", "channel", "other", "rank", "match", "shared", "rho")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line from a channel's best match in the source, at y, to the channel of the target, at z; in px. same: whether
+    the two are tied by their equal numbers."""
+
+    match: Match
+    channel: int
+    y: float
+    z: float
+    same: bool
+
+
+@dataclass(frozen=True)
+class Thumb:
+    """A channel's thumbnail: column x and row y of the layer's sheet. absent: whether the atlas does not picture it."""
+
+    channel: int
+    x: int
+    y: int
+    absent: bool
+
+
+@dataclass(frozen=True)
+class Family:
+    """A channel of the target and its matches in the source."""
+
+    channel: Thumb
+    matches: Sequence[tuple[Thumb, Match]]
+
+
+@dataclass(frozen=True)
+class FlowPage:
+    """One pair of layers.
+
+    without: count of active channels of the target without a match; lasting: of channels of the source that are a
+    match, of another number where numbers are tied; many: of those, the ones that are a match of several.
+    unpictured: count of the target's channels that have a match and that the atlas does not picture. *_sheet: columns
+    and rows of the layer's sheet of thumbnails. before, after: the pairs next to it.
+    """
+
+    pair: LayerPair
+    tie: str
+    source: LayerInfo
+    target: LayerInfo
+    lines: Sequence[Line]
+    without: int
+    lasting: int
+    many: int
+    families: Sequence[Family]
+    unpictured: int
+    source_sheet: tuple[int, int]
+    target_sheet: tuple[int, int]
+    csv: str
+    before: LayerPair | None
+    after: LayerPair | None
+
+
+def write_flows(site: Site, atlas: Atlas, ties: Mapping[Tie, str]) -> None:
+    """A page and a table for each compared pair of layers. ties: how layers can be tied, in words."""
+    for before, pair, after in with_neighbours(pairs_shown(atlas)):
+        page = flow_page(atlas, pair, ties[pair.tie], before, after)
+        site.page_of(atlas, pair.flow_address, "flow.html", page)
+        site.write(f"{atlas.name}/{pair.flow_address.removesuffix('.html')}.csv", flow_csv(atlas, pair))
+
+
+def flow_page(
+    atlas: Atlas, pair: LayerPair, tie: str, before: LayerPair | None = None, after: LayerPair | None = None
+) -> FlowPage:
+    """A line for the best match of every channel, and the strongest matches with their pictures."""
+    source, target = atlas.layer(pair.source), atlas.layer(pair.target)
+    backward, forward = atlas.matches(pair, forward=False), atlas.matches(pair, forward=True)
+    counts = [
+        sum(match.channel != channel or not pair.is_tied for match in matches)
+        for channel, matches in enumerate(forward)
+    ]
+    families, unpictured = _families(atlas, pair, backward)
+    return FlowPage(
+        pair=pair,
+        tie=tie,
+        source=source.info,
+        target=target.info,
+        lines=_lines(pair, source.info, target.info, backward),
+        without=sum(not matches and not target.dead[channel] for channel, matches in enumerate(backward)),
+        lasting=sum(count > 0 for count in counts),
+        many=sum(count > 1 for count in counts),
+        families=families,
+        unpictured=unpictured,
+        source_sheet=_sheet(atlas, pair.source),
+        target_sheet=_sheet(atlas, pair.target),
+        csv=f"from-{pair.source}.csv",
+        before=before,
+        after=after,
+    )
+
+
+def _lines(
+    pair: LayerPair, source: LayerInfo, target: LayerInfo, backward: Sequence[Sequence[Match]]
+) -> list[Line]:
+    left = Axis(0, max(1, source.channels - 1), start=14, end=446)
+    right = Axis(0, max(1, target.channels - 1), start=14, end=446)
+    return [
+        Line(
+            match=matches[0],
+            channel=channel,
+            y=left(matches[0].channel),
+            z=right(channel),
+            same=pair.is_tied and matches[0].channel == channel,
+        )
+        for channel, matches in enumerate(backward)
+        if matches
+    ]
+
+
+def _sheet(atlas: Atlas, layer: str) -> tuple[int, int]:
+    """Columns and rows of the layer's sheet of thumbnails."""
+    return sheet_layout(
+        atlas.store.pictures.thumbs_path(layer), int(atlas.manifest.extra.get("thumb", THUMB))
+    )
+
+
+def _families(atlas: Atlas, pair: LayerPair, backward: Sequence[Sequence[Match]]) -> tuple[list[Family], int]:
+    """The target's channels with the strongest matches, pictured channels first; and how many channels with a match
+    are not pictured. A match of the same number does not count where numbers are tied."""
+
+    def thumbs(layer: str) -> dict[int, Thumb]:
+        columns = max(1, _sheet(atlas, layer)[0])
+        numbers = atlas.layer(layer)
+        return {
+            channel: Thumb(channel, channel % columns, channel // columns, bool(numbers.absence(channel)))
+            for channel in range(numbers.info.channels)
+        }
+
+    sources, targets = thumbs(pair.source), thumbs(pair.target)
+    families = []
+    for channel, matches in enumerate(backward):
+        others = [match for match in matches if not (pair.is_tied and match.channel == channel)]
+        if others:
+            families.append(Family(targets[channel], [(sources[match.channel], match) for match in others]))
+
+    def rank(family: Family) -> tuple[bool, float]:
+        _, match = family.matches[0]
+        rho = max(
+            0.0, round(match.rho or 0.0, 2)
+        )  # as the page writes it, so that equal rows keep their order
+        return family.channel.absent, -(match.shared / 9 + rho)
+
+    unpictured = sum(family.channel.absent for family in families)
+    return sorted(families, key=rank)[:LISTED], unpictured
+
+
+def flow_csv(atlas: Atlas, pair: LayerPair) -> str:
+    """The kept matches of every channel of both layers, in full precision."""
+    return csv_text(CSV_COLUMNS, [*_csv_rows(atlas, pair, "forward"), *_csv_rows(atlas, pair, "backward")])
+
+
+def _csv_rows(
+    atlas: Atlas, pair: LayerPair, side: Literal["forward", "backward"]
+) -> Iterator[Sequence[object]]:
+    layer, other = (pair.source, pair.target) if side == "forward" else (pair.target, pair.source)
+    arrays = atlas.store.arrays.matches(pair.name) or {}
+    if f"{side}_channel" not in arrays:
+        return
+    matches, shared, rho = (arrays[f"{side}_{name}"] for name in ("channel", "shared", "rho"))
+    for at in zip(*np.nonzero(matches >= 0), strict=True):
+        channel, rank = at
+        yield layer, channel, other, rank + 1, matches[at], shared[at], field(rho[at])

@@ -1,0 +1,174 @@
+"""The residual stream of one block: its histogram with the channels of every bar, and scatter plots of its channels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from markupsafe import Markup
+
+from generator.core.records import LayerInfo
+from generator.site.chapters.neighbours import with_neighbours
+from generator.site.chapters.stream_figures import (
+    LARGE,
+    MIDDLE,
+    STYLES,
+    mix_histogram,
+    optimised_plot,
+    ratio_plot,
+    scale_plot,
+)
+from generator.site.reading.atlas import Atlas
+from generator.site.reading.measures import BY_KEY, Measure
+from generator.site.reading.stream import KINDS, NORMS, Kind, Stream, StreamBlock, TestResult
+from generator.site.writing import Site
+
+# Statistics that are plotted against the mix ratio and tested with it.
+PLOTTED = {
+    "norm_weight": "Weight of the branch's last BatchNorm",
+    "norm_scale": "Scale of the branch's last BatchNorm",
+    "convolution_weight": "Weights of the branch's last convolution",
+    "block_at_input": "What the branch adds on the pictures of its input",
+    "block_correlation": "Rank correlation of the branch with its input",
+}
+
+
+@dataclass(frozen=True)
+class RatioPlot:
+    """A statistic against the mix ratio."""
+
+    caption: str
+    measure: Measure
+    svg: Markup
+    test: TestResult | None
+
+
+@dataclass(frozen=True)
+class OptimisedPart:
+    """A block's mix ratio at optimised pictures: its median, and how many channels are of each kind."""
+
+    histogram: Markup
+    median: float
+    counts: Sequence[int]
+
+
+@dataclass(frozen=True)
+class OptimisedTest:
+    """What the mix ratio at optimised pictures was tested with. statistic: ρ or F."""
+
+    name: str
+    statistic: str
+    result: TestResult | None
+
+
+@dataclass(frozen=True)
+class Bin:
+    number: int
+    name: str
+    channels: Sequence[int]
+
+
+@dataclass(frozen=True)
+class StreamBlockPage:
+    """input, branch: pages of the layers that the two sides come from, '' where the site has none; counts: of each kind
+    its name, style and channels; without_ratio: count; before, after: the blocks next to it."""
+
+    layer: LayerInfo
+    counts: Sequence[tuple[Kind, str, int]]
+    without_ratio: int
+    identity: bool
+    input: str
+    branch: str
+    histogram: Markup
+    bins: Sequence[Bin]
+    plots: Sequence[RatioPlot]
+    anova: TestResult | None
+    optimised: OptimisedPart | None
+    optimised_plot: Markup | None
+    optimised_tests: Sequence[OptimisedTest]
+    steps: int
+    scale: Markup | None
+    middle: int
+    before: str | None
+    after: str | None
+
+
+def write_blocks(site: Site, atlas: Atlas, stream: Stream) -> None:
+    """A page for each block."""
+    for before, block, after in with_neighbours(stream.blocks):
+        page = block_page(atlas, stream, block, _name(before), _name(after))
+        site.page_of(atlas, block.address, "stream_block.html", page)
+
+
+def _name(block: StreamBlock | None) -> str | None:
+    return block.info.name if block else None
+
+
+def block_page(
+    atlas: Atlas, stream: Stream, block: StreamBlock, before: str | None = None, after: str | None = None
+) -> StreamBlockPage:
+    optimised = optimised_part(block, "", LARGE) if stream.optimised else None
+    scale = scale_plot(block)
+    return StreamBlockPage(
+        layer=block.info,
+        counts=[(kind, STYLES[kind], block.count(kind)) for kind in KINDS],
+        without_ratio=block.info.channels - block.known,
+        identity=block.identity,
+        input=block.input if atlas.has(block.input) else "",
+        branch=block.branch if atlas.has(block.branch) else "",
+        histogram=mix_histogram(block, "", LARGE).svg(),
+        bins=_bins(block),
+        plots=ratio_plots(block),
+        anova=block.tests.get("anova"),
+        optimised=optimised,
+        optimised_plot=optimised_plot(block).svg() if optimised else None,
+        optimised_tests=_optimised_tests(stream, block),
+        steps=stream.optimised.steps if stream.optimised else 0,
+        scale=scale.svg() if scale else None,
+        middle=MIDDLE,
+        before=before,
+        after=after,
+    )
+
+
+def _bins(block: StreamBlock) -> list[Bin]:
+    """The bins that hold channels."""
+    channels: dict[int, list[int]] = {}
+    for channel in np.flatnonzero(np.isfinite(block.ratio)).tolist():
+        channels.setdefault(block.bin_of(float(block.ratio[channel])), []).append(channel)
+    return [Bin(number, block.bin_name(number), held) for number, held in sorted(channels.items())]
+
+
+def ratio_plots(block: StreamBlock) -> list[RatioPlot]:
+    """A plot for each statistic of PLOTTED that some channel has."""
+    return [
+        RatioPlot(caption, BY_KEY[key], ratio_plot(block, BY_KEY[key], caption).svg(), block.tests.get(key))
+        for key, caption in PLOTTED.items()
+        if np.isfinite(block.values(key)).any()
+    ]
+
+
+def optimised_part(block: StreamBlock, page: str, size: tuple[int, int]) -> OptimisedPart | None:
+    """None where no channel has a ratio at optimised pictures. page, size: of the histogram, see mix_histogram."""
+    ratio = block.values("mix_ratio_optimised")
+    known = ratio[np.isfinite(ratio)]
+    if not len(known):
+        return None
+    kinds = [block.kind(value) for value in known.tolist()]
+    return OptimisedPart(
+        histogram=mix_histogram(block, page, size, "mix_ratio_optimised").svg(),
+        median=float(np.median(known)),
+        counts=[kinds.count(kind) for kind in KINDS],
+    )
+
+
+def _optimised_tests(stream: Stream, block: StreamBlock) -> list[OptimisedTest]:
+    tests = stream.optimised.tests.get(block.info.name, {}) if stream.optimised else {}
+    norms = [key for key in NORMS if key in block.arrays]
+    return [
+        OptimisedTest("the set's own pictures", "ρ", tests.get("natural")),
+        *(OptimisedTest(BY_KEY[key].name, "ρ", tests.get(key)) for key in norms),
+        OptimisedTest("the convolution's weight", "ρ", tests.get("convolution_weight")),
+        OptimisedTest("what the branch adds, skip against overwrite", "F", tests.get("anova")),
+    ]
