@@ -130,34 +130,41 @@ def png(width: int, height: int, rows: bytes, *more: tuple[bytes, bytes]) -> byt
     return b"\x89PNG\r\n\x1a\n" + body
 
 
-@cache
-def bombs() -> dict[str, bytes]:
-    """Small files that claim, or unpack to, far more than they should."""
-    huge = 2**31 - 1
-    text = b"k\0\0" + zlib.compress(b"\0" * 80_000_000, 9)
-    return {
-        "claims.png": png(huge, huge, b""),
-        "wide.png": png(huge, 1, b""),
-        "square.png": png(30_000, 30_000, b"\0" * 1_000_000),
-        "limit.png": png(10_001, 10_000, b""),
-        "unpacks.png": png(4, 4, b"\0" * 100_000_000),
-        "text.png": png(4, 4, b"\0" * 20, (b"zTXt", text)),
-        "icc.png": png(4, 4, b"\0" * 20, (b"iCCP", b"p\0\0" + zlib.compress(b"\0" * 80_000_000, 9))),
-        "needle.png": png(60_000, 1, b"\0" * 60_001),
-        "claims.gif": b"GIF89a" + struct.pack("<HHBBB", 65_535, 65_535, 0x80, 0, 0) + b"\0" * 40,
-        "claims.bmp": b"BM"
-        + struct.pack("<IIIIiiHHIIiiII", 100, 0, 54, 40, huge, huge, 1, 24, 0, 0, 0, 0, 0, 0),
-        "claims.ppm": b"P6\n2000000000 2000000000\n255\n" + b"\0" * 99,
-        "claims.webp": b"RIFF\x20\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + b"\xff" * 6 + b"\0" * 8,
-        "claims.tif": b"II*\0\x08\0\0\0\x02\0"
-        + b"\0\1\4\0\1\0\0\0\xff\xff\xff\x7f\1\1\4\0\1\0\0\0\xff\xff\xff\x7f",
-        "loop.tif": b"II*\0\x08\0\0\0\x00\0\x08\0\0\0",
-        "nothing.jpg": b"",
-        "zeros.jpg": b"\0" * 5000,
-        "text.jpg": b"<!DOCTYPE html><p>not found",
-        "script.svg.png": b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>",
-        "eps.jpg": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(%pipe%touch /tmp/pwned) (w) file\n",
-    }
+HUGE = 2**31 - 1
+
+
+def _zeros(count: int) -> bytes:
+    return zlib.compress(b"\0" * count, 9)
+
+
+# Small files that claim, or unpack to, far more than they should; made when they are asked for.
+BOMBS: dict[str, Callable[[], bytes]] = {
+    "claims.png": lambda: png(HUGE, HUGE, b""),
+    "wide.png": lambda: png(HUGE, 1, b""),
+    "square.png": lambda: png(30_000, 30_000, b"\0" * 1_000_000),
+    "limit.png": lambda: png(10_001, 10_000, b""),
+    "unpacks.png": lambda: png(4, 4, b"\0" * 100_000_000),
+    "text.png": lambda: png(4, 4, b"\0" * 20, (b"zTXt", b"k\0\0" + _zeros(80_000_000))),
+    "icc.png": lambda: png(4, 4, b"\0" * 20, (b"iCCP", b"p\0\0" + _zeros(80_000_000))),
+    "needle.png": lambda: png(60_000, 1, b"\0" * 60_001),
+    "claims.gif": lambda: b"GIF89a" + struct.pack("<HHBBB", 65_535, 65_535, 0x80, 0, 0) + b"\0" * 40,
+    "claims.bmp": lambda: (
+        b"BM" + struct.pack("<IIIIiiHHIIiiII", 100, 0, 54, 40, HUGE, HUGE, 1, 24, 0, 0, 0, 0, 0, 0)
+    ),
+    "claims.ppm": lambda: b"P6\n2000000000 2000000000\n255\n" + b"\0" * 99,
+    "claims.webp": lambda: b"RIFF\x20\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + b"\xff" * 6 + b"\0" * 8,
+    "claims.tif": lambda: (
+        b"II*\0\x08\0\0\0\x02\0" + b"\0\1\4\0\1\0\0\0\xff\xff\xff\x7f\1\1\4\0\1\0\0\0\xff\xff\xff\x7f"
+    ),
+    "loop.tif": lambda: b"II*\0\x08\0\0\0\x00\0\x08\0\0\0",
+    "nothing.jpg": lambda: b"",
+    "zeros.jpg": lambda: b"\0" * 5000,
+    "text.jpg": lambda: b"<!DOCTYPE html><p>not found",
+    "script.svg.png": lambda: b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>",
+    "eps.jpg": lambda: (
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(%pipe%touch /tmp/pwned) (w) file\n"
+    ),
+}
 
 
 # -- sound files that Pillow does not write ---------------------------------------------------------------------

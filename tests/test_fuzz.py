@@ -152,12 +152,12 @@ def test_broken_pictures_are_used_or_skipped_with_a_reason(tmp_path):
 
 
 @pytest.mark.xdist_group("alone")
-@pytest.mark.parametrize("name", sorted(bad_files.bombs()))
+@pytest.mark.parametrize("name", sorted(bad_files.BOMBS))
 def test_bombs_cost_neither_memory_nor_time(tmp_path, name):
     import resource
 
     path = tmp_path / name
-    path.write_bytes(bad_files.bombs()[name])
+    path.write_bytes(bad_files.BOMBS[name]())
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     outcome = _decode(path)
     # Two show a picture that can be used once the rest is left out.
@@ -449,8 +449,8 @@ def test_a_folder_of_everything_becomes_an_atlas_and_a_site(tmp_path, capsys):
 
     root = tmp_path / "in"
     root.mkdir()
-    for name, data in bad_files.bombs().items():
-        (root / name).write_bytes(data)
+    for name, make in bad_files.BOMBS.items():
+        (root / name).write_bytes(make())
     for number in range(60):
         (root / f"{number}.png").write_bytes(bad_files.broken(number))
     (root / "x.jpg").mkdir()

@@ -9,14 +9,14 @@ from benchmarks.long_run import digests, flatness, run_killed, write_pictures
 
 @pytest.mark.xdist_group("alone")
 @pytest.mark.slow
+@pytest.mark.parametrize(("count", "kills"), [(800, 1), pytest.param(2500, 2, marks=pytest.mark.long)])
 def test_killed_again_and_again_amid_many_pictures_it_ends_the_same_and_memory_stays_flat(
-    tmp_path, monkeypatch
+    tmp_path, monkeypatch, count, kills
 ):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    count = 2500
     pictures = write_pictures(tmp_path / "pictures", count)
-    runs = run_killed(tmp_path, pictures, count, kills=2)
-    assert [run.code for run in runs] == [-9, -9, 0]
+    runs = run_killed(tmp_path, pictures, count, kills=kills)
+    assert [run.code for run in runs] == [*[-9] * kills, 0]
     (whole,) = run_killed(tmp_path, pictures, count, kills=0, out="undisturbed")
     assert whole.code == 0
     assert digests(tmp_path / "atlas") == digests(tmp_path / "undisturbed")

@@ -239,7 +239,7 @@ def test_killed_at_any_moment_it_ends_byte_for_byte_the_same(atlas, small, tmp_p
 
 @pytest.mark.xdist_group("alone")
 @pytest.mark.slow
-@pytest.mark.parametrize("processes", [2, 3])
+@pytest.mark.parametrize("processes", [2, pytest.param(3, marks=pytest.mark.long)])
 def test_torchrun_ends_with_the_numbers_of_one_process(atlas, small, tmp_path, processes):
     environment = {
         **os.environ,

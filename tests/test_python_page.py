@@ -19,12 +19,36 @@ from generator.core.store import Store
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.mark.slow
-def test_the_example_runs_as_it_stands_and_once(tmp_path):
+def _example() -> str:
     (block,) = re.findall(
         r"```python\n(.*?)```", (ROOT / "site_src/guide/python.md").read_text("utf-8"), re.DOTALL
     )
     assert "__main__" not in block
+    return block
+
+
+@pytest.mark.slow
+def test_the_example_runs_and_once(tmp_path):
+    """With layers of fewer channels, which have fewer pages."""
+    block = _example()
+    for old, new in (
+        ('["res5a", "res5b", "res5c"]', '["conv1"]'),
+        ('layer("res5a")', 'layer("conv1")'),
+        ("1660", "60"),
+    ):
+        assert block.count(old) == 1
+        block = block.replace(old, new)
+    _run(block, tmp_path)
+    assert (tmp_path / "site" / "resnet50" / "conv1" / "60.html").is_file()
+
+
+@pytest.mark.long
+def test_the_example_runs_as_it_stands(tmp_path):
+    _run(_example(), tmp_path)
+    assert (tmp_path / "site" / "resnet50" / "res5a" / "1660.html").is_file()
+
+
+def _run(block: str, tmp_path: Path) -> None:
     (tmp_path / "example.py").write_text("print('begun', flush=True)\n" + block)
     rng = np.random.default_rng(0)
     (tmp_path / "photos").mkdir()
@@ -49,10 +73,9 @@ def test_the_example_runs_as_it_stands_and_once(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout == "begun\n" and "Traceback" not in done.stderr
     assert Store(tmp_path / "build" / "resnet50").manifest().pictures.count == 34
-    assert (tmp_path / "site" / "resnet50" / "res5a" / "1660.html").is_file()
 
 
-WAYS = ["file", "stdin", "command", "thread"]
+WAYS = ["file", "stdin", *(pytest.param(way, marks=pytest.mark.long) for way in ("command", "thread"))]
 
 
 @pytest.mark.slow
