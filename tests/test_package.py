@@ -39,6 +39,8 @@ def test_the_installed_wheel_makes_a_site_outside_the_checkout(tmp_path):
             "20",
             "--channels",
             "2",
+            "--layers",
+            "res5c",
         ],
         cwd=tmp_path,
         env=environment,

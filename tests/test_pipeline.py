@@ -222,7 +222,7 @@ def test_killed_at_any_moment_it_ends_byte_for_byte_the_same(atlas, small, tmp_p
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
     chance = random.Random(0)
     folder = tmp_path / "atlas"
-    for sign in ("work", "layers", "sprites"):
+    for sign in ("work", "sprites"):
         process = subprocess.Popen(
             command(small, folder), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
