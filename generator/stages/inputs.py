@@ -1,0 +1,138 @@
+"""What an atlas is made from, and what follows from that alone: how large tiles are, how many channels get pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from generator.core.blueprint import Blueprint
+from generator.core.hierarchy import Hierarchy, imagenet_hierarchy, read_hierarchy
+from generator.core.records import LayerInfo, SpriteInfo
+from generator.core.sprites import enlargement, native_side, tile_side
+from generator.engine.scan.scan import FORWARD, ScanPlan
+from generator.engine.scan.stream import StreamPlan
+from generator.methods.kernels import FirstLayer
+from generator.network import models
+from generator.network.architecture import blueprint
+from generator.network.network import Network
+from generator.pictures.reading import PictureSet
+from generator.stages.labelling import AccuracyBasis, accuracy_basis
+from generator.stages.profile import Profile
+
+
+@dataclass(frozen=True)
+class Start:
+    """A picture that dreams start from. number: in images.csv, or None for a file that the profile names; path: of that
+    file; sha256: of its bytes, '' for a numbered one."""
+
+    number: int | None
+    path: Path | None = None
+    sha256: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """Everything that an atlas's numbers and pictures depend on.
+
+    network: on the CPU in float64, with the profile's layers only; digest: of the picture files' paths and bytes, not
+    of their labels; arithmetic: what decides the last bits (keys.arithmetic); contents: (N, 32) uint8, SHA-256 of each
+    file when the run began, None where files are not watched; other_layers: the first layers of the networks that the
+    profile sets beside this one; starts: what dreams start from.
+    """
+
+    profile: Profile
+    network: Network
+    pictures: PictureSet
+    digest: str
+    arithmetic: tuple[str, ...]
+    contents: np.ndarray | None = None
+    other_layers: tuple[FirstLayer, ...] = ()
+    starts: tuple[Start, ...] = ()
+
+    # -- plans of the passes -------------------------------------------------------------------------------------------
+
+    @property
+    def scan_plan(self) -> ScanPlan:
+        return ScanPlan.of(self.network, FORWARD, self.profile.compute.precision)
+
+    @property
+    def stream_plan(self) -> StreamPlan:
+        return StreamPlan.of(self.network, FORWARD, self.profile.stream.rescaled)
+
+    @property
+    def reads_stream(self) -> bool:
+        """Whether the profile wants the residual stream read and the network has one."""
+        return self.profile.stream.enabled and bool(self.stream_plan.blocks)
+
+    @property
+    def optimised_layers(self) -> tuple[LayerInfo, ...]:
+        """The layers whose channels get optimised pictures; a layer that the atlas leaves out gets none."""
+        if self.profile.ascent is None:
+            return ()
+        which = self.profile.ascent.layers
+        if which == "all":
+            return self.network.layers
+        if which == "blocks":
+            return tuple(layer for layer in self.network.layers if layer.kind in ("block", "layer"))
+        return tuple(layer for layer in self.network.layers if {layer.name, layer.path} & set(which))
+
+    # -- classes -------------------------------------------------------------------------------------------------------
+
+    @property
+    def draws_pictures(self) -> bool:
+        """Whether the pictures are the program's own drawings."""
+        return self.profile.pictures.drawn is not None and self.profile.pictures.folder is None
+
+    @cached_property
+    def hierarchy(self) -> Hierarchy:
+        """The class hierarchy that holds if the pictures' labels are in it: the profile's, else the drawn world's own,
+        else WordNet's."""
+        given = self.profile.pictures.hierarchy
+        if given is not None:
+            return read_hierarchy(Path(given))
+        from generator.pictures.drawn.families import drawn_hierarchy
+
+        return drawn_hierarchy() if self.draws_pictures else imagenet_hierarchy()
+
+    @cached_property
+    def accuracy_basis(self) -> AccuracyBasis:
+        """How the pictures' labels are matched with the network's outputs, or why not."""
+        return accuracy_basis(self.network, self.pictures)
+
+    # -- what is drawn -------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def blueprint(self) -> Blueprint:
+        """The whole network as it is drawn, also where the weights end before it does."""
+        network = self.network
+        module = models.blank(network.model, network.outputs)
+        taps = models.find(network.model).taps(module)
+        return blueprint(network.model, module, taps, network.preprocessing.crop)
+
+    @property
+    def panels(self) -> tuple[str, ...]:
+        """The panels of a sprite; without patches where the profile may not publish any."""
+        patches = ("patches",) if self.profile.site.publish_patches else ()
+        return (*patches, *self.profile.gradients)
+
+    def wanted_side(self, layer: LayerInfo) -> int:
+        """The side in px that the profile wants for this layer's tiles."""
+        return self.profile.sprites.inner_tile if layer.is_inner else self.profile.sprites.tile
+
+    def native(self, layer: LayerInfo) -> int:
+        """Side in px at which this layer's tiles are kept."""
+        crop = self.network.preprocessing.crop
+        return native_side(layer.receptive_field.side, crop, self.wanted_side(layer))
+
+    def sprite_info(self, layer: LayerInfo) -> SpriteInfo:
+        """How the layer's sprites are divided into panels and tiles."""
+        native = self.native(layer)
+        side = native * enlargement(native, self.wanted_side(layer))
+        return SpriteInfo(self.panels, tile_side(side), side)
+
+    def channels(self, layer: LayerInfo) -> int:
+        """How many of the layer's channels get pictures."""
+        return min(layer.channels, self.profile.layers.channels or layer.channels)
