@@ -225,10 +225,10 @@ def compute(profile: str | None, out: Path | None, dry_run: bool, **options: Any
 @click.option("--device", default="auto", help="cpu, cuda, cuda:1; the best there is by default.")
 def verify(atlas: Path, images: Path | None, weights: str | None, units: int, seed: int, device: str) -> None:
     """Check every file of ATLAS, a folder, by its fingerprint, and compute some of its units anew."""
-    from generator.stages.verify import Inputs
+    from generator.stages.verify import Sources
     from generator.stages.verify import verify as run
 
-    report = run(atlas, Inputs(images, weights, device), units=units, seed=seed)
+    report = run(atlas, Sources(images, weights, device), units=units, seed=seed)
     for line in (*report.notes, *report.differences):
         click.echo(line)
     if not report.is_right:
@@ -353,7 +353,7 @@ def explain(
     from generator.network import models
     from generator.site.explanation_page import explanation_html
     from generator.stages import profile as profiles
-    from generator.stages.preparing import prepared
+    from generator.stages.preprocessing import prepared
 
     if atlas and not atlas.startswith(("http://", "https://")) and not Path(atlas).is_dir():
         raise AtlasError(

@@ -37,7 +37,7 @@ from generator.core.records import (
     find_layer,
 )
 from generator.core.store import Store
-from generator.stages.relating import relate_layers
+from generator.stages.correspondence import relate_layers
 
 CLASSES = (
     "bicycle",

@@ -20,7 +20,7 @@ from generator.network.network import Network
 from generator.pictures.decoding import read_picture
 from generator.pictures.reading import find_pictures
 from generator.stages import profile
-from generator.stages.labelling import accuracy_basis
+from generator.stages.accuracy import accuracy_basis
 from generator.stages.pipeline import compute
 
 IMAGENET = tuple(torchvision.models.ResNet18_Weights.IMAGENET1K_V1.meta["categories"])

@@ -18,10 +18,10 @@ from PIL import Image
 
 from generator.core.progress import Reporter
 from generator.network import models
-from generator.stages import announcing, estimating, profile
-from generator.stages.estimating import Estimate, Part, estimate
+from generator.stages import announcement, profile, time_estimate
 from generator.stages.opening import drawn_pictures
 from generator.stages.pipeline import compute
+from generator.stages.time_estimate import Estimate, Part, estimate
 
 LAYERS = ("conv1", "res2a", "res3a", "res4c")
 CLASSES = ("cat", "dog", "owl", "pig", "ram", "elk", "hen", "ape", "bee", "eel")
@@ -109,10 +109,10 @@ def trials(request, monkeypatch) -> None:
         "picture": 0.001,
         "start": 0.1,
     }.items():
-        monkeypatch.setattr(estimating.Trials, name, seconds)
-    monkeypatch.setattr(estimating.Trials, "unit", lambda self, layer: 1e-9 * self.cone(layer))
-    monkeypatch.setattr(estimating.Trials, "sprite", lambda self, layer: 0.01)
-    monkeypatch.setattr(estimating.Trials, "climbing", lambda self, *a: 1e-9)
+        monkeypatch.setattr(time_estimate.Trials, name, seconds)
+    monkeypatch.setattr(time_estimate.Trials, "unit", lambda self, layer: 1e-9 * self.cone(layer))
+    monkeypatch.setattr(time_estimate.Trials, "sprite", lambda self, layer: 0.01)
+    monkeypatch.setattr(time_estimate.Trials, "climbing", lambda self, *a: 1e-9)
 
 
 def everything(folder: Path) -> dict[str, tuple[int, int]]:
@@ -134,10 +134,10 @@ def announced(capsys, chosen: profile.Profile, folder: Path, **options: bool) ->
     output = capsys.readouterr().err
     found: dict[str, str] = {"": output}
     for line in output.splitlines():
-        name = line[: announcing.WIDTH]
-        if re.fullmatch(r"[a-z ]+ +", name) and len(name) == announcing.WIDTH:
+        name = line[: announcement.WIDTH]
+        if re.fullmatch(r"[a-z ]+ +", name) and len(name) == announcement.WIDTH:
             assert name.strip() not in found, "said twice"
-            found[name.strip()] = line[announcing.WIDTH :]
+            found[name.strip()] = line[announcement.WIDTH :]
     return found
 
 
@@ -292,7 +292,7 @@ def test_the_walk_through_a_folder_tells_how_far_it_is(pictures):
 
 
 def test_a_complete_atlas_says_so_and_is_not_tried(small, atlas, capsys, monkeypatch):
-    monkeypatch.setattr(announcing, "estimate", lambda *a, **k: pytest.fail("timed for nothing"))
+    monkeypatch.setattr(announcement, "estimate", lambda *a, **k: pytest.fail("timed for nothing"))
     said = announced(capsys, small, atlas)
     assert "is complete" in said[""] and "takes" not in said
 
@@ -314,7 +314,7 @@ def test_a_run_that_was_stopped_says_what_is_done_and_times_the_rest(
         compute(small, folder, Interrupting(stage, after))
     estimates = []
     monkeypatch.setattr(
-        announcing, "estimate", lambda *a, **k: estimates.append(estimate(*a, **k)) or estimates[-1]
+        announcement, "estimate", lambda *a, **k: estimates.append(estimate(*a, **k)) or estimates[-1]
     )
     said = announced(capsys, small, folder)
     assert done in said.get("done before", "") and ("done before" in said) == bool(done)
@@ -328,7 +328,7 @@ def test_a_damaged_sprite_is_all_that_is_left(small, atlas, capsys, tmp_path, mo
     (tmp_path / "small" / "sprites" / "res2a" / "1.webp").write_bytes(b"damaged")
     counts = []
     monkeypatch.setattr(
-        announcing,
+        announcement,
         "estimate",
         lambda job, done, *a, **k: counts.append((done.sprites_left(), len(done.units_left()))),
     )
@@ -371,7 +371,7 @@ def test_names_of_folders_cannot_disturb_the_lines(small, capsys, tmp_path, name
 
 
 def test_a_quiet_run_says_nothing_and_tries_nothing(small, atlas, capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr(announcing, "estimate", lambda *a, **k: pytest.fail("timed for nobody"))
+    monkeypatch.setattr(announcement, "estimate", lambda *a, **k: pytest.fail("timed for nobody"))
     capsys.readouterr()
     compute(small, tmp_path / "small", Reporter(quiet=True), dry_run=True)
     assert capsys.readouterr() == ("", "")
@@ -447,7 +447,9 @@ def test_a_limit_draws_the_wanted_pictures_alone_with_the_same_bytes(drawn, tmp_
 
 def parts_of(monkeypatch, capsys, chosen, folder) -> dict[str, Part]:
     found: list[Estimate] = []
-    monkeypatch.setattr(announcing, "estimate", lambda *a, **k: found.append(estimate(*a, **k)) or found[-1])
+    monkeypatch.setattr(
+        announcement, "estimate", lambda *a, **k: found.append(estimate(*a, **k)) or found[-1]
+    )
     announced(capsys, chosen, folder)
     return {part.name: part for part in found[0].parts}
 
@@ -462,7 +464,7 @@ def test_twice_the_work_takes_twice_the_time(small, monkeypatch, capsys, tmp_pat
         assert whole[name].high == pytest.approx(2 * half[name].high, rel=0.2), name
     wide = parts_of(monkeypatch, capsys, many.changed(layers={"channels": 8}), tmp_path / "b" / "small")
     assert wide["scan"] == whole["scan"]
-    start = 0.1 * estimating.MORE  # of a process: as long for more sprites
+    start = 0.1 * time_estimate.MORE  # of a process: as long for more sprites
     assert wide["sprites"].high - start == pytest.approx(2 * (whole["sprites"].high - start))
     # A picture that serves more units has one forward for all of them.
     assert 1.5 < wide["patches and gradients"].high / whole["patches and gradients"].high < 2
@@ -494,7 +496,7 @@ def test_a_trial_that_fails_is_said_and_the_job_goes_on(small, atlas, capsys, tm
     def full(self):
         raise torch.OutOfMemoryError("out of memory")
 
-    monkeypatch.setattr(estimating.Trials, "scanned", property(full))
+    monkeypatch.setattr(time_estimate.Trials, "scanned", property(full))
     compute(small, tmp_path / "small", Reporter())
     assert re.search(r"^takes +not known", capsys.readouterr().err, re.M)
     assert file_bytes(tmp_path / "small") == file_bytes(atlas)
@@ -517,4 +519,4 @@ RANGES = [
 @pytest.mark.parametrize(("parts", "text"), RANGES, ids=[text for _, text in RANGES])
 def test_times_are_ranges_in_one_fitting_unit(parts, text):
     named = [Part("abc"[n], low, high) for n, (low, high) in enumerate(parts)]
-    assert announcing.takes_text(Estimate(tuple(named))) == text
+    assert announcement.takes_text(Estimate(tuple(named))) == text

@@ -20,7 +20,7 @@ from generator.site.formats import significant
 from generator.site.links import check_links
 from generator.site.render import render_site
 from generator.stages import profile
-from generator.stages.ascending import FROM_PATCH, plan_of, within
+from generator.stages.optimised_pictures import FROM_PATCH, plan_of, within
 from generator.stages.pipeline import compute
 from generator.stages.profile import AscentSection
 

@@ -21,7 +21,7 @@ from generator.network.network import Network
 from generator.site.links import check_links
 from generator.site.render import render_site
 from generator.stages import profile
-from generator.stages.dreaming import open_starts
+from generator.stages.dreams import open_starts
 from generator.stages.pipeline import compute
 from generator.stages.profile import Profile
 

@@ -21,7 +21,7 @@ from generator.methods import embedding as method
 from generator.network import models
 from generator.network.graph import trace
 from generator.pictures.decoding import read_picture
-from generator.stages import mapping, profile
+from generator.stages import picture_map, profile
 from generator.stages.pipeline import compute
 
 # -- which vector --------------------------------------------------------------------------------------------
@@ -293,7 +293,7 @@ def test_fewer_pictures_stand_on_a_sheet_that_would_take_more_bytes(
     from PIL import Image
 
     whole, all_of_it = atlas.pictures.map_thumbs_path(), atlas.arrays.embedding()["thumb"]
-    monkeypatch.setattr(mapping, "SHEET_BYTES", whole.stat().st_size // 2)
+    monkeypatch.setattr(picture_map, "SHEET_BYTES", whole.stat().st_size // 2)
     folder = Path(shutil.copytree(atlas.folder, tmp_path / "copy"))
     changed = _changed(small, tmp_path, "[embedding]\nperplexity = 5.0\n")
     store = compute(changed, folder, Reporter(quiet=True))

@@ -26,7 +26,7 @@ from generator.core.errors import AtlasError
 from generator.core.progress import Reporter
 from generator.engine.gradients import unit_gradients
 from generator.engine.scan import scan
-from generator.stages import checkpointed_pass, picturing, profile
+from generator.stages import checkpointed_pass, profile, unit_pictures
 from generator.stages import job as jobs
 from generator.stages.pipeline import compute
 
@@ -173,8 +173,8 @@ def test_out_of_memory_in_the_pictures_of_units_takes_fewer_at_once(
     where,
 ):
     if where == "forward":
-        full = _Full(picturing.forward_switches, lambda _n, pictures, *_: len(pictures), 4, ERRORS[0])
-        monkeypatch.setattr(picturing, "forward_switches", full)
+        full = _Full(unit_pictures.forward_switches, lambda _n, pictures, *_: len(pictures), 4, ERRORS[0])
+        monkeypatch.setattr(unit_pictures, "forward_switches", full)
     else:
         engine = unit_gradients.UnitGradients
         full = _Full(engine.gradients, lambda _e, _s, _layer, units: len(units), 10, ERRORS[1])

@@ -28,8 +28,8 @@ from generator.network.network import Network, Tap
 from generator.network.residual import Magnitudes
 from generator.pictures.reading import PictureFile, PictureSet
 from generator.stages import profile
-from generator.stages.finishing import stage_keys
 from generator.stages.job import Job, Start
+from generator.stages.manifest import stage_keys
 from generator.stages.opening import open_network
 from generator.stages.pipeline import compute
 from generator.stages.ranks import Ranks

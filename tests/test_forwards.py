@@ -81,7 +81,7 @@ def test_crops_and_shared_forwards_picture_every_unit_alike(tmp_path, monkeypatc
         return crops(*arguments)
 
     monkeypatch.setattr(TileFile, "write", remember)
-    monkeypatch.setattr("generator.stages.picturing.crops", count)
+    monkeypatch.setattr("generator.stages.unit_pictures.crops", count)
     chosen = ForwardCosts.alone
     for run, alone in (
         ("chosen", chosen),

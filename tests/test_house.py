@@ -54,7 +54,7 @@ def test_the_site_part_imports_no_torch():
         "site.links",
         "site.explanation_page",
         "stages.profile",
-        "stages.sprite_making",
+        "stages.sprite_encoding",
         "__main__",
     ]
     code = (
@@ -67,7 +67,7 @@ def test_what_needs_no_torch_can_be_imported_where_there_is_no_posix():
     """As on Windows, as far as imports go."""
     parts = [
         "core.store", "core.processes", "pictures.batches", "pictures.drawn.gallery", "pictures.drawn.scales",
-        "site.render", "site.links", "site.explanation_page", "stages.profile", "stages.sprite_making", "__main__",
+        "site.render", "site.links", "site.explanation_page", "stages.profile", "stages.sprite_encoding", "__main__",
     ]  # fmt: skip
     posix_only = ["fcntl", "resource", "pwd", "grp", "termios", "posix_ipc", "_posixshmem"]
     code = f"""

@@ -21,12 +21,12 @@ from generator.engine.scan import scan
 from generator.engine.scan.stream import StreamPlan
 from generator.methods import deepdream
 from generator.stages import (
-    collecting,
-    comparing_rules,
-    measuring_scale,
-    optimising_stream,
-    picturing,
-    streaming,
+    gradient_rules,
+    network_outputs,
+    optimised_stream,
+    residual_stream,
+    scale_truth,
+    unit_pictures,
 )
 from generator.stages.pipeline import compute
 
@@ -118,21 +118,21 @@ class Full:
 PASSES: dict[str, tuple[Any, str, Callable[..., int], int, str]] = {
     "scan": (scan, "_scan_forward", lambda network, batch, state, size, vectors: size, 8, ""),
     "features": (
-        collecting,
+        network_outputs,
         "read_vectors",
         lambda network, pixels, step, forward: forward,
         8,
         "embedding/features.npy",
     ),
     "predictions": (
-        collecting,
+        network_outputs,
         "read_vectors",
         lambda network, pixels, step, forward: forward,
         1,
         "predictions.npz",
     ),
     "residual stream": (
-        streaming,
+        residual_stream,
         "read_stream",
         lambda network, pixels, plan, units: plan.batch,
         8,
@@ -146,21 +146,21 @@ PASSES: dict[str, tuple[Any, str, Callable[..., int], int, str]] = {
         "stream_optimised.json",
     ),
     "optimised stream, its reading": (
-        optimising_stream,
+        optimised_stream,
         "read_centres",
         lambda network, pixels, plan: plan.batch,
         8,
         "stream_optimised.json",
     ),
     "patches and gradients": (
-        picturing,
+        unit_pictures,
         "forward_switches",
         lambda network, pictures, *_: len(pictures),
         4,
         "",
     ),
     "gradient rules": (
-        comparing_rules,
+        gradient_rules,
         "forward_switches",
         lambda network, pictures, *_: len(pictures),
         2,
@@ -289,14 +289,14 @@ def test_answers_to_drawn_sizes_with_any_room(monkeypatch, room):
             raise FULL
         return {"res2a": {"input": pixels.numpy().max((1, 2)), "block": pixels.numpy().min((1, 2))}}
 
-    monkeypatch.setattr(measuring_scale, "strongest", strongest)
+    monkeypatch.setattr(scale_truth, "strongest", strongest)
     pixels = torch.from_numpy(np.random.default_rng(0).random((21, 4, 4, 3)))
     plan = StreamPlan((), 32)
     fitting = next(size for size in (32, 16, 8, 4, 2, 1) if size <= room)
     if room < 32:
         with pytest.raises(torch.OutOfMemoryError):
-            measuring_scale._strongest(None, pixels, plan, 32)
-    size, found = measuring_scale._strongest(None, pixels, plan, fitting)
+            scale_truth._strongest(None, pixels, plan, 32)
+    size, found = scale_truth._strongest(None, pixels, plan, fitting)
     assert size == fitting
     np.testing.assert_array_equal(found["res2a", "input"], pixels.numpy().max((1, 2)))
     np.testing.assert_array_equal(found["res2a", "block"], pixels.numpy().min((1, 2)))

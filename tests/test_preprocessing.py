@@ -38,7 +38,7 @@ from generator.network.weights import read_preprocessing
 from generator.pictures.decoding import PictureError, read_picture
 from generator.stages import profile
 from generator.stages.job import Job
-from generator.stages.preparing import preprocessing
+from generator.stages.preprocessing import preprocessing
 from generator.stages.profile import PicturesSection
 from generator.stages.ranks import Ranks
 

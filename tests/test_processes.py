@@ -123,7 +123,7 @@ def test_each_has_one_thread():
 
 
 ROOMS = [
-    "pictures.batches", "stages.sprite_making", "site.render", "site.links", "pictures.drawn.gallery",
+    "pictures.batches", "stages.sprite_encoding", "site.render", "site.links", "pictures.drawn.gallery",
     "pictures.drawn.pool", "pictures.drawn.scales",
 ]  # fmt: skip
 

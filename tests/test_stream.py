@@ -28,7 +28,7 @@ from generator.network.network import Network, Tap
 from generator.network.residual import find_residual, statistics_folded
 from generator.pictures.decoding import read_picture
 from generator.stages import profile
-from generator.stages.optimising_stream import block_numbers, read_at, recipe
+from generator.stages.optimised_stream import block_numbers, read_at, recipe
 from generator.stages.pipeline import compute
 
 PLAIN = Preprocessing(16, 16, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))

@@ -16,7 +16,7 @@ from generator.core.errors import AtlasError
 from generator.core.progress import Reporter
 from generator.core.sprites import webp
 from generator.core.store import Store
-from generator.stages.verify import Inputs, verify
+from generator.stages.verify import Sources, verify
 
 pytestmark = pytest.mark.slow  # whole atlases are computed
 
@@ -120,12 +120,12 @@ def test_rounding_within_the_tolerances_is_no_difference(copy):
 
 def test_other_pictures_and_other_weights_are_named(copy, pictures, tmp_path):
     mine = Path(shutil.copytree(pictures, tmp_path / "mine"))
-    assert verify(copy, Inputs(images=mine), units=9, reporter=QUIET).is_right
+    assert verify(copy, Sources(images=mine), units=9, reporter=QUIET).is_right
     Image.fromarray(np.zeros((36, 40, 3), np.uint8)).save(mine / "class 0" / "00.png")
-    (said,) = verify(copy, Inputs(images=mine), units=9, reporter=QUIET).differences
+    (said,) = verify(copy, Sources(images=mine), units=9, reporter=QUIET).differences
     assert "not those that the manifest names" in said
     (mine / "class 0" / "00.png").unlink()
-    (said,) = verify(copy, Inputs(images=mine), units=9, reporter=QUIET).differences
+    (said,) = verify(copy, Sources(images=mine), units=9, reporter=QUIET).differences
     assert "class 0/00.png: missing" in said
     manifest = json.loads((copy / "manifest.json").read_text())
     manifest["profile"]["network"]["seed"] = 1

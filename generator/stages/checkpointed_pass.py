@@ -20,7 +20,8 @@ import torch
 
 from generator.core.errors import AtlasError
 from generator.engine.device import free_memory, is_out_of_memory, one_thread_each
-from generator.stages.job import Job
+from generator.stages.inputs import Inputs
+from generator.stages.run import Run
 
 CHECKPOINT_SECONDS = 15.0  # work lost to a kill at most
 MERGED = "merged"  # the part that holds what earlier runs did
@@ -49,7 +50,7 @@ S = TypeVar("S", bound=State)
 Work = Callable[[S, list[int], Collection[int], int], Generator[Sequence[int], None, None]]
 
 
-def halving(job: Job, at_once: int, attempt: Callable[[int], Result], remedy: str | None = None) -> Result:
+def halving(run: Run, at_once: int, attempt: Callable[[int], Result], remedy: str | None = None) -> Result:
     """attempt(at_once), again with half as much after every time that the memory did not suffice. Raises AtlasError
     where it does not suffice for one; remedy: what to do then, where it is not to give smaller pictures."""
     while True:
@@ -59,17 +60,17 @@ def halving(job: Job, at_once: int, attempt: Callable[[int], Result], remedy: st
             if not is_out_of_memory(error):
                 raise
         # Here the error, and with it the frames that hold memory, is gone.
-        at_once = job.smaller(at_once, remedy)
+        at_once = run.smaller(at_once, remedy)
 
 
 def in_threads(
-    job: Job, things: Sequence[Thing], work: Callable[[Thing], int], advance: Callable[[int], object]
+    run: Run, things: Sequence[Thing], work: Callable[[Thing], int], advance: Callable[[int], object]
 ) -> list[Thing]:
     """Work on things in as many threads as there are cores, each on one at a time, and call `advance` with every
     result. Returns those for which the memory did not suffice, to be done alone."""
     too_large = []
     with contextlib.ExitStack() as opened:
-        threads = opened.enter_context(one_thread_each(job.device))
+        threads = opened.enter_context(one_thread_each(run.device))
         pool = opened.enter_context(
             ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
         )
@@ -83,38 +84,38 @@ def in_threads(
                     raise
                 too_large.append(tasks[task])
     if too_large:
-        free_memory(job.device)
+        free_memory(run.device)
     return too_large
 
 
-def note_damage(job: Job, what: str) -> None:
+def note_damage(run: Run, what: str) -> None:
     """Say once that something an interrupted run left cannot be used. what: the pass, as people call it."""
     note = f"what an interrupted run left of {what} is damaged: that part is computed again"
-    if note not in job.reporter.notes:
-        job.reporter.note(note)
+    if note not in run.reporter.notes:
+        run.reporter.note(note)
 
 
 class Parts:
     """The parts of one pass on disk. name: of its folder under work/; key: fingerprint of all that its numbers depend
     on; what: the pass, as people call it."""
 
-    def __init__(self, job: Job, name: str, key: str, what: str) -> None:
-        self.job, self.name, self.key, self.what = job, name, key, what
+    def __init__(self, inputs: Inputs, run: Run, name: str, key: str, what: str) -> None:
+        self.inputs, self.run, self.name, self.key, self.what = inputs, run, name, key, what
 
     def begin(self) -> None:
         """Drop what an earlier run made from something else. For the leading process alone."""
-        store, stamp = self.job.store, f"{self.name}-of"
+        store, stamp = self.run.store, f"{self.name}-of"
         if store.work.stamp(stamp) != self.key:
             store.work.drop_parts(self.name)
             store.work.write_stamp(stamp, self.key)
 
     def names(self) -> list[str]:
         """Of the parts that are saved, damaged ones too."""
-        return self.job.store.work.part_names(self.name)
+        return self.run.store.work.part_names(self.name)
 
     def save(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
         digest = np.array(part_digest(self.key, arrays))
-        self.job.store.work.write_part(name, {**arrays, DIGEST: digest}, self.name)
+        self.run.store.work.write_part(name, {**arrays, DIGEST: digest}, self.name)
 
     def load(self, name: str) -> dict[str, np.ndarray] | None:
         """A part's arrays as they were saved; None where there is none, and where it is damaged: then it is dropped,
@@ -122,18 +123,18 @@ class Parts:
         if name not in self.names():
             return None
         try:
-            arrays = self.job.store.work.read_part(name, self.name)
+            arrays = self.run.store.work.read_part(name, self.name)
             if str(arrays.pop(DIGEST)) == part_digest(self.key, arrays):
                 return arrays
         except Exception:
             pass  # a damaged zip file or header may raise nearly anything
-        note_damage(self.job, self.what)
-        self.job.store.work.drop_part(name, self.name)
+        note_damage(self.run, self.what)
+        self.run.store.work.drop_part(name, self.name)
         return None
 
     def drop(self) -> None:
         """Remove all that the pass has saved."""
-        self.job.store.work.drop_parts(self.name)
+        self.run.store.work.drop_parts(self.name)
 
 
 def part_digest(key: str, arrays: Mapping[str, np.ndarray]) -> str:
@@ -160,7 +161,8 @@ class CheckpointedPass(Parts, Generic[S]):
 
     def __init__(
         self,
-        job: Job,
+        inputs: Inputs,
+        run: Run,
         name: str,
         key: str,
         what: str,
@@ -169,7 +171,7 @@ class CheckpointedPass(Parts, Generic[S]):
         read: Callable[[Mapping[str, np.ndarray], torch.device], S],
         intact: Callable[[S, list[int]], bool] = lambda state, pieces: True,
     ) -> None:
-        super().__init__(job, name, key, what)
+        super().__init__(inputs, run, name, key, what)
         self._empty, self._read, self._intact = empty, read, intact
 
     def run(self, count: int, at_once: int, work: Work[S]) -> S:
@@ -177,7 +179,7 @@ class CheckpointedPass(Parts, Generic[S]):
 
         Every process of a torchrun calls it and does its share; each is given the whole. Raises AtlasError where what
         was saved cannot be read back again and again."""
-        ranks = self.job.ranks
+        ranks = self.run.ranks
         for _ in range(ROUNDS):
             if ranks.leads:
                 self._merge()
@@ -192,7 +194,7 @@ class CheckpointedPass(Parts, Generic[S]):
             ranks.meet()
         raise AtlasError(
             f"what was saved of {self.what} cannot be read back",
-            self.job.store.work.pass_folder(self.name),
+            self.run.store.work.pass_folder(self.name),
             "check the disk, or choose another folder with --out",
         )
 
@@ -205,14 +207,14 @@ class CheckpointedPass(Parts, Generic[S]):
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
-            at_once = self.job.smaller(at_once)
+            at_once = self.run.smaller(at_once)
             # The state was in the midst of a piece: go on from what is on disk, as after a kill.
             part = self._load(self._own, torch.device("cpu"))
             saved = set(part.pieces) if part else set()
             mine, done = [piece for piece in mine if piece not in saved], done | saved
 
     def _attempt(self, mine: list[int], done: set[int], at_once: int, work: Work[S]) -> None:
-        part = self._load(self._own, self.job.device) or _Part(self._empty(), [])
+        part = self._load(self._own, self.run.device) or _Part(self._empty(), [])
         saved = time.monotonic()
         with contextlib.closing(work(part.state, mine, done, at_once)) as steps:
             for pieces in steps:
@@ -225,7 +227,7 @@ class CheckpointedPass(Parts, Generic[S]):
     @property
     def _own(self) -> str:
         """The part that this process writes."""
-        return f"rank-{self.job.ranks.rank}"
+        return f"rank-{self.run.ranks.rank}"
 
     def _merge(self) -> None:
         """Make one part of all that are on disk, so that the next run may have any number of processes."""
@@ -241,13 +243,13 @@ class CheckpointedPass(Parts, Generic[S]):
                 whole.state.merge(part.state)
                 whole.pieces += part.pieces
         if whole is not None and not self._intact(whole.state, whole.pieces):
-            note_damage(self.job, self.what)
+            note_damage(self.run, self.what)
             self.drop()
         elif whole is not None and names != [MERGED]:
             self._save(MERGED, whole)
             for name in names:
                 if name != MERGED:
-                    self.job.store.work.drop_part(name, self.name)
+                    self.run.store.work.drop_part(name, self.name)
 
     def _save(self, name: str, part: _Part[S]) -> None:
         state = {f"{STATE}{key}": array for key, array in part.state.arrays().items()}

@@ -8,19 +8,20 @@ import numpy as np
 from generator.core.records import to_json
 from generator.core.sprites import gradient_pixels, mosaic, thumb_columns, webp
 from generator.methods.kernels import FirstLayer, colour_planes, first_layer, kernel_numbers, on_one_scale
-from generator.stages.job import Job
+from generator.stages.inputs import Inputs
+from generator.stages.run import Run
 
 
-def write_first_layers(job: Job) -> None:
+def write_first_layers(inputs: Inputs, run: Run) -> None:
     """Write first_layers/: kernels, what their numbers say, and their pixels, one file pixel a weight. A network whose
     first convolution does not read three colours has none of its own."""
-    own = () if job.network.kernels is None else (first_layer(job.network),)
+    own = () if inputs.network.kernels is None else (first_layer(inputs.network),)
     others = [
         other
-        for other in job.other_layers
+        for other in inputs.other_layers
         if (other.model, other.weights.sha256) not in {(one.model, one.weights.sha256) for one in own}
     ]
-    stem = job.network.layers[0].name if job.network.layers[0].kind == "stem" else ""
+    stem = inputs.network.layers[0].name if inputs.network.layers[0].kind == "stem" else ""
     files: dict[str, bytes | dict[str, np.ndarray]] = {}
     index = []
     for number, layer in enumerate((*own, *others)):
@@ -36,7 +37,7 @@ def write_first_layers(job: Job) -> None:
                 "layer": stem if number < len(own) else "",  # whose pages the kernels lead to
             }
         )
-    job.store.write_first_layers(files, index)
+    run.store.write_first_layers(files, index)
 
 
 def _files(number: int, layer: FirstLayer) -> dict[str, bytes | dict[str, np.ndarray]]:

@@ -19,7 +19,7 @@ from generator.network import models
 from generator.network.architecture import blueprint
 from generator.network.network import Network
 from generator.pictures.reading import PictureSet
-from generator.stages.labelling import AccuracyBasis, accuracy_basis
+from generator.stages.accuracy import AccuracyBasis, accuracy_basis
 from generator.stages.profile import Profile
 
 

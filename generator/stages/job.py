@@ -30,14 +30,14 @@ from generator.network import models
 from generator.network.architecture import blueprint
 from generator.network.network import Network
 from generator.pictures.reading import PictureBatch, PictureSet, read_batches
-from generator.stages.labelling import AccuracyBasis, accuracy_basis
+from generator.stages.accuracy import AccuracyBasis, accuracy_basis
 from generator.stages.profile import Profile
 from generator.stages.ranks import Ranks
 
 CODE = 5  # raise it when a change of the code changes any number or picture of an atlas: old work is then done anew
-RELATIONS = 2  # likewise, of what stages/relating.py writes alone
+RELATIONS = 2  # likewise, of what stages/correspondence.py writes alone
 
-DREAMS = 1  # likewise, of what stages/dreaming.py writes
+DREAMS = 1  # likewise, of what stages/dreams.py writes
 FIRST_LAYERS = 1  # likewise, of what stages/first_layers.py writes
 EMBEDDING = 3  # likewise, of the map of the pictures
 

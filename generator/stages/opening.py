@@ -18,7 +18,7 @@ from generator.network import models
 from generator.network.network import Network
 from generator.pictures.labels import from_names
 from generator.pictures.reading import PictureSet, find_pictures, listed_pictures
-from generator.stages.preparing import prepared
+from generator.stages.preprocessing import prepared
 from generator.stages.profile import Profile
 from generator.stages.ranks import Ranks
 

@@ -12,16 +12,13 @@ from generator.core.progress import Reporter
 from generator.core.store import Store
 from generator.engine.device import avoid_page_faults, choose_device, trim_memory
 from generator.engine.loops import compiled
-from generator.stages.announcing import announce, announce_network, announce_pictures
-from generator.stages.ascending import add_ascents, optimise_pictures
-from generator.stages.collecting import collect
-from generator.stages.comparing_rules import compare_rules
-from generator.stages.dreaming import dream_pictures, open_starts
-from generator.stages.encoding import make_sprites
-from generator.stages.finishing import finish, look, prepare
+from generator.stages.announcement import announce, announce_network, announce_pictures
+from generator.stages.correspondence import relate_layers
+from generator.stages.dreams import dream_pictures, open_starts
+from generator.stages.gradient_rules import compare_rules
 from generator.stages.job import Job
-from generator.stages.mapping import map_pictures
-from generator.stages.measuring_scale import measure_scale
+from generator.stages.manifest import finish, look, prepare
+from generator.stages.network_outputs import collect
 from generator.stages.opening import (
     chosen_layers,
     open_other_layers,
@@ -29,14 +26,17 @@ from generator.stages.opening import (
     open_whole,
     seek_pictures,
 )
-from generator.stages.optimising_stream import optimise_streams
-from generator.stages.picturing import picture_units
+from generator.stages.optimised_pictures import add_ascents, optimise_pictures
+from generator.stages.optimised_stream import optimise_streams
+from generator.stages.picture_map import map_pictures
 from generator.stages.profile import Profile
 from generator.stages.ranks import joined
-from generator.stages.relating import relate_layers
-from generator.stages.scanning import scan_pictures
-from generator.stages.streaming import read_streams
+from generator.stages.residual_stream import read_streams
+from generator.stages.scale_truth import measure_scale
+from generator.stages.scan import scan_pictures
+from generator.stages.sprites import make_sprites
 from generator.stages.tables import add_relations, label_pictures
+from generator.stages.unit_pictures import picture_units
 
 
 def compute(

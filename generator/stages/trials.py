@@ -25,8 +25,9 @@ from generator.methods.patches import patch
 from generator.network.network import Network
 from generator.pictures.decoding import PictureError, read_picture
 from generator.pictures.reading import PictureBatch, evenly_spaced
-from generator.stages.job import Job
-from generator.stages.sprite_making import loaded
+from generator.stages.inputs import Inputs
+from generator.stages.run import Run
+from generator.stages.sprite_encoding import loaded
 
 MULTIPLY_ADDS = 6e9  # of a trial in each thread: a tenth of a second on a common processor
 MOST_UNITS = {"cpu": 256, "cuda": 512}
@@ -38,22 +39,23 @@ class Trials:
     """Timings in seconds, each taken once and only where it is asked for. On a CPU all threads work meanwhile, as in
     the job, and what is given is what one of them takes."""
 
-    job: Job
+    inputs: Inputs
+    run: Run
 
     @cached_property
     def threads(self) -> int:
         """How many things are computed side by side."""
-        return torch.get_num_threads() if self.job.device.type == "cpu" else 1
+        return torch.get_num_threads() if self.run.device.type == "cpu" else 1
 
     @cached_property
     def _network(self) -> Network:
         use_tf32(False)
-        return self.job.network.to(self.job.device, torch.float32)
+        return self.inputs.network.to(self.run.device, torch.float32)
 
     @cached_property
     def shapes(self) -> dict[int, tuple[int, int, int]]:
         """(C, H, W) of every step's map."""
-        network = self.job.network
+        network = self.inputs.network
         return dict(enumerate(network.graph.shapes(network.preprocessing.crop)))
 
     def multiply_adds(self, step: int) -> int:
@@ -62,7 +64,7 @@ class Trials:
 
     @cached_property
     def _by_step(self) -> list[int]:
-        return self.job.network.graph.running_multiply_adds(self.job.network.preprocessing.crop)
+        return self.inputs.network.graph.running_multiply_adds(self.inputs.network.preprocessing.crop)
 
     # -- pictures ----------------------------------------------------------------------------------------------------
 
@@ -70,14 +72,14 @@ class Trials:
     def _pictures(self) -> tuple[np.ndarray, float]:
         """Some pictures of the set, (n, H, W, 3) uint8, and the seconds that reading one takes; rough ones where none
         can be read yet."""
-        job, side = self.job, self.job.network.preprocessing.crop
+        inputs, side = self.inputs, self.inputs.network.preprocessing.crop
         found: list[np.ndarray] = []
         seconds: list[float] = []
-        for place in evenly_spaced(len(job.pictures), DECODED):
+        for place in evenly_spaced(len(inputs.pictures), DECODED):
             start = time.perf_counter()
             try:
-                path = job.pictures.root / job.pictures.files[place].path
-                found.append(read_picture(path, job.network.preprocessing).pixels)
+                path = inputs.pictures.root / inputs.pictures.files[place].path
+                found.append(read_picture(path, inputs.network.preprocessing).pixels)
             except PictureError:
                 continue
             seconds.append(time.perf_counter() - start)
@@ -101,12 +103,12 @@ class Trials:
     @cached_property
     def scanned(self) -> float:
         """One picture in the scan."""
-        job = self.job
+        inputs, run = self.inputs, self.run
         size = self._forward
-        plan = ScanPlan.of(job.network, size, job.profile.compute.precision)
-        network = job.network.to(job.device, plan.dtype)
-        use_tf32(job.profile.compute.precision == "tf32")
-        state, pixels = ScanState.empty(plan, job.device), self._pixels(size)
+        plan = ScanPlan.of(inputs.network, size, inputs.profile.compute.precision)
+        network = inputs.network.to(run.device, plan.dtype)
+        use_tf32(inputs.profile.compute.precision == "tf32")
+        state, pixels = ScanState.empty(plan, run.device), self._pixels(size)
         places = torch.arange(size)
         batch = PictureBatch(places, pixels, ((0, 0),) * size, ("",) * size, ())
 
@@ -116,7 +118,7 @@ class Trials:
             ):
                 pass
 
-        with one_thread_each(job.device):
+        with one_thread_each(run.device):
             seconds = self._second_time(run)
         use_tf32(False)
         return seconds / size
@@ -124,7 +126,7 @@ class Trials:
     @cached_property
     def streamed(self) -> float:
         """One picture in the pass over the residual stream, with its copies."""
-        plan = replace(self.job.stream_plan, batch=self._forward)
+        plan = replace(self.inputs.stream_plan, batch=self._forward)
         batches = [self._pixels(self._forward)] * self.threads
         one = BlockUnits(*(torch.zeros(1, dtype=torch.int64),) * 5)
         units = {block.name: one for block in plan.blocks}
@@ -135,20 +137,20 @@ class Trials:
             ):
                 pass
 
-        with one_thread_each(self.job.device):
+        with one_thread_each(self.run.device):
             return self._second_time(run) / self._forward
 
     @cached_property
     def strongest(self) -> float:
         """One picture of those that are looked at for the largest value of every map alone; all threads compute it."""
-        plan = replace(self.job.stream_plan, batch=self._forward)
+        plan = replace(self.inputs.stream_plan, batch=self._forward)
         pixels = self._pixels(self._forward)
         return self._second_time(lambda: strongest(self._network, pixels, plan)) / self._forward
 
     @cached_property
     def _forward(self) -> int:
         """Pictures of one forward that is tried."""
-        if self.job.device.type == "cuda":
+        if self.run.device.type == "cuda":
             return FORWARD
         return int(np.clip(MULTIPLY_ADDS / max(self._by_step[-1], 1), 1, FORWARD))
 
@@ -175,7 +177,7 @@ class Trials:
     @cached_property
     def _stages(self) -> dict[int, LayerInfo]:
         """Of every stage the layer that is tried: its last one outside of blocks, or its last."""
-        layers = self.job.network.layers
+        layers = self.inputs.network.layers
         return {layer.stage: layer for layer in sorted(layers, key=lambda layer: not layer.is_inner)}
 
     @cached_property
@@ -194,7 +196,7 @@ class Trials:
 
     @cached_property
     def _cones(self) -> dict[str, int]:
-        network = self.job.network
+        network = self.inputs.network
         return {
             layer.name: Cone(network.graph, step).multiply_adds(
                 self.shapes, layer.height // 2, layer.width // 2
@@ -204,16 +206,16 @@ class Trials:
 
     @cached_property
     def _units(self) -> tuple[float, dict[int, float], dict[int, np.ndarray]]:
-        job, network = self.job, self._network
-        pictures = GradientPictures(network, job.profile.gradients)
+        inputs, run, network = self.inputs, self.run, self._network
+        pictures = GradientPictures(network, inputs.profile.gradients)
         deepest = network.layers[-1]
         count = int(np.clip(MULTIPLY_ADDS / max(self._by_step[network.steps[-1]], 1), 1, 4))
         pixels = self._pixels(count)
         prepared = network.prepare(pixels)
         random = np.random.default_rng(0)
         seconds, tiles = {}, {}
-        most = MOST_UNITS.get(job.device.type, MOST_UNITS["cpu"])
-        with one_thread_each(job.device), ThreadPoolExecutor(self.threads, initializer=_alone) as pool:
+        most = MOST_UNITS.get(run.device.type, MOST_UNITS["cpu"])
+        with one_thread_each(run.device), ThreadPoolExecutor(self.threads, initializer=_alone) as pool:
             forward = self._second_time(lambda: forward_switches(network, prepared, deepest.name))
             switches = forward_switches(network, prepared, deepest.name)
             for stage, layer in self._stages.items():
@@ -225,12 +227,12 @@ class Trials:
                         for most in (count, layer.channels, layer.height, layer.width)
                     ]
                     units = Units(*(torch.from_numpy(column) for column in columns))
-                    native = job.native(layer)
+                    native = inputs.native(layer)
                     made = pictures.tiles(switches, layer.name, units, native)
                     spots = np.stack(columns, 1).tolist()
                     field = layer.receptive_field
                     cut = [patch(pixels[p].numpy(), field, r, c, native) for p, _, r, c in spots]
-                    return np.stack([np.stack(cut), *made], 1)[:, -len(job.panels) :]
+                    return np.stack([np.stack(cut), *made], 1)[:, -len(inputs.panels) :]
 
                 tiles[stage] = picture(1)
                 self._wait()
@@ -244,36 +246,36 @@ class Trials:
 
     def sprite(self, layer: LayerInfo) -> float:
         """Encoding one sprite of a layer, as all processes do so."""
-        native = self.job.native(layer)
-        side = native * enlargement(native, self.job.wanted(layer))
+        native = self.inputs.native(layer)
+        side = native * enlargement(native, self.inputs.wanted_side(layer))
         tried, seconds = self._sprites[layer.stage]
         return seconds * (side / tried) ** 2
 
     @cached_property
     def _sprites(self) -> dict[int, tuple[int, float]]:
         """By stage: side of the tried layer's tiles in px, and seconds."""
-        job = self.job
+        inputs, run = self.inputs, self.run
         found: dict[int, tuple[int, float]] = {}
-        with ThreadPoolExecutor(job.processes) as pool:
+        with ThreadPoolExecutor(run.encoders) as pool:
             for stage, layer in self._stages.items():
-                native = job.native(layer)
-                factor = enlargement(native, job.wanted(layer))
+                native = inputs.native(layer)
+                factor = enlargement(native, inputs.wanted_side(layer))
                 panels = self._units[2][stage][np.zeros(9, int)].transpose(1, 0, 2, 3, 4)  # (P, 9, s, s, 3)
 
                 def encode(_: int, panels: np.ndarray = panels, factor: int = factor) -> bytes:
-                    return webp(sprite(panels, factor), job.profile.sprites.quality)
+                    return webp(sprite(panels, factor), inputs.profile.sprites.quality)
 
                 if not found:
                     encode(0)  # the first one also loads the encoder
                 start = time.perf_counter()
-                list(pool.map(encode, range(job.processes)))
+                list(pool.map(encode, range(run.encoders)))
                 found[stage] = (native * factor, time.perf_counter() - start)
         return found
 
     @cached_property
     def picture(self) -> float:
         """Writing one whole picture."""
-        sprites, pixels = self.job.profile.sprites, self._pictures[0][0]
+        sprites, pixels = self.inputs.profile.sprites, self._pictures[0][0]
         small = min(sprites.picture, pixels.shape[0])
         return self._second_time(lambda: webp(shrink(pixels, small), sprites.quality))
 
@@ -297,7 +299,7 @@ class Trials:
     def climbing(self, step: int | str, plan: AscentPlan, channels: Sequence[int]) -> float:
         """One multiply-add, on the way there, of a step of pictures that climb."""
         middle = Ascender(self._network, step, replace(plan, batch=1)).walk.multiplications
-        most = 4 if self.job.device.type == "cpu" else len(channels)
+        most = 4 if self.run.device.type == "cpu" else len(channels)
         size = int(np.clip(MULTIPLY_ADDS / (4 * max(middle, 1)), 1, min(most * 2, len(channels))))
         steps = 2
         tried = Ascender(self._network, step, replace(plan, batch=size, steps=steps, leaky=0))
@@ -305,7 +307,7 @@ class Trials:
         def run() -> None:
             list(pool.map(lambda _: tried.ascend(channels[:size]), range(self.threads)))
 
-        with one_thread_each(self.job.device), ThreadPoolExecutor(self.threads, initializer=_alone) as pool:
+        with one_thread_each(self.run.device), ThreadPoolExecutor(self.threads, initializer=_alone) as pool:
             seconds = self._second_time(run)
         return seconds / (size * (steps + 0.5) * max(middle, 1))
 
@@ -321,8 +323,8 @@ class Trials:
         return time.perf_counter() - start
 
     def _wait(self) -> None:
-        if self.job.device.type == "cuda":
-            torch.cuda.synchronize(self.job.device)
+        if self.run.device.type == "cuda":
+            torch.cuda.synchronize(self.run.device)
 
 
 def _alone() -> None:

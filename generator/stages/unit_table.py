@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from generator.stages.job import Job
+from generator.stages.inputs import Inputs
+from generator.stages.run import Run
 
 SWITCHES = (
     300 << 20
@@ -34,12 +35,12 @@ class UnitTable:
         return UnitTable(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
 
-def unit_table(job: Job) -> UnitTable:
+def unit_table(inputs: Inputs, run: Run) -> UnitTable:
     """The units of all layers' lists, sorted by picture, then layer, channel and slot."""
     columns: list[list[np.ndarray]] = []
-    for index, layer in enumerate(job.network.layers):
-        numbers = job.store.arrays.layer(layer.name)
-        channel, slot = np.nonzero(numbers["top_image"][: job.channels(layer)] >= 0)
+    for index, layer in enumerate(inputs.network.layers):
+        numbers = run.store.arrays.layer(layer.name)
+        channel, slot = np.nonzero(numbers["top_image"][: inputs.channels(layer)] >= 0)
         picture = numbers["top_image"][channel, slot]
         row, column = numbers["top_unit"][channel, slot].T
         columns.append([np.full(len(channel), index), channel, slot, picture, row, column])
@@ -48,10 +49,10 @@ def unit_table(job: Job) -> UnitTable:
     return UnitTable(*(part[order] for part in joined))
 
 
-def group_size(job: Job) -> int:
+def group_size(inputs: Inputs) -> int:
     """Pictures a group, by the room that their switches take: the same on every machine, so that a run may move."""
-    graph = job.network.graph
-    shapes = graph.shapes(job.network.preprocessing.crop, job.network.steps[-1])
+    graph = inputs.network.graph
+    shapes = graph.shapes(inputs.network.preprocessing.crop, inputs.network.steps[-1])
     switches = sum(
         math.prod(shape)
         for step, shape in zip(graph.steps, shapes, strict=False)

@@ -23,13 +23,15 @@ from generator.network import models
 from generator.network.network import Network
 from generator.pictures.reading import PictureFile, PictureSet
 from generator.stages import profile as profiles
-from generator.stages.encoding import make_sprites
+from generator.stages.inputs import Inputs
 from generator.stages.job import Job
 from generator.stages.opening import draw, drawn_pictures, open_network
-from generator.stages.picturing import picture_units
 from generator.stages.profile import Profile
 from generator.stages.ranks import Ranks
-from generator.stages.scanning import scan_pictures
+from generator.stages.run import Run
+from generator.stages.scan import scan_pictures
+from generator.stages.sprites import make_sprites
+from generator.stages.unit_pictures import picture_units
 
 # What another processor, GPU or version of a library may change. Scores: relative, of the largest score of the
 # channel; pictures of gradients: mean absolute difference in levels of 255, since a ReLU that sits at zero may switch.
@@ -54,7 +56,7 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Inputs:
+class Sources:
     """Where the inputs lie today, where that is not what the manifest says."""
 
     images: Path | None = None
@@ -64,7 +66,7 @@ class Inputs:
 
 def verify(
     folder: Path,
-    inputs: Inputs = Inputs(),
+    sources: Sources = Sources(),
     *,
     units: int = 45,
     seed: int = 0,
@@ -81,7 +83,7 @@ def verify(
     _check_files(store, report, reporter)
     if units and report.is_right:
         with tempfile.TemporaryDirectory() as work:
-            _check_units(_Sampled(store, manifest, inputs, Path(work), reporter), units, seed, report)
+            _check_units(_Sampled(store, manifest, sources, Path(work), reporter), units, seed, report)
     return report
 
 
@@ -107,7 +109,7 @@ def _check_files(store: Store, report: Report, reporter: Reporter) -> None:
 class _Sampled:
     store: Store
     manifest: Manifest
-    inputs: Inputs
+    sources: Sources
     work: Path
     reporter: Reporter
 
@@ -129,12 +131,12 @@ def _check_units(here: _Sampled, units: int, seed: int, report: Report) -> None:
     if not report.is_right:
         return
     records = _records(here.store, chosen)
-    job = _job(here, profile, network.keep(list(chosen)), root, records)
-    scan_pictures(job)
+    inputs, run = _job(here, profile, network.keep(list(chosen)), root, records)
+    scan_pictures(inputs, run)
     places = {record.index: place for place, record in enumerate(records)}
-    same = _compare_lists(here.store, job, chosen, places, report)
+    same = _compare_lists(here.store, run, chosen, places, report)
     if report.is_right:
-        _compare_sprites(here, job, chosen, same, report)
+        _compare_sprites(here, inputs, run, chosen, same, report)
 
 
 def _sample(store: Store, manifest: Manifest, units: int, seed: int) -> Chosen:
@@ -159,15 +161,15 @@ def _sample(store: Store, manifest: Manifest, units: int, seed: int) -> Chosen:
 def _profile(here: _Sampled) -> Profile:
     """The profile that the atlas was made from, with today's places of weights and pictures, and without what changes
     no unit."""
-    inputs = here.inputs
-    images = None if inputs.images is None else str(inputs.images)
+    sources = here.sources
+    images = None if sources.images is None else str(sources.images)
     made_from = located(here.manifest.profile, here.store.places()) | {"deepdream": None, "kernels": {}}
     made_from["network"] = {**made_from["network"], "classes": None}
     made_from["pictures"] = {**made_from["pictures"], "labels": None, "hierarchy": None}
     profile = profiles.validated(made_from, f"the manifest of {here.store.folder}").changed(
-        network={"weights": inputs.weights},
+        network={"weights": sources.weights},
         pictures={"folder": images},
-        compute={"device": inputs.device},
+        compute={"device": sources.device},
         embedding={"enabled": False},
     )
     _require_weights(profile)
@@ -231,13 +233,13 @@ def _job(
 
 
 def _compare_lists(
-    store: Store, job: Job, chosen: Chosen, places: dict[int, int], report: Report
+    store: Store, run: Run, chosen: Chosen, places: dict[int, int], report: Report
 ) -> set[str]:
     """Scores, pictures and positions of the chosen channels; returns the channels of which every bit is the same, and
     leaves in the job's folder the atlas's own lists, for the pictures of the same units."""
     same: set[str] = set()
     for layer, channels in chosen.items():
-        theirs, ours = store.arrays.layer(layer), job.store.arrays.layer(layer)
+        theirs, ours = store.arrays.layer(layer), run.store.arrays.layer(layer)
         lists = np.full_like(ours["top_image"], -1)
         for channel in channels:
             images = np.array([places.get(int(index), -1) for index in theirs["top_image"][channel]])
@@ -254,7 +256,7 @@ def _compare_lists(
             if stored.is_same(found):
                 same.add(f"{layer}:{channel}")
         top = {"top_value": ours["top_value"], "top_image": lists, "top_unit": theirs["top_unit"]}
-        job.store.arrays.write_layer(layer, "top", top)
+        run.store.arrays.write_layer(layer, "top", top)
     return same
 
 
@@ -291,16 +293,18 @@ class _List:
         return f"{self.values[slot]:.6g} at row {row}, column {column}"
 
 
-def _compare_sprites(here: _Sampled, job: Job, chosen: Chosen, same: set[str], report: Report) -> None:
+def _compare_sprites(
+    here: _Sampled, inputs: Inputs, run: Run, chosen: Chosen, same: set[str], report: Report
+) -> None:
     """Patches and gradients of the chosen channels, made again by the stages that made them."""
-    picture_units(job)
-    make_sprites(job)
+    picture_units(inputs, run)
+    make_sprites(inputs, run)
     for layer, channels in chosen.items():
         tile = here.manifest.sprites[layer].tile
         alive = (here.store.arrays.layer(layer)["top_image"] >= 0).sum(1)
         for channel in channels:
             old, new = (
-                store.pictures.sprite_path(layer, channel).read_bytes() for store in (here.store, job.store)
+                store.pictures.sprite_path(layer, channel).read_bytes() for store in (here.store, run.store)
             )
             if old == new and f"{layer}:{channel}" in same:
                 report.exact += int(alive[channel])

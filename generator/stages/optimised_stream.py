@@ -18,8 +18,10 @@ from generator.methods import mixing
 from generator.methods.scale import scale_criteria
 from generator.network.network import Network
 from generator.network.residual import Residual
+from generator.stages import keys
 from generator.stages.checkpointed_pass import CheckpointedPass
-from generator.stages.job import Job
+from generator.stages.inputs import Inputs
+from generator.stages.run import Run
 
 CHUNK = 32  # pictures optimised together, and a forward
 PASS, STAMP, FILE = "optimised-stream", "optimised-stream", "stream_optimised.json"
@@ -70,50 +72,51 @@ class Readings:
         return dict(self.of_block)
 
 
-def optimise_streams(job: Job) -> None:
+def optimise_streams(inputs: Inputs, run: Run) -> None:
     """Write stream_optimised.npz of every residual block, and stream_optimised.json; remove both where the
     profile asks for none."""
-    if job.store.work.stamp(STAMP) == job.optimised_key:
+    if run.store.work.stamp(STAMP) == keys.optimised_stream(inputs):
         return
-    blocks = job.stream_plan.blocks
-    if not (job.profile.stream.enabled and job.profile.stream.optimised_steps and blocks):
-        if job.ranks.leads:
-            _withdraw(job)
-            job.store.work.write_stamp(STAMP, job.optimised_key)
-        job.ranks.meet()
+    blocks = inputs.stream_plan.blocks
+    if not (inputs.profile.stream.enabled and inputs.profile.stream.optimised_steps and blocks):
+        if run.ranks.leads:
+            _withdraw(inputs, run)
+            run.store.work.write_stamp(STAMP, keys.optimised_stream(inputs))
+        run.ranks.meet()
         return
     optimised = CheckpointedPass(
-        job,
+        inputs,
+        run,
         PASS,
-        job.optimised_key,
+        keys.optimised_stream(inputs),
         "the pass over the stream's optimised pictures",
         empty=lambda: Readings.empty(blocks),
         read=lambda arrays, _: Readings({name: array.copy() for name, array in arrays.items()}),
     )
-    if job.ranks.leads:
+    if run.ranks.leads:
         optimised.begin()
-    job.ranks.meet()
-    pieces = _pieces(job)
+    run.ranks.meet()
+    pieces = _pieces(inputs)
 
     def work(
         readings: Readings, numbers: list[int], done: Collection[int], at_once: int
     ) -> Generator[list[int], None, None]:
-        return _optimise(job, readings, pieces, numbers, done, at_once)
+        return _optimise(inputs, run, readings, pieces, numbers, done, at_once)
 
     found = optimised.run(len(pieces), CHUNK, work)
-    if job.ranks.leads:
-        _write(job, found)
-        job.store.work.write_stamp(STAMP, job.optimised_key)
+    if run.ranks.leads:
+        _write(inputs, run, found)
+        run.store.work.write_stamp(STAMP, keys.optimised_stream(inputs))
         optimised.drop()
-    job.ranks.meet()
+    run.ranks.meet()
 
 
-def _pieces(job: Job) -> list[Piece]:
+def _pieces(inputs: Inputs) -> list[Piece]:
     """Both sides of every block, CHUNK channels at a time: the same in every run."""
     return [
         Piece(block, side, first, min(CHUNK, count - first))
-        for block in job.stream_plan.blocks
-        for count in [job.channels(job.network.layer(block.name))]
+        for block in inputs.stream_plan.blocks
+        for count in [inputs.channels(inputs.network.layer(block.name))]
         for side in range(len(SIDES))
         for first in range(0, count, CHUNK)
     ]
@@ -196,22 +199,28 @@ def block_numbers(readings: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _optimise(
-    job: Job, readings: Readings, pieces: list[Piece], mine: list[int], done: Collection[int], at_once: int
+    inputs: Inputs,
+    run: Run,
+    readings: Readings,
+    pieces: list[Piece],
+    mine: list[int],
+    done: Collection[int],
+    at_once: int,
 ) -> Generator[list[int], None, None]:
     """Fill the readings of pieces, yielding the numbers of those that are filled. done: those of earlier runs; at_once:
     pictures that are optimised together."""
     earlier = sum(pieces[number].count for number in done)
     total = earlier + sum(pieces[number].count for number in mine)
     use_tf32(False)
-    network = job.network.to(job.device, torch.float32)
+    network = inputs.network.to(run.device, torch.float32)
     parts = residuals(network)
     ascender: Ascender | None = None
     before: tuple[str, int] | None = None
-    with job.reporter.stage("optimised stream", total, "pictures", earlier) as advance:
+    with run.reporter.stage("optimised stream", total, "pictures", earlier) as advance:
         for number in mine:
             piece = pieces[number]
             if before != (piece.block.name, piece.side):  # one prepares for all channels of a side
-                ascender = _ascender(job, network, parts[piece.block.name], piece, at_once)
+                ascender = _ascender(inputs, network, parts[piece.block.name], piece, at_once)
                 before = piece.block.name, piece.side
             assert ascender is not None
             whole = ascender.ascend(piece.channels.tolist()).whole()  # (U, 3, S, S) in [0, 1]
@@ -222,20 +231,20 @@ def _optimise(
             yield [number]
 
 
-def _ascender(job: Job, network: Network, residual: Residual, piece: Piece, at_once: int) -> Ascender:
-    layer, side = job.network.layer(piece.block.name), job.network.preprocessing.crop
-    steps = job.profile.stream.optimised_steps
+def _ascender(inputs: Inputs, network: Network, residual: Residual, piece: Piece, at_once: int) -> Ascender:
+    layer, side = inputs.network.layer(piece.block.name), inputs.network.preprocessing.crop
+    steps = inputs.profile.stream.optimised_steps
     plan = recipe(layer, not residual.is_identity, side, steps, at_once)
     return Ascender(network, (residual.shortcut, residual.branch)[piece.side], plan)
 
 
-def _write(job: Job, found: Readings) -> None:
-    _withdraw(job)
+def _write(inputs: Inputs, run: Run, found: Readings) -> None:
+    _withdraw(inputs, run)
     blocks = []
-    for block in job.stream_plan.blocks:
+    for block in inputs.stream_plan.blocks:
         optimised = block_numbers(dict(zip(SIDES, found.of_block[block.name], strict=True)))
-        numbers = job.store.arrays.layer(block.name, "stream")
-        job.store.arrays.write_layer(block.name, PRODUCT, optimised)
+        numbers = run.store.arrays.layer(block.name, "stream")
+        run.store.arrays.write_layer(block.name, PRODUCT, optimised)
         ratio = optimised["mix_ratio_optimised"]
         tests: dict[str, mixing.Association | None] = {
             name: mixing.ratio_against(ratio, numbers[name])
@@ -246,10 +255,10 @@ def _write(job: Job, found: Readings) -> None:
         tests["anova"] = mixing.skip_against_overwrite(ratio, optimised["block_at_input_optimised"])
         said = {name: None if test is None else asdict(test) for name, test in tests.items()}
         blocks.append({"block": block.name, "tests": said})
-    job.store.tables.write_json(FILE, {"steps": job.profile.stream.optimised_steps, "blocks": blocks})
+    run.store.tables.write_json(FILE, {"steps": inputs.profile.stream.optimised_steps, "blocks": blocks})
 
 
-def _withdraw(job: Job) -> None:
-    for layer in job.network.layers:
-        job.store.arrays.drop_layer(layer.name, PRODUCT)
-    job.store.drop_file(FILE)
+def _withdraw(inputs: Inputs, run: Run) -> None:
+    for layer in inputs.network.layers:
+        run.store.arrays.drop_layer(layer.name, PRODUCT)
+    run.store.drop_file(FILE)

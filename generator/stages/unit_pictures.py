@@ -21,9 +21,12 @@ from generator.engine.gradients.unit_gradients import Switches, Units, crops, fo
 from generator.methods.gradients import GradientPictures
 from generator.methods.patches import patch
 from generator.pictures.reading import PictureBatch
+from generator.stages import keys
 from generator.stages.checkpointed_pass import note_damage
-from generator.stages.job import Job
-from generator.stages.repairing import is_kept, missing_pictures, tiles_of, wanted_units
+from generator.stages.inputs import Inputs
+from generator.stages.picture_reading import read_again, usable_files
+from generator.stages.repair import is_kept, missing_pictures, tiles_of, wanted_units
+from generator.stages.run import Run
 from generator.stages.unit_table import LARGEST_GROUP, UnitTable, group_size, groups_of, unit_table
 
 CROPS_A_CALL = 64
@@ -68,61 +71,65 @@ class Part:
         return Units(*(torch.from_numpy(column) for column in columns))
 
 
-def tile_file(job: Job, layer: LayerInfo) -> TileFile:
+def tile_file(inputs: Inputs, run: Run, layer: LayerInfo) -> TileFile:
     """The layer's tiles on disk, opened."""
-    return job.store.work.tiles(layer.name, len(job.panels), job.native(layer))
+    return run.store.work.tiles(layer.name, len(inputs.panels), inputs.native(layer))
 
 
-def picture_units(job: Job) -> None:
+def picture_units(inputs: Inputs, run: Run) -> None:
     """Write the tiles of every unit into work/tiles, and the pictures that appear into pictures/.
 
     Groups of pictures that an earlier run finished are left alone; each process of a torchrun takes its share.
     """
-    units = unit_table(job)
-    if job.ranks.leads:
-        _restore_pictures(job, missing_pictures(job, units))
-    wanted = wanted_units(job, units)  # all of them, but in an atlas that is mended
-    key = tiles_of(job, wanted)
-    if _has_sprites(job):
+    units = unit_table(inputs, run)
+    if run.ranks.leads:
+        _restore_pictures(inputs, run, missing_pictures(inputs, run, units))
+    wanted = wanted_units(inputs, run, units)  # all of them, but in an atlas that is mended
+    key = tiles_of(inputs, wanted)
+    if _has_sprites(inputs, run):
         return
-    job.ranks.meet()
-    if job.ranks.leads and job.store.work.stamp("tiles-of") != key:
-        job.store.clear_tiles(pictures=not is_kept(job))
-        job.store.work.write_stamp("tiles-of", key)
-    job.ranks.meet()
-    alone = ForwardCosts(job.network).alone(units.layer, units.picture)
-    rows = groups_of(units, alone, group_size(job))
+    run.ranks.meet()
+    if run.ranks.leads and run.store.work.stamp("tiles-of") != key:
+        run.store.clear_tiles(pictures=not is_kept(inputs, run))
+        run.store.work.write_stamp("tiles-of", key)
+    run.ranks.meet()
+    alone = ForwardCosts(inputs.network).alone(units.layer, units.picture)
+    rows = groups_of(units, alone, group_size(inputs))
     asked = [number for number in range(len(rows)) if wanted[rows[number]].any()]
-    done = _done(job, key, {number: units.take(rows[number][wanted[rows[number]]]) for number in asked})
-    job.ranks.meet()  # every process has seen the same before any pictures a group
-    mine = job.ranks.share([number for number in asked if number not in done])
+    done = _done(
+        inputs, run, key, {number: units.take(rows[number][wanted[rows[number]]]) for number in asked}
+    )
+    run.ranks.meet()  # every process has seen the same before any pictures a group
+    mine = run.ranks.share([number for number in asked if number not in done])
     groups = [
         Group(n, np.unique(units.picture[r]), units.take(r), wanted[r], alone[r])
         for n, r in ((n, rows[n]) for n in mine)
     ]
     earlier = sum(int(wanted[rows[number]].sum()) for number in done)
     total = sum(int(group.wanted.sum()) for group in groups) + earlier
-    with job.reporter.stage("patches and gradients", total, "units", earlier) as advance:
-        for count in _picture_groups(job, groups, key):
+    with run.reporter.stage("patches and gradients", total, "units", earlier) as advance:
+        for count in _picture_groups(inputs, run, groups, key):
             advance(count)
-    job.ranks.meet()
-    job.ranks.meet()
+    run.ranks.meet()
+    run.ranks.meet()
 
 
-def _has_sprites(job: Job) -> bool:
+def _has_sprites(inputs: Inputs, run: Run) -> bool:
     """Whether every layer's sprites were made from the tiles already."""
-    sprites = (f"sprites-{layer.name}" for layer in job.network.layers)
-    return all(job.store.work.stamp(stamp) == job.sprites_key for stamp in sprites)
+    sprites = (f"sprites-{layer.name}" for layer in inputs.network.layers)
+    return all(run.store.work.stamp(stamp) == keys.sprites(inputs) for stamp in sprites)
 
 
-def _done(job: Job, key: str, wanted: dict[int, UnitTable]) -> set[int]:
+def _done(inputs: Inputs, run: Run, key: str, wanted: dict[int, UnitTable]) -> set[int]:
     """Of the groups, with the units that are wanted of each, those that an earlier run pictured and whose tiles are
     still what it wrote."""
-    stamped = [number for number in wanted if job.store.work.stamp(_stamp(number)) == key]
+    stamped = [number for number in wanted if run.store.work.stamp(_stamp(number)) == key]
     done: set[int] = set()
     with contextlib.ExitStack() as opened:
         tiles = (
-            [opened.enter_context(tile_file(job, layer)) for layer in job.network.layers] if stamped else []
+            [opened.enter_context(tile_file(inputs, run, layer)) for layer in inputs.network.layers]
+            if stamped
+            else []
         )
         for number in stamped:
             units = wanted[number]
@@ -130,7 +137,7 @@ def _done(job: Job, key: str, wanted: dict[int, UnitTable]) -> set[int]:
             if all(tiles[index].has(units.channel[r], units.slot[r]).all() for index, r in layers.items()):
                 done.add(number)
             else:
-                note_damage(job, "patches and gradients")
+                note_damage(run, "patches and gradients")
     return done
 
 
@@ -138,41 +145,45 @@ def _stamp(group: int) -> str:
     return f"group-{group}"
 
 
-def _restore_pictures(job: Job, missing: list[int]) -> None:
+def _restore_pictures(inputs: Inputs, run: Run, missing: list[int]) -> None:
     """Write the whole pictures that an atlas lacks which is otherwise there."""
     if not missing:
         return
-    files, size = job.files(), group_size(job)
-    with job.reporter.stage("pictures", len(missing), "pictures") as advance:
-        for start, batch in enumerate(job.read_again([files[index] for index in missing], batch=size)):
+    files, size = usable_files(inputs, run), group_size(inputs)
+    with run.reporter.stage("pictures", len(missing), "pictures") as advance:
+        for start, batch in enumerate(
+            read_again(inputs, run, [files[index] for index in missing], batch=size)
+        ):
             part = missing[start * size : (start + 1) * size]
-            write_pictures(job, np.array(part), batch.pixels.numpy())
+            write_pictures(inputs, run, np.array(part), batch.pixels.numpy())
             advance(len(part))
 
 
-def write_pictures(job: Job, indices: np.ndarray, pixels: np.ndarray) -> int:
+def write_pictures(inputs: Inputs, run: Run, indices: np.ndarray, pixels: np.ndarray) -> int:
     """Write the whole pictures that readers see behind a patch; counts as no unit. pixels: (n, H, W, 3)."""
-    sprites, store = job.profile.sprites, job.store
+    sprites, store = inputs.profile.sprites, run.store
     for index, one in zip(indices.tolist(), pixels, strict=True):
         small = shrink(one, min(sprites.picture, one.shape[0]))
         store.pictures.write(store.pictures.picture_path(index), webp(small, sprites.quality))
     return 0
 
 
-def _picture_groups(job: Job, groups: list[Group], key: str) -> Iterator[int]:
+def _picture_groups(inputs: Inputs, run: Run, groups: list[Group], key: str) -> Iterator[int]:
     """Picture the groups' units, yielding counts as they are done; a group is stamped once all of it is."""
-    files = job.files()
+    files = usable_files(inputs, run)
     asked = files[np.concatenate([np.empty(0, np.int64), *(group.pictures for group in groups)])]
-    batches = job.read_again(asked, batch=group_size(job))
+    batches = read_again(inputs, run, asked, batch=group_size(inputs))
     with contextlib.ExitStack() as opened:
         # A thread a core, each with whole pieces of work: threads that share every small operation wait for each other.
-        threads = opened.enter_context(one_thread_each(job.device))
+        threads = opened.enter_context(one_thread_each(run.device))
         pool = opened.enter_context(
             ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
         )
         opened.callback(pool.shutdown, cancel_futures=True)
-        tiles = {layer.name: opened.enter_context(tile_file(job, layer)) for layer in job.network.layers}
-        painter = _Painter(job, tiles)
+        tiles = {
+            layer.name: opened.enter_context(tile_file(inputs, run, layer)) for layer in inputs.network.layers
+        }
+        painter = _Painter(inputs, run, tiles)
         before: tuple[Group, PictureBatch, list[Future[int]] | None] | None = None
         for group, batch in zip(groups, batches, strict=True):
             tasks = _submitted(pool, painter, group, batch)
@@ -216,16 +227,16 @@ def _finished(
         painter.less(group)
     if failed:  # tiles have their places in their files: what was done already is written once more, the same
         yield painter.paint_in_parts(group, batch) - counted
-    painter.job.store.work.write_stamp(_stamp(group.number), key)
+    painter.run.store.work.write_stamp(_stamp(group.number), key)
 
 
 class _Painter:
     """Turns units into tiles. Its tasks are independent of each other and may run in any thread and order."""
 
-    def __init__(self, job: Job, tiles: dict[str, TileFile]) -> None:
-        self.job, self.tiles = job, tiles
-        self.network = job.network.to(job.device, torch.float32)
-        self.gradients = GradientPictures(self.network, job.profile.gradients)
+    def __init__(self, inputs: Inputs, run: Run, tiles: dict[str, TileFile]) -> None:
+        self.inputs, self.run, self.tiles = inputs, run, tiles
+        self.network = inputs.network.to(run.device, torch.float32)
+        self.gradients = GradientPictures(self.network, inputs.profile.gradients)
         self.at_once = LARGEST_GROUP  # pictures a forward
         self.units_a_call = UNITS_A_CALL
 
@@ -242,7 +253,7 @@ class _Painter:
 
     def less(self, group: Group) -> None:
         """Half as much at once as did not fit for this group."""
-        self.units_a_call = self.job.smaller(self.units_a_call)
+        self.units_a_call = self.run.smaller(self.units_a_call)
         self.at_once = max(1, min(self.at_once, len(group.pictures)) // 2)
 
     def _parts(self, group: Group, pixels: Tensor) -> Iterator[tuple[Group, Tensor]]:
@@ -263,8 +274,8 @@ class _Painter:
         calls = self._shared(group, pixels)
         for part in group.parts(group.alone, min(CROPS_A_CALL, self.units_a_call), group.pictures):
             calls.append((self._picture_crops, part, pixels))
-        if self.job.profile.site.publish_patches and not is_kept(self.job):
-            calls.append((write_pictures, self.job, group.pictures, pixels.numpy()))
+        if self.inputs.profile.site.publish_patches and not is_kept(self.inputs, self.run):
+            calls.append((write_pictures, self.inputs, self.run, group.pictures, pixels.numpy()))
         return calls
 
     def _shared(self, group: Group, pixels: Tensor) -> list[tuple]:
@@ -291,9 +302,9 @@ class _Painter:
         """Write the tiles of some units. pixels: (n, H, W, 3) of the pictures that the part's places mean; asked: the
         same units as they are counted in the switches."""
         layer, units = self.network.layers[part.layer], part.units
-        native = self.job.native(layer)
+        native = self.inputs.native(layer)
         panels = []
-        if self.job.profile.site.publish_patches:
+        if self.inputs.profile.site.publish_patches:
             spots = zip(part.place, units.row.tolist(), units.column.tolist(), strict=True)
             panels.append(
                 np.stack([patch(pixels[p], layer.receptive_field, r, c, native) for p, r, c in spots])

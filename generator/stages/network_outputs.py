@@ -18,8 +18,11 @@ from generator.engine.device import one_thread_each, use_tf32
 from generator.engine.scan.features import read_vectors
 from generator.engine.scan.scan import FORWARD, Vectors, in_rounds
 from generator.pictures.reading import evenly_spaced
+from generator.stages import keys
 from generator.stages.checkpointed_pass import CheckpointedPass, note_damage
-from generator.stages.job import Job
+from generator.stages.inputs import Inputs
+from generator.stages.picture_reading import read_again, usable_files
+from generator.stages.run import Run
 
 ROWS_AT_ONCE = 1024  # of a file of vectors: a few MB
 
@@ -43,30 +46,32 @@ class Collection:
     write: Callable[[np.ndarray, np.ndarray, Read], None]
 
 
-def mapped(job: Job) -> np.ndarray:
+def mapped(inputs: Inputs) -> np.ndarray:
     """(N,) int64, for every file of the picture set its row in the map's list, −1 where it is not in it: all are in it,
     or as many as the profile allows, evenly spaced."""
-    count = len(job.pictures.files)
-    places = evenly_spaced(count, job.profile.embedding.pictures)
+    count = len(inputs.pictures.files)
+    places = evenly_spaced(count, inputs.profile.embedding.pictures)
     rows = np.full(count, -1, np.int64)
     rows[places] = np.arange(len(places))
     return rows
 
 
-def wanted(job: Job) -> list[Collection]:
+def wanted(inputs: Inputs, run: Run) -> list[Collection]:
     """What is to be collected and is not there yet."""
     found = []
-    vector = job.network.last_vector
-    if job.features_key and vector is not None:
-        write = partial(_write_features, job, vector[1])
+    vector = inputs.network.last_vector
+    if keys.features(inputs) and vector is not None:
+        write = partial(_write_features, inputs, run, vector[1])
         found.append(
-            Collection("features", job.features_key, *vector, mapped(job), lambda vectors: vectors, write)
+            Collection(
+                "features", keys.features(inputs), *vector, mapped(inputs), lambda vectors: vectors, write
+            )
         )
-    if job.predictions_key:
-        last, every = len(job.network.graph) - 1, np.arange(len(job.pictures.files))
-        write = partial(_write_predictions, job)
-        found.append(Collection("predictions", job.predictions_key, last, 2, every, strongest, write))
-    return [one for one in found if job.store.work.stamp(one.name) != one.key]
+    if keys.predictions(inputs):
+        last, every = len(inputs.network.graph) - 1, np.arange(len(inputs.pictures.files))
+        write = partial(_write_predictions, run)
+        found.append(Collection("predictions", keys.predictions(inputs), last, 2, every, strongest, write))
+    return [one for one in found if run.store.work.stamp(one.name) != one.key]
 
 
 def strongest(scores: np.ndarray) -> np.ndarray:
@@ -84,28 +89,31 @@ class _Nothing:
         return {}
 
 
-def _pass(job: Job, one: Collection) -> CheckpointedPass[_Nothing]:
+def _pass(inputs: Inputs, run: Run, one: Collection) -> CheckpointedPass[_Nothing]:
     return CheckpointedPass(
-        job,
+        inputs,
+        run,
         one.name,
         one.key,
         f"the {one.name}",
         empty=_Nothing,
         read=lambda *_: _Nothing(),
-        intact=lambda _, batches: _has_all(job, one, batches),
+        intact=lambda _, batches: _has_all(inputs, run, one, batches),
     )
 
 
-def begin_collecting(job: Job) -> None:
+def begin_collecting(inputs: Inputs, run: Run) -> None:
     """Withdraw what an earlier run collected of something else."""
-    store = job.store
-    scanned = store.work.stamp("scan") == job.scan_key or store.work.stamp("scan-of") == job.scan_key
-    for one in wanted(job):
+    store = run.store
+    scanned = store.work.stamp("scan") == keys.scan(inputs) or store.work.stamp("scan-of") == keys.scan(
+        inputs
+    )
+    for one in wanted(inputs, run):
         store.work.unstamp(one.name)
         if store.work.stamp(f"{one.name}-of") != one.key:
             # Says that the scan was under way before anybody asked for this.
             store.work.write_stamp(_late(one), one.key) if scanned else store.work.unstamp(_late(one))
-        _pass(job, one).begin()
+        _pass(inputs, run, one).begin()
 
 
 def _late(one: Collection) -> str:
@@ -113,12 +121,12 @@ def _late(one: Collection) -> str:
 
 
 @contextlib.contextmanager
-def along_the_scan(job: Job) -> Iterator[tuple[Vectors, ...]]:
+def along_the_scan(inputs: Inputs, run: Run) -> Iterator[tuple[Vectors, ...]]:
     """What the scan is to keep of every picture besides."""
     with contextlib.ExitStack() as opened:
         found = []
-        for one in wanted(job):
-            file = opened.enter_context(job.store.work.vector_file(one.length, one.name))
+        for one in wanted(inputs, run):
+            file = opened.enter_context(run.store.work.vector_file(one.length, one.name))
             found.append(Vectors(one.step, partial(_take, one, file)))
         yield tuple(found)
 
@@ -129,53 +137,53 @@ def _take(one: Collection, file: VectorFile, places: np.ndarray, outputs: np.nda
         file.write(one.rows[places][kept], one.keep(outputs[kept]))
 
 
-def collect(job: Job) -> None:
+def collect(inputs: Inputs, run: Run) -> None:
     """Write embedding/features.npy, one row a picture of the map, and predictions.npz, one row a picture, both in the
     order of images.csv.
 
     Every process of a torchrun calls it. Nothing is done where they are there or not wanted.
     """
-    todo = wanted(job)
-    job.ranks.meet()  # every process has seen the same before any stamps
-    if job.ranks.leads:
-        begin_collecting(job)
-        if not job.predictions_key:
-            job.store.drop_file("predictions.npz")
-    job.ranks.meet()
+    todo = wanted(inputs, run)
+    run.ranks.meet()  # every process has seen the same before any stamps
+    if run.ranks.leads:
+        begin_collecting(inputs, run)
+        if not keys.predictions(inputs):
+            run.store.drop_file("predictions.npz")
+    run.ranks.meet()
     for one in todo:
-        _collect(job, one)
+        _collect(inputs, run, one)
 
 
-def _collect(job: Job, one: Collection) -> None:
-    places = _places(job, one)
-    collecting = _pass(job, one)
-    with job.store.work.vector_file(one.length, one.name) as file:
+def _collect(inputs: Inputs, run: Run, one: Collection) -> None:
+    places = _places(inputs, run, one)
+    collecting = _pass(inputs, run, one)
+    with run.store.work.vector_file(one.length, one.name) as file:
         is_complete = bool(file.has(one.rows[places]).all())
     if (
-        job.ranks.leads
+        run.ranks.leads
         and not is_complete
         and not collecting.names()
-        and job.store.work.stamp(_late(one)) is None
+        and run.store.work.stamp(_late(one)) is None
     ):
-        note_damage(job, collecting.what)  # for the scan brought it all
-    job.ranks.meet()  # every process has seen the same before any writes
+        note_damage(run, collecting.what)  # for the scan brought it all
+    run.ranks.meet()  # every process has seen the same before any writes
 
     def work(_: _Nothing, batches: list[int], done: Numbers[int], forward: int) -> Batches:
-        return _read_batches(job, one, batches, forward)
+        return _read_batches(inputs, run, one, batches, forward)
 
     if not is_complete:
         collecting.run(len(_batches(places)), FORWARD, work)
-    if job.ranks.leads:
-        with job.store.work.vector_file(one.length, one.name) as file:
+    if run.ranks.leads:
+        with run.store.work.vector_file(one.length, one.name) as file:
             one.write(one.rows[places], places, file.read)
-        job.store.work.write_stamp(one.name, one.key)
+        run.store.work.write_stamp(one.name, one.key)
         collecting.drop()
-    job.ranks.meet()
+    run.ranks.meet()
 
 
-def _places(job: Job, one: Collection) -> np.ndarray:
+def _places(inputs: Inputs, run: Run, one: Collection) -> np.ndarray:
     """Of the pictures that are kept their places in the picture set, in the order of images.csv, (M,) int64."""
-    files = job.files()
+    files = usable_files(inputs, run)
     return files[one.rows[files] >= 0]
 
 
@@ -184,30 +192,30 @@ def _batches(places: np.ndarray) -> list[np.ndarray]:
     return np.split(places, range(FORWARD, len(places), FORWARD))
 
 
-def _has_all(job: Job, one: Collection, batches: list[int]) -> bool:
+def _has_all(inputs: Inputs, run: Run, one: Collection, batches: list[int]) -> bool:
     """Whether what was kept of all pictures of these batches is in its file."""
-    of_batch = _batches(_places(job, one))
+    of_batch = _batches(_places(inputs, run, one))
     places = np.concatenate([np.empty(0, np.int64), *(of_batch[number] for number in batches)])
-    with job.store.work.vector_file(one.length, one.name) as file:
+    with run.store.work.vector_file(one.length, one.name) as file:
         return bool(file.has(one.rows[places]).all())
 
 
-def _read_batches(job: Job, one: Collection, mine: list[int], forward: int) -> Batches:
+def _read_batches(inputs: Inputs, run: Run, one: Collection, mine: list[int], forward: int) -> Batches:
     """Read what is missing of these batches' pictures, yielding the numbers of the batches that are complete. forward:
     pictures that the network takes at once."""
-    of_batch = _batches(_places(job, one))
-    network = job.network.to(job.device, job.scan_plan.dtype)
-    use_tf32(job.profile.compute.precision == "tf32")
+    of_batch = _batches(_places(inputs, run, one))
+    network = inputs.network.to(run.device, inputs.scan_plan.dtype)
+    use_tf32(inputs.profile.compute.precision == "tf32")
     with contextlib.ExitStack() as opened:
-        file = opened.enter_context(job.store.work.vector_file(one.length, one.name))
+        file = opened.enter_context(run.store.work.vector_file(one.length, one.name))
         missing = [of_batch[number][~file.has(one.rows[of_batch[number]])] for number in mine]
         ends, read, complete = np.cumsum([len(places) for places in missing]), 0, 0
         asked = np.concatenate(missing)
-        threads = opened.enter_context(one_thread_each(job.device))
-        advance = opened.enter_context(job.reporter.stage(one.name, len(asked), "pictures"))
+        threads = opened.enter_context(one_thread_each(run.device))
+        advance = opened.enter_context(run.reporter.stage(one.name, len(asked), "pictures"))
         for done in in_rounds(
             lambda batch: read_vectors(network, batch.pixels, one.step, forward),
-            job.read_again(asked, batch=FORWARD) if len(asked) else (),
+            read_again(inputs, run, asked, batch=FORWARD) if len(asked) else (),
             threads,
         ):
             for batch, outputs in done:
@@ -219,13 +227,15 @@ def _read_batches(job: Job, one: Collection, mine: list[int], forward: int) -> B
         yield mine[complete:]  # of whose pictures nothing was missing
 
 
-def _write_features(job: Job, length: int, rows: np.ndarray, places: np.ndarray, read: Read) -> None:
+def _write_features(
+    inputs: Inputs, run: Run, length: int, rows: np.ndarray, places: np.ndarray, read: Read
+) -> None:
     def parts() -> Iterator[np.ndarray]:
         for start in range(0, len(rows), ROWS_AT_ONCE):
             part = read(rows[start : start + ROWS_AT_ONCE])
             finite = np.isfinite(part).all(1)
             if not finite.all():
-                path = job.pictures.files[places[start + int(finite.argmin())]].path
+                path = inputs.pictures.files[places[start + int(finite.argmin())]].path
                 raise AtlasError(
                     "the vector before the classifier is not finite",
                     path,
@@ -233,9 +243,9 @@ def _write_features(job: Job, length: int, rows: np.ndarray, places: np.ndarray,
                 )
             yield part
 
-    job.store.arrays.write_features((len(rows), length), parts())
+    run.store.arrays.write_features((len(rows), length), parts())
 
 
-def _write_predictions(job: Job, rows: np.ndarray, _places: np.ndarray, read: Read) -> None:
+def _write_predictions(run: Run, rows: np.ndarray, _places: np.ndarray, read: Read) -> None:
     kept = read(rows)
-    job.store.arrays.write_predictions(kept[:, 0].astype(np.int32), kept[:, 1].copy())
+    run.store.arrays.write_predictions(kept[:, 0].astype(np.int32), kept[:, 1].copy())

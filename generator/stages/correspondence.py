@@ -35,19 +35,22 @@ from generator.methods.refinement import (
     shared_places,
 )
 from generator.pictures.reading import PictureFile
-from generator.stages.job import RELATIONS, Job
+from generator.stages import keys
+from generator.stages.inputs import Inputs
+from generator.stages.picture_reading import usable_files
+from generator.stages.run import Run
 
 
-def relate_layers(job: Job) -> None:
+def relate_layers(inputs: Inputs, run: Run) -> None:
     """Write what each layer's pictures say about classes and how it refines the block before; write how far layers
     correspond (`matches/`) and what holds of stages and network (`relations.json`), and the classes as they were used.
     """
-    layers, store = job.network.layers, job.store
-    pictures = [job.pictures.files[place] for place in job.files()]
-    hierarchy, classes = picture_classes(job, pictures)
+    layers, store = inputs.network.layers, run.store
+    pictures = [inputs.pictures.files[place] for place in usable_files(inputs, run)]
+    hierarchy, classes = picture_classes(inputs, pictures)
     write_classes(store, pictures, hierarchy, classes)
     pairs = layer_pairs(layers)
-    with job.reporter.stage("correspondence", len(layers) + len(pairs), "layers and pairs") as advance:
+    with run.reporter.stage("correspondence", len(layers) + len(pairs), "layers and pairs") as advance:
         expected = Expected.of(classes, store.tables.scored_pictures())
         for layer in layers:
             store.arrays.write_layer(layer.name, "classes", label_numbers(store, layer, classes, expected))
@@ -59,7 +62,7 @@ def relate_layers(job: Job) -> None:
             for name in (pair.source, pair.target):
                 if name not in kept:
                     kept[name] = layer_numbers(store, name)
-            relate(job, pair, place, kept, found)
+            relate(inputs, run, pair, place, kept, found)
             later = {name for rest in pairs[place + 1 :] for name in (rest.source, rest.target)}
             kept = {name: numbers for name, numbers in kept.items() if name in later}
             advance()
@@ -70,15 +73,15 @@ def relate_layers(job: Job) -> None:
 # -- classes -------------------------------------------------------------------------------------------------------
 
 
-def picture_classes(job: Job, files: Sequence[PictureFile]) -> tuple[Hierarchy | None, Classes]:
+def picture_classes(inputs: Inputs, files: Sequence[PictureFile]) -> tuple[Hierarchy | None, Classes]:
     """The pictures' classes and the hierarchy that holds for them: the profile's, else the drawn world's own, else
     WordNet where every label is a class of ImageNet; None where there is none."""
-    hierarchy: Hierarchy | None = job.hierarchy
-    given = job.profile.pictures.hierarchy is not None
-    wnid = {(one.number, one.name): one.wnid for one in job.pictures.classes}
+    hierarchy: Hierarchy | None = inputs.hierarchy
+    given = inputs.profile.pictures.hierarchy is not None
+    wnid = {(one.number, one.name): one.wnid for one in inputs.pictures.classes}
     wnids = [wnid.get((file.label_id, file.label), "") for file in files]
     pictures = [(file.label, file.path) for file in files]
-    nodes = nodes_of(job.hierarchy, pictures, strict=given, wnids=wnids)
+    nodes = nodes_of(inputs.hierarchy, pictures, strict=given, wnids=wnids)
     if not given and not (nodes and any(nodes)):
         hierarchy = None
     return hierarchy, Classes.of([(file.label_id, file.label) for file in files], nodes, hierarchy)
@@ -184,7 +187,7 @@ class Found:
     def as_json(self, classes: Classes, hierarchy: Hierarchy | None) -> dict[str, Any]:
         stages = sorted({stage for stage, _ in self.values})
         return {
-            "format": RELATIONS,
+            "format": keys.CORRESPONDENCE,
             "hierarchy": None if hierarchy is None else hierarchy.source,
             "classes": len(classes.names),
             "groups": [hierarchy.titles.get(name, name) for name in classes.group_names] if hierarchy else [],
@@ -258,9 +261,9 @@ def _refining(tests: Sequence[Sequence[Permuted]]) -> dict[str, Any]:
     }
 
 
-def relate(job: Job, pair: Pair, place: int, kept: dict[str, Numbers], found: Found) -> None:
+def relate(inputs: Inputs, run: Run, pair: Pair, place: int, kept: dict[str, Numbers], found: Found) -> None:
     """Compare two layers: their matches, what holds of them, and, along a stage, refinement."""
-    store = job.store
+    store = run.store
     source, target = kept[pair.source], kept[pair.target]
     likeness = source.likeness(target)
     write_matches(store, pair, likeness)
@@ -271,8 +274,8 @@ def relate(job: Job, pair: Pair, place: int, kept: dict[str, Numbers], found: Fo
         test = permuted(np.where(alive, likeness.shared, np.nan), 3 * place)
         entry |= _test("same", [test])
         if pair.tie == "stage":
-            stage = job.network.layer(pair.target).stage
-            scores = refine(job, pair, likeness, found)
+            stage = inputs.network.layer(pair.target).stage
+            scores = refine(inputs, run, pair, likeness, found)
             found.keeping.append((stage, test))
             direction = exchanged(np.diagonal(scores), 3 * place + 2)
             found.refining.append((stage, permuted(scores, 3 * place + 1), direction))
@@ -290,10 +293,10 @@ def no_block_before(channels: int) -> dict[str, np.ndarray]:
     }
 
 
-def refine(job: Job, pair: Pair, likeness: Likeness, found: Found) -> np.ndarray:
+def refine(inputs: Inputs, run: Run, pair: Pair, likeness: Likeness, found: Found) -> np.ndarray:
     """Write refinement.npz of the later block: how each channel refines itself; returns the refinement score of every
     later channel against every earlier one."""
-    store, network = job.store, job.network
+    store, network = run.store, inputs.network
     later, earlier = (
         store.arrays.layer(name, "top", "statistics", "classes") for name in (pair.target, pair.source)
     )

@@ -9,7 +9,9 @@ import numpy as np
 from generator.core.checksums import Faults
 from generator.core.records import LayerInfo
 from generator.core.store import fingerprint
-from generator.stages.job import Job
+from generator.stages import keys
+from generator.stages.inputs import Inputs
+from generator.stages.run import Run
 from generator.stages.unit_table import UnitTable
 
 # Which stage makes a file, by the first part of its path, and of a layer's arrays by the file's name; TABLES are
@@ -55,10 +57,10 @@ def _kind(name: str) -> str:
     return f"layers/{rest[-1]}" if first == "layers" and rest else first
 
 
-def take_over(job: Job, stages: set[str], faults: Faults | None) -> None:
+def take_over(inputs: Inputs, run: Run, stages: set[str], faults: Faults | None) -> None:
     """Stamp what a finished atlas has of these stages (made from the same inputs), less what is damaged: that is
     removed, and the stamp `kept` says that the sprites and pictures still there are good."""
-    store = job.store
+    store = run.store
     mend = [] if faults is None else _to_mend(faults)
     damaged = set() if faults is None else damaged_stages(faults)
     for name in mend:
@@ -67,39 +69,39 @@ def take_over(job: Job, stages: set[str], faults: Faults | None) -> None:
         return
     whole = stages - damaged
     for stage, stamp, key in (
-        ("scan", "scan", job.scan_key),
-        ("stream", "stream", job.stream_key),
-        ("scale truth", "scale-truth", job.truth_key),
-        ("optimised stream", "optimised-stream", job.optimised_key),
-        ("gradient rules", "rules", job.rules_key),
+        ("scan", "scan", keys.scan(inputs)),
+        ("stream", "stream", keys.stream(inputs)),
+        ("scale truth", "scale-truth", keys.scale_truth(inputs)),
+        ("optimised stream", "optimised-stream", keys.optimised_stream(inputs)),
+        ("gradient rules", "rules", keys.gradient_rules(inputs)),
     ):
         if stage in whole:
             store.work.write_stamp(stamp, key)
     hurt_map = [name for name in mend if name.startswith("embedding/")]
-    if "features" in stages and job.features_key and "embedding/features.npy" not in hurt_map:
-        store.work.write_stamp("features", job.features_key)
-    if "predictions" in stages and job.predictions_key and "predictions" not in damaged:
-        store.work.write_stamp("predictions", job.predictions_key)
-    if "embedding" in stages and job.embedding_key and not set(hurt_map) - {"embedding/features.npy"}:
-        store.work.write_stamp("embedding", job.embedding_key)
-    if "ascent" in stages and job.ascent_key:
+    if "features" in stages and keys.features(inputs) and "embedding/features.npy" not in hurt_map:
+        store.work.write_stamp("features", keys.features(inputs))
+    if "predictions" in stages and keys.predictions(inputs) and "predictions" not in damaged:
+        store.work.write_stamp("predictions", keys.predictions(inputs))
+    if "embedding" in stages and keys.embedding(inputs) and not set(hurt_map) - {"embedding/features.npy"}:
+        store.work.write_stamp("embedding", keys.embedding(inputs))
+    if "ascent" in stages and keys.optimised_pictures(inputs):
         again = {
             name.split("/")[1].removesuffix(".webp")
             for name in mend
             if name.startswith("optimised/") or _kind(name) == "layers/optimised.npz"
         }
-        for layer in job.ascent_layers:
+        for layer in inputs.optimised_layers:
             if layer.name not in again:
-                store.work.write_stamp(f"ascent-{layer.name}", job.ascent_key)
+                store.work.write_stamp(f"ascent-{layer.name}", keys.optimised_pictures(inputs))
     if "sprites" not in stages:
         return
-    store.work.write_stamp("kept", job.sprites_key)
+    store.work.write_stamp("kept", keys.sprites(inputs))
     hurt = {
         name.split("/")[1].removesuffix(".webp") for name in mend if name.startswith(("sprites/", "thumbs/"))
     }
-    for layer in job.network.layers:
+    for layer in inputs.network.layers:
         if layer.name not in hurt:
-            store.work.write_stamp(f"sprites-{layer.name}", job.sprites_key)
+            store.work.write_stamp(f"sprites-{layer.name}", keys.sprites(inputs))
 
 
 def _to_mend(faults: Faults) -> list[str]:
@@ -110,45 +112,45 @@ def _to_mend(faults: Faults) -> list[str]:
 # -- what is missing -------------------------------------------------------------------------------------------------
 
 
-def is_kept(job: Job) -> bool:
+def is_kept(inputs: Inputs, run: Run) -> bool:
     """Whether the sprites and pictures that are there belong to just this job."""
-    return job.store.work.stamp("kept") == job.sprites_key
+    return run.store.work.stamp("kept") == keys.sprites(inputs)
 
 
-def missing_pictures(job: Job, units: UnitTable) -> list[int]:
+def missing_pictures(inputs: Inputs, run: Run, units: UnitTable) -> list[int]:
     """Where pictures are kept, the indices (in images.csv) of the units' pictures whose file is missing."""
-    if not is_kept(job) or "patches" not in job.panels:
+    if not is_kept(inputs, run) or "patches" not in inputs.panels:
         return []
     return [
         int(index)
         for index in np.unique(units.picture)
-        if not job.store.pictures.picture_path(index).exists()
+        if not run.store.pictures.picture_path(index).exists()
     ]
 
 
-def wanted_units(job: Job, units: UnitTable) -> np.ndarray:
+def wanted_units(inputs: Inputs, run: Run, units: UnitTable) -> np.ndarray:
     """(U,) bool: all units; where sprites are kept, those that a sprite or thumbnail still to be made needs."""
-    if not is_kept(job):
+    if not is_kept(inputs, run):
         return np.ones(len(units), bool)
     wanted = np.zeros(len(units), bool)
-    for index, layer in enumerate(job.network.layers):
-        if job.store.work.stamp(f"sprites-{layer.name}") == job.sprites_key:
+    for index, layer in enumerate(inputs.network.layers):
+        if run.store.work.stamp(f"sprites-{layer.name}") == keys.sprites(inputs):
             continue
         rows = units.layer == index
-        wanted |= rows & _without_sprite(job, layer)[units.channel * rows]
-        if not job.store.pictures.thumbs_path(layer.name).exists():
+        wanted |= rows & _without_sprite(run, layer)[units.channel * rows]
+        if not run.store.pictures.thumbs_path(layer.name).exists():
             wanted |= rows & (units.slot == 0)
     return wanted
 
 
-def _without_sprite(job: Job, layer: LayerInfo) -> np.ndarray:
+def _without_sprite(run: Run, layer: LayerInfo) -> np.ndarray:
     """(C,) bool"""
-    made = job.store.pictures.sprites(layer.name)
+    made = run.store.pictures.sprites(layer.name)
     return np.array([channel not in made for channel in range(layer.channels)])
 
 
-def tiles_of(job: Job, wanted: np.ndarray) -> str:
+def tiles_of(inputs: Inputs, wanted: np.ndarray) -> str:
     """Fingerprint of the tiles to be made: of all units, or of the wanted ones alone."""
     if wanted.all():
-        return job.tiles_key
-    return fingerprint(job.tiles_key, hashlib.sha256(wanted.tobytes()).hexdigest())
+        return keys.tiles(inputs)
+    return fingerprint(keys.tiles(inputs), hashlib.sha256(wanted.tobytes()).hexdigest())

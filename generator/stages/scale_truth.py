@@ -15,8 +15,10 @@ from generator.engine.scan.stream import StreamPlan, strongest
 from generator.methods import scale_truth
 from generator.methods.mixing import near_one, ratio_against
 from generator.network.network import Network
+from generator.stages import keys
 from generator.stages.checkpointed_pass import halving
-from generator.stages.job import Job
+from generator.stages.inputs import Inputs
+from generator.stages.run import Run
 
 DRAWINGS = 6  # of each class at each size
 CURVES = 8  # channels whose answers are shown size by size
@@ -24,50 +26,50 @@ PRODUCT = "scale"  # of a layer's arrays
 FILE, STAMP = "scale_truth.json", "scale-truth"
 
 
-def measure_scale(job: Job) -> None:
+def measure_scale(inputs: Inputs, run: Run) -> None:
     """Write each channel's true invariance, scale.npz of every residual block, and scale_truth.json; remove both where
     the pictures are no drawings or the scale criteria were not computed."""
-    if job.store.work.stamp(STAMP) == job.truth_key:
+    if run.store.work.stamp(STAMP) == keys.scale_truth(inputs):
         return
-    if applies(job):
-        _measure(job)
+    if applies(inputs):
+        _measure(inputs, run)
     else:
-        _withdraw(job)
-    job.store.work.write_stamp(STAMP, job.truth_key)
+        _withdraw(inputs, run)
+    run.store.work.write_stamp(STAMP, keys.scale_truth(inputs))
 
 
-def applies(job: Job) -> bool:
+def applies(inputs: Inputs) -> bool:
     """Whether the pictures are drawn, as large as the network wants them, and the scale criteria are there: a plain
     network has none."""
     from generator.pictures.drawn.canvas import SIDE
 
-    stream = job.profile.stream
+    stream = inputs.profile.stream
     return (
-        job.draws_pictures
+        inputs.draws_pictures
         and stream.enabled
         and stream.rescaled
-        and job.network.preprocessing.crop == SIDE
-        and bool(job.stream_plan.blocks)
+        and inputs.network.preprocessing.crop == SIDE
+        and bool(inputs.stream_plan.blocks)
     )
 
 
-def _withdraw(job: Job) -> None:
-    for layer in job.network.layers:
-        job.store.arrays.drop_layer(layer.name, PRODUCT)
-    job.store.drop_file(FILE)
+def _withdraw(inputs: Inputs, run: Run) -> None:
+    for layer in inputs.network.layers:
+        run.store.arrays.drop_layer(layer.name, PRODUCT)
+    run.store.drop_file(FILE)
 
 
-def _measure(job: Job) -> None:
+def _measure(inputs: Inputs, run: Run) -> None:
     from generator.pictures.drawn.scales import OCTAVE, SCALES
     from generator.pictures.drawn.world import CLASSES
 
-    _withdraw(job)
-    answers = _answers(job)
+    _withdraw(inputs, run)
+    answers = _answers(inputs, run)
     blocks: list[dict[str, Any]] = []
     parts: list[_Block] = []
-    for block in job.stream_plan.blocks:
-        part = _Block(job, block.name, answers[block.name], OCTAVE)
-        job.store.arrays.write_layer(block.name, PRODUCT, part.truth())
+    for block in inputs.stream_plan.blocks:
+        part = _Block(inputs, run, block.name, answers[block.name], OCTAVE)
+        run.store.arrays.write_layer(block.name, PRODUCT, part.truth())
         blocks.append({"block": block.name, **part.agreement()})
         parts.append(part)
     whole = _agreement(
@@ -81,28 +83,28 @@ def _measure(job: Job) -> None:
         "whole": whole,
         "curves": _curves(parts, CLASSES),
     }
-    job.store.tables.write_json(FILE, report)
+    run.store.tables.write_json(FILE, report)
 
 
-def _answers(job: Job) -> dict[str, dict[str, np.ndarray]]:
+def _answers(inputs: Inputs, run: Run) -> dict[str, dict[str, np.ndarray]]:
     """By block and side: the mean answer over the drawings of a class, above the ground's, (classes, sizes, C)."""
     from generator.pictures.drawn.scales import SCALES, draw_scales
     from generator.pictures.drawn.world import CLASSES
 
-    plan = job.stream_plan
+    plan = inputs.stream_plan
     count = len(CLASSES) * DRAWINGS * (1 + len(SCALES))
-    with job.reporter.stage("drawing sizes", count, "pictures") as advance:
-        pictures = draw_scales(DRAWINGS, job.processes, advance)
+    with run.reporter.stage("drawing sizes", count, "pictures") as advance:
+        pictures = draw_scales(DRAWINGS, run.encoders, advance)
     use_tf32(False)
-    network = job.network.to(job.device, torch.float32)
+    network = inputs.network.to(run.device, torch.float32)
     flat = torch.from_numpy(pictures.reshape(count, *pictures.shape[3:]))
     readings: dict[str, dict[str, list[np.ndarray]]] = {
         block.name: {side: [] for side in ("input", "block", "output")} for block in plan.blocks
     }
-    with job.reporter.stage("responses by size", count, "pictures") as advance:
+    with run.reporter.stage("responses by size", count, "pictures") as advance:
         at_once = plan.batch
         for some in flat.split(plan.batch):
-            at_once, sides = halving(job, at_once, partial(_strongest, network, some, plan))
+            at_once, sides = halving(run, at_once, partial(_strongest, network, some, plan))
             for (name, side), values in sides.items():
                 readings[name][side].append(values)
             advance(len(some))
@@ -132,9 +134,11 @@ class _Block:
     """One block's truth beside its criteria. columns: true invariance, gain, both criteria, scale invariant, ΔB + ΔI;
     (C,) each."""
 
-    def __init__(self, job: Job, name: str, answers: dict[str, np.ndarray], octave: int) -> None:
+    def __init__(
+        self, inputs: Inputs, run: Run, name: str, answers: dict[str, np.ndarray], octave: int
+    ) -> None:
         self.name = name
-        numbers = job.store.arrays.layer(name, "stream")
+        numbers = run.store.arrays.layer(name, "stream")
         self.classes = scale_truth.driving_class(answers["output"])
         self.curves = {side: scale_truth.curves(values, self.classes) for side, values in answers.items()}
         self.invariance = scale_truth.invariance(self.curves["output"], octave)

@@ -12,14 +12,16 @@ from generator.core.progress import Reporter
 from generator.core.records import ASSUMED, Preprocessing, Skipped
 from generator.network.network import Network
 from generator.pictures.reading import PictureSet
+from generator.stages import keys
+from generator.stages.accuracy import accuracy_basis
 from generator.stages.done import Done
-from generator.stages.dreaming import dream_layers
-from generator.stages.estimating import Estimate, Part, dream_starts, estimate
-from generator.stages.finishing import Found
-from generator.stages.job import Job
-from generator.stages.labelling import accuracy_basis
+from generator.stages.dreams import dream_layers
+from generator.stages.inputs import Inputs
+from generator.stages.manifest import Found
 from generator.stages.opening import Sought
 from generator.stages.profile import Profile
+from generator.stages.run import Run
+from generator.stages.time_estimate import Estimate, Part, dream_starts, estimate
 
 WIDTH = 13  # of the first column
 USUAL = Preprocessing(0, 1, (0, 0, 0), (1, 1, 1))  # what of a preprocessing is not worth a word
@@ -144,42 +146,42 @@ def accuracy_text(network: Network, pictures: PictureSet) -> str:
 # -- what will be --------------------------------------------------------------------------------------------------
 
 
-def announce(job: Job, found: Found, missing: int, *, site: bool) -> None:
+def announce(inputs: Inputs, run: Run, found: Found, missing: int, *, site: bool) -> None:
     """What will be made, what of it is there already, and how long the rest takes. missing: pictures still to be drawn;
     site: whether pages are rendered afterwards."""
-    if job.reporter.quiet:
+    if run.reporter.quiet:
         return  # and the trials would be for nothing
-    done = Done(job, found)
-    say(job.reporter, "atlas", str(job.store.folder))
-    say(job.reporter, "makes", makes_text(job))
+    done = Done(inputs, run, found)
+    say(run.reporter, "atlas", str(run.store.folder))
+    say(run.reporter, "makes", makes_text(inputs))
     if names := done.names:
-        say(job.reporter, "done before", ", ".join(names))
-    if missing and job.store.folder.exists():
-        say(job.reporter, "done before", "cannot be said before the pictures are drawn")
-    expected = estimate(job, done, missing, site=site)
-    say(job.reporter, "takes", "not known: a trial failed" if expected is None else takes_text(expected))
+        say(run.reporter, "done before", ", ".join(names))
+    if missing and run.store.folder.exists():
+        say(run.reporter, "done before", "cannot be said before the pictures are drawn")
+    expected = estimate(inputs, run, done, missing, site=site)
+    say(run.reporter, "takes", "not known: a trial failed" if expected is None else takes_text(expected))
 
 
-def makes_text(job: Job) -> str:
-    network, profile = job.network, job.profile
-    pictured = sum(job.channels(layer) for layer in network.layers)
+def makes_text(inputs: Inputs) -> str:
+    network, profile = inputs.network, inputs.profile
+    pictured = sum(inputs.channels(layer) for layer in network.layers)
     channels = sum(layer.channels for layer in network.layers)
     found = [f"top-9 pictures of {_many(channels, 'channel')}"]
     kinds = [
-        *(["patches"] if "patches" in job.panels else []),
+        *(["patches"] if "patches" in inputs.panels else []),
         *(f"{kind} gradients" for kind in profile.gradients),
     ]
     found.append(f"{' and '.join(kinds)} of {pictured:,} of them ({_many(pictured, 'sprite')} at most)")
-    if job.embedding_key:
+    if keys.embedding(inputs):
         found.append("map of the pictures")
-    if profile.stream.enabled and job.stream_plan.blocks:
+    if profile.stream.enabled and inputs.stream_plan.blocks:
         steps = profile.stream.optimised_steps
         more = f", also at optimised pictures of {steps:,} steps" if steps else ""
-        found.append(f"residual stream of {_many(len(job.stream_plan.blocks), 'block')}{more}")
-    if job.ascent_layers:
-        made = sum(job.channels(layer) for layer in job.ascent_layers)
-        found.append(f"{_many(made, 'optimised picture')} in {_many(len(job.ascent_layers), 'layer')}")
-    if profile.deepdream is not None and (dreams := dream_starts(job) * len(dream_layers(job))):
+        found.append(f"residual stream of {_many(len(inputs.stream_plan.blocks), 'block')}{more}")
+    if inputs.optimised_layers:
+        made = sum(inputs.channels(layer) for layer in inputs.optimised_layers)
+        found.append(f"{_many(made, 'optimised picture')} in {_many(len(inputs.optimised_layers), 'layer')}")
+    if profile.deepdream is not None and (dreams := dream_starts(inputs) * len(dream_layers(inputs))):
         found.append(_many(dreams, "dream"))
     return ", ".join(found)
 

@@ -16,98 +16,102 @@ from generator.engine.scan.scan import in_rounds
 from generator.engine.scan.stream import BlockReadings, BlockUnits, StreamPlan, StreamState, read_stream
 from generator.network.network import Network
 from generator.pictures.reading import PictureBatch
+from generator.stages import keys
 from generator.stages.checkpointed_pass import CheckpointedPass
-from generator.stages.job import Job
-from generator.stages.scanning import Batches, sample
-from generator.stages.stream_tables import withdraw_stream, write_stream
+from generator.stages.inputs import Inputs
+from generator.stages.picture_reading import read_again, usable_files
+from generator.stages.residual_stream_tables import withdraw_stream, write_stream
+from generator.stages.run import Run
+from generator.stages.scan import Batches, sample
 
 PASS = "stream"
 
 
-def read_streams(job: Job) -> None:
+def read_streams(inputs: Inputs, run: Run) -> None:
     """Read every residual block on every picture and write stream.npz of each, and stream.json.
 
     Does nothing but withdraw earlier numbers where the profile says so or the network has no residual block.
     """
-    if job.store.work.stamp(PASS) == job.stream_key:
+    if run.store.work.stamp(PASS) == keys.stream(inputs):
         return
-    if not job.profile.stream.enabled or not job.stream_plan.blocks:
-        if job.ranks.leads:
-            withdraw_stream(job)
-            job.store.work.write_stamp(PASS, job.stream_key)
-        job.ranks.meet()
+    if not inputs.profile.stream.enabled or not inputs.stream_plan.blocks:
+        if run.ranks.leads:
+            withdraw_stream(inputs, run)
+            run.store.work.write_stamp(PASS, keys.stream(inputs))
+        run.ranks.meet()
         return
     stream = CheckpointedPass(
-        job,
+        inputs,
+        run,
         PASS,
-        job.stream_key,
+        keys.stream(inputs),
         "the pass over the residual stream",
-        empty=lambda: StreamState(job.stream_plan),
+        empty=lambda: StreamState(inputs.stream_plan),
         read=lambda arrays, _: StreamState.from_arrays(arrays),
-        intact=lambda _, batches: _has_sample(job, batches),
+        intact=lambda _, batches: _has_sample(inputs, run, batches),
     )
-    if job.ranks.leads:
-        job.store.work.unstamp(PASS)
+    if run.ranks.leads:
+        run.store.work.unstamp(PASS)
         stream.begin()
-    job.ranks.meet()
+    run.ranks.meet()
 
     def work(state: StreamState, batches: list[int], done: Collection[int], forward: int) -> Batches:
-        return _read_batches(job, state, batches, done, forward)
+        return _read_batches(inputs, run, state, batches, done, forward)
 
-    size = job.stream_plan.batch
-    state = stream.run(-(-len(job.files()) // size), size, work)
-    if job.ranks.leads:
-        with _sample_file(job) as readings:
-            write_stream(job, state, readings, sampled(job)[1])
-        job.store.work.write_stamp(PASS, job.stream_key)
+    size = inputs.stream_plan.batch
+    state = stream.run(-(-len(usable_files(inputs, run)) // size), size, work)
+    if run.ranks.leads:
+        with _sample_file(inputs, run) as readings:
+            write_stream(inputs, run, state, readings, sampled(inputs, run)[1])
+        run.store.work.write_stamp(PASS, keys.stream(inputs))
         stream.drop()
-    job.ranks.meet()
+    run.ranks.meet()
 
 
-def sampled(job: Job) -> tuple[np.ndarray, int]:
+def sampled(inputs: Inputs, run: Run) -> tuple[np.ndarray, int]:
     """For every picture its row in the sample whose readings are kept, −1 where it is not in it, (N,) int64; and how
     many rows there are. The pictures are those whose scores the scan keeps."""
-    files = job.files()
-    kept = np.flatnonzero(np.isin(files, sample(job)))
+    files = usable_files(inputs, run)
+    kept = np.flatnonzero(np.isin(files, sample(inputs)))
     rows = np.full(len(files), -1, np.int64)
     rows[kept] = np.arange(len(kept))
     return rows, len(kept)
 
 
-def _sample_file(job: Job) -> ScoreFile:
+def _sample_file(inputs: Inputs, run: Run) -> ScoreFile:
     """A row a picture of the sample: of every block Input, then Block, at the centre."""
-    channels = [block.channels for block in job.stream_plan.blocks for _ in ("input", "block")]
-    return job.store.work.score_file(channels, PASS)
+    channels = [block.channels for block in inputs.stream_plan.blocks for _ in ("input", "block")]
+    return run.store.work.score_file(channels, PASS)
 
 
-def _has_sample(job: Job, batches: list[int]) -> bool:
+def _has_sample(inputs: Inputs, run: Run, batches: list[int]) -> bool:
     """Whether the readings of all pictures of these batches that are in the sample are in their file."""
-    size, (rows, _) = job.stream_plan.batch, sampled(job)
+    size, (rows, _) = inputs.stream_plan.batch, sampled(inputs, run)
     mine = np.concatenate([rows[:0], *(rows[batch * size : (batch + 1) * size] for batch in batches)])
-    with _sample_file(job) as readings:
+    with _sample_file(inputs, run) as readings:
         return bool(readings.has(mine[mine >= 0]).all())
 
 
 def _read_batches(
-    job: Job, state: StreamState, mine: list[int], done: Collection[int], forward: int
+    inputs: Inputs, run: Run, state: StreamState, mine: list[int], done: Collection[int], forward: int
 ) -> Batches:
     """Take batches into the state, yielding the numbers of those that it has taken in. done: those of earlier runs;
     forward: pictures that the network takes at once."""
-    plan, files = job.stream_plan, job.files()
+    plan, files = inputs.stream_plan, usable_files(inputs, run)
     size, count = plan.batch, len(files)
     spans = {number: np.arange(number * size, min((number + 1) * size, count)) for number in mine}
     earlier = sum(min(size, count - number * size) for number in done)
     total = sum(map(len, spans.values())) + earlier
-    rows, _ = sampled(job)
+    rows, _ = sampled(inputs, run)
     use_tf32(False)
-    network = job.network.to(job.device, torch.float32)
-    units = _Units(job)
+    network = inputs.network.to(run.device, torch.float32)
+    units = _Units(inputs, run)
     with contextlib.ExitStack() as opened:
-        threads = opened.enter_context(one_thread_each(job.device))
-        kept = opened.enter_context(_sample_file(job))
-        advance = opened.enter_context(job.reporter.stage("residual stream", total, "pictures", earlier))
+        threads = opened.enter_context(one_thread_each(run.device))
+        kept = opened.enter_context(_sample_file(inputs, run))
+        advance = opened.enter_context(run.reporter.stage("residual stream", total, "pictures", earlier))
         asked = files[np.concatenate([files[:0], *spans.values()])]
-        batches = zip(spans, job.read_again(asked, batch=size), strict=True)
+        batches = zip(spans, read_again(inputs, run, asked, batch=size), strict=True)
 
         def read(
             numbered: tuple[int, PictureBatch],
@@ -159,10 +163,10 @@ def _keep_sample(file: ScoreFile, readings: Mapping[str, BlockReadings], rows: n
 class _Units:
     """The strongest nine units of every residual block's channels, found by their picture."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, inputs: Inputs, run: Run) -> None:
         self._tables: dict[str, np.ndarray] = {}  # (U, 5): picture, channel, slot, row, column, by picture
-        for block in job.stream_plan.blocks:
-            numbers = job.store.arrays.layer(block.name, "top")
+        for block in inputs.stream_plan.blocks:
+            numbers = run.store.arrays.layer(block.name, "top")
             channel, slot = np.nonzero(numbers["top_image"] >= 0)
             picture, place = numbers["top_image"][channel, slot], numbers["top_unit"][channel, slot]
             table = np.column_stack([picture, channel, slot, place]).astype(np.int64)

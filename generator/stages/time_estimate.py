@@ -16,15 +16,16 @@ from generator.engine.loops import compiled
 from generator.engine.scan.scan import FORWARD
 from generator.engine.scan.stream import residuals
 from generator.methods.gradients import RULES
-from generator.stages import measuring_scale
-from generator.stages.ascending import plan_of, within
-from generator.stages.comparing_rules import last_layers
+from generator.stages import keys, scale_truth
 from generator.stages.done import Done
-from generator.stages.dreaming import dream_layers
-from generator.stages.dreaming import plan_of as dream_plan
-from generator.stages.job import Job
-from generator.stages.mapping import MOST_THUMBS
-from generator.stages.optimising_stream import recipe
+from generator.stages.dreams import dream_layers
+from generator.stages.dreams import plan_of as dream_plan
+from generator.stages.gradient_rules import last_layers
+from generator.stages.inputs import Inputs
+from generator.stages.optimised_pictures import plan_of, within
+from generator.stages.optimised_stream import recipe
+from generator.stages.picture_map import MOST_THUMBS
+from generator.stages.run import Run
 from generator.stages.trials import Trials
 
 # What has no multiplications to count, in those that one thread does in the same time.
@@ -69,18 +70,20 @@ class Estimate:
         return sum(part.high for part in self.parts)
 
 
-def estimate(job: Job, done: Done, missing: int = 0, *, site: bool = False) -> Estimate | None:
+def estimate(
+    inputs: Inputs, run: Run, done: Done, missing: int = 0, *, site: bool = False
+) -> Estimate | None:
     """The time of what is left of a job; None where a trial failed: then the job itself will say why.
 
     missing: pictures still to be drawn; site: whether pages are rendered afterwards.
     """
-    work = _Work(job, done, Trials(job), missing, site)
+    work = _Work(inputs, run, done, Trials(inputs, run), missing, site)
     names = [name for name, wanted in work.asked().items() if wanted]
     parts: list[Part] = []
-    if job.device.type == "cpu":
-        compiled.prepare(job.reporter.say)  # else the first trial would time the compiler
+    if run.device.type == "cpu":
+        compiled.prepare(run.reporter.say)  # else the first trial would time the compiler
     try:
-        with job.reporter.stage("timing this machine", len(names), "trials") as advance:
+        with run.reporter.stage("timing this machine", len(names), "trials") as advance:
             for name in names:
                 parts += work.part(name)
                 advance()
@@ -93,39 +96,48 @@ def estimate(job: Job, done: Done, missing: int = 0, *, site: bool = False) -> E
     return Estimate(tuple(part for part in parts if part.high > 0))
 
 
-def dream_starts(job: Job) -> int:
+def dream_starts(inputs: Inputs) -> int:
     """How many pictures dreams begin at: of the set's own those that there are, where they may be published."""
-    own = [start for start in job.starts if start.number is not None]
-    there = sum((start.number or 0) < len(job.pictures) for start in own)
-    return len(job.starts) - len(own) + (there if job.profile.site.publish_patches else 0)
+    own = [start for start in inputs.starts if start.number is not None]
+    there = sum((start.number or 0) < len(inputs.pictures) for start in own)
+    return len(inputs.starts) - len(own) + (there if inputs.profile.site.publish_patches else 0)
 
 
 class _Work:
     """The work that is left, part by part."""
 
-    def __init__(self, job: Job, done: Done, trials: Trials, missing: int, site: bool) -> None:
-        self.job, self.done, self.trials, self.missing, self.site = job, done, trials, missing, site
+    def __init__(
+        self, inputs: Inputs, run: Run, done: Done, trials: Trials, missing: int, site: bool
+    ) -> None:
+        self.inputs, self.run, self.done, self.trials, self.missing, self.site = (
+            inputs,
+            run,
+            done,
+            trials,
+            missing,
+            site,
+        )
         self.units = done.units_left()
         self.sprites = done.sprites_left()
-        self.pictures = len(job.pictures)
+        self.pictures = len(inputs.pictures)
 
     def asked(self) -> dict[str, bool]:
         """The parts by name, in their order, and whether there is anything to do."""
-        job, done, profile = self.job, self.done, self.job.profile
-        blocks = bool(job.stream_plan.blocks) and profile.stream.enabled
+        inputs, done, profile = self.inputs, self.done, self.inputs.profile
+        blocks = bool(inputs.stream_plan.blocks) and profile.stream.enabled
         return {
             "drawing": self.missing > 0,
             "scan": not done.scan,
             "predictions": not done.collected,
-            "map": bool(job.embedding_key) and not (done.scan and done.map),
+            "map": bool(keys.embedding(inputs)) and not (done.scan and done.map),
             "tables": True,
             "residual stream": blocks and not done.stream,
             "optimised stream": blocks and bool(profile.stream.optimised_steps) and not done.optimised_stream,
-            "sizes": measuring_scale.applies(job) and not (done.stream and done.truth),
+            "sizes": scale_truth.applies(inputs) and not (done.stream and done.truth),
             "patches and gradients": len(self.units) > 0,
             "sprites": any(self.sprites.values()),
             "gradient rules": not done.rules,
-            "optimised pictures": any(not done.ascent(layer) for layer in job.ascent_layers),
+            "optimised pictures": any(not done.ascent(layer) for layer in inputs.optimised_layers),
             "dreams": profile.deepdream is not None,
             "pages": self.site,
         }
@@ -137,26 +149,26 @@ class _Work:
     # -- passes over the pictures ----------------------------------------------------------------------------------
 
     def _drawing(self) -> float:
-        return self.trials.start + self.missing * self.trials.drawing / self.job.processes
+        return self.trials.start + self.missing * self.trials.drawing / self.run.encoders
 
     def _forwards(self, pictures: int, seconds: float) -> float:
         """Of a pass in whole forwards, where each thread and each process has some. seconds: a picture's."""
-        each = self.trials.threads * self.job.ranks.world
+        each = self.trials.threads * self.run.ranks.world
         rounds = -(-pictures // (FORWARD * each))
         # A round that is not full takes as long for each of its pictures, or less.
         return max(-(-pictures // FORWARD) / each, rounds / 1.5) * FORWARD * seconds
 
     def _decoded(self, pictures: int, meanwhile: float) -> float:
         """A pass over so many pictures that takes so many seconds but for decoding them."""
-        job, seconds = self.job, pictures * self.trials.read / self.job.ranks.world
-        alone = seconds / max(1, job.workers)
-        if job.device.type == "cuda":  # the cores have nothing else to do
+        run, seconds = self.run, pictures * self.trials.read / self.run.ranks.world
+        alone = seconds / max(1, run.decoders)
+        if run.device.type == "cuda":  # the cores have nothing else to do
             return max(meanwhile, alone)
         return max(meanwhile + seconds / self.trials.threads, alone)
 
     def _scan(self) -> float:
         left = self.pictures - self.done.scanned()
-        forwards = 1 if self.job.profile.compute.precision == "fp32" else 2  # the candidates once more
+        forwards = 1 if self.inputs.profile.compute.precision == "fp32" else 2  # the candidates once more
         return forwards * self._decoded(left, self._forwards(left, self.trials.scanned))
 
     def _predictions(self) -> float:
@@ -170,15 +182,15 @@ class _Work:
         from generator.pictures.drawn.scales import SCALES
         from generator.pictures.drawn.world import CLASSES
 
-        count = len(CLASSES) * measuring_scale.DRAWINGS * (1 + len(SCALES))
-        drawn = self.trials.start + count * self.trials.drawing / self.job.processes
+        count = len(CLASSES) * scale_truth.DRAWINGS * (1 + len(SCALES))
+        drawn = self.trials.start + count * self.trials.drawing / self.run.encoders
         return drawn + count * self.trials.strongest
 
     def _map(self) -> float:
-        section, count = self.job.profile.embedding, self.pictures
+        section, count = self.inputs.profile.embedding, self.pictures
         mapped = min(count, section.pictures)
         placed = min(mapped, section.exact)
-        found = self.job.network.last_vector
+        found = self.inputs.network.last_vector
         length = 0 if found is None else found[1]
         products = 3 * mapped * mapped * length + mapped * length * min(length, mapped)
         return (placed * TSNE + products) * self.trials.plain + self._decoded(min(mapped, MOST_THUMBS), 0.0)
@@ -186,37 +198,39 @@ class _Work:
     # -- units -----------------------------------------------------------------------------------------------------
 
     def _patches_and_gradients(self) -> float:
-        job, trials, units = self.job, self.trials, self.units
-        layers = job.network.layers
+        inputs, run, trials, units = self.inputs, self.run, self.trials, self.units
+        layers = inputs.network.layers
         here = np.bincount(units.layer, minlength=len(layers)).tolist()
         way_back = sum(count * trials.unit(layer) for count, layer in zip(here, layers, strict=True) if count)
-        costs = ForwardCosts(job.network)
+        costs = ForwardCosts(inputs.network)
         alone = costs.alone(units.layer, units.picture)
         crops = sum(costs.crop(int(layer)) for layer in units.layer[alone])
         pictures, place = np.unique(units.picture, return_inverse=True)
         deepest = np.full(len(pictures), -1)
         np.maximum.at(deepest, place, np.where(alone, -1, units.layer))
         whole = sum(costs.whole(int(layer)) for layer in deepest[deepest >= 0])
-        written = len(pictures) * trials.picture if "patches" in job.panels else 0.0
+        written = len(pictures) * trials.picture if "patches" in inputs.panels else 0.0
         seconds = way_back + (crops + whole) * trials.switched + written
-        return self._decoded(len(pictures), seconds / (trials.threads * job.ranks.world))
+        return self._decoded(len(pictures), seconds / (trials.threads * run.ranks.world))
 
     def _sprites(self) -> float:
-        layers = {layer.name: layer for layer in self.job.network.layers}
+        layers = {layer.name: layer for layer in self.inputs.network.layers}
         seconds = sum(
             count * self.trials.sprite(layers[name]) for name, count in self.sprites.items() if count
         )
-        return self.trials.start + seconds / (self.job.processes * self.job.ranks.world)
+        return self.trials.start + seconds / (self.run.encoders * self.run.ranks.world)
 
     def _gradient_rules(self) -> float:
-        job, trials = self.job, self.trials
-        layers = last_layers(job)
-        rules, own = set(RULES.values()), {RULES[kind] for kind in job.profile.gradients}
+        inputs, trials = self.inputs, self.trials
+        layers = last_layers(inputs)
+        rules, own = set(RULES.values()), {RULES[kind] for kind in inputs.profile.gradients}
         # Where no rule sets the negative half to zero, more is left to multiply.
         more = sum(SPARSE[rule] for rule in rules) / sum(SPARSE[rule] for rule in own)
         way_back = sum(trials.unit(layer) for layer in layers) * TOP * more
-        forward = sum(trials.multiply_adds(job.network.step(layer.name)) for layer in layers)
-        encoded = sum(trials.sprite(layer) for layer in layers) * (len(RULES) + 1) / max(1, len(job.panels))
+        forward = sum(trials.multiply_adds(inputs.network.step(layer.name)) for layer in layers)
+        encoded = (
+            sum(trials.sprite(layer) for layer in layers) * (len(RULES) + 1) / max(1, len(inputs.panels))
+        )
         read = TOP * len(layers) * trials.read
         return way_back + TOP * forward * trials.switched + encoded + read
 
@@ -224,10 +238,10 @@ class _Work:
 
     def _optimised_pictures(self) -> Part:
         """Pictures that are weaker than a patch are made once more, from there: how many is not known before."""
-        job, trials, section = self.job, self.trials, self.job.profile.ascent
+        inputs, run, trials, section = self.inputs, self.run, self.trials, self.inputs.profile.ascent
         assert section is not None
-        crop, network = job.network.preprocessing.crop, job.network
-        layers = [layer for layer in job.ascent_layers if not self.done.ascent(layer)]
+        crop, network = inputs.network.preprocessing.crop, inputs.network
+        layers = [layer for layer in inputs.optimised_layers if not self.done.ascent(layer)]
         whole = {layer.name: trials.multiply_adds(network.step(layer.name)) for layer in layers}
         ways = [trials.cone(one) if section.objective == "neuron" else whole[one.name] for one in layers]
         plans = [
@@ -237,55 +251,55 @@ class _Work:
         # A step has a cost of its own besides its multiply-adds: between the layers that are tried it lies on a line.
         points: dict[int, float] = {}
         for number in sorted({0, len(layers) // 2, len(layers) - 1}):
-            channels = list(range(job.channels(layers[number])))
+            channels = list(range(inputs.channels(layers[number])))
             rate = trials.climbing(layers[number].name, plans[number], channels)
             points[ways[number]] = rate * ways[number]
         tried = sorted(points)
         steps = np.interp(ways, tried, [points[way] for way in tried])
         seconds = sum(
-            job.channels(layer) * (plan.steps + 1) * float(step)
+            inputs.channels(layer) * (plan.steps + 1) * float(step)
             for layer, plan, step in zip(layers, plans, steps, strict=True)
         )
-        seconds /= trials.threads * job.ranks.world
-        again = section.objective == "neuron" and job.profile.site.publish_patches
+        seconds /= trials.threads * run.ranks.world
+        again = section.objective == "neuron" and inputs.profile.site.publish_patches
         return Part("optimised pictures", seconds * LESS, seconds * MORE * (2 if again else 1))
 
     def _optimised_stream(self) -> float:
-        job, trials, network = self.job, self.trials, self.job.network
+        inputs, run, trials, network = self.inputs, self.run, self.trials, self.inputs.network
         found = residuals(network)
-        blocks = job.stream_plan.blocks
+        blocks = inputs.stream_plan.blocks
         middle = blocks[len(blocks) // 2]
-        steps, side = job.profile.stream.optimised_steps, network.preprocessing.crop
+        steps, side = inputs.profile.stream.optimised_steps, network.preprocessing.crop
         layer = network.layer(middle.name)
         plan = recipe(layer, not found[middle.name].is_identity, side, steps)
-        rate = trials.climbing(found[middle.name].branch, plan, list(range(job.channels(layer))))
+        rate = trials.climbing(found[middle.name].branch, plan, list(range(inputs.channels(layer))))
         pictures = [
-            (2 * job.channels(network.layer(block.name)), trials.cone(network.layer(block.name)))
+            (2 * inputs.channels(network.layer(block.name)), trials.cone(network.layer(block.name)))
             for block in blocks
         ]
         work = sum(count * way for count, way in pictures) * steps
-        return work * rate / (trials.threads * job.ranks.world)
+        return work * rate / (trials.threads * run.ranks.world)
 
     def _dreams(self) -> float:
-        job, trials, section = self.job, self.trials, self.job.profile.deepdream
+        inputs, run, trials, section = self.inputs, self.run, self.trials, self.inputs.profile.deepdream
         assert section is not None
-        plan, network = dream_plan(section, job.network), job.network
+        plan, network = dream_plan(section, inputs.network), inputs.network
         area = sum((side / network.preprocessing.crop) ** 2 for side in plan.sides)
-        ways = [trials.multiply_adds(network.step(layer.name)) for layer in dream_layers(job)]
+        ways = [trials.multiply_adds(network.step(layer.name)) for layer in dream_layers(inputs)]
         # A step goes there and back again.
-        work = 2 * plan.steps * area * sum(ways) * dream_starts(job)
-        return work * trials.switched / (trials.threads * job.ranks.world)
+        work = 2 * plan.steps * area * sum(ways) * dream_starts(inputs)
+        return work * trials.switched / (trials.threads * run.ranks.world)
 
     # -- what is left ----------------------------------------------------------------------------------------------
 
     def _tables(self) -> float:
-        job, pictures = self.job, min(self.pictures, self.job.profile.compute.score_pictures)
-        layers = {layer.name: layer.channels for layer in job.network.layers}
+        inputs, pictures = self.inputs, min(self.pictures, self.inputs.profile.compute.score_pictures)
+        layers = {layer.name: layer.channels for layer in inputs.network.layers}
         channels = sum(layers.values())
-        pairs = sum(layers[pair.source] * layers[pair.target] for pair in layer_pairs(job.network.layers))
+        pairs = sum(layers[pair.source] * layers[pair.target] for pair in layer_pairs(inputs.network.layers))
         work = channels * CHANNEL + channels * pictures * RANKED + pairs * (PERMUTED + pictures)
         return work * self.trials.plain
 
     def _pages(self) -> float:
-        channels = sum(layer.channels for layer in self.job.network.layers)
-        return self.trials.start + channels * PAGE * self.trials.plain / self.job.processes
+        channels = sum(layer.channels for layer in self.inputs.network.layers)
+        return self.trials.start + channels * PAGE * self.trials.plain / self.run.encoders

@@ -12,8 +12,11 @@ from generator.core.sprites import THUMB, Sheet, shrink, thumb_columns
 from generator.engine.device import trim_memory
 from generator.methods import embedding as method
 from generator.pictures.reading import evenly_spaced
-from generator.stages.collecting import mapped
-from generator.stages.job import Job
+from generator.stages import keys
+from generator.stages.inputs import Inputs
+from generator.stages.network_outputs import mapped
+from generator.stages.picture_reading import read_again, usable_files
+from generator.stages.run import Run
 
 STAMP = "embedding"
 NEIGHBOURS = 9  # listed for each picture
@@ -22,40 +25,43 @@ MOST_THREADS = 4  # each holds a few MB
 SHEET_BYTES = 2_000_000  # of the sheet; fewer pictures stand on it where so many would take more
 
 
-def map_pictures(job: Job) -> None:
+def map_pictures(inputs: Inputs, run: Run) -> None:
     """Write embedding/map.npz, embedding.json and thumbs.webp from the features; without a map wanted, or where the
     pictures do not differ, remove what an earlier run left."""
-    store = job.store
-    if not job.features_key:
+    store = run.store
+    if not keys.features(inputs):
         store.arrays.drop_embedding()
         return
-    if store.work.stamp(STAMP) == job.embedding_key:
+    if store.work.stamp(STAMP) == keys.embedding(inputs):
         return
     store.work.unstamp(STAMP)
     store.arrays.drop_embedding(features=False)
     features = store.arrays.features()
-    files = job.files()
-    pictures = np.flatnonzero(mapped(job)[files] >= 0).astype(np.int32)
+    files = usable_files(inputs, run)
+    pictures = np.flatnonzero(mapped(inputs)[files] >= 0).astype(np.int32)
     places = files[pictures]
-    with job.reporter.stage("map of the pictures", 3 * len(pictures), "steps") as advance:
+    with run.reporter.stage("map of the pictures", 3 * len(pictures), "steps") as advance:
         found = method.components(features)
         advance(len(pictures))
         if found is not None:
-            _write(job, features, found, pictures, places, advance)
-    store.work.write_stamp(STAMP, job.embedding_key)
+            _write(inputs, run, features, found, pictures, places, advance)
+    store.work.write_stamp(STAMP, keys.embedding(inputs))
 
 
 def _write(
-    job: Job,
+    inputs: Inputs,
+    run: Run,
     features: method.Rows,
     found: method.Components,
     pictures: np.ndarray,
     places: np.ndarray,
     advance: Any,
 ) -> None:
-    section = job.profile.embedding
+    section = inputs.profile.embedding
     # First of all, for the sheet takes the most memory, and what follows holds some for every picture.
-    thumbs = _write_thumbs(job, places) if job.profile.site.publish_patches else np.zeros(0, np.int64)
+    thumbs = (
+        _write_thumbs(inputs, run, places) if inputs.profile.site.publish_patches else np.zeros(0, np.int64)
+    )
     trim_memory()
     which, how_far = method.nearest(features, NEIGHBOURS, min(torch.get_num_threads(), MOST_THREADS), advance)
     placed = method.t_sne(
@@ -64,7 +70,7 @@ def _write(
     advance(len(pictures))
     on_sheet = np.full(len(pictures), -1, np.int32)
     on_sheet[thumbs] = np.arange(len(thumbs))
-    job.store.arrays.write_embedding(
+    run.store.arrays.write_embedding(
         {
             "picture": pictures,
             "pca": found.positions[:, :2],
@@ -75,15 +81,15 @@ def _write(
             "thumb": on_sheet,
         }
     )
-    vector = job.network.last_vector
+    vector = inputs.network.last_vector
     assert vector is not None
-    job.store.tables.write_json(
+    run.store.tables.write_json(
         "embedding/embedding.json",
         {
-            "vector": job.network.graph.module_of(vector[0]),
+            "vector": inputs.network.graph.module_of(vector[0]),
             "length": vector[1],
             "pictures": len(pictures),
-            "precision": job.profile.compute.precision,
+            "precision": inputs.profile.compute.precision,
             "fitted": found.fitted,
             "explained": [round(float(share), 6) for share in found.explained],
             "perplexity": placed.perplexity,
@@ -97,18 +103,18 @@ def _write(
     )
 
 
-def _write_thumbs(job: Job, places: np.ndarray) -> np.ndarray:
+def _write_thumbs(inputs: Inputs, run: Run, places: np.ndarray) -> np.ndarray:
     """Write the sheet of small pictures, as many evenly spaced ones as keep within its bytes; returns the rows of those
     that stand on it, in their order."""
     chosen = evenly_spaced(len(places), MOST_THUMBS)
     whole, start = Sheet(len(chosen), THUMB), 0
-    for batch in job.read_again(places[chosen], batch=64):
+    for batch in read_again(inputs, run, places[chosen], batch=64):
         for pixels in batch.pixels.numpy():
             whole.tile(start)[:] = shrink(pixels, THUMB)
             start += 1
-    kept, sheet = np.arange(len(chosen)), whole.webp(job.profile.sprites.quality)
+    kept, sheet = np.arange(len(chosen)), whole.webp(inputs.profile.sprites.quality)
     while len(sheet) > SHEET_BYTES:
         kept = evenly_spaced(len(chosen), int(len(kept) * 0.97 * SHEET_BYTES / len(sheet)))
-        sheet = whole.only(kept).webp(job.profile.sprites.quality)
-    job.store.pictures.write(job.store.pictures.map_thumbs_path(), sheet)
+        sheet = whole.only(kept).webp(inputs.profile.sprites.quality)
+    run.store.pictures.write(run.store.pictures.map_thumbs_path(), sheet)
     return chosen[kept]

@@ -22,9 +22,14 @@ from generator.methods.deepdream import Dreamer, DreamPlan
 from generator.network.network import Network
 from generator.pictures.decoding import Picture, PictureError, read_picture
 from generator.pictures.reading import find_pictures
+from generator.stages import keys
 from generator.stages.checkpointed_pass import halving, in_threads, note_damage
-from generator.stages.job import DREAMS, Job, Start, picture_changed
+from generator.stages.inputs import Inputs, Start
+from generator.stages.picture_reading import (
+    picture_changed,
+)
 from generator.stages.profile import DeepDreamSection, Profile
+from generator.stages.run import Run
 
 KEY = 16  # hex digits that name a dream's files
 
@@ -85,11 +90,11 @@ def plan_of(section: DeepDreamSection, network: Network) -> DreamPlan:
     )
 
 
-def dream_layers(job: Job) -> list[LayerInfo]:
+def dream_layers(inputs: Inputs) -> list[LayerInfo]:
     """The layers that dream, in forward order; one that the atlas leaves out does not."""
-    assert job.profile.deepdream is not None
-    which = job.profile.deepdream.layers
-    layers = job.network.layers
+    assert inputs.profile.deepdream is not None
+    which = inputs.profile.deepdream.layers
+    layers = inputs.network.layers
     if not isinstance(which, str):
         return [layer for layer in layers if {layer.name, layer.path} & set(which)]
     blocks = [layer for layer in layers if layer.kind in ("block", "layer")]
@@ -115,39 +120,43 @@ def _read(path: Path, square: Preprocessing) -> Picture:
 # -- the stage -------------------------------------------------------------------------------------------------------
 
 
-def dream_pictures(job: Job) -> None:
+def dream_pictures(inputs: Inputs, run: Run) -> None:
     """Write deepdream/: every dream that is not there yet, each start picture, and the list of them. Pictures of the
     set are left out where the profile may not publish any."""
     tasks: list[Task] = []
     subjects: list[Subject] = []
-    if job.profile.deepdream is not None:
-        plan = plan_of(job.profile.deepdream, job.network)
-        records = job.store.tables.images()
-        opened = (_open(job, records, start, plan) for start in job.starts)
+    if inputs.profile.deepdream is not None:
+        plan = plan_of(inputs.profile.deepdream, inputs.network)
+        records = run.store.tables.images()
+        opened = (_open(inputs, run, records, start, plan) for start in inputs.starts)
         subjects = [subject for subject in opened if subject is not None]
-        layers = dream_layers(job)
-        tasks = [Task(subject, layer, _key(job, subject, layer)) for subject in subjects for layer in layers]
-    missing = {task.key: task for task in tasks if not _is_there(job, task)}
-    job.ranks.meet()  # every process has seen the same before any makes one
+        layers = dream_layers(inputs)
+        tasks = [
+            Task(subject, layer, _key(inputs, run, subject, layer))
+            for subject in subjects
+            for layer in layers
+        ]
+    missing = {task.key: task for task in tasks if not _is_there(run, task)}
+    run.ranks.meet()  # every process has seen the same before any makes one
     if missing:
         done = len(tasks) - len(missing)
-        with job.reporter.stage("dreams", len(tasks), "dreams", done) as advance:
-            _make(job, job.ranks.share(list(missing.values())), advance)
-    job.ranks.meet()
-    if job.ranks.leads:
-        _write_index(job, subjects, tasks)
-    job.ranks.meet()
+        with run.reporter.stage("dreams", len(tasks), "dreams", done) as advance:
+            _make(inputs, run, run.ranks.share(list(missing.values())), advance)
+    run.ranks.meet()
+    if run.ranks.leads:
+        _write_index(inputs, run, subjects, tasks)
+    run.ranks.meet()
 
 
-def _is_there(job: Job, task: Task) -> bool:
+def _is_there(run: Run, task: Task) -> bool:
     """Whether the dream was made, by an earlier run too, and is still what was written; else it is made anew."""
     if (
-        stamp := job.store.work.stamp(_stamp(task.key))
+        stamp := run.store.work.stamp(_stamp(task.key))
     ) is None:  # of a finished atlas: its checksums were compared
-        return job.store.pictures.dream(task.key) is not None
-    if stamp == job.store.pictures.dream_digest(task.key):
+        return run.store.pictures.dream(task.key) is not None
+    if stamp == run.store.pictures.dream_digest(task.key):
         return True
-    note_damage(job, "the dreams")
+    note_damage(run, "the dreams")
     return False
 
 
@@ -155,81 +164,83 @@ def _stamp(key: str) -> str:
     return f"dream-{key}"
 
 
-def _open(job: Job, records: Sequence[PictureRecord], start: Start, plan: DreamPlan) -> Subject | None:
+def _open(
+    inputs: Inputs, run: Run, records: Sequence[PictureRecord], start: Start, plan: DreamPlan
+) -> Subject | None:
     """The start's pixels; None where the set has no such picture, or it may not be published."""
-    square = _square(job.network, plan.side)
+    square = _square(inputs.network, plan.side)
     if start.path is not None:
         picture = _read(start.path, square)
         if picture.sha256 != start.sha256:
             raise picture_changed(start.path)
-        if not job.profile.site.publish_patches and _is_of_the_set(job, picture):
+        if not inputs.profile.site.publish_patches and _is_of_the_set(inputs, picture):
             return None
         return Subject(start.path.name, picture.pixels, None)
-    if not job.profile.site.publish_patches:
+    if not inputs.profile.site.publish_patches:
         return None
     assert start.number is not None
     if start.number >= len(records):
-        job.reporter.note(
+        run.reporter.note(
             f"no dreams of picture {start.number}: there are {len(records):,} pictures, counted from 0"
         )
         return None
     record = records[start.number]
-    picture = _read(job.pictures.root / record.path, square)
-    place = [file.path for file in job.pictures.files].index(record.path)
-    if job.contents is not None and picture.sha256 != job.contents[place].tobytes().hex():
+    picture = _read(inputs.pictures.root / record.path, square)
+    place = [file.path for file in inputs.pictures.files].index(record.path)
+    if inputs.contents is not None and picture.sha256 != inputs.contents[place].tobytes().hex():
         raise picture_changed(record.path)
     return Subject(Path(record.path).name, picture.pixels, record)
 
 
-def _is_of_the_set(job: Job, picture: Picture) -> bool:
+def _is_of_the_set(inputs: Inputs, picture: Picture) -> bool:
     """Whether one of the set's files has the same bytes."""
-    if job.contents is None:
+    if inputs.contents is None:
         return False
-    return bool((job.contents == np.frombuffer(bytes.fromhex(picture.sha256), np.uint8)).all(1).any())
+    return bool((inputs.contents == np.frombuffer(bytes.fromhex(picture.sha256), np.uint8)).all(1).any())
 
 
-def _key(job: Job, subject: Subject, layer: LayerInfo) -> str:
-    section = job.profile.deepdream
+def _key(inputs: Inputs, run: Run, subject: Subject, layer: LayerInfo) -> str:
+    section = inputs.profile.deepdream
     assert section is not None
-    p = job.network.preprocessing
+    p = inputs.network.preprocessing
     parts = (
-        DREAMS,
-        [job.network.graph.digest([job.network.step(layer.name)]), p.mean, p.std, p.value_range],
-        [job.device.type, torch.__version__],
+        keys.DREAMS,
+        [inputs.network.graph.digest([inputs.network.step(layer.name)]), p.mean, p.std, p.value_range],
+        [run.device.type, torch.__version__],
         layer.name,
-        asdict(plan_of(section, job.network)),
+        asdict(plan_of(section, inputs.network)),
         section.quality,
         subject.key,
     )
     return fingerprint(*parts)[:KEY]
 
 
-def _make(job: Job, tasks: list[Task], advance: Callable[[int], object]) -> None:
+def _make(inputs: Inputs, run: Run, tasks: list[Task], advance: Callable[[int], object]) -> None:
     """Dream in threads, each one dream at a time: its numbers do not depend on how many there are."""
-    assert job.profile.deepdream is not None
-    plan = plan_of(job.profile.deepdream, job.network)
-    network = job.network.to(job.device, torch.float32)
+    assert inputs.profile.deepdream is not None
+    plan = plan_of(inputs.profile.deepdream, inputs.network)
+    network = inputs.network.to(run.device, torch.float32)
     dreamers = {task.layer.name: Dreamer(network, task.layer.name, plan) for task in tasks}
 
     def run(task: Task, _at_once: int = 1) -> int:
         dream = dreamers[task.layer.name].dream(torch.from_numpy(task.subject.pixels))
         numbers = {"layer": task.layer.name, "before": dream.before, "after": dream.after}
-        job.store.work.unstamp(_stamp(task.key))
-        job.store.pictures.write_dream(task.key, _encoded(job, dream.picture.numpy()), numbers)
-        job.store.work.write_stamp(_stamp(task.key), job.store.pictures.dream_digest(task.key))
+        run.store.work.unstamp(_stamp(task.key))
+        run.store.pictures.write_dream(task.key, _encoded(inputs, dream.picture.numpy()), numbers)
+        run.store.work.write_stamp(_stamp(task.key), run.store.pictures.dream_digest(task.key))
         return 1
 
-    for task in in_threads(job, tasks, run, advance):  # alone, without other threads' dreams, it may fit
-        advance(halving(job, 1, partial(run, task), "set a smaller side in the profile's section deepdream"))
+    for task in in_threads(run, tasks, run, advance):  # alone, without other threads' dreams, it may fit
+        advance(halving(run, 1, partial(run, task), "set a smaller side in the profile's section deepdream"))
 
 
-def _encoded(job: Job, pixels: np.ndarray) -> bytes:
-    assert job.profile.deepdream is not None
-    return webp(pixels, job.profile.deepdream.quality)
+def _encoded(inputs: Inputs, pixels: np.ndarray) -> bytes:
+    assert inputs.profile.deepdream is not None
+    return webp(pixels, inputs.profile.deepdream.quality)
 
 
-def _write_index(job: Job, subjects: list[Subject], tasks: list[Task]) -> None:
-    store, section = job.store, job.profile.deepdream
+def _write_index(inputs: Inputs, run: Run, subjects: list[Subject], tasks: list[Task]) -> None:
+    store, section = run.store, inputs.profile.deepdream
     if section is None or not tasks:
         store.pictures.keep_dreams(())
         return
@@ -237,7 +248,7 @@ def _write_index(job: Job, subjects: list[Subject], tasks: list[Task]) -> None:
     for subject in subjects:
         start = f"{fingerprint(subject.key, section.quality)[:KEY]}-start.webp"
         if not store.pictures.dream_path(start).is_file():
-            store.pictures.write(store.pictures.dream_path(start), _encoded(job, subject.pixels))
+            store.pictures.write(store.pictures.dream_path(start), _encoded(inputs, subject.pixels))
         own = [task for task in tasks if task.subject is subject]
         kept |= {start, *(f"{task.key}.{kind}" for task in own for kind in ("webp", "json"))}
         pictures.append(
@@ -251,7 +262,7 @@ def _write_index(job: Job, subjects: list[Subject], tasks: list[Task]) -> None:
                 ],
             }
         )
-    plan = plan_of(section, job.network)
+    plan = plan_of(section, inputs.network)
     settings = {**asdict(plan), "sides": plan.sides, "quality": section.quality}
     store.tables.write_json("deepdream/index.json", {"settings": settings, "pictures": pictures})
     store.pictures.keep_dreams(kept)

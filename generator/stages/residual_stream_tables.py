@@ -12,32 +12,33 @@ from generator.engine.scan.stream import BESIDE, StreamBlock, StreamState, resid
 from generator.methods import mixing
 from generator.methods.contribution import mean_share
 from generator.methods.scale import scale_criteria
-from generator.stages.job import Job
+from generator.stages.inputs import Inputs
+from generator.stages.run import Run
 
 PRODUCT = "stream"  # of a layer's arrays
 
 
-def write_stream(job: Job, state: StreamState, sample: ScoreFile, rows: int) -> None:
+def write_stream(inputs: Inputs, run: Run, state: StreamState, sample: ScoreFile, rows: int) -> None:
     """Write stream.npz of every residual block, and stream.json.
 
     sample: Input and Block of every block at the centre on the pictures of the sample; rows: how many.
     """
-    withdraw_stream(job)
+    withdraw_stream(inputs, run)
     blocks: list[dict[str, Any]] = []
-    with job.reporter.stage("stream's tables", len(state.plan.blocks), "blocks") as advance:
+    with run.reporter.stage("stream's tables", len(state.plan.blocks), "blocks") as advance:
         for place, block in enumerate(state.plan.blocks):
             some = np.arange(rows)
             inputs, branch = sample.read(2 * place, some), sample.read(2 * place + 1, some)
             found = block_numbers(state, block.name)
             found["block_correlation"] = mixing.rank_correlation_where(inputs, branch, inputs > 0)
-            if (magnitudes := job.network.magnitudes.get(block.name)) is not None:
+            if (magnitudes := inputs.network.magnitudes.get(block.name)) is not None:
                 found["convolution_weight"] = magnitudes.convolution.float().numpy()
                 if magnitudes.norm is not None:
                     # Where the statistics are folded into the weight, γ itself is not known.
                     name = "norm_scale" if magnitudes.folded else "norm_weight"
                     found[name] = magnitudes.norm.float().numpy()
-            job.store.arrays.write_layer(block.name, PRODUCT, found)
-            blocks.append(block_report(job, block, found))
+            run.store.arrays.write_layer(block.name, PRODUCT, found)
+            blocks.append(block_report(inputs, block, found))
             advance()
     report = {
         "pictures": state.pictures,
@@ -46,14 +47,14 @@ def write_stream(job: Job, state: StreamState, sample: ScoreFile, rows: int) -> 
         "near_one": mixing.NEAR_ONE,
         "blocks": blocks,
     }
-    job.store.tables.write_json("stream.json", report)
+    run.store.tables.write_json("stream.json", report)
 
 
-def withdraw_stream(job: Job) -> None:
+def withdraw_stream(inputs: Inputs, run: Run) -> None:
     """Remove what an earlier run with other settings left."""
-    for layer in job.network.layers:
-        job.store.arrays.drop_layer(layer.name, PRODUCT)
-    job.store.drop_file("stream.json")
+    for layer in inputs.network.layers:
+        run.store.arrays.drop_layer(layer.name, PRODUCT)
+    run.store.drop_file("stream.json")
 
 
 def block_numbers(state: StreamState, name: str) -> dict[str, np.ndarray]:
@@ -94,11 +95,11 @@ def block_numbers(state: StreamState, name: str) -> dict[str, np.ndarray]:
     return found
 
 
-def block_report(job: Job, block: StreamBlock, found: dict[str, np.ndarray]) -> dict[str, Any]:
+def block_report(inputs: Inputs, block: StreamBlock, found: dict[str, np.ndarray]) -> dict[str, Any]:
     """What stream.json says of one block: where its Input comes from, and what is associated with the mix ratio,
     computed from the numbers as they are stored."""
-    residual = residuals(job.network)[block.name]
-    names = dict(zip(job.network.steps, (layer.name for layer in job.network.layers), strict=True))
+    residual = residuals(inputs.network)[block.name]
+    names = dict(zip(inputs.network.steps, (layer.name for layer in inputs.network.layers), strict=True))
     ratio = found["mix_ratio"]
     tests: dict[str, mixing.Association | None] = {
         name: mixing.ratio_against(ratio, found[name])

@@ -18,9 +18,12 @@ from generator.engine.device import one_thread_each, use_tf32
 from generator.engine.scan.scan import FORWARD, Rescoring, ScanState, rescore, scan_side_by_side
 from generator.network.network import Network
 from generator.pictures.reading import PictureBatch, evenly_spaced
+from generator.stages import keys
 from generator.stages.checkpointed_pass import CheckpointedPass, halving
-from generator.stages.collecting import along_the_scan, begin_collecting
-from generator.stages.job import Job
+from generator.stages.inputs import Inputs
+from generator.stages.network_outputs import along_the_scan, begin_collecting
+from generator.stages.picture_reading import forwards_per_read, read_pictures
+from generator.stages.run import Run
 
 PASS = "scan"
 Batches = Generator[list[int], None, None]  # yields the numbers of batches
@@ -80,83 +83,86 @@ class ScanPart:
         )
 
 
-def scan_pictures(job: Job) -> None:
+def scan_pictures(inputs: Inputs, run: Run) -> None:
     """Scan every picture; write top.npz and statistics.npz of every layer, scores/*.npy, images.csv and scan.json."""
-    if job.store.work.stamp(PASS) == job.scan_key:
+    if run.store.work.stamp(PASS) == keys.scan(inputs):
         return
     scan = CheckpointedPass(
-        job,
+        inputs,
+        run,
         PASS,
-        job.scan_key,
+        keys.scan(inputs),
         "the scan",
-        empty=lambda: ScanPart(ScanState.empty(job.scan_plan, job.device)),
+        empty=lambda: ScanPart(ScanState.empty(inputs.scan_plan, run.device)),
         read=ScanPart.from_arrays,
-        intact=lambda part, _: _has_scores(job, part),
+        intact=lambda part, _: _has_scores(inputs, run, part),
     )
-    if job.ranks.leads:
-        _begin(job, scan)
-    job.ranks.meet()
+    if run.ranks.leads:
+        _begin(inputs, run, scan)
+    run.ranks.meet()
 
     def work(part: ScanPart, batches: list[int], done: Collection[int], forward: int) -> Batches:
-        return _scan_batches(job, part, batches, done, forward)
+        return _scan_batches(inputs, run, part, batches, done, forward)
 
-    found = scan.run(-(-len(job.pictures.files) // FORWARD), FORWARD, work)
-    if job.ranks.leads:
-        _write(job, found)
-        job.store.work.write_stamp(PASS, job.scan_key)
+    found = scan.run(-(-len(inputs.pictures.files) // FORWARD), FORWARD, work)
+    if run.ranks.leads:
+        _write(inputs, run, found)
+        run.store.work.write_stamp(PASS, keys.scan(inputs))
         scan.drop()
-    job.ranks.meet()
+    run.ranks.meet()
 
 
-def sample(job: Job) -> np.ndarray:
+def sample(inputs: Inputs) -> np.ndarray:
     """Places of the pictures whose scores are kept: all, or as many as the profile allows, evenly spaced."""
-    return evenly_spaced(len(job.pictures.files), job.profile.compute.score_pictures)
+    return evenly_spaced(len(inputs.pictures.files), inputs.profile.compute.score_pictures)
 
 
-def _begin(job: Job, scan: CheckpointedPass[ScanPart]) -> None:
+def _begin(inputs: Inputs, run: Run, scan: CheckpointedPass[ScanPart]) -> None:
     """Withdraw what an earlier scan of something else left."""
-    job.store.work.unstamp(PASS)
-    begin_collecting(job)
+    run.store.work.unstamp(PASS)
+    begin_collecting(inputs, run)
     scan.begin()
 
 
-def _score_rows(job: Job) -> np.ndarray:
+def _score_rows(inputs: Inputs) -> np.ndarray:
     """For every file its row in the file of scores, −1 where its scores are not kept, (N,) int64."""
-    rows = np.full(len(job.pictures.files), -1, np.int64)
-    rows[sample(job)] = np.arange(len(sample(job)))
+    rows = np.full(len(inputs.pictures.files), -1, np.int64)
+    rows[sample(inputs)] = np.arange(len(sample(inputs)))
     return rows
 
 
-def _span(job: Job, batch: int) -> np.ndarray:
+def _span(inputs: Inputs, batch: int) -> np.ndarray:
     """The places of a batch's files."""
-    return np.arange(batch * FORWARD, min((batch + 1) * FORWARD, len(job.pictures.files)))
+    return np.arange(batch * FORWARD, min((batch + 1) * FORWARD, len(inputs.pictures.files)))
 
 
-def _score_file(job: Job) -> ScoreFile:
-    return job.store.work.score_file([layer.channels for layer in job.network.layers], PASS)
+def _score_file(inputs: Inputs, run: Run) -> ScoreFile:
+    return run.store.work.score_file([layer.channels for layer in inputs.network.layers], PASS)
 
 
-def _has_scores(job: Job, part: ScanPart) -> bool:
+def _has_scores(inputs: Inputs, run: Run, part: ScanPart) -> bool:
     """Whether the scores of all usable pictures of a part are in their file."""
-    rows = _score_rows(job)[part.files()["files"]]
-    with _score_file(job) as scores:
+    rows = _score_rows(inputs)[part.files()["files"]]
+    with _score_file(inputs, run) as scores:
         return bool(scores.has(rows[rows >= 0]).all())
 
 
-def _scan_batches(job: Job, part: ScanPart, mine: list[int], done: Collection[int], forward: int) -> Batches:
+def _scan_batches(
+    inputs: Inputs, run: Run, part: ScanPart, mine: list[int], done: Collection[int], forward: int
+) -> Batches:
     """Take batches into the part, yielding the numbers of those that it has taken in. done: those of earlier runs;
     forward: pictures that the network takes at once."""
-    rows = _score_rows(job)
-    earlier = sum(len(_span(job, batch)) for batch in done)
-    total = earlier + sum(len(_span(job, batch)) for batch in mine)
-    network = job.network.to(job.device, job.scan_plan.dtype)
-    use_tf32(job.profile.compute.precision == "tf32")
+    rows = _score_rows(inputs)
+    earlier = sum(len(_span(inputs, batch)) for batch in done)
+    total = earlier + sum(len(_span(inputs, batch)) for batch in mine)
+    network = inputs.network.to(run.device, inputs.scan_plan.dtype)
+    use_tf32(inputs.profile.compute.precision == "tf32")
     with contextlib.ExitStack() as opened:
-        threads = opened.enter_context(one_thread_each(job.device))
-        scores = opened.enter_context(_score_file(job))
-        vectors = opened.enter_context(along_the_scan(job))
-        advance = opened.enter_context(job.reporter.stage("scan", total, "pictures", earlier))
-        read = job.read(np.concatenate([_span(job, batch) for batch in mine]))
+        threads = opened.enter_context(one_thread_each(run.device))
+        scores = opened.enter_context(_score_file(inputs, run))
+        vectors = opened.enter_context(along_the_scan(inputs, run))
+        advance = opened.enter_context(run.reporter.stage("scan", total, "pictures", earlier))
+        read = read_pictures(inputs, run, np.concatenate([_span(inputs, batch) for batch in mine]))
         numbers = iter(mine)
         for scanned in scan_side_by_side(
             network, read, part.state, threads=threads, forward=forward, vectors=vectors
@@ -166,13 +172,13 @@ def _scan_batches(job: Job, part: ScanPart, mine: list[int], done: Collection[in
                 places = batch.indices.numpy()
                 kept = rows[places] >= 0
                 scores.write(rows[places][kept], maxima[kept])
-                batches += islice(numbers, job.forwards)
+                batches += islice(numbers, forwards_per_read(inputs.profile.compute.batch))
                 part.add(batch)
                 advance(len(places) + len(batch.skipped))
             yield batches
 
 
-def _write(job: Job, part: ScanPart) -> None:
+def _write(inputs: Inputs, run: Run, part: ScanPart) -> None:
     """The scan's results as the files that people read. Pictures are numbered anew without the unusable ones: that
     keeps their order, so no tie is decided otherwise."""
     usable = part.files()
@@ -180,84 +186,86 @@ def _write(job: Job, part: ScanPart) -> None:
     if not len(files):
         reason = part.skipped[0][1] if part.skipped else "none was found"
         raise AtlasError(
-            f"not one picture could be used ({reason})", job.pictures.source, "give readable pictures"
+            f"not one picture could be used ({reason})", inputs.pictures.source, "give readable pictures"
         )
-    state, rescoring = _exact(job, part.state)
-    number = np.full(len(job.pictures.files) + 1, -1, np.int64)  # the last one stands for −1, no picture
+    state, rescoring = _exact(inputs, run, part.state)
+    number = np.full(len(inputs.pictures.files) + 1, -1, np.int64)  # the last one stands for −1, no picture
     number[files] = np.arange(len(files))
-    _write_images(job, usable)
-    _write_layers(job, state, number)
-    skipped = [[job.pictures.files[place].path, reason] for place, reason in sorted(part.skipped)]
-    kept = number[sample(job)]
+    _write_images(inputs, run, usable)
+    _write_layers(inputs, run, state, number)
+    skipped = [[inputs.pictures.files[place].path, reason] for place, reason in sorted(part.skipped)]
+    kept = number[sample(inputs)]
     report = {
         "pictures": len(files),
-        "pictures_sha256": _pictures_sha256(job, usable),
+        "pictures_sha256": _pictures_sha256(inputs, usable),
         "skipped": skipped,
-        "score_pictures": None if len(kept) == len(job.pictures.files) else kept[kept >= 0].tolist(),
+        "score_pictures": None if len(kept) == len(inputs.pictures.files) else kept[kept >= 0].tolist(),
         "rescoring": rescoring,
     }
-    job.store.tables.write_json("scan.json", report)
+    run.store.tables.write_json("scan.json", report)
     if skipped:
         path, reason = skipped[0]
-        job.reporter.note(
+        run.reporter.note(
             f"{len(skipped)} pictures could not be used, the first {path}: {reason}; manifest.json lists them"
         )
 
 
-def _exact(job: Job, state: ScanState) -> tuple[ScanState, dict[str, int] | None]:
+def _exact(inputs: Inputs, run: Run, state: ScanState) -> tuple[ScanState, dict[str, int] | None]:
     """The state with the nine chosen by fp32 scores, and how often a fast precision had them otherwise."""
-    if job.profile.compute.precision == "fp32":
+    if inputs.profile.compute.precision == "fp32":
         return state, None
     use_tf32(False)
-    network = job.network.to(job.device, torch.float32)
-    exact, found = halving(job, FORWARD, lambda forward: _rescored(job, network, state, forward))
-    job.reporter.note(
+    network = inputs.network.to(run.device, torch.float32)
+    exact, found = halving(run, FORWARD, lambda forward: _rescored(inputs, run, network, state, forward))
+    run.reporter.note(
         f"{found.reordered:,} of {found.channels:,} channels had other pictures, or another order, in "
-        f"{job.profile.compute.precision}; what is published are the fp32 ones"
+        f"{inputs.profile.compute.precision}; what is published are the fp32 ones"
     )
     return exact, asdict(found)
 
 
-def _rescored(job: Job, network: Network, state: ScanState, forward: int) -> tuple[ScanState, Rescoring]:
-    with job.reporter.stage("re-scoring in fp32", state.pictures, "pictures") as advance:
+def _rescored(
+    inputs: Inputs, run: Run, network: Network, state: ScanState, forward: int
+) -> tuple[ScanState, Rescoring]:
+    with run.reporter.stage("re-scoring in fp32", state.pictures, "pictures") as advance:
 
         def read(places: Sequence[int]) -> Iterator[PictureBatch]:
-            for batch in job.read(places):
+            for batch in read_pictures(inputs, run, places):
                 yield batch
                 advance(len(batch.indices))
 
         return rescore(network, state, read, forward)
 
 
-def _write_layers(job: Job, state: ScanState, number: np.ndarray) -> None:
-    layers = job.network.layers
-    rows = np.flatnonzero(number[sample(job)] >= 0)
+def _write_layers(inputs: Inputs, run: Run, state: ScanState, number: np.ndarray) -> None:
+    layers = inputs.network.layers
+    rows = np.flatnonzero(number[sample(inputs)] >= 0)
     with (
-        _score_file(job) as scores,
-        job.reporter.stage("statistics", len(layers), "layers") as advance,
+        _score_file(inputs, run) as scores,
+        run.reporter.stage("statistics", len(layers), "layers") as advance,
     ):
         for index, layer in enumerate(layers):
             numbers = state.layer(layer.name)
             numbers["top_image"] = number[numbers["top_image"]].astype(np.int32)
             top = {name: numbers.pop(name) for name in ("top_value", "top_image", "top_unit")}
-            job.store.arrays.write_layer(layer.name, "top", top)
-            job.store.arrays.write_layer(layer.name, "statistics", numbers)
-            job.store.arrays.write_scores(layer.name, scores.read(index, rows))
+            run.store.arrays.write_layer(layer.name, "top", top)
+            run.store.arrays.write_layer(layer.name, "statistics", numbers)
+            run.store.arrays.write_scores(layer.name, scores.read(index, rows))
             advance()
 
 
-def _write_images(job: Job, usable: np.ndarray) -> None:
+def _write_images(inputs: Inputs, run: Run, usable: np.ndarray) -> None:
     def records() -> Iterator[PictureRecord]:
         for index, (place, (width, height), _) in enumerate(usable):
-            file = job.pictures.files[place]
+            file = inputs.pictures.files[place]
             yield PictureRecord(index, file.path, file.label_id, file.label, int(width), int(height))
 
-    job.store.tables.write_images(records())
+    run.store.tables.write_images(records())
 
 
-def _pictures_sha256(job: Job, usable: np.ndarray) -> str:
+def _pictures_sha256(inputs: Inputs, usable: np.ndarray) -> str:
     digest = hashlib.sha256()
     for place, _, content in usable:
-        path = job.pictures.files[place].path
+        path = inputs.pictures.files[place].path
         digest.update(f"{path}\0{content.decode()}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()

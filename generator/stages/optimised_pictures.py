@@ -19,9 +19,12 @@ from generator.engine.ascent.ascent import Ascender, AscentPlan
 from generator.engine.ascent.regularisers import Regularisers
 from generator.engine.ascent.transforms import Transforms, jitter, pad, random_rotate, random_scale
 from generator.methods.optimised import kept_picture, strongest_in_the_middle
+from generator.stages import keys
 from generator.stages.checkpointed_pass import Parts, halving, in_threads
-from generator.stages.job import Job
+from generator.stages.inputs import Inputs
+from generator.stages.picture_reading import read_again, usable_files
 from generator.stages.profile import AscentSection
+from generator.stages.run import Run
 
 ROOM = {"cpu": 512 << 20, "cuda": 8 << 30}  # bytes of maps that one batch may keep for its way back
 LARGEST = {"cpu": 32, "cuda": 512}  # pictures a batch
@@ -83,39 +86,45 @@ def _transforms(section: AscentSection, side: int) -> Transforms:
     return (*around, *moves, *scales, *turns)
 
 
-def optimise_pictures(job: Job) -> None:
+def optimise_pictures(inputs: Inputs, run: Run) -> None:
     """Write optimised/<layer>/<channel>.webp and layers/<layer>/optimised.npz of every layer that the profile names.
 
     Groups that an earlier run finished are left alone; each process of a torchrun takes its share.
     """
-    if job.profile.ascent is None:
+    if inputs.profile.ascent is None:
         return
-    layers = [layer for layer in job.ascent_layers if job.store.work.stamp(_stamp(layer)) != job.ascent_key]
+    layers = [
+        layer
+        for layer in inputs.optimised_layers
+        if run.store.work.stamp(_stamp(layer)) != keys.optimised_pictures(inputs)
+    ]
     if not layers:
         return
-    parts = Parts(job, "ascent", job.ascent_key, "the optimised pictures")
-    if job.ranks.leads:
+    parts = Parts(inputs, run, "ascent", keys.optimised_pictures(inputs), "the optimised pictures")
+    if run.ranks.leads:
         parts.begin()
-    job.ranks.meet()
-    workshop = Workshop(job, parts)
+    run.ranks.meet()
+    workshop = Workshop(inputs, run, parts)
     first = [
-        group for layer in layers for group in workshop.groups(layer, FROM_GREY, range(job.channels(layer)))
+        group
+        for layer in layers
+        for group in workshop.groups(layer, FROM_GREY, range(inputs.channels(layer)))
     ]
-    with job.reporter.stage("optimised pictures", sum(len(g.channels) for g in first), "channels") as advance:
+    with run.reporter.stage("optimised pictures", sum(len(g.channels) for g in first), "channels") as advance:
         workshop.run(first, advance)
-    job.ranks.meet()
+    run.ranks.meet()
     second = [
         group for layer in layers for group in workshop.groups(layer, FROM_PATCH, workshop.too_weak(layer))
     ]
     if second:
         total = sum(len(group.channels) for group in second)
-        with job.reporter.stage("from their patches", total, "channels") as advance:
+        with run.reporter.stage("from their patches", total, "channels") as advance:
             workshop.run(second, advance)
-    job.ranks.meet()
-    if job.ranks.leads:
+    run.ranks.meet()
+    if run.ranks.leads:
         for layer in layers:
             workshop.finish(layer, [group for group in (*first, *second) if group.layer == layer])
-    job.ranks.meet()
+    run.ranks.meet()
 
 
 def _stamp(layer: LayerInfo) -> str:
@@ -126,11 +135,11 @@ class Workshop:
     """Runs groups in threads, each with whole groups of its own. parts: one a group: its channels, the values of their
     pictures, which pictures are kept, and the files of these, one behind the other."""
 
-    def __init__(self, job: Job, parts: Parts) -> None:
-        assert job.profile.ascent is not None
-        self.job, self.section, self.parts = job, job.profile.ascent, parts
-        self.network = job.network.to(job.device, torch.float32)
-        self._files = job.files()
+    def __init__(self, inputs: Inputs, run: Run, parts: Parts) -> None:
+        assert inputs.profile.ascent is not None
+        self.inputs, self.run, self.section, self.parts = inputs, run, inputs.profile.ascent, parts
+        self.network = inputs.network.to(run.device, torch.float32)
+        self._files = usable_files(inputs, run)
         self._ascenders: dict[tuple[str, int], Ascender] = {}
         self._smaller: dict[tuple[str, int], Ascender] = {}  # for a device whose memory did not suffice
         self._from_grey: dict[str, np.ndarray] = {}  # by layer: the values of the pictures from mid-grey
@@ -152,9 +161,9 @@ class Workshop:
             plan = within(plan, self.section.work, walk.multiplications)
             if start == FROM_PATCH:
                 plan = replace(plan, lr=plan.lr / GENTLER, leaky=0)
-            kind = self.job.device.type
+            kind = self.run.device.type
             most = max(1, min(LARGEST.get(kind, 32), ROOM.get(kind, ROOM["cpu"]) // (4 * walk.numbers)))
-            channels = self.job.channels(layer)
+            channels = self.inputs.channels(layer)
             # Groups of one size: none is filled up with idle pictures.
             even = -(-channels // -(-channels // most))
             self._ascenders[key] = Ascender(self.network, layer.name, replace(plan, batch=even))
@@ -163,10 +172,10 @@ class Workshop:
     def too_weak(self, layer: LayerInfo) -> list[int]:
         """The channels whose picture from mid-grey excites the unit no more than its best patch does; none where pieces
         of the pictures may not be published, for a picture begun at a patch shows some of it."""
-        if not self.job.profile.site.publish_patches or self.section.objective != "neuron":
+        if not self.inputs.profile.site.publish_patches or self.section.objective != "neuron":
             return []
-        numbers = self.job.store.arrays.layer(layer.name)
-        grey = self.groups(layer, FROM_GREY, range(self.job.channels(layer)))
+        numbers = self.run.store.arrays.layer(layer.name)
+        grey = self.groups(layer, FROM_GREY, range(self.inputs.channels(layer)))
         value = np.concatenate([self._part(group)["value"] for group in grey])
         self._from_grey[layer.name] = value
         top, image = numbers["top_value"][: len(value), 0], numbers["top_image"][: len(value), 0]
@@ -175,21 +184,21 @@ class Workshop:
     def _part(self, group: Group) -> dict[str, np.ndarray]:
         arrays = self.parts.load(group.part)
         if arrays is None:
-            where = self.job.store.work.pass_folder(self.parts.name)
+            where = self.run.store.work.pass_folder(self.parts.name)
             raise AtlasError("a part of the optimised pictures was lost", where, "run the same command again")
         return arrays
 
     def run(self, groups: list[Group], advance: Callable[[int], None]) -> None:
         """Make every group's part that is not there yet; this process takes its share of them."""
         waiting = [group for group in groups if self.parts.load(group.part) is None]
-        self.job.ranks.meet()  # every process has seen the same before any makes one
+        self.run.ranks.meet()  # every process has seen the same before any makes one
         advance(sum(len(group.channels) for group in groups) - sum(len(g.channels) for g in waiting))
-        mine = self.job.ranks.share(waiting)
+        mine = self.run.ranks.share(waiting)
         for layer, start in dict.fromkeys((group.layer, group.start) for group in mine):
             self.ascender(layer, start)  # prepared here: threads only read them
         # Those for which the memory did not suffice once more, one at a time, with fewer pictures at once.
-        for group in in_threads(self.job, mine, self._make, advance):
-            advance(halving(self.job, self._at_once(group), partial(self._make, group)))
+        for group in in_threads(self.run, mine, self._make, advance):
+            advance(halving(self.run, self._at_once(group), partial(self._make, group)))
 
     def _at_once(self, group: Group) -> int:
         """Half of the group's pictures or, where others did not fit either, as few as fitted them."""
@@ -198,7 +207,7 @@ class Workshop:
         if key in self._smaller:
             return self._smaller[key].plan.batch
         return (
-            self.job.smaller(full) if full > 1 else full
+            self.run.smaller(full) if full > 1 else full
         )  # alone, without other threads' pictures, one may fit
 
     def _make(self, group: Group, at_once: int | None = None) -> int:
@@ -214,7 +223,7 @@ class Workshop:
         kept = np.ones(len(value), bool)
         if group.start == FROM_PATCH:
             kept = value > self._from_grey[group.layer.name][list(group.channels)]
-        quality, side = self.job.profile.sprites.quality, self.section.side
+        quality, side = self.inputs.profile.sprites.quality, self.section.side
         files = [webp(kept_picture(picture, side), quality) for picture in pixels[kept]]
         self.parts.save(
             group.part,
@@ -230,11 +239,11 @@ class Workshop:
 
     def _patches(self, group: Group, ascender: Ascender) -> torch.Tensor:
         """What each channel's strongest unit saw, (U, 3, n, n) in [0, 1]."""
-        numbers = self.job.store.arrays.layer(group.layer.name)
+        numbers = self.run.store.arrays.layer(group.layer.name)
         channels = list(group.channels)
         image, unit = numbers["top_image"][channels, 0], numbers["top_unit"][channels, 0]
         used, which = np.unique(image, return_inverse=True)
-        (batch,) = self.job.read_again(self._files[used].tolist(), batch=len(used))
+        (batch,) = read_again(self.inputs, self.run, self._files[used].tolist(), batch=len(used))
         pixels = batch.pixels.numpy()
         middle = ascender.middle
         assert middle is not None
@@ -248,8 +257,8 @@ class Workshop:
 
     def finish(self, layer: LayerInfo, groups: list[Group]) -> None:
         """Gather the parts of a layer into its pictures, their numbers and a sheet of thumbnails."""
-        store, quality = self.job.store, self.job.profile.sprites.quality
-        count = self.job.channels(layer)
+        store, quality = self.run.store, self.inputs.profile.sprites.quality
+        count = self.inputs.channels(layer)
         numbers = _blank(layer.channels)
         value, begun = numbers["ascent_value"], numbers["ascent_start"]
         small = np.full((count, THUMB, THUMB, 3), GROUND, np.uint8)
@@ -265,7 +274,7 @@ class Workshop:
         store.arrays.write_layer(layer.name, PRODUCT, numbers)
         sheet = webp(mosaic(small, thumb_columns(count)), quality)
         store.pictures.write(store.pictures.optimised_sheet_path(layer.name), sheet)
-        store.work.write_stamp(_stamp(layer), self.job.ascent_key)
+        store.work.write_stamp(_stamp(layer), keys.optimised_pictures(self.inputs))
 
 
 def _files(part: dict[str, np.ndarray]) -> Iterator[bytes]:
@@ -282,24 +291,24 @@ def _blank(channels: int) -> dict[str, np.ndarray]:
     }
 
 
-def add_ascents(job: Job) -> None:
+def add_ascents(inputs: Inputs, run: Run) -> None:
     """Write optimised.npz, without values, of every layer without optimised pictures, so that all layers have the same
     columns; where the profile wants no pictures at all, remove those of an earlier profile."""
-    chosen = {layer.name for layer in job.ascent_layers}
-    for layer in job.network.layers:
+    chosen = {layer.name for layer in inputs.optimised_layers}
+    for layer in inputs.network.layers:
         if not chosen:
-            job.store.arrays.drop_layer(layer.name, PRODUCT)
+            run.store.arrays.drop_layer(layer.name, PRODUCT)
         elif layer.name not in chosen:
-            job.store.arrays.write_layer(layer.name, PRODUCT, _blank(layer.channels))
-    job.store.pictures.keep_optimised(chosen)
+            run.store.arrays.write_layer(layer.name, PRODUCT, _blank(layer.channels))
+    run.store.pictures.keep_optimised(chosen)
 
 
-def ascent_report(job: Job) -> dict[str, int]:
+def ascent_report(inputs: Inputs, run: Run) -> dict[str, int]:
     """For the manifest: how many pictures there are, of how many living channels, how many excite their unit more than
     its best patch does, how many of those began at it, how many excite nothing."""
     counts = {"pictures": 0, "living": 0, "stronger": 0, "from_patch": 0, "silent": 0}
-    for layer in job.ascent_layers:
-        numbers = job.store.arrays.layer(layer.name)
+    for layer in inputs.optimised_layers:
+        numbers = run.store.arrays.layer(layer.name)
         value, start = numbers["ascent_value"], numbers["ascent_start"]
         made = start >= 0
         living = made & (numbers["top_image"][:, 0] >= 0)
