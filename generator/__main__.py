@@ -1,4 +1,5 @@
-"""The command line: parses, calls, and turns the one error type into one sentence."""
+"""The command line: thin commands that import what they need when they are called. An AtlasError ends any of them with
+one sentence."""
 
 from __future__ import annotations
 
@@ -24,12 +25,11 @@ class _Atlas(click.Group):
         except AtlasError as error:
             from generator.core.progress import printable
 
-            click.echo(
-                f"atlas: {printable(str(error))}", err=True
-            )  # names of files and classes may hold anything
+            # Names of files and classes may hold any character.
+            click.echo(f"atlas: {printable(str(error))}", err=True)
             ctx.exit(1)
         except KeyboardInterrupt:
-            click.echo("atlas: stopped — run the same command again and it goes on from here", err=True)
+            click.echo("atlas: stopped — run the same command again to resume", err=True)
             ctx.exit(130)
 
 
@@ -40,8 +40,8 @@ def main() -> None:
 
 
 class _Numbers(click.ParamType):
-    """Numbers with a separator between them: `0.485,0.456,0.406`, `224x320`. count: how many, one or more choices;
-    a single one is given as it is."""
+    """Numbers with a separator between them: `0.485,0.456,0.406`, `224x320`. counts: how many numbers are allowed; one
+    number alone is passed on as it is, several as a list."""
 
     def __init__(self, name: str, kind: type, separator: str, counts: tuple[int, ...]) -> None:
         self.name, self.kind, self.separator, self.counts = name, kind, separator, counts
@@ -63,33 +63,48 @@ _FILTERS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 
 
 def preprocessing_options(command: Any) -> Any:
-    """The options that say what is done to a picture before the network sees it."""
+    """Add the options that say how a picture is preprocessed."""
     options = (
         click.option(
-            "--mean", type=_COLOURS, metavar="R,G,B", help="Mean that the network was trained with."
+            "--mean",
+            type=_COLOURS,
+            metavar="R,G,B",
+            help="Mean of the colours that the network was trained with.",
         ),
-        click.option("--std", type=_COLOURS, metavar="R,G,B", help="Standard deviation, likewise."),
+        click.option(
+            "--std",
+            type=_COLOURS,
+            metavar="R,G,B",
+            help="Standard deviation of the colours that the network was trained with.",
+        ),
         click.option(
             "--range",
             "value_range",
             type=click.Choice(["1", "255"]),
-            help="Largest value of a colour, for --mean and --std too.",
+            help="Largest value of a colour at the network's input; --mean and --std are in the same units.",
         ),
-        click.option("--resize", type=_SIZE, metavar="N", help="Shorter side in px, 0 for none; or HxW."),
-        click.option("--crop", type=_SIZE, metavar="N", help="Side of the central square in px."),
+        click.option(
+            "--resize",
+            type=_SIZE,
+            metavar="N",
+            help="Resize the shorter side to N px (0: do not resize), or the picture to HxW px.",
+        ),
+        click.option(
+            "--crop", type=_SIZE, metavar="N", help="Side in px of the central square that is cut out."
+        ),
         click.option(
             "--fit",
             type=click.Choice(["shorter", "squash"]),
-            help="'squash' resizes to a square whatever the aspect ratio.",
+            help="'shorter' keeps the aspect ratio when resizing, 'squash' resizes to a square.",
         ),
-        click.option("--interpolation", type=click.Choice(_FILTERS), help="Filter for resizing."),
+        click.option("--interpolation", type=click.Choice(_FILTERS), help="Filter used for resizing."),
         click.option(
             "--like-imagefolder",
             is_flag=True,
-            help="As torchvision's ImageFolder: transparency dropped, EXIF orientation ignored.",
+            help="Read pictures as torchvision's ImageFolder does: drop transparency, ignore EXIF orientation.",
         ),
         click.option(
-            "--bits", type=click.IntRange(8, 16), help="Of greyscale samples in files of 16 bits, e.g. 12."
+            "--bits", type=click.IntRange(8, 16), help="Significant bits of 16-bit greyscale files, e.g. 12."
         ),
     )
     for option in reversed(options):
@@ -109,52 +124,70 @@ def _preprocessing(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def head_option() -> Any:
+    """The option that says how the network's outputs are read."""
     return click.option(
         "--head",
         type=click.Choice(["softmax", "sigmoid", "none"]),
-        help="How the network's outputs are read: one class of several, each by itself, or as plain scores  "
-        "[default: softmax, of one output sigmoid]",
+        help="How the network's outputs are read: softmax (one class of several), sigmoid (each class by itself) or "
+        "none (plain scores)  [default: softmax, or sigmoid where there is one output]",
     )
 
 
 def profile_options(command: Any) -> Any:
-    """The options that change a profile for one run."""
+    """Add the options that change a profile for one run."""
     command = preprocessing_options(command)
     options = (
-        click.option("--name", help="Another name than the profile's: the atlas's folder and addresses."),
-        click.option("--images", type=click.Path(path_type=Path), help="Folder of pictures."),
+        click.option(
+            "--name", help="Name of the atlas, used for its folder and addresses  [default: the profile's]"
+        ),
+        click.option(
+            "--images",
+            type=click.Path(path_type=Path),
+            help="Folder of pictures, searched with all its subfolders.",
+        ),
         click.option(
             "--labels",
             type=click.Path(path_type=Path),
-            help="Label file; or 'folders' (each top folder is a class), 'none'.",
+            help="Label file, 'folders' (each top folder is a class) or 'none'.",
         ),
-        click.option("--model", help="Network to look at (see: atlas list models)."),
-        click.option("--weights", help="File (.safetensors, .pt, .pth), torchvision enum name, or 'random'."),
+        click.option("--model", help="The network (see: atlas list models)."),
         click.option(
-            "--classes", type=click.Path(path_type=Path), help="Class names of the network, one a line."
+            "--weights",
+            help="Weights: a file (.safetensors, .pt, .pth), a torchvision enum name, or 'random'.",
+        ),
+        click.option(
+            "--classes",
+            type=click.Path(path_type=Path),
+            help="File with the names of the network's classes, one per line.",
         ),
         head_option(),
-        click.option("--layers", help="'blocks', 'all', or names separated by commas."),
+        click.option("--layers", help="Layers to show: 'blocks', 'all', or names separated by commas."),
         click.option(
             "--channels",
             type=click.IntRange(min=1),
-            help="How many channels of each layer to picture: the first ones.",
+            help="Make pictures for the first N channels of each layer only.",
         ),
-        click.option("--limit", type=click.IntRange(min=1), help="How many pictures to use, evenly spaced."),
+        click.option(
+            "--limit", type=click.IntRange(min=1), help="Use N pictures, evenly spaced through the folder."
+        ),
         click.option(
             "--kernels",
             multiple=True,
             metavar="MODEL[=WEIGHTS]",
-            help="Show this network's first kernels next to your network's; may be repeated.",
+            help="Also show the first kernels of this network; may be repeated.",
         ),
-        click.option("--batch", type=click.IntRange(min=1), help="Pictures read at a time."),
+        click.option("--batch", type=click.IntRange(min=1), help="Number of pictures read at a time."),
         click.option(
-            "--workers", type=click.IntRange(min=0), help="Processes that decode and encode pictures."
+            "--workers",
+            type=click.IntRange(min=0),
+            help="Number of processes that decode and encode pictures.",
         ),
         click.option(
-            "--precision", type=click.Choice(["fp32", "tf32", "bf16"]), help="Of the scan's forward."
+            "--precision",
+            type=click.Choice(["fp32", "tf32", "bf16"]),
+            help="Precision of the forward pass over the pictures.",
         ),
-        click.option("--device", help="cpu, cuda, cuda:1, mps; the best there is by default."),
+        click.option("--device", help="cpu, cuda, cuda:1 or mps  [default: the fastest there is]"),
     )
     for option in reversed(options):
         command = option(command)
@@ -162,8 +195,8 @@ def profile_options(command: Any) -> Any:
 
 
 def _profile(name: str | None, options: dict[str, Any]) -> Any:
-    """The profile of this name or file with the options' changes; where only --model names the network, the model's own
-    profile or default settings."""
+    """The profile of this name or file, changed by the options. Without a name: the profile of the model that --model
+    names, or default settings."""
     from generator.stages import profile
 
     if name is None and options["model"] is None:
@@ -196,18 +229,21 @@ def _other(text: str) -> dict[str, str]:
 
 
 dry_run_option = click.option(
-    "--dry-run", is_flag=True, help="Say what would be done and how long it takes, and do nothing."
+    "--dry-run", is_flag=True, help="Say what would be done and how long it would take, and stop."
 )
 
 
 @main.command()
 @click.argument("profile", required=False)
-@click.option("--out", type=click.Path(path_type=Path), help="The atlas folder  [default: build/<name>]")
+@click.option("--out", type=click.Path(path_type=Path), help="Atlas folder to write  [default: build/<name>]")
 @dry_run_option
 @profile_options
 def compute(profile: str | None, out: Path | None, dry_run: bool, **options: Any) -> None:
-    """Compute the atlas of PROFILE: a name (see: atlas list profiles) or the path of a TOML file. It may be left out
-    where --model names the network."""
+    """Compute the atlas of PROFILE.
+
+    PROFILE is a name (see: atlas list profiles) or the path of a TOML file. It may be left out where --model names the
+    network. A run that was stopped resumes.
+    """
     from generator.stages.pipeline import compute as run
 
     chosen = _profile(profile, options)
@@ -216,15 +252,24 @@ def compute(profile: str | None, out: Path | None, dry_run: bool, **options: Any
 
 @main.command()
 @click.argument("atlas", type=click.Path(path_type=Path))
-@click.option("--images", type=click.Path(path_type=Path), help="Where its pictures lie today.")
-@click.option("--weights", help="Where its weights lie today.")
 @click.option(
-    "--units", type=click.IntRange(min=0), default=45, show_default=True, help="So many to compute again."
+    "--images", type=click.Path(path_type=Path), help="Folder where the pictures are now, if they were moved."
 )
-@click.option("--seed", default=0, show_default=True, help="Another one draws other units.")
-@click.option("--device", default="auto", help="cpu, cuda, cuda:1; the best there is by default.")
+@click.option("--weights", help="Where the weights are now, if they were moved.")
+@click.option(
+    "--units",
+    type=click.IntRange(min=0),
+    default=45,
+    show_default=True,
+    help="Number of units to compute again.",
+)
+@click.option("--seed", default=0, show_default=True, help="Seed for choosing the units.")
+@click.option("--device", default="auto", help="cpu, cuda or cuda:1  [default: the fastest there is]")
 def verify(atlas: Path, images: Path | None, weights: str | None, units: int, seed: int, device: str) -> None:
-    """Check every file of ATLAS, a folder, by its fingerprint, and compute some of its units anew."""
+    """Check that ATLAS, a folder, is undamaged and right.
+
+    Every file is compared with its checksum, and some units are computed again.
+    """
     from generator.stages.verify import Sources
     from generator.stages.verify import verify as run
 
@@ -235,7 +280,7 @@ def verify(atlas: Path, images: Path | None, weights: str | None, units: int, se
         raise AtlasError(
             f"{len(report.differences)} differences, listed above",
             atlas,
-            "atlas compute makes damaged files anew; other differences mean other pictures, weights or software",
+            "atlas compute repairs damaged files; other differences mean other pictures, weights or software",
         )
     rest = report.units - report.exact
     click.echo(
@@ -247,37 +292,51 @@ def verify(atlas: Path, images: Path | None, weights: str | None, units: int, se
 @main.command()
 @click.argument("atlases", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
-    "--out", type=click.Path(path_type=Path), default=SITE, show_default=True, help="The site folder."
+    "--out", type=click.Path(path_type=Path), default=SITE, show_default=True, help="Folder of the site."
 )
-@click.option("--base-url", default="", help="Where the site will live; citations then give full addresses.")
+@click.option(
+    "--base-url",
+    default="",
+    help="Address at which the site will be published; citations then give full addresses.",
+)
 def render(atlases: tuple[Path, ...], out: Path, base_url: str) -> None:
-    """Write the site of one or more computed ATLASES. Needs no torch."""
+    """Render one or more computed ATLASES into a site. Needs no torch."""
     _render(atlases, out, base_url, max_bytes=None)
 
 
 @main.command()
 @click.argument("profiles", nargs=-1)
 @click.option(
-    "--out", type=click.Path(path_type=Path), default=SITE, show_default=True, help="The site folder."
+    "--out", type=click.Path(path_type=Path), default=SITE, show_default=True, help="Folder of the site."
 )
 @click.option(
-    "--build", type=click.Path(path_type=Path), default=BUILD, show_default=True, help="Holds the atlases."
+    "--build",
+    type=click.Path(path_type=Path),
+    default=BUILD,
+    show_default=True,
+    help="Folder of the atlases.",
 )
-@click.option("--base-url", default="", help="Where the site will live; citations then give full addresses.")
+@click.option(
+    "--base-url",
+    default="",
+    help="Address at which the site will be published; citations then give full addresses.",
+)
 @dry_run_option
 @profile_options
 def site(
     profiles: tuple[str, ...], out: Path, build: Path, base_url: str, dry_run: bool, **options: Any
 ) -> None:
-    """Compute and render PROFILES into one site, then check its size and its links. Where --model names the network
-    they may be left out."""
+    """Compute and render PROFILES into one site.
+
+    The size and the links of the site are checked. PROFILES may be left out where --model names the network.
+    """
     from generator.stages.pipeline import compute as run
 
     chosen = [_profile(name, options) for name in profiles or (None,)]
-    folders = [run(one, build / one.name, dry_run=dry_run, site=True).folder for one in chosen]
+    folders = [run(profile, build / profile.name, dry_run=dry_run, site=True).folder for profile in chosen]
     if dry_run:
         return
-    _render(folders, out, base_url, max_bytes=max(one.site.max_site_bytes for one in chosen))
+    _render(folders, out, base_url, max_bytes=max(profile.site.max_site_bytes for profile in chosen))
 
 
 def _render(atlases: Sequence[Path], out: Path, base_url: str, max_bytes: int | None) -> None:
@@ -299,7 +358,7 @@ def _render(atlases: Sequence[Path], out: Path, base_url: str, max_bytes: int | 
 
 @main.command()
 @click.argument("folder", default=SITE, type=click.Path(path_type=Path))
-@click.option("--port", default=8000, show_default=True)
+@click.option("--port", default=8000, show_default=True, help="Port of 127.0.0.1 to listen on.")
 def serve(folder: Path, port: int) -> None:
     """Serve a rendered site on this machine."""
     from functools import partial
@@ -323,14 +382,20 @@ def serve(folder: Path, port: int) -> None:
 @main.command()
 @click.argument("picture", type=click.Path(path_type=Path))
 @click.option("--model", required=True, help="The network (see: atlas list models).")
-@click.option("--weights", help="File (.safetensors, .pt, .pth) or torchvision enum name.")
-@click.option("--classes", type=click.Path(path_type=Path), help="Class names of the network, one a line.")
+@click.option("--weights", help="Weights: a file (.safetensors, .pt, .pth) or a torchvision enum name.")
+@click.option(
+    "--classes",
+    type=click.Path(path_type=Path),
+    help="File with the names of the network's classes, one per line.",
+)
 @head_option()
 @click.option(
-    "--class", "chosen", help="The class to explain: name or number  [default: that of the largest score]"
+    "--class", "chosen", help="Class to explain, by name or number  [default: the one with the largest score]"
 )
-@click.option("--atlas", help="The network's pages, for links: a folder such as site/demo, or an address.")
-@click.option("--out", type=click.Path(path_type=Path), help="The page  [default: <picture's name>.html]")
+@click.option("--atlas", help="Pages of this network to link to: a folder such as site/demo, or an address.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Page to write  [default: the picture's name with .html]"
+)
 @preprocessing_options
 def explain(
     picture: Path,
@@ -343,8 +408,11 @@ def explain(
     out: Path | None,
     **options: Any,
 ) -> None:
-    """Explain what the network says of PICTURE: one page with its prediction, the class's saliency and guided
-    backpropagation, and the channels that contribute most."""
+    """Explain the network's prediction for PICTURE on one page.
+
+    The page shows the prediction, the saliency and guided backpropagation of the class, and the channels that
+    contribute most to it.
+    """
     import torch
 
     from generator.core.files import write_atomically
@@ -384,12 +452,12 @@ def explain(
 
 @main.group(name="list")
 def list_() -> None:
-    """Say what there is: profiles, models, methods, the layers of a model."""
+    """List profiles, models, methods, or the layers of a model."""
 
 
 @list_.command(name="profiles")
 def list_profiles() -> None:
-    """The profiles that come with the package."""
+    """List the profiles that come with the package."""
     from generator.stages import profile
 
     for name in profile.names():
@@ -398,7 +466,7 @@ def list_profiles() -> None:
 
 @list_.command(name="models")
 def list_models() -> None:
-    """The networks that can be loaded."""
+    """List the networks that can be loaded."""
     from generator.network import models
 
     for name in models.names():
@@ -411,7 +479,7 @@ def list_models() -> None:
 
 @list_.command(name="methods")
 def list_methods() -> None:
-    """The methods, one file each."""
+    """List the methods with one sentence each."""
     import ast
     from importlib import resources
 
@@ -424,7 +492,7 @@ def list_methods() -> None:
 @list_.command(name="layers")
 @click.argument("model")
 def list_layers(model: str) -> None:
-    """The layers of MODEL: both names, channels, map, receptive field."""
+    """List the layers of MODEL with their sizes."""
     from generator.network import models
 
     network = models.load(model, "random")
@@ -442,18 +510,30 @@ def list_layers(model: str) -> None:
 
 @main.command()
 @click.argument("names", nargs=-1)
-@click.option("--out", type=click.Path(path_type=Path), default=BUILD / "experiments", show_default=True)
 @click.option(
-    "--seeds", default=3, show_default=True, type=click.IntRange(min=1), help="Networks of each kind."
+    "--out",
+    type=click.Path(path_type=Path),
+    default=BUILD / "experiments",
+    show_default=True,
+    help="Folder of the trained networks and tables.",
 )
-@click.option("--quick", is_flag=True, help="A tiny setting that only shows that all works.")
-@click.option("--atlases", is_flag=True, help="Then an atlas of one network of each kind, in OUT/atlases.")
+@click.option(
+    "--seeds",
+    default=3,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="How many networks of each kind to train, each from its own seed.",
+)
+@click.option("--quick", is_flag=True, help="Use a tiny setting that only shows that everything works.")
+@click.option(
+    "--atlases", is_flag=True, help="Then compute an atlas of one network of each kind, in OUT/atlases."
+)
 def experiments(names: tuple[str, ...], out: Path, seeds: int, quick: bool, atlases: bool) -> None:
-    """Compare the papers' designs on the drawn world.
+    """Train small networks that compare the papers' designs.
 
-    NAMES are degradation, lesion, shortcuts, order, cardinality, refinement and zero-blocks; all where left out. Every
-    network is trained once; a run that is stopped goes on. Rendered with another atlas (atlas render build/demo
-    build/experiments/atlases/*), the networks' atlases are linked from the report.
+    NAMES are degradation, lesion, shortcuts, order, cardinality, refinement and zero-blocks; without NAMES all of them
+    run. Every network is trained once, and a run that was stopped resumes. The report links to the networks' atlases
+    where they are rendered together with another one: atlas render build/demo build/experiments/atlases/*
     """
     from dataclasses import replace
 
@@ -476,18 +556,32 @@ def experiments(names: tuple[str, ...], out: Path, seeds: int, quick: bool, atla
 
 @main.group()
 def demo() -> None:
-    """The drawn world and the small networks trained on it."""
+    """Draw the demo's pictures, train its networks."""
 
 
 @demo.command()
 @click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("build/demo-training"), show_default=True
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("build/demo-training"),
+    show_default=True,
+    help="Folder to write to.",
 )
-@click.option("--seed", default=0, show_default=True)
-@click.option("--device", default="auto", show_default=True)
-@click.option("--kind", type=click.Choice(["residual", "plain"]), default="residual", show_default=True)
+@click.option(
+    "--seed", default=0, show_default=True, help="Seed of the weights and of the order of pictures."
+)
+@click.option(
+    "--device", default="auto", show_default=True, help="cpu, cuda or cuda:1; auto is the fastest there is."
+)
+@click.option(
+    "--kind",
+    type=click.Choice(["residual", "plain"]),
+    default="residual",
+    show_default=True,
+    help="With shortcuts or, as a control, without.",
+)
 def train(out: Path, seed: int, device: str, kind: str) -> None:
-    """Train the demo network anew (a few minutes on a GPU, under an hour on two cores), or its plain control."""
+    """Train the demo network (a few minutes on a GPU, under an hour on two cores)."""
     from generator.experiments.demo_training import train as run
 
     run(out, seed=seed, device=device, kind=kind)
@@ -495,9 +589,9 @@ def train(out: Path, seed: int, device: str, kind: str) -> None:
 
 @demo.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--count", default=2000, show_default=True)
+@click.option("--count", default=2000, show_default=True, help="Number of pictures.")
 def draw(folder: Path, count: int) -> None:
-    """Write COUNT drawn pictures into FOLDER, one folder a class."""
+    """Write drawn pictures into FOLDER, one subfolder per class."""
     from generator.core.progress import Reporter
     from generator.pictures.drawn.gallery import draw_pictures
 
