@@ -17,9 +17,9 @@ from generator.stages.accuracy import accuracy_basis
 from generator.stages.done import Done
 from generator.stages.dreams import dream_layers
 from generator.stages.inputs import Inputs
-from generator.stages.manifest import Found
 from generator.stages.opening import Sought
 from generator.stages.profile import Profile
+from generator.stages.repair import Earlier
 from generator.stages.run import Run
 from generator.stages.time_estimate import Estimate, Part, dream_starts, estimate
 
@@ -146,12 +146,12 @@ def accuracy_text(network: Network, pictures: PictureSet) -> str:
 # -- what will be --------------------------------------------------------------------------------------------------
 
 
-def announce(inputs: Inputs, run: Run, found: Found, missing: int, *, site: bool) -> None:
+def announce(inputs: Inputs, run: Run, earlier: Earlier, missing: int, *, site: bool) -> None:
     """What will be made, what of it is there already, and how long the rest takes. missing: pictures still to be drawn;
     site: whether pages are rendered afterwards."""
     if run.reporter.quiet:
         return  # and the trials would be for nothing
-    done = Done(inputs, run, found)
+    done = Done(inputs, run, earlier)
     say(run.reporter, "atlas", str(run.store.folder))
     say(run.reporter, "makes", makes_text(inputs))
     if names := done.names:

@@ -20,7 +20,6 @@ import torch
 
 from generator.core.errors import AtlasError
 from generator.engine.device import free_memory, is_out_of_memory, one_thread_each
-from generator.stages.inputs import Inputs
 from generator.stages.run import Run
 
 CHECKPOINT_SECONDS = 15.0  # work lost to a kill at most
@@ -99,8 +98,8 @@ class Parts:
     """The parts of one pass on disk. name: of its folder under work/; key: fingerprint of all that its numbers depend
     on; what: the pass, as people call it."""
 
-    def __init__(self, inputs: Inputs, run: Run, name: str, key: str, what: str) -> None:
-        self.inputs, self.run, self.name, self.key, self.what = inputs, run, name, key, what
+    def __init__(self, run: Run, name: str, key: str, what: str) -> None:
+        self.run, self.name, self.key, self.what = run, name, key, what
 
     def begin(self) -> None:
         """Drop what an earlier run made from something else. For the leading process alone."""
@@ -161,7 +160,6 @@ class CheckpointedPass(Parts, Generic[S]):
 
     def __init__(
         self,
-        inputs: Inputs,
         run: Run,
         name: str,
         key: str,
@@ -171,10 +169,10 @@ class CheckpointedPass(Parts, Generic[S]):
         read: Callable[[Mapping[str, np.ndarray], torch.device], S],
         intact: Callable[[S, list[int]], bool] = lambda state, pieces: True,
     ) -> None:
-        super().__init__(inputs, run, name, key, what)
+        super().__init__(run, name, key, what)
         self._empty, self._read, self._intact = empty, read, intact
 
-    def run(self, count: int, at_once: int, work: Work[S]) -> S:
+    def complete(self, count: int, at_once: int, work: Work[S]) -> S:
         """Do the pieces 0 … count − 1 that no earlier run did, and return what all of them brought.
 
         Every process of a torchrun calls it and does its share; each is given the whole. Raises AtlasError where what

@@ -222,16 +222,18 @@ def _make(inputs: Inputs, run: Run, tasks: list[Task], advance: Callable[[int], 
     network = inputs.network.to(run.device, torch.float32)
     dreamers = {task.layer.name: Dreamer(network, task.layer.name, plan) for task in tasks}
 
-    def run(task: Task, _at_once: int = 1) -> int:
-        dream = dreamers[task.layer.name].dream(torch.from_numpy(task.subject.pixels))
-        numbers = {"layer": task.layer.name, "before": dream.before, "after": dream.after}
+    def dream(task: Task, _at_once: int = 1) -> int:
+        result = dreamers[task.layer.name].dream(torch.from_numpy(task.subject.pixels))
+        numbers = {"layer": task.layer.name, "before": result.before, "after": result.after}
         run.store.work.unstamp(_stamp(task.key))
-        run.store.pictures.write_dream(task.key, _encoded(inputs, dream.picture.numpy()), numbers)
+        run.store.pictures.write_dream(task.key, _encoded(inputs, result.picture.numpy()), numbers)
         run.store.work.write_stamp(_stamp(task.key), run.store.pictures.dream_digest(task.key))
         return 1
 
-    for task in in_threads(run, tasks, run, advance):  # alone, without other threads' dreams, it may fit
-        advance(halving(run, 1, partial(run, task), "set a smaller side in the profile's section deepdream"))
+    for task in in_threads(run, tasks, dream, advance):  # alone, without other threads' dreams, it may fit
+        advance(
+            halving(run, 1, partial(dream, task), "set a smaller side in the profile's section deepdream")
+        )
 
 
 def _encoded(inputs: Inputs, pixels: np.ndarray) -> bytes:

@@ -6,20 +6,29 @@ from __future__ import annotations
 import numpy as np
 
 from generator.core.records import to_json
-from generator.core.sprites import gradient_pixels, mosaic, thumb_columns, webp
-from generator.methods.kernels import FirstLayer, colour_planes, first_layer, kernel_numbers, on_one_scale
+from generator.core.sprites import enlarge, gradient_pixels, mosaic, thumb_columns, webp
+from generator.methods.kernels import (
+    FirstLayer,
+    colour_planes,
+    first_kernels,
+    first_layer,
+    kernel_numbers,
+    on_one_scale,
+)
 from generator.stages.inputs import Inputs
 from generator.stages.run import Run
 
+KERNEL_TILE = 56  # px, wanted side of a first-layer kernel
+
 
 def write_first_layers(inputs: Inputs, run: Run) -> None:
-    """Write first_layers/: kernels, what their numbers say, and their pixels, one file pixel a weight. A network whose
+    """Write first_layers/: kernels, their numbers, and their pixels, one pixel per weight. A network whose
     first convolution does not read three colours has none of its own."""
     own = () if inputs.network.kernels is None else (first_layer(inputs.network),)
     others = [
         other
         for other in inputs.other_layers
-        if (other.model, other.weights.sha256) not in {(one.model, one.weights.sha256) for one in own}
+        if (other.model, other.weights.sha256) not in {(layer.model, layer.weights.sha256) for layer in own}
     ]
     stem = inputs.network.layers[0].name if inputs.network.layers[0].kind == "stem" else ""
     files: dict[str, bytes | dict[str, np.ndarray]] = {}
@@ -38,6 +47,34 @@ def write_first_layers(inputs: Inputs, run: Run) -> None:
             }
         )
     run.store.write_first_layers(files, index)
+
+
+def has_kernels(inputs: Inputs) -> bool:
+    """Whether the first layer of the atlas is the network's first convolution, and it reads three colours."""
+    return inputs.network.kernels is not None and inputs.network.layers[0].kind == "stem"
+
+
+def write_kernels(inputs: Inputs, run: Run) -> None:
+    """Write kernels/<layer>.webp, the first convolution's kernels as pixels."""
+    kernels = first_kernels(inputs.network)
+    tiles = np.stack([enlarge(kernel, _kernel_factor(kernels.shape[1])) for kernel in kernels])
+    # Lossless: a kernel is a few dozen numbers, and each pixel should stay one.
+    content = webp(mosaic(tiles, thumb_columns(len(tiles))), 100, lossless=True)
+    pictures = run.store.pictures
+    pictures.write(pictures.kernels_path(inputs.network.layers[0].name), content)
+
+
+def kernels_report(inputs: Inputs) -> dict[str, dict[str, int]]:
+    """For the manifest, by layer: side of a kernel's tile in px, columns of the sheet, side of a kernel."""
+    kernels = inputs.network.kernels
+    assert kernels is not None
+    side, columns = kernels.shape[-1], thumb_columns(kernels.shape[0])
+    name = inputs.network.layers[0].name
+    return {name: {"tile": side * _kernel_factor(side), "columns": columns, "side": side}}
+
+
+def _kernel_factor(side: int) -> int:
+    return max(1, round(KERNEL_TILE / side))
 
 
 def _files(number: int, layer: FirstLayer) -> dict[str, bytes | dict[str, np.ndarray]]:

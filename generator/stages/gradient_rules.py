@@ -16,21 +16,18 @@ from generator.engine.gradients.unit_gradients import Units, forward_switches
 from generator.methods.gradients import RULES, GradientPictures
 from generator.methods.patches import patch
 from generator.network.network import Network
-from generator.stages import keys
 from generator.stages.checkpointed_pass import halving
 from generator.stages.inputs import Inputs
 from generator.stages.picture_reading import read_again, usable_files
 from generator.stages.run import Run
 
 ROWS = 5  # layers at most
-FILE, FOLDER, STAMP = "rules.json", "rules", "rules"
+FILE, FOLDER = "rules.json", "rules"
 
 
 def compare_rules(inputs: Inputs, run: Run) -> None:
     """Write rules/<layer>-<kind>.webp, the nine units of one channel of each stage's last layer under every rule, and
     rules.json, which says what they are."""
-    if run.store.work.stamp(STAMP) == keys.gradient_rules(inputs):
-        return
     run.store.drop_folder(FOLDER)
     found = {
         layer.name: channel
@@ -57,7 +54,6 @@ def compare_rules(inputs: Inputs, run: Run) -> None:
             rows.append({"layer": name, "channel": channel, "kinds": kinds})
             advance()
     run.store.tables.write_json(FILE, {"rows": rows})
-    run.store.work.write_stamp(STAMP, keys.gradient_rules(inputs))
 
 
 def last_layers(inputs: Inputs) -> Sequence[LayerInfo]:

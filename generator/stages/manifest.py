@@ -1,11 +1,11 @@
-"""The first and the last touch: is there anything to do, and the manifest that says all is done."""
+"""The end of a run: tables, fingerprints, checksums, and the manifest that says that all is done."""
 
 from __future__ import annotations
 
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -17,138 +17,42 @@ import torchvision
 
 import generator
 from generator.core.blueprint import blueprint_to_json
-from generator.core.checksums import Faults
 from generator.core.errors import AtlasError
 from generator.core.places import published
 from generator.core.records import LabelReading, Manifest, PictureSetInfo, Skipped, title_of, to_json
-from generator.core.sprites import THUMB, enlarge, mosaic, thumb_columns, webp
+from generator.core.sprites import THUMB
 from generator.core.store import fingerprint
-from generator.methods.kernels import first_kernels
-from generator.stages import keys
-from generator.stages.first_layers import write_first_layers
+from generator.stages import table
+from generator.stages.first_layers import has_kernels, kernels_report
 from generator.stages.inputs import Inputs
-from generator.stages.optimised_pictures import ascent_report
+from generator.stages.optimised_pictures import optimised_report
 from generator.stages.picture_reading import usable_files
-from generator.stages.repair import damaged_stages, take_over
 from generator.stages.run import Run
 from generator.stages.tables import write_channels_csv
 
-KERNEL_TILE = 56  # px, wanted side of a first-layer kernel
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a job finds in its folder. keys: what an atlas that was finished there was made from, {} for none; date: of
-    that atlas; faults: of its files against their checksums, None where it has no checksums."""
-
-    keys: Mapping[str, str]
-    date: str
-    faults: Faults | None
-    is_complete: bool
-
-
-def look(inputs: Inputs, run: Run) -> Found:
-    """Read what is in the folder and hash every file of it: it is complete if it is just the atlas that this job would
-    make, and no file has changed since it was written."""
-    store = run.store
-    if not store.is_finished():
-        return Found({}, "", None, False)
-    files = len(store.checksums() or ())
-    with run.reporter.stage("checksums", files, "files") as advance:
-        faults = store.find_faults(advance)
-    keys, date = store.made_from()
-    good = faults is not None and not faults.damaged and not (set(faults.unlisted) & store.own_files())
-    return Found(keys, date, faults, good and keys == stage_keys(inputs))
-
-
-def prepare(inputs: Inputs, run: Run, found: Found) -> None:
-    """Take over from a finished atlas whatever still holds, and withdraw its manifest: it is no longer true. Files that
-    are damaged are dropped, and made anew by the stages that make them."""
-    if run.ranks.leads and run.store.is_finished():
-        current = stage_keys(inputs)
-        if found.keys.get("all") == current["all"]:
-            run.store.work.write_stamp("date", f"{current['all']} {found.date}")
-        _say(run, found)
-        take_over(
-            inputs,
-            run,
-            {stage for stage, key in current.items() if found.keys.get(stage) == key},
-            found.faults,
-        )
-        run.store.withdraw_manifest()
-    run.ranks.meet()
-
-
-def _say(run: Run, found: Found) -> None:
-    if found.faults is None:
-        run.reporter.note(f"{run.store.folder} has no checksums yet: its files are taken as they are")
-    elif damaged := found.faults.damaged:
-        again = ", ".join(sorted(damaged_stages(found.faults))) or "tables"
-        run.reporter.note(
-            f"{len(damaged)} damaged or missing files in {run.store.folder}, the first {damaged[0]}; "
-            f"what is made anew: {again}"
-        )
-
 
 def finish(inputs: Inputs, run: Run) -> None:
-    """Write kernels, channels.csv, the checksums and the manifest; drop what belongs to no layer of it, and the work
-    folder."""
-    network, store = inputs.network, run.store
-    if network.kernels is not None and network.layers[0].kind == "stem":
-        _write_kernels(inputs, run)
-    write_first_layers(inputs, run)
-    _write_architecture(inputs, run)
-    write_channels_csv(store, network.layers)
-    store.tidy([layer.name for layer in network.layers], patches="patches" in inputs.panels)
-    store.tables.write_json("keys.json", stage_keys(inputs))
+    """Write channels.csv, the fingerprints, the checksums and the manifest; remove the files of layers that are not in
+    the atlas, and the work folder."""
+    layers, store = inputs.network.layers, run.store
+    write_channels_csv(store, layers)
+    store.tidy([layer.name for layer in layers], patches="patches" in inputs.panels)
+    store.tables.write_json("keys.json", all_keys(inputs))
     manifest = store.manifest_bytes(_manifest(inputs, run))
     # The manifest says that all is done, so it comes last; its checksum is known before.
-    store.write_checksums({"manifest.json": manifest})
+    store.write_checksums(table.roots(), {"manifest.json": manifest})
     store.write_manifest(manifest)
     store.work.clear()
 
 
-def _write_kernels(inputs: Inputs, run: Run) -> None:
-    kernels = first_kernels(inputs.network)
-    tiles = np.stack([enlarge(kernel, _kernel_factor(kernels.shape[1])) for kernel in kernels])
-    # Lossless: a kernel is a few dozen numbers, and each pixel should stay one.
-    pixels = mosaic(tiles, thumb_columns(len(tiles)))
-    run.store.pictures.write(
-        run.store.pictures.kernels_path(inputs.network.layers[0].name), webp(pixels, 100, lossless=True)
-    )
-
-
-def _write_architecture(inputs: Inputs, run: Run) -> None:
-    """The blueprint of the whole network, also where the weights end before it does."""
-    run.store.tables.write_json("architecture.json", blueprint_to_json(inputs.blueprint))
-
-
-def _kernel_factor(side: int) -> int:
-    return max(1, round(KERNEL_TILE / side))
-
-
-def stage_keys(inputs: Inputs) -> dict[str, str]:
+def all_keys(inputs: Inputs) -> dict[str, str]:
     """Fingerprint by stage; `all` covers them and what the tables and the manifest say besides."""
-    by_stage = {
-        "scan": keys.scan(inputs),
-        "stream": keys.stream(inputs),
-        "scale truth": keys.scale_truth(inputs),
-        "optimised stream": keys.optimised_stream(inputs),
-        "sprites": keys.sprites(inputs),
-        "relations": keys.correspondence(inputs),
-        "gradient rules": keys.gradient_rules(inputs),
-        "ascent": keys.optimised_pictures(inputs),
-        "features": keys.features(inputs),
-        "predictions": keys.predictions(inputs),
-        "embedding": keys.embedding(inputs),
-        "first layers": keys.first_layers(inputs),
-        "dreams": keys.dreams(inputs),
-    }
-    return {**by_stage, "all": fingerprint(by_stage, _said(inputs))}
+    by_stage = table.fingerprints(inputs)
+    return {**by_stage, "all": fingerprint(by_stage, _stated(inputs))}
 
 
-def _said(inputs: Inputs) -> list[Any]:
-    """What the tables and the manifest say of the inputs themselves."""
+def _stated(inputs: Inputs) -> list[Any]:
+    """What the tables and the manifest state about the inputs themselves."""
     network = inputs.network
     return [
         _public(inputs.profile.model_dump()),
@@ -166,14 +70,11 @@ def _said(inputs: Inputs) -> list[Any]:
 def _manifest(inputs: Inputs, run: Run) -> Manifest:
     network, profile, store = inputs.network, inputs.profile, run.store
     scan: Mapping[str, Any] = store.tables.read_json("scan.json") or {}
-    extra: dict[str, Any] = {"keys": stage_keys(inputs), "thumb": THUMB}
+    extra: dict[str, Any] = {"keys": all_keys(inputs), "thumb": THUMB}
     if profile.ascent is not None:
-        extra["ascent"] = ascent_report(inputs, run)
-    if network.kernels is not None and network.layers[0].kind == "stem":
-        side = network.kernels.shape[-1]
-        tile = side * _kernel_factor(side)
-        columns = thumb_columns(network.kernels.shape[0])
-        extra["kernels"] = {network.layers[0].name: {"tile": tile, "columns": columns, "side": side}}
+        extra["ascent"] = optimised_report(inputs, run)
+    if has_kernels(inputs):
+        extra["kernels"] = kernels_report(inputs)
     return Manifest(
         name=profile.name,
         title=profile.title or title_of(network.model, network.weights),
@@ -236,13 +137,11 @@ def _public(profile: dict[str, Any]) -> dict[str, Any]:
 
 
 def _date(inputs: Inputs, run: Run) -> str:
-    """The day of the computation (UTC), or the one that SOURCE_DATE_EPOCH sets; an atlas that is mended keeps its."""
+    """The day of the computation (UTC), or the one that SOURCE_DATE_EPOCH sets; a repaired atlas keeps its own."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     if not epoch:
         made_from, _, date = (run.store.work.stamp("date") or "").partition(" ")
-        return (
-            date if date and made_from == stage_keys(inputs)["all"] else datetime.now(UTC).date().isoformat()
-        )
+        return date if date and made_from == all_keys(inputs)["all"] else datetime.now(UTC).date().isoformat()
     try:
         return datetime.fromtimestamp(int(epoch), UTC).date().isoformat()
     except (ValueError, OverflowError, OSError):

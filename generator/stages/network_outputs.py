@@ -43,7 +43,7 @@ class Collection:
     length: int
     rows: np.ndarray
     keep: Callable[[np.ndarray], np.ndarray]
-    write: Callable[[np.ndarray, np.ndarray, Read], None]
+    write: Callable[[Inputs, Run, np.ndarray, np.ndarray, Read], None]
 
 
 def mapped(inputs: Inputs) -> np.ndarray:
@@ -56,22 +56,33 @@ def mapped(inputs: Inputs) -> np.ndarray:
     return rows
 
 
-def wanted(inputs: Inputs, run: Run) -> list[Collection]:
-    """What is to be collected and is not there yet."""
-    found = []
+def features(inputs: Inputs) -> Collection:
+    """The vectors before the classifier, of the pictures of the map."""
     vector = inputs.network.last_vector
-    if keys.features(inputs) and vector is not None:
-        write = partial(_write_features, inputs, run, vector[1])
-        found.append(
-            Collection(
-                "features", keys.features(inputs), *vector, mapped(inputs), lambda vectors: vectors, write
-            )
-        )
-    if keys.predictions(inputs):
-        last, every = len(inputs.network.graph) - 1, np.arange(len(inputs.pictures.files))
-        write = partial(_write_predictions, run)
-        found.append(Collection("predictions", keys.predictions(inputs), last, 2, every, strongest, write))
-    return [one for one in found if run.store.work.stamp(one.name) != one.key]
+    assert vector is not None
+    step, length = vector
+    return Collection(
+        "features",
+        keys.features(inputs),
+        step,
+        length,
+        mapped(inputs),
+        lambda vectors: vectors,
+        _write_features,
+    )
+
+
+def predictions(inputs: Inputs) -> Collection:
+    """The network's strongest output for every picture."""
+    last, every = len(inputs.network.graph) - 1, np.arange(len(inputs.pictures.files))
+    return Collection("predictions", keys.predictions(inputs), last, 2, every, strongest, _write_predictions)
+
+
+def missing(inputs: Inputs, run: Run) -> list[Collection]:
+    """What is to be collected and is not there yet."""
+    wanted = [features(inputs)] if keys.features(inputs) else []
+    wanted += [predictions(inputs)] if keys.predictions(inputs) else []
+    return [collection for collection in wanted if run.store.work.stamp(collection.name) != collection.key]
 
 
 def strongest(scores: np.ndarray) -> np.ndarray:
@@ -89,35 +100,36 @@ class _Nothing:
         return {}
 
 
-def _pass(inputs: Inputs, run: Run, one: Collection) -> CheckpointedPass[_Nothing]:
+def _pass(inputs: Inputs, run: Run, collection: Collection) -> CheckpointedPass[_Nothing]:
     return CheckpointedPass(
-        inputs,
         run,
-        one.name,
-        one.key,
-        f"the {one.name}",
+        collection.name,
+        collection.key,
+        f"the {collection.name}",
         empty=_Nothing,
         read=lambda *_: _Nothing(),
-        intact=lambda _, batches: _has_all(inputs, run, one, batches),
+        intact=lambda _, batches: _has_all(inputs, run, collection, batches),
     )
 
 
-def begin_collecting(inputs: Inputs, run: Run) -> None:
+def begin_along_the_scan(inputs: Inputs, run: Run) -> None:
     """Withdraw what an earlier run collected of something else."""
-    store = run.store
-    scanned = store.work.stamp("scan") == keys.scan(inputs) or store.work.stamp("scan-of") == keys.scan(
-        inputs
-    )
-    for one in wanted(inputs, run):
-        store.work.unstamp(one.name)
-        if store.work.stamp(f"{one.name}-of") != one.key:
-            # Says that the scan was under way before anybody asked for this.
-            store.work.write_stamp(_late(one), one.key) if scanned else store.work.unstamp(_late(one))
-        _pass(inputs, run, one).begin()
+    for collection in missing(inputs, run):
+        run.store.work.unstamp(collection.name)
+        _begin(inputs, run, collection)
 
 
-def _late(one: Collection) -> str:
-    return f"{one.name}-late"
+def _begin(inputs: Inputs, run: Run, collection: Collection) -> None:
+    work, key = run.store.work, keys.scan(inputs)
+    is_late = key in (work.stamp("scan"), work.stamp("scan-of"))
+    if work.stamp(f"{collection.name}-of") != collection.key:
+        # Says that the scan was under way before anybody asked for this.
+        work.write_stamp(_late(collection), collection.key) if is_late else work.unstamp(_late(collection))
+    _pass(inputs, run, collection).begin()
+
+
+def _late(collection: Collection) -> str:
+    return f"{collection.name}-late"
 
 
 @contextlib.contextmanager
@@ -125,66 +137,61 @@ def along_the_scan(inputs: Inputs, run: Run) -> Iterator[tuple[Vectors, ...]]:
     """What the scan is to keep of every picture besides."""
     with contextlib.ExitStack() as opened:
         found = []
-        for one in wanted(inputs, run):
-            file = opened.enter_context(run.store.work.vector_file(one.length, one.name))
-            found.append(Vectors(one.step, partial(_take, one, file)))
+        for collection in missing(inputs, run):
+            file = opened.enter_context(run.store.work.vector_file(collection.length, collection.name))
+            found.append(Vectors(collection.step, partial(_take, collection, file)))
         yield tuple(found)
 
 
-def _take(one: Collection, file: VectorFile, places: np.ndarray, outputs: np.ndarray) -> None:
-    kept = one.rows[places] >= 0
+def _take(collection: Collection, file: VectorFile, places: np.ndarray, outputs: np.ndarray) -> None:
+    kept = collection.rows[places] >= 0
     if kept.any():
-        file.write(one.rows[places][kept], one.keep(outputs[kept]))
+        file.write(collection.rows[places][kept], collection.keep(outputs[kept]))
 
 
-def collect(inputs: Inputs, run: Run) -> None:
-    """Write embedding/features.npy, one row a picture of the map, and predictions.npz, one row a picture, both in the
-    order of images.csv.
+def collect_features(inputs: Inputs, run: Run) -> None:
+    """Write embedding/features.npy, one row per picture of the map in the order of images.csv."""
+    _collect(inputs, run, features(inputs))
 
-    Every process of a torchrun calls it. Nothing is done where they are there or not wanted.
-    """
-    todo = wanted(inputs, run)
-    run.ranks.meet()  # every process has seen the same before any stamps
+
+def collect_predictions(inputs: Inputs, run: Run) -> None:
+    """Write predictions.npz, one row per picture in the order of images.csv."""
+    _collect(inputs, run, predictions(inputs))
+
+
+def _collect(inputs: Inputs, run: Run, collection: Collection) -> None:
+    """Read what the scan did not bring, and write all of it. Every process of a torchrun calls it."""
     if run.ranks.leads:
-        begin_collecting(inputs, run)
-        if not keys.predictions(inputs):
-            run.store.drop_file("predictions.npz")
+        _begin(inputs, run, collection)
     run.ranks.meet()
-    for one in todo:
-        _collect(inputs, run, one)
-
-
-def _collect(inputs: Inputs, run: Run, one: Collection) -> None:
-    places = _places(inputs, run, one)
-    collecting = _pass(inputs, run, one)
-    with run.store.work.vector_file(one.length, one.name) as file:
-        is_complete = bool(file.has(one.rows[places]).all())
+    places = _places(inputs, run, collection)
+    collecting = _pass(inputs, run, collection)
+    with run.store.work.vector_file(collection.length, collection.name) as file:
+        is_complete = bool(file.has(collection.rows[places]).all())
     if (
         run.ranks.leads
         and not is_complete
         and not collecting.names()
-        and run.store.work.stamp(_late(one)) is None
+        and run.store.work.stamp(_late(collection)) is None
     ):
         note_damage(run, collecting.what)  # for the scan brought it all
     run.ranks.meet()  # every process has seen the same before any writes
 
     def work(_: _Nothing, batches: list[int], done: Numbers[int], forward: int) -> Batches:
-        return _read_batches(inputs, run, one, batches, forward)
+        return _read_batches(inputs, run, collection, batches, forward)
 
     if not is_complete:
-        collecting.run(len(_batches(places)), FORWARD, work)
+        collecting.complete(len(_batches(places)), FORWARD, work)
     if run.ranks.leads:
-        with run.store.work.vector_file(one.length, one.name) as file:
-            one.write(one.rows[places], places, file.read)
-        run.store.work.write_stamp(one.name, one.key)
-        collecting.drop()
+        with run.store.work.vector_file(collection.length, collection.name) as file:
+            collection.write(inputs, run, collection.rows[places], places, file.read)
     run.ranks.meet()
 
 
-def _places(inputs: Inputs, run: Run, one: Collection) -> np.ndarray:
+def _places(inputs: Inputs, run: Run, collection: Collection) -> np.ndarray:
     """Of the pictures that are kept their places in the picture set, in the order of images.csv, (M,) int64."""
     files = usable_files(inputs, run)
-    return files[one.rows[files] >= 0]
+    return files[collection.rows[files] >= 0]
 
 
 def _batches(places: np.ndarray) -> list[np.ndarray]:
@@ -192,34 +199,34 @@ def _batches(places: np.ndarray) -> list[np.ndarray]:
     return np.split(places, range(FORWARD, len(places), FORWARD))
 
 
-def _has_all(inputs: Inputs, run: Run, one: Collection, batches: list[int]) -> bool:
+def _has_all(inputs: Inputs, run: Run, collection: Collection, batches: list[int]) -> bool:
     """Whether what was kept of all pictures of these batches is in its file."""
-    of_batch = _batches(_places(inputs, run, one))
+    of_batch = _batches(_places(inputs, run, collection))
     places = np.concatenate([np.empty(0, np.int64), *(of_batch[number] for number in batches)])
-    with run.store.work.vector_file(one.length, one.name) as file:
-        return bool(file.has(one.rows[places]).all())
+    with run.store.work.vector_file(collection.length, collection.name) as file:
+        return bool(file.has(collection.rows[places]).all())
 
 
-def _read_batches(inputs: Inputs, run: Run, one: Collection, mine: list[int], forward: int) -> Batches:
+def _read_batches(inputs: Inputs, run: Run, collection: Collection, mine: list[int], forward: int) -> Batches:
     """Read what is missing of these batches' pictures, yielding the numbers of the batches that are complete. forward:
     pictures that the network takes at once."""
-    of_batch = _batches(_places(inputs, run, one))
+    of_batch = _batches(_places(inputs, run, collection))
     network = inputs.network.to(run.device, inputs.scan_plan.dtype)
     use_tf32(inputs.profile.compute.precision == "tf32")
     with contextlib.ExitStack() as opened:
-        file = opened.enter_context(run.store.work.vector_file(one.length, one.name))
-        missing = [of_batch[number][~file.has(one.rows[of_batch[number]])] for number in mine]
+        file = opened.enter_context(run.store.work.vector_file(collection.length, collection.name))
+        missing = [of_batch[number][~file.has(collection.rows[of_batch[number]])] for number in mine]
         ends, read, complete = np.cumsum([len(places) for places in missing]), 0, 0
         asked = np.concatenate(missing)
         threads = opened.enter_context(one_thread_each(run.device))
-        advance = opened.enter_context(run.reporter.stage(one.name, len(asked), "pictures"))
+        advance = opened.enter_context(run.reporter.stage(collection.name, len(asked), "pictures"))
         for done in in_rounds(
-            lambda batch: read_vectors(network, batch.pixels, one.step, forward),
+            lambda batch: read_vectors(network, batch.pixels, collection.step, forward),
             read_again(inputs, run, asked, batch=FORWARD) if len(asked) else (),
             threads,
         ):
             for batch, outputs in done:
-                _take(one, file, batch.indices.numpy(), outputs)
+                _take(collection, file, batch.indices.numpy(), outputs)
                 advance(len(outputs))
                 read += len(outputs)
             before, complete = complete, int(np.searchsorted(ends, read, "right"))
@@ -227,9 +234,10 @@ def _read_batches(inputs: Inputs, run: Run, one: Collection, mine: list[int], fo
         yield mine[complete:]  # of whose pictures nothing was missing
 
 
-def _write_features(
-    inputs: Inputs, run: Run, length: int, rows: np.ndarray, places: np.ndarray, read: Read
-) -> None:
+def _write_features(inputs: Inputs, run: Run, rows: np.ndarray, places: np.ndarray, read: Read) -> None:
+    vector = inputs.network.last_vector
+    assert vector is not None
+
     def parts() -> Iterator[np.ndarray]:
         for start in range(0, len(rows), ROWS_AT_ONCE):
             part = read(rows[start : start + ROWS_AT_ONCE])
@@ -243,9 +251,9 @@ def _write_features(
                 )
             yield part
 
-    run.store.arrays.write_features((len(rows), length), parts())
+    run.store.arrays.write_features((len(rows), vector[1]), parts())
 
 
-def _write_predictions(run: Run, rows: np.ndarray, _places: np.ndarray, read: Read) -> None:
+def _write_predictions(inputs: Inputs, run: Run, rows: np.ndarray, places: np.ndarray, read: Read) -> None:
     kept = read(rows)
     run.store.arrays.write_predictions(kept[:, 0].astype(np.int32), kept[:, 1].copy())

@@ -4,7 +4,7 @@ than the best patch does, a second one begun at this patch."""
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -25,6 +25,7 @@ from generator.stages.inputs import Inputs
 from generator.stages.picture_reading import read_again, usable_files
 from generator.stages.profile import AscentSection
 from generator.stages.run import Run
+from generator.stages.unfinished import layer_stamp
 
 ROOM = {"cpu": 512 << 20, "cuda": 8 << 30}  # bytes of maps that one batch may keep for its way back
 LARGEST = {"cpu": 32, "cuda": 512}  # pictures a batch
@@ -35,6 +36,7 @@ GENTLER = (
 LEAST_STEPS = 8  # fewer lead nowhere
 
 FROM_GREY, FROM_PATCH = 0, 1
+STAMP = "optimised-pictures"  # of the stage, and the folder of its parts
 PRODUCT = "optimised"  # of a layer's arrays
 
 
@@ -87,20 +89,27 @@ def _transforms(section: AscentSection, side: int) -> Transforms:
 
 
 def optimise_pictures(inputs: Inputs, run: Run) -> None:
-    """Write optimised/<layer>/<channel>.webp and layers/<layer>/optimised.npz of every layer that the profile names.
+    """Write optimised/<layer>/<channel>.webp, optimised/<layer>.webp and layers/<layer>/optimised.npz of every layer
+    that the profile names; of the other layers optimised.npz without values, so that all layers have the same columns.
 
     Groups that an earlier run finished are left alone; each process of a torchrun takes its share.
     """
-    if inputs.profile.ascent is None:
-        return
-    layers = [
-        layer
-        for layer in inputs.optimised_layers
-        if run.store.work.stamp(_stamp(layer)) != keys.optimised_pictures(inputs)
-    ]
-    if not layers:
-        return
-    parts = Parts(inputs, run, "ascent", keys.optimised_pictures(inputs), "the optimised pictures")
+    key, work = keys.optimised_pictures(inputs), run.store.work
+    layers = [layer for layer in inputs.optimised_layers if work.stamp(layer_stamp(STAMP, layer)) != key]
+    run.ranks.meet()  # every process has seen the same before any stamps
+    if layers:
+        _optimise(inputs, run, layers)
+    if run.ranks.leads:
+        chosen = {layer.name for layer in inputs.optimised_layers}
+        for layer in inputs.network.layers:
+            if layer.name not in chosen:
+                run.store.arrays.write_layer(layer.name, PRODUCT, _blank(layer.channels))
+        run.store.pictures.keep_optimised(chosen)
+    run.ranks.meet()
+
+
+def _optimise(inputs: Inputs, run: Run, layers: Sequence[LayerInfo]) -> None:
+    parts = Parts(run, STAMP, keys.optimised_pictures(inputs), "the optimised pictures")
     if run.ranks.leads:
         parts.begin()
     run.ranks.meet()
@@ -111,7 +120,7 @@ def optimise_pictures(inputs: Inputs, run: Run) -> None:
         for group in workshop.groups(layer, FROM_GREY, range(inputs.channels(layer)))
     ]
     with run.reporter.stage("optimised pictures", sum(len(g.channels) for g in first), "channels") as advance:
-        workshop.run(first, advance)
+        workshop.optimise(first, advance)
     run.ranks.meet()
     second = [
         group for layer in layers for group in workshop.groups(layer, FROM_PATCH, workshop.too_weak(layer))
@@ -119,16 +128,12 @@ def optimise_pictures(inputs: Inputs, run: Run) -> None:
     if second:
         total = sum(len(group.channels) for group in second)
         with run.reporter.stage("from their patches", total, "channels") as advance:
-            workshop.run(second, advance)
+            workshop.optimise(second, advance)
     run.ranks.meet()
     if run.ranks.leads:
         for layer in layers:
             workshop.finish(layer, [group for group in (*first, *second) if group.layer == layer])
     run.ranks.meet()
-
-
-def _stamp(layer: LayerInfo) -> str:
-    return f"ascent-{layer.name}"
 
 
 class Workshop:
@@ -188,7 +193,7 @@ class Workshop:
             raise AtlasError("a part of the optimised pictures was lost", where, "run the same command again")
         return arrays
 
-    def run(self, groups: list[Group], advance: Callable[[int], None]) -> None:
+    def optimise(self, groups: list[Group], advance: Callable[[int], None]) -> None:
         """Make every group's part that is not there yet; this process takes its share of them."""
         waiting = [group for group in groups if self.parts.load(group.part) is None]
         self.run.ranks.meet()  # every process has seen the same before any makes one
@@ -274,7 +279,7 @@ class Workshop:
         store.arrays.write_layer(layer.name, PRODUCT, numbers)
         sheet = webp(mosaic(small, thumb_columns(count)), quality)
         store.pictures.write(store.pictures.optimised_sheet_path(layer.name), sheet)
-        store.work.write_stamp(_stamp(layer), keys.optimised_pictures(self.inputs))
+        store.work.write_stamp(layer_stamp(STAMP, layer), keys.optimised_pictures(self.inputs))
 
 
 def _files(part: dict[str, np.ndarray]) -> Iterator[bytes]:
@@ -291,19 +296,7 @@ def _blank(channels: int) -> dict[str, np.ndarray]:
     }
 
 
-def add_ascents(inputs: Inputs, run: Run) -> None:
-    """Write optimised.npz, without values, of every layer without optimised pictures, so that all layers have the same
-    columns; where the profile wants no pictures at all, remove those of an earlier profile."""
-    chosen = {layer.name for layer in inputs.optimised_layers}
-    for layer in inputs.network.layers:
-        if not chosen:
-            run.store.arrays.drop_layer(layer.name, PRODUCT)
-        elif layer.name not in chosen:
-            run.store.arrays.write_layer(layer.name, PRODUCT, _blank(layer.channels))
-    run.store.pictures.keep_optimised(chosen)
-
-
-def ascent_report(inputs: Inputs, run: Run) -> dict[str, int]:
+def optimised_report(inputs: Inputs, run: Run) -> dict[str, int]:
     """For the manifest: how many pictures there are, of how many living channels, how many excite their unit more than
     its best patch does, how many of those began at it, how many excite nothing."""
     counts = {"pictures": 0, "living": 0, "stronger": 0, "from_patch": 0, "silent": 0}

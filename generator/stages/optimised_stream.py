@@ -72,20 +72,15 @@ class Readings:
         return dict(self.of_block)
 
 
+def is_wanted(inputs: Inputs) -> bool:
+    """Whether the profile asks for optimised pictures of the stream and the network has a residual block."""
+    return inputs.reads_stream and inputs.profile.stream.optimised_steps > 0
+
+
 def optimise_streams(inputs: Inputs, run: Run) -> None:
-    """Write stream_optimised.npz of every residual block, and stream_optimised.json; remove both where the
-    profile asks for none."""
-    if run.store.work.stamp(STAMP) == keys.optimised_stream(inputs):
-        return
+    """Write stream_optimised.npz of every residual block, and stream_optimised.json."""
     blocks = inputs.stream_plan.blocks
-    if not (inputs.profile.stream.enabled and inputs.profile.stream.optimised_steps and blocks):
-        if run.ranks.leads:
-            _withdraw(inputs, run)
-            run.store.work.write_stamp(STAMP, keys.optimised_stream(inputs))
-        run.ranks.meet()
-        return
     optimised = CheckpointedPass(
-        inputs,
         run,
         PASS,
         keys.optimised_stream(inputs),
@@ -103,11 +98,9 @@ def optimise_streams(inputs: Inputs, run: Run) -> None:
     ) -> Generator[list[int], None, None]:
         return _optimise(inputs, run, readings, pieces, numbers, done, at_once)
 
-    found = optimised.run(len(pieces), CHUNK, work)
+    found = optimised.complete(len(pieces), CHUNK, work)
     if run.ranks.leads:
         _write(inputs, run, found)
-        run.store.work.write_stamp(STAMP, keys.optimised_stream(inputs))
-        optimised.drop()
     run.ranks.meet()
 
 
@@ -239,7 +232,7 @@ def _ascender(inputs: Inputs, network: Network, residual: Residual, piece: Piece
 
 
 def _write(inputs: Inputs, run: Run, found: Readings) -> None:
-    _withdraw(inputs, run)
+    _remove_earlier(inputs, run)
     blocks = []
     for block in inputs.stream_plan.blocks:
         optimised = block_numbers(dict(zip(SIDES, found.of_block[block.name], strict=True)))
@@ -258,7 +251,7 @@ def _write(inputs: Inputs, run: Run, found: Readings) -> None:
     run.store.tables.write_json(FILE, {"steps": inputs.profile.stream.optimised_steps, "blocks": blocks})
 
 
-def _withdraw(inputs: Inputs, run: Run) -> None:
+def _remove_earlier(inputs: Inputs, run: Run) -> None:
     for layer in inputs.network.layers:
         run.store.arrays.drop_layer(layer.name, PRODUCT)
     run.store.drop_file(FILE)

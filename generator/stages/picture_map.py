@@ -18,23 +18,21 @@ from generator.stages.network_outputs import mapped
 from generator.stages.picture_reading import read_again, usable_files
 from generator.stages.run import Run
 
-STAMP = "embedding"
 NEIGHBOURS = 9  # listed for each picture
 MOST_THUMBS = 2500  # pictures on the sheet: 2,400 px square, which every browser decodes
 MOST_THREADS = 4  # each holds a few MB
 SHEET_BYTES = 2_000_000  # of the sheet; fewer pictures stand on it where so many would take more
 
 
+def is_wanted(inputs: Inputs) -> bool:
+    """Whether the profile asks for a map and the network has a vector before its classifier."""
+    return bool(keys.features(inputs))
+
+
 def map_pictures(inputs: Inputs, run: Run) -> None:
-    """Write embedding/map.npz, embedding.json and thumbs.webp from the features; without a map wanted, or where the
-    pictures do not differ, remove what an earlier run left."""
+    """Write embedding/map.npz, embedding.json and thumbs.webp from the features; where the pictures do not differ there
+    is no map, and what an earlier run left is removed."""
     store = run.store
-    if not keys.features(inputs):
-        store.arrays.drop_embedding()
-        return
-    if store.work.stamp(STAMP) == keys.embedding(inputs):
-        return
-    store.work.unstamp(STAMP)
     store.arrays.drop_embedding(features=False)
     features = store.arrays.features()
     files = usable_files(inputs, run)
@@ -45,7 +43,6 @@ def map_pictures(inputs: Inputs, run: Run) -> None:
         advance(len(pictures))
         if found is not None:
             _write(inputs, run, features, found, pictures, places, advance)
-    store.work.write_stamp(STAMP, keys.embedding(inputs))
 
 
 def _write(

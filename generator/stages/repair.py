@@ -1,156 +1,122 @@
-"""Mending a finished atlas: damaged files go, and only what is missing is made anew."""
+"""What an earlier run left in the folder: what of it still holds is kept, damaged files are removed, and only what is
+missing is computed again."""
 
 from __future__ import annotations
 
-import hashlib
-
-import numpy as np
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from generator.core.checksums import Faults
-from generator.core.records import LayerInfo
-from generator.core.store import fingerprint
-from generator.stages import keys
+from generator.stages import table
 from generator.stages.inputs import Inputs
+from generator.stages.manifest import all_keys
 from generator.stages.run import Run
-from generator.stages.unit_table import UnitTable
+from generator.stages.unfinished import kept_stamp, layer_stamp
 
-# Which stage makes a file, by the first part of its path, and of a layer's arrays by the file's name; TABLES are
-# written in every run. A damaged file that stands in neither has everything made anew.
-TABLES = (
-    "manifest.json", "keys.json", "channels.csv", "architecture.json", "kernels", "first_layers", "relations.json",
-    "classes.csv", "matches", "layers/connections.npz", "layers/classes.npz", "layers/refinement.npz",
-)  # fmt: skip
-MADE_BY = {
-    "layers/top.npz": "scan",
-    "layers/statistics.npz": "scan",
-    "layers/stream.npz": "stream",
-    "layers/scale.npz": "scale truth",
-    "layers/stream_optimised.npz": "optimised stream",
-    "layers/optimised.npz": "ascent",
-    "scores": "scan",
-    "images.csv": "scan",
-    "scan.json": "scan",
-    "stream.json": "stream",
-    "scale_truth.json": "scale truth",
-    "stream_optimised.json": "optimised stream",
-    "sprites": "sprites",
-    "thumbs": "sprites",
-    "pictures": "sprites",
-    "optimised": "ascent",
-    "deepdream": "dreams",
-    "rules": "gradient rules",
-    "rules.json": "gradient rules",
-    "embedding": "embedding",
-    "predictions.npz": "predictions",
-}
+EVERYTHING = "everything"  # what is computed again where nobody knows who wrote a damaged file
 
 
-def damaged_stages(faults: Faults) -> set[str]:
-    """The stages of which some file is damaged or missing; 'everything' where nobody knows which."""
-    kinds = {_kind(name) for name in _to_mend(faults)}
-    return {MADE_BY.get(kind, "everything") for kind in kinds if kind not in TABLES}
+@dataclass(frozen=True)
+class Earlier:
+    """What a run finds in its folder.
+
+    keys: the fingerprints of the atlas that was finished there, {} for none; date: of that atlas; faults: of its files
+    against their checksums, None where it has no checksums; is_complete: whether it is just the atlas that this run
+    would make, and undamaged.
+    """
+
+    keys: Mapping[str, str]
+    date: str
+    faults: Faults | None
+    is_complete: bool
+
+    def to_repair(self) -> list[str]:
+        """Damaged files, and files of the atlas that its list of checksums does not name: the list itself may be what
+        was damaged."""
+        if self.faults is None:
+            return []
+        roots = table.roots(repaired=True)
+        unlisted = (name for name in self.faults.unlisted if name.split("/")[0] in roots)
+        return sorted({*self.faults.damaged, *unlisted})
+
+    def damaged_stages(self) -> set[str]:
+        """The stages with a damaged or missing file, without those that run every time; EVERYTHING where a file is
+        nobody's."""
+        stages = set()
+        for name in self.to_repair():
+            if name in table.TABLES:
+                continue
+            maker = table.maker(name)
+            if maker is None:
+                stages.add(EVERYTHING)
+            elif maker.key is not None:
+                stages.add(maker.name)
+        return stages
+
+    def holds(self, stage: table.Stage, key: str) -> bool:
+        """Whether the finished atlas has a stage's outputs, made from the same inputs and none of them damaged."""
+        return (
+            bool(key)
+            and self.keys.get(stage.name) == key
+            and not self.damaged_stages() & {stage.name, EVERYTHING}
+        )
 
 
-def _kind(name: str) -> str:
-    """What a file of the atlas stands under in TABLES or MADE_BY."""
-    first, *rest = name.split("/")
-    return f"layers/{rest[-1]}" if first == "layers" and rest else first
-
-
-def take_over(inputs: Inputs, run: Run, stages: set[str], faults: Faults | None) -> None:
-    """Stamp what a finished atlas has of these stages (made from the same inputs), less what is damaged: that is
-    removed, and the stamp `kept` says that the sprites and pictures still there are good."""
+def look(inputs: Inputs, run: Run) -> Earlier:
+    """Read what is in the folder, and hash every file of an atlas that was finished there."""
     store = run.store
-    mend = [] if faults is None else _to_mend(faults)
-    damaged = set() if faults is None else damaged_stages(faults)
-    for name in mend:
-        store.drop_file(name)
-    if "everything" in damaged:
+    if not store.is_finished():
+        return Earlier({}, "", None, False)
+    count = len(store.checksums() or ())
+    with run.reporter.stage("checksums", count, "files") as advance:
+        faults = store.find_faults(advance)
+    keys, date = store.made_from()
+    is_intact = (
+        faults is not None
+        and not faults.damaged
+        and not set(faults.unlisted) & store.own_files(table.roots())
+    )
+    return Earlier(keys, date, faults, is_intact and keys == all_keys(inputs))
+
+
+def prepare(inputs: Inputs, run: Run, earlier: Earlier) -> None:
+    """Take over what still holds of a finished atlas, and withdraw its manifest: it is no longer true."""
+    if run.ranks.leads and run.store.is_finished():
+        current = all_keys(inputs)
+        if earlier.keys.get("all") == current["all"]:
+            run.store.work.write_stamp("date", f"{current['all']} {earlier.date}")
+        _note(run, earlier)
+        take_over(inputs, run, earlier)
+        run.store.withdraw_manifest()
+    run.ranks.meet()
+
+
+def take_over(inputs: Inputs, run: Run, earlier: Earlier) -> None:
+    """Remove damaged files, and stamp every stage, or layer of it, that is complete and made from the same inputs."""
+    damaged = earlier.to_repair()
+    for name in damaged:
+        run.store.drop_file(name)
+    if EVERYTHING in earlier.damaged_stages():
         return
-    whole = stages - damaged
-    for stage, stamp, key in (
-        ("scan", "scan", keys.scan(inputs)),
-        ("stream", "stream", keys.stream(inputs)),
-        ("scale truth", "scale-truth", keys.scale_truth(inputs)),
-        ("optimised stream", "optimised-stream", keys.optimised_stream(inputs)),
-        ("gradient rules", "rules", keys.gradient_rules(inputs)),
-    ):
-        if stage in whole:
-            store.work.write_stamp(stamp, key)
-    hurt_map = [name for name in mend if name.startswith("embedding/")]
-    if "features" in stages and keys.features(inputs) and "embedding/features.npy" not in hurt_map:
-        store.work.write_stamp("features", keys.features(inputs))
-    if "predictions" in stages and keys.predictions(inputs) and "predictions" not in damaged:
-        store.work.write_stamp("predictions", keys.predictions(inputs))
-    if "embedding" in stages and keys.embedding(inputs) and not set(hurt_map) - {"embedding/features.npy"}:
-        store.work.write_stamp("embedding", keys.embedding(inputs))
-    if "ascent" in stages and keys.optimised_pictures(inputs):
-        again = {
-            name.split("/")[1].removesuffix(".webp")
-            for name in mend
-            if name.startswith("optimised/") or _kind(name) == "layers/optimised.npz"
-        }
-        for layer in inputs.optimised_layers:
-            if layer.name not in again:
-                store.work.write_stamp(f"ascent-{layer.name}", keys.optimised_pictures(inputs))
-    if "sprites" not in stages:
-        return
-    store.work.write_stamp("kept", keys.sprites(inputs))
-    hurt = {
-        name.split("/")[1].removesuffix(".webp") for name in mend if name.startswith(("sprites/", "thumbs/"))
-    }
-    for layer in inputs.network.layers:
-        if layer.name not in hurt:
-            store.work.write_stamp(f"sprites-{layer.name}", keys.sprites(inputs))
-
-
-def _to_mend(faults: Faults) -> list[str]:
-    """Damaged files, and files of the atlas that its list does not know (the list itself may be what was damaged)."""
-    return sorted({*faults.damaged, *(name for name in faults.unlisted if _kind(name) in MADE_BY)})
-
-
-# -- what is missing -------------------------------------------------------------------------------------------------
-
-
-def is_kept(inputs: Inputs, run: Run) -> bool:
-    """Whether the sprites and pictures that are there belong to just this job."""
-    return run.store.work.stamp("kept") == keys.sprites(inputs)
-
-
-def missing_pictures(inputs: Inputs, run: Run, units: UnitTable) -> list[int]:
-    """Where pictures are kept, the indices (in images.csv) of the units' pictures whose file is missing."""
-    if not is_kept(inputs, run) or "patches" not in inputs.panels:
-        return []
-    return [
-        int(index)
-        for index in np.unique(units.picture)
-        if not run.store.pictures.picture_path(index).exists()
-    ]
-
-
-def wanted_units(inputs: Inputs, run: Run, units: UnitTable) -> np.ndarray:
-    """(U,) bool: all units; where sprites are kept, those that a sprite or thumbnail still to be made needs."""
-    if not is_kept(inputs, run):
-        return np.ones(len(units), bool)
-    wanted = np.zeros(len(units), bool)
-    for index, layer in enumerate(inputs.network.layers):
-        if run.store.work.stamp(f"sprites-{layer.name}") == keys.sprites(inputs):
+    for stage in table.STAGES:
+        key = "" if stage.key is None else stage.key(inputs)
+        if not key or earlier.keys.get(stage.name) != key:
             continue
-        rows = units.layer == index
-        wanted |= rows & _without_sprite(run, layer)[units.channel * rows]
-        if not run.store.pictures.thumbs_path(layer.name).exists():
-            wanted |= rows & (units.slot == 0)
-    return wanted
+        if stage.is_by_layer:
+            run.store.work.write_stamp(kept_stamp(stage.stamp), key)
+            for layer in inputs.network.layers:
+                if not any(stage.makes_for(layer.name, name) for name in damaged):
+                    run.store.work.write_stamp(layer_stamp(stage.stamp, layer), key)
+        elif not any(stage.makes(name) for name in damaged):
+            run.store.work.write_stamp(stage.stamp, key)
 
 
-def _without_sprite(run: Run, layer: LayerInfo) -> np.ndarray:
-    """(C,) bool"""
-    made = run.store.pictures.sprites(layer.name)
-    return np.array([channel not in made for channel in range(layer.channels)])
-
-
-def tiles_of(inputs: Inputs, wanted: np.ndarray) -> str:
-    """Fingerprint of the tiles to be made: of all units, or of the wanted ones alone."""
-    if wanted.all():
-        return keys.tiles(inputs)
-    return fingerprint(keys.tiles(inputs), hashlib.sha256(wanted.tobytes()).hexdigest())
+def _note(run: Run, earlier: Earlier) -> None:
+    if earlier.faults is None:
+        run.reporter.note(f"{run.store.folder} has no checksums yet: its files are taken as they are")
+    elif damaged := earlier.faults.damaged:
+        again = ", ".join(sorted(earlier.damaged_stages())) or "tables"
+        run.reporter.note(
+            f"{len(damaged)} damaged or missing files in {run.store.folder}, the first {damaged[0]}; "
+            f"computed again: {again}"
+        )

@@ -20,7 +20,7 @@ from generator.stages import keys
 from generator.stages.checkpointed_pass import CheckpointedPass
 from generator.stages.inputs import Inputs
 from generator.stages.picture_reading import read_again, usable_files
-from generator.stages.residual_stream_tables import withdraw_stream, write_stream
+from generator.stages.residual_stream_tables import write_stream
 from generator.stages.run import Run
 from generator.stages.scan import Batches, sample
 
@@ -28,20 +28,8 @@ PASS = "stream"
 
 
 def read_streams(inputs: Inputs, run: Run) -> None:
-    """Read every residual block on every picture and write stream.npz of each, and stream.json.
-
-    Does nothing but withdraw earlier numbers where the profile says so or the network has no residual block.
-    """
-    if run.store.work.stamp(PASS) == keys.stream(inputs):
-        return
-    if not inputs.profile.stream.enabled or not inputs.stream_plan.blocks:
-        if run.ranks.leads:
-            withdraw_stream(inputs, run)
-            run.store.work.write_stamp(PASS, keys.stream(inputs))
-        run.ranks.meet()
-        return
+    """Read every residual block on every picture and write stream.npz of each, and stream.json."""
     stream = CheckpointedPass(
-        inputs,
         run,
         PASS,
         keys.stream(inputs),
@@ -51,7 +39,6 @@ def read_streams(inputs: Inputs, run: Run) -> None:
         intact=lambda _, batches: _has_sample(inputs, run, batches),
     )
     if run.ranks.leads:
-        run.store.work.unstamp(PASS)
         stream.begin()
     run.ranks.meet()
 
@@ -59,12 +46,10 @@ def read_streams(inputs: Inputs, run: Run) -> None:
         return _read_batches(inputs, run, state, batches, done, forward)
 
     size = inputs.stream_plan.batch
-    state = stream.run(-(-len(usable_files(inputs, run)) // size), size, work)
+    state = stream.complete(-(-len(usable_files(inputs, run)) // size), size, work)
     if run.ranks.leads:
         with _sample_file(inputs, run) as readings:
             write_stream(inputs, run, state, readings, sampled(inputs, run)[1])
-        run.store.work.write_stamp(PASS, keys.stream(inputs))
-        stream.drop()
     run.ranks.meet()
 
 

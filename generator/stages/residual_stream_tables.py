@@ -23,14 +23,14 @@ def write_stream(inputs: Inputs, run: Run, state: StreamState, sample: ScoreFile
 
     sample: Input and Block of every block at the centre on the pictures of the sample; rows: how many.
     """
-    withdraw_stream(inputs, run)
+    _remove_earlier(inputs, run)
     blocks: list[dict[str, Any]] = []
     with run.reporter.stage("stream's tables", len(state.plan.blocks), "blocks") as advance:
         for place, block in enumerate(state.plan.blocks):
             some = np.arange(rows)
-            inputs, branch = sample.read(2 * place, some), sample.read(2 * place + 1, some)
+            at_input, at_block = sample.read(2 * place, some), sample.read(2 * place + 1, some)
             found = block_numbers(state, block.name)
-            found["block_correlation"] = mixing.rank_correlation_where(inputs, branch, inputs > 0)
+            found["block_correlation"] = mixing.rank_correlation_where(at_input, at_block, at_input > 0)
             if (magnitudes := inputs.network.magnitudes.get(block.name)) is not None:
                 found["convolution_weight"] = magnitudes.convolution.float().numpy()
                 if magnitudes.norm is not None:
@@ -50,7 +50,7 @@ def write_stream(inputs: Inputs, run: Run, state: StreamState, sample: ScoreFile
     run.store.tables.write_json("stream.json", report)
 
 
-def withdraw_stream(inputs: Inputs, run: Run) -> None:
+def _remove_earlier(inputs: Inputs, run: Run) -> None:
     """Remove what an earlier run with other settings left."""
     for layer in inputs.network.layers:
         run.store.arrays.drop_layer(layer.name, PRODUCT)

@@ -15,7 +15,6 @@ from generator.engine.scan.stream import StreamPlan, strongest
 from generator.methods import scale_truth
 from generator.methods.mixing import near_one, ratio_against
 from generator.network.network import Network
-from generator.stages import keys
 from generator.stages.checkpointed_pass import halving
 from generator.stages.inputs import Inputs
 from generator.stages.run import Run
@@ -23,47 +22,15 @@ from generator.stages.run import Run
 DRAWINGS = 6  # of each class at each size
 CURVES = 8  # channels whose answers are shown size by size
 PRODUCT = "scale"  # of a layer's arrays
-FILE, STAMP = "scale_truth.json", "scale-truth"
+FILE = "scale_truth.json"
 
 
 def measure_scale(inputs: Inputs, run: Run) -> None:
-    """Write each channel's true invariance, scale.npz of every residual block, and scale_truth.json; remove both where
-    the pictures are no drawings or the scale criteria were not computed."""
-    if run.store.work.stamp(STAMP) == keys.scale_truth(inputs):
-        return
-    if applies(inputs):
-        _measure(inputs, run)
-    else:
-        _withdraw(inputs, run)
-    run.store.work.write_stamp(STAMP, keys.scale_truth(inputs))
-
-
-def applies(inputs: Inputs) -> bool:
-    """Whether the pictures are drawn, as large as the network wants them, and the scale criteria are there: a plain
-    network has none."""
-    from generator.pictures.drawn.canvas import SIDE
-
-    stream = inputs.profile.stream
-    return (
-        inputs.draws_pictures
-        and stream.enabled
-        and stream.rescaled
-        and inputs.network.preprocessing.crop == SIDE
-        and bool(inputs.stream_plan.blocks)
-    )
-
-
-def _withdraw(inputs: Inputs, run: Run) -> None:
-    for layer in inputs.network.layers:
-        run.store.arrays.drop_layer(layer.name, PRODUCT)
-    run.store.drop_file(FILE)
-
-
-def _measure(inputs: Inputs, run: Run) -> None:
+    """Write each channel's true invariance, scale.npz of every residual block, and scale_truth.json."""
     from generator.pictures.drawn.scales import OCTAVE, SCALES
     from generator.pictures.drawn.world import CLASSES
 
-    _withdraw(inputs, run)
+    _remove_earlier(inputs, run)
     answers = _answers(inputs, run)
     blocks: list[dict[str, Any]] = []
     parts: list[_Block] = []
@@ -84,6 +51,27 @@ def _measure(inputs: Inputs, run: Run) -> None:
         "curves": _curves(parts, CLASSES),
     }
     run.store.tables.write_json(FILE, report)
+
+
+def applies(inputs: Inputs) -> bool:
+    """Whether the pictures are drawn, as large as the network wants them, and the scale criteria are there: a plain
+    network has none."""
+    from generator.pictures.drawn.canvas import SIDE
+
+    stream = inputs.profile.stream
+    return (
+        inputs.draws_pictures
+        and stream.enabled
+        and stream.rescaled
+        and inputs.network.preprocessing.crop == SIDE
+        and bool(inputs.stream_plan.blocks)
+    )
+
+
+def _remove_earlier(inputs: Inputs, run: Run) -> None:
+    for layer in inputs.network.layers:
+        run.store.arrays.drop_layer(layer.name, PRODUCT)
+    run.store.drop_file(FILE)
 
 
 def _answers(inputs: Inputs, run: Run) -> dict[str, dict[str, np.ndarray]]:

@@ -21,7 +21,7 @@ from generator.pictures.reading import PictureBatch, evenly_spaced
 from generator.stages import keys
 from generator.stages.checkpointed_pass import CheckpointedPass, halving
 from generator.stages.inputs import Inputs
-from generator.stages.network_outputs import along_the_scan, begin_collecting
+from generator.stages.network_outputs import along_the_scan, begin_along_the_scan
 from generator.stages.picture_reading import forwards_per_read, read_pictures
 from generator.stages.run import Run
 
@@ -85,10 +85,7 @@ class ScanPart:
 
 def scan_pictures(inputs: Inputs, run: Run) -> None:
     """Scan every picture; write top.npz and statistics.npz of every layer, scores/*.npy, images.csv and scan.json."""
-    if run.store.work.stamp(PASS) == keys.scan(inputs):
-        return
     scan = CheckpointedPass(
-        inputs,
         run,
         PASS,
         keys.scan(inputs),
@@ -104,11 +101,9 @@ def scan_pictures(inputs: Inputs, run: Run) -> None:
     def work(part: ScanPart, batches: list[int], done: Collection[int], forward: int) -> Batches:
         return _scan_batches(inputs, run, part, batches, done, forward)
 
-    found = scan.run(-(-len(inputs.pictures.files) // FORWARD), FORWARD, work)
+    found = scan.complete(-(-len(inputs.pictures.files) // FORWARD), FORWARD, work)
     if run.ranks.leads:
         _write(inputs, run, found)
-        run.store.work.write_stamp(PASS, keys.scan(inputs))
-        scan.drop()
     run.ranks.meet()
 
 
@@ -119,8 +114,7 @@ def sample(inputs: Inputs) -> np.ndarray:
 
 def _begin(inputs: Inputs, run: Run, scan: CheckpointedPass[ScanPart]) -> None:
     """Withdraw what an earlier scan of something else left."""
-    run.store.work.unstamp(PASS)
-    begin_collecting(inputs, run)
+    begin_along_the_scan(inputs, run)
     scan.begin()
 
 

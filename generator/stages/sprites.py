@@ -1,34 +1,42 @@
-"""Drives the processes that make sprites and thumbnails: one task list over all layers."""
+"""Sprites and thumbnails of all layers, encoded by processes that share one list of tasks."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from generator.core.sprites import enlargement
+from generator.engine.device import trim_memory
 from generator.stages import keys
 from generator.stages.inputs import Inputs
-from generator.stages.repair import is_kept
 from generator.stages.run import Run
 from generator.stages.sprite_encoding import SpriteTask, run_tasks, tasks_of
+from generator.stages.unfinished import SPRITES, is_kept, layer_stamp
+from generator.stages.unit_pictures import picture_units
 
 
 def make_sprites(inputs: Inputs, run: Run) -> None:
-    """Encode every channel's sprite and every layer's thumbnails that are not there yet."""
-    layers = [
-        layer
-        for layer in inputs.network.layers
-        if run.store.work.stamp(_stamp(layer.name)) != keys.sprites(inputs)
-    ]
+    """Write sprites/<layer>/<channel>.webp and thumbs/<layer>.webp of every layer, and pictures/<index>.webp, those
+    that are not there yet."""
+    picture_units(inputs, run)
+    trim_memory()
+    encode_sprites(inputs, run)
+
+
+def encode_sprites(inputs: Inputs, run: Run) -> None:
+    """Encode every channel's sprite and every layer's thumbnails from the tiles."""
+    key, work = keys.sprites(inputs), run.store.work
+    stamps = {layer.name: layer_stamp(SPRITES, layer) for layer in inputs.network.layers}
+    layers = [layer for layer in inputs.network.layers if work.stamp(stamps[layer.name]) != key]
     tasks: list[SpriteTask] = []
     for layer in run.ranks.share(layers):
-        run.store.work.unstamp(_stamp(layer.name))
+        work.unstamp(stamps[layer.name])
         channels, native = inputs.channels(layer), inputs.native(layer)
         template = SpriteTask(
             folder=run.store.folder,
             layer=layer.name,
             channels=channels,
             first=0,
-            alive=run.store.arrays.layer(layer.name)["top_image"][:channels] >= 0,
+            alive=run.store.arrays.layer(layer.name, "top")["top_image"][:channels] >= 0,
             panels=len(inputs.panels),
             native=native,
             factor=enlargement(native, inputs.wanted_side(layer)),
@@ -46,9 +54,5 @@ def make_sprites(inputs: Inputs, run: Run) -> None:
             advance(written)
             unfinished[task.layer] -= 1
             if not unfinished[task.layer]:
-                run.store.work.write_stamp(_stamp(task.layer), keys.sprites(inputs))
+                work.write_stamp(stamps[task.layer], key)
     run.ranks.meet()
-
-
-def _stamp(layer: str) -> str:
-    return f"sprites-{layer}"

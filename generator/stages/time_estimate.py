@@ -16,7 +16,7 @@ from generator.engine.loops import compiled
 from generator.engine.scan.scan import FORWARD
 from generator.engine.scan.stream import residuals
 from generator.methods.gradients import RULES
-from generator.stages import keys, scale_truth
+from generator.stages import scale_truth
 from generator.stages.done import Done
 from generator.stages.dreams import dream_layers
 from generator.stages.dreams import plan_of as dream_plan
@@ -123,22 +123,21 @@ class _Work:
 
     def asked(self) -> dict[str, bool]:
         """The parts by name, in their order, and whether there is anything to do."""
-        inputs, done, profile = self.inputs, self.done, self.inputs.profile
-        blocks = bool(inputs.stream_plan.blocks) and profile.stream.enabled
+        done, layers = self.done, self.inputs.optimised_layers
         return {
             "drawing": self.missing > 0,
-            "scan": not done.scan,
-            "predictions": not done.collected,
-            "map": bool(keys.embedding(inputs)) and not (done.scan and done.map),
+            "scan": done.needs("scan"),
+            "predictions": done.has("scan") and (done.needs("features") or done.needs("predictions")),
+            "map": done.needs("embedding"),
             "tables": True,
-            "residual stream": blocks and not done.stream,
-            "optimised stream": blocks and bool(profile.stream.optimised_steps) and not done.optimised_stream,
-            "sizes": scale_truth.applies(inputs) and not (done.stream and done.truth),
+            "residual stream": done.needs("stream"),
+            "optimised stream": done.needs("optimised stream"),
+            "sizes": done.needs("scale truth"),
             "patches and gradients": len(self.units) > 0,
             "sprites": any(self.sprites.values()),
-            "gradient rules": not done.rules,
-            "optimised pictures": any(not done.ascent(layer) for layer in inputs.optimised_layers),
-            "dreams": profile.deepdream is not None,
+            "gradient rules": done.needs("gradient rules"),
+            "optimised pictures": any(not done.has_layer("optimised pictures", layer) for layer in layers),
+            "dreams": done.needs("dreams"),
             "pages": self.site,
         }
 
@@ -167,7 +166,7 @@ class _Work:
         return max(meanwhile + seconds / self.trials.threads, alone)
 
     def _scan(self) -> float:
-        left = self.pictures - self.done.scanned()
+        left = self.pictures - self.done.pictures("scan")
         forwards = 1 if self.inputs.profile.compute.precision == "fp32" else 2  # the candidates once more
         return forwards * self._decoded(left, self._forwards(left, self.trials.scanned))
 
@@ -175,7 +174,7 @@ class _Work:
         return self._decoded(self.pictures, self._forwards(self.pictures, self.trials.scanned))
 
     def _residual_stream(self) -> float:
-        left = self.pictures - self.done.streamed()
+        left = self.pictures - self.done.pictures("stream")
         return self._decoded(left, self._forwards(left, self.trials.streamed))
 
     def _sizes(self) -> float:
@@ -241,7 +240,9 @@ class _Work:
         inputs, run, trials, section = self.inputs, self.run, self.trials, self.inputs.profile.ascent
         assert section is not None
         crop, network = inputs.network.preprocessing.crop, inputs.network
-        layers = [layer for layer in inputs.optimised_layers if not self.done.ascent(layer)]
+        layers = [
+            layer for layer in inputs.optimised_layers if not self.done.has_layer("optimised pictures", layer)
+        ]
         whole = {layer.name: trials.multiply_adds(network.step(layer.name)) for layer in layers}
         ways = [trials.cone(one) if section.objective == "neuron" else whole[one.name] for one in layers]
         plans = [

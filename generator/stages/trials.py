@@ -112,14 +112,14 @@ class Trials:
         places = torch.arange(size)
         batch = PictureBatch(places, pixels, ((0, 0),) * size, ("",) * size, ())
 
-        def run() -> None:
+        def trial() -> None:
             for _ in scan_side_by_side(
                 network, [batch] * self.threads, state, threads=self.threads, forward=size
             ):
                 pass
 
         with one_thread_each(run.device):
-            seconds = self._second_time(run)
+            seconds = self._second_time(trial)
         use_tf32(False)
         return seconds / size
 
@@ -131,14 +131,14 @@ class Trials:
         one = BlockUnits(*(torch.zeros(1, dtype=torch.int64),) * 5)
         units = {block.name: one for block in plan.blocks}
 
-        def run() -> None:
+        def trial() -> None:
             for _ in in_rounds(
                 lambda some: read_stream(self._network, some, plan, units), batches, self.threads
             ):
                 pass
 
         with one_thread_each(self.run.device):
-            return self._second_time(run) / self._forward
+            return self._second_time(trial) / self._forward
 
     @cached_property
     def strongest(self) -> float:
@@ -304,21 +304,21 @@ class Trials:
         steps = 2
         tried = Ascender(self._network, step, replace(plan, batch=size, steps=steps, leaky=0))
 
-        def run() -> None:
+        def trial() -> None:
             list(pool.map(lambda _: tried.ascend(channels[:size]), range(self.threads)))
 
         with one_thread_each(self.run.device), ThreadPoolExecutor(self.threads, initializer=_alone) as pool:
-            seconds = self._second_time(run)
+            seconds = self._second_time(trial)
         return seconds / (size * (steps + 0.5) * max(middle, 1))
 
     # -- the clock ---------------------------------------------------------------------------------------------------
 
-    def _second_time(self, run: Callable[[], object]) -> float:
+    def _second_time(self, trial: Callable[[], object]) -> float:
         """Seconds of the second call: the first one also prepares what later ones find."""
-        run()
+        trial()
         self._wait()
         start = time.perf_counter()
-        run()
+        trial()
         self._wait()
         return time.perf_counter() - start
 

@@ -25,8 +25,15 @@ from generator.stages import keys
 from generator.stages.checkpointed_pass import note_damage
 from generator.stages.inputs import Inputs
 from generator.stages.picture_reading import read_again, usable_files
-from generator.stages.repair import is_kept, missing_pictures, tiles_of, wanted_units
 from generator.stages.run import Run
+from generator.stages.unfinished import (
+    SPRITES,
+    is_kept,
+    layer_stamp,
+    missing_pictures,
+    tiles_key,
+    wanted_units,
+)
 from generator.stages.unit_table import LARGEST_GROUP, UnitTable, group_size, groups_of, unit_table
 
 CROPS_A_CALL = 64
@@ -85,7 +92,7 @@ def picture_units(inputs: Inputs, run: Run) -> None:
     if run.ranks.leads:
         _restore_pictures(inputs, run, missing_pictures(inputs, run, units))
     wanted = wanted_units(inputs, run, units)  # all of them, but in an atlas that is mended
-    key = tiles_of(inputs, wanted)
+    key = tiles_key(inputs, wanted)
     if _has_sprites(inputs, run):
         return
     run.ranks.meet()
@@ -111,12 +118,11 @@ def picture_units(inputs: Inputs, run: Run) -> None:
         for count in _picture_groups(inputs, run, groups, key):
             advance(count)
     run.ranks.meet()
-    run.ranks.meet()
 
 
 def _has_sprites(inputs: Inputs, run: Run) -> bool:
     """Whether every layer's sprites were made from the tiles already."""
-    sprites = (f"sprites-{layer.name}" for layer in inputs.network.layers)
+    sprites = (layer_stamp(SPRITES, layer) for layer in inputs.network.layers)
     return all(run.store.work.stamp(stamp) == keys.sprites(inputs) for stamp in sprites)
 
 

@@ -22,16 +22,15 @@ from generator.engine.device import choose_device
 from generator.network import models
 from generator.network.network import Network
 from generator.pictures.reading import PictureFile, PictureSet
+from generator.stages import keys, table
 from generator.stages import profile as profiles
 from generator.stages.inputs import Inputs
-from generator.stages.job import Job
 from generator.stages.opening import draw, drawn_pictures, open_network
 from generator.stages.profile import Profile
 from generator.stages.ranks import Ranks
 from generator.stages.run import Run
 from generator.stages.scan import scan_pictures
 from generator.stages.sprites import make_sprites
-from generator.stages.unit_pictures import picture_units
 
 # What another processor, GPU or version of a library may change. Scores: relative, of the largest score of the
 # channel; pictures of gradients: mean absolute difference in levels of 255, since a ReLU that sits at zero may switch.
@@ -98,7 +97,7 @@ def _check_files(store: Store, report: Report, reporter: Reporter) -> None:
         return
     report.differences += [f"{name}: its bytes have changed" for name in faults.changed]
     report.differences += [f"{name}: missing" for name in faults.missing]
-    stray = sorted(set(faults.unlisted) & store.own_files())
+    stray = sorted(set(faults.unlisted) & store.own_files(table.roots()))
     report.differences += [f"{name}: does not belong to the atlas" for name in stray]
 
 
@@ -131,7 +130,7 @@ def _check_units(here: _Sampled, units: int, seed: int, report: Report) -> None:
     if not report.is_right:
         return
     records = _records(here.store, chosen)
-    inputs, run = _job(here, profile, network.keep(list(chosen)), root, records)
+    inputs, run = _run(here, profile, network.keep(list(chosen)), root, records)
     scan_pictures(inputs, run)
     places = {record.index: place for place, record in enumerate(records)}
     same = _compare_lists(here.store, run, chosen, places, report)
@@ -222,21 +221,22 @@ def _records(store: Store, chosen: Chosen) -> list[PictureRecord]:
     return [record for record in store.tables.images() if record.index in wanted]
 
 
-def _job(
+def _run(
     here: _Sampled, profile: Profile, network: Network, root: Path, records: Sequence[PictureRecord]
-) -> Job:
-    """The chosen layers on the chosen pictures alone, in a folder of its own, done as every job is done."""
+) -> tuple[Inputs, Run]:
+    """A run for the chosen layers on the chosen pictures alone, in a folder of its own."""
     files = tuple(PictureFile(record.path, record.label_id, record.label) for record in records)
     pictures = PictureSet(here.manifest.pictures.source, root, files, "")
     device = choose_device(profile.compute.device)
-    return Job(profile, network, pictures, "verify", Store(here.work), device, here.reporter, Ranks())
+    inputs = Inputs(profile, network, pictures, "verify", keys.arithmetic(device))
+    return inputs, Run(Store(here.work), device, here.reporter, Ranks(), profile.compute.workers)
 
 
 def _compare_lists(
     store: Store, run: Run, chosen: Chosen, places: dict[int, int], report: Report
 ) -> set[str]:
     """Scores, pictures and positions of the chosen channels; returns the channels of which every bit is the same, and
-    leaves in the job's folder the atlas's own lists, for the pictures of the same units."""
+    leaves in the run's folder the atlas's own lists, for the pictures of the same units."""
     same: set[str] = set()
     for layer, channels in chosen.items():
         theirs, ours = store.arrays.layer(layer), run.store.arrays.layer(layer)
@@ -297,7 +297,6 @@ def _compare_sprites(
     here: _Sampled, inputs: Inputs, run: Run, chosen: Chosen, same: set[str], report: Report
 ) -> None:
     """Patches and gradients of the chosen channels, made again by the stages that made them."""
-    picture_units(inputs, run)
     make_sprites(inputs, run)
     for layer, channels in chosen.items():
         tile = here.manifest.sprites[layer].tile

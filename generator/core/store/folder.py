@@ -7,7 +7,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -20,14 +20,6 @@ from generator.core.places import published
 from generator.core.records import Manifest, manifest_from_json, to_json
 from generator.core.store.tables import json_bytes, read_json
 
-# The files and folders at the top of an atlas. Anything else in the folder is not ours and is left alone.
-OWN = (
-    "manifest.json", "keys.json", "scan.json", "images.csv", "channels.csv", "architecture.json",
-    "layers", "scores", "sprites", "thumbs", "pictures", "kernels", "first_layers", "deepdream", "optimised", "matches",
-    "relations.json", "classes.csv",
-    "stream.json", "stream_optimised.json", "scale_truth.json", "rules.json", "rules",
-    "embedding", "predictions.npz",
-)  # fmt: skip
 PLACES = ".inputs.json"
 _REFUSED = (
     errno.ENOSPC,
@@ -159,14 +151,25 @@ class AtlasFolder:
         number of files hashed since."""
         return checksums.find_faults(self.folder, progress)
 
-    def write_checksums(self, others: Mapping[str, bytes] | None = None) -> None:
-        """Write SHA256SUMS of every file of the atlas. others: files about to be written, by path, with their bytes."""
-        text = checksums.checksum_text(self.folder, self.own_files(), others)
+    def write_checksums(self, roots: Collection[str], others: Mapping[str, bytes] | None = None) -> None:
+        """Write SHA256SUMS of every file of the atlas. roots: as for own_files; others: files about to be written, by
+        path, with their bytes."""
+        text = checksums.checksum_text(self.folder, self.own_files(roots), others)
         write_atomically(self.folder / checksums.NAME, os.fsencode(text))
 
-    def own_files(self) -> set[str]:
-        """The files that lie where an atlas's files lie, by their paths inside the folder."""
-        return {name for name in checksums.files_of(self.folder) if name.split("/")[0] in OWN}
+    def own_files(self, roots: Collection[str]) -> set[str]:
+        """The files that belong to the atlas, by their paths inside the folder. roots: the names at the top of it
+        that are the atlas's own; anything else there is left alone."""
+        return {name for name in checksums.files_of(self.folder) if name.split("/")[0] in roots}
+
+    def drop_matching(self, patterns: Iterable[str]) -> None:
+        """Remove the files that match patterns like `rules/*.webp`, and the folders that this leaves empty."""
+        for pattern in patterns:
+            for path in [path for path in self.folder.glob(pattern) if path.is_file()]:
+                path.unlink(missing_ok=True)
+                if path.parent != self.folder:
+                    with contextlib.suppress(OSError):  # there are other files in it
+                        path.parent.rmdir()
 
     def drop_file(self, name: str) -> None:
         """Remove a file of the atlas by its path inside it."""

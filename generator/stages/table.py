@@ -1,0 +1,255 @@
+"""The stages, one row each: the whole way from the inputs to an atlas.
+
+Whoever has to know a stage reads its row here: the pipeline its order, the manifest its fingerprint, repair and
+verification which files are its own. A new stage is one file and one row (CONTRIBUTING.md has an example)."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Callable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from generator.stages import (
+    architecture,
+    connections,
+    correspondence,
+    dreams,
+    first_layers,
+    gradient_rules,
+    keys,
+    labels,
+    network_outputs,
+    optimised_pictures,
+    optimised_stream,
+    picture_map,
+    residual_stream,
+    scale_truth,
+    scan,
+    sprites,
+)
+from generator.stages.inputs import Inputs
+from generator.stages.run import Run
+
+
+def always(inputs: Inputs) -> bool:
+    """For a stage that every atlas has."""
+    return True
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage.
+
+    name: as keys.json and messages have it.
+    run: computes the outputs and writes them; called only where they are not there yet.
+    key: fingerprint of everything that the outputs depend on; None for a stage so quick that it runs every time.
+    outputs: the files that this stage alone writes, as patterns in which `*` stands for anything. With `{layer}` in
+        them every layer is complete by itself: the stage stamps each one, and repairs single files.
+    needs: the stages whose outputs it reads; they are computed before it, wherever its row stands.
+    when: whether these inputs ask for the stage; where they do not, its outputs are removed.
+    ranks: who runs it under torchrun: the leading process, or all of them together, each with its share.
+    """
+
+    name: str
+    run: Callable[[Inputs, Run], None]
+    key: keys.Key | None
+    outputs: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    when: Callable[[Inputs], bool] = always
+    ranks: Literal["leader", "together"] = "leader"
+
+    @property
+    def stamp(self) -> str:
+        """The name of its stamp and of the folder of its parts, under work/."""
+        return self.name.replace(" ", "-")
+
+    @property
+    def is_by_layer(self) -> bool:
+        """Whether each layer is complete by itself."""
+        return any("{layer}" in pattern for pattern in self.outputs)
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """The outputs of all layers."""
+        return tuple(pattern.replace("{layer}", "*") for pattern in self.outputs)
+
+    def makes(self, path: str) -> bool:
+        """Whether it writes this file of the atlas."""
+        return any(fnmatchcase(path, pattern) for pattern in self.patterns)
+
+    def makes_for(self, layer: str, path: str) -> bool:
+        """Whether it writes this file for this layer, as one of those that make the layer complete."""
+        own = (pattern for pattern in self.outputs if "{layer}" in pattern)
+        return any(fnmatchcase(path, pattern.replace("{layer}", glob.escape(layer))) for pattern in own)
+
+
+STAGES: tuple[Stage, ...] = (
+    # One pass over the pictures: top-9 pictures and statistics of every channel of every layer.
+    Stage(
+        "scan",
+        scan.scan_pictures,
+        keys.scan,
+        ("scan.json", "images.csv", "scores/*.npy", "layers/*/top.npz", "layers/*/statistics.npz"),
+        ranks="together",
+    ),
+    # The labels in images.csv: they may have changed since the scan wrote it.
+    Stage("labels", labels.label_pictures, None, needs=("scan",)),
+    # What the classifier reads and what it says, where the scan did not collect it on its way.
+    Stage(
+        "features",
+        network_outputs.collect_features,
+        keys.features,
+        ("embedding/features.npy",),
+        needs=("scan",),
+        when=picture_map.is_wanted,
+        ranks="together",
+    ),
+    Stage(
+        "predictions",
+        network_outputs.collect_predictions,
+        keys.predictions,
+        ("predictions.npz",),
+        needs=("scan",),
+        when=lambda inputs: bool(keys.predictions(inputs)),
+        ranks="together",
+    ),
+    # The map of the pictures: PCA, t-SNE, nearest neighbours.
+    Stage(
+        "embedding",
+        picture_map.map_pictures,
+        keys.embedding,
+        ("embedding/embedding.json", "embedding/map.npz", "embedding/thumbs.webp"),
+        needs=("features",),
+        when=picture_map.is_wanted,
+    ),
+    # The same channel from block to block, and the inputs inside a block.
+    Stage(
+        "connections",
+        connections.connect_layers,
+        keys.connections,
+        ("layers/*/connections.npz",),
+        needs=("scan",),
+    ),
+    # Classes, refinement along a stage, the matches of every channel in other layers.
+    Stage(
+        "correspondence",
+        correspondence.relate_layers,
+        keys.correspondence,
+        ("relations.json", "classes.csv", "matches/*.npz", "layers/*/classes.npz", "layers/*/refinement.npz"),
+        needs=("scan", "labels"),
+    ),
+    # One more pass: what every block hands on, adds and replaces.
+    Stage(
+        "stream",
+        residual_stream.read_streams,
+        keys.stream,
+        ("stream.json", "layers/*/stream.npz"),
+        needs=("scan",),
+        when=lambda inputs: inputs.reads_stream,
+        ranks="together",
+    ),
+    # The same at optimised pictures.
+    Stage(
+        "optimised stream",
+        optimised_stream.optimise_streams,
+        keys.optimised_stream,
+        ("stream_optimised.json", "layers/*/stream_optimised.npz"),
+        needs=("stream",),
+        when=optimised_stream.is_wanted,
+        ranks="together",
+    ),
+    # On drawn pictures: the scale criteria compared with the true sizes.
+    Stage(
+        "scale truth",
+        scale_truth.measure_scale,
+        keys.scale_truth,
+        ("scale_truth.json", "layers/*/scale.npz"),
+        needs=("stream",),
+        when=scale_truth.applies,
+    ),
+    # Patches and gradients of every top-9 unit, one file per channel, and the pictures behind the patches.
+    Stage(
+        "sprites",
+        sprites.make_sprites,
+        keys.sprites,
+        ("sprites/{layer}/*.webp", "thumbs/{layer}.webp", "pictures/*.webp"),
+        needs=("scan",),
+        ranks="together",
+    ),
+    # Every kind of gradient side by side, for a few channels.
+    Stage(
+        "gradient rules",
+        gradient_rules.compare_rules,
+        keys.gradient_rules,
+        ("rules.json", "rules/*.webp"),
+        needs=("scan", "correspondence"),
+    ),
+    # The picture that maximises the activation of each channel.
+    Stage(
+        "optimised pictures",
+        optimised_pictures.optimise_pictures,
+        keys.optimised_pictures,
+        ("optimised/{layer}/*.webp", "optimised/{layer}.webp", "layers/{layer}/optimised.npz"),
+        needs=("scan",),
+        when=lambda inputs: bool(inputs.optimised_layers),
+        ranks="together",
+    ),
+    # DeepDream.
+    Stage(
+        "dreams",
+        dreams.dream_pictures,
+        keys.dreams,
+        ("deepdream/*",),
+        needs=("scan", "labels"),
+        when=lambda inputs: inputs.profile.deepdream is not None,
+        ranks="together",
+    ),
+    # The first convolutions of several networks, and the pixels of this one's kernels.
+    Stage("first layers", first_layers.write_first_layers, keys.first_layers, ("first_layers/*",)),
+    Stage("kernels", first_layers.write_kernels, None, ("kernels/*.webp",), when=first_layers.has_kernels),
+    # The network as it is drawn.
+    Stage("architecture", architecture.write_architecture, None, ("architecture.json",)),
+)
+# What every run writes at its end, from the outputs of all stages.
+TABLES = ("channels.csv", "keys.json", "manifest.json")
+
+
+def in_order() -> list[Stage]:
+    """The stages, each after those that it needs, and otherwise as the rows stand."""
+    rows = {stage.name: stage for stage in STAGES}
+    ordered: dict[str, Stage] = {}
+
+    def add(stage: Stage) -> None:
+        for need in stage.needs:
+            add(rows[need])
+        ordered.setdefault(stage.name, stage)
+
+    for stage in STAGES:
+        add(stage)
+    return list(ordered.values())
+
+
+def named(name: str) -> Stage:
+    """The stage of this name."""
+    return next(stage for stage in STAGES if stage.name == name)
+
+
+def fingerprints(inputs: Inputs) -> dict[str, str]:
+    """Fingerprint by stage, of all that have one."""
+    return {stage.name: stage.key(inputs) for stage in STAGES if stage.key is not None}
+
+
+def maker(path: str) -> Stage | None:
+    """The stage that writes a file of the atlas, None where no row names it."""
+    return next((stage for stage in STAGES if stage.makes(path)), None)
+
+
+def roots(*, repaired: bool = False) -> set[str]:
+    """The files and folders at the top of an atlas that stages write: whatever lies in them belongs to the atlas.
+
+    repaired: only those of stages that have a fingerprint, which do not write them in every run."""
+    stages = [stage for stage in STAGES if stage.key is not None or not repaired]
+    patterns = [pattern for stage in stages for pattern in stage.outputs]
+    return {pattern.split("/")[0] for pattern in (*patterns, *(() if repaired else TABLES))}

@@ -1,0 +1,68 @@
+"""Which sprites and pictures a run still has to make. Where a finished atlas is repaired, that is only what is missing;
+stamps under work/ say what is there."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from generator.core.records import LayerInfo
+from generator.core.store import fingerprint
+from generator.stages import keys
+from generator.stages.inputs import Inputs
+from generator.stages.run import Run
+from generator.stages.unit_table import UnitTable
+
+SPRITES = "sprites"  # the stage's stamp
+
+
+def layer_stamp(stage: str, layer: LayerInfo) -> str:
+    """The stamp that says that a stage's outputs for one layer are complete."""
+    return f"{stage}-{layer.name}"
+
+
+def kept_stamp(stage: str) -> str:
+    """The stamp that says that all files of a stage that are there are good."""
+    return f"{stage}-kept"
+
+
+def is_kept(inputs: Inputs, run: Run) -> bool:
+    """Whether the sprites and pictures that are there are those of this run."""
+    return run.store.work.stamp(kept_stamp(SPRITES)) == keys.sprites(inputs)
+
+
+def missing_pictures(inputs: Inputs, run: Run, units: UnitTable) -> list[int]:
+    """Where pictures are kept, the indices (in images.csv) of the units' pictures whose file is missing."""
+    if not is_kept(inputs, run) or "patches" not in inputs.panels:
+        return []
+    path = run.store.pictures.picture_path
+    return [int(index) for index in np.unique(units.picture) if not path(index).exists()]
+
+
+def wanted_units(inputs: Inputs, run: Run, units: UnitTable) -> np.ndarray:
+    """(U,) bool: all units; where sprites are kept, those that a missing sprite or thumbnail needs."""
+    if not is_kept(inputs, run):
+        return np.ones(len(units), bool)
+    wanted = np.zeros(len(units), bool)
+    for index, layer in enumerate(inputs.network.layers):
+        if run.store.work.stamp(layer_stamp(SPRITES, layer)) == keys.sprites(inputs):
+            continue
+        rows = units.layer == index
+        wanted |= rows & _without_sprite(run, layer)[units.channel * rows]
+        if not run.store.pictures.thumbs_path(layer.name).exists():
+            wanted |= rows & (units.slot == 0)
+    return wanted
+
+
+def tiles_key(inputs: Inputs, wanted: np.ndarray) -> str:
+    """Fingerprint of the tiles to be made: of all units, or of the wanted ones only."""
+    if wanted.all():
+        return keys.tiles(inputs)
+    return fingerprint(keys.tiles(inputs), hashlib.sha256(wanted.tobytes()).hexdigest())
+
+
+def _without_sprite(run: Run, layer: LayerInfo) -> np.ndarray:
+    """(C,) bool"""
+    made = run.store.pictures.sprites(layer.name)
+    return np.array([channel not in made for channel in range(layer.channels)])
