@@ -180,14 +180,14 @@ def _small_steps() -> Iterator[None]:
     import torch
 
     from generator.stages import checkpointed_pass, unit_table
-    from generator.stages import job as jobs
+    from generator.stages import run as runs
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(checkpointed_pass, "CHECKPOINT_SECONDS", -1.0)
         patch.setattr(unit_table, "LARGEST_GROUP", 12)
-        patch.setattr(jobs.os, "cpu_count", lambda: 1)
+        patch.setattr(runs.os, "cpu_count", lambda: 1)
         yield
     torch.set_num_threads(threads)
 

@@ -21,6 +21,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image, ImageDraw, ImageFilter
 
 from generator.core.hierarchy import read_hierarchy
@@ -38,6 +39,8 @@ from generator.core.records import (
 )
 from generator.core.store import Store
 from generator.stages.correspondence import relate_layers
+from generator.stages.ranks import Ranks
+from generator.stages.run import Run
 
 CLASSES = (
     "bicycle",
@@ -224,16 +227,13 @@ def relate(store: Store, layers: Sequence[LayerInfo], labels: Sequence[str]) -> 
         csv.writer(file).writerows([("child", "parent"), *((x, groups.get(x, "thing")) for x in labels)])
     section = SimpleNamespace(hierarchy=str(tree), drawn=None, folder="drawn")
     files = store.tables.images()
-    job: Any = SimpleNamespace(
-        store=store,
+    inputs: Any = SimpleNamespace(
         network=SimpleNamespace(layers=layers, layer=lambda name: find_layer(tuple(layers), name)),
         profile=SimpleNamespace(pictures=section),
         hierarchy=read_hierarchy(tree),
         pictures=SimpleNamespace(files=files, classes=()),
-        files=lambda: range(len(files)),
-        reporter=Reporter(quiet=True),
     )
-    relate_layers(job)
+    relate_layers(inputs, Run(store, torch.device("cpu"), Reporter(quiet=True), Ranks()))
     tree.unlink()
 
 
@@ -378,7 +378,7 @@ def make_atlas(
         for n, c in enumerate(of_class)
     ]
     store.tables.write_images(records)
-    store.tables.write_json("scan.json", {"pictures": pictures, "score_pictures": None})
+    store.tables.write_json("scan.json", {"pictures": pictures, "skipped": [], "score_pictures": None})
     relate(store, layers, labels)
     store.tables.write(
         "channels.csv", ("layer", "channel"), [(x.name, c) for x in layers for c in range(x.channels)]

@@ -13,10 +13,10 @@ from generator.core.errors import AtlasError
 from generator.core.progress import Reporter
 from generator.core.store import Store
 from generator.stages import checkpointed_pass
-from generator.stages import job as jobs
+from generator.stages import run as runs
 from generator.stages.checkpointed_pass import CheckpointedPass, Parts, halving, in_threads
-from generator.stages.job import Job
 from generator.stages.ranks import Ranks
+from generator.stages.run import Run
 
 COUNT, KEY = 17, "made from this"
 TOTAL = sum((piece + 1) ** 2 for piece in range(COUNT))
@@ -39,18 +39,18 @@ class Sums:
 @pytest.fixture(autouse=True)
 def _saves_at_once(monkeypatch):
     monkeypatch.setattr(checkpointed_pass, "CHECKPOINT_SECONDS", -1.0)
-    for room in (checkpointed_pass, jobs):  # collects the garbage of the whole test run, which takes a second
+    for room in (checkpointed_pass, runs):  # collects the garbage of the whole test run, which takes a second
         monkeypatch.setattr(room, "free_memory", lambda device: None)
 
 
-def _job(folder, ranks=None) -> Job:
+def _run(folder, ranks=None) -> Run:
     ranks = ranks or Ranks()
-    return Job(None, None, None, "", Store(folder), torch.device("cpu"), Reporter(quiet=True), ranks)
+    return Run(Store(folder), torch.device("cpu"), Reporter(quiet=True), ranks)
 
 
-def _pass(job, key=KEY, intact=lambda sums, pieces: True) -> CheckpointedPass[Sums]:
+def _pass(run, key=KEY, intact=lambda sums, pieces: True) -> CheckpointedPass[Sums]:
     found = CheckpointedPass(
-        job,
+        run,
         "toy",
         key,
         "the toy",
@@ -58,7 +58,7 @@ def _pass(job, key=KEY, intact=lambda sums, pieces: True) -> CheckpointedPass[Su
         read=lambda arrays, _: Sums(int(arrays["total"][0]), int(arrays["count"][0])),
         intact=intact,
     )
-    if job.ranks.leads:
+    if run.ranks.leads:
         found.begin()
     return found
 
@@ -88,13 +88,13 @@ class Adding:
 
 def _interrupted(folder, stop=9) -> None:
     with pytest.raises(KeyboardInterrupt):
-        _pass(_job(folder)).run(COUNT, 1, Adding(stop))
+        _pass(_run(folder)).complete(COUNT, 1, Adding(stop))
 
 
 def _finished(folder, work=None, key=KEY) -> tuple[int, int, list[str]]:
-    job = _job(folder)
-    sums = _pass(job, key).run(COUNT, 1, work or Adding())
-    return sums.total, sums.count, job.reporter.notes
+    run = _run(folder)
+    sums = _pass(run, key).complete(COUNT, 1, work or Adding())
+    return sums.total, sums.count, run.reporter.notes
 
 
 def test_interrupted_anywhere_again_and_again_each_piece_is_done_once(tmp_path):
@@ -102,7 +102,7 @@ def test_interrupted_anywhere_again_and_again_each_piece_is_done_once(tmp_path):
     for stop in (1, 2, 3, 5):
         work = Adding(stop)
         with pytest.raises(KeyboardInterrupt):
-            _pass(_job(tmp_path)).run(COUNT, 1, work)
+            _pass(_run(tmp_path)).complete(COUNT, 1, work)
         done += work.pieces
     last = Adding()
     assert _finished(tmp_path, last) == (TOTAL, COUNT, [])
@@ -134,7 +134,7 @@ def test_all_parts_damaged_are_one_note(tmp_path):
 
 def test_a_flipped_bit_anywhere_is_found_or_changes_nothing(tmp_path):
     """Some bytes of a zip file mean nothing; whatever is read is what was written."""
-    parts = Parts(_job(tmp_path), "toy", KEY, "the toy")
+    parts = Parts(_run(tmp_path), "toy", KEY, "the toy")
     written = {"a": np.arange(5), "b": np.array(["x", "yz"])}
     parts.save("p", written)
     path = tmp_path / "work" / "toy" / "p.npz"
@@ -148,7 +148,7 @@ def test_a_flipped_bit_anywhere_is_found_or_changes_nothing(tmp_path):
         refused += found is None
         assert found is None or all(np.array_equal(found[name], array) for name, array in written.items())
     assert refused > len(whole) / 9
-    assert len(parts.job.reporter.notes) == 1
+    assert len(parts.run.reporter.notes) == 1
 
 
 def test_what_was_made_from_something_else_is_dropped_without_a_note(tmp_path):
@@ -161,7 +161,7 @@ def test_what_was_made_from_something_else_is_dropped_without_a_note(tmp_path):
 def test_a_part_of_another_fingerprint_is_no_part_of_this_one(tmp_path):
     _interrupted(tmp_path)
     (tmp_path / "work" / "stamps" / "toy-of").write_text("made from that")
-    assert Parts(_job(tmp_path), "toy", "made from that", "the toy").load("rank-0") is None
+    assert Parts(_run(tmp_path), "toy", "made from that", "the toy").load("rank-0") is None
 
 
 def test_a_kill_between_merging_and_dropping_counts_no_piece_twice(tmp_path):
@@ -176,14 +176,14 @@ def test_a_kill_between_merging_and_dropping_counts_no_piece_twice(tmp_path):
 def test_pieces_whose_other_files_are_damaged_are_done_again(tmp_path):
     _interrupted(tmp_path)
     answers = iter([False, True, True, True])
-    job, work = _job(tmp_path), Adding()
-    sums = _pass(job, intact=lambda sums, pieces: next(answers)).run(COUNT, 1, work)
-    assert (sums.total, len(work.pieces), len(job.reporter.notes)) == (TOTAL, COUNT, 1)
+    run, work = _run(tmp_path), Adding()
+    sums = _pass(run, intact=lambda sums, pieces: next(answers)).complete(COUNT, 1, work)
+    assert (sums.total, len(work.pieces), len(run.reporter.notes)) == (TOTAL, COUNT, 1)
 
 
 def test_a_disk_that_keeps_nothing_is_one_sentence(tmp_path):
     with pytest.raises(AtlasError, match=r"the toy cannot be read back.*check the disk"):
-        _pass(_job(tmp_path), intact=lambda sums, pieces: False).run(COUNT, 1, Adding())
+        _pass(_run(tmp_path), intact=lambda sums, pieces: False).complete(COUNT, 1, Adding())
 
 
 def test_several_processes_do_every_piece_once_and_all_get_the_whole(tmp_path):
@@ -197,7 +197,7 @@ def test_several_processes_do_every_piece_once_and_all_get_the_whole(tmp_path):
     works, totals = [Adding() for _ in range(3)], [0] * 3
 
     def process(rank: int) -> None:
-        sums = _pass(_job(tmp_path, Meeting(rank, 3))).run(COUNT, 1, works[rank])
+        sums = _pass(_run(tmp_path, Meeting(rank, 3))).complete(COUNT, 1, works[rank])
         totals[rank] = sums.total
 
     threads = [threading.Thread(target=process, args=(rank,)) for rank in range(3)]
@@ -211,20 +211,20 @@ def test_several_processes_do_every_piece_once_and_all_get_the_whole(tmp_path):
 
 @pytest.mark.parametrize("room", [1, 2, 3, 5])
 def test_out_of_memory_halves_what_is_done_at_once_and_counts_no_piece_twice(tmp_path, room):
-    job, work = _job(tmp_path), Adding(room=room)
-    sums = _pass(job).run(COUNT, 16, work)
+    run, work = _run(tmp_path), Adding(room=room)
+    sums = _pass(run).complete(COUNT, 16, work)
     assert (sums.total, sums.count) == (TOTAL, COUNT)
     assert (
         work.sizes == [size for size in (16, 8, 4, 2, 1) if 2 * size > room and size >= 1][: len(work.sizes)]
     )
     assert work.sizes[-1] <= room < 2 * work.sizes[-1] + 1
-    assert len([note for note in job.reporter.notes if "out of memory" in note]) == 1
+    assert len([note for note in run.reporter.notes if "out of memory" in note]) == 1
 
 
 def test_without_room_for_one_it_is_one_sentence_and_what_was_saved_stays(tmp_path):
     _interrupted(tmp_path, 6)
     with pytest.raises(AtlasError, match="not enough memory for a single picture"):
-        _pass(_job(tmp_path)).run(COUNT, 4, Adding(room=0))
+        _pass(_run(tmp_path)).complete(COUNT, 4, Adding(room=0))
     work = Adding()
     assert _finished(tmp_path, work) == (TOTAL, COUNT, [])
     assert len(work.pieces) == COUNT - 6
@@ -236,7 +236,7 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(tmp_path):
         raise RuntimeError("shapes cannot be multiplied")
 
     with pytest.raises(RuntimeError, match="shapes"):
-        _pass(_job(tmp_path)).run(COUNT, 4, fails)
+        _pass(_run(tmp_path)).complete(COUNT, 4, fails)
 
 
 def test_a_save_every_fifteen_seconds(tmp_path, monkeypatch):
@@ -254,7 +254,7 @@ def test_a_save_every_fifteen_seconds(tmp_path, monkeypatch):
 
     monkeypatch.setattr(checkpointed_pass, "ROUNDS", 1)
     with pytest.raises(AtlasError):
-        _pass(_job(tmp_path)).run(COUNT, 1, slow)
+        _pass(_run(tmp_path)).complete(COUNT, 1, slow)
     assert saved == [16, 32, 48, 64, 68]
 
 
@@ -267,13 +267,13 @@ def test_halving_gives_the_result_and_stops_at_one(tmp_path):
             raise FULL
         return f"with {size}"
 
-    assert halving(_job(tmp_path), 20, attempt) == "with 2" and tried == [20, 10, 5, 2]
+    assert halving(_run(tmp_path), 20, attempt) == "with 2" and tried == [20, 10, 5, 2]
 
     def never(size: int) -> str:
         raise FULL
 
     with pytest.raises(AtlasError, match=r"not enough memory for a single picture.*buy some"):
-        halving(_job(tmp_path), 4, never, "buy some")
+        halving(_run(tmp_path), 4, never, "buy some")
 
 
 def test_threads_give_back_what_did_not_fit(tmp_path):
@@ -284,20 +284,20 @@ def test_threads_give_back_what_did_not_fit(tmp_path):
             raise FULL
         return thing
 
-    assert sorted(in_threads(_job(tmp_path), range(7), work, counted.append)) == [0, 3, 6]
+    assert sorted(in_threads(_run(tmp_path), range(7), work, counted.append)) == [0, 3, 6]
     assert sorted(counted) == [1, 2, 4, 5]
 
     def broken(thing: int) -> int:
         raise ValueError("other")
 
     with pytest.raises(ValueError, match="other"):
-        in_threads(_job(tmp_path), range(3), broken, counted.append)
+        in_threads(_run(tmp_path), range(3), broken, counted.append)
 
 
 @pytest.mark.parametrize("damage", TO_FILES, ids=lambda damage: damage.__name__)
 @pytest.mark.parametrize("kind", ["scores", "vectors", "tiles"])
 def test_records_that_were_damaged_are_known(tmp_path, kind, damage):
-    """Of the large files that a job fills in any order: each record is there as it was written, or known not to be."""
+    """Of the large files that a run fills in any order: each record is there as it was written, or known not to be."""
     from generator.core.files import ScoreFile, TileFile, VectorFile
 
     values = np.random.default_rng(0).random((18, 12)).astype(np.float32)

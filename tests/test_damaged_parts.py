@@ -44,8 +44,8 @@ PARTS = {
         "optimised stream", 8, "work/optimised-stream/rank-0.npz", "stream_optimised.json"
     ),
     "features": Left("features", 60, "work/features/rank-0.npz", "embedding/features.npy"),
-    "optimised pictures": Left("from their patches", 1, "work/ascent/res2a-0-0.npz"),
-    "optimised from patches": Left("from their patches", 1, "work/ascent/*-1-0.npz"),
+    "optimised pictures": Left("from their patches", 1, "work/optimised-pictures/res2a-0-0.npz"),
+    "optimised from patches": Left("from their patches", 1, "work/optimised-pictures/*-1-0.npz"),
 }
 FILES = {
     "scores": Left("scan", 60, "work/scan/scores.f32"),

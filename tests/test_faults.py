@@ -26,8 +26,8 @@ from generator.core.errors import AtlasError
 from generator.core.progress import Reporter
 from generator.engine.gradients import unit_gradients
 from generator.engine.scan import scan
-from generator.stages import checkpointed_pass, profile, unit_pictures
-from generator.stages import job as jobs
+from generator.stages import checkpointed_pass, picture_reading, profile, unit_pictures
+from generator.stages import run as runs
 from generator.stages.pipeline import compute
 
 pytestmark = pytest.mark.slow  # whole atlases are computed
@@ -204,11 +204,9 @@ def test_without_memory_for_one_picture_it_is_one_sentence_and_the_next_run_goes
     _ends_the_same(small, tmp_path, atlas)
 
 
-def test_forwards_are_of_one_size_for_any_batch(small):
-    chosen = profile.load(str(small))
-    for batch, forwards in ((1, 1), (32, 1), (33, 2), (256, 8)):
-        part = jobs.Job(chosen.changed(compute={"batch": batch}), *[None] * 7)
-        assert part.forwards == forwards
+@pytest.mark.parametrize(("batch", "forwards"), [(1, 1), (32, 1), (33, 2), (256, 8)])
+def test_forwards_are_of_one_size_for_any_batch(batch, forwards):
+    assert picture_reading.forwards_per_read(batch) == forwards
 
 
 # -- the disk --------------------------------------------------------------------------------------------------------
@@ -220,7 +218,7 @@ def test_forwards_are_of_one_size_for_any_batch(small):
     [
         "scan",
         "patches and gradients",
-        "relations",
+        "connections",
         pytest.param("statistics", marks=pytest.mark.long),
         pytest.param("sprites", marks=pytest.mark.long),
     ],
@@ -248,7 +246,7 @@ def test_a_disk_that_fills_up_is_one_sentence_and_the_next_run_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr(files.os, "replace", refuse(replace))
         patch.setattr(files.os, "pwrite", refuse(pwrite))
-        patch.setattr(jobs.os, "cpu_count", lambda: 1)  # sprites in this process, where writes fail
+        patch.setattr(runs.os, "cpu_count", lambda: 1)  # sprites in this process, where writes fail
         with pytest.raises(AtlasError, match="the disk is full"):
             compute(profile.load(str(small)), tmp_path, reporter)
     assert not (tmp_path / "manifest.json").exists()
@@ -395,7 +393,7 @@ def test_a_killed_worker_is_one_sentence_and_the_next_run_goes_on(
     monkeypatch,
     stage,
 ):
-    monkeypatch.setattr(jobs.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(runs.os, "cpu_count", lambda: 2)
     chosen = profile.load(str(small)).changed(compute={"workers": 2})
     killed: list[int] = []
 

@@ -27,12 +27,11 @@ from generator.network.models.model import Model, residual_taps
 from generator.network.network import Network, Tap
 from generator.network.residual import Magnitudes
 from generator.pictures.reading import PictureFile, PictureSet
-from generator.stages import profile
-from generator.stages.job import Job, Start
-from generator.stages.manifest import stage_keys
+from generator.stages import keys, profile
+from generator.stages.inputs import Inputs, Start
+from generator.stages.manifest import all_keys
 from generator.stages.opening import open_network
 from generator.stages.pipeline import compute
-from generator.stages.ranks import Ranks
 
 # -- a network of one's own, whose file can be changed -----------------------------------------------------------
 
@@ -98,11 +97,11 @@ def state(tmp_path: Path) -> Path:
     return path
 
 
-Change = Callable[["Inputs"], "Inputs"]
+Change = Callable[["Ingredients"], "Ingredients"]
 
 
-class Inputs:
-    """All that goes into a job."""
+class Ingredients:
+    """All that the inputs of a run are made of."""
 
     def __init__(self, folder: Path, weights: Path, patch: pytest.MonkeyPatch) -> None:
         self.folder, self.weights, self.patch = folder, weights, patch
@@ -118,7 +117,7 @@ class Inputs:
         self.network: Callable[[Network], Network] = lambda network: network
         self.source = "pictures"
 
-    def job(self) -> Job:
+    def open(self) -> Inputs:
         self.patch.setitem(models.MODELS, "own", self.model)
         (self.folder / "classes.txt").write_text("\n".join(self.classes))
         sections: dict[str, dict[str, Any]] = {
@@ -135,26 +134,23 @@ class Inputs:
         data |= {"ascent": {"steps": 8}, "deepdream": {"pictures": [0]}}
         chosen = profile.validated(data, "test").changed(self.name, **sections)
         pictures = PictureSet(self.source, self.folder, tuple(self.files), "")
-        return Job(
+        return Inputs(
             chosen,
             self.network(open_network(chosen)),
             pictures,
             self.digest,
-            Store(self.folder),
-            torch.device(self.device),
-            Reporter(quiet=True),
-            Ranks(),
+            keys.arithmetic(torch.device(self.device)),
             starts=self.starts,
         )
 
 
 @pytest.fixture
-def inputs(tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch) -> Inputs:
-    return Inputs(tmp_path, state, monkeypatch)
+def inputs(tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch) -> Ingredients:
+    return Ingredients(tmp_path, state, monkeypatch)
 
 
 def _set(**values: Any) -> Change:
-    def change(inputs: Inputs) -> Inputs:
+    def change(inputs: Ingredients) -> Ingredients:
         for name, value in values.items():
             setattr(inputs, name, value)
         return inputs
@@ -169,7 +165,7 @@ def _profile(section: str, **values: Any) -> Change:
 def _tensor(name: str, shift: float = 0.25) -> Change:
     """One number of one tensor of the weights' file is another."""
 
-    def change(inputs: Inputs) -> Inputs:
+    def change(inputs: Ingredients) -> Ingredients:
         state = torch.load(inputs.weights)
         state[name].view(-1)[0] += shift
         torch.save(state, inputs.weights)
@@ -178,13 +174,13 @@ def _tensor(name: str, shift: float = 0.25) -> Change:
     return change
 
 
-def _same_tensors_in_another_file(inputs: Inputs) -> Inputs:
+def _same_tensors_in_another_file(inputs: Ingredients) -> Ingredients:
     state = torch.load(inputs.weights)
     torch.save({"epoch": 3, "state_dict": {f"module.{name}": t for name, t in state.items()}}, inputs.weights)
     return inputs
 
 
-def _magnitudes(inputs: Inputs) -> Inputs:
+def _magnitudes(inputs: Ingredients) -> Ingredients:
     """The weights before the fold are others, the folded ones the same."""
 
     def doubled(network: Network) -> Network:
@@ -205,21 +201,21 @@ def _preprocessing(**values: Any) -> Change:
     return _set(model=replace(own(), preprocessing=replace(own().preprocessing, **values)))
 
 
-def _shipped(inputs: Inputs) -> Inputs:
+def _shipped(inputs: Ingredients) -> Ingredients:
     """Without a hierarchy of the profile's own the shipped one holds; it changes."""
     whole = hierarchy.imagenet_hierarchy()
     moved = replace(whole, parents={**whole.parents, "a new group": ""})
-    inputs.patch.setattr("generator.stages.job.imagenet_hierarchy", lambda: moved)
+    inputs.patch.setattr("generator.stages.inputs.imagenet_hierarchy", lambda: moved)
     return inputs
 
 
 NUMBERS = {
-    "scan", "stream", "scale truth", "sprites", "relations", "gradient rules", "ascent", "features", "predictions",
-    "embedding", "dreams",
+    "scan", "connections", "stream", "scale truth", "sprites", "correspondence", "gradient rules",
+    "optimised pictures", "features", "predictions", "embedding", "dreams",
 }  # fmt: skip
 GRAPH = NUMBERS | {"optimised stream", "all"}  # what hangs on the network's own steps
 SCAN = NUMBERS | {"all"}
-LABELS = {"relations", "gradient rules", "dreams", "all"}
+LABELS = {"correspondence", "gradient rules", "dreams", "all"}
 FILES = {"first layers", "all"}  # the weights' file, whose SHA-256 is published
 
 CHANGES: list[tuple[str, Change, set[str]]] = [
@@ -268,13 +264,21 @@ CHANGES: list[tuple[str, Change, set[str]]] = [
     (
         "hierarchy",
         lambda i: _set(hierarchy=i.hierarchy.replace("cat,,", "cat,insect,"))(i),
-        {"relations", "gradient rules", "all"},
+        {"correspondence", "gradient rules", "all"},
     ),
-    ("a group's name", lambda i: _set(hierarchy=i.hierarchy.replace("insects", "six legs"))(i), {"relations", "all"}),
+    (
+        "a group's name",
+        lambda i: _set(hierarchy=i.hierarchy.replace("insects", "six legs"))(i),
+        {"correspondence", "all"},
+    ),
     # the profile
     ("name", _set(name="other"), {"all"}),
     ("layers", _profile("layers", which=["res2a", "res2b"]), GRAPH | {"first layers"}),
-    ("channels", _profile("layers", channels=3), {"optimised stream", "sprites", "gradient rules", "ascent", "all"}),
+    (
+        "channels",
+        _profile("layers", channels=3),
+        {"optimised stream", "sprites", "gradient rules", "optimised pictures", "all"},
+    ),
     ("gradients", _set(sections={"gradients": {"gradients": ["guided", "plain"]}}), {"sprites", "all"}),
     ("tile", _profile("sprites", tile=200), {"sprites", "gradient rules", "all"}),
     ("inner tile, without inner layers", _profile("sprites", inner_tile=50), {"all"}),
@@ -282,12 +286,12 @@ CHANGES: list[tuple[str, Change, set[str]]] = [
     (
         "quality",
         _profile("sprites", quality=50),
-        {"sprites", "gradient rules", "embedding", "ascent", "all"},
+        {"sprites", "gradient rules", "embedding", "optimised pictures", "all"},
     ),
     (
         "publish_patches",
         _profile("site", publish_patches=False),
-        {"sprites", "gradient rules", "embedding", "ascent", "dreams", "all"},
+        {"sprites", "gradient rules", "embedding", "optimised pictures", "dreams", "all"},
     ),
     ("score_pictures", _profile("compute", score_pictures=3), SCAN),
     ("precision", _profile("compute", precision="tf32"), SCAN),
@@ -297,7 +301,7 @@ CHANGES: list[tuple[str, Change, set[str]]] = [
     ("embedding", _profile("embedding", perplexity=5.0), {"embedding", "all"}),
     ("pictures of the map", _profile("embedding", pictures=4), {"features", "embedding", "all"}),
     ("no map", _profile("embedding", enabled=False), {"features", "embedding", "all"}),
-    ("ascent", _profile("ascent", steps=9), {"ascent", "all"}),
+    ("ascent", _profile("ascent", steps=9), {"optimised pictures", "all"}),
     ("dreams", _profile("deepdream", steps=3), {"dreams", "all"}),
     ("a dream's start", _set(starts=(Start(1),)), {"dreams", "all"}),
     ("device", _set(device="meta"), GRAPH),
@@ -311,35 +315,35 @@ def _changed(before: Mapping[str, str], after: Mapping[str, str]) -> set[str]:
 
 @pytest.mark.parametrize(("change", "stages"), [pytest.param(*row[1:], id=row[0]) for row in CHANGES])
 def test_a_change_makes_anew_what_depends_on_it_and_nothing_else(inputs, change, stages):
-    before = stage_keys(inputs.job())
-    assert _changed(before, stage_keys(change(inputs).job())) == stages
+    before = all_keys(inputs.open())
+    assert _changed(before, all_keys(change(inputs).open())) == stages
 
 
 def test_the_shipped_hierarchy_counts_by_its_content(inputs):
     inputs.hierarchy = None
-    before = stage_keys(inputs.job())
-    assert _changed(before, stage_keys(_shipped(inputs).job())) == {"relations", "gradient rules", "all"}
+    before = all_keys(inputs.open())
+    assert _changed(before, all_keys(_shipped(inputs).open())) == {"correspondence", "gradient rules", "all"}
 
 
 def test_the_drawn_worlds_hierarchy_and_scale_belong_to_drawn_pictures_alone(inputs):
     """The same files, named as a folder and as the program's own drawings."""
     inputs.hierarchy = None
-    job = inputs.job()
-    drawn = job.profile.model_dump()
+    opened = inputs.open()
+    drawn = opened.profile.model_dump()
     drawn["pictures"] |= {"folder": None, "drawn": 6}
-    found = stage_keys(replace(job, profile=profile.validated(drawn, "test")))
-    assert _changed(stage_keys(job), found) == {"scale truth", "relations", "gradient rules", "all"}
+    found = all_keys(replace(opened, profile=profile.validated(drawn, "test")))
+    assert _changed(all_keys(opened), found) == {"scale truth", "correspondence", "gradient rules", "all"}
 
 
 def test_another_networks_first_layer_counts_by_its_numbers(inputs):
-    job = inputs.job()
+    opened = inputs.open()
     from generator.methods.kernels import first_layer
 
-    other = first_layer(job.network)
-    one = replace(job, other_layers=(other,))
-    two = replace(job, other_layers=(replace(other, kernels=other.kernels * 2),))
-    assert _changed(stage_keys(job), stage_keys(one)) == {"first layers", "all"}
-    assert _changed(stage_keys(one), stage_keys(two)) == {"first layers", "all"}
+    other = first_layer(opened.network)
+    one = replace(opened, other_layers=(other,))
+    two = replace(opened, other_layers=(replace(other, kernels=other.kernels * 2),))
+    assert _changed(all_keys(opened), all_keys(one)) == {"first layers", "all"}
+    assert _changed(all_keys(one), all_keys(two)) == {"first layers", "all"}
 
 
 # -- the graph's digest ------------------------------------------------------------------------------------------
@@ -412,8 +416,8 @@ def pictures(tmp_path: Path) -> Path:
     return tmp_path / "pictures"
 
 
-def _compute(inputs: Inputs, pictures: Path, **pictures_section: Any) -> tuple[Store, set[str]]:
-    inputs.job()  # writes the files
+def _compute(inputs: Ingredients, pictures: Path, **pictures_section: Any) -> tuple[Store, set[str]]:
+    inputs.open()  # writes the files
     section = {"folder": str(pictures), **pictures_section}
     data = {
         "name": "own",
@@ -427,7 +431,7 @@ def _compute(inputs: Inputs, pictures: Path, **pictures_section: Any) -> tuple[S
     }
     reporter = Reporter(quiet=True)
     store = compute(profile.validated(data, "test"), inputs.folder / "atlas", reporter)
-    always = {"fingerprints", "checksums", "relations", "correspondence"}
+    always = {"fingerprints", "checksums", "connections", "correspondence"}
     return store, {stage.name for stage in reporter.stages if stage.count} - always
 
 
@@ -478,7 +482,7 @@ def test_a_corrected_model_file_is_computed_again_and_ends_as_if_it_had_been_rig
     assert store.manifest().layer("res2b").height == 16
     right = _scores(store)
     assert (right != wrong).any()
-    fresh = Inputs(tmp_path / "fresh", inputs.weights, inputs.patch)
+    fresh = Ingredients(tmp_path / "fresh", inputs.weights, inputs.patch)
     fresh.folder.mkdir()
     fresh.model = inputs.model
     np.testing.assert_array_equal(right, _scores(_compute(fresh, pictures)[0]))

@@ -199,7 +199,7 @@ def test_stopped_in_every_stage_again_and_again_it_ends_with_the_same_bytes(
         ("scan", 9),
         ("statistics", 2),
         ("map of the pictures", 90),
-        ("relations", 3),
+        ("connections", 3),
         ("correspondence", 4),
     ]
     stops += [("correspondence", 9), ("residual stream", 9)]

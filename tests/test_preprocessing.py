@@ -21,7 +21,6 @@ from torchvision.transforms import InterpolationMode
 
 from generator.__main__ import _preprocessing, main, preprocessing_options
 from generator.core.errors import AtlasError
-from generator.core.progress import Reporter
 from generator.core.records import (
     ASSUMED,
     GIVEN,
@@ -36,11 +35,12 @@ from generator.network import models
 from generator.network.network import Network
 from generator.network.weights import read_preprocessing
 from generator.pictures.decoding import PictureError, read_picture
+from generator.pictures.reading import PictureSet
+from generator.stages import keys as fingerprints
 from generator.stages import profile
-from generator.stages.job import Job
+from generator.stages.inputs import Inputs
 from generator.stages.preprocessing import preprocessing
 from generator.stages.profile import PicturesSection
-from generator.stages.ranks import Ranks
 
 PLAIN = Preprocessing(0, 8, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 IMAGENET = Preprocessing(256, 224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -527,10 +527,8 @@ def test_every_number_is_part_of_the_scans_fingerprint_and_its_source_is_not(tmp
 
     def key(p: Preprocessing) -> str:
         shown: Network = replace(network, preprocessing=p)
-        job = Job(
-            section, shown, None, "", Store(tmp_path), torch.device("cpu"), Reporter(quiet=True), Ranks()
-        )  # type: ignore[arg-type]
-        return job.scan_key
+        pictures = PictureSet("none", tmp_path, (), "")
+        return fingerprints.scan(Inputs(section, shown, pictures, "", ("cpu",)))
 
     others: dict[str, Any] = {
         "resize": (32, 32), "crop": 40, "mean": (0, 0, 0), "std": (1, 1, 1), "value_range": 255.0,
