@@ -330,7 +330,7 @@ def test_a_damaged_sprite_is_all_that_is_left(small, atlas, capsys, tmp_path, mo
     monkeypatch.setattr(
         announcement,
         "estimate",
-        lambda job, done, *a, **k: counts.append((done.sprites_left(), len(done.units_left()))),
+        lambda inputs, run, done, *a, **k: counts.append((done.sprites_left(), len(done.units_left()))),
     )
     said = announced(capsys, small, tmp_path / "small")
     assert counts == [({"conv1": 0, "res2a": 1, "res3a": 0, "res4c": 0}, 9)]

@@ -5,23 +5,38 @@ from __future__ import annotations
 import re
 import sys
 import types
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from generator.core.progress import Reporter
+from generator.core.store import Store
 from generator.network import models
 from generator.site.reading import measures
 from generator.site.render import render_site
-from generator.stages import profile, tables
+from generator.stages import profile, table
+from generator.stages.inputs import Inputs
 from generator.stages.pipeline import compute
+from generator.stages.profile import Profile
+from generator.stages.run import Run
+from generator.stages.verify import verify
 
 TEXT = (Path(__file__).resolve().parent.parent / "CONTRIBUTING.md").read_text("utf-8")
-BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.S)
-MODEL, METHOD, LINE, ENTRY = BLOCKS
+
+
+def _blocks(title: str) -> list[str]:
+    """The blocks of Python in the section of this title."""
+    section = TEXT.split(f"\n## {title}\n", 1)[1].split("\n## ", 1)[0]
+    return re.findall(r"```python\n(.*?)```", section, re.S)
+
+
+(MODEL,), (METHOD, LINE, ENTRY), (STAGE, ROW) = (
+    _blocks(f"A new {part}") for part in ("model", "method", "stage")
+)
 
 
 def _module(name: str, code: str) -> types.ModuleType:
@@ -29,6 +44,19 @@ def _module(name: str, code: str) -> types.ModuleType:
     sys.modules[name] = module
     exec(compile(code, f"CONTRIBUTING.md, {name}", "exec"), module.__dict__)
     return module
+
+
+def _pictures(parent: Path) -> Path:
+    (folder := parent / "pictures").mkdir()
+    for index in range(12):
+        rough = np.random.default_rng(index).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        Image.fromarray(rough).resize((32, 32)).save(folder / f"{index}.png")
+    return folder
+
+
+def _profile(model: str, pictures: Path) -> Profile:
+    data = {"name": model, "network": {"model": model, "weights": "random"}, "compute": {"workers": 0}}
+    return profile.validated({**data, "pictures": {"folder": str(pictures)}}, "test")
 
 
 def test_the_methods_example_answers_what_is_known_beforehand() -> None:
@@ -46,26 +74,62 @@ def test_the_examples_make_an_atlas_and_its_pages(tmp_path: Path, monkeypatch: p
     for room in [room for name, room in sys.modules.items() if name.startswith("generator.")]:
         if hasattr(room, "MEASURES"):
             monkeypatch.setattr(room, "MEASURES", (*room.MEASURES, entry))
-    add_relations = tables.add_relations
+    row = table.named("connections")
 
-    def with_the_line(job: Any) -> None:
-        add_relations(job)
-        for layer in job.network.layers:
-            numbers = job.store.arrays.layer(layer.name, "top", "statistics")
-            connections = job.store.arrays.layer(layer.name, "connections")
+    def with_the_line(inputs: Inputs, run: Run) -> None:
+        row.run(inputs, run)
+        for layer in inputs.network.layers:
+            numbers = run.store.arrays.layer(layer.name, "top")
+            connections = run.store.arrays.layer(layer.name, "connections")
             exec(LINE, {"numbers": numbers, "connections": connections, "decline": method.decline})
-            job.store.arrays.write_layer(layer.name, "connections", connections)
+            run.store.arrays.write_layer(layer.name, "connections", connections)
 
-    monkeypatch.setattr("generator.stages.pipeline.add_relations", with_the_line)
-    for index in range(12):
-        rough = np.random.default_rng(index).integers(0, 256, (4, 4, 3), dtype=np.uint8)
-        Image.fromarray(rough).resize((32, 32)).save(tmp_path / f"{index}.png")
-    asked = {"name": "twin", "network": {"model": "twin", "weights": "random"}, "compute": {"workers": 0}}
-    chosen = profile.validated({**asked, "pictures": {"folder": str(tmp_path)}}, "test")
-    store = compute(chosen, tmp_path / "atlas", Reporter(quiet=True))
+    changed = tuple(replace(row, run=with_the_line) if stage is row else stage for stage in table.STAGES)
+    monkeypatch.setattr(table, "STAGES", changed)
+    store = compute(_profile("twin", _pictures(tmp_path)), tmp_path / "atlas", Reporter(quiet=True))
     assert [layer.name for layer in store.manifest().layers] == ["conv1", "res2a", "res2b"]
     render_site([store.folder], tmp_path / "site")
     assert "decline" in (store.folder / "channels.csv").read_text().splitlines()[0].split(",")
     alive = int(np.flatnonzero(~store.arrays.layer("res2b")["dead"])[0])
     assert "Decline over the nine" in (tmp_path / f"site/twin/res2b/{alive}.html").read_text("utf-8")
     assert 'id="decline"' in (tmp_path / "site/guide/statistics.html").read_text("utf-8")
+
+
+@pytest.mark.slow
+def test_the_stages_example_is_ordered_resumed_repaired_and_verified(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    popularity = _module("generator.stages.popularity", STAGE)
+    row = eval(ROW, {**vars(table), "popularity": popularity})
+    monkeypatch.setattr(table, "STAGES", (row, *table.STAGES))  # its need orders it, not its place
+    small = {"layers": {"which": ["conv1", "res2a"], "channels": 2}, "embedding": {"enabled": False}}
+    chosen = _profile("resnet20-cifar", _pictures(tmp_path)).changed(**small)
+
+    def stages_run() -> set[str]:
+        reporter = Reporter(quiet=True)
+        compute(chosen, tmp_path / "atlas", reporter)
+        return {stage.name for stage in reporter.stages if stage.count} - {"fingerprints", "checksums"}
+
+    assert {"scan", "popularity"} <= stages_run()
+    store, path = Store(tmp_path / "atlas"), tmp_path / "atlas" / "popularity.csv"
+    tops = [store.arrays.layer(layer, "top")["top_image"].ravel().tolist() for layer in ("conv1", "res2a")]
+    counts = Counter(image for top in tops for image in top)
+    lines = [f"{index},{counts[index]}" for index in range(12)]
+    assert path.read_text().split() == ["picture,channels", *lines]
+    assert "popularity.csv" in (store.checksums() or {})
+    assert store.made_from()[0]["popularity"] != ""
+    assert stages_run() == set()  # nothing to do
+
+    content = path.read_bytes()
+    path.write_text("damaged")
+    assert verify(store.folder, units=0, reporter=Reporter(quiet=True)).differences == [
+        "popularity.csv: its bytes have changed"
+    ]
+    assert stages_run() == {"popularity"}
+    assert path.read_bytes() == content
+
+    monkeypatch.setattr(popularity, "CODE", 2)
+    keys = store.made_from()[0]
+    assert stages_run() == {"popularity"}
+    changed = {stage for stage, key in store.made_from()[0].items() if keys[stage] != key}
+    assert changed == {"popularity", "all"}

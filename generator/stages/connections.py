@@ -20,13 +20,11 @@ def connect_layers(inputs: Inputs, run: Run) -> None:
     before = earlier_blocks(layers)
     with run.reporter.stage("connections", len(layers), "layers") as advance:
         for layer in layers:
+            numbers = arrays.layer(layer.name, "top")
             shared = np.full(layer.channels, -1, np.int32)
             ranks = np.full(layer.channels, np.nan, np.float32)
             if (earlier := before.get(layer.name)) is not None:
-                top_image, earlier_top = (
-                    arrays.layer(name, "top")["top_image"] for name in (layer.name, earlier)
-                )
-                shared = shared_pictures(top_image, earlier_top)
+                shared = shared_pictures(numbers["top_image"], arrays.layer(earlier, "top")["top_image"])
                 ranks = rank_correlation(arrays.scores(layer.name), arrays.scores(earlier))
             connections = {"shared_previous": shared, "spearman_previous": ranks}
             if layer.is_inner and (source := source_layer(inputs.network, layer)) is not None:
