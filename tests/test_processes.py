@@ -297,7 +297,7 @@ def test_where_none_can_be_started_all_is_done_here_and_that_is_said_once(
         raise refusal
 
     monkeypatch.setattr(loky.process_executor.ProcessPoolExecutor, where, refuse)
-    processes._say_once.cache_clear()
+    processes._log_once.cache_clear()
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
             assert list(in_processes(refuse_none, range(9), 2, **SAID)) == [(n, n) for n in range(9)]

@@ -29,7 +29,11 @@ CAFFE = (
 )  # fmt: skip
 # What says when and with what an atlas was made, and what its fingerprints are: no number and no picture.
 PASSING = {"date", "versions", "sha256", "profile", "schema", "extra"}
-UNCOMPARED = {"keys.json", "SHA256SUMS"}
+UNCOMPARED = {
+    "keys.json",
+    "SHA256SUMS",
+    ".inputs.json",
+}  # fingerprints, and where the inputs lay on the machine
 ARRAYS = {".npz", ".npy"}
 
 
@@ -86,7 +90,7 @@ def compare(before: Path, after: Path) -> Iterator[str]:
 
 
 def _files(atlas: Path) -> dict[str, Path]:
-    """Every file that is neither arrays nor a list of fingerprints, by its path inside the atlas."""
+    """Every file that is compared and holds no arrays, by its path inside the atlas."""
     return {
         str(path.relative_to(atlas)): path
         for path in atlas.rglob("*")

@@ -1,4 +1,4 @@
-"""A network as a row of volumes, each what one operation makes, with its cost. Plain records and their JSON form."""
+"""A network as a sequence of volumes, each the output of one operation with its cost; their JSON form."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ VolumeOp = Literal[
     "input", "conv", "max_pool", "avg_pool", "adaptive_pool", "linear", "add", "concat"
 ]  # fmt: skip
 Shortcut = Literal["", "identity", "projection", "zero padding"]
-HEAD = 0  # the stage of what lies behind the last layer that sees a part of the picture
+HEAD = 0  # the stage of every operation after the last layer with a spatial map
 
 
 @dataclass(frozen=True)
 class Volume:
-    """What one operation makes, (channels, height, width), in forward order.
+    """The output of one operation, (channels, height, width).
 
     name: of the atlas's layer that shows it, '' for none; path: of its module; block: what it belongs to, '' for none;
     stage: 1 the stem, 2 … the stages, 0 (HEAD) what sees the whole picture; shortcut: of an addition, what is added;
@@ -65,17 +65,16 @@ class Blueprint:
 
     @property
     def weighted_layers(self) -> int:
-        """Convolutions and linear layers on the longest way, by which residual networks are numbered: projections do
-        not count."""
+        """The depth by which residual networks are named: convolutions and linear layers without the projections."""
         return sum(v.op == "linear" or (v.op == "conv" and not self.is_shortcut(v)) for v in self.volumes)
 
     def is_shortcut(self, volume: Volume) -> bool:
-        """Whether a convolution stands in a shortcut."""
+        """Whether a volume is the output of a convolution in a shortcut."""
         return volume.op == "conv" and volume.shortcut != ""
 
 
 def blueprint_to_json(blueprint: Blueprint) -> dict[str, Any]:
-    """Compact: one list a volume."""
+    """A blueprint as JSON-ready data: one list per volume, whose fields are named in `columns`."""
     data = {field.name: getattr(blueprint, field.name) for field in dataclasses.fields(Blueprint)}
     return {
         **data,
@@ -85,7 +84,7 @@ def blueprint_to_json(blueprint: Blueprint) -> dict[str, Any]:
 
 
 def blueprint_from_json(data: Mapping[str, Any]) -> Blueprint:
-    """Raises AtlasError where the JSON is of another form."""
+    """A blueprint from its JSON form; raises AtlasError where that is damaged."""
     try:
         columns = data["columns"]
         volumes = tuple(Volume(**dict(zip(columns, row, strict=True))) for row in data["volumes"])

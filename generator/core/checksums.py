@@ -40,7 +40,7 @@ class Faults:
 def files_of(folder: Path) -> list[str]:
     """The regular files of a folder at any depth, with forward slashes, in bytewise order; the list itself, hidden
     files and a run under way are passed over."""
-    found: list[str] = []
+    names_inside: list[str] = []
     for place, folders, names in os.walk(folder):
         inside = Path(place).relative_to(folder).as_posix()
         prefix = "" if inside == "." else f"{inside}/"
@@ -52,8 +52,8 @@ def files_of(folder: Path) -> list[str]:
                 and prefix + name != NAME
                 and os.path.isfile(os.path.join(place, name))
             ):
-                found.append(prefix + name)
-    return sorted(found, key=os.fsencode)
+                names_inside.append(prefix + name)
+    return sorted(names_inside, key=os.fsencode)
 
 
 def checksum_text(folder: Path, names: Iterable[str], others: Mapping[str, bytes] | None = None) -> str:
@@ -82,13 +82,13 @@ def find_faults(folder: Path, progress: Callable[[int], object] = lambda done: N
     listed = read_checksums(folder)
     if listed is None:
         return None
-    there = files_of(folder)
-    known = [name for name in there if name in listed]
-    sums = digests(folder, known, progress)
+    present = files_of(folder)
+    checked = [name for name in present if name in listed]
+    sums = digests(folder, checked, progress)
     return Faults(
-        changed=tuple(name for name in known if sums[name] != listed[name]),
-        missing=tuple(sorted(set(listed) - set(there), key=os.fsencode)),
-        unlisted=tuple(name for name in there if name not in listed),
+        changed=tuple(name for name in checked if sums[name] != listed[name]),
+        missing=tuple(sorted(set(listed) - set(present), key=os.fsencode)),
+        unlisted=tuple(name for name in present if name not in listed),
     )
 
 
@@ -97,20 +97,21 @@ def digests(
 ) -> dict[str, str]:
     """Path → SHA-256 of the files' bytes, UNREADABLE where one cannot be read."""
     names = list(names)
-    found: dict[str, str] = {}
+    sums: dict[str, str] = {}
     for name, digest in zip(names, file_digests(folder / name for name in names), strict=True):
-        found[name] = digest
+        sums[name] = digest
         progress(1)
-    return found
+    return sums
 
 
 def file_digests(paths: Iterable[Path]) -> Iterator[str]:
-    """The digest of each file, in order; some at a time: a pool keeps two kilobytes for each that waits."""
+    """The digest of each file, in order. Files are taken AT_ONCE at a time: a pool needs two kilobytes for each that
+    waits."""
     waiting = iter(paths)
-    # Hashing and reading let go of Python's lock.
+    # Hashing and reading release the GIL, so that threads run side by side.
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
-        while some := list(islice(waiting, AT_ONCE)):
-            yield from threads.map(file_digest, some)
+        while batch := list(islice(waiting, AT_ONCE)):
+            yield from threads.map(file_digest, batch)
 
 
 def file_digest(path: Path) -> str:

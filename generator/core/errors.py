@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class AtlasError(Exception):
-    """Something the user can mend: one clear sentence saying what is wrong, where, and the remedy.
+    """An error that the user can put right: one sentence that says what is wrong, where, and the remedy.
 
     >>> str(AtlasError("no pictures found", "photos/", "give a folder that holds JPEG or PNG files"))
     'no pictures found: photos/ — give a folder that holds JPEG or PNG files'

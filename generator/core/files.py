@@ -1,4 +1,4 @@
-"""Files on disk: whole or not at all, and the large ones that a job fills in any order."""
+"""Files on disk: written whole or not at all, and large ones whose records a job writes in any order."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import shutil
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -30,7 +31,7 @@ def write_atomically(path: Path, content: bytes | bytearray) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or, where a folder lies in its place, that."""
+    """Remove a file, or the folder that lies in its place."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -38,8 +39,8 @@ def remove(path: Path) -> None:
 
 
 def write_array_atomically(path: Path, shape: tuple[int, int], parts: Iterable[np.ndarray]) -> None:
-    """Write a float32 array as a .npy file, whole or not at all, from its rows part by part: it need not fit into the
-    memory."""
+    """Write a (rows, columns) float32 array as a .npy file, whole or not at all, from consecutive parts of its rows: it
+    need not fit into memory."""
     half = path.with_name(f".{path.name[:200]}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,50 +57,58 @@ def write_array_atomically(path: Path, shape: tuple[int, int], parts: Iterable[n
 
 
 def disk_error(error: OSError, path: Path) -> AtlasError:
-    """The sentence for a disk that refuses."""
+    """The AtlasError for a failed write."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return AtlasError(
-            "the disk is full", path, "free some space and run the same command again: it goes on from here"
+            "the disk is full", path, "free some space and run the same command again: it resumes"
         )
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         return AtlasError("this folder cannot be written", path.parent, "choose another with --out")
     return AtlasError(
-        f"writing failed ({error.strerror or error})", path, "mend the cause and run the same command again"
+        f"writing failed ({error.strerror or error})", path, "remove the cause and run the same command again"
     )
 
 
-class _Filled:
-    """A file read and written at positions. Not a memory map: its pages never count as this process's memory."""
+class _RandomAccessFile:
+    """A file that is read and written at byte offsets. It is no memory map, whose pages would count as this process's
+    memory."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            if path.is_dir():  # in the way of a file of ours: its records count as never written
+            if path.is_dir():  # damage: a folder in the place of the file; its records count as never written
                 shutil.rmtree(path)
             self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
             raise disk_error(error, path) from error
 
-    def _write(self, content: np.ndarray, place: int) -> None:
+    def _write(self, content: np.ndarray, offset: int) -> None:
         left = np.ascontiguousarray(content).data.cast("B")
         try:
             while left:  # a write may take less than all of it, on a disk that is about to be full
-                written = os.pwrite(self._file, left, place)
-                left, place = left[written:], place + written
+                written = os.pwrite(self._file, left, offset)
+                left, offset = left[written:], offset + written
         except OSError as error:
             raise disk_error(error, self.path) from error
 
-    def _read(self, length: int, place: int) -> bytes:
-        return os.pread(self._file, length, place).ljust(length, b"\0")  # behind the end there are zeros
+    def _read(self, length: int, offset: int) -> bytes:
+        return os.pread(self._file, length, offset).ljust(length, b"\0")  # zeros behind the end of the file
 
     def close(self) -> None:
+        """Close the file."""
         os.close(self._file)
 
+    def __enter__(self) -> Self:
+        return self
 
-class _Records(_Filled):
-    """Records of one length, written in any order by any process. Behind each stands its CRC-32, so that one that was
-    never written, was cut short by a kill, or was damaged later, is known."""
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Records(_RandomAccessFile):
+    """Records of one length, written in any order by any process. Each is followed by its CRC-32, which tells a record
+    that was never written, was cut short by a kill, or was damaged later."""
 
     def __init__(self, path: Path, length: int) -> None:
         super().__init__(path)
@@ -126,14 +135,14 @@ class _Records(_Filled):
 
 
 class ScoreFile(_Records):
-    """Scores of a pass under way: row by row all layers' channels, float32."""
+    """Scores of a pass under way, float32: one record per picture, with the channels of all layers."""
 
     def __init__(self, path: Path, channels: Sequence[int]) -> None:
         self._starts = np.concatenate([[0], np.cumsum(channels)]).astype(np.int64)
         super().__init__(path, int(self._starts[-1]) * 4)
 
     def write(self, rows: np.ndarray, scores: np.ndarray) -> None:
-        """rows: (n,) places; scores: (n, channels of all layers) float32."""
+        """Write the scores, (n, channels of all layers) float32, of these rows, (n,)."""
         for row, values in zip(rows.tolist(), scores.astype(np.float32, copy=False), strict=True):
             self.put(row, values)
 
@@ -142,21 +151,15 @@ class ScoreFile(_Records):
         return self.intact(rows)
 
     def read(self, layer: int, rows: np.ndarray) -> np.ndarray:
-        """(n, C) of one layer, by its place among the layers; rows never written are zeros."""
+        """(n, C) float32: the scores of one layer, by its index; rows never written are zeros."""
         first, last = (int(start) for start in self._starts[layer : layer + 2])
         parts = [self.get(row, first * 4, (last - first) * 4) for row in rows.tolist()]
         return np.frombuffer(b"".join(parts), np.float32).reshape(len(rows), last - first)
 
-    def __enter__(self) -> ScoreFile:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
 
 class RowFile:
-    """The rows of a .npy file with a float32 matrix, read as asked for. Not a memory map, whose pages would count as
-    this process's memory."""
+    """The rows of a .npy file with a float32 matrix, read when they are indexed. It is no memory map, whose pages would
+    count as this process's memory."""
 
     def __init__(self, path: Path) -> None:
         with path.open("rb") as file:
@@ -168,7 +171,7 @@ class RowFile:
         self._path = path
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
-        """(n, F) of a slice without steps, or of (n,) places."""
+        """(n, F) float32 of a slice without a step, or of (n,) row numbers."""
         length = self.shape[1]
         if isinstance(rows, slice):
             first, last, _ = rows.indices(self.shape[0])
@@ -179,18 +182,18 @@ class RowFile:
 
     def _read(self, first: int, count: int) -> np.ndarray:
         length = self.shape[1]
-        found = np.fromfile(self._path, np.float32, count * length, offset=self._start + first * length * 4)
-        return found.reshape(count, length)
+        offset = self._start + first * length * 4
+        return np.fromfile(self._path, np.float32, count * length, offset=offset).reshape(count, length)
 
 
 class VectorFile(_Records):
-    """A vector a row, float32, known to be there or not."""
+    """One float32 vector per row; which rows were written is known."""
 
     def __init__(self, path: Path, length: int) -> None:
         super().__init__(path, length * 4)
 
     def write(self, rows: np.ndarray, vectors: np.ndarray) -> None:
-        """rows: (n,) places; vectors: (n, F)."""
+        """Write the vectors, (n, F), of these rows, (n,)."""
         for row, values in zip(rows.tolist(), vectors.astype(np.float32, copy=False), strict=True):
             self.put(row, values)
 
@@ -203,12 +206,6 @@ class VectorFile(_Records):
         parts = [self.get(row) for row in rows.tolist()]
         return np.frombuffer(b"".join(parts), np.float32).reshape(len(rows), self._length // 4)
 
-    def __enter__(self) -> VectorFile:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
 
 class TileFile(_Records):
     """The tiles of one layer while it is being pictured: (C, 9, P, s, s, 3) uint8, written in any order."""
@@ -218,20 +215,14 @@ class TileFile(_Records):
         super().__init__(path, panels * native * native * 3)
 
     def write(self, channel: int, slot: int, tiles: np.ndarray) -> None:
-        """tiles: (P, s, s, 3), the panels of one unit."""
+        """Write the panels of one unit, (P, s, s, 3) uint8."""
         self.put(channel * 9 + slot, tiles)
 
     def has(self, channels: np.ndarray, slots: np.ndarray) -> np.ndarray:
-        """(U,) bool: of which units, (U,) channels and slots, the tiles are there as they were written."""
+        """(U,) bool: whether the tiles of each unit, given by (U,) channels and slots, are there as written."""
         return self.intact(channels * 9 + slots)
 
     def read(self, channel: int) -> np.ndarray:
         """(9, P, s, s, 3); slots never written are zeros."""
         slots = np.frombuffer(self._read(9 * self._stride, channel * 9 * self._stride), np.uint8)
         return slots.reshape(9, self._stride)[:, : self._length].reshape(self.shape)
-
-    def __enter__(self) -> TileFile:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

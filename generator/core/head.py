@@ -1,5 +1,4 @@
-"""How a network's outputs are read: as classes that exclude each other, as classes each for itself, or as plain scores.
-No torch here."""
+"""How a network's outputs are read: as classes that exclude each other, as independent classes, or as plain scores."""
 
 from __future__ import annotations
 
@@ -16,8 +15,11 @@ KINDS: tuple[HeadKind, ...] = get_args(HeadKind)
 
 @dataclass(frozen=True)
 class Head:
-    """kind: 'softmax': one class of several, the probabilities sum to one; 'sigmoid': a probability for each output by
-    itself; 'none': plain scores, as of a regression; outputs: how many; assumed: whether nobody said which."""
+    """How a network's outputs are read.
+
+    kind: 'softmax' (one class of several; the probabilities sum to one), 'sigmoid' (an independent probability for each
+    output) or 'none' (plain scores, as of a regression); outputs: their number; assumed: whether no kind was given.
+    """
 
     kind: HeadKind
     outputs: int
@@ -42,16 +44,17 @@ class Head:
         if self.kind == "sigmoid":
             # Never the exponential of a large number: it overflows.
             small = np.exp(-np.abs(scores))
-            return np.where(scores >= 0, 1, small) / (1 + small)
+            probabilities: np.ndarray = np.where(scores >= 0, 1, small) / (1 + small)
+            return probabilities
         return scores
 
     def predicted(self, output: np.ndarray, score: np.ndarray) -> np.ndarray:
-        """(N,) the predicted class of every picture, from the number and the score of its strongest output; of one
-        output 1 where its probability is above 0.5, else 0."""
+        """(N,) the predicted class of every picture, from the number and the score of its strongest output. A network
+        with one output predicts 1 where its probability is above 0.5, else 0."""
         return (score > 0).astype(output.dtype) if self.outputs == 1 else output
 
     def name(self, classes: tuple[str, ...], output: int) -> str:
-        """What an output stands for. classes: one name an output; of one output that of its class alone, or the names
+        """The name of an output. classes: one name per output; for a network with one output the name of its class, or
         of both classes, its own second."""
         if self.outputs == 1:
             return classes[-1] if classes else "output 0" if self.kind == "none" else "class 1"
@@ -59,7 +62,7 @@ class Head:
 
     @property
     def sentence(self) -> str:
-        """How the outputs are read, and whether somebody said so."""
+        """How the outputs are read, and whether that was assumed."""
         count = "one output" if self.outputs == 1 else f"{self.outputs:,} outputs"
         how = {
             "softmax": "softmax: one class of several",
@@ -72,7 +75,7 @@ class Head:
 
     @property
     def advice(self) -> str:
-        """The sentence, and what to say where an assumption is wrong."""
+        """The sentence, and the option to give where an assumption is wrong."""
         others = " or ".join(f"--head {kind}" for kind in KINDS if kind != self.kind and self._fits(kind))
         return self.sentence + (f"; if they are something else, say {others}" if self.assumed else "")
 
@@ -81,7 +84,7 @@ class Head:
 
     @property
     def against_accuracy(self) -> str:
-        """Why there is no accuracy whatever the labels are, '' where nothing speaks against one."""
+        """Why these outputs have no accuracy, whatever the labels are; '' where they can have one."""
         if self.kind == "none":
             return "no accuracy: the outputs are plain scores (head none), not classes"
         if self.is_multi_label:

@@ -1,4 +1,4 @@
-"""Which classes are near each other: a tree of classes, and the similarity of two of them on a set of pictures."""
+"""A tree of classes, and how similar two classes are on a set of pictures."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ class Hierarchy:
             for above in self._above(name):
                 if above in seen:
                     raise AtlasError(
-                        f"the class hierarchy goes in a circle at {above!r}", self.source, "mend its parents"
+                        f"the class hierarchy goes in a circle at {above!r}",
+                        self.source,
+                        "correct its parents",
                     )
                 seen.add(above)
 
@@ -56,8 +58,8 @@ class Hierarchy:
         if label in self.names:
             return label
         for part in reversed(PurePosixPath(path).parts):
-            if (found := _WNID.match(part)) and found[0] in self.names:
-                return found[0]
+            if (wnid := _WNID.match(part)) and wnid[0] in self.names:
+                return wnid[0]
         return None
 
 
@@ -66,7 +68,7 @@ def read_hierarchy(path: Path) -> Hierarchy:
 
     Raises AtlasError where the file cannot be read, lacks a column, gives a class two parents, or goes in a circle.
     """
-    remedy = "give it the columns child,parent, one row a class or group"
+    remedy = "give it the columns child,parent, one row per class or group"
     try:
         with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
             rows = list(csv.DictReader(file, skipinitialspace=True))
@@ -122,16 +124,16 @@ def nodes_of(
         "" if not label else wnid if wnid in hierarchy.names else hierarchy.node(label, path)
         for (label, path), wnid in zip(pictures, wnids or [""] * len(pictures), strict=True)
     ]
-    strange = Counter(
+    unknown = Counter(
         label for (label, _), node in zip(pictures, nodes, strict=True) if node is None
     ).most_common()
-    if strange and strict:
+    if unknown and strict:
         raise AtlasError(
-            f"the class hierarchy lacks {len(strange)} of the pictures' labels, the first is {strange[0][0]!r}",
+            f"the class hierarchy lacks {len(unknown)} of the pictures' labels, the first is {unknown[0][0]!r}",
             hierarchy.source,
             "give every label a row",
         )
-    return None if strange else [node or "" for node in nodes]
+    return None if unknown else [node or "" for node in nodes]
 
 
 def similarities(hierarchy: Hierarchy | None, classes: Sequence[str], counts: np.ndarray) -> np.ndarray:
@@ -161,6 +163,6 @@ def similarities(hierarchy: Hierarchy | None, classes: Sequence[str], counts: np
         shared[np.ix_(inside, inside)] = surprise[name]
     own = np.array([surprise[name] for name in classes])
     both = own[:, None] + own[None, :]
-    result = np.divide(2 * shared, both, out=np.zeros_like(shared), where=both > 0)
+    result: np.ndarray = np.divide(2 * shared, both, out=np.zeros_like(shared), where=both > 0)
     np.fill_diagonal(result, 1.0)
     return result

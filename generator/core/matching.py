@@ -172,7 +172,8 @@ class Numbers:
 
 def best(strength: np.ndarray) -> np.ndarray:
     """The first of each row's strongest."""
-    return strength.argmax(axis=1)
+    indices: np.ndarray = strength.argmax(axis=1)
+    return indices
 
 
 def summary(

@@ -1,5 +1,5 @@
-"""Where an atlas's inputs lie on its builder's machine: kept beside the atlas, for `atlas verify`, and never published.
-What is published are the names of files and folders alone."""
+"""Where an atlas's inputs lie on the machine that computed it. The atlas keeps these paths in a hidden file, for
+`atlas verify`; only the names of files and folders are published."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _KEYS = (
 
 def published(profile: Mapping[str, Any]) -> dict[str, Any]:
     """The profile with the last part of every path alone."""
-    found = copy.deepcopy(dict(profile))
-    for holder, key, _ in _places(found):
+    result = copy.deepcopy(dict(profile))
+    for holder, key, _ in _places(result):
         holder[key] = PurePath(holder[key]).name or holder[key]
-    return found
+    return result
 
 
 def places(profile: Mapping[str, Any]) -> dict[str, str]:
@@ -38,12 +38,12 @@ def places(profile: Mapping[str, Any]) -> dict[str, str]:
 
 def located(profile: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, Any]:
     """A published profile with the places put back that it was computed from."""
-    found = copy.deepcopy(dict(profile))
-    for holder, key, name in _places(found):
+    result = copy.deepcopy(dict(profile))
+    for holder, key, name in _places(result):
         place = known.get(name, "")
         if PurePath(place).name == holder[key]:
             holder[key] = place
-    return found
+    return result
 
 
 def _places(profile: Mapping[str, Any]) -> Iterator[tuple[Any, Any, str]]:

@@ -28,17 +28,17 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 MOST_PROCESSES = 8  # for pages and links, which wait for the disk
-AHEAD = 2  # tasks a process is given before their results are taken
-# Each process has a core: threads of its own would only stand in the others' way.
+AHEAD = 2  # tasks per process that are submitted before their results are taken
+# Each process has one core: threads of its own would only slow the others down.
 _ENVIRONMENT = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
 )
-# What it raises where a machine has no semaphores or no memory, and where a process may have none of its own.
+# What starting processes raises on a machine without semaphores or memory, or where child processes are forbidden.
 _REFUSALS = (OSError, ImportError, NotImplementedError, AssertionError)
 
 
 def page_processes(pages: int, worth: int) -> int:
-    """How many processes to use for so many pages: 0 where there are fewer than `worth`, or there is one core."""
+    """The number of processes to use for this many pages: 0 where there are fewer than `worth`, or only one core."""
     processes = min(os.cpu_count() or 1, MOST_PROCESSES)
     return 0 if pages < worth or processes < 2 else processes
 
@@ -59,9 +59,9 @@ def in_processes(
     """Do tasks in processes, yielding each with its result, in the tasks' order or as they are done.
 
     Each process imports the function's module and not the caller's script, begins with start(*given), and ends when
-    this process does. At most AHEAD tasks a process are under way. What a task raises is raised here. With 0 processes,
-    or where none can be started, this process does all: by `here`, if given, instead of start and function. meanwhile:
-    called once the first tasks are under way.
+    this process does. At most AHEAD tasks per process are under way. What a task raises is raised here. With 0
+    processes, or where none can be started, this process does all: by `here`, if given, instead of start and function.
+    meanwhile: called once the first tasks are under way.
 
     Raises AtlasError if a process is killed: "a process that `doing` was killed", and the remedy.
     """
@@ -89,7 +89,7 @@ def in_processes(
     except BrokenProcessPool as error:
         raise _explained(error, doing, remedy) from error
     finally:
-        # What nobody waits for any more is not finished: after an error, after Ctrl-C, after a loop that was left.
+        # After an error, Ctrl-C or a loop that was left, tasks under way are abandoned.
         pool.close(kill=not done)
 
 
@@ -138,7 +138,7 @@ class _Pool:
         from loky.process_executor import ProcessPoolExecutor
 
         self.running: dict[Future[Any], Any] = {}
-        # Nothing is ever sent: that this end is closed, by whatever ended this process, is what the processes wait for.
+        # Nothing is ever sent. The processes wait for this end to close, which happens however this process ends.
         self._theirs, self._ours = multiprocessing.Pipe(duplex=False)
         self._executor = ProcessPoolExecutor(
             processes,
@@ -157,7 +157,7 @@ class _Pool:
         function: Callable[[Any], Any],
         tasks: list[Any],
     ) -> _Pool | None:
-        """Processes that have begun with these tasks; None where none can be started, which is said once."""
+        """Processes that have begun with these tasks; None where none can be started, which is logged once."""
         pool = None
         try:
             pool = cls(processes, start, given)
@@ -169,7 +169,7 @@ class _Pool:
                 pool.close(kill=True)
             if not isinstance(error, _REFUSALS):
                 raise
-            _say_once(f"no processes can be started here, so that one does all the work: {error!r}")
+            _log_once(f"no processes can be started here, so that one does all the work: {error!r}")
             return None
         return pool
 
@@ -190,7 +190,7 @@ class _Pool:
 
 @contextlib.contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Processes started meanwhile never see Ctrl-C, which a terminal sends to all: it is this process's to act on."""
+    """Processes started meanwhile ignore Ctrl-C, which a terminal sends to all: only this process acts on it."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
@@ -205,13 +205,13 @@ def _uninterrupted() -> Iterator[None]:
 
 
 @functools.cache
-def _say_once(sentence: str) -> None:
+def _log_once(sentence: str) -> None:
     logging.getLogger(__name__).warning(sentence)
 
 
 # -- in the processes ------------------------------------------------------------------------------------------------
 
-_failed: list[Exception] = []  # what this process could not begin for
+_failed: list[Exception] = []  # why this process could not begin
 
 
 def _begin(
@@ -222,7 +222,7 @@ def _begin(
     try:
         if start is not None:
             start(*given)
-    except Exception as error:  # raised by the first task, for there it reaches the caller as it is
+    except Exception as error:  # raised by the first task instead: from there it reaches the caller unchanged
         _failed.append(error)
 
 
@@ -252,10 +252,10 @@ def _work(function: Callable[[Any], Any], task: Any) -> Any:
 
 
 class SharedBytes:
-    """Memory that is handed to processes as they start, for results too large to be sent. It has no name that could be
-    left behind, and goes when the last process that has it ends.
+    """Memory that processes are given as they start, for results too large to be sent. It has no name that could be
+    left behind, and is freed when the last process that holds it ends.
 
-    memory: of the size asked for; zeros at first.
+    memory: of the requested size; zeros at first.
     """
 
     def __init__(self, descriptor: int, size: int) -> None:
@@ -264,7 +264,7 @@ class SharedBytes:
 
     @classmethod
     def of(cls, size: int) -> SharedBytes | None:
-        """None where the system has no such memory: outside Linux, for 0 bytes, and where it refuses."""
+        """Memory of `size` bytes; None where the system has none: outside Linux, for 0 bytes, and where it refuses."""
         try:
             descriptor = os.memfd_create("pictures")
         except (AttributeError, OSError):
@@ -277,10 +277,10 @@ class SharedBytes:
             return None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _received, (reduction.DupFd(self._descriptor), self._size)  # type: ignore[attr-defined]
+        return _received, (reduction.DupFd(self._descriptor), self._size)
 
     def close(self) -> None:
-        """This process needs it no more. An array that looks into it keeps it open."""
+        """Release this process's hold. An array that is a view of the memory keeps it open."""
         os.close(self._descriptor)
 
 

@@ -26,8 +26,8 @@ from rich.text import Text
 
 PLAIN_SECONDS = 5.0  # between two plain lines
 NARROW = 72  # columns of a terminal: below, a bar would leave no room for the numbers
-SILENT = 2.0  # seconds that nobody wonders about
-# For terminals that lack a sign, the nearest that they have.
+SILENT = 2.0  # seconds; what takes less is not announced
+# Replacements for signs that a terminal's encoding lacks.
 PLAIN_SIGNS = str.maketrans({"×": "x", "–": "-", "—": "-", "−": "-", "…": "...", "’": "'", "³": "3"})
 
 
@@ -49,7 +49,7 @@ class StageTime:
 
 @dataclass
 class Reporter:
-    """Shows the progress of one job. quiet: say nothing but keep the times."""
+    """Shows the progress of one job. quiet: print nothing, but record the times."""
 
     quiet: bool = False
     stages: list[StageTime] = field(default_factory=list)
@@ -59,13 +59,12 @@ class Reporter:
         self._console = Console(stderr=True, highlight=False, emoji=False, quiet=self.quiet)
 
     def say(self, line: str) -> None:
-        """One line that stays. What would move the cursor, colour the terminal or begin another line is written out:
-        names of files and classes may hold anything."""
-        shown = encodable(printable(line), self._console.encoding)
-        self._console.print(shown, markup=False, soft_wrap=True)
+        """Print one line. Control characters are escaped, because names of files and classes may hold anything."""
+        text = encodable(printable(line), self._console.encoding)
+        self._console.print(text, markup=False, soft_wrap=True)
 
     def note(self, line: str) -> None:
-        """A line said now and once more in the summary."""
+        """Print a line now, and once more in the summary."""
         self.notes.append(line)
         self.say(line)
 
@@ -86,7 +85,8 @@ class Reporter:
 
     @contextmanager
     def waiting(self, name: str, unit: str = "") -> Iterator[Advance]:
-        """Work of unknown length: how long it has taken so far, with the number of things done where it is told."""
+        """Work of unknown length: shows how long it has taken so far, and the number of things done if `advance` is
+        called."""
         record = StageTime(name, unit)
         start = time.monotonic()
         show = _spinner if self._console.is_terminal else _heartbeat
@@ -98,7 +98,7 @@ class Reporter:
 
     @contextmanager
     def stages_by_call(self, unit: str) -> Iterator[Callable[[str, int, int], None]]:
-        """For a room that knows no reporter: a callable (what, done, total) that opens a stage for each `what`."""
+        """For code that does not know the reporter: a callable (name, done, total) that opens a stage for each name."""
         current: list[tuple[str, int]] = []
         opened = ExitStack()
         advance: Advance = lambda done=1: None  # noqa: E731
@@ -127,19 +127,19 @@ class Reporter:
 
 
 def printable(text: str) -> str:
-    r"""Text as one line in which nothing steers the terminal: line breaks, escape sequences, marks that turn the
-    direction of writing and bytes that are no UTF-8 are written out, as \n, \x1b, \u202e and \xff."""
-    return "".join(letter if letter.isprintable() else _written_out(letter) for letter in text)
+    r"""Text as one line without control characters: line breaks, escape sequences, marks that change the direction of
+    writing and bytes that are no UTF-8 are escaped, as \n, \x1b, \u202e and \xff."""
+    return "".join(letter if letter.isprintable() else _escaped(letter) for letter in text)
 
 
-def _written_out(letter: str) -> str:
-    if "\udc80" <= letter <= "\udcff":  # how Python reads a byte of a file's name that is no UTF-8
+def _escaped(letter: str) -> str:
+    if "\udc80" <= letter <= "\udcff":  # how Python decodes a byte of a file name that is no UTF-8
         return f"\\x{ord(letter) - 0xDC00:02x}"
     return letter.encode("unicode_escape").decode("ascii")
 
 
 def encodable(text: str, encoding: str) -> str:
-    """The text with what the encoding lacks replaced by the nearest sign that it has, or written out."""
+    """The text with characters that the encoding lacks replaced by the nearest one that it has, or escaped."""
     try:
         text.encode(encoding)
     except UnicodeEncodeError:
@@ -221,7 +221,7 @@ def _spinner(console: Console, record: StageTime) -> Iterator[Advance]:
 
 @contextmanager
 def _heartbeat(console: Console, record: StageTime) -> Iterator[Advance]:
-    """A plain line now and then from a thread of its own: the work may say nothing for long."""
+    """Print a line at intervals, from a thread of its own, because the work may report nothing for long."""
     start, over = time.monotonic(), threading.Event()
 
     def so_far(ending: str = "") -> str:

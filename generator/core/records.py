@@ -1,4 +1,4 @@
-"""What the atlas is made of, as plain frozen records, and their JSON form. No torch here."""
+"""The records of an atlas, as frozen dataclasses, and their JSON form."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from generator.core.errors import AtlasError
 from generator.core.head import Head
 
 SCHEMA = 2  # of the atlas folder; a reader refuses any other
-TOP = 9  # pictures kept a channel, as in arXiv:1701.02362
+TOP = 9  # pictures listed per channel, as in arXiv:1701.02362
 STUDY = "study/"  # how the models of the experiments' small networks begin
 
 # Where the numbers of a preprocessing come from; one that was assumed names what it was taken from behind ASSUMED.
@@ -102,7 +102,7 @@ class Preprocessing:
     transparent pixels, or 'drop' (the colours are taken as if nothing were transparent); exif: whether the picture is
     turned upright as its EXIF orientation says; bits: of greyscale samples in files of 16 bits (0: as the file says).
     source: where mean and std come from: PUBLISHED, IN_FILE, GIVEN, ASSUMED and what was assumed, or another sentence;
-    '' if nobody knows. It says nothing about the numbers, so it is no part of what two preprocessings are compared by.
+    '' if it is unknown. It does not change the numbers, so two preprocessings that differ in it alone are equal.
     """
 
     resize: int | tuple[int, int]
@@ -275,6 +275,7 @@ def _resize_from_json(resize: int | list[int]) -> int | tuple[int, int]:
 
 
 def layer_from_json(data: Mapping[str, Any]) -> LayerInfo:
+    """A layer from its JSON form; raises KeyError or TypeError where that has other fields."""
     return LayerInfo(**{**data, "receptive_field": ReceptiveField(**data["receptive_field"])})
 
 

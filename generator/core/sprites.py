@@ -1,4 +1,4 @@
-"""Arrays → tiles → WebP. Pure arithmetic on pictures: no torch, no atlas folder."""
+"""From arrays to tiles, and from tiles to WebP."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import math
 import numpy as np
 from PIL import Image
 
-GROUND = 128  # mid-grey: the zero of a gradient picture, and what lies behind every patch
+GROUND = 128  # mid-grey: the zero of a gradient picture, and the background of every patch
 TRUE_PIXELS = 40  # px; fields up to here keep their pixels and grow by a whole factor
 BLOCK = 8  # px, how far one value of colour reaches in WebP
 MARGIN = 2  # px of ground around the picture in every tile: decoders smooth colour across two
@@ -34,13 +34,13 @@ def enlargement(native: int, wanted: int) -> int:
 
 
 def tile_side(side: int) -> int:
-    """The side of the tile that holds a picture of so many px: with the ground around it, the next multiple of WebP's
-    8 × 8 blocks of colour. Without both, a bright patch would show in the grey beside it."""
+    """The side in px of the tile that holds a picture of this side: with MARGIN px of ground on each side, the next
+    multiple of WebP's 8 × 8 blocks of colour. Without both, a bright patch would tint the grey next to it."""
     return -(-(side + 2 * MARGIN) // BLOCK) * BLOCK
 
 
 def gradient_pixels(gradients: np.ndarray) -> np.ndarray:
-    """Gradients (..., S, S, 3) float → uint8: zero is mid-grey, one scale a picture for the three colours.
+    """Gradients (..., S, S, 3) float → uint8: zero is mid-grey, one scale per picture for the three colours.
 
     x / max|x| × 0.5 + 0.5; a gradient that is zero everywhere stays mid-grey.
     """
@@ -75,7 +75,7 @@ def shrink(pixels: np.ndarray, side: int) -> np.ndarray:
 
 
 def sprite(panels: np.ndarray, factor: int) -> np.ndarray:
-    """Tiles (P, 9, s, s, 3) uint8 → one picture of P panels side by side, each 3 × 3 tiles, strongest first."""
+    """Tiles (P, 9, s, s, 3) uint8 → one picture of P panels in a row, each of 3 × 3 tiles, strongest first."""
     count, _, native, _, _ = panels.shape
     side = tile_side(native * factor)
     margin = (side - native * factor) // 2
@@ -89,7 +89,7 @@ def sprite(panels: np.ndarray, factor: int) -> np.ndarray:
 
 
 def thumb_columns(channels: int) -> int:
-    """How many thumbnails stand in a row of a layer's sprite of thumbnails."""
+    """The number of thumbnails in a row of a layer's sheet of thumbnails."""
     return math.ceil(math.sqrt(channels))
 
 
@@ -103,15 +103,15 @@ def mosaic(tiles: np.ndarray, columns: int) -> np.ndarray:
 
 
 def _place(index: int, columns: int, side: int) -> tuple[slice, slice]:
-    """Where a tile stands in a picture of tiles, row by row."""
+    """The slices of a tile in a mosaic, row by row."""
     top, left = index // columns * side, index % columns * side
     return slice(top, top + side), slice(left, left + side)
 
 
 class Sheet:
-    """A mosaic that is painted tile by tile: of many tiles nothing is held but the picture.
+    """A mosaic that is painted tile by tile, so that only the whole picture is held in memory.
 
-    Pillow and libwebp keep a pixel in four bytes, and so it is kept here: they take it as it is, without a copy.
+    Its pixels have four bytes, as those of Pillow and libwebp, which therefore need no copy of it.
     """
 
     def __init__(self, count: int, side: int) -> None:
@@ -120,18 +120,18 @@ class Sheet:
         self._pixels = np.full(shape, GROUND, np.uint8)
 
     def tile(self, index: int) -> np.ndarray:
-        """(s, s, 3) uint8: the tile's place in the picture, to read or to paint."""
+        """(s, s, 3) uint8: a view of the tile in the picture, to read or to paint."""
         return self._pixels[_place(index, self._columns, self._side)][..., :3]
 
-    def only(self, kept: np.ndarray) -> Sheet:
-        """Another sheet with some of the tiles, (n,) their numbers."""
-        sheet = Sheet(len(kept), self._side)
-        for index, old in enumerate(kept.tolist()):
+    def only(self, tiles: np.ndarray) -> Sheet:
+        """Another sheet with some of the tiles, given by their numbers, (n,)."""
+        sheet = Sheet(len(tiles), self._side)
+        for index, old in enumerate(tiles.tolist()):
             sheet.tile(index)[:] = self.tile(old)
         return sheet
 
     def webp(self, quality: int) -> bytes:
-        """As `webp`."""
+        """The bytes of a WebP file (method 4)."""
         height, width, _ = self._pixels.shape
         image = Image.frombuffer("RGBX", (width, height), self._pixels, "raw", "RGBX", 0, 1)
         return _encoded(image, quality)

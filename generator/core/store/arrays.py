@@ -113,7 +113,8 @@ class Arrays:
         """(N, C) float32, mapped from the disk."""
         path = self.scores_path(layer)
         try:
-            return np.load(path, mmap_mode="r", allow_pickle=False)
+            scores: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+            return scores
         except (OSError, ValueError, EOFError) as error:
             raise AtlasError(
                 f"the layer's scores cannot be read ({error})", path, "compute the atlas again"
