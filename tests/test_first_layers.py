@@ -21,7 +21,7 @@ from generator.core.sprites import gradient_pixels
 from generator.core.store import Store
 from generator.methods.kernels import colour_planes, first_layer, kernel_numbers, on_one_scale
 from generator.network import models
-from generator.site.chapters.first_layer_pages import first_layers_page, shown_layers
+from generator.site.chapters.first_layer_pages import first_layers_of, first_layers_page
 from generator.site.links import check_links
 from generator.site.reading.atlas import Atlas
 from generator.site.render import render_site
@@ -173,13 +173,13 @@ def test_networks_stand_side_by_side_each_once(tmp_path):
     (two.folder / "manifest.json").write_text(json.dumps({**manifest, "name": "other"}))
     render_site([one.folder, two.folder], tmp_path / "site")
     assert check_links(tmp_path / "site") == []
-    shown = shown_layers([Atlas(one.folder), Atlas(two.folder)])
-    assert [layer.entry["model"] for layer in shown] == [
+    shown = first_layers_of([Atlas(one.folder), Atlas(two.folder)])
+    assert [layer.model for layer in shown] == [
         "resnet20-cifar", "resnet32-cifar", "alexnet", "resnet18"
     ]  # fmt: skip
     page = (tmp_path / "site" / "networks" / "first-layers.html").read_text()
     for layer in shown:
-        assert layer.entry["weights"]["sha256"][:12] in page
+        assert layer.weights.sha256[:12] in page
         assert (tmp_path / "site" / "networks" / "first-layers" / f"{layer.key}-common.webp").exists()
     assert 'href="../small/conv1/3.html"' in page and "small/conv1/12.html" not in page  # a layer of twelve
     assert "resnet20-cifar, enlarged" in page
@@ -208,12 +208,12 @@ def test_the_first_order_runs_from_grey_lines_over_colours_to_faint_ones(tmp_pat
     store.write_first_layers(
         {"0.npz": numbers, "0.webp": store.arrays.first_layer_path("0.webp").read_bytes()}, index
     )
-    page = first_layers_page(shown_layers([Atlas(store.folder)]))
-    (orders,) = page["orders"].values()
+    page = first_layers_page(first_layers_of([Atlas(store.folder)]))
+    (orders,) = page.orders.values()
     assert orders["kind"] == [4, 2, 3, 0, 1]
     assert orders["channel"] == [0, 1, 2, 3, 4] and orders["norm"][-1] == 1 and orders["colour"][0] == 0
-    (network,) = page["networks"]
-    assert (network["coloured"], network["directed"], network["faint"]) == (1, 2, 1)
+    (section,) = page.layers
+    assert (section.counts.coloured, section.counts.directed, section.counts.faint) == (1, 2, 1)
 
 
 # -- the profile ---------------------------------------------------------------------------------------------

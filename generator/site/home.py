@@ -9,7 +9,7 @@ import numpy as np
 
 from generator.core.records import LayerInfo, Skipped
 from generator.site.chapters.architecture_pages import adds, blueprint_of
-from generator.site.chapters.first_layer_pages import shown_layers
+from generator.site.chapters.first_layer_pages import first_layers_of
 from generator.site.chapters.registry import CHAPTERS
 from generator.site.formats import significant
 from generator.site.frame import frame_of, home_frame
@@ -219,5 +219,5 @@ def _entry(atlas: Atlas) -> dict[str, Any]:
         "architecture": blueprint is not None,
         "residual": adds(atlas, blueprint),
         "chapters": [chapter for chapter in CHAPTERS if chapter.summary and chapter.present(atlas)],
-        "first_layers": bool(shown_layers([atlas])),
+        "first_layers": bool(first_layers_of([atlas])),
     }

@@ -10,7 +10,7 @@ from pathlib import Path
 from generator.core.errors import AtlasError
 from generator.core.processes import in_workers, page_processes
 from generator.site.assets import LARGEST_SHEET
-from generator.site.chapters.first_layer_pages import shown_layers
+from generator.site.chapters.first_layer_pages import first_layers_of
 from generator.site.formats import integer
 from generator.site.frame import Frame
 from generator.site.reading.atlas import Atlas
@@ -48,7 +48,7 @@ class LayerPages:
     ) -> None:
         self._atlas, self._frame, self._comparisons, self._url = atlas, frame, comparisons, url
         self._streams = {block.info.name: block for block in stream_blocks(atlas)}
-        self._has_first_layers = bool(shown_layers([atlas]))
+        self._has_first_layers = bool(first_layers_of([atlas]))
 
     def write(self, site: Site, name: str) -> None:
         """Write one layer's grid, its channels' pages, and their pictures."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from generator.core.blueprint import HEAD, Blueprint, Volume, blueprint_from_json
 from generator.site.chapters.chapter import Chapter
 from generator.site.chapters.published import PublishedComparison, comparisons
-from generator.site.chapters.reference_networks import NAMES, CardinalityRow, blueprints, reference
+from generator.site.chapters.reference_networks import blueprints
 from generator.site.figures.volume_words import stage_name
 from generator.site.figures.volumes import NetworkDrawing, drawing
 from generator.site.formats import integer
@@ -137,7 +137,7 @@ def stage_rows(blueprint: Blueprint, address: Address) -> list[StageRow]:
                 name=stage_name(stage, blueprint),
                 size=f"{volumes[-1].height} × {volumes[-1].width}",
                 parts=_parts(volumes),
-                shortcuts=_counted(v.shortcut for v in volumes if v.op == "add"),
+                shortcuts=counted(v.shortcut for v in volumes if v.op == "add"),
                 parameters=sum(v.parameters for v in volumes),
                 multiply_adds=multiply_adds,
                 share=multiply_adds / blueprint.multiply_adds,
@@ -148,7 +148,7 @@ def stage_rows(blueprint: Blueprint, address: Address) -> list[StageRow]:
     return rows
 
 
-def _counted(kinds: Iterable[str]) -> list[str]:
+def counted(kinds: Iterable[str]) -> list[str]:
     """How many there are of each kind, in the order of first appearance."""
     listed = list(kinds)
     return [f"{listed.count(kind)} {kind}" for kind in dict.fromkeys(listed)]
@@ -215,77 +215,11 @@ def layer_row(volume: Volume, address: Address) -> LayerRow:
     )
 
 
-# -- the papers' networks --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class NetworkRow:
-    """name: of its page; title: in words; blocks: how many additions; shortcuts: how many of each kind, in words;
-    field: the last receptive field in px; atlas: name of an atlas of it, '' for none."""
-
-    name: str
-    title: str
-    layers: int
-    side: int
-    parameters: int
-    multiply_adds: int
-    blocks: int
-    shortcuts: str
-    field: int
-    atlas: str
-
-
-@dataclass(frozen=True)
-class NetworksPage:
-    """The variables of networks.html.
-
-    block: an addition of the first stage of `blocks_of`, the network in which the rows of `cardinality` replace the
-    blocks; first_layers, experiments: whether the site has these pages.
-    """
-
-    networks: Sequence[NetworkRow]
-    comparisons: Sequence[PublishedComparison]
-    cardinality: Sequence[CardinalityRow]
-    block: Volume
-    blocks_of: Blueprint
-    first_layers: bool
-    experiments: bool
-
-
-def networks_page(atlases: Sequence[Atlas], *, first_layers: bool, experiments: bool) -> NetworksPage:
-    resnet50 = blueprints()["resnet50"]
-    return NetworksPage(
-        networks=[_network_row(name, blueprint, atlases) for name, blueprint in blueprints().items()],
-        comparisons=[comparison for name in blueprints() for comparison in comparisons(name)],
-        cardinality=reference().cardinality,
-        block=next(v for v in resnet50.volumes if v.op == "add"),
-        blocks_of=resnet50,
-        first_layers=first_layers,
-        experiments=experiments,
-    )
-
-
-def _network_row(name: str, blueprint: Blueprint, atlases: Sequence[Atlas]) -> NetworkRow:
-    joined = [v for v in blueprint.volumes if v.op in ("add", "concat")]
-    kinds = sorted("concatenation" if v.op == "concat" else v.shortcut for v in joined)
-    return NetworkRow(
-        name=name,
-        title=NAMES[name],
-        layers=blueprint.weighted_layers,
-        side=blueprint.side,
-        parameters=blueprint.parameters,
-        multiply_adds=blueprint.multiply_adds,
-        blocks=sum(v.op == "add" for v in joined),
-        shortcuts=", ".join(_counted(kinds)) or "none",
-        field=[v.field for v in blueprint.volumes if v.field][-1],
-        atlas=next((atlas.name for atlas in atlases if atlas.manifest.model == name), ""),
-    )
-
-
 # -- the chapter -----------------------------------------------------------------------------------------------
 
 
 def write(site: Site, atlas: Atlas) -> None:
+    """Old atlases of networks that no paper has are without a blueprint, and without this page."""
     blueprint = blueprint_of(atlas)
     if blueprint is None:
         return
@@ -298,9 +232,7 @@ CHAPTER = Chapter(
     name="architecture",
     title="Architecture",
     template="architecture.html",
-    present=lambda atlas: (
-        blueprint_of(atlas) is not None
-    ),  # an old atlas of a network that is in no paper has none
+    present=lambda atlas: blueprint_of(atlas) is not None,
     write=write,
     styles=("architecture",),
 )

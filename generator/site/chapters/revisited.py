@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from generator.site.chapters.chapter import Chapter
-from generator.site.chapters.first_layer_pages import shown_layers
+from generator.site.chapters.first_layer_pages import first_layers_of
 from generator.site.formats import correlation, percent, significant
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.layer import kernel_sheet
@@ -320,9 +320,7 @@ def write(site: Site, atlas: Atlas) -> None:
         "panels": first.panels,
         "kernels": atlas.has("conv1") and kernel_sheet(atlas, atlas.manifest.layer("conv1")) is not None,
         "kernel_figure": KERNEL_FIGURE,
-        "kernel_counts": next(
-            (layer.counts() for layer in shown_layers([atlas]) if layer.entry["own"]), None
-        ),
+        "kernel_counts": next((layer.counts() for layer in first_layers_of([atlas]) if layer.own), None),
         "pictures_count": atlas.manifest.pictures.count,
     }
     CHAPTER.write_page(site, atlas, page, more)
