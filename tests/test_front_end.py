@@ -33,6 +33,21 @@ def test_a_page_loads_the_rules_of_the_style_sheets_and_not_their_comments() -> 
     assert max(map(len, text.splitlines())) <= 120  # no rule was joined with another
 
 
+def test_without_the_registry_lint_fails_with_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import prettier  # of tools/
+
+    monkeypatch.setattr(prettier, "FOLDER", tmp_path / "node")
+    monkeypatch.setenv("npm_config_registry", "http://127.0.0.1:9/")
+    monkeypatch.setenv("npm_config_cache", str(tmp_path / "cache"))
+    with pytest.raises(SystemExit) as stopped:
+        prettier.main(["--check", "site_src"])
+    message = str(stopped.value)  # which the interpreter prints, and exits with 1
+    assert "could not be installed from the npm registry" in message and "ECONNREFUSED" in message
+    assert "\n" not in message and not (tmp_path / "node").exists()
+
+
 # -- modules, and the scripts made of them -----------------------------------------------------------------------------
 
 

