@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
 import sys
 import types
 from collections import Counter
@@ -17,6 +20,7 @@ from generator.core.progress import Reporter
 from generator.core.store import Store
 from generator.network import models
 from generator.site.reading import measures
+from generator.site.reading.atlas import Atlas
 from generator.site.render import render_site
 from generator.stages import profile, table
 from generator.stages.inputs import Inputs
@@ -25,7 +29,8 @@ from generator.stages.profile import Profile
 from generator.stages.run import Run
 from generator.stages.verify import verify
 
-TEXT = (Path(__file__).resolve().parent.parent / "CONTRIBUTING.md").read_text("utf-8")
+ROOT = Path(__file__).resolve().parent.parent
+TEXT = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 
 
 def _blocks(title: str) -> list[str]:
@@ -34,8 +39,8 @@ def _blocks(title: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", section, re.S)
 
 
-(MODEL,), (METHOD, LINE, ENTRY), (STAGE, ROW) = (
-    _blocks(f"A new {part}") for part in ("model", "method", "stage")
+(MODEL,), (METHOD, LINE, ENTRY), (STAGE, ROW), (CHAPTER, *CHAPTER_ROWS) = (
+    _blocks(f"A new {part}") for part in ("model", "method", "stage", "chapter")
 )
 
 
@@ -133,3 +138,33 @@ def test_the_stages_example_is_ordered_resumed_repaired_and_verified(
     assert stages_run() == {"popularity"}
     changed = {stage for stage, key in store.made_from()[0].items() if keys[stage] != key}
     assert changed == {"popularity", "all"}
+
+
+@pytest.mark.slow
+def test_the_chapter_s_example_is_one_file_and_one_row(tmp_path: Path) -> None:
+    """A copy of the site's sources gets the file and the row; its page and the link to it are then in the site."""
+    for name in ("generator", "templates", "site_src"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("mkdocs.yml", "CHANGELOG.md", "CITATION.cff", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    chapters = tmp_path / "generator/site/chapters"
+    (chapters / "inactive.py").write_text(CHAPTER, "utf-8")
+    registry = (chapters / "registry.py").read_text("utf-8")
+    registry = registry.replace("    first_layer_pages,\n", "    first_layer_pages,\n    inactive,\n", 1)
+    registry = registry.replace("    revisited.CHAPTER,\n", f"    revisited.CHAPTER,\n{CHAPTER_ROW}", 1)
+    (chapters / "registry.py").write_text(registry, "utf-8")
+    command = [sys.executable, "-m", "generator", "render", str(ROOT / "tests/small_atlas"), "--out", "site"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr  # the command checks every link too
+    home = (tmp_path / "site/small/index.html").read_text("utf-8")
+    link = (
+        '<a href="inactive.html">Inactive channels</a>: how many channels of each layer no picture activates'
+    )
+    assert link in home
+    page = (tmp_path / "site/small/inactive.html").read_text("utf-8")
+    rows = re.findall(r'<a href="(\w+)/index.html">\1</a></th>\s*<td>(\d+)</td><td>(\d+)</td>', page)
+    atlas = Atlas(ROOT / "tests/small_atlas")
+    assert rows == [
+        (layer.name, str(layer.channels), str(sum(atlas.layer(layer.name).dead))) for layer in atlas.layers
+    ]

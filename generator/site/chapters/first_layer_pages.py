@@ -97,7 +97,8 @@ class FirstLayer:
     def faint(self) -> np.ndarray:
         """(C,) bool"""
         norm = self.arrays["norm"]
-        return norm < FAINT * norm.max()
+        faint: np.ndarray = norm < FAINT * norm.max()
+        return faint
 
     @property
     def coloured(self) -> np.ndarray:

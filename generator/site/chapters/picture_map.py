@@ -131,7 +131,8 @@ def _unit(positions: np.ndarray) -> np.ndarray:
     """(M, 2) places moved and scaled so that the longer side is 1; all 0 where they lie in one place."""
     low = positions.min(0).astype(np.float64)
     longest = float((positions.max(0) - low).max())
-    return (positions - low) / (longest or 1.0)
+    unit: np.ndarray = (positions - low) / (longest or 1.0)
+    return unit
 
 
 # -- the page ------------------------------------------------------------------------------------------------
