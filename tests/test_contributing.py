@@ -39,9 +39,10 @@ def _blocks(title: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", section, re.S)
 
 
-(MODEL,), (METHOD, LINE, ENTRY), (STAGE, ROW), (CHAPTER, *CHAPTER_ROWS) = (
+(MODEL,), (METHOD, LINE, ENTRY), (STAGE, ROW), (CHAPTER,) = (
     _blocks(f"A new {part}") for part in ("model", "method", "stage", "chapter")
 )
+(CHAPTER_ROW,) = re.findall(r"row\s+`(\w+\.CHAPTER,)`", TEXT)
 
 
 def _module(name: str, code: str) -> types.ModuleType:
@@ -151,7 +152,7 @@ def test_the_chapter_s_example_is_one_file_and_one_row(tmp_path: Path) -> None:
     (chapters / "inactive.py").write_text(CHAPTER, "utf-8")
     registry = (chapters / "registry.py").read_text("utf-8")
     registry = registry.replace("    first_layer_pages,\n", "    first_layer_pages,\n    inactive,\n", 1)
-    registry = registry.replace("    revisited.CHAPTER,\n", f"    revisited.CHAPTER,\n{CHAPTER_ROW}", 1)
+    registry = registry.replace("    revisited.CHAPTER,\n", f"    revisited.CHAPTER,\n    {CHAPTER_ROW}\n", 1)
     (chapters / "registry.py").write_text(registry, "utf-8")
     command = [sys.executable, "-m", "generator", "render", str(ROOT / "tests/small_atlas"), "--out", "site"]
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
