@@ -176,7 +176,7 @@ import numba
 {breaking}
 import torch
 from generator.engine.loops import compiled
-from generator.network.graph import Step
+from generator.network.ops import Step
 from generator.engine.scan.moments import reduce_maps
 from generator.engine.gradients.sparse import SparseTransposedConvolution
 maps = torch.randn(9, 5, 4, 3)

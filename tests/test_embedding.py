@@ -19,7 +19,7 @@ from generator.core.progress import Reporter
 from generator.core.store import Store
 from generator.methods import embedding as method
 from generator.network import models
-from generator.network.graph import trace
+from generator.network.tracing import trace
 from generator.pictures.decoding import read_picture
 from generator.stages import picture_map, profile
 from generator.stages.pipeline import compute

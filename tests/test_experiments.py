@@ -23,8 +23,8 @@ from generator.experiments.runs import Run
 from generator.experiments.setting import QUICK, Setting
 from generator.experiments.training import accuracy, build, gradient_norms
 from generator.experiments.workshop import Workshop
-from generator.network.graph import trace
 from generator.network.models.study.networks import Block, StudyNetwork
+from generator.network.tracing import trace
 from generator.pictures.drawn import pool
 from generator.pictures.drawn.world import HELD_OUT_SEED, TRAIN_SEED
 from generator.site.chapters.experiment_pages import (

@@ -20,8 +20,8 @@ from generator.core.sprites import saliency_pixels
 from generator.engine.ascent.windowed_forward import ConeWalk
 from generator.methods.explaining import class_gradients, explain
 from generator.network import models
-from generator.network.graph import trace
 from generator.network.models import load, load_module
+from generator.network.tracing import trace
 from generator.pictures.decoding import read_picture
 
 RULES = ("plain", "guided", "deconvnet")

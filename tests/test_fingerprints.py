@@ -22,10 +22,11 @@ from generator.core.progress import Reporter
 from generator.core.records import Preprocessing
 from generator.core.store import Store
 from generator.network import models
-from generator.network.graph import Step, trace
 from generator.network.models.model import Model, residual_taps
 from generator.network.network import Network, Tap
+from generator.network.ops import Step
 from generator.network.residual import Magnitudes
+from generator.network.tracing import trace
 from generator.pictures.reading import PictureFile, PictureSet
 from generator.stages import keys, profile
 from generator.stages.inputs import Inputs, Start

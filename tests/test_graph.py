@@ -6,7 +6,7 @@ import pytest
 import torch
 import torchvision
 
-from generator.network.graph import trace
+from generator.network.tracing import trace
 
 RELUS = {"resnet18": 17, "resnet50": 49, "resnext50_32x4d": 49, "densenet121": 121, "alexnet": 7}
 

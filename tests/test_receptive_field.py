@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from generator.core.records import ReceptiveField
-from generator.network.graph import trace
 from generator.network.receptive_field import receptive_fields
+from generator.network.tracing import trace
 
 models = pytest.importorskip("torchvision.models")
 

@@ -11,7 +11,7 @@ from generator.engine.gradients import sparse
 from generator.engine.gradients.sparse import SparseTransposedConvolution, behind_relu
 from generator.engine.loops import compiled
 from generator.network import models
-from generator.network.graph import Step
+from generator.network.ops import Step
 
 pytest.importorskip("numba")
 

@@ -24,8 +24,8 @@ from generator.experiments.studies import compute_studies
 from generator.experiments.training import accuracy, reduced
 from generator.experiments.workshop import Workshop
 from generator.network import models
-from generator.network.graph import trace
 from generator.network.models import study
+from generator.network.tracing import trace
 from generator.network.weights import he_initialise
 from generator.pictures.drawn.world import ATLAS_SEED, draw
 from generator.site.chapters.experiment_pages import experiments_page

@@ -21,12 +21,12 @@ from torch import Tensor, nn
 
 from generator.core.errors import AtlasError
 from generator.engine.gradients.unit_gradients import UnitGradients, Units, crops, forward_switches
-from generator.network.graph import ZeroPadShortcut
 from generator.network.models.alexnet import alexnet_taps
 from generator.network.models.densenet import dense_taps
 from generator.network.models.model import residual_taps
 from generator.network.models.resnet_preact import PreActResNet
 from generator.network.network import Tap
+from generator.network.zero_padding import ZeroPadShortcut
 
 EXACT = 1e-12  # reached: about 1e-15
 
@@ -283,7 +283,7 @@ def test_densenet_agrees_with_autograd() -> None:
 )
 def test_no_relu_is_missed(name: str, relus: int) -> None:
     models = pytest.importorskip("torchvision.models")
-    from generator.network.graph import trace
+    from generator.network.tracing import trace
 
     module = getattr(models, name)().eval()
     _, count = layer_maps(module, torch.zeros(1, 3, 64, 64), "guided", {})

@@ -10,11 +10,11 @@ from torch import fx, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from generator.core.blueprint import HEAD, Blueprint, Shortcut, Volume
-from generator.network.graph import Graph, ZeroPadShortcut, nodes, trace
+from generator.network.graph import Graph
 from generator.network.network import Tap
 from generator.network.receptive_field import receptive_fields
-
-_DRAWN = {"input", "conv", "max_pool", "avg_pool", "adaptive_pool", "linear", "add", "concat"}
+from generator.network.tracing import nodes, trace
+from generator.network.zero_padding import ZeroPadShortcut
 
 
 def blueprint(model: str, module: nn.Module, taps: Sequence[Tap], side: int) -> Blueprint:
@@ -32,7 +32,7 @@ def blueprint(model: str, module: nn.Module, taps: Sequence[Tap], side: int) -> 
     volumes: list[Volume] = []
     stage, block = 1, ""
     for index, step in enumerate(graph.steps):
-        if step.op not in _DRAWN or (step.op == "concat" and len(step.inputs) == 1):
+        if not step.kind.drawn or (step.op == "concat" and len(step.inputs) == 1):
             continue
         tap, field = named.get(index), fields[index]
         if tap is not None:
@@ -43,7 +43,7 @@ def blueprint(model: str, module: nn.Module, taps: Sequence[Tap], side: int) -> 
         channels, height, width = shapes[index]
         volumes.append(
             Volume(
-                op=step.op,  # type: ignore[arg-type]  # _DRAWN holds the kinds of volumes
+                op=step.op,  # type: ignore[arg-type]  # those that are drawn are the kinds of volumes
                 name="" if tap is None else tap.name,
                 path=step.scope if tap is None else tap.path,
                 block=block if step.op in ("conv", "add", "concat") else "",

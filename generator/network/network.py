@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from generator.core.errors import AtlasError
 from generator.core.head import Head, HeadKind, head_of
 from generator.core.records import LayerInfo, LayerKind, Preprocessing, WeightsInfo, find_layer
-from generator.network.graph import Graph, trace
+from generator.network.graph import Graph
 from generator.network.receptive_field import receptive_fields
 from generator.network.residual import Magnitudes, branch_magnitudes
+from generator.network.tracing import trace
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from torch import Tensor
 from generator.core.errors import AtlasError
 from generator.engine.gradients.cones import Window
 from generator.engine.gradients.transposed import FEW_CHANNELS, TransposedConvolution
-from generator.network.graph import Graph, Step
+from generator.network.graph import Graph
+from generator.network.ops import Step
 
 WINDOWED = ("conv", "max_pool", "avg_pool")
 GLOBAL = ("adaptive_pool", "flatten", "linear")

@@ -13,7 +13,7 @@ from generator.engine.gradients.cones import Cone, Frame, Window, flat_index
 from generator.engine.gradients.switches import Switches, Units
 from generator.engine.gradients.transposed import Place, TransposedConvolution
 from generator.engine.loops.compiled import Loops, loops
-from generator.network.graph import Step
+from generator.network.ops import Step
 
 ReluRule = Literal["guided", "deconvnet", "plain"]
 

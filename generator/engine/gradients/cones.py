@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from generator.core.errors import AtlasError
-from generator.network.graph import Graph, Step
+from generator.network.graph import Graph
+from generator.network.ops import Step
 
 BACKWARD = {"input", "conv", "affine", "relu", "max_pool", "avg_pool", "add", "concat"}
 OUTSIDE = -(2**30)  # the sum of two still fits into 32 bits

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from generator.engine.loops.compiled import Loops, loops
-from generator.network.graph import Graph, Step
+from generator.network.graph import Graph
+from generator.network.ops import Step
 
 GROUP, LANES, BLOCK = 16, 8, 64  # as in spread_loop, which is not to be imported without numba
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from generator.core.records import ReceptiveField
-from generator.network.graph import Step
 from generator.network.network import Network
+from generator.network.ops import Step
 
 NOWHERE = 255  # the tap of a pooling position outside the map
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from generator.engine.gradients.cones import Frame, Window, seen_through
 from generator.engine.gradients.sparse import SparseTransposedConvolution
-from generator.network.graph import Step
+from generator.network.ops import Step
 
 Place = tuple[slice, slice]
 Way = Literal["product", "turned", "phases", "transposed"]

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torchvision.models.resnet import conv3x3
 
 from generator.core.records import Preprocessing
-from generator.network.graph import ZeroPadShortcut
 from generator.network.models.model import Model, residual_taps
+from generator.network.zero_padding import ZeroPadShortcut
 
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 

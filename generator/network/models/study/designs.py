@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.resnet import conv1x1, conv3x3
 
-from generator.network.graph import ZeroPadShortcut
 from generator.network.models.study.networks import MakeBlock
+from generator.network.zero_padding import ZeroPadShortcut
 
 SCALE = 0.5  # of both ways, arXiv:1603.05027, Table 1
 DROPPED = 0.5  # of the shortcut's values while training

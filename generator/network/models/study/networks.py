@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import conv3x3
 
-from generator.network.graph import ZeroPadShortcut
+from generator.network.zero_padding import ZeroPadShortcut
 
 
 class Block(nn.Module):

@@ -1,0 +1,258 @@
+"""The operations that a network is made of. An operation is one class here: its forward pass on whole maps and on
+windows, which positions of its input one position of its output depends on, its receptive field, whether it is drawn.
+
+Three more places know operations by name, since they belong to other rooms or another concern: tracing.py (which module
+or function becomes which operation), engine/gradients/backward.py (the backward pass of single units) and the templates
+(what a drawing writes beside a volume)."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from generator.core.records import ReceptiveField
+from generator.network.windows import Window
+
+OpName = Literal[
+    "input", "conv", "affine", "relu", "max_pool", "avg_pool", "adaptive_pool", "add", "concat", "flatten",
+    "linear",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operation of a network, with its inputs and its numbers.
+
+    op: which operation; inputs: indices of the steps that it reads; scope: torchvision's path of the module that it
+    came from. weight: (C_out, C_in / groups, k, k) of a conv, (C_out, C_in) of a linear, (C,) of an affine, (1,) where
+    that multiplies all channels alike; bias: (C_out,). kernel, stride, padding, dilation: in px of the input; kernel of
+    an adaptive_pool: side of its output. norm: torchvision's path of the BatchNorm folded into a conv, '' for none.
+    """
+
+    op: OpName
+    inputs: tuple[int, ...]
+    scope: str
+    weight: Tensor | None = field(default=None, repr=False)
+    bias: Tensor | None = field(default=None, repr=False)
+    kernel: int = 1
+    stride: int = 1
+    padding: int = 0
+    dilation: int = 1
+    groups: int = 1
+    ceil_mode: bool = False
+    norm: str = ""
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256 of all that decides the output for given inputs: operation, settings and numbers, but no names.
+
+        The numbers count as float32: networks compute in that, and every torch folds a BatchNorm to the same float32.
+        """
+        excluded = {"inputs", "scope", "norm", "weight", "bias"}
+        settings = {part.name: getattr(self, part.name) for part in fields(self) if part.name not in excluded}
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+        for tensor in (self.weight, self.bias):
+            digest.update(f"\0{None if tensor is None else tuple(tensor.shape)}\0".encode())
+            if tensor is not None:
+                digest.update(tensor.detach().float().contiguous().numpy().data)
+        return digest.hexdigest()
+
+    @property
+    def kind(self) -> Op:
+        """The operation's class."""
+        return OPS[self.op]
+
+    def run(self, *inputs: Tensor, in_place: bool = False) -> Tensor:
+        """The step's output for its inputs, (B, C, H, W) or (B, C) each; in_place: the first may be overwritten."""
+        return self.kind.forward(self, inputs, in_place)
+
+    def input_window(self, window: Window) -> Window:
+        """The window of each input that a window of the output depends on, before any cut at the map's border; of an
+        operation that reads whole maps there is none."""
+        if self.kind.reads != "window":
+            return window
+        return window.input_of(self.kernel, self.stride, self.padding, self.dilation)
+
+
+class Op:
+    """One kind of operation.
+
+    reads: on which positions of its inputs one position of the output depends: the same "position", a "window", or the
+    whole "map". drawn: whether a drawing of a network shows it as a volume. padding_value: what lies outside the map
+    for an operation that reads windows.
+    """
+
+    reads: ClassVar[Literal["position", "window", "map"]] = "position"
+    drawn: ClassVar[bool] = False
+    padding_value: ClassVar[float] = 0.0
+
+    def forward(self, step: Step, inputs: Sequence[Tensor], in_place: bool) -> Tensor:
+        """The output for the inputs of one step; in_place: the first may be overwritten."""
+        raise NotImplementedError
+
+    def without_padding(self, step: Step, x: Tensor) -> Tensor:
+        """As `forward` for an operation that reads windows, where the caller has padded already."""
+        raise NotImplementedError
+
+    def receptive_field(self, step: Step, sources: Sequence[ReceptiveField | None]) -> ReceptiveField | None:
+        """The output's receptive field from those of the inputs; None: a position sees the whole picture."""
+        if self.reads == "map" or any(source is None for source in sources):
+            return None
+        known = [source for source in sources if source is not None]
+        if self.reads == "window":
+            (source,) = known
+            reach = (step.kernel - 1) * step.dilation
+            return ReceptiveField(
+                side=source.side + reach * source.stride,
+                stride=source.stride * step.stride,
+                centre=source.centre + (reach / 2 - step.padding) * source.stride,
+            )
+        # Joined paths (addition, concatenation) have one grid; the field of the sum is the widest of them.
+        return max(known, key=lambda field: field.side)
+
+
+class Input(Op):
+    """The pictures, (B, 3, H, W); never run."""
+
+    drawn = True
+
+    def receptive_field(self, step: Step, sources: Sequence[ReceptiveField | None]) -> ReceptiveField:
+        return ReceptiveField(1, 1, 0.0)
+
+
+class Convolution(Op):
+    reads, drawn = "window", True
+
+    def forward(self, step: Step, inputs: Sequence[Tensor], in_place: bool) -> Tensor:
+        return self._convolved(step, inputs[0], step.padding)
+
+    def without_padding(self, step: Step, x: Tensor) -> Tensor:
+        return self._convolved(step, x, 0)
+
+    def _convolved(self, step: Step, x: Tensor, padding: int) -> Tensor:
+        assert step.weight is not None
+        return F.conv2d(x, step.weight, step.bias, step.stride, padding, step.dilation, step.groups)
+
+    def fused(self, step: Step, x: Tensor, other: Tensor | None, relu: bool) -> Tensor:
+        """The convolution, then `other` added (into other's memory) unless it is None, then a ReLU if asked for, in one
+        pass over the maps. By oneDNN: CPU, float32, channels_last; graph._can_fuse tells whether this torch has it."""
+        geometry = [step.padding] * 2, [step.stride] * 2, [step.dilation] * 2, step.groups
+        after = "relu" if relu else None
+        if other is None:
+            return torch.ops.mkldnn._convolution_pointwise(
+                x, step.weight, step.bias, *geometry, after or "none", [], ""
+            )
+        return torch.ops.mkldnn._convolution_pointwise_.binary(
+            other, x, step.weight, step.bias, *geometry, "add", 1.0, after, [], ""
+        )
+
+
+class Affine(Op):
+    """A fixed scale and shift per channel: a BatchNorm in eval mode that no convolution took in."""
+
+    def forward(self, step: Step, inputs: Sequence[Tensor], in_place: bool) -> Tensor:
+        assert step.weight is not None
+        assert step.bias is not None
+        x = inputs[0]
+        each = (-1, *[1] * (x.dim() - 2))  # per channel, of maps or of a vector
+        return x * step.weight.view(each) + step.bias.view(each)
+
+
+class Relu(Op):
+    def forward(self, step: Step, inputs: Sequence[Tensor], in_place: bool) -> Tensor:
+        return inputs[0].relu_() if in_place else inputs[0].relu()
+
+
+class MaxPool(Op):
+    reads, drawn, padding_value = "window", True, -torch.inf
+
+    def forward(self, step: Step, inputs: Sequence[Tensor], in_place: bool) -> Tensor:
+        return F.max_pool2d(inputs[0], step.kernel, step.stride, step.padding, step.dilation, step.ceil_mode)
+
+    def without_padding(self, step: Step, x: Tensor) -> Tensor:
+        return F.max_pool2d(x, step.kernel, step.stride, 0, step.dilation)
+
+    def with_positions(self, step: Step, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The output, and the flat index on the input map (row · W + column) that each value was taken from."""
+        output, positions = F.max_pool2d(
+            x, step.kernel, step.stride, step.padding, step.dilation, step.ceil_mode, True
+        )
+        return output, positions
+
+
+class AveragePool(Op):
+    """Padding counts: every window is divided by k²."""
+
+    reads, drawn = "window", True
+
+    def forward(self, step: Step, inputs: Sequence[Tensor], in_place: bool) -> Tensor:
+        return F.avg_pool2d(inputs[0], step.kernel, step.stride, step.padding, step.ceil_mode)
+
+    def without_padding(self, step: Step, x: Tensor) -> Tensor:
+        return F.avg_pool2d(x, step.kernel, step.stride)
+
+
+class AdaptivePool(Op):
+    """The mean of equal parts of the map, down to `kernel` positions per side; 1 is global average pooling."""
+
+    reads, drawn = "map", True
+
+    def forward(self, step: Step, inputs: Sequence[Tensor], in_place: bool) -> Tensor:
+        return F.adaptive_avg_pool2d(inputs[0], step.kernel)
+
+
+class Add(Op):
+    drawn = True
+
+    def forward(self, step: Step, inputs: Sequence[Tensor], in_place: bool) -> Tensor:
+        return inputs[0].add_(inputs[1]) if in_place else inputs[0] + inputs[1]
+
+
+class Concat(Op):
+    """The inputs' channels one after the other."""
+
+    drawn = True
+
+    def forward(self, step: Step, inputs: Sequence[Tensor], in_place: bool) -> Tensor:
+        return torch.cat(tuple(inputs), 1)
+
+
+class Flatten(Op):
+    """(B, C, H, W) → (B, C · H · W)."""
+
+    reads = "map"
+
+    def forward(self, step: Step, inputs: Sequence[Tensor], in_place: bool) -> Tensor:
+        return inputs[0].flatten(1)
+
+
+class Linear(Op):
+    reads, drawn = "map", True
+
+    def forward(self, step: Step, inputs: Sequence[Tensor], in_place: bool) -> Tensor:
+        assert step.weight is not None
+        return F.linear(inputs[0], step.weight, step.bias)
+
+
+CONVOLUTION, MAX_POOL = Convolution(), MaxPool()
+OPS: dict[OpName, Op] = {
+    "input": Input(),
+    "conv": CONVOLUTION,
+    "affine": Affine(),
+    "relu": Relu(),
+    "max_pool": MAX_POOL,
+    "avg_pool": AveragePool(),
+    "adaptive_pool": AdaptivePool(),
+    "add": Add(),
+    "concat": Concat(),
+    "flatten": Flatten(),
+    "linear": Linear(),
+}
