@@ -14,8 +14,8 @@ from PIL import Image
 from generator.core.progress import Reporter
 from generator.core.records import ReceptiveField
 from generator.core.store import Store
-from generator.engine.ascent.windowed_forward import Span
 from generator.methods.optimised import kept_picture, strongest_in_the_middle
+from generator.network.windows import Window
 from generator.site.formats import significant
 from generator.site.links import check_links
 from generator.site.render import render_site
@@ -188,9 +188,9 @@ def test_the_strongest_unit_comes_to_the_middle():
     field = ReceptiveField(side=7, stride=4, centre=1.5)
     top, left, bottom, right = field.box(2, 5)
     middle = field.box(4, 4)
-    cut = strongest_in_the_middle(pixels, field, 2, 5, 4, Span(middle[0], middle[2]))
+    cut = strongest_in_the_middle(pixels, field, 2, 5, 4, Window.fixed(middle[0], middle[2]))
     np.testing.assert_array_equal(cut, pixels[top:bottom, left:right])
-    corner = strongest_in_the_middle(pixels, field, 0, 0, 4, Span(middle[0], middle[2]))
+    corner = strongest_in_the_middle(pixels, field, 0, 0, 4, Window.fixed(middle[0], middle[2]))
     np.testing.assert_array_equal(corner[0, 0], pixels[0, 0])
 
 

@@ -22,9 +22,11 @@ from generator.engine.ascent.regularisers import (
     gaussian_blur,
     total_variation_gradient,
 )
-from generator.engine.ascent.windowed_forward import LEAK, ConeWalk, Span, relu
+from generator.engine.ascent.windowed_forward import WindowedForward, relu
+from generator.engine.relu_rules import LEAK
 from generator.network.models import load
 from generator.network.network import Network, Tap
+from generator.network.windows import Window
 
 PLAIN = Preprocessing(resize=0, crop=16, mean=(0.5, 0.5, 0.5), std=(1.0, 1.0, 1.0))
 QUIET = AscentPlan(transforms=(), batch=4)
@@ -128,8 +130,8 @@ def test_a_middle_neuron_on_its_cone_is_the_neuron_of_the_whole_picture(layer: s
     side = network.preprocessing.crop
     picture = torch.from_numpy(np.random.default_rng(0).standard_normal((2, 3, side, side)))
     middle = network.layer(layer).height // 2
-    walk = ConeWalk(network.graph, top, side, middle)
-    inside = slice(walk.span.first, walk.span.end)
+    walk = WindowedForward(network.graph, top, side, middle)
+    inside = slice(walk.window.low, walk.window.end)
     for channel in (0, 7):
         whole = picture.clone().requires_grad_(True)
         values = {0: whole}
@@ -152,8 +154,8 @@ def test_border_neurons_see_the_networks_own_padding() -> None:
     picture = torch.from_numpy(np.random.default_rng(1).standard_normal((1, 3, side, side)))
     whole = next(output for index, output in network.graph.run(picture) if index == top)
     for position in (0, 1, network.layer("res3b").height - 1):
-        walk = ConeWalk(network.graph, top, side, position)
-        inside = slice(walk.span.first, walk.span.end)
+        walk = WindowedForward(network.graph, top, side, position)
+        inside = slice(walk.window.low, walk.window.end)
         found = walk(picture[:, :, inside, inside])[:, :, 0, 0]
         torch.testing.assert_close(found, whole[:, :, position, position], rtol=1e-10, atol=1e-10)
 
@@ -167,10 +169,10 @@ def test_pooling_at_the_border_is_the_networks(model: str) -> None:
     top = network.step(layer)
     picture = torch.from_numpy(np.random.default_rng(2).standard_normal((1, 3, 64, 64)))
     whole = next(output for index, output in network.graph.run(picture) if index == top).clone()
-    torch.testing.assert_close(ConeWalk(network.graph, top, 64)(picture), whole)
+    torch.testing.assert_close(WindowedForward(network.graph, top, 64)(picture), whole)
     for position in (0, whole.shape[-1] // 2, whole.shape[-1] - 1):
-        walk = ConeWalk(network.graph, top, 64, position)
-        inside = slice(walk.span.first, walk.span.end)
+        walk = WindowedForward(network.graph, top, 64, position)
+        inside = slice(walk.window.low, walk.window.end)
         found = walk(picture[:, :, inside, inside])[:, :, 0, 0]
         torch.testing.assert_close(found, whole[:, :, position, position])
 
@@ -182,20 +184,20 @@ def test_the_ascent_of_a_neuron_equals_that_on_the_whole_picture() -> None:
     climber = Ascender(network, "res3a", plan)
     found = climber.ascend([5])
     p, side = network.preprocessing, network.preprocessing.crop
-    inside = slice(climber.span.first, climber.span.end)
+    inside = slice(climber.window.low, climber.window.end)
     latent = torch.zeros(1, 3, side, side, dtype=torch.float64)
     latent[0, :, inside, inside] = torch.from_numpy(Pixel(climber.canvas.size).noise(stream(0, "res3a", 5)))
     mean, std = (torch.tensor(v, dtype=torch.float64)[:, None, None] for v in (p.mean, p.std))
     middle = network.layer("res3a").height // 2
     assert network.graph.steps[network.step("res3a")].op == "relu"
-    walk = ConeWalk(
+    walk = WindowedForward(
         network.graph, network.step("res3a") - 1, side
     )  # the sum: it rises where the ReLU is silent too
     for _ in range(6):
         latent.requires_grad_(True)
         value = walk((displayable(latent) * p.value_range - mean) / std)[0, 5, middle, middle]
         (gradient,) = torch.autograd.grad(value, latent)
-        unit = gradient / gradient.norm() * (3 * climber.span.size**2) ** 0.5
+        unit = gradient / gradient.norm() * (3 * climber.window.size**2) ** 0.5
         latent = (latent + 0.1 * unit).detach()
     expected = (displayable(latent)[:, :, inside, inside] * 255 + 0.5).floor() / 255
     torch.testing.assert_close(found.pictures.double(), expected, rtol=0, atol=1e-12)
@@ -354,7 +356,7 @@ def test_fourier_is_lucids_picture() -> None:
 
 def test_a_start_shows_itself(demo: Network) -> None:
     climber = Ascender(demo, "res2a", replace(QUIET, steps=0))
-    start = torch.rand(1, 3, climber.span.size, climber.span.size) * 0.9 + 0.05
+    start = torch.rand(1, 3, climber.window.size, climber.window.size) * 0.9 + 0.05
     assert (climber.ascend([0], start).pictures - start).abs().max() < 0.15  # its noise alone is added
 
 
@@ -458,7 +460,7 @@ def test_a_channel_that_is_not_there_is_one_sentence(demo: Network) -> None:
 
 def test_no_channels_give_no_pictures(demo: Network) -> None:
     found = ascend(demo, "res2a", [], QUIET)
-    assert found.pictures.shape == (0, 3, 11, 11) and found.span == Span(43, 54)
+    assert found.pictures.shape == (0, 3, 11, 11) and found.window == Window.fixed(43, 54)
 
 
 def test_bf16_climbs_like_fp32(demo: Network) -> None:

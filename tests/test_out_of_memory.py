@@ -140,7 +140,7 @@ PASSES: dict[str, tuple[Any, str, Callable[..., int], int, str]] = {
     ),
     "optimised stream, its ascent": (
         ascent.Ascender,
-        "_climb",
+        "_optimised",
         lambda ascender, channels, start: len(channels),
         8,
         "stream_optimised.json",
@@ -168,7 +168,7 @@ PASSES: dict[str, tuple[Any, str, Callable[..., int], int, str]] = {
     ),
     "optimised pictures": (
         ascent.Ascender,
-        "_climb",
+        "_optimised",
         lambda ascender, channels, start: len(channels),
         1,
         "layers/res2a/optimised.npz",

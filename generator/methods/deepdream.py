@@ -16,7 +16,7 @@ from torch import Tensor
 
 from generator.core.errors import AtlasError
 from generator.engine.ascent.ascent import stream
-from generator.engine.ascent.windowed_forward import ConeWalk
+from generator.engine.ascent.windowed_forward import WindowedForward
 from generator.network.network import Network
 
 SMALLEST = 16  # px, the side of the smallest octave: below, a deep layer's map is all padding
@@ -66,9 +66,8 @@ class Dreamer:
         self.network, self.plan = network, plan
         self.layer = network.layer(layer).name
         step = network.step(layer)
-        self.walks = [ConeWalk(network.graph, step, side) for side in plan.sides]
-        some = next(step.weight for step in network.graph.steps if step.weight is not None)
-        self.device, self.dtype = some.device, some.dtype
+        self.walks = [WindowedForward(network.graph, step, side) for side in plan.sides]
+        self.device, self.dtype = network.device, network.dtype
         p = network.preprocessing
         self._range = p.value_range
         self._mean = torch.tensor(p.mean, device=self.device, dtype=self.dtype)[:, None, None]
@@ -97,13 +96,13 @@ class Dreamer:
         shown = rounded[0].permute(1, 2, 0).byte().cpu()
         return Dream(shown, self.strength(start), self.strength(rounded / 255))
 
-    def _step(self, walk: ConeWalk, picture: Tensor) -> Tensor:
+    def _step(self, walk: WindowedForward, picture: Tensor) -> Tensor:
         """The step of a picture; zero where the layer is silent."""
         gradient, _ = self.gradient(walk, picture)
         size = gradient.abs().mean()
         return torch.where(size > 0, gradient * (self.plan.step_size / 255 / size), 0.0)
 
-    def gradient(self, walk: ConeWalk, pictures: Tensor) -> tuple[Tensor, Tensor]:
+    def gradient(self, walk: WindowedForward, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """Of ½‖a‖² to the pictures' values in [0, 1], (B, 3, n, n), and the activations a, (B, C, h, w)."""
         pictures = pictures.detach().requires_grad_(True)
         maps = walk(self._prepared(pictures))

@@ -14,7 +14,8 @@ from generator.core.errors import AtlasError
 from generator.core.head import Head
 from generator.core.records import LayerInfo
 from generator.core.sprites import gradient_pixels, saliency_pixels
-from generator.engine.ascent.windowed_forward import ConeWalk, ReluRule
+from generator.engine.ascent.windowed_forward import WindowedForward
+from generator.engine.relu_rules import ReluRule
 from generator.network.network import Network
 from generator.pictures.decoding import PictureError, read_picture
 
@@ -79,7 +80,7 @@ def explain(network: Network, picture: Path, chosen: str | None = None) -> Expla
     blocks = [layer for layer in network.layers if layer.kind in ("block", "layer")]
     last = (blocks or list(network.layers))[-1]
     x = network.prepare(torch.from_numpy(pixels)[None])
-    walk = ConeWalk(network.graph, top, network.preprocessing.crop)
+    walk = WindowedForward(network.graph, top, network.preprocessing.crop)
     with torch.no_grad():
         scores = walk(x)[0]
     head = network.head
@@ -108,7 +109,7 @@ def explain(network: Network, picture: Path, chosen: str | None = None) -> Expla
 
 
 def class_gradients(
-    walk: ConeWalk, x: Tensor, number: int, rule: ReluRule, step: int | None = None
+    walk: WindowedForward, x: Tensor, number: int, rule: ReluRule, step: int | None = None
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """The gradient of a class's score (before the softmax) at the network's input, (1, 3, H, W); with a step, its map
     and the gradient there too, (1, C, h, w) each."""

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from generator.core.sprites import gradient_pixels, saliency_pixels
-from generator.engine.gradients.backward import ReluRule
-from generator.engine.gradients.switches import Switches
-from generator.engine.gradients.unit_gradients import UnitGradients, Units
+from generator.engine.gradients.switches import Switches, Units
+from generator.engine.gradients.unit_gradients import UnitGradients
+from generator.engine.relu_rules import ReluRule
 from generator.network.network import Network
 
 # By the kind of picture, the rule for passing back through a ReLU.

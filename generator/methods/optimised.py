@@ -6,21 +6,22 @@ import numpy as np
 
 from generator.core.records import ReceptiveField
 from generator.core.sprites import enlarge, enlargement, native_side, shrink
-from generator.engine.ascent.windowed_forward import Span
+from generator.network.windows import Window
 
 
 def strongest_in_the_middle(
-    pixels: np.ndarray, field: ReceptiveField, row: int, column: int, middle: int, span: Span
+    pixels: np.ndarray, field: ReceptiveField, row: int, column: int, middle: int, window: Window
 ) -> np.ndarray:
-    """The part of a picture that its strongest unit sees as the middle unit sees the span, (n, n, 3) uint8.
+    """The part of a picture that lies to its strongest unit as `window` lies to the middle unit, (n, n, 3) uint8.
 
-    pixels: (H, W, 3) uint8, the picture as the network saw it; row, column: of the unit; middle: row and column of the
-    middle unit; span: what the middle unit sees of a picture. Beyond the picture's edge the edge is carried on.
+    pixels: (H, W, 3) uint8, the picture as the network saw it; row, column: of the strongest unit; middle: row and
+    column of the middle unit; window: rows and columns in px that the middle unit depends on. Beyond the picture's edge
+    the edge is carried on.
     """
     height, width, _ = pixels.shape
-    places = np.arange(span.first, span.end)
-    rows = np.clip(places + (row - middle) * field.stride, 0, height - 1)
-    columns = np.clip(places + (column - middle) * field.stride, 0, width - 1)
+    positions = np.arange(window.low, window.end)
+    rows = np.clip(positions + (row - middle) * field.stride, 0, height - 1)
+    columns = np.clip(positions + (column - middle) * field.stride, 0, width - 1)
     return pixels[rows][:, columns]
 
 

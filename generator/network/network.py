@@ -105,6 +105,20 @@ class Network:
             _magnitudes(graph, module, found),
         )
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self._first_weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights, and so of all that is computed."""
+        return self._first_weight.dtype
+
+    @property
+    def _first_weight(self) -> Tensor:
+        return next(step.weight for step in self.graph.steps if step.weight is not None)
+
     def layer(self, name: str) -> LayerInfo:
         """The layer with this Caffe name or torchvision path."""
         return find_layer(self.layers, name)
@@ -161,11 +175,10 @@ class Network:
 
     def prepare(self, pictures: Tensor) -> Tensor:
         """Decoded pictures (B, H, W, 3) uint8 → the network's input (B, 3, H, W), channels_last, in its dtype."""
-        some = next(step.weight for step in self.graph.steps if step.weight is not None)
         p = self.preprocessing
-        mean = torch.tensor(p.mean, device=some.device, dtype=some.dtype)
-        std = torch.tensor(p.std, device=some.device, dtype=some.dtype)
-        x = pictures.to(some.device, non_blocking=True).to(some.dtype) * (p.value_range / 255)
+        mean = torch.tensor(p.mean, device=self.device, dtype=self.dtype)
+        std = torch.tensor(p.std, device=self.device, dtype=self.dtype)
+        x = pictures.to(self.device, non_blocking=True).to(self.dtype) * (p.value_range / 255)
         return ((x - mean) / std).permute(0, 3, 1, 2)  # (B, 3, H, W); NHWC in memory is channels_last
 
     def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> Network:

@@ -162,12 +162,12 @@ class Workshop:
         if key not in self._ascenders:
             side = min(layer.receptive_field.side, self.network.preprocessing.crop)
             plan = plan_of(self.section, side)
-            walk = Ascender(self.network, layer.name, plan).walk
-            plan = within(plan, self.section.work, walk.multiplications)
+            forward = Ascender(self.network, layer.name, plan).forward
+            plan = within(plan, self.section.work, forward.multiplications)
             if start == FROM_PATCH:
                 plan = replace(plan, lr=plan.lr / GENTLER, leaky=0)
             kind = self.run.device.type
-            most = max(1, min(LARGEST.get(kind, 32), ROOM.get(kind, ROOM["cpu"]) // (4 * walk.numbers)))
+            most = max(1, min(LARGEST.get(kind, 32), ROOM.get(kind, ROOM["cpu"]) // (4 * forward.numbers)))
             channels = self.inputs.channels(layer)
             # Groups of one size: none is filled up with idle pictures.
             even = -(-channels // -(-channels // most))
@@ -254,7 +254,7 @@ class Workshop:
         assert middle is not None
         cut = [
             strongest_in_the_middle(
-                pixels[at], group.layer.receptive_field, int(row), int(column), middle, ascender.span
+                pixels[at], group.layer.receptive_field, int(row), int(column), middle, ascender.window
             )
             for at, (row, column) in zip(which, unit, strict=True)
         ]

@@ -298,7 +298,7 @@ class Trials:
 
     def climbing(self, step: int | str, plan: AscentPlan, channels: Sequence[int]) -> float:
         """One multiply-add, on the way there, of a step of pictures that climb."""
-        middle = Ascender(self._network, step, replace(plan, batch=1)).walk.multiplications
+        middle = Ascender(self._network, step, replace(plan, batch=1)).forward.multiplications
         most = 4 if self.run.device.type == "cpu" else len(channels)
         size = int(np.clip(MULTIPLY_ADDS / (4 * max(middle, 1)), 1, min(most * 2, len(channels))))
         steps = 2

@@ -1,11 +1,12 @@
-"""Optimised pictures: what a unit or a channel itself asks for, many at once (arXiv:1506.06579; Olah et al. 2017).
+"""Activation maximisation: pictures that maximise the activation of a unit or a channel, many at once
+(arXiv:1506.06579; Olah et al. 2017, "Feature visualization", doi:10.23915/distill.00007).
 
-A picture climbs the gradient of its objective: the value of the neuron in the middle of the channel's map, or the
-channel's spatial mean. Of the network only what the objective sees is run (windowed_forward.py): for a neuron its
-receptive field and the windows between, which is exact.
+A picture follows the gradient of its objective: the value of the neuron in the middle of the channel's map, or the
+channel's spatial mean. Only the part of the network that the objective depends on is run (windowed_forward.py): for a
+neuron its receptive field and the windows in between, which is exact.
 
 Every picture has random numbers of its own, drawn from (seed, layer, channel), and the network always runs on `batch`
-pictures, the last batch filled up by repetition: so a picture does not depend on which others are made with it."""
+pictures, the last batch filled up by repetition. So a picture does not depend on which others are made with it."""
 
 from __future__ import annotations
 
@@ -23,8 +24,10 @@ from generator.core.errors import AtlasError
 from generator.engine.ascent.parametrisations import Name, displayable, latent_of, parametrisation
 from generator.engine.ascent.regularisers import Regularisers, total_variation_gradient
 from generator.engine.ascent.transforms import Transforms, compose, reach, standard_transforms
-from generator.engine.ascent.windowed_forward import ConeWalk, ReluRule, Span
+from generator.engine.ascent.windowed_forward import WindowedForward
+from generator.engine.relu_rules import ReluRule
 from generator.network.network import Network
+from generator.network.windows import Window
 
 Objective = Literal["neuron", "channel"]
 Precision = Literal["fp32", "bf16"]
@@ -37,8 +40,8 @@ class AscentPlan:
     objective: "neuron", the middle unit of the channel's map (row and column H // 2), or "channel", the mean of the
     map; steps, lr: of the ascent (Adam for `fourier` as in Lucid, plain gradient ascent for `pixel`); cool: share of
     the steps, the last, over which lr falls to zero; size: side of the whole picture in px, None for the network's own;
-    leaky: so many first steps let a LEAK of the gradient through silent ReLUs; batch: pictures that run together;
-    precision: of the network while it climbs (values are always measured in the network's own).
+    leaky: in this many first steps a LEAK of the gradient passes inactive ReLUs; batch: pictures that run together;
+    precision: of the network during the ascent (values are always measured in the network's own).
     """
 
     objective: Objective = "neuron"
@@ -59,32 +62,33 @@ class AscentPlan:
 class Ascents:
     """U optimised pictures.
 
-    pictures: (U, 3, n, n) sRGB in [0, 1], rounded to 8 bits: what the objective sees of the whole picture, its rows and
-    columns `span` (all of it for a channel); size: side of the whole picture; value: (U,) of the objective on the
-    rounded picture without transforms; peak: (U,) the largest value of the map that was measured (a neuron's is its
-    value); fired: (U,) whether the objective is above zero. On the CPU.
+    pictures: (U, 3, n, n) sRGB in [0, 1], rounded to 8 bits: the rows and columns `window` of the whole picture, which
+    the objective depends on (all of it for a channel); size: side of the whole picture in px; value: (U,) of the
+    objective on the rounded picture without transforms; peak: (U,) the largest value of the map that was measured (a
+    neuron's is its value); fired: (U,) whether the objective is above zero. On the CPU.
     """
 
     pictures: Tensor
     value: Tensor
     peak: Tensor
     fired: Tensor
-    span: Span
+    window: Window
     size: int
 
     def whole(self) -> Tensor:
         """The pictures in their place on a whole picture of mid-grey, (U, 3, size, size)."""
         ground = round(0.5 * 255) / 255
-        before, after = self.span.first, self.size - self.span.end
+        before, after = self.window.low, self.size - self.window.end
         return F.pad(self.pictures, (before, after, before, after), value=ground)
 
 
 class Ascender:
     """Optimises pictures for channels of one layer.
 
-    middle: row and column of the unit, None for a channel's mean; span: what is seen of the picture.
-    network: on its device and in its dtype; layer: a layer's name, or the index of any step of its graph. Raises
-    AtlasError for a layer or a precision that there is not.
+    network: on its device and in its dtype; layer: a layer's name, or the index of any step of its graph. middle: row
+    and column of the unit, None for a channel's mean; window: the part of the picture that the objective depends on;
+    canvas: the part that is optimised, larger by the reach of the transforms. Raises AtlasError for a layer that the
+    network does not have.
     """
 
     def __init__(self, network: Network, layer: str | int, plan: AscentPlan) -> None:
@@ -92,22 +96,21 @@ class Ascender:
         self.top = network.step(layer) if isinstance(layer, str) else layer
         self.name = network.layer(layer).name if isinstance(layer, str) else _name(network, layer)
         self.size = plan.size or network.preprocessing.crop
-        some = next(step.weight for step in network.graph.steps if step.weight is not None)
-        self.device, self.dtype = some.device, some.dtype
+        self.device, self.dtype = network.device, network.dtype
         middle = _middle(network, self.top, self.size) if plan.objective == "neuron" else None
         self.middle = middle
-        self.measured = ConeWalk(network.graph, self.top, self.size, middle)
+        self.measured = WindowedForward(network.graph, self.top, self.size, middle)
         graph, aim = network.graph, self.top
         if middle is not None and graph.steps[aim].op == "relu":
-            aim = graph.steps[aim].inputs[0]  # rises also where the unit is silent
+            aim = graph.steps[aim].inputs[0]  # rises also where the unit is inactive
         self.computing = torch.bfloat16 if plan.precision == "bf16" else self.dtype
         if self.computing != self.dtype:
             graph = graph.until(aim).to(self.device, self.computing)
             aim = len(graph) - 1
-        self.walk = ConeWalk(graph, aim, self.size, middle)
-        self.span = self.walk.span
-        margin = reach(plan.transforms, self.span.size)
-        self.canvas = Span(max(0, self.span.first - margin), min(self.size, self.span.end + margin))
+        self.forward = WindowedForward(graph, aim, self.size, middle)
+        self.window = self.forward.window
+        margin = reach(plan.transforms, self.window.size)
+        self.canvas = Window.fixed(self.window.low - margin, self.window.end + margin).clipped(self.size)
         self.parametrisation = parametrisation(plan.parametrisation, self.canvas.size)
         p = network.preprocessing
         self._range = p.value_range
@@ -115,34 +118,41 @@ class Ascender:
         self._std = torch.tensor(p.std, device=self.device, dtype=self.dtype)[:, None, None]
 
     def ascend(self, channels: Sequence[int], start: Tensor | None = None) -> Ascents:
-        """One picture a channel. start: (U, 3, n, n) sRGB in [0, 1], what each begins at instead of mid-grey; its
-        noise is added all the same."""
-        count = self.measured.channels[self.top]
-        if any(not 0 <= channel < count for channel in channels):
-            raise AtlasError(f"{self.name} has no channel {max(channels)}", remedy=f"it has {count}, from 0")
+        """One picture per channel.
+
+        start: (U, 3, n, n) sRGB in [0, 1], what each begins at instead of mid-grey, before its noise is added. Raises
+        AtlasError for a channel that the layer does not have.
+        """
+        total = self.measured.channels[self.top]
+        if wrong := [channel for channel in channels if not 0 <= channel < total]:
+            raise AtlasError(
+                f"{self.name} has no channel {wrong[0]}", remedy=f"it has {total}, counted from 0"
+            )
         pictures, values, peaks = [], [], []
         for first in range(0, len(channels), self.plan.batch):
-            some = list(channels[first : first + self.plan.batch])
-            filled = some + [some[-1]] * (self.plan.batch - len(some))
-            begun = None
+            batch = list(channels[first : first + self.plan.batch])
+            count = len(batch)
+            filled = batch + [batch[-1]] * (self.plan.batch - count)
+            begin = None
             if start is not None:
-                begun = start[first : first + len(some)]
-                begun = torch.cat([begun, begun[-1:].expand(len(filled) - len(some), -1, -1, -1)])
-            rounded = self._climb(filled, begun)
+                begin = start[first : first + count]
+                begin = torch.cat([begin, begin[-1:].expand(len(filled) - count, -1, -1, -1)])
+            rounded = self._optimised(filled, begin)
             value, peak = self.measure(rounded, filled)
-            pictures.append(rounded[: len(some)].cpu())
-            values.append(value[: len(some)].cpu())
-            peaks.append(peak[: len(some)].cpu())
+            pictures.append(rounded[:count].cpu())
+            values.append(value[:count].cpu())
+            peaks.append(peak[:count].cpu())
         if not pictures:
             none = torch.empty(0)
-            empty = torch.empty(0, 3, self.span.size, self.span.size)
-            return Ascents(empty, none, none, none.bool(), self.span, self.size)
+            empty = torch.empty(0, 3, self.window.size, self.window.size)
+            return Ascents(empty, none, none, none.bool(), self.window, self.size)
         value = torch.cat(values)
-        return Ascents(torch.cat(pictures), value, torch.cat(peaks), value > 0, self.span, self.size)
+        return Ascents(torch.cat(pictures), value, torch.cat(peaks), value > 0, self.window, self.size)
 
     @torch.no_grad()
     def measure(self, pictures: Tensor, channels: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """The objective, and the largest value of the map, on pictures of the span, (U, 3, n, n) in [0, 1]."""
+        """The objective, and the largest value of the map, (U,) each, on pictures of the window, (U, 3, n, n) in
+        [0, 1], without transforms."""
         maps = self.measured(self._prepared(pictures.to(self.device, self.dtype), self.dtype))
         own = maps[torch.arange(len(channels)), torch.as_tensor(channels, device=self.device)]  # (U, h, h)
         return own.mean((1, 2)), own.amax((1, 2))
@@ -152,22 +162,22 @@ class Ascender:
         x = (pictures * self._range - self._mean) / self._std
         return x.to(dtype).contiguous(memory_format=torch.channels_last)
 
-    def _climb(self, channels: Sequence[int], start: Tensor | None) -> Tensor:
-        """The optimised pictures of the span, rounded to 8 bits, (B, 3, n, n) in [0, 1]."""
+    def _optimised(self, channels: Sequence[int], start: Tensor | None) -> Tensor:
+        """The optimised pictures of the window, rounded to 8 bits, (B, 3, n, n) in [0, 1]."""
         plan = self.plan
         streams = [stream(plan.seed, self.name, channel) for channel in channels]
         parameters = self._tensor([self.parametrisation.noise(random) for random in streams])
         if start is not None:
-            parameters = parameters + self.parametrisation.parameters(self._begun(start))
+            parameters = parameters + self.parametrisation.parameters(self._begin(start))
         draws = np.stack([random.random((plan.steps, len(plan.transforms), 2)) for random in streams])
-        which = torch.as_tensor(channels, device=self.device)
+        units = torch.as_tensor(channels, device=self.device)
         adam = _Adam(parameters) if plan.parametrisation == "fourier" else None
         for step in range(plan.steps):
             rate = plan.lr * min(1.0, (plan.steps - step) / max(1.0, plan.cool * plan.steps))
             rule: ReluRule = "leaky" if step < plan.leaky else "plain"
             parameters.requires_grad_(True)
             latent = self.parametrisation.latent(parameters)
-            gradient = self._gradient(latent.detach(), which, draws[:, step], rule)
+            gradient = self._gradient(latent.detach(), units, draws[:, step], rule)
             slope = gradient
             if weight := plan.regularisers.total_variation:
                 slope = gradient - weight * total_variation_gradient(latent.detach())
@@ -178,28 +188,30 @@ class Ascender:
                     changed = plan.regularisers.apply(self.parametrisation.latent(parameters), gradient, step)
                     parameters = self.parametrisation.parameters(changed)
         with torch.no_grad():
-            inside = self.span.within(self.canvas)
+            inside = self.window.within(self.canvas)
             final = displayable(self.parametrisation.latent(parameters))[:, :, inside, inside]
             return (final * 255 + 0.5).floor() / 255
 
     def _gradient(self, latent: Tensor, channels: Tensor, draws: np.ndarray, rule: ReluRule) -> Tensor:
-        """Of each picture's objective at its latent picture; over what the objective sees its root mean square is one.
-        Zero where nothing passes."""
+        """The gradient of each picture's objective at its latent picture, scaled to a root mean square of one over the
+        window; zero where every value is. (B, 3, n, n)"""
         latent.requires_grad_(True)
-        first = self.span.first - self.canvas.first
+        first = self.window.low - self.canvas.low
         pictures = displayable(latent)
-        seen = compose(self.plan.transforms, draws, pictures, first=first, size=self.span.size)
-        maps = self.walk(self._prepared(seen, self.computing), rule)
-        # Each objective as the gradient that the way back begins with, laid out like the maps: so the whole way is.
+        seen = compose(self.plan.transforms, draws, pictures, first=first, size=self.window.size)
+        maps = self.forward(self._prepared(seen, self.computing), rule)
+        # The objectives as the gradient that the backward pass begins with, laid out channels_last like the maps: so
+        # the whole backward pass stays in that layout.
         seed = torch.zeros_like(maps, memory_format=torch.channels_last)
         seed[torch.arange(len(channels), device=self.device), channels] = 1 / maps[0, 0].numel()
         (gradient,) = torch.autograd.grad(maps, latent, seed)
         length = gradient.flatten(1).norm(dim=1)[:, None, None, None]
-        unit = (3 * self.span.size**2) ** 0.5
+        unit = (3 * self.window.size**2) ** 0.5
         return torch.where(length > 0, gradient * (unit / length), 0.0)
 
-    def _begun(self, start: Tensor) -> Tensor:
-        before, after = self.span.first - self.canvas.first, self.canvas.end - self.span.end
+    def _begin(self, start: Tensor) -> Tensor:
+        """The latent pictures of the canvas that show `start` on the window; beyond, its edge is carried on."""
+        before, after = self.window.low - self.canvas.low, self.canvas.end - self.window.end
         start = start.to(self.device, self.dtype)
         return latent_of(F.pad(start, (before, after, before, after), mode="replicate"))
 
@@ -208,12 +220,18 @@ class Ascender:
 
 
 class _Adam:
-    """Adam (arXiv:1412.6980) with its usual constants."""
+    """Adam (arXiv:1412.6980, algorithm 1) with its usual constants.
+
+    Not torch.optim.Adam: that rounds the same sums in another order, and an ascent amplifies last bits. With it, half
+    of the 8-bit values of pictures for res4b of the demo network (128 steps) came out different. Atlases and their
+    resumed runs need the same bits whatever torch is installed.
+    """
 
     def __init__(self, parameters: Tensor) -> None:
         self.mean, self.square, self.steps = torch.zeros_like(parameters), torch.zeros_like(parameters), 0
 
     def direction(self, gradient: Tensor) -> Tensor:
+        """The step for this gradient at learning rate 1, both of the parameters' shape."""
         self.steps += 1
         self.mean.mul_(0.9).add_(gradient, alpha=0.1)
         self.square.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
@@ -230,18 +248,18 @@ def ascend(
     start: Tensor | None = None,
 ) -> Ascents:
     """One optimised picture for each channel of a layer (a name, or the index of any step of the network's graph), on
-    the network's device; see Ascender."""
+    the network's device; see Ascender and Ascender.ascend."""
     return Ascender(network, layer, plan or AscentPlan()).ascend(channels, start)
 
 
 def stream(seed: int, layer: str, channel: int) -> np.random.Generator:
-    """The random numbers of one picture, the same on every machine."""
+    """The random numbers of one picture, the same on every machine; layer: any text that names the stream."""
     words = [seed, zlib.crc32(layer.encode()), channel]
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(words)))
 
 
 def _name(network: Network, step: int) -> str:
-    """The name of a step's random stream: the layer's that is tapped there, or its number."""
+    """The name of a step's random stream: that of the layer tapped there, or the step's number."""
     for layer, at in zip(network.layers, network.steps, strict=True):
         if at == step:
             return layer.name
@@ -249,4 +267,4 @@ def _name(network: Network, step: int) -> str:
 
 
 def _middle(network: Network, top: int, side: int) -> int:
-    return ConeWalk(network.graph, top, side).extent[top] // 2
+    return WindowedForward(network.graph, top, side).extent[top] // 2

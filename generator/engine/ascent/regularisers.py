@@ -1,4 +1,4 @@
-"""What keeps an optimised picture quiet: the four regularisers of arXiv:1506.06579, section 3.1, and total variation.
+"""Regularisers that keep optimised pictures smooth: the four of arXiv:1506.06579, section 3.1, and total variation.
 
 They act on latent pictures (generator/engine/ascent/parametrisations.py), (B, 3, n, n) with zero for mid-grey."""
 
@@ -7,17 +7,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torchvision.transforms import functional
 
 
 @dataclass(frozen=True)
 class Regularisers:
-    """l2_decay: share of every latent value that a step takes away; blur: standard deviation in px of a Gaussian,
-    applied every blur_every steps; clip_norm: share of the pixels, those of the smallest norm over the colours, that a
-    step sets to grey; clip_contribution: the same of those that contribute least, |Σ x · ∂/∂x| over the colours;
-    total_variation: weight of the mean absolute difference between neighbouring pixels, against a gradient of the
-    objective whose root mean square is one. Zero turns each off."""
+    """Which regularisers act, and how strongly; zero turns each off.
+
+    l2_decay: share of every latent value that a step takes away. blur: standard deviation in px of a Gaussian, applied
+    every blur_every steps. clip_norm: share of the pixels that a step sets to grey, those of the smallest norm over the
+    colours. clip_contribution: the same for those that contribute least, |Σ x · ∂/∂x| over the colours.
+    total_variation: weight of the mean absolute difference between neighbouring pixels, relative to a gradient of the
+    objective whose root mean square is one.
+    """
 
     l2_decay: float = 0.0
     blur: float = 0.0
@@ -28,10 +31,12 @@ class Regularisers:
 
     @property
     def change_pixels(self) -> bool:
+        """Whether `apply` does anything."""
         return bool(self.l2_decay or self.blur or self.clip_norm or self.clip_contribution)
 
     def apply(self, latent: Tensor, gradient: Tensor, step: int) -> Tensor:
-        """The latent pictures after a step. gradient: of the objective, at the latent picture; step: from 0."""
+        """The latent pictures after a step, (B, 3, n, n); gradient: of the objective, at the latent pictures; step:
+        counted from 0."""
         if self.l2_decay:
             latent = latent * (1 - self.l2_decay)
         if self.blur and (step + 1) % self.blur_every == 0:
@@ -44,15 +49,10 @@ class Regularisers:
 
 
 def gaussian_blur(latent: Tensor, sigma: float) -> Tensor:
-    """Blurred with a Gaussian of this standard deviation in px; beyond the edge lies the picture's mirror image."""
-    side = latent.shape[-1]
-    half = min(max(1, round(3 * sigma)), side - 1)
-    offsets = torch.arange(-half, half + 1, dtype=latent.dtype, device=latent.device)
-    kernel = torch.exp(-(offsets**2) / (2 * sigma**2))
-    kernel = kernel / kernel.sum()
-    flat = F.pad(latent.flatten(0, 1)[:, None], (half, half, half, half), mode="reflect")
-    flat = F.conv2d(F.conv2d(flat, kernel[None, None, None, :]), kernel[None, None, :, None])
-    return flat[:, 0].unflatten(0, latent.shape[:2])
+    """Latent pictures blurred with a Gaussian of standard deviation `sigma` px, cut off at 3 σ or the picture's side;
+    beyond the edge lies the picture's mirror image. (B, 3, n, n) → (B, 3, n, n)"""
+    half = min(max(1, round(3 * sigma)), latent.shape[-1] - 1)
+    return functional.gaussian_blur(latent, [2 * half + 1] * 2, [sigma] * 2)
 
 
 def clip_smallest(latent: Tensor, measure: Tensor, share: float) -> Tensor:

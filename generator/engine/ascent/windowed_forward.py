@@ -1,59 +1,32 @@
-"""A forward pass that automatic differentiation may follow, over nothing but what an objective sees.
+"""A forward pass for automatic differentiation that computes only what an objective depends on.
 
-The objective reads one position of a step's map, or all of it. Every step below computes only the window of its
-own map that the objective sees: no padding but the network's own, at the picture's true border. So the value and
+The objective reads one position of a step's map, or all of it. Every step below computes only the window of its own map
+that the objective depends on, padded only where the network itself pads, at the picture's true border. So the value and
 its gradient are those of the whole network on the whole picture, at a fraction of the cost."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from generator.core.errors import AtlasError
-from generator.engine.gradients.cones import Window
 from generator.engine.gradients.transposed import FEW_CHANNELS, TransposedConvolution
+from generator.engine.relu_rules import ReluRule, through_relu
 from generator.network.graph import Graph
 from generator.network.ops import Step
-
-WINDOWED = ("conv", "max_pool", "avg_pool")
-GLOBAL = ("adaptive_pool", "flatten", "linear")
-
-# How a gradient passes a ReLU: "plain", the true one; "guided" (arXiv:1412.6806); "deconvnet" (arXiv:1311.2901);
-# "leaky": the true one, and LEAK of it where the input was not positive, which wakes units that are silent.
-ReluRule = Literal["plain", "guided", "deconvnet", "leaky"]
-LEAK = 0.1
+from generator.network.windows import Window
 
 
-@dataclass(frozen=True)
-class Span:
-    """Positions first … end − 1 along one axis of a map (the same for rows and columns)."""
+class WindowedForward:
+    """The forward pass to step `top` of a graph, for square pictures of `side` px.
 
-    first: int
-    end: int
-
-    @property
-    def size(self) -> int:
-        return self.end - self.first
-
-    def joined(self, other: Span) -> Span:
-        return Span(min(self.first, other.first), max(self.end, other.end))
-
-    def within(self, other: Span) -> slice:
-        """Where these positions lie in a tensor that holds the other's."""
-        return slice(self.first - other.first, self.end - other.first)
-
-
-class ConeWalk:
-    """The steps that lead to step `top` of a graph, each with the window that is needed of it, for square pictures of
-    `side` px.
-
-    position: (row and column alike) of the one unit that the objective reads; None: it reads the whole map. The
-    weights are as the graph has them; no gradient is ever computed for them. span: what of the picture is seen; extent:
-    positions along one side of each step's whole map; channels: of each step's map.
+    position: row and column of the one unit that the objective reads; None: it reads the whole map. Rows and columns
+    are alike everywhere. windows: what is needed of the map of each step that leads to `top`; order: these steps in
+    forward order; extent: positions along one side of each step's whole map; channels: of each step's map. No gradient
+    is computed for weights. Raises AtlasError for a position that the map does not have.
     """
 
     def __init__(self, graph: Graph, top: int, side: int, position: int | None = None) -> None:
@@ -65,35 +38,36 @@ class ConeWalk:
             raise AtlasError(
                 f"the map has no position {position}", f"step {top}", f"it has {self.extent[top]}"
             )
-        whole = Span(0, self.extent[top])
-        self.spans = {top: whole if position is None else Span(position, position + 1)}
+        whole = Window.fixed(0, self.extent[top])
+        self.windows = {top: whole if position is None else Window.fixed(position, position + 1)}
         for index in range(top, -1, -1):
-            if index not in self.spans:
+            if index not in self.windows:
                 continue
             step = graph.steps[index]
             for source in step.inputs:
-                seen = _seen(step, self.spans[index], self.extent[source])
-                self.spans[source] = self.spans[source].joined(seen) if source in self.spans else seen
-        self.order = sorted(self.spans)
-        self._readers = {i: [r for r in graph.consumers[i] if r in self.spans] for i in self.order}
+                needed = _input_window(step, self.windows[index], self.extent[source])
+                known = self.windows.get(source)
+                self.windows[source] = needed if known is None else known.joined(needed)
+        self.order = sorted(self.windows)
+        self._readers = {i: [r for r in graph.consumers[i] if r in self.windows] for i in self.order}
         self._summed = {i for i in self.order if self._is_summed(i)}
-        # A map is let go of after its last reader; an addition that is done by its ReLU reads when that does.
+        # A map is freed after its last reader; an addition that its ReLU does reads its inputs when the ReLU runs.
         when = {i: self._readers[i][0] if i in self._summed else i for i in self.order}
         self._last = {i: max((when[r] for r in self._readers[i]), default=-1) for i in self.order}
-        self._pixels = {
+        self._few_channels = {
             i: TransposedConvolution(graph.steps[i]) for i in self.order if _is_slow_backward(graph.steps[i])
         }
 
     @property
     def numbers(self) -> int:
-        """How many numbers all windows of one picture hold: what a gradient's way back may keep."""
-        return sum(self.channels[i] * self.spans[i].size ** 2 for i in self.order)
+        """How many numbers all windows of one picture hold: an upper bound of what a backward pass keeps."""
+        return sum(self.channels[i] * self.windows[i].size ** 2 for i in self.order)
 
     @property
     def multiplications(self) -> int:
-        """How many the convolutions do for one picture, on the way there."""
+        """How many the convolutions of the forward pass do for one picture."""
         weights = ((i, self.graph.steps[i].weight) for i in self.order if self.graph.steps[i].op == "conv")
-        return sum(self.spans[i].size ** 2 * weight.numel() for i, weight in weights if weight is not None)
+        return sum(self.windows[i].size ** 2 * weight.numel() for i, weight in weights if weight is not None)
 
     def _is_summed(self, index: int) -> bool:
         """Whether a step is the addition of two different maps that one ReLU alone reads."""
@@ -102,19 +76,22 @@ class ConeWalk:
         return step.op == "add" and len(set(step.inputs)) == 2 and alone
 
     @property
-    def span(self) -> Span:
-        """The part of the picture that the objective sees: rows and columns alike."""
-        return self.spans[0]
+    def window(self) -> Window:
+        """The part of the picture that the objective depends on."""
+        return self.windows[0]
 
     def __call__(
         self, seen: Tensor, rule: ReluRule = "plain", watched: dict[int, Tensor] | None = None
     ) -> Tensor:
-        """The window of step `top`'s map, (B, C, h, h), from the window `span` of the network's input, (B, 3, n, n); of
-        a classifier's step its scores, (B, K). watched: the values of the steps that are its keys are put there."""
+        """The window of step `top`'s map, (B, C, h, h), or a classifier's scores, (B, K).
+
+        seen: the network's input on `window`, (B, 3, n, n); rule: at ReLUs, for the backward pass; watched: its values
+        are replaced by the outputs of the steps that are its keys.
+        """
         values: dict[int, Tensor] = {0: seen}
         for index in self.order[1:]:
             step = self.graph.steps[index]
-            if index in self._summed:  # the ReLU behind it does the addition too
+            if index in self._summed:  # the ReLU behind it does the addition
                 continue
             values[index] = self._run(step, index, values, rule)
             if watched is not None and index in watched:
@@ -124,64 +101,52 @@ class ConeWalk:
         return values[self.top]
 
     def _run(self, step: Step, index: int, values: dict[int, Tensor], rule: ReluRule) -> Tensor:
-        span = self.spans[index]
-        if step.op in WINDOWED:
+        window = self.windows[index]
+        if step.kind.reads == "window":
             source = step.inputs[0]
-            return self._window(index, values[source], self.spans[source], self.extent[source])
-        if step.op in GLOBAL:
+            return self._windowed(index, values[source], self.windows[source], self.extent[source])
+        if step.kind.reads == "map":
             return step.run(values[step.inputs[0]])
         if step.op == "relu" and (add := step.inputs[0]) in self._summed:
             return _SummedRelu.apply(
-                *(self._part(i, span, values) for i in self.graph.steps[add].inputs), rule
+                *(self._part(i, window, values) for i in self.graph.steps[add].inputs), rule
             )
-        parts = [self._part(source, span, values) for source in step.inputs]
+        parts = [self._part(source, window, values) for source in step.inputs]
         return relu(parts[0], rule) if step.op == "relu" else step.run(*parts)
 
-    def _part(self, source: int, span: Span, values: dict[int, Tensor]) -> Tensor:
-        """Positions `span` of a map of which at least those are held."""
-        inside = span.within(self.spans[source])
-        return values[source] if self.spans[source] == span else values[source][:, :, inside, inside]
+    def _part(self, source: int, window: Window, values: dict[int, Tensor]) -> Tensor:
+        """The window of a map of which at least that is held."""
+        inside = window.within(self.windows[source])
+        return values[source] if self.windows[source] == window else values[source][:, :, inside, inside]
 
-    def _window(self, index: int, x: Tensor, held: Span, extent: int) -> Tensor:
-        """The window of a convolution or pooling; x holds the positions `held` of its input's map."""
-        step, span = self.graph.steps[index], self.spans[index]
-        pixels = self._pixels.get(index)
-        if pixels is None and held == Span(0, extent) and span.size == self.extent[index]:
-            return step.run(x)  # the whole map: the step's own padding is the right one
-        first = span.first * step.stride - step.padding
-        end = (span.end - 1) * step.stride - step.padding + (step.kernel - 1) * step.dilation + 1
-        inside = Span(max(first, 0), min(end, extent)).within(held)
+    def _windowed(self, index: int, x: Tensor, held: Window, extent: int) -> Tensor:
+        """The window of a convolution's or pooling's output; x holds the positions `held` of its input's map."""
+        step, window = self.graph.steps[index], self.windows[index]
+        few_channels = self._few_channels.get(index)
+        if few_channels is None and held == Window.fixed(0, extent) and window.size == self.extent[index]:
+            return step.run(x)  # the whole map: the step pads it itself
+        needed = step.input_window(window)
+        inside = needed.clipped(extent).within(held)
         x = x[:, :, inside, inside]
-        before, after = max(-first, 0), max(end - extent, 0)
+        before, after = max(-needed.low, 0), max(needed.end - extent, 0)
         if before or after:
-            ground = -torch.inf if step.op == "max_pool" else 0.0
-            x = F.pad(x, (before, after, before, after), value=ground)
-        if pixels is not None:
-            return _FewChannels.apply(x, pixels)
-        if step.op == "conv":
-            assert step.weight is not None
-            return F.conv2d(x, step.weight, step.bias, step.stride, 0, step.dilation, step.groups)
-        if step.op == "max_pool":
-            return F.max_pool2d(x, step.kernel, step.stride, 0, step.dilation)
-        return F.avg_pool2d(x, step.kernel, step.stride)
+            x = F.pad(x, (before, after, before, after), value=step.kind.padding_value)
+        if few_channels is not None:
+            return _FewChannels.apply(x, few_channels)
+        return step.kind.without_padding(step, x)
 
 
 def _is_slow_backward(step: Step) -> bool:
-    """Whether torch's backward pass of a convolution wastes most of each register: strided, of a few channels."""
+    """Whether torch's backward pass of a convolution fills only a small part of each vector register: a strided one of
+    few input channels."""
     if step.op != "conv" or step.weight is None or step.stride == 1:
         return False
     return step.groups == 1 and step.dilation == 1 and step.weight.shape[1] <= FEW_CHANNELS
 
 
-def _seen(step: Step, span: Span, extent: int) -> Span:
-    """What of its input a window of a step's output sees, as far as it lies on the map."""
-    if step.op in GLOBAL:
-        return Span(0, extent)
-    if step.op not in WINDOWED:
-        return span
-    first = span.first * step.stride - step.padding
-    end = (span.end - 1) * step.stride - step.padding + (step.kernel - 1) * step.dilation + 1
-    return Span(max(first, 0), min(end, extent))
+def _input_window(step: Step, window: Window, extent: int) -> Window:
+    """What a window of a step's output depends on of one input, a map of `extent` positions per side."""
+    return Window.fixed(0, extent) if step.kind.reads == "map" else step.input_window(window).clipped(extent)
 
 
 class _Relu(torch.autograd.Function):
@@ -199,7 +164,7 @@ class _Relu(torch.autograd.Function):
 
 
 class _SummedRelu(torch.autograd.Function):
-    """The ReLU of a sum; one map is kept of it and one written, where two steps would keep and write two."""
+    """The ReLU of a sum: one map is written and kept, where two steps would write and keep two."""
 
     @staticmethod
     def forward(ctx: Any, one: Tensor, other: Tensor, rule: ReluRule) -> Tensor:
@@ -216,7 +181,7 @@ class _SummedRelu(torch.autograd.Function):
 
 
 class _FewChannels(torch.autograd.Function):
-    """A convolution without padding of few channels, with the quick way back."""
+    """A convolution without padding of few channels, with TransposedConvolution as its backward pass."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, way: TransposedConvolution) -> Tensor:
@@ -230,19 +195,8 @@ class _FewChannels(torch.autograd.Function):
         gradient = gradients[0].permute(0, 2, 3, 1)  # (B, h, w, C_out)
         out, into = Window(1, 0, gradient.shape[1]), Window(1, -ctx.way.step.padding, ctx.size)
         result, _ = ctx.way(gradient, (out, out), (into, into))
-        missing = ctx.size - result.shape[1]  # pixels behind the last whole stride are not read
+        missing = ctx.size - result.shape[1]  # no window reaches the pixels behind the last whole stride
         return F.pad(result.permute(0, 3, 1, 2), (0, missing, 0, missing)), None
-
-
-def through_relu(gradient: Tensor, output: Tensor, rule: ReluRule) -> Tensor:
-    """The gradient at a ReLU's input by the rule, from the gradient at its output and the output itself."""
-    if rule in ("guided", "deconvnet"):
-        gradient = gradient.clamp(min=0)
-    if rule == "deconvnet":
-        return gradient
-    if rule == "leaky":  # one pass each: over large maps that counts
-        return torch.ops.aten.leaky_relu_backward(gradient, output, LEAK, True)
-    return torch.ops.aten.threshold_backward(gradient, output, 0)
 
 
 def relu(x: Tensor, rule: ReluRule = "plain") -> Tensor:

@@ -1,29 +1,34 @@
-"""The backward pass of one batch of units of one layer, step by step down the cone."""
+"""The backward pass of one batch of units of one layer, step by step down the cone.
+
+Gradients are (U, h, w, C), one window per unit, so that a CPU's loops read the channels of a position one after the
+other. Of operations that several paths reach, the parts are added up when their turn comes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from generator.engine.gradients.cones import Cone, Frame, Window, flat_index
+from generator.engine.gradients.cones import Cone, Frame, flat_index
 from generator.engine.gradients.switches import Switches, Units
 from generator.engine.gradients.transposed import Place, TransposedConvolution
 from generator.engine.loops.compiled import Loops, loops
+from generator.engine.relu_rules import ReluRule
 from generator.network.ops import Step
+from generator.network.windows import Window
 
-ReluRule = Literal["guided", "deconvnet", "plain"]
-
-
-NEAR = 1 << 17  # values of a gradient that stay in a CPU's cache from one operation to the next
+CACHED = 1 << 17  # values of a gradient that stay in a CPU's cache from one operation to the next
 
 
 @dataclass(frozen=True)
-class Means:
-    """What every descent of an engine uses. convolution: the way back through the convolution at a step."""
+class BackwardSettings:
+    """What all backward passes of an engine share.
+
+    steps: the network's; convolution: given a step's index, how to carry gradients back through its convolution; rule:
+    at ReLUs, one of UNIT_RULES; dtype, device: of the gradients.
+    """
 
     steps: tuple[Step, ...]
     convolution: Callable[[int], TransposedConvolution]
@@ -33,9 +38,12 @@ class Means:
 
 
 @dataclass
-class Part:
-    """What one path brings to a step: a gradient (U, h, w, C) for a place in the step's frame. own: whether
-    nothing else reads the tensor; clean: whether it is zero outside the map."""
+class GradientPart:
+    """What one path contributes to the gradient at a step.
+
+    value: (U, h, w, C); place: rows and columns of the step's frame that it belongs to; own: whether nothing else reads
+    the tensor, so that it may be overwritten; clean: whether it is zero outside the map.
+    """
 
     value: Tensor
     place: Place
@@ -43,40 +51,44 @@ class Part:
     clean: bool
 
 
-class Descent:
-    """The backward pass of one batch of units of one layer."""
+class UnitBackward:
+    """The backward pass of one batch of units of one layer.
 
-    def __init__(self, means: Means, cone: Cone, switches: Switches, units: Units) -> None:
-        self.means, self.cone, self.switches = means, cone, switches
-        rows = cone.trimmed({i: size[1] for i, size in switches.sizes.items()}, _span(units.row))
-        columns = cone.trimmed({i: size[2] for i, size in switches.sizes.items()}, _span(units.column))
+    cone: of the layer's step; switches: of the units' pictures, up to that step; units: U units, no matter in which
+    order. `gradient` may be called once.
+    """
+
+    def __init__(self, settings: BackwardSettings, cone: Cone, switches: Switches, units: Units) -> None:
+        self.settings, self.cone, self.switches = settings, cone, switches
+        rows = cone.trimmed({i: size[1] for i, size in switches.sizes.items()}, _extremes(units.row))
+        columns = cone.trimmed({i: size[2] for i, size in switches.sizes.items()}, _extremes(units.column))
         self.frames: dict[int, Frame] = {i: (rows[i], columns[i]) for i in cone.order}
         self.inside = {
-            i: rows[i].inside(switches.sizes[i][1], _span(units.row))
-            and columns[i].inside(switches.sizes[i][2], _span(units.column))
+            i: rows[i].inside(switches.sizes[i][1], _extremes(units.row))
+            and columns[i].inside(switches.sizes[i][2], _extremes(units.column))
             for i in cone.order
         }
-        self.units = units.to(means.device)
-        here = means.device.type == "cpu" and means.dtype in (torch.float32, torch.float64)
+        self.units = units.to(settings.device)
+        here = settings.device.type == "cpu" and settings.dtype in (torch.float32, torch.float64)
         self.compiled = loops() if here else None
-        self.parts: dict[int, list[Part]] = {}
+        self.parts: dict[int, list[GradientPart]] = {}
         self._indices: dict[tuple[Frame, tuple[int, int]], Tensor] = {}
 
     def gradient(self, frame: Frame) -> Tensor:
         """The units' gradients at the pixels, (U, h, w, 3) in the given frame."""
-        steps, count = self.means.steps, len(self.units)
+        steps, count = self.settings.steps, len(self.units)
         seed = torch.zeros(
             count,
             1,
             1,
             self.switches.sizes[self.cone.top][0],
-            dtype=self.means.dtype,
-            device=self.means.device,
+            dtype=self.settings.dtype,
+            device=self.settings.device,
         )
         seed[torch.arange(count), 0, 0, self.units.channel] = 1
-        self._add(self.cone.top, Part(seed, _whole(self.frames[self.cone.top]), own=True, clean=True))
+        self._add(self.cone.top, GradientPart(seed, _whole(self.frames[self.cone.top]), own=True, clean=True))
         for index in self.cone.order:
-            if self.compiled and steps[index].op == "relu" and self.means.rule != "deconvnet":
+            if self.compiled and steps[index].op == "relu" and self.settings.rule != "deconvnet":
                 part = self._joined_and_rectified(index, self.compiled)
                 self._give(index, steps[index].inputs[0], part)
                 continue
@@ -88,7 +100,7 @@ class Descent:
 
     # -- one step back ---------------------------------------------------------------------------------------
 
-    def _back(self, index: int, step: Step, part: Part) -> None:
+    def _back(self, index: int, step: Step, part: GradientPart) -> None:
         match step.op:
             case "conv":
                 self._back_through_convolution(index, step, part)
@@ -105,16 +117,18 @@ class Descent:
                 self._give(index, step.inputs[0], part)
             case "add":
                 for source in step.inputs:
-                    self._give(index, source, Part(part.value, part.place, own=False, clean=part.clean))
+                    self._give(
+                        index, source, GradientPart(part.value, part.place, own=False, clean=part.clean)
+                    )
             case "concat":
                 sizes = [self.switches.sizes[source][0] for source in step.inputs]
                 for source, value in zip(step.inputs, part.value.split(sizes, 3), strict=True):
-                    self._give(index, source, Part(value, part.place, own=False, clean=part.clean))
+                    self._give(index, source, GradientPart(value, part.place, own=False, clean=part.clean))
             case _:
                 raise AssertionError(step.op)  # Cone has refused it
 
-    def _give(self, index: int, source: int, part: Part) -> None:
-        """Hand a gradient on to a step whose map has the same size."""
+    def _give(self, index: int, source: int, part: GradientPart) -> None:
+        """Pass a gradient on to a step whose map has the same size."""
         value, own, clean = part.value, part.own, part.clean
         frame = self._towards(index, source)
         if frame != self.frames[index]:
@@ -123,25 +137,25 @@ class Descent:
             frame[axis].meet(self.frames[source][axis], 1, 0) for axis in (0, 1)
         )  # fmt: skip
         value = value[:, take_rows, take_columns]
-        self._add(source, Part(value, (rows, columns), own, clean))
+        self._add(source, GradientPart(value, (rows, columns), own, clean))
 
-    def _rectified(self, index: int, part: Part) -> Part:
-        rule, value = self.means.rule, part.value
+    def _rectified(self, index: int, part: GradientPart) -> GradientPart:
+        rule, value = self.settings.rule, part.value
         if rule == "deconvnet":
             value = value.relu_() if part.own else value.relu()
-            return Part(value, part.place, own=True, clean=part.clean)
+            return GradientPart(value, part.place, own=True, clean=part.clean)
         value = value.contiguous() if part.own else value.clone(memory_format=torch.contiguous_format)
         where, table = self._index(self.frames[index], index).view(-1), self.switches.masks[index]
         rows = value.view(-1, value.shape[3])  # (U · h · w, C)
-        for some in self._slices(len(rows), value.shape[3]):
-            passed = rows[some].relu_() if rule == "guided" else rows[some]
-            mask = table.index_select(0, where[some])
+        for part_of in self._slices(len(rows), value.shape[3]):
+            passed = rows[part_of].relu_() if rule == "guided" else rows[part_of]
+            mask = table.index_select(0, where[part_of])
             # A CPU turns bytes into floats first and fast; a GPU multiplies by bytes in one go.
             passed.mul_(mask if value.is_cuda else mask.to(value.dtype))
-        return Part(value, part.place, own=True, clean=True)
+        return GradientPart(value, part.place, own=True, clean=True)
 
-    def _joined_and_rectified(self, index: int, compiled: Loops) -> Part:
-        """As `_joined` and then `_rectified`, going over the gradients once."""
+    def _joined_and_rectified(self, index: int, compiled: Loops) -> GradientPart:
+        """As `_joined` followed by `_rectified`, in one pass over the gradients."""
         frame, parts = self.frames[index], self.parts.pop(index, [])
         whole = _whole(frame)
         base = next((part for part in parts if part.own and part.place == whole), None)
@@ -149,7 +163,7 @@ class Descent:
         others = [part for part in parts if part is not base]
         if base is None:
             sizes = (len(self.units), frame[0].size, frame[1].size, self.switches.sizes[index][0])
-            base = Part(torch.zeros(sizes, dtype=self.means.dtype), whole, own=True, clean=True)
+            base = GradientPart(torch.zeros(sizes, dtype=self.settings.dtype), whole, own=True, clean=True)
         if len(others) > 1:  # never in networks of the ResNet family
             self.parts[index] = [base, *others[1:]]
             base, others = self._joined(index), others[:1]
@@ -163,50 +177,52 @@ class Descent:
             layout,
             self._index(frame, index).numpy(),
             self.switches.masks[index].numpy(),
-            self.means.rule == "guided",
+            self.settings.rule == "guided",
         )
-        return Part(result, whole, own=True, clean=True)
+        return GradientPart(result, whole, own=True, clean=True)
 
-    def _back_through_convolution(self, index: int, step: Step, part: Part) -> None:
+    def _back_through_convolution(self, index: int, step: Step, part: GradientPart) -> None:
         source = step.inputs[0]
         value, out = self._aligned(index, source, part)
-        found = self.means.convolution(index)(value, out, self.frames[source])
-        if found is not None:
-            # Zero columns stay zero in a 1 × 1 convolution; larger kernels reach over the border.
+        carried = self.settings.convolution(index)(value, out, self.frames[source])
+        if carried is not None:
+            # A 1 × 1 convolution keeps positions outside the map zero; larger kernels reach over the border.
             clean = (step.kernel == 1 and not step.padding) or self.inside[source]
-            self._add(source, Part(*found, own=True, clean=clean))
+            self._add(source, GradientPart(*carried, own=True, clean=clean))
 
-    def _back_through_max_pool(self, index: int, step: Step, part: Part) -> None:
+    def _back_through_max_pool(self, index: int, step: Step, part: GradientPart) -> None:
         source = step.inputs[0]
         value, out = self._aligned(index, source, part)
         into = self.frames[source]
         if self.compiled:
             self._add(
-                source, Part(self._unpooled(index, step, value, out), _whole(into), own=True, clean=True)
+                source,
+                GradientPart(self._unpooled(index, step, value, out), _whole(into), own=True, clean=True),
             )
             return
-        # As floats, since torch compares those into floats several times as fast as bytes into booleans.
+        # Taps as floats: torch compares floats into floats several times as fast as bytes into booleans.
         where, table = self._index(out, index), self.switches.taps[index]
         result = value.new_zeros(len(value), into[0].size, into[1].size, value.shape[3])
-        for some in self._slices(len(value), value[0].numel()):
-            taps = table.index_select(0, where[some].view(-1)).view(value[some].shape).to(torch.float32)
-            here = torch.empty_like(value[some])  # (u, h, w, C)
+        for units in self._slices(len(value), value[0].numel()):
+            taps = table.index_select(0, where[units].view(-1)).view(value[units].shape).to(torch.float32)
+            here = torch.empty_like(value[units])  # (u, h, w, C)
             for tap in range(step.kernel**2):
                 reach = [offset * step.dilation - step.padding for offset in divmod(tap, step.kernel)]
                 (take_rows, rows), (take_columns, columns) = (
                     out[axis].meet(into[axis], step.stride, reach[axis]) for axis in (0, 1)
                 )  # fmt: skip
-                torch.eq(taps, tap, out=here).mul_(value[some])
-                result[some, rows, columns] += here[:, take_rows, take_columns]
-        self._add(source, Part(result, _whole(into), own=True, clean=True))
+                torch.eq(taps, tap, out=here).mul_(value[units])
+                result[units, rows, columns] += here[:, take_rows, take_columns]
+        self._add(source, GradientPart(result, _whole(into), own=True, clean=True))
 
     def _unpooled(self, index: int, step: Step, value: Tensor, out: Frame) -> Tensor:
-        """The gradient (U, h, w, C) on the frame `out` at the places that a max-pool took its values from."""
+        """A gradient (U, h, w, C) on a max-pool's frame `out`, carried to the positions that the pool took its values
+        from: (U, h', w', C) on its source's frame."""
         assert self.compiled is not None
         into = self.frames[step.inputs[0]]
         result = value.new_zeros(len(value), into[0].size, into[1].size, value.shape[3])
         start = tuple(
-            one.low * step.stride - step.padding - other.low for one, other in zip(out, into, strict=True)
+            own.low * step.stride - step.padding - source.low for own, source in zip(out, into, strict=True)
         )
         self.compiled.unpool(
             value.contiguous().numpy(),
@@ -218,7 +234,7 @@ class Descent:
         )
         return result
 
-    def _back_through_average(self, index: int, step: Step, part: Part) -> None:
+    def _back_through_average(self, index: int, step: Step, part: GradientPart) -> None:
         source = step.inputs[0]
         value, out = self._aligned(index, source, part)
         into = self.frames[source]
@@ -230,15 +246,15 @@ class Descent:
                 out[axis].meet(into[axis], step.stride, reach[axis]) for axis in (0, 1)
             )  # fmt: skip
             result[:, rows, columns] += value[:, take_rows, take_columns]
-        self._add(source, Part(result, _whole(into), own=True, clean=self.inside[source]))
+        self._add(source, GradientPart(result, _whole(into), own=True, clean=self.inside[source]))
 
     # -- windows ---------------------------------------------------------------------------------------------
 
-    def _add(self, index: int, part: Part) -> None:
+    def _add(self, index: int, part: GradientPart) -> None:
         self.parts.setdefault(index, []).append(part)
 
-    def _joined(self, index: int) -> Part:
-        """The sum of what all paths bring to a step, filling the step's frame."""
+    def _joined(self, index: int) -> GradientPart:
+        """The sum of what all paths contribute to a step, on the step's whole frame."""
         frame, parts = self.frames[index], self.parts.pop(index, [])
         whole = _whole(frame)
         clean = all(part.clean for part in parts)
@@ -248,15 +264,15 @@ class Descent:
         if base is None:
             channels = self.switches.sizes[index][0]
             sizes = (len(self.units), frame[0].size, frame[1].size, channels)
-            total = torch.zeros(sizes, dtype=self.means.dtype, device=self.means.device)
+            total = torch.zeros(sizes, dtype=self.settings.dtype, device=self.settings.device)
         else:
             total = base.value
         for part in parts:
             if part is not base:
                 total[:, part.place[0], part.place[1]] += part.value
-        return Part(total, whole, own=True, clean=clean)
+        return GradientPart(total, whole, own=True, clean=clean)
 
-    def _settled(self, part: Part, index: int) -> Tensor:
+    def _settled(self, part: GradientPart, index: int) -> Tensor:
         """The gradient with zeros outside the map."""
         if part.clean or self.inside[index]:
             return part.value
@@ -271,18 +287,18 @@ class Descent:
         _, height, width = self.switches.sizes[index]
         into = self.frames[source]
         return (
-            Window(0, 0, height) if into[0].scale == 0 else rows,
-            Window(0, 0, width) if into[1].scale == 0 else columns,
+            Window.fixed(0, height) if into[0].scale == 0 else rows,
+            Window.fixed(0, width) if into[1].scale == 0 else columns,
         )
 
-    def _aligned(self, index: int, source: int, part: Part) -> tuple[Tensor, Frame]:
+    def _aligned(self, index: int, source: int, part: GradientPart) -> tuple[Tensor, Frame]:
         """The gradient, zero outside the map, on a frame that lines up with its source's."""
         value = self._settled(part, index)
         frame = self._towards(index, source)
         return self._reframed(value, self.frames[index], frame), frame
 
     def _reframed(self, value: Tensor, old: Frame, new: Frame) -> Tensor:
-        """Move gradients from one frame to another, each unit's to its own place."""
+        """Gradients moved from one frame to another, each unit's to its own positions; zero where the old has none."""
         if old == new:
             return value
         units, height, width, channels = value.shape
@@ -301,8 +317,8 @@ class Descent:
         return self._indices[frame, size]
 
     def _slices(self, count: int, size: int) -> list[slice]:
-        """Cut `count` rows of `size` values so that on a CPU one operation finds them cached by the last."""
-        length = max(1, NEAR // size) if self.means.device.type == "cpu" else max(1, count)
+        """Slices of `count` rows of `size` values; on a CPU so short that a slice stays cached between operations."""
+        length = max(1, CACHED // size) if self.settings.device.type == "cpu" else max(1, count)
         return [slice(start, start + length) for start in range(0, count, length)]
 
 
@@ -313,7 +329,7 @@ def _nothing(dtype: torch.dtype) -> tuple[Tensor, Layout]:
     return torch.zeros(1, dtype=dtype), ((0, 0, 0), (0, 0), (0, 0), (1, 1))
 
 
-def _flat(part: Part) -> tuple[Tensor, Layout]:
+def _flat(part: GradientPart) -> tuple[Tensor, Layout]:
     """A part's memory, and the layout by which compiled.Loops.rectify reads it."""
     if not part.value.numel():
         return _nothing(part.value.dtype)
@@ -333,5 +349,5 @@ def _whole(frame: Frame) -> Place:
     return slice(0, frame[0].size, 1), slice(0, frame[1].size, 1)
 
 
-def _span(positions: Tensor) -> tuple[int, int]:
+def _extremes(positions: Tensor) -> tuple[int, int]:
     return int(positions.min()), int(positions.max())

@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from generator.engine.gradients.cones import Frame, Window, seen_through
+from generator.engine.gradients.cones import Frame
 from generator.engine.gradients.sparse import SparseTransposedConvolution
 from generator.network.ops import Step
+from generator.network.windows import Window
 
 Place = tuple[slice, slice]
 Way = Literal["product", "turned", "phases", "transposed"]
@@ -50,7 +51,7 @@ class TransposedConvolution:
         C_in) and the part of the frame `into` that it belongs to; None if they do not meet."""
         if self.way == "product":
             return self._product(gradient, out, into)
-        natural = (seen_through(self.step, out[0]), seen_through(self.step, out[1]))
+        natural = (self.step.input_window(out[0]), self.step.input_window(out[1]))
         (before, after), rows = _cut(natural[0], into[0])
         (left, right), columns = _cut(natural[1], into[1])
         if rows.start >= rows.stop or columns.start >= columns.stop:

@@ -9,18 +9,19 @@ differentiation of the whole network to rounding.
 from __future__ import annotations
 
 import copy
-from typing import get_args
 
 import torch
 from torch import Tensor
 
 from generator.core.errors import AtlasError
-from generator.engine.gradients.backward import Descent, Means, ReluRule
-from generator.engine.gradients.cones import Cone, Frame, Window
+from generator.engine.gradients.backward import BackwardSettings, UnitBackward
+from generator.engine.gradients.cones import Cone, Frame
 from generator.engine.gradients.sparse import behind_relu
 from generator.engine.gradients.switches import Switches, Units, crops, forward_switches
 from generator.engine.gradients.transposed import TransposedConvolution
+from generator.engine.relu_rules import UNIT_RULES, ReluRule
 from generator.network.network import Network
+from generator.network.windows import Window
 
 __all__ = ["ReluRule", "Switches", "UnitGradients", "Units", "crops", "forward_switches"]
 
@@ -45,9 +46,8 @@ class UnitGradients:
         dtype: torch.dtype | None = None,
         memory: int | None = None,
     ) -> None:
-        some = next(step.weight for step in network.graph.steps if step.weight is not None)
-        self.network, self.device = network, some.device
-        self.dtype = dtype or some.dtype
+        self.network, self.device = network, network.device
+        self.dtype = dtype or network.dtype
         self.memory = memory or MEMORY.get(self.device.type, MEMORY["cpu"])
         self.rule = _checked(rule)
         self._cones: dict[int, Cone] = {}
@@ -82,10 +82,12 @@ class UnitGradients:
             dtype=self.dtype,
             device=self.device,
         )
-        means = Means(self.network.graph.steps, self.convolution, self.rule, self.dtype, self.device)
+        settings = BackwardSettings(
+            self.network.graph.steps, self.convolution, self.rule, self.dtype, self.device
+        )
         for batch in _batches(units, max(1, self.memory // self._bytes(cone, switches))):
             some = units.take(batch)
-            result[batch.to(self.device)] = Descent(means, cone, switches, some).gradient(frame)
+            result[batch.to(self.device)] = UnitBackward(settings, cone, switches, some).gradient(frame)
         return result.permute(0, 3, 1, 2)
 
     @torch.no_grad()
@@ -118,7 +120,7 @@ class UnitGradients:
         seen, (_, height, width) = cone.windows[0], switches.sizes[0]
         if seen.size <= min(height, width):
             return seen, seen
-        return Window(0, 0, height), Window(0, 0, width)
+        return Window.fixed(0, height), Window.fixed(0, width)
 
     def _bytes(self, cone: Cone, switches: Switches) -> int:
         """Memory of one unit: the largest of its gradients, several times."""
@@ -151,8 +153,8 @@ def _batches(units: Units, size: int) -> list[Tensor]:
 
 
 def _checked(rule: ReluRule) -> ReluRule:
-    if rule not in get_args(ReluRule):
-        raise AtlasError("no such rule for ReLUs", rule, f"choose {', '.join(get_args(ReluRule))}")
+    if rule not in UNIT_RULES:
+        raise AtlasError("no such rule for ReLUs", rule, f"choose {', '.join(UNIT_RULES)}")
     return rule
 
 
