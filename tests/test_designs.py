@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from generator.core.matching import Numbers, centred_ranks
+from generator.core.correspondence import LayerResponses, centred_ranks
 from generator.core.progress import Reporter
 from generator.experiments import cardinality, refinement, zero_blocks
 from generator.experiments.comparing import DEPTH
@@ -218,8 +218,8 @@ def test_refinement_is_found_where_it_was_planted() -> None:
     later = base + np.where(label < 2, 1000.0, 0.0)
     noise = random.normal(size=(count, 2))
 
-    def numbers(scores: np.ndarray) -> Numbers:
-        return Numbers(np.argsort(-scores, axis=0, kind="stable")[:9].T, centred_ranks(scores))
+    def numbers(scores: np.ndarray) -> LayerResponses:
+        return LayerResponses(np.argsort(-scores, axis=0, kind="stable")[:9].T, centred_ranks(scores))
 
     found, tests = refinement.compared(
         numbers(np.column_stack([base, noise[:, 0]])),
@@ -242,7 +242,7 @@ def test_layers_are_read_as_the_atlas_reads_them() -> None:
     top = read_layers(lambda x: {"a": x}, maps)["a"]
     assert top.top_image[0].tolist() == [11, 10, 9, 8, 7, 1, 2, 0, 6]
     assert top.top_image[1].tolist() == [-1] * 9
-    assert not top.alive[1]
+    assert not top.active[1]
     assert read_layers(lambda x: {"a": x}, maps, signed=True)["a"].top_image[1].tolist() == list(range(9))
 
 

@@ -9,17 +9,17 @@ import pytest
 from scipy.stats import binomtest, spearmanr
 from scipy.stats import entropy as scipy_entropy
 
-from generator.core.errors import AtlasError
-from generator.core.hierarchy import Hierarchy, imagenet_hierarchy, nodes_of, read_hierarchy, similarities
-from generator.core.matching import (
-    Likeness,
-    Numbers,
+from generator.core.correspondence import (
+    LayerResponses,
+    Similarity,
     centred_ranks,
+    correspondence_summary,
     layer_pairs,
     rank_correlations,
     shared_counts,
-    summary,
 )
+from generator.core.errors import AtlasError
+from generator.core.hierarchy import Hierarchy, imagenet_hierarchy, nodes_of, read_hierarchy, similarities
 from generator.core.records import LayerInfo, ReceptiveField
 from generator.methods.purity import (
     KEPT_SHARES,
@@ -47,8 +47,8 @@ def _top(scores: np.ndarray) -> np.ndarray:
     return np.where(np.take_along_axis(scores.T, order, 1) > 0, order, -1).astype(np.int32)
 
 
-def _numbers(scores: np.ndarray) -> Numbers:
-    return Numbers(_top(scores), centred_ranks(scores))
+def _numbers(scores: np.ndarray) -> LayerResponses:
+    return LayerResponses(_top(scores), centred_ranks(scores))
 
 
 def _scores(seed: int, pictures: int = 300, channels: int = 40) -> np.ndarray:
@@ -217,24 +217,24 @@ def test_a_permutation_across_a_boundary_is_recovered():
     order = np.random.default_rng(4).permutation(40)
     noise = 0.3 * np.random.default_rng(5).normal(size=(300, 40)).astype(np.float32)
     later = np.maximum(earlier[:, order] + noise, 0)
-    likeness = _numbers(earlier).likeness(_numbers(later))
-    assert likeness.turned().matches()["channel"][:, 0].tolist() == order.tolist()
-    assert likeness.matches()["channel"][order, 0].tolist() == list(range(40))
+    similarity = _numbers(earlier).similarity(_numbers(later))
+    assert similarity.transposed().matches()["channel"][:, 0].tolist() == order.tolist()
+    assert similarity.matches()["channel"][order, 0].tolist() == list(range(40))
 
 
 def test_a_channel_that_is_split_in_two_keeps_both_matches():
     earlier = _scores(0)
     later = np.hstack([earlier[:, :1], _scores(7)[:, 1:], 0.9 * earlier[:, :1]])
-    found = _numbers(earlier).likeness(_numbers(later)).matches()
+    found = _numbers(earlier).similarity(_numbers(later)).matches()
     assert found["channel"][0, :2].tolist() == [0, 40]
     assert found["shared"][0, :2].tolist() == [9, 9]
 
 
 def test_unrelated_layers_have_few_matches_and_chance_says_so():
     one, two = _numbers(_scores(0)), _numbers(_scores(1))
-    likeness = one.likeness(two)
-    assert (likeness.matches()["channel"] >= 0).mean() < 0.02
-    found = summary(one, two, likeness, 300)
+    similarity = one.similarity(two)
+    assert (similarity.matches()["channel"] >= 0).mean() < 0.02
+    found = correspondence_summary(one, two, similarity, 300)
     assert found["best_shared"] == pytest.approx(found["chance_shared"], abs=0.4)
     assert found["same_rho"] == pytest.approx(0, abs=0.05)
     assert found["same_best"] <= 0.15
@@ -243,9 +243,9 @@ def test_unrelated_layers_have_few_matches_and_chance_says_so():
 def test_dead_channels_match_nothing():
     scores = _scores(0)
     scores[:, 2] = 0
-    found = _numbers(scores).likeness(_numbers(scores))
+    found = _numbers(scores).similarity(_numbers(scores))
     assert found.matches()["channel"][2].tolist() == [-1] * 5
-    assert summary(_numbers(scores), _numbers(scores), found, 300)["channels"] == 39
+    assert correspondence_summary(_numbers(scores), _numbers(scores), found, 300)["channels"] == 39
 
 
 def _layer(name: str, kind: str, stage: int, channels: int, block: str = "") -> LayerInfo:
@@ -354,5 +354,5 @@ def test_parts_of_a_test_add_up_and_unknown_channels_take_no_part():
 
 
 def test_likeness_joins_pictures_and_ranks():
-    likeness = Likeness.of(np.array([[9, 0]]), np.array([[1.0, np.nan]]))
-    assert likeness.strength.tolist() == [[1.0, 0.0]]
+    similarity = Similarity.of(np.array([[9, 0]]), np.array([[1.0, np.nan]]))
+    assert similarity.strength.tolist() == [[1.0, 0.0]]

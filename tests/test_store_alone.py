@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from generator.core.store import OWN
+from generator.stages import table
 
 HIDDEN = (".cache", ".inputs.json", ".lock", "SHA256SUMS", "work")
-INSIDE = {*OWN, *HIDDEN}
+INSIDE = {*table.roots(), *HIDDEN}
 FOLDER = re.compile(r"(\bstore|\bStore\(.*\))\.folder$")
 LISTING = {"joinpath", "join", "listdir", "scandir", "glob", "rglob", "iterdir", "open", "walk"}
 NEIGHBOURS = {"parent", "parents", "with_name", "with_suffix", "with_stem"}

@@ -17,7 +17,7 @@ import pytest
 from jinja2 import Environment
 
 from generator.core import hierarchy, sprites
-from generator.core.matching import CHANCE_CHANNELS, CLEAR_GAIN, STRONG_CORRELATION, STRONG_PICTURES
+from generator.core.correspondence import CHANCE_CHANNELS, CLEAR_GAIN, STRONG_CORRELATION, STRONG_PICTURES
 from generator.core.records import TOP
 from generator.core.store import Store
 from generator.experiments.running import constants

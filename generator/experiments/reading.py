@@ -8,8 +8,8 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from generator.core.correspondence import LayerResponses, centred_ranks
 from generator.core.hierarchy import nodes_of
-from generator.core.matching import Numbers, centred_ranks
 from generator.engine.scan.top_units import TopUnits
 from generator.methods.purity import Classes
 from generator.pictures.drawn.families import drawn_hierarchy
@@ -21,7 +21,7 @@ Maps = Callable[[Tensor], Mapping[str, Tensor]]
 
 
 @torch.no_grad()
-def read_layers(maps: Maps, pictures: Tensor, *, signed: bool = False) -> dict[str, Numbers]:
+def read_layers(maps: Maps, pictures: Tensor, *, signed: bool = False) -> dict[str, LayerResponses]:
     """The nine strongest pictures of every channel and the ranks of all, layer by layer; a picture's score is the
     channel's maximum over the map."""
     tops: dict[str, TopUnits] = {}
@@ -33,7 +33,7 @@ def read_layers(maps: Maps, pictures: Tensor, *, signed: bool = False) -> dict[s
                 tops[name], scores[name] = TopUnits(found.shape[1], signed=signed), []
             scores[name].append(tops[name].update(found, torch.arange(start, start + len(some))))
     return {
-        name: Numbers(top.images.numpy(), centred_ranks(torch.cat(scores[name]).numpy()))
+        name: LayerResponses(top.images.numpy(), centred_ranks(torch.cat(scores[name]).numpy()))
         for name, top in tops.items()
     }
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from generator.core.matching import Numbers, best
+from generator.core.correspondence import LayerResponses, strongest_match
 from generator.experiments.comparing import DEPTH
 from generator.experiments.reading import drawn_classes, read_layers
 from generator.experiments.runs import DesignRun, Run, Training
@@ -56,25 +56,25 @@ def tables(workshop: Workshop, runs: Sequence[Training]) -> Mapping[str, list[di
 
 
 def compared(
-    earlier: Numbers, later: Numbers, classes: Classes, place: int
+    earlier: LayerResponses, later: LayerResponses, classes: Classes, place: int
 ) -> tuple[dict[str, np.ndarray], tuple[Permuted, Permuted]]:
     """Each channel that is alive in both blocks: pictures kept, ρ, gain of agreement, refinement score, and the score
     against the channel of the earlier block that matches it best, whatever its number; the tests by correspondence and
     by direction."""
-    alive = earlier.alive & later.alive
-    likeness = earlier.likeness(later)
+    alive = earlier.active & later.active
+    similarity = earlier.similarity(later)
     before, after = (
         agreement(classes_of_nine(numbers.top_image, classes.of_picture), classes)
         for numbers in (earlier, later)
     )
-    scores = refinement_scores(after, before, likeness.rho)  # (earlier, later)
+    scores = refinement_scores(after, before, similarity.rho)  # (earlier, later)
     channels = np.flatnonzero(alive)
-    matches = best(likeness.turned().strength)[channels]
+    matches = strongest_match(similarity.transposed().strength)[channels]
     numbers = {
-        "kept": np.diagonal(likeness.shared)[channels].astype(np.float64),
-        "rho": np.diagonal(likeness.rho)[channels].astype(np.float64),
+        "kept": np.diagonal(similarity.shared)[channels].astype(np.float64),
+        "rho": np.diagonal(similarity.rho)[channels].astype(np.float64),
         "own_match": (matches == channels).astype(np.float64),
-        "match_rho": likeness.rho[matches, channels].astype(np.float64),
+        "match_rho": similarity.rho[matches, channels].astype(np.float64),
         "gain": (after - before)[channels].astype(np.float64),
         "score": np.diagonal(scores)[channels].astype(np.float64),
         "match_score": scores[matches, channels].astype(np.float64),

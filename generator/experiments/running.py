@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from generator.core.csv_tables import csv_bytes
 from generator.core.files import write_atomically
 from generator.core.progress import Reporter
 from generator.experiments import (
@@ -87,11 +86,10 @@ def constants() -> dict[str, float]:
 
 
 def _csv(rows: Rows) -> bytes:
-    text = io.StringIO(newline="")
-    table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    table.writeheader()
-    table.writerows(
-        {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()}
+    """Rows with the same columns as a CSV file, floats to six digits."""
+    columns = list(rows[0])
+    cells = (
+        [f"{row[name]:.6g}" if isinstance(row[name], float) else row[name] for name in columns]
         for row in rows
     )
-    return text.getvalue().encode()
+    return bytes(csv_bytes(columns, cells))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from generator.core.matching import Numbers
+from generator.core.correspondence import LayerResponses
 from generator.experiments.reading import read_layers
 from generator.experiments.refinement import means
 from generator.experiments.runs import BareRun, ResumedRun, StackRun, Training, network_of
@@ -43,7 +43,7 @@ def tables(workshop: Workshop, runs: Sequence[Training]) -> Mapping[str, list[di
     network whose hidden layer has no norm."""
     networks, features, branches, bare = [], [], [], []
     learning, held_out = workshop.pictures
-    before: dict[str, Numbers] = {}
+    before: dict[str, LayerResponses] = {}
     for run in runs:
         network, found = workshop.trained(run)
         assert isinstance(network, StackNetwork)
@@ -86,15 +86,15 @@ def tables(workshop: Workshop, runs: Sequence[Training]) -> Mapping[str, list[di
     }
 
 
-def kept(own: Numbers, now: Numbers) -> dict[str, Any]:
+def kept(own: LayerResponses, now: LayerResponses) -> dict[str, Any]:
     """Over the channels of equal number: pictures of nine kept, ρ of the scores, and the share whose best match has
     their own number."""
-    likeness = own.likeness(now)
-    best = likeness.turned().strength.argmax(1)
+    similarity = own.similarity(now)
+    best = similarity.transposed().strength.argmax(1)
     return means(
         {
-            "kept": likeness.shared.diagonal().astype(float),
-            "rho": likeness.rho.diagonal().astype(float),
+            "kept": similarity.shared.diagonal().astype(float),
+            "rho": similarity.rho.diagonal().astype(float),
             "own_match": (best == range(len(best))).astype(float),
         }
     )

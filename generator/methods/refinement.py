@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import rankdata
 
-from generator.core.matching import CLEAR_GAIN, SEED, STRONG_CORRELATION, STRONG_PICTURES
+from generator.core.correspondence import CLEAR_GAIN, SEED, STRONG_CORRELATION, STRONG_PICTURES
 from generator.core.records import ReceptiveField
 
 ROUNDS = 999  # permutations of a test: the smallest p value is 1 in 1,000

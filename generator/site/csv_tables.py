@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Sequence
 
+from generator.core.csv_tables import csv_bytes
+
 
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    text = io.StringIO(newline="")
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(columns)
-    table.writerows(rows)
-    return text.getvalue()
+    """A CSV file as text: a line of column names, then the rows."""
+    return csv_bytes(columns, rows).decode("utf-8", "surrogateescape")
 
 
 def field(value: float | None) -> str:

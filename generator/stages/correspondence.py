@@ -8,8 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from generator.core.correspondence import (
+    LayerResponses,
+    Pair,
+    Similarity,
+    centred_ranks,
+    correspondence_summary,
+    layer_pairs,
+)
 from generator.core.hierarchy import Hierarchy, nodes_of
-from generator.core.matching import Likeness, Numbers, Pair, centred_ranks, layer_pairs, summary
 from generator.core.records import LayerInfo
 from generator.core.store import Store
 from generator.methods.purity import (
@@ -57,7 +64,7 @@ def relate_layers(inputs: Inputs, run: Run) -> None:
             store.arrays.write_layer(layer.name, "refinement", no_block_before(layer.channels))
             advance()
         found = Found(len(classes.of_picture))
-        kept: dict[str, Numbers] = {}
+        kept: dict[str, LayerResponses] = {}
         for place, pair in enumerate(pairs):
             for name in (pair.source, pair.target):
                 if name not in kept:
@@ -166,8 +173,8 @@ def living_top(numbers: dict[str, np.ndarray]) -> np.ndarray:
     return np.where(numbers["dead"][:, None], -1, numbers["top_image"])
 
 
-def layer_numbers(store: Store, name: str) -> Numbers:
-    return Numbers(
+def layer_numbers(store: Store, name: str) -> LayerResponses:
+    return LayerResponses(
         living_top(store.arrays.layer(name, "top", "statistics")),
         centred_ranks(np.asarray(store.arrays.scores(name))),
     )
@@ -261,21 +268,23 @@ def _refining(tests: Sequence[Sequence[Permuted]]) -> dict[str, Any]:
     }
 
 
-def relate(inputs: Inputs, run: Run, pair: Pair, place: int, kept: dict[str, Numbers], found: Found) -> None:
+def relate(
+    inputs: Inputs, run: Run, pair: Pair, place: int, kept: dict[str, LayerResponses], found: Found
+) -> None:
     """Compare two layers: their matches, what holds of them, and, along a stage, refinement."""
     store = run.store
     source, target = kept[pair.source], kept[pair.target]
-    likeness = source.likeness(target)
-    write_matches(store, pair, likeness)
+    similarity = source.similarity(target)
+    write_matches(store, pair, similarity)
     entry: dict[str, Any] = {"source": pair.source, "target": pair.target, "tie": pair.tie}
-    entry |= summary(source, target, likeness, found.pictures)
+    entry |= correspondence_summary(source, target, similarity, found.pictures)
     if len(source.top_image) == len(target.top_image):
-        alive = source.alive[:, None] & target.alive[None, :]
-        test = permuted(np.where(alive, likeness.shared, np.nan), 3 * place)
+        alive = source.active[:, None] & target.active[None, :]
+        test = permuted(np.where(alive, similarity.shared, np.nan), 3 * place)
         entry |= _test("same", [test])
         if pair.tie == "stage":
             stage = inputs.network.layer(pair.target).stage
-            scores = refine(inputs, run, pair, likeness, found)
+            scores = refine(inputs, run, pair, similarity, found)
             found.keeping.append((stage, test))
             direction = exchanged(np.diagonal(scores), 3 * place + 2)
             found.refining.append((stage, permuted(scores, 3 * place + 1), direction))
@@ -293,16 +302,16 @@ def no_block_before(channels: int) -> dict[str, np.ndarray]:
     }
 
 
-def refine(inputs: Inputs, run: Run, pair: Pair, likeness: Likeness, found: Found) -> np.ndarray:
+def refine(inputs: Inputs, run: Run, pair: Pair, similarity: Similarity, found: Found) -> np.ndarray:
     """Write refinement.npz of the later block: how each channel refines itself; returns the refinement score of every
     later channel against every earlier one."""
     store, network = run.store, inputs.network
     later, earlier = (
         store.arrays.layer(name, "top", "statistics", "classes") for name in (pair.target, pair.source)
     )
-    scores = refinement_scores(later["label_agreement"], earlier["label_agreement"], likeness.rho)
+    scores = refinement_scores(later["label_agreement"], earlier["label_agreement"], similarity.rho)
     score = np.diagonal(scores).astype(np.float32)
-    rho, shared = np.diagonal(likeness.rho), np.diagonal(likeness.shared)
+    rho, shared = np.diagonal(similarity.rho), np.diagonal(similarity.shared)
     alive = ~(earlier["dead"] | later["dead"])
     before, after = (
         TopUnits(numbers["top_image"], numbers["top_unit"], network.layer(name).receptive_field)
@@ -320,8 +329,8 @@ def refine(inputs: Inputs, run: Run, pair: Pair, likeness: Likeness, found: Foun
     return scores
 
 
-def write_matches(store: Store, pair: Pair, likeness: Likeness) -> None:
+def write_matches(store: Store, pair: Pair, similarity: Similarity) -> None:
     """Each channel's matches in both directions."""
-    arrays = {f"forward_{name}": values for name, values in likeness.matches().items()}
-    arrays |= {f"backward_{name}": values for name, values in likeness.turned().matches().items()}
+    arrays = {f"forward_{name}": values for name, values in similarity.matches().items()}
+    arrays |= {f"backward_{name}": values for name, values in similarity.transposed().matches().items()}
     store.arrays.write_matches(pair.name, arrays)

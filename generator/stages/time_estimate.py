@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from generator.core.correspondence import layer_pairs
 from generator.core.errors import AtlasError
-from generator.core.matching import layer_pairs
 from generator.core.records import TOP
 from generator.engine.device import is_out_of_memory, trim_memory
 from generator.engine.gradients.crop_cost import ForwardCosts

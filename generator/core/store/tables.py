@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from generator.core.csv_tables import csv_bytes
 from generator.core.errors import AtlasError
 from generator.core.files import write_atomically
 from generator.core.records import PictureRecord
 
 IMAGE_COLUMNS = ("index", "path", "label_id", "label", "width", "height")
-# Python's csv writer quotes a field for what ends a line: with "\n" alone, a name with "\r" would cut its line.
-LINE_END = "\r\n"
 
 
 def json_bytes(data: Any) -> bytes:
@@ -32,22 +31,6 @@ def read_json(path: Path) -> Any | None:
         return json.loads(path.read_bytes().decode("utf-8", "surrogateescape"))
     except (OSError, ValueError):
         return None
-
-
-class _Lines(bytearray):
-    """A file for csv.writer, which writes one line at a time; only the bytes of the lines are held."""
-
-    def write(self, line: str) -> None:
-        self += f"{line.removesuffix(LINE_END)}\n".encode("utf-8", "surrogateescape")
-
-
-def csv_bytes(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytearray:
-    """A CSV file: a line of column names, then the rows. Lines end with "\\n"."""
-    content = _Lines()
-    table = csv.writer(content, lineterminator=LINE_END)
-    table.writerow(columns)
-    table.writerows(rows)
-    return content
 
 
 class Tables:

@@ -7,7 +7,6 @@ ground and finish each have a stream of random numbers of their own, so one can 
 
 from __future__ import annotations
 
-import csv
 import io
 import os
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from generator.core.csv_tables import csv_bytes
 from generator.core.files import write_atomically
 from generator.pictures.drawn import built, figures, indoors, light, palette, surfaces, swatches
 from generator.pictures.drawn.canvas import SIDE, Canvas, Place
@@ -148,11 +148,7 @@ def write_truth(folder: Path, count: int, seed: int = ATLAS_SEED) -> None:
         # The place is the first thing drawn from the seed, so the truth of a picture costs no drawing.
         place = _place(kind, np.random.default_rng([seed, index]).spawn(1)[0])
         rows.append((picture_path(index).as_posix(), index % len(KINDS), kind.name, *_numbers(place)))
-    table = io.StringIO(newline="")
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(_TRUTH)
-    writer.writerows(rows)
-    write_atomically(folder / "truth.csv", table.getvalue().encode())
+    write_atomically(folder / "truth.csv", csv_bytes(_TRUTH, rows))
 
 
 def _numbers(place: Place) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from generator.core.matching import STRONG_CORRELATION, STRONG_PICTURES
+from generator.core.correspondence import STRONG_CORRELATION, STRONG_PICTURES
 from generator.site.chapters.chapter import Chapter
 from generator.site.chapters.flow import write_flows
 from generator.site.chapters.refinement import LEVEL, has_relations_file

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from generator.core.matching import CLEAR_GAIN, STRONG_PICTURES
+from generator.core.correspondence import CLEAR_GAIN, STRONG_PICTURES
 from generator.site.chapters.chapter import Chapter
 from generator.site.chapters.refinement_channels import ChannelList, channel_lists, refinement_csv
 from generator.site.chapters.refinement_figures import (

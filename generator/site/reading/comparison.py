@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from generator.core.correspondence import MATCHES, LayerResponses, Similarity, centred_ranks, strongest_match
 from generator.core.errors import AtlasError
-from generator.core.matching import MATCHES, Likeness, Numbers, best, centred_ranks
 from generator.core.records import STUDY
 from generator.core.store import fingerprint
 from generator.site.reading.atlas import Atlas
@@ -133,23 +133,25 @@ def _compare(
     return arrays
 
 
-def _numbers(atlas: Atlas, name: str) -> Numbers:
+def _numbers(atlas: Atlas, name: str) -> LayerResponses:
     arrays = atlas.store.arrays.layer(name)
     dead = np.array(atlas.layer(name).dead)
     top = np.where(dead[:, None], -1, arrays["top_image"])
-    return Numbers(top, centred_ranks(np.asarray(atlas.store.arrays.scores(name))))
+    return LayerResponses(top, centred_ranks(np.asarray(atlas.store.arrays.scores(name))))
 
 
-def _strongest(ours: Numbers, theirs: Sequence[Numbers], means: np.ndarray) -> dict[str, np.ndarray]:
+def _strongest(
+    ours: LayerResponses, theirs: Sequence[LayerResponses], means: np.ndarray
+) -> dict[str, np.ndarray]:
     """The fields of LayerMatches for one layer. Fills means: (columns,), its row of the means."""
-    alive = np.flatnonzero(ours.alive)
+    alive = np.flatnonzero(ours.active)
     parts: list[dict[str, np.ndarray]] = []
     for number, numbers in enumerate(theirs):
-        likeness: Likeness = ours.likeness(numbers)
-        rho = likeness.rho[alive, best(likeness.strength[alive])]
+        similarity: Similarity = ours.similarity(numbers)
+        rho = similarity.rho[alive, strongest_match(similarity.strength[alive])]
         if np.isfinite(rho).any():
             means[number] = np.nanmean(rho.astype(np.float64))
-        matches = likeness.matches()
+        matches = similarity.matches()
         parts.append(matches | {"layer": np.full(matches["channel"].shape, number, np.int32)})
     joined = {name: np.concatenate([part[name] for part in parts], axis=1) for name in parts[0]}
     strength = np.where(

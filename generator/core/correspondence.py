@@ -1,7 +1,6 @@
-"""Which channel of one layer does what a channel of another does: by their strongest pictures, and by all scores.
+"""Which channel of one layer corresponds to a channel of another: by their top-9 images, and by all scores.
 
-No torch here: the site compares networks with each other when it is rendered. SciPy is imported where it is used,
-because it takes a second to load and most sites need none of it.
+SciPy is imported where it is used, because it takes a second to load and most renderings of a site do not need it.
 """
 
 from __future__ import annotations
@@ -14,19 +13,22 @@ import numpy as np
 
 from generator.core.records import TOP, LayerInfo
 
-MATCHES = 5  # kept of each channel
+MATCHES = 5  # listed per channel
 STRONG_PICTURES, STRONG_CORRELATION = 3, 0.5  # either makes two channels a match
 CLEAR_GAIN = 0.05  # from here on a refinement score counts
-CHANCE_CHANNELS = 256  # of a layer, that are compared with shuffled pictures
+CHANCE_CHANNELS = 256  # per layer, compared with shuffled pictures
 SEED = 20170106  # of every shuffle, the day of arXiv:1701.02362
 CHUNK = 256  # channels at a time
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two layers to compare. tie: 'stage' (neighbouring blocks of a stage: the addition ties equal numbers),
-    'added' (what is added up to a block's output, and it), 'boundary' (blocks of neighbouring stages, the stem and the
-    first block), 'plain' (neighbouring layers of a network without blocks), 'inside' (convolution and convolution)."""
+    """Two layers to compare.
+
+    tie: 'stage' (neighbouring blocks of a stage: the addition ties channels of equal number), 'added' (a summand of a
+    block's output, and this output), 'boundary' (blocks of neighbouring stages; the stem and the first block), 'plain'
+    (neighbouring layers of a network without blocks) or 'inside' (two convolutions of a block).
+    """
 
     source: str
     target: str
@@ -34,15 +36,16 @@ class Pair:
 
     @property
     def name(self) -> str:
+        """The pair's name in file names and addresses."""
         return f"{self.source}--{self.target}"
 
 
 def layer_pairs(layers: Sequence[LayerInfo]) -> list[Pair]:
     """The pairs worth comparing, in forward order of their targets.
 
-    Along the network every layer outside blocks with the next one; inside a block the block before with the first
-    convolution, each convolution with the next, and the last one and the projection with the block's output, into
-    whose equal channel numbers they are added. Others (2a with 2c) only repeat what these say.
+    Along the network, every layer outside blocks with the next one. Inside a block, the block before with the first
+    convolution, each convolution with the next, and the last convolution and the projection with the block's output, to
+    whose channels of equal number they are added. Other pairs (2a with 2c) would add nothing to these.
     """
     pairs = []
     trunk = [layer for layer in layers if not layer.is_inner]
@@ -65,7 +68,7 @@ def layer_pairs(layers: Sequence[LayerInfo]) -> list[Pair]:
 
 
 def centred_ranks(scores: np.ndarray) -> np.ndarray:
-    """Twice each picture's average rank within its channel, less the mean; (N, C) → (N, C) int32, exact."""
+    """(N, C) scores → (N, C) int32: twice each picture's average rank within its channel, minus the mean; exact."""
     from scipy.stats import rankdata
 
     count = len(scores)
@@ -77,8 +80,8 @@ def centred_ranks(scores: np.ndarray) -> np.ndarray:
 
 
 def rank_correlations(ranks: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Spearman's ρ of every two channels from their centred ranks; (N, A), (N, B) → (A, B) float32, NaN where a
-    channel is constant. The sums are of whole numbers, so the result does not depend on their order."""
+    """Spearman's ρ of every two channels from their centred ranks, (N, A), (N, B) → (A, B) float32; NaN where a channel
+    is constant. The sums are of whole numbers, so the result does not depend on their order."""
     result = np.empty((ranks.shape[1], other.shape[1]), np.float32)
     right = other.astype(np.float64)
     squares = (right * right).sum(axis=0)
@@ -91,7 +94,7 @@ def rank_correlations(ranks: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def shared_counts(top_image: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """How many of their strongest pictures every two channels share; (A, 9), (B, 9) → (A, B) int16."""
+    """How many of their top-9 images every two channels share; (A, 9), (B, 9) → (A, B) int16."""
     from scipy.sparse import csr_array
 
     pictures = 1 + max(0, int(top_image.max(initial=-1)), int(other.max(initial=-1)))
@@ -105,31 +108,35 @@ def shared_counts(top_image: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Likeness:
-    """How alike every two channels of two layers are; (A, B) each. shared: pictures of nine; rho: Spearman's, NaN where
-    a channel is constant; strength: the mean of shared / 9 and of ρ where it is positive, 0 … 1."""
+class Similarity:
+    """How similar every two channels of two layers are; (A, B) each.
+
+    shared: pictures in both top-9 lists; rho: Spearman's ρ, NaN where a channel is constant; strength: the mean of
+    shared / 9 and of ρ, where it is positive, from 0 to 1.
+    """
 
     shared: np.ndarray
     rho: np.ndarray
     strength: np.ndarray
 
     @classmethod
-    def of(cls, shared: np.ndarray, rho: np.ndarray) -> Likeness:
+    def of(cls, shared: np.ndarray, rho: np.ndarray) -> Similarity:
+        """The similarity that follows from shared pictures and rank correlations, (A, B) each."""
         positive = np.maximum(np.nan_to_num(rho), 0)
         return cls(shared, rho, ((shared / np.float32(TOP) + positive) / 2).astype(np.float32))
 
-    def turned(self) -> Likeness:
-        """The same from the second layer's side."""
-        return Likeness(self.shared.T, self.rho.T, self.strength.T)
+    def transposed(self) -> Similarity:
+        """The similarity of the second layer's channels to the first one's."""
+        return Similarity(self.shared.T, self.rho.T, self.strength.T)
 
-    def matches(self, keep: int = MATCHES) -> dict[str, np.ndarray]:
+    def matches(self, count: int = MATCHES) -> dict[str, np.ndarray]:
         """Each channel's best matches, strongest first, ties by the lower number: channel int32, −1 where there are
-        fewer; shared int16, rho float32; (A, keep) each.
+        fewer; shared int16, rho float32; (A, count) each.
 
-        Only strong ones count: three shared pictures or ρ ≥ 0.5.
+        Only a strong match is listed: at least STRONG_PICTURES shared pictures, or ρ ≥ STRONG_CORRELATION.
         """
-        keep = min(keep, self.strength.shape[1])
-        best = np.argsort(-self.strength, axis=1, kind="stable")[:, :keep]
+        count = min(count, self.strength.shape[1])
+        best = np.argsort(-self.strength, axis=1, kind="stable")[:, :count]
         shared, rho = (np.take_along_axis(values, best, 1) for values in (self.shared, self.rho))
         with np.errstate(invalid="ignore"):
             strong = (shared >= STRONG_PICTURES) | (rho >= STRONG_CORRELATION)
@@ -141,81 +148,83 @@ class Likeness:
 
 
 @dataclass(frozen=True)
-class Numbers:
-    """A layer's strongest pictures (C, 9), −1 where there are fewer, and its centred ranks (N, C)."""
+class LayerResponses:
+    """A layer's top-9 images, (C, 9), −1 where there are fewer, and the centred ranks of its scores, (N, C)."""
 
     top_image: np.ndarray
     ranks: np.ndarray
 
     @property
-    def alive(self) -> np.ndarray:
+    def active(self) -> np.ndarray:
+        """(C,) bool: whether any picture activates the channel."""
         return self.top_image[:, 0] >= 0
 
-    def likeness(self, other: Numbers) -> Likeness:
-        return Likeness.of(
+    def similarity(self, other: LayerResponses) -> Similarity:
+        """How similar this layer's channels are to the other's."""
+        return Similarity.of(
             shared_counts(self.top_image, other.top_image), rank_correlations(self.ranks, other.ranks)
         )
 
-    def some(self, most: int) -> Numbers:
-        """At most so many channels that are alive, evenly spaced."""
-        alive = np.flatnonzero(self.alive)
-        chosen = alive[np.linspace(0, len(alive) - 1, min(most, len(alive))).round().astype(int)]
-        return Numbers(self.top_image[chosen], self.ranks[:, chosen])
+    def sample(self, most: int) -> LayerResponses:
+        """At most `most` of the active channels, evenly spaced."""
+        active = np.flatnonzero(self.active)
+        chosen = active[np.linspace(0, len(active) - 1, min(most, len(active))).round().astype(int)]
+        return LayerResponses(self.top_image[chosen], self.ranks[:, chosen])
 
-    def shuffled(self, pictures: int) -> Numbers:
-        """The same numbers on pictures in another order: related to nothing any more, each channel as it was."""
+    def shuffled(self, pictures: int) -> LayerResponses:
+        """The same responses to pictures in another order: no channel corresponds to any other layer's any more."""
         random = np.random.default_rng(SEED)
         order = random.permutation(pictures).astype(self.top_image.dtype)
         moved = np.where(self.top_image >= 0, order[self.top_image], -1)
-        return Numbers(moved, self.ranks[random.permutation(len(self.ranks))])
+        return LayerResponses(moved, self.ranks[random.permutation(len(self.ranks))])
 
 
-def best(strength: np.ndarray) -> np.ndarray:
-    """The first of each row's strongest."""
+def strongest_match(strength: np.ndarray) -> np.ndarray:
+    """The column of each row's largest value, the first of several."""
     indices: np.ndarray = strength.argmax(axis=1)
     return indices
 
 
-def summary(
-    source: Numbers, target: Numbers, likeness: Likeness, pictures: int
+def correspondence_summary(
+    source: LayerResponses, target: LayerResponses, similarity: Similarity, pictures: int
 ) -> dict[str, float | int | None]:
-    """How far two layers correspond, over the target's living channels.
+    """How far two layers correspond: means over the target's active channels.
 
-    best_rho, best_shared: of each target channel's best match, the mean; chance_rho, chance_shared: the same for at
-    most 256 of them when the pictures of the source are shuffled; and, where both have as many channels, same_rho and
-    same_shared of equal numbers and same_best, the share of channels whose best match has their own number.
+    best_rho, best_shared: of each channel and its best match in the source; chance_rho, chance_shared: the same for at
+    most CHANCE_CHANNELS of them with the source's pictures shuffled. Where both layers have as many channels: same_rho,
+    same_shared, of channels of equal number, and same_best, the share whose best match has their own number.
     """
-    alive = np.flatnonzero(target.alive)
+    active = np.flatnonzero(target.active)
     nothing = dict.fromkeys(
         ("best_rho", "best_shared", "chance_rho", "chance_shared", "same_rho", "same_shared", "same_best")
     )
-    if not len(alive) or not source.alive.any():
-        return {"channels": len(alive), **nothing}
-    turned = likeness.turned()
-    chosen = best(turned.strength[alive])
-    some = target.some(CHANCE_CHANNELS)
-    chance = some.likeness(source.shuffled(pictures))
-    rows = np.arange(len(some.top_image))
-    of_chance = best(chance.strength)
-    found: dict[str, float | int | None] = {
-        "channels": len(alive),
-        "best_rho": _mean(turned.rho[alive, chosen]),
-        "best_shared": _mean(turned.shared[alive, chosen]),
+    if not len(active) or not source.active.any():
+        return {"channels": len(active), **nothing}
+    transposed = similarity.transposed()
+    chosen = strongest_match(transposed.strength[active])
+    sample = target.sample(CHANCE_CHANNELS)
+    chance = sample.similarity(source.shuffled(pictures))
+    rows = np.arange(len(sample.top_image))
+    of_chance = strongest_match(chance.strength)
+    means: dict[str, float | int | None] = {
+        "channels": len(active),
+        "best_rho": _mean(transposed.rho[active, chosen]),
+        "best_shared": _mean(transposed.shared[active, chosen]),
         "chance_rho": _mean(chance.rho[rows, of_chance]),
         "chance_shared": _mean(chance.shared[rows, of_chance]),
     }
     if len(source.top_image) != len(target.top_image):
-        return {**nothing, **found}
+        return {**nothing, **means}
     return {
         **nothing,
-        **found,
-        "same_rho": _mean(turned.rho[alive, alive]),
-        "same_shared": _mean(turned.shared[alive, alive]),
-        "same_best": _mean(chosen == alive),
+        **means,
+        "same_rho": _mean(transposed.rho[active, active]),
+        "same_shared": _mean(transposed.shared[active, active]),
+        "same_best": _mean(chosen == active),
     }
 
 
 def _mean(values: np.ndarray) -> float | None:
-    """The mean of those that are numbers, to six digits: what a table needs; None of none."""
+    """The mean of the finite values, to six digits as in the tables; None where there is none."""
     known = values[np.isfinite(values)].astype(np.float64)
     return round(float(known.mean()), 6) if known.size else None
