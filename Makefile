@@ -6,9 +6,9 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# A process per core, each with one thread: small tensors gain nothing from more. The tests of a file run in one process
-# (tests/conftest.py); those of times, memory and killed processes carry xdist_group("alone") and share one.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadgroup
+# A process per core, each with one thread: small tensors gain nothing from more. A process takes a file at a time, in
+# the order of tests/conftest.py.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 PROFILE ?= demo
 IMAGES ?=
 WEIGHTS ?=

@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,19 +41,34 @@ def pytest_report_header() -> str:
     return f"generated cases: {FUZZ}={os.environ[FUZZ]} (0 to 9: that tenth of them; all: every case)"
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of a file run in one process, so that its fixtures are made once. A group of a test's own wins."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    """The files with most slow tests first: a process takes a file at a time, and quick ones are left for the end."""
+    slow = Counter(
+        item.path
+        for item in items
+        if any(item.get_closest_marker(mark) for mark in ("slow", "browser", "long"))
+    )
+    items.sort(key=lambda item: -slow[item.path])
 
 
 @pytest.fixture(scope="session")
-def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
-    """(name, make) → a folder that make(folder) fills once for all processes of this session."""
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A temporary folder of all processes of this session."""
     base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(autouse=True)
+def _alone(request: pytest.FixtureRequest, shared: Path) -> Iterator[None]:
+    """Of the tests with the mark `alone` one runs at a time, whatever process it runs in."""
+    alone = request.node.get_closest_marker("alone") is not None
+    with FileLock(shared / "alone.lock") if alone else contextlib.nullcontext():
+        yield
+
+
+@pytest.fixture(scope="session")
+def made_once(shared: Path) -> MadeOnce:
+    """(name, make) → a folder that make(folder) fills once for all processes of this session."""
 
     def folder_of(name: str, make: Callable[[Path], object]) -> Path:
         folder, done = shared / name, shared / f"{name}.done"

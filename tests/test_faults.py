@@ -383,7 +383,7 @@ def _kill_the_first(killed: list[int]) -> None:
     os.kill(children[0].pid, signal.SIGKILL)
 
 
-@pytest.mark.xdist_group("alone")
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", ["scan", "sprites"])
 def test_a_killed_worker_is_one_sentence_and_the_next_run_goes_on(
@@ -411,7 +411,7 @@ def test_a_killed_worker_is_one_sentence_and_the_next_run_goes_on(
     _ends_the_same(small, tmp_path, atlas)
 
 
-@pytest.mark.xdist_group("alone")
+@pytest.mark.alone
 @pytest.mark.slow
 def test_a_terminated_run_goes_on(small, atlas, tmp_path):
     process = subprocess.Popen(
@@ -427,7 +427,7 @@ def test_a_terminated_run_goes_on(small, atlas, tmp_path):
     assert file_bytes(tmp_path / "a") == file_bytes(atlas.folder)
 
 
-@pytest.mark.xdist_group("alone")
+@pytest.mark.alone
 @pytest.mark.slow
 def test_workers_do_not_outlive_a_killed_run(small, tmp_path, monkeypatch):
     """They hold the pipe that their parent's messages went into: it closes when the last of them has ended."""

@@ -151,7 +151,7 @@ def test_broken_pictures_are_used_or_skipped_with_a_reason(tmp_path):
     assert min(outcomes.values()) > sum(outcomes.values()) / 25, outcomes
 
 
-@pytest.mark.xdist_group("alone")
+@pytest.mark.alone
 @pytest.mark.parametrize("name", sorted(bad_files.BOMBS))
 def test_bombs_cost_neither_memory_nor_time(tmp_path, name):
     import resource

@@ -7,7 +7,7 @@ import pytest
 from benchmarks.long_run import digests, flatness, run_killed, write_pictures
 
 
-@pytest.mark.xdist_group("alone")
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.parametrize(("count", "kills"), [(800, 1), pytest.param(2500, 2, marks=pytest.mark.long)])
 def test_killed_again_and_again_amid_many_pictures_it_ends_the_same_and_memory_stays_flat(

@@ -445,7 +445,7 @@ def test_no_pictures_are_no_batches(tmp_path: Path) -> None:
     assert list(read_batches(pictures, [], AS_IT_IS, batch=3, workers=2)) == []
 
 
-@pytest.mark.xdist_group("alone")
+@pytest.mark.alone
 @pytest.mark.slow
 def test_a_dead_worker_is_one_sentence(tmp_path: Path) -> None:
     """So many pictures that the worker is far from done when the test kills it."""

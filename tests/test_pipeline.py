@@ -215,7 +215,7 @@ def test_stopped_in_every_stage_again_and_again_it_ends_with_the_same_bytes(
     assert file_bytes(tmp_path) == file_bytes(atlas.folder)
 
 
-@pytest.mark.xdist_group("alone")
+@pytest.mark.alone
 @pytest.mark.slow
 def test_killed_at_any_moment_it_ends_byte_for_byte_the_same(atlas, small, tmp_path):
     """A moment after a file of the stage is there, however fast the machine is."""
@@ -237,7 +237,7 @@ def test_killed_at_any_moment_it_ends_byte_for_byte_the_same(atlas, small, tmp_p
     assert file_bytes(folder) == file_bytes(atlas.folder)
 
 
-@pytest.mark.xdist_group("alone")
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [2, pytest.param(3, marks=pytest.mark.long)])
 def test_torchrun_ends_with_the_numbers_of_one_process(atlas, small, tmp_path, processes):

@@ -181,7 +181,7 @@ def _write_there(at: int) -> None:
 # -- how they end ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.xdist_group("alone")
+@pytest.mark.alone
 @pytest.mark.parametrize("in_order", [True, False])
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
 def test_one_that_is_killed_is_said_in_one_sentence(in_order, end):
@@ -199,7 +199,7 @@ def test_one_that_is_killed_is_said_in_one_sentence(in_order, end):
     assert not multiprocessing.active_children()
 
 
-@pytest.mark.xdist_group("alone")
+@pytest.mark.alone
 def test_those_whose_results_nobody_wants_are_ended_at_once():
     start = time.monotonic()
     results = in_processes(slowly, [0.0, 600.0, 600.0], 2, **SAID)
@@ -243,7 +243,7 @@ def _gone(pid: int) -> bool:
         return True
 
 
-@pytest.mark.xdist_group("alone")
+@pytest.mark.alone
 @LINUX
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_none_outlives_the_process_that_it_works_for(end):

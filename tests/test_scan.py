@@ -317,7 +317,7 @@ def test_the_allocator_is_told_to_keep_memory_where_there_is_glibc(monkeypatch):
         assert avoid_page_faults() is False and told == []
 
 
-@pytest.mark.xdist_group("alone")
+@pytest.mark.alone
 @pytest.mark.slow
 def test_memory_that_was_kept_between_batches_goes_back_between_stages():
     code = """

@@ -61,7 +61,7 @@ def test_a_second_process_says_so_and_stops(tmp_path):
         pass  # the lock went with the process
 
 
-@pytest.mark.xdist_group("alone")
+@pytest.mark.alone
 def test_the_lock_goes_with_a_process_that_is_killed(tmp_path):
     code = """
 import sys, time
