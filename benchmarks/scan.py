@@ -22,7 +22,9 @@ from torch import Tensor
 
 from benchmarks._timing import report, take_turns
 from generator.engine.device import avoid_page_faults, choose_device, one_thread_each
-from generator.engine.scan.scan import ScanPlan, ScanState, scan, scan_side_by_side
+from generator.engine.scan.plan import ScanPlan
+from generator.engine.scan.scan import scan, scan_side_by_side
+from generator.engine.scan.state import ScanState
 from generator.network import models
 from generator.network.network import Network
 from generator.pictures.reading import find_pictures, read_batches

@@ -17,7 +17,9 @@ import torch
 import torch.nn.functional as F
 
 from generator.engine.gradients.unit_gradients import UnitGradients, Units, forward_switches
-from generator.engine.scan.scan import ScanPlan, ScanState, scan
+from generator.engine.scan.plan import ScanPlan
+from generator.engine.scan.scan import scan
+from generator.engine.scan.state import ScanState
 from generator.network import models
 
 FILE = Path(__file__).parent / "known_answer.json"

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from generator.core.errors import AtlasError
 from generator.core.records import Preprocessing
-from generator.engine.scan.scan import earlier_blocks
+from generator.engine.scan.plan import earlier_blocks
 from generator.network import models
 from generator.network.models import demo, drawn
 from generator.network.network import Network

@@ -16,7 +16,10 @@ from generator.core.errors import AtlasError
 from generator.core.records import Preprocessing, WeightsInfo
 from generator.engine import device
 from generator.engine.device import avoid_page_faults, choose_device
-from generator.engine.scan.scan import CANDIDATES, ScanPlan, ScanState, rescore, scan, scan_side_by_side
+from generator.engine.scan.plan import CANDIDATES, ScanPlan
+from generator.engine.scan.rescoring import rescore
+from generator.engine.scan.scan import scan, scan_side_by_side
+from generator.engine.scan.state import ScanState
 from generator.network.network import Network, Tap
 
 SIDE = 12

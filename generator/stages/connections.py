@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from generator.engine.scan.scan import earlier_blocks
+from generator.engine.scan.plan import earlier_blocks
 from generator.methods.inputs import source_layer, strongest_inputs
 from generator.methods.refinement import rank_correlation, shared_pictures
 from generator.stages.inputs import Inputs

@@ -12,7 +12,7 @@ from generator.core.blueprint import Blueprint
 from generator.core.hierarchy import Hierarchy, imagenet_hierarchy, read_hierarchy
 from generator.core.records import LayerInfo, SpriteInfo
 from generator.core.sprites import enlargement, native_side, tile_side
-from generator.engine.scan.scan import FORWARD, ScanPlan
+from generator.engine.scan.plan import FORWARD_BATCH, ScanPlan
 from generator.engine.scan.stream import StreamPlan
 from generator.methods.kernels import FirstLayer
 from generator.network import models
@@ -56,11 +56,11 @@ class Inputs:
 
     @property
     def scan_plan(self) -> ScanPlan:
-        return ScanPlan.of(self.network, FORWARD, self.profile.compute.precision)
+        return ScanPlan.of(self.network, FORWARD_BATCH, self.profile.compute.precision)
 
     @property
     def stream_plan(self) -> StreamPlan:
-        return StreamPlan.of(self.network, FORWARD, self.profile.stream.rescaled)
+        return StreamPlan.of(self.network, FORWARD_BATCH, self.profile.stream.rescaled)
 
     @property
     def reads_stream(self) -> bool:

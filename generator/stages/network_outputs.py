@@ -15,8 +15,10 @@ import numpy as np
 from generator.core.errors import AtlasError
 from generator.core.files import VectorFile
 from generator.engine.device import one_thread_each, use_tf32
+from generator.engine.rounds import in_rounds
 from generator.engine.scan.features import read_vectors
-from generator.engine.scan.scan import FORWARD, Vectors, in_rounds
+from generator.engine.scan.plan import FORWARD_BATCH
+from generator.engine.scan.scan import Vectors
 from generator.pictures.reading import evenly_spaced
 from generator.stages import keys
 from generator.stages.checkpointed_pass import CheckpointedPass, note_damage
@@ -181,7 +183,7 @@ def _collect(inputs: Inputs, run: Run, collection: Collection) -> None:
         return _read_batches(inputs, run, collection, batches, forward)
 
     if not is_complete:
-        collecting.complete(len(_batches(places)), FORWARD, work)
+        collecting.complete(len(_batches(places)), FORWARD_BATCH, work)
     if run.ranks.leads:
         with run.store.work.vector_file(collection.length, collection.name) as file:
             collection.write(inputs, run, collection.rows[places], places, file.read)
@@ -195,8 +197,8 @@ def _places(inputs: Inputs, run: Run, collection: Collection) -> np.ndarray:
 
 
 def _batches(places: np.ndarray) -> list[np.ndarray]:
-    """FORWARD pictures at a time."""
-    return np.split(places, range(FORWARD, len(places), FORWARD))
+    """FORWARD_BATCH pictures at a time."""
+    return np.split(places, range(FORWARD_BATCH, len(places), FORWARD_BATCH))
 
 
 def _has_all(inputs: Inputs, run: Run, collection: Collection, batches: list[int]) -> bool:
@@ -222,7 +224,7 @@ def _read_batches(inputs: Inputs, run: Run, collection: Collection, mine: list[i
         advance = opened.enter_context(run.reporter.stage(collection.name, len(asked), "pictures"))
         for done in in_rounds(
             lambda batch: read_vectors(network, batch.pixels, collection.step, forward),
-            read_again(inputs, run, asked, batch=FORWARD) if len(asked) else (),
+            read_again(inputs, run, asked, batch=FORWARD_BATCH) if len(asked) else (),
             threads,
         ):
             for batch, outputs in done:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from generator.core.files import ScoreFile
 from generator.engine.device import one_thread_each, use_tf32
-from generator.engine.scan.scan import in_rounds
+from generator.engine.rounds import in_rounds
 from generator.engine.scan.stream import BlockReadings, BlockUnits, StreamPlan, StreamState, read_stream
 from generator.network.network import Network
 from generator.pictures.reading import PictureBatch

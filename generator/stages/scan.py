@@ -15,7 +15,10 @@ from generator.core.errors import AtlasError
 from generator.core.files import ScoreFile
 from generator.core.records import PictureRecord
 from generator.engine.device import one_thread_each, use_tf32
-from generator.engine.scan.scan import FORWARD, Rescoring, ScanState, rescore, scan_side_by_side
+from generator.engine.scan.plan import FORWARD_BATCH
+from generator.engine.scan.rescoring import Rescoring, rescore
+from generator.engine.scan.scan import scan_side_by_side
+from generator.engine.scan.state import ScanState
 from generator.network.network import Network
 from generator.pictures.reading import PictureBatch, evenly_spaced
 from generator.stages import keys
@@ -101,7 +104,7 @@ def scan_pictures(inputs: Inputs, run: Run) -> None:
     def work(part: ScanPart, batches: list[int], done: Collection[int], forward: int) -> Batches:
         return _scan_batches(inputs, run, part, batches, done, forward)
 
-    found = scan.complete(-(-len(inputs.pictures.files) // FORWARD), FORWARD, work)
+    found = scan.complete(-(-len(inputs.pictures.files) // FORWARD_BATCH), FORWARD_BATCH, work)
     if run.ranks.leads:
         _write(inputs, run, found)
     run.ranks.meet()
@@ -127,7 +130,7 @@ def _score_rows(inputs: Inputs) -> np.ndarray:
 
 def _span(inputs: Inputs, batch: int) -> np.ndarray:
     """The places of a batch's files."""
-    return np.arange(batch * FORWARD, min((batch + 1) * FORWARD, len(inputs.pictures.files)))
+    return np.arange(batch * FORWARD_BATCH, min((batch + 1) * FORWARD_BATCH, len(inputs.pictures.files)))
 
 
 def _score_file(inputs: Inputs, run: Run) -> ScoreFile:
@@ -210,7 +213,9 @@ def _exact(inputs: Inputs, run: Run, state: ScanState) -> tuple[ScanState, dict[
         return state, None
     use_tf32(False)
     network = inputs.network.to(run.device, torch.float32)
-    exact, found = halving(run, FORWARD, lambda forward: _rescored(inputs, run, network, state, forward))
+    exact, found = halving(
+        run, FORWARD_BATCH, lambda forward: _rescored(inputs, run, network, state, forward)
+    )
     run.reporter.note(
         f"{found.reordered:,} of {found.channels:,} channels had other pictures, or another order, in "
         f"{inputs.profile.compute.precision}; what is published are the fp32 ones"

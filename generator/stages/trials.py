@@ -18,7 +18,10 @@ from generator.engine.ascent.ascent import Ascender, AscentPlan
 from generator.engine.device import one_thread_each, use_tf32
 from generator.engine.gradients.cones import Cone
 from generator.engine.gradients.unit_gradients import Units, forward_switches
-from generator.engine.scan.scan import FORWARD, ScanPlan, ScanState, in_rounds, scan_side_by_side
+from generator.engine.rounds import in_rounds
+from generator.engine.scan.plan import FORWARD_BATCH, ScanPlan
+from generator.engine.scan.scan import scan_side_by_side
+from generator.engine.scan.state import ScanState
 from generator.engine.scan.stream import BlockUnits, read_stream, strongest
 from generator.methods.gradients import GradientPictures
 from generator.methods.patches import patch
@@ -151,8 +154,8 @@ class Trials:
     def _forward(self) -> int:
         """Pictures of one forward that is tried."""
         if self.run.device.type == "cuda":
-            return FORWARD
-        return int(np.clip(MULTIPLY_ADDS / max(self._by_step[-1], 1), 1, FORWARD))
+            return FORWARD_BATCH
+        return int(np.clip(MULTIPLY_ADDS / max(self._by_step[-1], 1), 1, FORWARD_BATCH))
 
     @cached_property
     def plain(self) -> float:

@@ -6,12 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from generator.engine.scan.scan import FORWARD, padded
+from generator.engine.scan.plan import FORWARD_BATCH
+from generator.engine.scan.scan import padded
 from generator.network.network import Network
 
 
 @torch.no_grad()
-def read_vectors(network: Network, pixels: Tensor, step: int, forward: int = FORWARD) -> np.ndarray:
+def read_vectors(network: Network, pixels: Tensor, step: int, forward: int = FORWARD_BATCH) -> np.ndarray:
     """Decoded pictures (n, H, W, 3) uint8 → the step's output as rows, (n, F) float32. forward: pictures that the
     network takes at once.
 

@@ -1,0 +1,70 @@
+"""What a scan reads: the layers, and how the network runs."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from generator.core.records import TOP, LayerInfo
+from generator.network.network import Network
+
+Precision = Literal["fp32", "tf32", "bf16"]
+FORWARD_BATCH = (
+    32  # pictures per forward of every job: one number, because a convolution's last bits depend on it
+)
+CANDIDATES = 32  # pictures kept per channel in a fast precision, from which fp32 then chooses
+
+
+@dataclass(frozen=True)
+class ScannedLayer:
+    """A layer to scan.
+
+    height, width: of its map; earlier: the layer whose scores this one's are correlated with, '' for none; signed:
+    whether its values may be negative, so that a score of zero or less counts like any other.
+    """
+
+    name: str
+    channels: int
+    height: int
+    width: int
+    earlier: str = ""
+    signed: bool = False
+
+
+@dataclass(frozen=True)
+class ScanPlan:
+    """What is scanned. layers: in forward order; batch: pictures per forward; keep: pictures per channel."""
+
+    layers: tuple[ScannedLayer, ...]
+    batch: int = FORWARD_BATCH
+    precision: Precision = "fp32"
+    keep: int = TOP
+
+    @classmethod
+    def of(cls, network: Network, batch: int = FORWARD_BATCH, precision: Precision = "fp32") -> ScanPlan:
+        """All layers of a network, block outputs correlated with the block before them in their stage."""
+        before = earlier_blocks(network.layers)
+        layers = tuple(
+            ScannedLayer(x.name, x.channels, x.height, x.width, before.get(x.name, ""), not x.rectified)
+            for x in network.layers
+        )
+        return cls(layers, batch, precision, TOP if precision == "fp32" else CANDIDATES)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The weights' type during the scan."""
+        return torch.bfloat16 if self.precision == "bf16" else torch.float32
+
+
+def earlier_blocks(layers: Sequence[LayerInfo]) -> dict[str, str]:
+    """For each block output the block before it in its stage, by name: there a channel keeps its number."""
+    blocks = [layer for layer in layers if layer.kind == "block"]
+    return {
+        after.name: before.name
+        for before, after in itertools.pairwise(blocks)
+        if (before.stage, before.channels) == (after.stage, after.channels)
+    }
