@@ -169,7 +169,9 @@ def test_files_and_names_of_the_source_that_documents_name_exist() -> None:
     named = re.findall(r"`([A-Za-z_]+)` (?:of|in) `(generator/[\w/]+\.py)`", text)
     assert named
     for name, file in named:
-        assert re.search(rf"^(def |class )?{name}\b", (ROOT / file).read_text("utf-8"), re.M), f"{name} of {file}"
+        assert re.search(rf"^(def |class )?{name}\b", (ROOT / file).read_text("utf-8"), re.M), (
+            f"{name} of {file}"
+        )
 
 
 def test_nobody_is_told_to_install_what_is_not_on_the_index() -> None:
