@@ -159,6 +159,12 @@ def _set(**values: Any) -> Change:
     return change
 
 
+def _schema(inputs: Ingredients) -> Ingredients:
+    """The program's atlases have another schema, and so their files lie elsewhere."""
+    inputs.patch.setattr(keys, "SCHEMA", -1)
+    return inputs
+
+
 def _profile(section: str, **values: Any) -> Change:
     return _set(sections={section: values})
 
@@ -306,6 +312,7 @@ CHANGES: list[tuple[str, Change, set[str]]] = [
     ("dreams", _profile("deepdream", steps=3), {"dreams", "all"}),
     ("a dream's start", _set(starts=(Start(1),)), {"dreams", "all"}),
     ("device", _set(device="meta"), GRAPH),
+    ("schema of the atlas", _schema, GRAPH),
 ]  # fmt: skip
 
 

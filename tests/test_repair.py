@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from interrupting import Interrupting, file_bytes
 
@@ -15,7 +16,7 @@ from generator.core import checksums
 from generator.core.errors import AtlasError
 from generator.core.progress import Reporter
 from generator.core.store import Store
-from generator.stages import profile
+from generator.stages import profile, table
 from generator.stages.pipeline import compute
 
 pytestmark = pytest.mark.slow  # whole atlases are computed
@@ -164,6 +165,26 @@ def test_an_atlas_from_before_the_checksums_gets_them_without_being_computed_aga
     reporter = Reporter(quiet=True)
     compute(profile.load(str(small)), copy, reporter)
     assert not {"scan", "patches and gradients", "sprites"} & {s.name for s in reporter.stages if s.count}
+    assert file_bytes(copy) == file_bytes(atlas.folder)
+
+
+def test_an_atlas_of_schema_1_is_computed_again_and_leaves_no_file(atlas, small, copy):
+    store = Store(copy)
+    for layer in store.manifest().layers:
+        arrays = store.arrays.layer(layer.name)
+        shutil.rmtree(copy / "layers" / layer.name)
+        np.savez(copy / "layers" / f"{layer.name}.npz", **arrays)
+    manifest = store.tables.read_json("manifest.json")
+    made_from = dict.fromkeys(manifest["extra"]["keys"], "of schema 1")
+    store.tables.write_json("keys.json", made_from)
+    manifest["extra"]["keys"] = made_from
+    store.tables.write_json("manifest.json", manifest | {"schema": 1})
+    store.write_checksums(table.roots())
+    with pytest.raises(
+        AtlasError, match=r"schema 1, this version reads 2: .*manifest.json — compute the atlas again"
+    ):
+        store.manifest()
+    compute(profile.load(str(small)), copy, Reporter(quiet=True))
     assert file_bytes(copy) == file_bytes(atlas.folder)
 
 

@@ -171,6 +171,15 @@ def test_a_stamp_holds_until_it_is_taken_back(tmp_path):
     assert store.work.stamp("scan") is None
 
 
+def test_rendering_needs_no_module_that_windows_lacks(root):
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(('fcntl', 'resource', 'termios')));"
+        "import generator.site.render, generator.core.store; generator.core.store.Store(sys.argv[1])"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    subprocess.run([sys.executable, "-c", code, str(root)], env=environment, check=True)
+
+
 def test_equal_inputs_equal_fingerprint():
     assert fingerprint({"a": 1, "b": (1, 2)}) == fingerprint({"b": [1, 2], "a": 1})
     assert fingerprint(1) != fingerprint("1")

@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 
-from generator.core.records import to_json
+from generator.core.records import SCHEMA, to_json
 from generator.core.sprites import enlargement
 from generator.core.store import fingerprint
 from generator.engine.loops.compiled import kind
@@ -62,7 +62,10 @@ def scan(inputs: Inputs) -> str:
     """The scan: of the pictures their paths and bytes, not their labels; of the network what leads to its layers."""
     network = inputs.network
     return fingerprint(
-        CODE,
+        [
+            SCHEMA,
+            CODE,
+        ],  # files of another schema lie elsewhere in the folder: nothing of them can be taken over
         network.graph.digest(network.steps),
         network.preprocessing.settings,
         asdict(inputs.scan_plan),
@@ -104,7 +107,7 @@ def optimised_stream(inputs: Inputs) -> str:
     computed_on = list(inputs.arithmetic[:2])
     what = [network.graph.digest(network.steps), network.preprocessing.settings, _taps(inputs)]
     how = [inputs.profile.layers.channels, section.enabled, section.optimised_steps]
-    return fingerprint("optimised", STREAM, computed_on, what, how)
+    return fingerprint("optimised", [SCHEMA, STREAM], computed_on, what, how)
 
 
 @_once
