@@ -16,10 +16,11 @@ from make_small_atlas import PAPER_STAGES, make_atlas
 from generator.core.errors import AtlasError
 from generator.core.records import LayerInfo, ReceptiveField
 from generator.site.chapters import correspondence, refinement
+from generator.site.chapters.paper_claims import CLAIMS
 from generator.site.chapters.refinement import refinement_page
 from generator.site.chapters.refinement_channels import refinement_csv
 from generator.site.chapters.refinement_pair import pair_page
-from generator.site.chapters.revisited import CLAIMS, revisited_page
+from generator.site.chapters.revisited import revisited_page
 from generator.site.finder import CLASSES_A_CHANNEL, finder_index
 from generator.site.formats import percent, significant
 from generator.site.home import doors, hero
@@ -204,7 +205,7 @@ def test_paper_page_holds_every_claim_that_the_atlas_can_show(tmp_path: Path) ->
     make_atlas(tmp_path, name="caffe", model="resnet50-caffe", stages=PAPER_STAGES[:1], **options)
     page = revisited_page(Atlas(tmp_path))
     assert page is not None
-    assert [entry["claim"].channel for entry in page["entries"]] == [12, 79, 150, 210]  # 400 lies in stage 3
+    assert [section.claim.channel for section in page.sections] == [12, 79, 150, 210]  # 400 lies in stage 3
     assert [claim.channel for claim in CLAIMS] == [12, 79, 150, 210, 400]
 
 

@@ -30,9 +30,10 @@ from generator.core.records import (
 from generator.core.store import Store
 from generator.methods.purity import Classes, agreement, classes_of_nine, expected_entropies, selectivity
 from generator.methods.refinement import rank_correlation, refinement_scores
+from generator.site.chapters.paper_claims import CLAIMS, WORDS, Claim, Evidence
 from generator.site.chapters.refinement import refinement_page
 from generator.site.chapters.refinement_figures import SORTINGS
-from generator.site.chapters.revisited import CLAIMS, ORIGINAL, WORDS, Claim, Numbers, revisited_page
+from generator.site.chapters.revisited import ORIGINAL, revisited_page
 from generator.site.citation import cite
 from generator.site.finder import finder_index
 from generator.site.frame import made_from
@@ -312,7 +313,7 @@ def test_a_whole_atlas_leaves_out_none() -> None:
 # -- the paper, revisited ------------------------------------------------------------------------------------------
 
 
-def _numbers(layers: tuple[str, ...], **values: Any) -> Numbers:
+def _evidence(layers: tuple[str, ...], **values: Any) -> Evidence:
     given: dict[str, Any] = {
         "dead": (False,) * len(layers),
         "shared": (5,) * (len(layers) - 1),
@@ -321,7 +322,7 @@ def _numbers(layers: tuple[str, ...], **values: Any) -> Numbers:
         "active": (0.3,) * len(layers),
         "reach": (10.0,) * len(layers),
     }
-    return Numbers(layers, **{**given, **values})
+    return Evidence(layers, **{**given, **values})
 
 
 def _claim(channel: int) -> Claim:
@@ -359,15 +360,15 @@ NAN = float("nan")
 )
 def test_a_verdict_follows_from_its_rule(channel: int, values: dict[str, Any], word: str) -> None:
     claim = _claim(channel)
-    assert claim.verdict(_numbers(claim.layers, **values)).word == word
+    assert claim.verdict(_evidence(claim.layers, **values)).word == word
 
 
 def test_a_rule_is_not_applied_to_other_layers_than_it_names() -> None:
     for claim in CLAIMS:
         for missing in claim.needed:
             rest = tuple(name for name in claim.layers if name != missing)
-            verdict = claim.verdict(_numbers(rest))
-            assert verdict.word == "undecided" and missing in verdict.why
+            verdict = claim.verdict(_evidence(rest))
+            assert verdict.word == "undecided" and missing in verdict.reason
 
 
 def test_the_page_states_rules_and_no_impressions(tmp_path: Path) -> None:
@@ -375,18 +376,18 @@ def test_the_page_states_rules_and_no_impressions(tmp_path: Path) -> None:
     make_atlas(tmp_path / "atlas", name="caffe", model="resnet50-caffe", **options)
     _without_sprites(tmp_path / "atlas", lambda channel: channel < 100)
     page = revisited_page(Atlas(tmp_path / "atlas"))
-    assert page is not None and page["left_out"] == [150, 210] and not page["original"]
-    assert sum(count for _, count in page["counts"]) == len(page["entries"]) == 2
+    assert page is not None and page.left_out == [150, 210] and not page.is_original
+    assert sum(count for _, count in page.counts) == len(page.sections) == 2
     render_site([tmp_path / "atlas"], tmp_path / "site")
-    text = (tmp_path / "site/caffe/revisited.html").read_text("utf-8")
+    text = " ".join((tmp_path / "site/caffe/revisited.html").read_text("utf-8").split())
     assert "this atlas was made from random weights" in text and "these very weights" not in text
     assert "channels 150, 210" in text and "Seen" not in text and "written by" not in text
-    for entry in page["entries"]:
-        assert entry["claim"].rule in text.replace("&#39;", "'") and entry["verdict"].word in WORDS
+    for section in page.sections:
+        assert section.claim.rule in text.replace("&#39;", "'") and section.verdict.word in WORDS
     weights = json.loads((tmp_path / "atlas/manifest.json").read_text("utf-8"))["weights"]
     _change(tmp_path / "atlas", weights={**weights, "sha256": ORIGINAL, "random": False})
     page = revisited_page(Atlas(tmp_path / "atlas"))
-    assert page is not None and page["original"]
+    assert page is not None and page.is_original
 
 
 # -- names of networks and weights ---------------------------------------------------------------------------------

@@ -1,68 +1,123 @@
-"""The gallery of dreams (DeepDream): every start picture beside what the layers made of it."""
+"""The chapter on DeepDream: every start picture next to what the layers made of it."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from generator.site.chapters.chapter import Chapter
-from generator.site.formats import significant
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.unique_labels import short_label
 from generator.site.writing import Site
 
-COLUMNS = 6  # pictures beside each other at most
+COLUMNS = 6  # pictures next to each other at most
 
 
-def dreams_page(atlas: Atlas) -> dict[str, Any] | None:
-    """Everything the page says; None where the atlas has no dreams."""
-    index = atlas.store.tables.read_json("deepdream/index.json")
-    if not index:
-        return None
-    pictures = [_picture(atlas, picture) for picture in index["pictures"]]
-    files = [picture["start"] for picture in pictures]
-    files += [dream["file"] for picture in pictures for dream in picture["dreams"]]
-    shown = 1 + len(pictures[0]["dreams"])
-    return {
-        "settings": index["settings"],
-        "pictures": pictures,
-        "columns": math.ceil(shown / math.ceil(shown / COLUMNS)),  # of rows about as long
-        "files": sorted(set(files)),
-    }
+@dataclass(frozen=True)
+class DreamSettings:
+    """How the pictures were made. side: of the pictures in px; sides: of the octaves; octave_scale: from one octave to
+    the next; steps: per octave; step_size: mean change of a step, of 255; jitter: px; quality: of the WebP files."""
+
+    side: int
+    sides: Sequence[int]
+    octaves: int
+    octave_scale: float
+    steps: int
+    step_size: float
+    jitter: int
+    seed: int
+    quality: int
 
 
-def _picture(atlas: Atlas, picture: dict[str, Any]) -> dict[str, Any]:
-    number = picture["number"]
+@dataclass(frozen=True)
+class Dream:
+    """What a layer made of a start picture. linked: whether the layer has pages; field: side of its receptive field in
+    px; before, after: root mean square of its activations at the start picture and at the dream."""
+
+    file: str
+    layer: str
+    linked: bool
+    field: int
+    before: float
+    after: float
+
+    @property
+    def gain(self) -> float | None:
+        return self.after / self.before if self.before > 0 else None
+
+
+@dataclass(frozen=True)
+class StartPicture:
+    """file: of the start picture; origin: which picture of the set it is, or its file's name."""
+
+    file: str
+    title: str
+    origin: str
+    dreams: Sequence[Dream]
+
+
+@dataclass(frozen=True)
+class DreamsPage:
+    """The variables of deepdream.html. columns: of pictures."""
+
+    settings: DreamSettings
+    start_pictures: Sequence[StartPicture]
+    columns: int
+
+    def files(self) -> Iterator[str]:
+        """The pictures' files, below deepdream/."""
+        for start in self.start_pictures:
+            yield start.file
+            for dream in start.dreams:
+                yield dream.file
+
+
+def dream_index(atlas: Atlas) -> dict[str, Any] | None:
+    """deepdream/index.json; None where the atlas has no dreams."""
+    return atlas.store.tables.read_json("deepdream/index.json") or None
+
+
+def dreams_page(atlas: Atlas, index: Mapping[str, Any]) -> DreamsPage:
+    """index: deepdream/index.json."""
+    starts = [_start_picture(atlas, picture) for picture in index["pictures"]]
+    shown = 1 + len(starts[0].dreams)
+    settings = {name: index["settings"][name] for name in DreamSettings.__dataclass_fields__}
+    rows = math.ceil(shown / COLUMNS)
+    return DreamsPage(DreamSettings(**settings), starts, columns=math.ceil(shown / rows))
+
+
+def _start_picture(atlas: Atlas, picture: Mapping[str, Any]) -> StartPicture:
+    """picture: of deepdream/index.json."""
+    number, name = picture["number"], picture["name"]
     label = short_label(picture["label"]) if number is None else atlas.short[number]
-    return {
-        "start": picture["start"],
-        "title": label or picture["name"],
-        "said": picture["name"] if number is None else f"picture {number}, {picture['name']}",
-        "dreams": [_dream(atlas, dream) for dream in picture["dreams"]],
-    }
-
-
-def _dream(atlas: Atlas, dream: dict[str, Any]) -> dict[str, Any]:
-    before, after = dream["before"], dream["after"]
-    field = atlas.manifest.layer(dream["layer"]).receptive_field.side
-    return {
-        "file": dream["file"],
-        "layer": dream["layer"],
-        "linked": atlas.has(dream["layer"]),
-        "field": field,
-        "before": significant(before),
-        "after": significant(after),
-        "gain": significant(after / before) if before > 0 else "",
-    }
+    return StartPicture(
+        file=picture["start"],
+        title=label or name,
+        origin=name if number is None else f"picture {number}, {name}",
+        dreams=[
+            Dream(
+                file=dream["file"],
+                layer=dream["layer"],
+                linked=atlas.has(dream["layer"]),
+                field=atlas.manifest.layer(dream["layer"]).receptive_field.side,
+                before=dream["before"],
+                after=dream["after"],
+            )
+            for dream in picture["dreams"]
+        ],
+    )
 
 
 def write(site: Site, atlas: Atlas) -> None:
-    gallery = dreams_page(atlas)
-    if gallery is None:
+    index = dream_index(atlas)
+    if index is None:
         return
-    for name in gallery["files"]:
+    page = dreams_page(atlas, index)
+    for name in page.files():
         site.copy(atlas.store.pictures.dream_path(name), f"{atlas.name}/deepdream/{name}")
-    CHAPTER.write_page(site, atlas, gallery)
+    CHAPTER.write_page(site, atlas, page)
 
 
 CHAPTER = Chapter(
@@ -70,7 +125,7 @@ CHAPTER = Chapter(
     title="DeepDream",
     template="deepdream.html",
     summary="pictures changed so that a layer's activations grow",
-    present=lambda atlas: dreams_page(atlas) is not None,
+    present=lambda atlas: dream_index(atlas) is not None,
     write=write,
     styles=("deepdream",),
 )
