@@ -23,11 +23,12 @@ from generator.site.chapters.refinement_pair import pair_page
 from generator.site.chapters.revisited import revisited_page
 from generator.site.finder import CLASSES_A_CHANNEL, finder_index
 from generator.site.formats import percent, significant
-from generator.site.home import doors, hero
+from generator.site.home import stage_links
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.channel import channel_page
 from generator.site.reading.channel_sentence import channel_sentence
 from generator.site.reading.comparison import comparable, compare
+from generator.site.reading.highlights import highlights
 from generator.site.reading.layer import layer_grid
 from generator.site.reading.measures import MEASURES, histogram
 from generator.site.reading.relations import stage_pairs
@@ -170,11 +171,11 @@ def test_tile_data_cannot_end_its_script(atlas: Atlas, monkeypatch: pytest.Monke
     assert "<" not in tile_data(atlas, ["res2b"], 0)
 
 
-def test_hero_channels_are_alive_and_in_stage_order(atlas: Atlas) -> None:
-    chosen = hero(atlas)
-    assert [entry["stage"] for entry in chosen] == sorted(entry["stage"] for entry in chosen)
-    for entry in chosen:
-        assert not any(atlas.layer(row["layer"]).dead[entry["channel"]] for row in entry["rows"])
+def test_highlights_are_active_and_in_stage_order(atlas: Atlas) -> None:
+    chosen = highlights(atlas)
+    assert [each.stage for each in chosen] == sorted(each.stage for each in chosen)
+    for highlight in chosen:
+        assert not any(atlas.layer(row.layer).dead[highlight.channel] for row in highlight.rows)
 
 
 @pytest.mark.parametrize(
@@ -186,14 +187,14 @@ def test_a_stage_of_one_block_stands_on_the_home_page_only_where_all_are(
     tmp_path: Path, stages: tuple[tuple[int, int, int], ...], shown: set[int]
 ) -> None:
     make_atlas(tmp_path / "atlas", stages=stages, side=32, pictures=12)
-    assert {entry["stage"] for entry in hero(Atlas(tmp_path / "atlas"))} == shown
+    assert {highlight.stage for highlight in highlights(Atlas(tmp_path / "atlas"))} == shown
 
 
-def test_doors_are_drawn_to_scale(atlas: Atlas) -> None:
-    groups = doors(atlas)
-    assert [group["stage"] for group in groups] == [1, 2, 3]
-    first = groups[1]["doors"][0]
-    assert first["side"] == round(100 * first["layer"].receptive_field.side / 96, 1)
+def test_receptive_fields_are_drawn_to_scale(atlas: Atlas) -> None:
+    stages = stage_links(atlas)
+    assert [stage.stage for stage in stages] == [1, 2, 3]
+    first = stages[1].layers[0]
+    assert first.side == round(100 * first.layer.receptive_field.side / 96, 1)
 
 
 def test_no_paper_page_for_other_networks(atlas: Atlas) -> None:

@@ -37,10 +37,11 @@ from generator.site.chapters.revisited import ORIGINAL, revisited_page
 from generator.site.citation import cite
 from generator.site.finder import finder_index
 from generator.site.frame import made_from
-from generator.site.home import counts, hero, hero_rule, left_out
+from generator.site.home import counts
 from generator.site.links import check_links
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.channel import channel_page
+from generator.site.reading.highlights import highlights, highlights_rule, left_out
 from generator.site.reading.layer import layer_grid
 from generator.site.reading.measures import BY_KEY, MEASURES
 from generator.site.reading.unique_labels import unique_labels
@@ -101,9 +102,9 @@ def test_home_and_refinement_count_the_same_channels(tmp_path: Path) -> None:
     atlas = Atlas(store.folder)
     here, there = counts(atlas), refinement_page(atlas)
     assert there.network is not None and there.network.changes.kept is not None
-    assert float(here["kept"]) == pytest.approx(np.mean(kept), rel=2e-3)
-    assert float(here["kept"]) == pytest.approx(there.network.changes.kept, abs=0.05)
-    assert float(here["rho"]) == pytest.approx(np.median(rho), rel=2e-3)
+    assert here.kept == pytest.approx(np.mean(kept), rel=2e-3)
+    assert here.kept == pytest.approx(there.network.changes.kept, abs=0.05)
+    assert here.rho == pytest.approx(np.median(rho), rel=2e-3)
     # The small figures of the same page, block by block.
     figure = next(profile for profile in there.profiles if profile.name == "pictures kept of nine")
     values = atlas.layer("res3c").arrays["shared_previous"]
@@ -281,8 +282,8 @@ def test_featured_channels_are_pictured_and_the_others_counted(tmp_path: Path, f
     shutil.copytree(SMALL, tmp_path / "atlas")
     _without_sprites(tmp_path / "atlas", lambda channel: channel < few)
     atlas = Atlas(tmp_path / "atlas")
-    chosen = hero(atlas)
-    assert all(entry["channel"] < few for entry in chosen) and bool(chosen) == bool(few)
+    chosen = highlights(atlas)
+    assert all(highlight.channel < few for highlight in chosen) and bool(chosen) == bool(few)
     # Channel 5 is dead everywhere: it could not be chosen anyhow.
     assert left_out(atlas) == 2 * len([c for c in range(12) if c >= few and c != 5])
     lists, whole = refinement_page(atlas).lists, refinement_page(Atlas(SMALL)).lists
@@ -306,8 +307,8 @@ def test_featured_channels_are_pictured_and_the_others_counted(tmp_path: Path, f
 def test_a_whole_atlas_leaves_out_none() -> None:
     atlas = Atlas(SMALL)
     assert left_out(atlas) == 0
-    assert counts(atlas)["pictured"] == counts(atlas)["channels"] - counts(atlas)["dead"]
-    assert "commonest label" in hero_rule(atlas, hero(atlas)) and hero_rule(atlas, []) == ""
+    assert counts(atlas).pictured == counts(atlas).channels - counts(atlas).dead
+    assert "commonest label" in highlights_rule(atlas, highlights(atlas)) and highlights_rule(atlas, []) == ""
 
 
 # -- the paper, revisited ------------------------------------------------------------------------------------------

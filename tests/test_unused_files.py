@@ -11,7 +11,7 @@ import pytest
 
 from generator.core.records import LabelReading, Skipped
 from generator.core.store import Store
-from generator.site.home import unused_files
+from generator.site.home import UnusedFiles, unused_files
 from generator.site.render import render_site
 
 SMALL = Path(__file__).parent / "small_atlas"
@@ -24,8 +24,8 @@ UNUSED = (
 
 def test_files_are_grouped_by_reason_the_most_frequent_first() -> None:
     assert unused_files(UNUSED) == [
-        {"reason": "a HEIC picture, which is not read", "count": 5, "first": ["0.HEIC", "1.HEIC", "2.HEIC"]},
-        {"reason": "damaged", "count": 2, "first": ["cut.jpg", "<b>.jpg"]},
+        UnusedFiles("a HEIC picture, which is not read", 5, ["0.HEIC", "1.HEIC", "2.HEIC"]),
+        UnusedFiles("damaged", 2, ["cut.jpg", "<b>.jpg"]),
     ]
 
 

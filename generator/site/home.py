@@ -1,155 +1,187 @@
-"""What the front pages say: one network's home, and the home that sets several atlases side by side."""
+"""The home page of each network, and the site's, which shows all networks side by side."""
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
+import operator
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
-from generator.core.records import LayerInfo, Skipped
+from generator.core.records import LayerInfo, Manifest, Skipped
 from generator.site.chapters.architecture_pages import adds, blueprint_of
+from generator.site.chapters.chapter import Chapter
 from generator.site.chapters.first_layer_pages import first_layers_of
 from generator.site.chapters.registry import CHAPTERS
-from generator.site.formats import significant
 from generator.site.frame import frame_of, home_frame
-from generator.site.reading.atlas import Atlas, in_full, number_word
+from generator.site.reading.atlas import Atlas, in_full
+from generator.site.reading.highlights import Highlight, highlights, highlights_rule, left_out
 from generator.site.reading.measures import BY_KEY
 from generator.site.writing import Site
 
-HERO = 3  # channels on the home page
 EXAMPLES = 3  # paths named for each reason why files were not used
-SOME_KEPT = (1, 6)  # of the nine pictures, from the first block to the last: akin, and yet not the same
 
 
-def label_agreement(atlas: Atlas, layer: str) -> np.ndarray:
-    """(C,): how many of the nine pictures carry the most frequent label; zero where nothing is labelled."""
-    channels = atlas.layer(layer).info.channels
-    return np.array([labels[0][1] if (labels := atlas.labels_of(layer, c)) else 0 for c in range(channels)])
+@dataclass(frozen=True)
+class LayerLink:
+    """A layer as a square with its receptive field drawn to scale. side, start: of the field, in hundredths of the
+    network's input; a field that is larger than the input fills it."""
+
+    layer: LayerInfo
+    side: float
+    start: float
 
 
-def hero(atlas: Atlas) -> list[dict[str, Any]]:
-    """The channels of the home page, the best of each stage first; shown in the order of the stages.
+@dataclass(frozen=True)
+class StageLinks:
+    """The layers of a stage, without those inside blocks. place: the stage in words, '' in a network without stages."""
 
-    Of a stage's channels that are alive and pictured in all its blocks: first those whose commonest label gains most of
-    the nine pictures from the first to the last block, then those that keep one to six of the nine (both blocks answer
-    to something akin, yet not the same), then the strongest among their layer's. Stages of one block are left out where
-    others have more: nothing changes along them.
-    """
-    ranked: list[tuple[int, float, int, float, int, list[LayerInfo]]] = []
-    stages = [atlas.stage_blocks(stage) for stage in sorted({block.stage for block in atlas.blocks})]
-    longer = [blocks for blocks in stages if len(blocks) > 1]
-    for blocks in longer or stages:
-        # Three blocks tell the story; of a long stage the first, the middle and the last.
-        shown = blocks if len(blocks) <= 3 else [blocks[0], blocks[len(blocks) // 2], blocks[-1]]
-        alive = ~np.any([np.array(atlas.layer(b.name).dead) for b in blocks], axis=0)
-        alive &= _pictured(atlas, blocks)
-        full = np.all([atlas.layer(b.name).arrays["top_image"][:, -1] >= 0 for b in blocks], axis=0)
-        gain = label_agreement(atlas, blocks[-1].name) - label_agreement(atlas, blocks[0].name)
-        kept = atlas.shared(blocks[-1].name, blocks[0].name)
-        strength = np.mean([_share_of_largest(atlas, b.name) for b in shown], axis=0)
-        choice = [
-            (-float(gain[c]), -int(SOME_KEPT[0] <= kept[c] <= SOME_KEPT[1]), -float(strength[c]), c)
-            for c in np.flatnonzero(alive & full).tolist()
-        ]
-        ranked += [(place, *entry, shown) for place, entry in enumerate(sorted(choice)[:HERO])]
-    ranked.sort(key=lambda item: item[:5])
-    chosen = sorted(ranked[:HERO], key=lambda item: (item[5][0].stage, item[0]))
-    return [_hero_entry(atlas, channel, shown, int(-gain)) for _, gain, _, _, channel, shown in chosen]
+    stage: int
+    place: str
+    layers: Sequence[LayerLink]
 
 
-def hero_rule(atlas: Atlas, chosen: list[dict[str, Any]]) -> str:
-    """How the channels of the home page were chosen, in a sentence; '' where there are none."""
-    if not chosen:
-        return ""
-    strongest = "activation as a share of the layer's highest"
-    if all(len(entry["rows"]) == 1 for entry in chosen):
-        return f"Chosen automatically, not typical: the highest {strongest}."
-    few, most = (number_word(number) for number in SOME_KEPT)
-    kept = f"the channels that keep {few} to {most} of their nine pictures"
-    if atlas.class_labels:
-        labels = "the channels whose commonest label gains most of the nine pictures from the first to the last block"
-        kept = f"{labels}; among equals {kept}"
-    else:
-        kept += " from the first to the last block"
-    return f"Chosen automatically, not typical: of each stage {kept}; then the highest {strongest}."
+@dataclass(frozen=True)
+class Counts:
+    """How much an atlas holds. layers, blocks; channels: of all layers, inner: of those inside blocks, dead: that no
+    picture activates, pictured: with sprites. Over the channels of all blocks, None where nothing is compared: kept:
+    mean number of pictures kept of nine; rho: median rank correlation with the block before."""
+
+    layers: int
+    blocks: int
+    channels: int
+    inner: int
+    dead: int
+    pictured: int
+    kept: float | None
+    rho: float | None
 
 
-def _pictured(atlas: Atlas, blocks: list[LayerInfo]) -> np.ndarray:
-    """(C,) bool: which channels the atlas pictures in all of these blocks."""
-    return np.array(
-        [all(c in atlas.layer(b.name).pictured for b in blocks) for c in range(blocks[0].channels)]
+@dataclass(frozen=True)
+class UnusedFiles:
+    """Files of the pictures' folder that were not used. first: paths of at most EXAMPLES."""
+
+    reason: str
+    count: int
+    first: Sequence[str]
+
+
+@dataclass(frozen=True)
+class HomeEntry:
+    """A network on a home page. base: address of its folder; root: of the site's; panels: of its sprites; rule: how the
+    highlights were chosen; left_out: how many channels could not be chosen; no_accuracy: why the accuracy is not
+    known, '' where it is."""
+
+    base: str
+    root: str
+    manifest: Manifest
+    input_side: int
+    is_study: bool
+    is_residual: bool
+    panels: Sequence[str]
+    highlights: Sequence[Highlight]
+    rule: str
+    left_out: int
+    stages: Sequence[StageLinks]
+    counts: Counts
+    unused: Sequence[UnusedFiles]
+    no_accuracy: str
+    has_architecture: bool
+    has_first_layers: bool
+    chapters: Sequence[Chapter]
+
+
+@dataclass(frozen=True)
+class HomePage:
+    """entries: one on a network's own home page; studies: the experiments' networks, which the site's home page only
+    names."""
+
+    heading: str
+    entries: Sequence[HomeEntry]
+    studies: Sequence[StudyLink]
+
+
+@dataclass(frozen=True)
+class StudyLink:
+    name: str
+    title: str
+
+
+def write_homes(site: Site, atlases: Sequence[Atlas]) -> None:
+    """Write each network's home page and the site's; with one network both say the same."""
+    entries = {atlas.name: home_entry(atlas) for atlas in atlases}
+    for atlas in atlases:
+        page = HomePage(atlas.manifest.title, [entries[atlas.name]], [])
+        site.page(f"{atlas.name}/index.html", "home.html", frame_of(atlas, atlases, "../"), page)
+    shown, studies = in_full(atlases)
+    page = HomePage(
+        heading="Residual Atlas",
+        entries=[
+            dataclasses.replace(entries[atlas.name], base=f"{atlas.name}/", root="./") for atlas in shown
+        ],
+        studies=[StudyLink(atlas.name, atlas.manifest.title) for atlas in studies],
+    )
+    site.page("index.html", "home.html", home_frame(atlases, "./"), page)
+
+
+def home_entry(atlas: Atlas) -> HomeEntry:
+    """The network on its own home page."""
+    manifest = atlas.manifest
+    blueprint = blueprint_of(atlas)
+    chosen = highlights(atlas)
+    return HomeEntry(
+        base="",
+        root="../",
+        manifest=manifest,
+        input_side=atlas.input_side,
+        is_study=atlas.is_study,
+        is_residual=adds(atlas, blueprint),
+        panels=manifest.sprites[atlas.layers[0].name].panels,
+        highlights=chosen,
+        rule=highlights_rule(atlas, chosen),
+        left_out=left_out(atlas),
+        stages=stage_links(atlas),
+        counts=counts(atlas),
+        unused=unused_files(manifest.pictures.skipped),
+        no_accuracy=manifest.accuracy_basis.removeprefix("no accuracy: "),
+        has_architecture=blueprint is not None,
+        has_first_layers=bool(first_layers_of([atlas])),
+        chapters=[chapter for chapter in CHAPTERS if chapter.summary and chapter.present(atlas)],
     )
 
 
-def left_out(atlas: Atlas) -> int:
-    """How many channels of the stages that `hero` looks through are active and yet not pictured in all their blocks, so
-    that none of them could be chosen."""
-    stages = [atlas.stage_blocks(stage) for stage in sorted({block.stage for block in atlas.blocks})]
-    count = 0
-    for blocks in [blocks for blocks in stages if len(blocks) > 1] or stages:
-        alive = ~np.any([np.array(atlas.layer(b.name).dead) for b in blocks], axis=0)
-        count += int((alive & ~_pictured(atlas, blocks)).sum())
-    return count
+def stage_links(atlas: Atlas) -> list[StageLinks]:
+    """The network as a line: its stages in forward order, with a link per layer."""
+    layers = [layer for layer in atlas.layers if not layer.is_inner]
+    stages = []
+    for stage, group in itertools.groupby(layers, key=operator.attrgetter("stage")):
+        links = [_layer_link(atlas, layer) for layer in group]
+        stages.append(StageLinks(stage, atlas.place(links[0].layer), links))
+    return stages
 
 
-def _share_of_largest(atlas: Atlas, layer: str) -> np.ndarray:
-    """Each channel's strongest value as a share of the layer's strongest."""
-    strongest = atlas.layer(layer).arrays["top_value"][:, 0]
-    return strongest / max(float(strongest.max()), 1e-12)
+def _layer_link(atlas: Atlas, layer: LayerInfo) -> LayerLink:
+    share = min(1.0, layer.receptive_field.side / atlas.input_side)
+    # Drawn around the middle of the picture, where the map's middle unit looks.
+    return LayerLink(layer, side=round(100 * share, 1), start=round(50 - 50 * share, 1))
 
 
-def _hero_entry(atlas: Atlas, channel: int, shown: list[LayerInfo], gain: int) -> dict[str, Any]:
-    rows = []
-    for number, block in enumerate(shown):
-        labels = atlas.labels_of(block.name, channel)
-        shared = atlas.shared(block.name, shown[number - 1].name)[channel] if number else None
-        rows.append(
-            {"layer": block.name, "labels": labels[:2], "shared": shared, "previous": shown[number - 1].name}
-        )
-    return {"channel": channel, "stage": shown[0].stage, "rows": rows, "gain": gain}
-
-
-def doors(atlas: Atlas) -> list[dict[str, Any]]:
-    """The network as a line: a group a stage, in it a door a block, and the field drawn to scale."""
-    groups: list[dict[str, Any]] = []
-    side = atlas.input_side
-    for layer in atlas.layers:
-        if layer.is_inner:
-            continue
-        if not groups or groups[-1]["stage"] != layer.stage:
-            groups.append({"stage": layer.stage, "place": atlas.place(layer), "layer": layer, "doors": []})
-        field = layer.receptive_field
-        drawn = min(1.0, field.side / side)
-        # Drawn around the map's middle unit, in hundredths of the picture; a field that is larger fills it.
-        groups[-1]["doors"].append(
-            {
-                "layer": layer,
-                "side": round(100 * drawn, 1),
-                "at": round(50 - 50 * drawn, 1),
-                "whole": field.side >= side,
-                "inner": atlas.inner_of(layer.name),
-            }
-        )
-    return groups
-
-
-def counts(atlas: Atlas) -> dict[str, Any]:
+def counts(atlas: Atlas) -> Counts:
     """How much there is, and what neighbouring blocks have in common."""
-    blocks = atlas.blocks
-    channels = sum(layer.channels for layer in atlas.layers)
-    dead = sum(sum(atlas.layer(layer.name).dead) for layer in atlas.layers)
     kept, rho = (_of_blocks(atlas, key) for key in ("shared_previous", "spearman_previous"))
-    return {
-        "layers": len(atlas.layers),
-        "blocks": len(blocks),
-        "channels": channels,
-        "inner": sum(layer.channels for layer in atlas.layers if layer.is_inner),
-        "dead": dead,
-        "pictured": sum(len(atlas.layer(layer.name).pictured) for layer in atlas.layers),
-        "kept": significant(float(kept.mean())) if kept.size else None,
-        "rho": significant(float(np.median(rho))) if rho.size else None,
-    }
+    numbers = [atlas.layer(layer.name) for layer in atlas.layers]
+    return Counts(
+        layers=len(numbers),
+        blocks=len(atlas.blocks),
+        channels=sum(layer.info.channels for layer in numbers),
+        inner=sum(layer.info.channels for layer in numbers if layer.info.is_inner),
+        dead=sum(sum(layer.dead) for layer in numbers),
+        pictured=sum(len(layer.pictured) for layer in numbers),
+        kept=float(kept.mean()) if kept.size else None,
+        rho=float(np.median(rho)) if rho.size else None,
+    )
 
 
 def _of_blocks(atlas: Atlas, key: str) -> np.ndarray:
@@ -160,64 +192,11 @@ def _of_blocks(atlas: Atlas, key: str) -> np.ndarray:
     return np.concatenate([array[BY_KEY[key].present(array)] for array in values]) if values else np.zeros(0)
 
 
-def unused_files(skipped: Sequence[Skipped]) -> list[dict[str, Any]]:
-    """The files of the folder that were not used, by reason, the most frequent first: reason, count, and the first
-    EXAMPLES paths. What a reason says of a single file in brackets does not tell reasons apart."""
-    found: dict[str, list[str]] = {}
+def unused_files(skipped: Sequence[Skipped]) -> list[UnusedFiles]:
+    """The files that were not used by reason, the most frequent first. What a reason says about a single file, in
+    brackets, is left out."""
+    paths: dict[str, list[str]] = {}
     for file in skipped:
-        found.setdefault(file.reason.partition(" (")[0], []).append(file.path)
-    return [
-        {"reason": reason, "count": len(paths), "first": paths[:EXAMPLES]}
-        for reason, paths in sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))
-    ]
-
-
-def network_home(atlas: Atlas) -> dict[str, Any]:
-    """One network's home page."""
-    chosen = hero(atlas)
-    return {
-        "hero": chosen,
-        "rule": hero_rule(atlas, chosen),
-        "left_out": left_out(atlas),
-        "doors": doors(atlas),
-        "counts": counts(atlas),
-        "unused": unused_files(atlas.manifest.pictures.skipped),
-        "no_accuracy": atlas.manifest.accuracy_basis.removeprefix("no accuracy: "),
-    }
-
-
-def write_homes(site: Site, atlases: Sequence[Atlas]) -> None:
-    """Write each network's home and the site's; with one network both say the same."""
-    entries = [_entry(atlas) for atlas in atlases]
-    for entry, atlas in zip(entries, atlases, strict=True):
-        page: dict[str, object] = {
-            "heading": atlas.manifest.title,
-            "entries": [{**entry, "base": "", "root": "../"}],
-            "studies": [],
-        }
-        site.page(f"{atlas.name}/index.html", "home.html", frame_of(atlas, atlases, "../"), page)
-    shown, studies = in_full(atlases)
-    page = {
-        "heading": "Residual Atlas",
-        "entries": [
-            {**entry, "base": f"{atlas.name}/", "root": "./"}
-            for entry, atlas in zip(entries, atlases, strict=True)
-            if atlas in shown
-        ],
-        "studies": studies,
-    }
-    site.page("index.html", "home.html", home_frame(atlases, "./"), page)
-
-
-def _entry(atlas: Atlas) -> dict[str, Any]:
-    blueprint = blueprint_of(atlas)
-    return {
-        "atlas": atlas,
-        "manifest": atlas.manifest,
-        "network": network_home(atlas),
-        "panels": atlas.manifest.sprites[atlas.layers[0].name].panels,
-        "architecture": blueprint is not None,
-        "residual": adds(atlas, blueprint),
-        "chapters": [chapter for chapter in CHAPTERS if chapter.summary and chapter.present(atlas)],
-        "first_layers": bool(first_layers_of([atlas])),
-    }
+        paths.setdefault(file.reason.partition(" (")[0], []).append(file.path)
+    by_reason = sorted(paths.items(), key=lambda item: (-len(item[1]), item[0]))
+    return [UnusedFiles(reason, len(files), files[:EXAMPLES]) for reason, files in by_reason]

@@ -1,0 +1,155 @@
+"""The channels that a network's home page shows, and how they are chosen."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from generator.core.records import LayerInfo
+from generator.site.reading.atlas import Atlas, number_word
+
+HIGHLIGHTS = 3  # channels on a home page
+SOME_KEPT = (1, 6)  # of the nine pictures, from the first block to the last: similar, and yet not the same
+ROW_LABELS = 2  # labels named for each block
+
+
+@dataclass(frozen=True)
+class HighlightRow:
+    """A channel in one block. labels: the commonest of its nine pictures, with how many carry each; shared: how many of
+    the nine it shares with the block shown before, None for the first."""
+
+    layer: str
+    labels: Sequence[tuple[str, int]]
+    shared: int | None
+
+
+@dataclass(frozen=True)
+class Highlight:
+    """A channel along a stage. gain: how many more of the nine pictures carry the commonest label in the stage's last
+    block than in its first."""
+
+    channel: int
+    stage: int
+    rows: Sequence[HighlightRow]
+    gain: int
+
+
+@dataclass(frozen=True, order=True)
+class _Candidate:
+    """Smaller is better: the rank in the stage, then the criteria with their signs changed."""
+
+    rank: int
+    minus_gain: float
+    keeps_few_or_most: bool
+    minus_strength: float
+    channel: int
+    blocks: list[LayerInfo] = field(compare=False)
+
+
+def highlights(atlas: Atlas) -> list[Highlight]:
+    """The channels of the home page, in the order of their stages.
+
+    Of a stage's channels that are active and pictured in all its blocks: first those whose commonest label gains the
+    most of the nine pictures from the first to the last block, then those that keep one to six of the nine (both blocks
+    respond to something similar, yet not the same), then those with the highest activation as a share of their layer's.
+    The best of each stage are taken before the second best of any. Stages of one block are left out where others have
+    more: nothing changes along them.
+    """
+    candidates: list[_Candidate] = []
+    for blocks in _stages(atlas):
+        ranked = sorted(_candidates(atlas, blocks))[:HIGHLIGHTS]
+        candidates += [dataclasses.replace(candidate, rank=rank) for rank, candidate in enumerate(ranked)]
+    best = sorted(candidates)[:HIGHLIGHTS]
+    in_order = sorted(best, key=lambda candidate: (candidate.blocks[0].stage, candidate.rank))
+    return [_highlight(atlas, candidate) for candidate in in_order]
+
+
+def highlights_rule(atlas: Atlas, chosen: Sequence[Highlight]) -> str:
+    """How the channels were chosen, in a sentence; '' where there are none."""
+    if not chosen:
+        return ""
+    strongest = "the highest activation as a share of the layer's highest"
+    if all(len(highlight.rows) == 1 for highlight in chosen):
+        return f"Chosen automatically, not typical: the channels with {strongest}."
+    few, most = (number_word(number) for number in SOME_KEPT)
+    kept = f"the channels that keep {few} to {most} of their nine pictures"
+    if atlas.class_labels:
+        labels = "the channels whose commonest label gains most of the nine pictures from the first to the last block"
+        kept = f"{labels}; among equals, {kept}"
+    else:
+        kept += " from the first to the last block"
+    return f"Chosen automatically, not typical. In each stage: {kept}; then those with {strongest}."
+
+
+def left_out(atlas: Atlas) -> int:
+    """How many active channels of the stages that `highlights` looks through could not be chosen, because they are not
+    pictured in all blocks."""
+    return sum(int((_active(atlas, blocks) & ~_pictured(atlas, blocks)).sum()) for blocks in _stages(atlas))
+
+
+def _stages(atlas: Atlas) -> list[list[LayerInfo]]:
+    """The blocks of each stage that has several; where none has, of every stage."""
+    stages = [atlas.stage_blocks(stage) for stage in sorted({block.stage for block in atlas.blocks})]
+    return [blocks for blocks in stages if len(blocks) > 1] or stages
+
+
+def _candidates(atlas: Atlas, blocks: list[LayerInfo]) -> list[_Candidate]:
+    # Three blocks tell the story: of a long stage the first, the middle and the last.
+    shown = blocks if len(blocks) <= 3 else [blocks[0], blocks[len(blocks) // 2], blocks[-1]]
+    first, last = blocks[0].name, blocks[-1].name
+    full = np.all([atlas.layer(block.name).arrays["top_image"][:, -1] >= 0 for block in blocks], axis=0)
+    gain = label_agreement(atlas, last) - label_agreement(atlas, first)
+    kept = atlas.shared(last, first)
+    strength = np.mean([_share_of_largest(atlas, block.name) for block in shown], axis=0)
+    possible = _active(atlas, blocks) & _pictured(atlas, blocks) & full
+    return [
+        _Candidate(
+            rank=0,
+            minus_gain=-float(gain[channel]),
+            keeps_few_or_most=not SOME_KEPT[0] <= kept[channel] <= SOME_KEPT[1],
+            minus_strength=-float(strength[channel]),
+            channel=channel,
+            blocks=shown,
+        )
+        for channel in np.flatnonzero(possible).tolist()
+    ]
+
+
+def label_agreement(atlas: Atlas, layer: str) -> np.ndarray:
+    """(C,): how many of the nine pictures carry the most frequent label; zero where nothing is labelled."""
+    channels = range(atlas.layer(layer).info.channels)
+    labels = (atlas.labels_of(layer, channel) for channel in channels)
+    return np.array([counts[0][1] if counts else 0 for counts in labels])
+
+
+def _active(atlas: Atlas, blocks: Sequence[LayerInfo]) -> np.ndarray:
+    """(C,) bool: which channels are active in all of these blocks."""
+    return ~np.any([np.array(atlas.layer(block.name).dead) for block in blocks], axis=0)
+
+
+def _pictured(atlas: Atlas, blocks: Sequence[LayerInfo]) -> np.ndarray:
+    """(C,) bool: which channels the atlas pictures in all of these blocks."""
+    pictured = [atlas.layer(block.name).pictured for block in blocks]
+    return np.array([all(channel in each for each in pictured) for channel in range(blocks[0].channels)])
+
+
+def _share_of_largest(atlas: Atlas, layer: str) -> np.ndarray:
+    """(C,): each channel's highest activation as a share of the layer's highest."""
+    strongest = atlas.layer(layer).arrays["top_value"][:, 0]
+    return strongest / max(float(strongest.max()), 1e-12)
+
+
+def _highlight(atlas: Atlas, candidate: _Candidate) -> Highlight:
+    channel, blocks = candidate.channel, candidate.blocks
+    rows = [
+        HighlightRow(
+            layer=block.name,
+            labels=atlas.labels_of(block.name, channel)[:ROW_LABELS],
+            shared=atlas.shared(block.name, blocks[number - 1].name)[channel] if number else None,
+        )
+        for number, block in enumerate(blocks)
+    ]
+    return Highlight(channel, blocks[0].stage, rows, int(-candidate.minus_gain))
