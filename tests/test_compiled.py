@@ -228,11 +228,11 @@ def test_loading_the_loops_is_said_where_it_takes_time(monkeypatch):
         messages.append(message)
         said.set()
 
-    monkeypatch.setattr(compiled, "SILENT", 60)
+    monkeypatch.setattr(compiled, "ANNOUNCED_AFTER", 60)
     monkeypatch.setattr(compiled, "_loops", lambda: None)
     compiled.prepare(say)
     assert not messages
-    monkeypatch.setattr(compiled, "SILENT", 0.1)
+    monkeypatch.setattr(compiled, "ANNOUNCED_AFTER", 0.1)
     monkeypatch.setattr(compiled, "_loops", lambda: said.wait(60))
     compiled.prepare(say)
     # How long it takes does not tell whether they are compiled or only read: the line must be true of both.

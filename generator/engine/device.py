@@ -1,4 +1,4 @@
-"""Where the numbers are computed, and how to make that place quick and repeatable."""
+"""Device selection, threads, memory and determinism."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 
 from generator.core.errors import AtlasError
 
-# What RuntimeErrors of torch say, besides its own kind of error: its allocators on the CPU and on accelerators, CUDA's
+# Parts of the messages of torch's RuntimeErrors about memory (its OutOfMemoryError aside): from its allocators, CUDA's
 # runtime, driver and libraries, oneDNN, and C++.
 _NO_MEMORY = (
     "can't allocate memory",
@@ -30,9 +30,11 @@ _NEVER = 2**31 - 1  # bytes; mallopt takes a C int, and glibc reads this one as 
 
 
 def avoid_page_faults() -> bool:
-    """Have glibc keep the memory of large buffers instead of giving it back to the system after every batch;
-    there each batch would fault its pages in anew, which halves the rate of a CPU run. Returns whether it was
-    done: never but on Linux with glibc. Call it before the first large tensor."""
+    """Make glibc keep the memory of large buffers instead of returning it to the system after every batch: each batch
+    would fault its pages in again, which halves the rate of a CPU run.
+
+    Returns whether that was done: only on Linux with glibc. Call it before the first large tensor.
+    """
     if not sys.platform.startswith("linux"):
         return False
     try:
@@ -45,8 +47,8 @@ def avoid_page_faults() -> bool:
 
 
 def trim_memory() -> None:
-    """Give the system back what glibc has kept since avoid_page_faults. Between two stages, that is: each needs buffers
-    of other sizes, which would lie beside those of the stage before, not in them."""
+    """Return to the system what glibc has kept since avoid_page_faults. Call it between stages: each needs buffers of
+    other sizes, which would be allocated in addition to those of the stage before."""
     if sys.platform.startswith("linux"):
         with contextlib.suppress(AttributeError):  # musl has none
             ctypes.CDLL(None).malloc_trim(0)
@@ -55,9 +57,10 @@ def trim_memory() -> None:
 def choose_device(name: str | None = "auto", local_rank: int = 0, threads: int | None = None) -> torch.device:
     """The device for a profile's `device`, set up to give the same numbers on every run.
 
-    name: auto (CUDA where there is one, else the CPU), cpu, cuda (the one of this process's local rank) or
-    cuda:N; threads: of the CPU (left out: torch's choice). Apple's MPS is not taken: it has no float64, which
-    the exact statistics need. Raises AtlasError for anything else and for a GPU that is not there."""
+    name: auto (CUDA where there is a device, else the CPU), cpu, cuda (the device of this process's local rank) or
+    cuda:N; threads: of the CPU, torch's choice where None. Apple's MPS is not used: it has no float64, which the exact
+    statistics need. Raises AtlasError for any other name, for fewer than one thread and for a GPU that does not exist.
+    """
     if threads is not None:
         if threads < 1:
             raise AtlasError(f"{threads} threads can compute nothing", remedy="give at least 1")
@@ -82,8 +85,7 @@ def choose_device(name: str | None = "auto", local_rank: int = 0, threads: int |
         )
     device = torch.device("cuda", index)
     torch.cuda.set_device(device)
-    # "fp32" is to mean fp32; cuDNN's search by stopwatch may choose another algorithm, and so other last
-    # bits, each run.
+    # "fp32" has to mean fp32. cuDNN's benchmark mode may choose another algorithm, with other last bits, in each run.
     use_tf32(False)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
@@ -92,8 +94,8 @@ def choose_device(name: str | None = "auto", local_rank: int = 0, threads: int |
 
 @contextlib.contextmanager
 def one_thread_each(device: torch.device) -> Iterator[int]:
-    """Inside, torch computes every operation in one thread on the CPU; yields how many threads may compute side by
-    side. On a GPU nothing changes, and one thread feeds it."""
+    """Within this context torch computes every operation in one thread on the CPU; yields how many threads may compute
+    at the same time. On a GPU nothing changes, and it yields 1."""
     threads = torch.get_num_threads()
     if device.type != "cpu":
         yield 1
@@ -106,8 +108,8 @@ def one_thread_each(device: torch.device) -> Iterator[int]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the device, or the machine, has no memory left. An AtlasError never does: its sentence
-    is meant for people."""
+    """Whether an error means that the device, or the machine, has no memory left. An AtlasError never does: its message
+    is written for people."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):  # NumPy's is a MemoryError
         return True
     if isinstance(error, OSError):
@@ -117,7 +119,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def free_memory(device: torch.device) -> None:
-    """Give back what torch, or glibc, keeps of the device's memory for later."""
+    """Return the memory that torch and glibc keep for later use."""
     gc.collect()
     trim_memory()
     if device.type == "cuda":
@@ -125,6 +127,6 @@ def free_memory(device: torch.device) -> None:
 
 
 def use_tf32(allowed: bool) -> None:
-    """Whether CUDA may multiply in TF32 (10 bits of mantissa) from here on."""
+    """Set whether CUDA may multiply in TF32 (10 bits of mantissa) from now on."""
     torch.backends.cuda.matmul.allow_tf32 = allowed
     torch.backends.cudnn.allow_tf32 = allowed

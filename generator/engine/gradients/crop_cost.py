@@ -1,10 +1,10 @@
-"""Whether the units of a picture share one forward pass of it, or each has one of its own crop.
+"""Whether the units of a picture share one forward pass of the whole picture, or each runs on a crop of its own.
 
-A forward of the whole picture up to its deepest unit's layer leaves switches for every unit; a crop as large as one
-unit's receptive field is cheaper where the picture serves few units, all of shallow layers. Both are exact
-(generator/engine/gradients/switches.py), and the choice is made from multiply-adds with the rates measured in
-benchmarks/unit_gradients.py. It is not made by a clock: the two differ in the last bits, and an atlas must end with
-the same bytes on a busy machine and after an interruption.
+A forward pass of the whole picture up to its deepest unit's layer gives switches for every unit. A crop as large as one
+unit's receptive field is cheaper where the picture has few units, all of shallow layers. Both are exact
+(generator/engine/gradients/switches.py). The choice is made from multiply-adds with the rates measured in
+benchmarks/unit_gradients.py, not by a clock: the two differ in the last bits, and an atlas must end with the same bytes
+on a busy machine and after an interruption.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ import numpy as np
 from generator.engine.gradients.switches import crop_side
 from generator.network.network import Network
 
-# Multiply-adds done in the time that one crop takes besides its convolutions (cutting, small calls). Measured on two
-# networks and 17 layers: with it predicted and measured gain of crops agree within a third.
+# Multiply-adds done in the time that a crop takes in addition to its convolutions (cutting, small calls). Measured on
+# two networks and 17 layers: with it, predicted and measured gain of crops agree within a third.
 CROP_OVERHEAD = 4_000_000
 
 
 class ForwardCosts:
-    """Costs of forward passes of one network, in multiply-adds a picture or crop; layers by their index."""
+    """Costs of forward passes of one network, in multiply-adds per picture or crop; layers by their index."""
 
     def __init__(self, network: Network) -> None:
         self.network = network
 
     def whole(self, layer: int) -> int:
-        """Of a whole picture up to a layer."""
+        """Multiply-adds of a whole picture up to a layer."""
         return self._up_to[self.network.steps[layer]]
 
     @functools.cached_property
     def _up_to(self) -> list[int]:
-        """Of a whole picture up to every step."""
+        """Multiply-adds of a whole picture up to every step."""
         return self.network.graph.running_multiply_adds(self.network.preprocessing.crop)
 
     @functools.cache  # noqa: B019 - as long-lived as the job's network
     def crop(self, layer: int) -> int:
-        """Of the crop that one unit of a layer sees, what goes with it besides counted in."""
+        """Multiply-adds of the crop for one unit of a layer, CROP_OVERHEAD included."""
         info, side = self.network.layers[layer], self.network.preprocessing.crop
         if info.receptive_field.side > side:
             return self.whole(layer) + CROP_OVERHEAD
@@ -46,15 +46,16 @@ class ForwardCosts:
         return self.network.graph.multiply_adds(cut, self.network.steps[layer]) + CROP_OVERHEAD
 
     def alone(self, layer: np.ndarray, picture: np.ndarray) -> np.ndarray:
-        """Which units are better served by crops of their own.
+        """Which units are cheaper with crops of their own.
 
-        layer, picture: (U,) of all units that are wanted. Returns (U,) bool, alike for all units of a picture.
+        layer, picture: (U,) int64, of all units that are wanted. Returns (U,) bool, the same for all units of a
+        picture.
         """
-        pictures, place = np.unique(picture, return_inverse=True)
+        pictures, number = np.unique(picture, return_inverse=True)
         deepest = np.zeros(len(pictures), np.int64)
-        np.maximum.at(deepest, place, layer)
-        kinds = range(len(self.network.layers))
-        wholes = np.array([self.whole(index) for index in kinds], np.float64)
-        crops = np.array([self.crop(index) for index in kinds], np.float64)
-        apart = np.bincount(place, crops[layer], len(pictures))
-        return np.asarray((apart < wholes[deepest])[place])
+        np.maximum.at(deepest, number, layer)
+        layers = range(len(self.network.layers))
+        wholes = np.array([self.whole(index) for index in layers], np.float64)
+        crops = np.array([self.crop(index) for index in layers], np.float64)
+        apart = np.bincount(number, crops[layer], len(pictures))
+        return np.asarray((apart < wholes[deepest])[number])

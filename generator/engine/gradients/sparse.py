@@ -1,8 +1,8 @@
 """The gradient of a convolution with respect to its input where most of the output's gradient is zero.
 
-Behind a ReLU's mask 70 % of a guided gradient and more are zeros, behind the stem's max-pooling 90 % and more.
-On a CPU a loop that skips them (loops/spread_loop.py) is then faster than a convolution that multiplies all.
-Whether it is taken depends on the network alone, so that a unit's gradient does not depend on the units beside it."""
+Behind a ReLU's mask at least 70 % of a guided gradient are zeros, behind the stem's max-pooling at least 90 %. On a CPU
+a loop that skips them (loops/spread_loop.py) is then faster than a convolution that multiplies all values. Whether it
+is used depends on the network alone, so a unit's gradient does not depend on the other units of its batch."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from generator.engine.loops.compiled import Loops, loops
 from generator.network.graph import Graph
 from generator.network.ops import Step
 
-GROUP, LANES, BLOCK = 16, 8, 64  # as in spread_loop, which is not to be imported without numba
+LANES, BLOCK = 8, 64  # as in spread_loop, which cannot be imported without numba
+GROUP = 16  # C_out must be a multiple; other widths go to torch, since a change would alter their last bits
 
 
 def behind_relu(graph: Graph, index: int) -> bool:
-    """Whether all that reads a step is one ReLU, be it behind additions and norms: then the gradient of the step's
-    output is zero wherever the ReLU was off, or, guided, the gradient was negative."""
+    """Whether a ReLU alone reads a step, perhaps behind additions and norms: the gradient of the step's output is then
+    zero wherever the ReLU was off and, guided, wherever the gradient was negative."""
     while len(readers := graph.consumers[index]) == 1:
         index = readers[0]
         if graph.steps[index].op not in ("add", "affine"):
@@ -31,7 +32,7 @@ class SparseTransposedConvolution:
     """Carries gradients (U, h, w, C_out) to a convolution's input, (U, H, W, C_in), skipping zeros."""
 
     def __init__(self, step: Step, weight: Tensor, compiled: Loops) -> None:
-        """weight: (C_out, C_in, k, k)."""
+        """weight: (C_out, C_in, k, k), of the step, in the gradients' dtype."""
         out, within, k, _ = weight.shape
         self.step, self.within = step, within
         rows = weight.permute(0, 2, 3, 1).reshape(out, k, k * within)
@@ -45,8 +46,9 @@ class SparseTransposedConvolution:
 
     @staticmethod
     def of(step: Step, weight: Tensor) -> SparseTransposedConvolution | None:
-        """None where there is no such way or no gain: on GPUs, without numba, for widths that fill no vector, with
-        groups, and for 1 × 1 kernels with 64 channels or fewer, whose values take as long to find as to multiply."""
+        """None where the loop cannot run or gains nothing: on GPUs, without numba, for C_out that is no multiple of
+        GROUP, with groups or dilation, and for 1 × 1 kernels with 64 channels or fewer, whose values take as long to
+        find as to multiply."""
         plain = step.groups == 1 and step.dilation == 1
         here = weight.device.type == "cpu" and weight.dtype in (torch.float32, torch.float64)
         out, within = weight.shape[:2]
@@ -55,7 +57,8 @@ class SparseTransposedConvolution:
         return SparseTransposedConvolution(step, weight, compiled) if compiled else None
 
     def __call__(self, gradient: Tensor, before: tuple[int, int], size: tuple[int, int]) -> Tensor:
-        """before: rows and columns that are left out at the start of the natural window; size: of the result."""
+        """(U, h, w, C_out) → (U, H, W, C_in); before: rows and columns left out at the start of the whole result; size:
+        H and W."""
         shape = (len(gradient), *size, self.within)
         count = shape[0] * shape[1] * shape[2] * shape[3]
         result = torch.zeros(count + LANES, dtype=gradient.dtype)
@@ -66,7 +69,9 @@ class SparseTransposedConvolution:
             tuple(gradient.shape),
             shape[1:],
             self.step.kernel,
-            1 if self.step.kernel == 1 else self.step.stride,  # 1 × 1: the caller puts rows and columns apart
+            1
+            if self.step.kernel == 1
+            else self.step.stride,  # 1 × 1: the caller writes to every stride-th position
             (-before[0], -before[1]),
         )
         return result[:count].view(shape)

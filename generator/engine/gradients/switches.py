@@ -1,6 +1,6 @@
-"""What one forward pass leaves for the backward passes of all units of its pictures: which ReLUs were on, and
-where each max-pool took its value from. Also the crops on which the forward of a lonely unit can run instead
-of the whole picture."""
+"""What a forward pass keeps for the backward passes of all units of its pictures: which ReLUs were on, and where each
+max-pool took its value from. Also the crops on which a single unit's forward pass can run instead of the whole
+picture."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ NOWHERE = 255  # the tap of a pooling position outside the map
 
 @dataclass(frozen=True)
 class Units:
-    """Single units of one layer. picture: index into the batch of the switches; channel, row, column; int64
-    (U,) each."""
+    """Single units of one layer, int64 (U,) each. picture: index into the batch of the switches; channel, row, column:
+    in the layer's map."""
 
     picture: Tensor
     channel: Tensor
@@ -30,10 +30,12 @@ class Units:
     def __len__(self) -> int:
         return len(self.picture)
 
-    def take(self, which: Tensor) -> Units:
-        return Units(self.picture[which], self.channel[which], self.row[which], self.column[which])
+    def take(self, indices: Tensor) -> Units:
+        """The units at these indices, (V,)."""
+        return Units(self.picture[indices], self.channel[indices], self.row[indices], self.column[indices])
 
     def to(self, device: torch.device) -> Units:
+        """The same units on a device."""
         return Units(*(part.to(device) for part in (self.picture, self.channel, self.row, self.column)))
 
 
@@ -41,10 +43,9 @@ class Units:
 class Switches:
     """The switches of P pictures.
 
-    sizes: (C, H, W) of each step; masks: of each ReLU, 1 where its input was positive; taps: of each
-    max-pool, which position of its k × k window was the largest (row · k + column). Both are tables, (1 + P ·
-    H · W, C) uint8; row 0 stands for every position outside the map. maps: whole outputs that were asked for,
-    (P, C, H, W).
+    All by step. sizes: (C, H, W); masks: of each ReLU, 1 where its input was positive; taps: of each max-pool, which
+    position of its k × k window was the largest (row · k + column). Masks and taps are tables, (1 + P · H · W, C)
+    uint8; row 0 stands for every position outside the map. maps: whole outputs that were to be kept, (P, C, H, W).
     """
 
     sizes: dict[int, tuple[int, int, int]]
@@ -63,7 +64,7 @@ class Switches:
 def forward_switches(
     network: Network, pictures: Tensor, last: str | None = None, *, keep: Sequence[str] = ()
 ) -> Switches:
-    """Run the network up to the layer `last` (default: the last tapped layer) and keep its switches.
+    """Run the network up to the layer `last` (default: the network's last layer) and keep its switches.
 
     pictures: (P, 3, H, W) from network.prepare, or crops of it. keep: layers whose maps are kept for
     Switches.values.
@@ -94,7 +95,7 @@ def _mask_table(output: Tensor) -> Tensor:
     table = torch.empty(1 + pictures * height * width, channels, dtype=torch.bool, device=output.device)
     table[0] = False
     torch.gt(output.permute(0, 2, 3, 1), 0, out=table[1:].view(pictures, height, width, channels))
-    # As bytes: torch turns those into floats six times as fast as it turns booleans.
+    # As bytes: torch converts them to floats six times as fast as booleans.
     return table.view(torch.uint8)
 
 
@@ -117,14 +118,14 @@ def _tap_table(arg_max: Tensor, pool: Step, width_in: int) -> Tensor:
 
 
 def crop_side(field: ReceptiveField, extent: int) -> int:
-    """Along an axis of `extent` px, the size in px of the crops that units with this field see."""
+    """The size in px, along an axis of `extent` px, of the crops for units with this receptive field."""
     size = field.side + _before(field)[1]
     return min(extent, size + (extent - size) % field.stride)
 
 
 def _before(field: ReceptiveField) -> tuple[int, int]:
-    """How many px outside the picture the field of unit 0 begins, and how many from there down to a multiple of
-    the stride."""
+    """How many px before the picture the field of unit 0 begins, and how many more it is to a multiple of the
+    stride."""
     before = -field.box(0, 0)[0]
     return before, -before % field.stride
 

@@ -1,5 +1,4 @@
-"""The gradient of a convolution with respect to its input, on windows, in the way that is fastest for its
-shape."""
+"""The gradient of a convolution with respect to its input, on windows, by the method that is fastest for its shape."""
 
 from __future__ import annotations
 
@@ -22,11 +21,11 @@ FEW_CHANNELS = 4
 class TransposedConvolution:
     """Carries gradients from a convolution's output to its input.
 
-    1 × 1 convolutions are matrix products, written to every stride-th position. Of stride 1, larger ones are
-    convolutions with turned kernels. Strided ones are torch's transposed convolutions, but at the pixels,
-    where three channels leave most of a vector register empty, the stride² phases of the result are computed
-    side by side as channels (measured with two cores, 7 × 7 stride 2 to three channels: 3.3 times as fast).
-    sparse: whether to skip zeros instead, where that is possible (generator/engine/gradients/sparse.py).
+    1 × 1 convolutions are matrix products, written to every stride-th position. Larger ones of stride 1 are
+    convolutions with turned kernels. Strided ones are torch's transposed convolutions; but where C_in is small, which
+    would leave most of a vector register empty, the stride² phases of the result are computed as channels (measured
+    with two cores, 7 × 7 stride 2 to three channels: 3.3 times as fast). sparse: whether to skip zeros instead, where
+    that is possible (sparse.py).
     """
 
     def __init__(self, step: Step, dtype: torch.dtype | None = None, *, sparse: bool = False) -> None:
@@ -47,8 +46,8 @@ class TransposedConvolution:
         return weight.contiguous(memory_format=torch.channels_last)
 
     def __call__(self, gradient: Tensor, out: Frame, into: Frame) -> tuple[Tensor, Place] | None:
-        """gradient: (U, h, w, C_out) on the frame `out`, zero outside the map. Returns a gradient (U, h', w',
-        C_in) and the part of the frame `into` that it belongs to; None if they do not meet."""
+        """gradient: (U, h, w, C_out) on the frame `out`, zero outside the map. Returns a gradient (U, h', w', C_in) and
+        the part of the frame `into` that it belongs to; None if they do not meet."""
         if self.way == "product":
             return self._product(gradient, out, into)
         natural = (self.step.input_window(out[0]), self.step.input_window(out[1]))
@@ -126,7 +125,7 @@ def _way(step: Step, weight: Tensor) -> Way:
 
 
 def _cut(natural: Window, into: Window) -> tuple[tuple[int, int], slice]:
-    """How much of a natural window's two ends lies outside `into`, and where in `into` the rest belongs."""
+    """How much of a window's two ends lies outside `into`, and where in `into` the rest belongs."""
     low, high = max(natural.low, into.low), min(natural.high, into.high)
     return (low - natural.low, natural.high - high), slice(low - into.low, high - into.low + 1, 1)
 
@@ -139,8 +138,7 @@ def _turned(weight: Tensor, groups: int) -> Tensor:
 
 
 def _phases(weight: Tensor, stride: int) -> Tensor:
-    """(C_out, C_in, k, k) → (stride² · C_in, C_out, j, j): for each phase, the kernel's taps that reach it,
-    turned."""
+    """(C_out, C_in, k, k) → (stride² · C_in, C_out, j, j): for each phase, the kernel's taps that reach it, turned."""
     out, within, k, _ = weight.shape
     side = -(-k // stride)
     phases = weight.new_zeros(stride, stride, within, out, side, side)

@@ -1,9 +1,8 @@
 """The gradient of single units at the input pixels, under three rules for passing back through a ReLU.
 
-One forward pass of a batch of pictures leaves its switches (switches.py). The backward pass of a
-unit then walks the graph from the unit's layer to the pixels, but only over the unit's cone
-(cones.py), many units of a layer at once. It is exact: in float64 it agrees with automatic
-differentiation of the whole network to rounding.
+A forward pass of a batch of pictures keeps their switches (switches.py). The backward pass of a unit then walks the
+graph from the unit's layer to the pixels, but only over the unit's cone (cones.py), many units of a layer at once
+(backward.py). It is exact: in float64 it agrees with automatic differentiation of the whole network to rounding.
 """
 
 from __future__ import annotations
@@ -26,16 +25,15 @@ from generator.network.windows import Window
 __all__ = ["ReluRule", "Switches", "UnitGradients", "Units", "crops", "forward_switches"]
 
 MEMORY = {"cpu": 128 << 20, "cuda": 2 << 30}  # bytes a batch of units may take
-LIVE = 4  # gradients the size of the largest that are alive at once: two paths, a result, a mask
+LIVE = 4  # gradients as large as the largest that exist at once: two paths, a result, a mask
 
 
 class UnitGradients:
     """Gradients of units of a network.
 
-    rule: "guided" (arXiv:1412.6806) passes a gradient back through a ReLU where its input was positive and
-    the gradient is; "deconvnet" (arXiv:1311.2901) where the gradient is positive; "plain", the true gradient,
-    where the input was. dtype: of the backward pass, by default the network's own (torch.bfloat16 is an
-    approximation: ≤ 1.2 % of the peak); memory: bytes that one batch of units may take.
+    rule: at ReLUs, one of relu_rules.UNIT_RULES; dtype: of the backward pass, by default the network's own
+    (torch.bfloat16 is an approximation: ≤ 1.2 % of the peak); memory: bytes that one batch of units may take. Raises
+    AtlasError for another rule.
     """
 
     def __init__(
@@ -54,7 +52,7 @@ class UnitGradients:
         self._convolutions: dict[tuple[int, bool], TransposedConvolution] = {}
 
     def with_rule(self, rule: ReluRule) -> UnitGradients:
-        """The same engine with another rule; what was prepared is shared."""
+        """The same engine with another rule; both share the convolutions and cones that were prepared."""
         other = copy.copy(self)
         other.rule = _checked(rule)
         return other
@@ -63,10 +61,9 @@ class UnitGradients:
     def gradients(self, switches: Switches, layer: str, units: Units) -> Tensor:
         """The gradient of each unit's value with respect to the pixels of the network's input.
 
-        Returns (U, 3, S, S) in the order of the units: where the layer's receptive field fits into the
-        picture, S is its side and [0, 0] its top left corner (zero where it hangs over the border); else the
-        whole picture, (U, 3, H, W). Raises AtlasError for a unit that the layer does not have, or switches
-        that end before the layer.
+        Returns (U, 3, S, S) in the order of the units: where the layer's receptive field fits into the picture, S is
+        its side and [0, 0] its top left corner (zero where it hangs over the border); else the whole picture, (U, 3, H,
+        W). Raises AtlasError for a unit that the layer does not have, and for switches that end before the layer.
         """
         top = self.network.step(layer)
         if top not in switches.sizes:
@@ -86,28 +83,28 @@ class UnitGradients:
             self.network.graph.steps, self.convolution, self.rule, self.dtype, self.device
         )
         for batch in _batches(units, max(1, self.memory // self._bytes(cone, switches))):
-            some = units.take(batch)
-            result[batch.to(self.device)] = UnitBackward(settings, cone, switches, some).gradient(frame)
+            backward = UnitBackward(settings, cone, switches, units.take(batch))
+            result[batch.to(self.device)] = backward.gradient(frame)
         return result.permute(0, 3, 1, 2)
 
     @torch.no_grad()
     def unshared(self, pictures: Tensor, layer: str, units: Units, *, batch: int = 64) -> Tensor:
-        """As `gradients`, for units that share their picture with no or few others: the forward pass runs on
-        the crop that each unit sees. pictures: (P, 3, H, W); batch: crops in one forward pass."""
+        """As `gradients`, for units that share their picture with no or few others: the forward pass runs on a crop for
+        each unit. pictures: (P, 3, H, W); batch: crops per forward pass."""
         results: list[Tensor] = []
-        for some in torch.arange(len(units)).split(batch):
-            cut, inside = crops(self.network, pictures, layer, units.take(some))
+        for indices in torch.arange(len(units)).split(batch):
+            cut, inside = crops(self.network, pictures, layer, units.take(indices))
             results.append(self.gradients(forward_switches(self.network, cut, layer), layer, inside))
         return torch.cat(results)
 
     def convolution(self, index: int) -> TransposedConvolution:
-        """The way back through the convolution at this step, prepared once."""
+        """What carries gradients back through the convolution at this step, prepared once."""
         graph = self.network.graph
-        # Guided, a ReLU leaves a third of the gradient or less; under the other rules up to a half.
+        # Guided, at most a third of a gradient is not zero behind a ReLU; under the other rules up to a half.
         sparse = self.rule == "guided" and behind_relu(graph, index)
         if (index, sparse) not in self._convolutions:
-            way = TransposedConvolution(graph.steps[index], self.dtype, sparse=sparse)
-            self._convolutions[index, sparse] = way
+            convolution = TransposedConvolution(graph.steps[index], self.dtype, sparse=sparse)
+            self._convolutions[index, sparse] = convolution
         return self._convolutions[index, sparse]
 
     def _cone(self, top: int) -> Cone:
@@ -123,7 +120,7 @@ class UnitGradients:
         return Window.fixed(0, height), Window.fixed(0, width)
 
     def _bytes(self, cone: Cone, switches: Switches) -> int:
-        """Memory of one unit: the largest of its gradients, several times."""
+        """Memory that one unit takes: LIVE times the largest of its gradients."""
         largest = max(
             min(window.size, switches.sizes[index][1])
             * min(window.size, switches.sizes[index][2])
@@ -134,21 +131,21 @@ class UnitGradients:
 
 
 def _batches(units: Units, size: int) -> list[Tensor]:
-    """Cut units into batches of at most `size` that lie close together, so that their windows are cut off at
-    the border together."""
+    """Indices of the units in batches of at most `size`, each of units that lie close together, so that their windows
+    are cut off at the border together."""
     done: list[Tensor] = []
     waiting = [torch.arange(len(units))] if len(units) else []
     while waiting:
-        some = waiting.pop()
-        batches = -(-len(some) // size)
+        indices = waiting.pop()
+        batches = -(-len(indices) // size)
         if batches == 1:
-            done.append(some)
+            done.append(indices)
             continue
-        row, column = units.row[some].cpu(), units.column[some].cpu()
+        row, column = units.row[indices].cpu(), units.column[indices].cpu()
         axis = row if row.max() - row.min() >= column.max() - column.min() else column
-        some = some[axis.argsort(stable=True)]
-        middle = len(some) * (batches // 2) // batches
-        waiting += [some[middle:], some[:middle]]
+        indices = indices[axis.argsort(stable=True)]
+        middle = len(indices) * (batches // 2) // batches
+        waiting += [indices[middle:], indices[:middle]]
     return done
 
 

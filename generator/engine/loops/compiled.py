@@ -1,9 +1,9 @@
-"""The innermost loops of the scan and of unit gradients, compiled by numba: each goes over a map once, where torch
-takes a pass an operation.
+"""The innermost loops of the scan and of unit gradients, compiled by numba: each passes over a map once, where torch
+needs one pass per operation.
 
-Whoever uses them has torch's way too: it serves GPUs, bfloat16, and machines without numba. Maxima,
-counts and lists are the same either way; sums may differ in their last bits, which is why `kind` belongs into a scan's
-fingerprint. The order of additions is fixed, so that a picture's numbers depend on nothing but the picture."""
+Every caller also has a torch implementation, for GPUs, bfloat16 and machines without numba. Maxima, counts and lists
+are the same in both; sums may differ in their last bits, so `kind` is part of a scan's fingerprint. The order of
+additions is fixed: a picture's numbers depend on nothing but the picture."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from typing import Any
 
 import numpy as np
 
-SILENT = 2.0  # seconds that nobody wonders about
+ANNOUNCED_AFTER = 2.0  # seconds; shorter compilations are not announced
 
-_compiling = threading.Lock()  # of two threads that ask first, the second waits
+_compiling = threading.Lock()  # if two threads ask for the loops first, the second waits
 
 
 @dataclass(frozen=True)
 class Loops:
-    """The loops below, compiled; they take C-contiguous arrays and let other threads run meanwhile."""
+    """The loops below, compiled; they take C-contiguous arrays and release the GIL."""
 
     reduce: Callable[..., None]
     enter: Callable[..., None]
@@ -38,23 +38,26 @@ class Loops:
 
 
 def kind() -> str:
-    """Which way sums on a CPU are taken: numba or torch. As `loops`, it may compile."""
+    """What computes sums on a CPU: numba or torch. Like `loops`, it may compile."""
     return "torch" if loops() is None else "numba"
 
 
 def loops() -> Loops | None:
-    """The compiled loops, None where numba is not installed, is switched off, or does not work, which is said once. The
-    first call in an installation compiles for some seconds; the machine code is kept beside this file, or among the
-    user's caches."""
+    """The compiled loops; None where numba is not installed, is switched off, or does not work (logged once).
+
+    The first call in an installation compiles for some seconds. The machine code is kept next to this file, or among
+    the user's caches.
+    """
     with _compiling:
         return _loops()
 
 
 def prepare(say: Callable[[str], None]) -> None:
-    """Have the loops ready; says so where this takes long: they must be compiled, or read from a slow disk."""
+    """Load the loops; calls `say` with a message where that takes long, because they must be compiled or the disk is
+    slow."""
     with ThreadPoolExecutor(1) as pool:
         task = pool.submit(loops)
-        if wait([task], SILENT).not_done:
+        if wait([task], ANNOUNCED_AFTER).not_done:
             say("loading the compiled loops; the first run on a machine compiles them, some ten seconds")
         task.result()
 
@@ -69,7 +72,7 @@ def _loops() -> Loops | None:
     if not _is_there():
         return None
     trouble: Exception | None = None
-    for cache in (True, False):  # without a place to keep the machine code it is made anew each time
+    for cache in (True, False):  # where the machine code cannot be kept, it is compiled every time
         try:
             from numba import njit
 
@@ -79,7 +82,7 @@ def _loops() -> Loops | None:
             compiled = Loops(*(njit(nogil=True, error_model="numpy", cache=cache)(f) for f in functions))
             _try(compiled)
             return compiled
-        # Of every kind: the loops are made of numba's internals, which another release may lack or mean otherwise.
+        # Every kind of error: the loops use numba's internals, which another release may lack or have changed.
         except Exception as error:
             trouble = error
     reason = next(iter(str(trouble).strip().splitlines()), "")
@@ -91,7 +94,7 @@ def _loops() -> Loops | None:
 
 
 def _try(compiled: Loops) -> None:
-    """Have all loops compiled for the types they are called with; raises ArithmeticError where one gives other numbers
+    """Compile all loops for the types that they are called with; raises ArithmeticError where one gives other numbers
     than Python and NumPy do."""
     rng = np.random.default_rng(0)
     maps = rng.normal(size=(2, 3, 2, 5)).astype(np.float32)
@@ -119,36 +122,36 @@ def _try(compiled: Loops) -> None:
         right = np.zeros((1, 3, 3, within), np.float32)
         for row, column in np.ndindex(2, 2):
             right[:, row : row + 2, column : column + 2] += values @ weight[:, row, column]
-        # As sparse.py lays them out, in blocks of 64; the narrow ones' rows filled up to 8, all together to 64.
+        # As sparse.py lays weights out, in blocks of 64; a narrow kernel's rows are filled up to 8, all of them to 64.
         laid = weight.reshape(16, -1, 64) if within == 64 else np.zeros((16, 1, 64), np.float32)
         if within != 64:
             for row in range(2):
                 laid[:, 0, 8 * row : 8 * row + 2 * within] = weight[:, row].reshape(16, -1)
-        found = np.zeros(right.size + 8, np.float32)
+        result = np.zeros(right.size + 8, np.float32)
         blocks = np.ascontiguousarray(laid.transpose(1, 0, 2)).ravel()
-        spread(values.ravel(), blocks, found, values.shape, right.shape[1:], 2, 1, (0, 0))
-        _agree(spread, found[: right.size], right.ravel())
+        spread(values.ravel(), blocks, result, values.shape, right.shape[1:], 2, 1, (0, 0))
+        _agree(spread, result[: right.size], right.ravel())
 
 
 def _same(compiled: Callable[..., None], plain: Callable[..., None], *given: Any) -> None:
-    """Call both with copies of what is given, and compare what they leave in the arrays."""
-    left = [[x.copy() if isinstance(x, np.ndarray) else x for x in given] for _ in range(2)]
-    compiled(*left[0])
-    plain(*left[1])
-    for found, right in zip(*left, strict=True):
-        if isinstance(found, np.ndarray):
-            _agree(plain, found, right)
+    """Call both with copies of the arguments, and compare what they wrote to the arrays."""
+    first, second = ([x.copy() if isinstance(x, np.ndarray) else x for x in given] for _ in range(2))
+    compiled(*first)
+    plain(*second)
+    for result, right in zip(first, second, strict=True):
+        if isinstance(result, np.ndarray):
+            _agree(plain, result, right)
 
 
-def _agree(loop: Callable[..., None], found: np.ndarray, right: np.ndarray) -> None:
-    if not np.allclose(found, right, rtol=1e-5, atol=1e-5):
+def _agree(loop: Callable[..., None], result: np.ndarray, right: np.ndarray) -> None:
+    if not np.allclose(result, right, rtol=1e-5, atol=1e-5):
         raise ArithmeticError(f"{loop.__name__.strip('_')} gives wrong numbers")
 
 
 def _reduce(maps: Any, row_maximum: Any, total: Any, square: Any, active: Any) -> None:
-    """Of maps (B, H, W, C) float32 the maxima of rows (B, H, C), and of each map (B, C) its sum, its sum of squares and
-    how many values are above zero. A row is summed in float32, the rows in float64. A NaN is in the sums, and need not
-    be in the maxima."""
+    """Reduce maps (B, H, W, C) float32 to the maxima of rows (B, H, C), and for each map (B, C) to the sum, the sum of
+    squares and the number of values above zero. A row is summed in float32, the rows in float64. A NaN shows in the
+    sums, but not always in the maxima."""
     batch, height, width, channels = maps.shape
     row_total = np.empty(channels, np.float32)
     row_square = np.empty(channels, np.float32)
@@ -174,8 +177,8 @@ def _reduce(maps: Any, row_maximum: Any, total: Any, square: Any, active: Any) -
 
 
 def _enter(maps: Any, row_maximum: Any, keys: Any, best: Any, place: Any) -> None:
-    """Put keys (B, C) where they belong into the lists `best` (C, k), descending, and where the map's maximum stands
-    first (row · W + column) into `place` (C, k)."""
+    """Insert keys (B, C) into the descending lists `best` (C, k), and the position of the map's first maximum (row · W
+    + column) into `place` (C, k)."""
     batch, height, width, channels = maps.shape
     last = best.shape[1] - 1
     for b in range(batch):
@@ -212,17 +215,18 @@ def _add(values: Any, high: Any, low: Any, whole_bits: int, bits: int) -> None:
 
 
 def _rectify(base: Any, result: Any, other: Any, layout: Any, where: Any, table: Any, guided: Any) -> None:
-    """Back through a ReLU, the addition of what a second path brings done on the way.
+    """Back through a ReLU, with a second path's gradient added on the way.
 
-    base and result: (U, h, w, C), which may be one array; other: a flat array. layout: of the other's values by unit,
-    row and column their strides, then their rows and columns (0, 0: there is none), then the first row and column of
-    base that they belong to, then how many rows and columns it is to the next. where: (U, h, w), the position's row in
-    the table; row 0 lies outside the map. table: (N, C) uint8, 1 where the ReLU was on. guided: whether negative
-    gradients stop."""
+    base and result: (U, h, w, C), which may be one array. other: the second path's gradient, a flat array. layout, of
+    `other`: strides by unit, row and column; numbers of rows and columns, (0, 0) for no second path; the row and column
+    of base that its first value belongs to; how many rows and columns of base lie between two of its values. where: (U,
+    h, w), the position's row in the table; row 0 lies outside the map. table: (N, C) uint8, 1 where the ReLU was on.
+    guided: whether negative gradients are set to zero.
+    """
     strides, size, start, step = layout
     units, height, width, channels = base.shape
-    # Sums have an array of their own: base and result may be one, and then nothing would be computed side by side.
-    # Elements are indexed one by one, since counting the references to slices of rows would cost more than the rows.
+    # Sums have an array of their own: base and result may be one array, which would keep LLVM from vectorising.
+    # Elements are indexed one by one: counting references to slices of rows would cost more than the rows.
     sums = np.zeros(channels, base.dtype)
     zero = np.zeros(1, base.dtype)[0]
     for u in range(units):
@@ -253,8 +257,8 @@ def _rectify(base: Any, result: Any, other: Any, layout: Any, where: Any, table:
 
 
 def _unpool(values: Any, where: Any, table: Any, result: Any, pooling: Any, start: Any) -> None:
-    """Back through a max-pooling: add each of values (U, h, w, C) to the place in result (U, H, W, C) that it was taken
-    from.
+    """Back through a max-pooling: add each of values (U, h, w, C) to the position in result (U, H, W, C) that the pool
+    took its value from.
 
     where: (U, h, w), the position's row in the table, (N, C) uint8: which position of its window was the largest
     (row · kernel + column). pooling: kernel, stride, dilation; start: row and column in result of the first window's
