@@ -18,7 +18,7 @@ from generator.network.architecture import blueprint
 from generator.network.network import Tap
 from generator.network.reference_networks import NETWORKS, reference_blueprint
 from generator.network.reference_networks import reference as recompute
-from generator.site.chapters.architecture_pages import architecture_page, stage_rows
+from generator.site.chapters.architecture import architecture_page, stage_rows
 from generator.site.chapters.published import FIGURES, VARIANTS, explanation
 from generator.site.chapters.reference_networks import NAMES, blueprints, reference, reference_json
 from generator.site.figures.volumes import Proportions, drawing

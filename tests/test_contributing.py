@@ -151,7 +151,7 @@ def test_the_chapter_s_example_is_one_file_and_one_row(tmp_path: Path) -> None:
     chapters = tmp_path / "generator/site/chapters"
     (chapters / "inactive.py").write_text(CHAPTER, "utf-8")
     registry = (chapters / "registry.py").read_text("utf-8")
-    registry = registry.replace("    first_layer_pages,\n", "    first_layer_pages,\n    inactive,\n", 1)
+    registry = registry.replace("    first_layers,\n", "    first_layers,\n    inactive,\n", 1)
     registry = registry.replace("    revisited.CHAPTER,\n", f"    revisited.CHAPTER,\n    {CHAPTER_ROW}\n", 1)
     (chapters / "registry.py").write_text(registry, "utf-8")
     command = [sys.executable, "-m", "generator", "render", str(ROOT / "tests/small_atlas"), "--out", "site"]

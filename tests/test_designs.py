@@ -34,13 +34,13 @@ from generator.network.models.study.designs import (
 from generator.network.models.study.networks import Block, StudyNetwork
 from generator.network.models.study.paths import PathBlock, block_cost, equal_width
 from generator.network.models.study.stacks import LAYERS, StackNetwork, ZeroBlock
-from generator.site.chapters.design_pages import cardinality as cardinality_page
-from generator.site.chapters.design_pages import order as order_page
-from generator.site.chapters.design_pages import shortcuts as shortcuts_page
-from generator.site.chapters.experiment_pages import experiments_page
+from generator.site.chapters.experiment_designs import cardinality as cardinality_page
+from generator.site.chapters.experiment_designs import order as order_page
+from generator.site.chapters.experiment_designs import shortcuts as shortcuts_page
+from generator.site.chapters.experiment_features import refinement as refinement_page
+from generator.site.chapters.experiment_features import zero_blocks as zero_page
 from generator.site.chapters.experiment_tables import by_seed, compared, results
-from generator.site.chapters.feature_pages import refinement as refinement_page
-from generator.site.chapters.feature_pages import zero_blocks as zero_page
+from generator.site.chapters.experiments import experiments_page
 from generator.site.figures.dots import dot_rows
 
 pytestmark = pytest.mark.slow  # small networks are trained

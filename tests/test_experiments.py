@@ -27,12 +27,12 @@ from generator.network.models.study.networks import Block, StudyNetwork
 from generator.network.tracing import trace
 from generator.pictures.drawn import pool
 from generator.pictures.drawn.world import HELD_OUT_SEED, TRAIN_SEED
-from generator.site.chapters.experiment_pages import (
+from generator.site.chapters.experiment_tables import by_seed, results
+from generator.site.chapters.experiments import (
     degradation,
     experiments_page,
     lesion,
 )
-from generator.site.chapters.experiment_tables import by_seed, results
 from generator.site.figures.charts import Series, line_chart
 from generator.site.formats import mean_and_spread
 

@@ -21,7 +21,7 @@ from generator.core.sprites import gradient_pixels
 from generator.core.store import Store
 from generator.methods.kernels import colour_planes, first_layer, kernel_numbers, on_one_scale
 from generator.network import models
-from generator.site.chapters.first_layer_pages import first_layers_of, first_layers_page
+from generator.site.chapters.first_layers import first_layers_of, first_layers_page
 from generator.site.links import check_links
 from generator.site.reading.atlas import Atlas
 from generator.site.render import render_site

@@ -28,7 +28,7 @@ from generator.network.models import study
 from generator.network.tracing import trace
 from generator.network.weights import he_initialise
 from generator.pictures.drawn.world import ATLAS_SEED, draw
-from generator.site.chapters.experiment_pages import experiments_page
+from generator.site.chapters.experiments import experiments_page
 from generator.site.links import check_links
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.comparison import comparable

@@ -23,7 +23,7 @@ from generator.core.store import Store
 from generator.experiments.running import constants
 from generator.methods import embedding, kernels, purity
 from generator.methods.refinement import ROUNDS
-from generator.site.chapters import first_layer_pages, revisited
+from generator.site.chapters import first_layers, revisited
 from generator.site.chapters.experiment_tables import results
 from generator.site.chapters.published import FIGURES, QUOTED, quotations, quoted
 from generator.site.narrative import site_sizes
@@ -169,9 +169,9 @@ STATED = {
         f"at most {embedding.FITTED // 1_000_000} million numbers",
         f"the first {embedding.COMPONENTS} principal components",
         f"Of more than {EMBEDDING.exact:,} pictures",
-        f"below {100 * first_layer_pages.FAINT:g} % of the network's largest norm",
-        f"*coloured* from {100 * first_layer_pages.COLOURED:g} % on",
-        f"a coherence of {first_layer_pages.DIRECTED} on",
+        f"below {100 * first_layers.FAINT:g} % of the network's largest norm",
+        f"*coloured* from {100 * first_layers.COLOURED:g} % on",
+        f"a coherence of {first_layers.DIRECTED} on",
         f"on {kernels.GRID} × {kernels.GRID} points",
         f"Differences below {revisited.FAINT} of 255",
         "white is the 99.5th percentile",

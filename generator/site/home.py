@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from generator.core.records import LayerInfo, Manifest, Skipped
-from generator.site.chapters.architecture_pages import adds, blueprint_of
+from generator.site.chapters.architecture import adds, blueprint_of
 from generator.site.chapters.chapter import Chapter
-from generator.site.chapters.first_layer_pages import first_layers_of
+from generator.site.chapters.first_layers import first_layers_of
 from generator.site.chapters.registry import CHAPTERS
 from generator.site.frame import frame_of, home_frame
 from generator.site.reading.atlas import Atlas, in_full

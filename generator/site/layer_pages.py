@@ -10,7 +10,7 @@ from pathlib import Path
 from generator.core.errors import AtlasError
 from generator.core.processes import in_workers, page_processes
 from generator.site.assets import LARGEST_SHEET
-from generator.site.chapters.first_layer_pages import first_layers_of
+from generator.site.chapters.first_layers import first_layers_of
 from generator.site.formats import integer
 from generator.site.frame import Frame
 from generator.site.reading.atlas import Atlas

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from generator.core.blueprint import Blueprint, Volume
-from generator.site.chapters import experiment_pages, first_layer_pages
-from generator.site.chapters.architecture_pages import addresses_in, architecture_page, counted
+from generator.site.chapters import experiments, first_layers
+from generator.site.chapters.architecture import addresses_in, architecture_page, counted
 from generator.site.chapters.chapter import SharedChapter
 from generator.site.chapters.published import PublishedComparison, comparisons
 from generator.site.chapters.reference_networks import NAMES, CardinalityRow, blueprints, reference
@@ -89,8 +89,8 @@ def write(site: Site, atlases: Sequence[Atlas]) -> None:
         site.shared_page(f"{name}.html", "architecture.html", page)
     page_of_all = networks_page(
         atlases,
-        first_layers=first_layer_pages.CHAPTER.present(atlases),
-        experiments=experiment_pages.CHAPTER.present(atlases),
+        first_layers=first_layers.CHAPTER.present(atlases),
+        experiments=experiments.CHAPTER.present(atlases),
     )
     CHAPTER.write_page(site, page_of_all)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from generator.site.chapters import (
-    architecture_pages,
+    architecture,
     correspondence,
-    dream_pages,
-    experiment_pages,
-    first_layer_pages,
+    deepdream,
+    experiments,
+    first_layers,
     networks,
     picture_map,
     refinement,
@@ -18,17 +18,17 @@ from generator.site.chapters import (
 from generator.site.chapters.chapter import Chapter, SharedChapter
 
 CHAPTERS: tuple[Chapter, ...] = (
-    architecture_pages.CHAPTER,
+    architecture.CHAPTER,
     refinement.CHAPTER,
     correspondence.CHAPTER,
     stream.CHAPTER,
     scale.CHAPTER,
-    dream_pages.CHAPTER,
+    deepdream.CHAPTER,
     picture_map.CHAPTER,
     revisited.CHAPTER,
 )
 SHARED_CHAPTERS: tuple[SharedChapter, ...] = (
     networks.CHAPTER,
-    experiment_pages.CHAPTER,
-    first_layer_pages.CHAPTER,
+    experiments.CHAPTER,
+    first_layers.CHAPTER,
 )

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from generator.site.chapters.chapter import Chapter
-from generator.site.chapters.first_layer_pages import KernelCounts, first_layers_of
+from generator.site.chapters.first_layers import KernelCounts, first_layers_of
 from generator.site.chapters.paper_claims import CLAIMS, WORDS, Claim, Evidence, Verdict
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.layer import kernel_sheet

@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from generator.core.records import study_name
 from generator.site.chapters.chapter import SharedChapter
-from generator.site.chapters.design_pages import Cardinality, Comparison, cardinality, order, shortcuts
+from generator.site.chapters.experiment_designs import Cardinality, Comparison, cardinality, order, shortcuts
+from generator.site.chapters.experiment_features import ZeroBlocks, refinement, zero_blocks
 from generator.site.chapters.experiment_tables import (
     SETTING_FILE,
     Rows,
@@ -19,7 +20,6 @@ from generator.site.chapters.experiment_tables import (
     kinds_of,
     results,
 )
-from generator.site.chapters.feature_pages import ZeroBlocks, refinement, zero_blocks
 from generator.site.chapters.published import Quotations, quotations
 from generator.site.figures.charts import LineChart, Series, line_chart
 from generator.site.formats import fixed, mean_and_spread

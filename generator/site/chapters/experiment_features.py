@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from generator.site.chapters.design_pages import HEADS, Comparison, cost_cells, cost_of
+from generator.site.chapters.experiment_designs import HEADS, Comparison, cost_cells, cost_of
 from generator.site.chapters.experiment_tables import Rows, Table, by_seed, compared, kinds_of, listed
 from generator.site.figures.charts import LineChart, Series, line_chart
 from generator.site.figures.dots import dot_rows
