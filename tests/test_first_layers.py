@@ -135,7 +135,7 @@ def _written(folder: Path, own: str, *others: str) -> Store:
 def _write(store: Store, own: str, *others: str) -> None:
     network = models.load(own, "random")
     others = tuple(first_layer(models.load(name, "random", seed=1)) for name in others)
-    write_first_layers(SimpleNamespace(network=network, other_layers=others, store=store))
+    write_first_layers(SimpleNamespace(network=network, other_layers=others), SimpleNamespace(store=store))
 
 
 def _pixels(store: Store, name: str) -> np.ndarray:

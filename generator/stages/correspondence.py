@@ -63,7 +63,7 @@ def relate_layers(inputs: Inputs, run: Run) -> None:
             store.arrays.write_layer(layer.name, "classes", label_numbers(store, layer, classes, expected))
             store.arrays.write_layer(layer.name, "refinement", no_block_before(layer.channels))
             advance()
-        found = Found(len(classes.of_picture))
+        found = PairResults(len(classes.of_picture))
         kept: dict[str, LayerResponses] = {}
         for place, pair in enumerate(pairs):
             for name in (pair.source, pair.target):
@@ -181,7 +181,7 @@ def layer_numbers(store: Store, name: str) -> LayerResponses:
 
 
 @dataclass
-class Found:
+class PairResults:
     """What is known of the pairs so far; of those along a stage with its number: refining, the tests of the refinement
     score by correspondence and by direction; keeping, that of the pictures kept; values, the channels' statistics."""
 
@@ -269,7 +269,7 @@ def _refining(tests: Sequence[Sequence[Permuted]]) -> dict[str, Any]:
 
 
 def relate(
-    inputs: Inputs, run: Run, pair: Pair, place: int, kept: dict[str, LayerResponses], found: Found
+    inputs: Inputs, run: Run, pair: Pair, place: int, kept: dict[str, LayerResponses], found: PairResults
 ) -> None:
     """Compare two layers: their matches, what holds of them, and, along a stage, refinement."""
     store = run.store
@@ -302,7 +302,7 @@ def no_block_before(channels: int) -> dict[str, np.ndarray]:
     }
 
 
-def refine(inputs: Inputs, run: Run, pair: Pair, similarity: Similarity, found: Found) -> np.ndarray:
+def refine(inputs: Inputs, run: Run, pair: Pair, similarity: Similarity, found: PairResults) -> np.ndarray:
     """Write refinement.npz of the later block: how each channel refines itself; returns the refinement score of every
     later channel against every earlier one."""
     store, network = run.store, inputs.network

@@ -94,7 +94,8 @@ def _tiles(
     native = inputs.native(layer)
     places = run.store.arrays.layer(layer.name)["top_unit"][channel].astype(np.int64)
     found: dict[str, list[np.ndarray]] = {kind: [] for kind in pictures.kinds}
-    for some, own in zip(pixels.split(at_once), torch.from_numpy(places).split(at_once), strict=True):
+    positions = torch.from_numpy(places)
+    for some, own in zip(torch.split(pixels, at_once), torch.split(positions, at_once), strict=True):
         switches = forward_switches(network, network.prepare(some), layer.name)
         order = torch.arange(len(own))
         units = Units(order, torch.full_like(order, channel), *own.T)

@@ -193,7 +193,8 @@ def _collect(inputs: Inputs, run: Run, collection: Collection) -> None:
 def _places(inputs: Inputs, run: Run, collection: Collection) -> np.ndarray:
     """Of the pictures that are kept their places in the picture set, in the order of images.csv, (M,) int64."""
     files = usable_files(inputs, run)
-    return files[collection.rows[files] >= 0]
+    indices: np.ndarray = files[collection.rows[files] >= 0]
+    return indices
 
 
 def _batches(places: np.ndarray) -> list[np.ndarray]:

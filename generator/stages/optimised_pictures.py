@@ -41,7 +41,7 @@ PRODUCT = "optimised"  # of a layer's arrays
 
 
 @dataclass(frozen=True)
-class Group:
+class ChannelGroup:
     """Channels of one layer whose pictures run together. number: of its part on disk."""
 
     layer: LayerInfo
@@ -113,30 +113,30 @@ def _optimise(inputs: Inputs, run: Run, layers: Sequence[LayerInfo]) -> None:
     if run.ranks.leads:
         parts.begin()
     run.ranks.meet()
-    workshop = Workshop(inputs, run, parts)
+    optimiser = Optimiser(inputs, run, parts)
     first = [
         group
         for layer in layers
-        for group in workshop.groups(layer, FROM_GREY, range(inputs.channels(layer)))
+        for group in optimiser.groups(layer, FROM_GREY, range(inputs.channels(layer)))
     ]
     with run.reporter.stage("optimised pictures", sum(len(g.channels) for g in first), "channels") as advance:
-        workshop.optimise(first, advance)
+        optimiser.optimise(first, advance)
     run.ranks.meet()
     second = [
-        group for layer in layers for group in workshop.groups(layer, FROM_PATCH, workshop.too_weak(layer))
+        group for layer in layers for group in optimiser.groups(layer, FROM_PATCH, optimiser.too_weak(layer))
     ]
     if second:
         total = sum(len(group.channels) for group in second)
         with run.reporter.stage("from their patches", total, "channels") as advance:
-            workshop.optimise(second, advance)
+            optimiser.optimise(second, advance)
     run.ranks.meet()
     if run.ranks.leads:
         for layer in layers:
-            workshop.finish(layer, [group for group in (*first, *second) if group.layer == layer])
+            optimiser.finish(layer, [group for group in (*first, *second) if group.layer == layer])
     run.ranks.meet()
 
 
-class Workshop:
+class Optimiser:
     """Runs groups in threads, each with whole groups of its own. parts: one a group: its channels, the values of their
     pictures, which pictures are kept, and the files of these, one behind the other."""
 
@@ -149,11 +149,11 @@ class Workshop:
         self._smaller: dict[tuple[str, int], Ascender] = {}  # for a device whose memory did not suffice
         self._from_grey: dict[str, np.ndarray] = {}  # by layer: the values of the pictures from mid-grey
 
-    def groups(self, layer: LayerInfo, start: int, channels: range | list[int]) -> list[Group]:
+    def groups(self, layer: LayerInfo, start: int, channels: range | list[int]) -> list[ChannelGroup]:
         """Channels cut into groups: always the same, so that every part of a run that was stopped is of use."""
         size = self.ascender(layer, start).plan.batch
         return [
-            Group(layer, start, number, tuple(channels[first : first + size]))
+            ChannelGroup(layer, start, number, tuple(channels[first : first + size]))
             for number, first in enumerate(range(0, len(channels), size))
         ]
 
@@ -186,14 +186,14 @@ class Workshop:
         top, image = numbers["top_value"][: len(value), 0], numbers["top_image"][: len(value), 0]
         return [int(channel) for channel in np.nonzero((value <= top) & (image >= 0))[0]]
 
-    def _part(self, group: Group) -> dict[str, np.ndarray]:
+    def _part(self, group: ChannelGroup) -> dict[str, np.ndarray]:
         arrays = self.parts.load(group.part)
         if arrays is None:
             where = self.run.store.work.pass_folder(self.parts.name)
             raise AtlasError("a part of the optimised pictures was lost", where, "run the same command again")
         return arrays
 
-    def optimise(self, groups: list[Group], advance: Callable[[int], None]) -> None:
+    def optimise(self, groups: list[ChannelGroup], advance: Callable[[int], None]) -> None:
         """Make every group's part that is not there yet; this process takes its share of them."""
         waiting = [group for group in groups if self.parts.load(group.part) is None]
         self.run.ranks.meet()  # every process has seen the same before any makes one
@@ -205,7 +205,7 @@ class Workshop:
         for group in in_threads(self.run, mine, self._make, advance):
             advance(halving(self.run, self._at_once(group), partial(self._make, group)))
 
-    def _at_once(self, group: Group) -> int:
+    def _at_once(self, group: ChannelGroup) -> int:
         """Half of the group's pictures or, where others did not fit either, as few as fitted them."""
         key = (group.layer.name, group.start)
         full = self.ascender(group.layer, group.start).plan.batch
@@ -215,7 +215,7 @@ class Workshop:
             self.run.smaller(full) if full > 1 else full
         )  # alone, without other threads' pictures, one may fit
 
-    def _make(self, group: Group, at_once: int | None = None) -> int:
+    def _make(self, group: ChannelGroup, at_once: int | None = None) -> int:
         """Optimise one group, all of it together or so many pictures at once, and save its part."""
         ascender = self.ascender(group.layer, group.start)
         if at_once is not None and at_once < ascender.plan.batch:
@@ -242,7 +242,7 @@ class Workshop:
         )
         return len(group.channels)
 
-    def _patches(self, group: Group, ascender: Ascender) -> torch.Tensor:
+    def _patches(self, group: ChannelGroup, ascender: Ascender) -> torch.Tensor:
         """What each channel's strongest unit saw, (U, 3, n, n) in [0, 1]."""
         numbers = self.run.store.arrays.layer(group.layer.name)
         channels = list(group.channels)
@@ -260,7 +260,7 @@ class Workshop:
         ]
         return torch.from_numpy(np.stack(cut)).permute(0, 3, 1, 2).float() / 255
 
-    def finish(self, layer: LayerInfo, groups: list[Group]) -> None:
+    def finish(self, layer: LayerInfo, groups: list[ChannelGroup]) -> None:
         """Gather the parts of a layer into its pictures, their numbers and a sheet of thumbnails."""
         store, quality = self.run.store, self.inputs.profile.sprites.quality
         count = self.inputs.channels(layer)

@@ -48,8 +48,10 @@ class NetworkSection(_Section):
 
 
 def _resize(value: Any) -> int | list[int] | None:
-    if value is None or (_is_number(value) and 0 <= value <= _LARGEST):
-        return value
+    if value is None:
+        return None
+    if _is_number(value) and 0 <= value <= _LARGEST:
+        return int(value)
     if _is_pair(value) and all(1 <= side <= _LARGEST for side in value):
         return list(value)
     raise ValueError(f"give a number of px from 0 to {_LARGEST}, or [height, width]")
@@ -63,8 +65,10 @@ def _crop(value: Any) -> int | None:
                 "fit = 'squash' if nothing is to be cut off"
             )
         value = value[0]
-    if value is None or (_is_number(value) and 8 <= value <= _LARGEST):
-        return value
+    if value is None:
+        return None
+    if _is_number(value) and 8 <= value <= _LARGEST:
+        return int(value)
     raise ValueError(f"give a number of px from 8 to {_LARGEST}")
 
 

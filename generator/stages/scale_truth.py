@@ -91,11 +91,11 @@ def _answers(inputs: Inputs, run: Run) -> dict[str, dict[str, np.ndarray]]:
     }
     with run.reporter.stage("responses by size", count, "pictures") as advance:
         at_once = plan.batch
-        for some in flat.split(plan.batch):
-            at_once, sides = halving(run, at_once, partial(_strongest, network, some, plan))
+        for batch in torch.split(flat, plan.batch):
+            at_once, sides = halving(run, at_once, partial(_strongest, network, batch, plan))
             for (name, side), values in sides.items():
                 readings[name][side].append(values)
-            advance(len(some))
+            advance(len(batch))
     found: dict[str, dict[str, np.ndarray]] = {}
     for name, read in readings.items():
         found[name] = {}
@@ -111,7 +111,9 @@ def _strongest(
 ) -> tuple[int, dict[tuple[str, str], np.ndarray]]:
     """By block and side the largest value in each channel's map, (n, C), from forwards of so many pictures; and how
     many that is."""
-    parts = [strongest(network, some, replace(plan, batch=forward)) for some in pixels.split(forward)]
+    parts = [
+        strongest(network, batch, replace(plan, batch=forward)) for batch in torch.split(pixels, forward)
+    ]
     keys = [(name, side) for name, sides in parts[0].items() for side in sides]
     return forward, {
         (name, side): np.concatenate([part[name][side] for part in parts]) for name, side in keys

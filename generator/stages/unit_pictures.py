@@ -4,9 +4,10 @@ they are few and shallow, each has its own crop (generator/engine/gradients/crop
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -37,11 +38,12 @@ from generator.stages.unfinished import (
 from generator.stages.unit_table import LARGEST_GROUP, UnitTable, group_size, groups_of, unit_table
 
 CROPS_A_CALL = 64
+Call = Callable[[], int]  # writes some units' tiles and returns how many wanted ones
 UNITS_A_CALL = 512  # bounds the memory of gradients as large as the picture: 300 MB at 224 px
 
 
 @dataclass(frozen=True)
-class Group:
+class PictureGroup:
     """Some pictures and their units. number: its stamp's; pictures: their indices in images.csv, ascending; wanted:
     (U,) bool, of which units somebody needs the tiles; alone: (U,) bool, whether a unit's forward runs on a crop of
     its own, alike for all units of a picture."""
@@ -52,7 +54,7 @@ class Group:
     wanted: np.ndarray
     alone: np.ndarray
 
-    def parts(self, chosen: np.ndarray, at_once: int, within: np.ndarray) -> Iterator[Part]:
+    def parts(self, chosen: np.ndarray, at_once: int, within: np.ndarray) -> Iterator[UnitBatch]:
         """The chosen units in parts of one layer. within: the pictures that a part's places count in."""
         for index in np.unique(self.units.layer[chosen]):
             rows = np.nonzero(chosen & (self.units.layer == index))[0]
@@ -60,11 +62,11 @@ class Group:
                 # A part is done whole or not at all: last bits may depend on what is computed together.
                 if wanted := int(self.wanted[some].sum()):
                     units = self.units.take(some)
-                    yield Part(int(index), units, np.searchsorted(within, units.picture), wanted)
+                    yield UnitBatch(int(index), units, np.searchsorted(within, units.picture), wanted)
 
 
 @dataclass(frozen=True)
-class Part:
+class UnitBatch:
     """Units of one layer (its index) that are pictured together. place: (U,) of each unit's picture among those at
     hand; wanted: how many of the units to count."""
 
@@ -109,7 +111,7 @@ def picture_units(inputs: Inputs, run: Run) -> None:
     run.ranks.meet()  # every process has seen the same before any pictures a group
     mine = run.ranks.share([number for number in asked if number not in done])
     groups = [
-        Group(n, np.unique(units.picture[r]), units.take(r), wanted[r], alone[r])
+        PictureGroup(n, np.unique(units.picture[r]), units.take(r), wanted[r], alone[r])
         for n, r in ((n, rows[n]) for n in mine)
     ]
     earlier = sum(int(wanted[rows[number]].sum()) for number in done)
@@ -174,7 +176,7 @@ def write_pictures(inputs: Inputs, run: Run, indices: np.ndarray, pixels: np.nda
     return 0
 
 
-def _picture_groups(inputs: Inputs, run: Run, groups: list[Group], key: str) -> Iterator[int]:
+def _picture_groups(inputs: Inputs, run: Run, groups: list[PictureGroup], key: str) -> Iterator[int]:
     """Picture the groups' units, yielding counts as they are done; a group is stamped once all of it is."""
     files = usable_files(inputs, run)
     asked = files[np.concatenate([np.empty(0, np.int64), *(group.pictures for group in groups)])]
@@ -189,34 +191,34 @@ def _picture_groups(inputs: Inputs, run: Run, groups: list[Group], key: str) -> 
         tiles = {
             layer.name: opened.enter_context(tile_file(inputs, run, layer)) for layer in inputs.network.layers
         }
-        painter = _Painter(inputs, run, tiles)
-        before: tuple[Group, PictureBatch, list[Future[int]] | None] | None = None
+        writer = _TileWriter(inputs, run, tiles)
+        before: tuple[PictureGroup, PictureBatch, list[Future[int]] | None] | None = None
         for group, batch in zip(groups, batches, strict=True):
-            tasks = _submitted(pool, painter, group, batch)
+            tasks = _submitted(pool, writer, group, batch)
             if before is not None:  # one group's forward runs while the threads are at the last one's units
-                yield from _finished(painter, *before, key)
+                yield from _finished(writer, *before, key)
             before = group, batch, tasks
         if before is not None:
-            yield from _finished(painter, *before, key)
+            yield from _finished(writer, *before, key)
 
 
 def _submitted(
-    pool: ThreadPoolExecutor, painter: _Painter, group: Group, batch: PictureBatch
+    pool: ThreadPoolExecutor, writer: _TileWriter, group: PictureGroup, batch: PictureBatch
 ) -> list[Future[int]] | None:
     """The group's tasks under way; None where the memory does not suffice for all of it at once."""
-    if painter.at_once < len(group.pictures):
+    if writer.at_once < len(group.pictures):
         return None
     try:
-        return [pool.submit(*task) for task in painter.calls(group, batch.pixels)]
+        return [pool.submit(call) for call in writer.calls(group, batch.pixels)]
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-    painter.less(group)
+    writer.less(group)
     return None
 
 
 def _finished(
-    painter: _Painter, group: Group, batch: PictureBatch, tasks: list[Future[int]] | None, key: str
+    writer: _TileWriter, group: PictureGroup, batch: PictureBatch, tasks: list[Future[int]] | None, key: str
 ) -> Iterator[int]:
     counted, full, failed = 0, False, tasks is None
     for task in as_completed(tasks or ()):
@@ -230,13 +232,13 @@ def _finished(
         counted += count
         yield count
     if full:
-        painter.less(group)
+        writer.less(group)
     if failed:  # tiles have their places in their files: what was done already is written once more, the same
-        yield painter.paint_in_parts(group, batch) - counted
-    painter.run.store.work.write_stamp(_stamp(group.number), key)
+        yield writer.write_in_parts(group, batch) - counted
+    writer.run.store.work.write_stamp(_stamp(group.number), key)
 
 
-class _Painter:
+class _TileWriter:
     """Turns units into tiles. Its tasks are independent of each other and may run in any thread and order."""
 
     def __init__(self, inputs: Inputs, run: Run, tiles: dict[str, TileFile]) -> None:
@@ -246,45 +248,45 @@ class _Painter:
         self.at_once = LARGEST_GROUP  # pictures a forward
         self.units_a_call = UNITS_A_CALL
 
-    def paint_in_parts(self, group: Group, batch: PictureBatch) -> int:
+    def write_in_parts(self, group: PictureGroup, batch: PictureBatch) -> int:
         """The whole group in this thread, fewer and fewer pictures and units at once until the memory suffices;
         returns how many wanted units it has."""
         while True:
             try:
-                return sum(self._paint(part, pixels) for part, pixels in self._parts(group, batch.pixels))
+                return sum(self._write(part, pixels) for part, pixels in self._parts(group, batch.pixels))
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
             self.less(group)
 
-    def less(self, group: Group) -> None:
+    def less(self, group: PictureGroup) -> None:
         """Half as much at once as did not fit for this group."""
         self.units_a_call = self.run.smaller(self.units_a_call)
         self.at_once = max(1, min(self.at_once, len(group.pictures)) // 2)
 
-    def _parts(self, group: Group, pixels: Tensor) -> Iterator[tuple[Group, Tensor]]:
+    def _parts(self, group: PictureGroup, pixels: Tensor) -> Iterator[tuple[PictureGroup, Tensor]]:
         for start in range(0, len(group.pictures), self.at_once):
             pictures = group.pictures[start : start + self.at_once]
             rows = np.flatnonzero(np.isin(group.units.picture, pictures))
-            part = Group(
+            part = PictureGroup(
                 group.number, pictures, group.units.take(rows), group.wanted[rows], group.alone[rows]
             )
             if len(rows):
                 yield part, pixels[start : start + self.at_once]
 
-    def _paint(self, group: Group, pixels: Tensor) -> int:
-        return sum(call(*arguments) for call, *arguments in self.calls(group, pixels))
+    def _write(self, group: PictureGroup, pixels: Tensor) -> int:
+        return sum(call() for call in self.calls(group, pixels))
 
-    def calls(self, group: Group, pixels: Tensor) -> list[tuple]:
-        """Run the forward that the group's units share; return calls, each with its arguments, that picture them."""
+    def calls(self, group: PictureGroup, pixels: Tensor) -> list[Call]:
+        """Run the forward that the group's units share; return the calls that write their tiles."""
         calls = self._shared(group, pixels)
         for part in group.parts(group.alone, min(CROPS_A_CALL, self.units_a_call), group.pictures):
-            calls.append((self._picture_crops, part, pixels))
+            calls.append(partial(self._picture_crops, part, pixels))
         if self.inputs.profile.site.publish_patches and not is_kept(self.inputs, self.run):
-            calls.append((write_pictures, self.inputs, self.run, group.pictures, pixels.numpy()))
+            calls.append(partial(write_pictures, self.inputs, self.run, group.pictures, pixels.numpy()))
         return calls
 
-    def _shared(self, group: Group, pixels: Tensor) -> list[tuple]:
+    def _shared(self, group: PictureGroup, pixels: Tensor) -> list[Call]:
         """Calls for the units whose picture has one forward for all of them."""
         shared = ~group.alone
         if not shared.any():
@@ -294,9 +296,9 @@ class _Painter:
         deepest = self.network.layers[int(group.units.layer[shared].max())].name
         switches = forward_switches(self.network, self.network.prepare(pixels), deepest)
         parts = group.parts(shared, self.units_a_call, pictures)
-        return [(self._picture, part, pixels.numpy(), switches, part.asked()) for part in parts]
+        return [partial(self._picture, part, pixels.numpy(), switches, part.asked()) for part in parts]
 
-    def _picture_crops(self, part: Part, pixels: Tensor) -> int:
+    def _picture_crops(self, part: UnitBatch, pixels: Tensor) -> int:
         """Write the tiles of some units, each with a forward of its own on the crop that it sees."""
         used, place = np.unique(part.place, return_inverse=True)
         part, pixels = replace(part, place=place), pixels[torch.from_numpy(used)]
@@ -304,7 +306,7 @@ class _Painter:
         cut, inside = crops(self.network, self.network.prepare(pixels), layer, part.asked())
         return self._picture(part, pixels.numpy(), forward_switches(self.network, cut, layer), inside)
 
-    def _picture(self, part: Part, pixels: np.ndarray, switches: Switches, asked: Units) -> int:
+    def _picture(self, part: UnitBatch, pixels: np.ndarray, switches: Switches, asked: Units) -> int:
         """Write the tiles of some units. pixels: (n, H, W, 3) of the pictures that the part's places mean; asked: the
         same units as they are counted in the switches."""
         layer, units = self.network.layers[part.layer], part.units
