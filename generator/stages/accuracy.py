@@ -1,4 +1,4 @@
-"""Do the pictures' labels and the network's outputs mean the same classes? Then its accuracy on them can be said."""
+"""Whether the pictures' labels and the network's outputs mean the same classes; only then is there an accuracy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PLACEHOLDER = re.compile(r"class \d+")  # what an output is called whose class 
 
 @dataclass(frozen=True)
 class AccuracyBasis:
-    """Whether an accuracy can be said. numbers: (N,) each picture's class as the number of an output, −1 where it is
+    """Whether there is an accuracy. numbers: (N,) each picture's class as the number of an output, −1 where it is
     unknown; None where labels and outputs are not known to mean the same; sentence: how they were matched, or why
     not."""
 
@@ -82,7 +82,7 @@ class Outputs:
         self.named = not all(map(_PLACEHOLDER.fullmatch, names))
         found = [_WNID.match(name) for name in names]
         self.wnids: tuple[str, ...] = tuple(match[1] for match in found if match)
-        self.assumed = False  # whether the WordNet numbers are those of any network with so many outputs
+        self.assumed = False  # whether the WordNet numbers follow from the number of outputs alone
         if len(self.wnids) < len(names):
             self.wnids = ()
             if len(names) == len(imagenet_wnids()) and (not self.named or _are_imagenets(names)):

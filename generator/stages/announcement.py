@@ -1,4 +1,4 @@
-"""What is said before a job begins: what it works with, what it will make, and roughly how long that takes."""
+"""The lines printed before a run begins: what it works with, what it will make, and roughly how long that takes."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from generator.stages.run import Run
 from generator.stages.time_estimate import Estimate, Part, dream_starts, estimate
 
 WIDTH = 13  # of the first column
-USUAL = Preprocessing(0, 1, (0, 0, 0), (1, 1, 1))  # what of a preprocessing is not worth a word
+USUAL = Preprocessing(0, 1, (0, 0, 0), (1, 1, 1))  # settings like these are not mentioned
 MOST_REASONS, LONGEST = 3, 60  # of files passed over; letters of a name
 MOST_NAMED = 4  # classes, parts of the estimate
 
 
 def say(reporter: Reporter, name: str, text: str) -> None:
-    """One line of the announcement."""
+    """Print one line of the announcement."""
     reporter.say(f"{name:<{WIDTH}}{text}")
 
 
@@ -38,8 +38,8 @@ def say(reporter: Reporter, name: str, text: str) -> None:
 
 
 def announce_network(reporter: Reporter, network: Network, layers: int, device: torch.device) -> None:
-    """Network, weights, how its outputs are read, what is done to a picture before it enters, and where all is
-    computed. layers: how many the network has of which the profile chose its own."""
+    """Print the network, its weights, how its outputs are read, its preprocessing, and the device. layers: how many the
+    network has, of which the profile chose some."""
     say(reporter, "network", network_text(network, layers))
     say(reporter, "weights", weights_text(network))
     say(reporter, "outputs", "none" if network.head is None else network.head.advice)
@@ -48,13 +48,14 @@ def announce_network(reporter: Reporter, network: Network, layers: int, device: 
 
 
 def announce_pictures(reporter: Reporter, profile: Profile, network: Network, sought: Sought) -> None:
-    """The pictures, where their labels come from, and whether the network's accuracy can be said."""
+    """Print the pictures, where their labels come from, and whether there is an accuracy."""
     say(reporter, "pictures", pictures_text(profile, sought))
     say(reporter, "labels", labels_text(sought.pictures))
     say(reporter, "accuracy", accuracy_text(network, sought.pictures))
 
 
 def network_text(network: Network, layers: int) -> str:
+    """The network, its parameters, and the layers that are shown."""
     shown = len(network.layers)
     size = f" ({network.parameters / 1e6:,.1f} million parameters)" if network.parameters else ""
     first, last = network.layers[0].name, network.layers[-1].name
@@ -63,6 +64,7 @@ def network_text(network: Network, layers: int) -> str:
 
 
 def weights_text(network: Network) -> str:
+    """Where the weights come from."""
     weights = network.weights
     if weights.random:
         return f"{weights.note or 'random weights'}: nothing was learnt"
@@ -70,6 +72,7 @@ def weights_text(network: Network) -> str:
 
 
 def input_text(preprocessing: Preprocessing) -> str:
+    """How a picture is preprocessed."""
     p = preprocessing
     if isinstance(p.resize, tuple):
         before = f"squashed to {p.resize[1]} × {p.resize[0]}"
@@ -91,6 +94,7 @@ def _source(preprocessing: Preprocessing) -> str:
 
 
 def device_text(device: torch.device) -> str:
+    """The GPU's name, or the CPU's threads."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()
@@ -98,6 +102,7 @@ def device_text(device: torch.device) -> str:
 
 
 def pictures_text(profile: Profile, sought: Sought) -> str:
+    """How many pictures there are and where, and which files are passed over."""
     section, pictures = profile.pictures, sought.pictures
     count = len(pictures)
     if sought.drawn is not None:
@@ -125,6 +130,7 @@ def _passed_over(files: Sequence[Skipped]) -> str:
 
 
 def labels_text(pictures: PictureSet) -> str:
+    """Where the labels come from, and the classes."""
     reading = pictures.labels
     notes = "".join(f"; {note}" for note in reading.notes)
     if not reading.labelled:
@@ -137,6 +143,7 @@ def labels_text(pictures: PictureSet) -> str:
 
 
 def accuracy_text(network: Network, pictures: PictureSet) -> str:
+    """Whether there is an accuracy, and how labels and outputs are matched."""
     basis = accuracy_basis(network, pictures)
     if basis.numbers is None:
         return basis.sentence.replace("no accuracy: ", "none: ", 1)
@@ -147,8 +154,8 @@ def accuracy_text(network: Network, pictures: PictureSet) -> str:
 
 
 def announce(inputs: Inputs, run: Run, earlier: Earlier, missing: int, *, site: bool) -> None:
-    """What will be made, what of it is there already, and how long the rest takes. missing: pictures still to be drawn;
-    site: whether pages are rendered afterwards."""
+    """Print what will be made, what of it is there already, and how long the rest takes. missing: pictures still to be
+    drawn; site: whether pages are rendered afterwards."""
     if run.reporter.quiet:
         return  # and the trials would be for nothing
     done = Done(inputs, run, earlier)
@@ -163,6 +170,7 @@ def announce(inputs: Inputs, run: Run, earlier: Earlier, missing: int, *, site: 
 
 
 def makes_text(inputs: Inputs) -> str:
+    """What will be made."""
     network, profile = inputs.network, inputs.profile
     pictured = sum(inputs.channels(layer) for layer in network.layers)
     channels = sum(layer.channels for layer in network.layers)

@@ -113,6 +113,7 @@ class Parts:
         return self.run.store.work.part_names(self.name)
 
     def save(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
+        """Write a part's arrays, with the digest that `load` checks."""
         digest = np.array(part_digest(self.key, arrays))
         self.run.store.work.write_part(name, {**arrays, DIGEST: digest}, self.name)
 

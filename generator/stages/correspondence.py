@@ -1,4 +1,4 @@
-"""How channels hang together: what the nine have in common, refinement along a stage, correspondence of layers."""
+"""Correspondence of channels: what their top-9 pictures have in common, refinement along a stage, matches of layers."""
 
 from __future__ import annotations
 
@@ -120,6 +120,8 @@ class Expected:
 
     @classmethod
     def of(cls, classes: Classes, rows: np.ndarray) -> Expected:
+        """From the pictures' classes, for the pictures of these rows."""
+
         def table(of_picture: np.ndarray) -> np.ndarray:
             here = of_picture[rows]
             return expected_entropies(np.bincount(here[here >= 0]))
@@ -137,7 +139,7 @@ def label_numbers(
 ) -> dict[str, np.ndarray]:
     """What a layer's pictures say about classes: statistics (C,), and entropies (C, T) above each threshold.
 
-    NaN all along where nothing is labelled; of single classes also where no class has two pictures.
+    NaN throughout where nothing is labelled; for single classes also where no class has two pictures.
     """
     top_image, scores = (
         living_top(store.arrays.layer(layer.name, "top", "statistics")),
@@ -169,11 +171,12 @@ def label_numbers(
 
 
 def living_top(numbers: dict[str, np.ndarray]) -> np.ndarray:
-    """The nine pictures of every channel, (C, 9); −1 all along for a dead one, which has none to speak of."""
+    """The top-9 pictures of every channel, (C, 9); −1 throughout for a dead channel."""
     return np.where(numbers["dead"][:, None], -1, numbers["top_image"])
 
 
 def layer_numbers(store: Store, name: str) -> LayerResponses:
+    """What the comparison of layers needs of one: its top-9 pictures and its ranked scores."""
     return LayerResponses(
         living_top(store.arrays.layer(name, "top", "statistics")),
         centred_ranks(np.asarray(store.arrays.scores(name))),
@@ -192,6 +195,7 @@ class PairResults:
     values: list[tuple[int, dict[str, np.ndarray]]] = field(default_factory=list)
 
     def as_json(self, classes: Classes, hierarchy: Hierarchy | None) -> dict[str, Any]:
+        """The content of relations.json."""
         stages = sorted({stage for stage, _ in self.values})
         return {
             "format": keys.CORRESPONDENCE,

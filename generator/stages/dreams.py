@@ -1,7 +1,7 @@
-"""DeepDream: the pictures that the profile names, dreamt by the layers that it names.
+"""DeepDream: the pictures and the layers that the profile names.
 
-A dream is kept under the fingerprint of all that it depends on, its own start picture among it: so it is made once,
-whatever other pictures and layers there are, and a run that was stopped goes on behind the last one."""
+A dream is stored under the fingerprint of everything that it depends on, its start picture included. So it is computed
+once, whatever other pictures and layers there are, and an interrupted run resumes after the last one."""
 
 from __future__ import annotations
 
@@ -44,6 +44,7 @@ class Subject:
 
     @property
     def key(self) -> str:
+        """The part of file names that identifies the picture."""
         return fingerprint(self.pixels.tobytes().hex())[:KEY]
 
 
@@ -56,7 +57,7 @@ class Task:
     key: str
 
 
-# -- what the profile asks for ---------------------------------------------------------------------------------------
+# -- the profile's pictures and layers -------------------------------------------------------------------------------
 
 
 def open_starts(profile: Profile, network: Network) -> tuple[Start, ...]:
@@ -79,6 +80,7 @@ def open_starts(profile: Profile, network: Network) -> tuple[Start, ...]:
 
 
 def plan_of(section: DeepDreamSection, network: Network) -> DreamPlan:
+    """The profile's settings for a dream by this network."""
     return DreamPlan(
         section.side or network.preprocessing.crop,
         section.octaves,
@@ -91,7 +93,7 @@ def plan_of(section: DeepDreamSection, network: Network) -> DreamPlan:
 
 
 def dream_layers(inputs: Inputs) -> list[LayerInfo]:
-    """The layers that dream, in forward order; one that the atlas leaves out does not."""
+    """The layers that dreams maximise, in forward order, without those that the atlas leaves out."""
     assert inputs.profile.deepdream is not None
     which = inputs.profile.deepdream.layers
     layers = inputs.network.layers
@@ -104,7 +106,7 @@ def dream_layers(inputs: Inputs) -> list[LayerInfo]:
 
 
 def _square(network: Network, side: int) -> Preprocessing:
-    """The whole middle square of a picture, so large."""
+    """Preprocessing that cuts out the largest central square of a picture and resizes it. side: in px."""
     return replace(network.preprocessing, resize=side, crop=side)  # one number: never squashed
 
 
@@ -149,7 +151,7 @@ def dream_pictures(inputs: Inputs, run: Run) -> None:
 
 
 def _is_there(run: Run, task: Task) -> bool:
-    """Whether the dream was made, by an earlier run too, and is still what was written; else it is made anew."""
+    """Whether the dream was made, by an earlier run too, and is still what was written; else it is computed again."""
     if (
         stamp := run.store.work.stamp(_stamp(task.key))
     ) is None:  # of a finished atlas: its checksums were compared
@@ -216,7 +218,7 @@ def _key(inputs: Inputs, run: Run, subject: Subject, layer: LayerInfo) -> str:
 
 
 def _make(inputs: Inputs, run: Run, tasks: list[Task], advance: Callable[[int], object]) -> None:
-    """Dream in threads, each one dream at a time: its numbers do not depend on how many there are."""
+    """Compute dreams in threads, one at a time in each: the numbers do not depend on how many threads there are."""
     assert inputs.profile.deepdream is not None
     plan = plan_of(inputs.profile.deepdream, inputs.network)
     network = inputs.network.to(run.device, torch.float32)

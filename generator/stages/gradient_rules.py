@@ -26,8 +26,8 @@ FILE, FOLDER = "rules.json", "rules"
 
 
 def compare_rules(inputs: Inputs, run: Run) -> None:
-    """Write rules/<layer>-<kind>.webp, the nine units of one channel of each stage's last layer under every rule, and
-    rules.json, which says what they are."""
+    """Write rules/<layer>-<kind>.webp, the top-9 units of one channel of each stage's last layer under every rule, and
+    rules.json, which lists them."""
     run.store.drop_folder(FOLDER)
     found = {
         layer.name: channel
@@ -66,8 +66,8 @@ def last_layers(inputs: Inputs) -> Sequence[LayerInfo]:
 
 
 def clearest(inputs: Inputs, run: Run, layer: LayerInfo) -> int | None:
-    """Of the layer's pictured channels with nine units the one whose nine agree most in their labels, or, without
-    labels, the one that varies most; None where none has nine."""
+    """The channel with nine top units whose pictures agree most in their labels, among those that get pictures; without
+    labels the one that varies most; None where no channel has nine."""
     numbers = run.store.arrays.layer(layer.name)
     count = inputs.channels(layer)
     full = (numbers["top_image"][:count] >= 0).all(1)
@@ -89,8 +89,8 @@ def _tiles(
     pictures: GradientPictures,
     at_once: int,
 ) -> dict[str, np.ndarray]:
-    """By kind the tiles of the channel's nine units, (9, n, n, 3) uint8. pixels: (9, H, W, 3) of their pictures, of
-    which so many are computed at once."""
+    """By kind the tiles of the channel's top-9 units, (9, n, n, 3) uint8. pixels: (9, H, W, 3) of their pictures, of
+    which at_once are computed together."""
     native = inputs.native(layer)
     places = run.store.arrays.layer(layer.name)["top_unit"][channel].astype(np.int64)
     found: dict[str, list[np.ndarray]] = {kind: [] for kind in pictures.kinds}
@@ -111,7 +111,7 @@ def _tiles(
 
 
 def _write(inputs: Inputs, run: Run, layer: LayerInfo, tiles: dict[str, np.ndarray]) -> list[str]:
-    """Write a channel's nine units under every rule; returns the kinds written."""
+    """Write a channel's top-9 units under every rule; returns the kinds written."""
     factor = enlargement(inputs.native(layer), inputs.wanted_side(layer))
     for kind, nine in tiles.items():
         content = webp(sprite(nine[None], factor), inputs.profile.sprites.quality)

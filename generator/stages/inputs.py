@@ -40,7 +40,7 @@ class Inputs:
     network: on the CPU in float64, with the profile's layers only; digest: of the picture files' paths and bytes, not
     of their labels; arithmetic: what decides the last bits (keys.arithmetic); contents: (N, 32) uint8, SHA-256 of each
     file when the run began, None where files are not watched; other_layers: the first layers of the networks that the
-    profile sets beside this one; starts: what dreams start from.
+    profile compares with this one; starts: what dreams start from.
     """
 
     profile: Profile
@@ -56,10 +56,12 @@ class Inputs:
 
     @property
     def scan_plan(self) -> ScanPlan:
+        """What the scan reads of each picture."""
         return ScanPlan.of(self.network, FORWARD_BATCH, self.profile.compute.precision)
 
     @property
     def stream_plan(self) -> StreamPlan:
+        """What the pass over the residual stream reads of each picture."""
         return StreamPlan.of(self.network, FORWARD_BATCH, self.profile.stream.rescaled)
 
     @property

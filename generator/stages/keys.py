@@ -177,7 +177,7 @@ def gradient_rules(inputs: Inputs) -> str:
 
 @_once
 def optimised_pictures(inputs: Inputs) -> str:
-    """The optimised pictures, '' where the profile asks for none."""
+    """The optimised pictures, '' where the profile has no such section."""
     section = inputs.profile.ascent
     if section is None:
         return ""
@@ -193,7 +193,7 @@ def optimised_pictures(inputs: Inputs) -> str:
 
 @_once
 def dreams(inputs: Inputs) -> str:
-    """The dreams, '' where the profile asks for none."""
+    """The dreams, '' where the profile has no such section."""
     section = inputs.profile.deepdream
     if section is None:
         return ""

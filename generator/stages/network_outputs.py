@@ -99,6 +99,7 @@ class _Nothing:
         """Nothing to take in."""
 
     def arrays(self) -> dict[str, np.ndarray]:
+        """None: everything is in the file."""
         return {}
 
 

@@ -1,4 +1,4 @@
-"""What goes in: the network and the pictures that a profile names."""
+"""Opening the network and the pictures that a profile names."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def chosen_layers(profile: Profile, network: Network) -> Network:
     """The network with the layers alone that the profile wants."""
     if profile.deepdream is not None and not isinstance(profile.deepdream.layers, str):
         for name in profile.deepdream.layers:
-            network.layer(name)  # an unknown one is said now, not hours later
+            network.layer(name)  # an unknown layer is an error now, not hours later
     which = profile.layers.which
     if which == "all":
         return network
@@ -125,9 +125,9 @@ def open_pictures(
 
 
 def drawn_pictures(count: int, limit: int | None, folder: Path) -> Sought:
-    """The drawn world's pictures as the files that they are, or will be, beside the atlas in `folder`, so that several
-    atlases share them. The limit chooses as it does among the files of a folder; each picture is drawn by itself, and
-    has the same bytes whichever others are."""
+    """The files of drawn pictures, which may not exist yet. They lie next to the atlas's `folder`, so that several
+    atlases share them. The limit chooses among them as among the files of a folder; the bytes of a picture do not
+    depend on which others are drawn."""
     from generator.pictures.drawn.world import picture_path
 
     numbers = {picture_path(number).as_posix(): number for number in range(count)}

@@ -27,13 +27,12 @@ from generator.stages.profile import AscentSection
 from generator.stages.run import Run
 from generator.stages.unfinished import layer_stamp
 
-ROOM = {"cpu": 512 << 20, "cuda": 8 << 30}  # bytes of maps that one batch may keep for its way back
+ROOM = {"cpu": 512 << 20, "cuda": 8 << 30}  # bytes of maps that one batch may keep for its backward pass
 LARGEST = {"cpu": 32, "cuda": 512}  # pictures a batch
-GENTLER = (
-    4  # a picture that begins at a patch takes steps shorter by so much, or it would lose the patch at once
-)
+# How much shorter the steps of a picture that starts from a patch are: longer ones would lose the patch at once.
+GENTLER = 4
 
-LEAST_STEPS = 8  # fewer lead nowhere
+LEAST_STEPS = 8  # fewer do not find a picture
 
 FROM_GREY, FROM_PATCH = 0, 1
 STAMP = "optimised-pictures"  # of the stage, and the folder of its parts
@@ -51,11 +50,12 @@ class ChannelGroup:
 
     @property
     def part(self) -> str:
+        """The name of its part on disk."""
         return f"{self.layer.name}-{self.start}-{self.number}"
 
 
 def plan_of(section: AscentSection, side: int) -> AscentPlan:
-    """The profile's settings for pictures of a layer whose units see `side` px, but for the batch."""
+    """The profile's settings for pictures of a layer whose units see `side` px; the batch size is not set yet."""
     return AscentPlan(
         objective=section.objective,
         parametrisation=section.parametrisation,
@@ -79,7 +79,8 @@ def within(plan: AscentPlan, work: float | None, multiplications: int) -> Ascent
 
 
 def _transforms(section: AscentSection, side: int) -> Transforms:
-    """Jitter grows with what the unit sees: a motion that a deep unit ignores takes a shallow one's edge away."""
+    """Jitter in proportion to the receptive field: a shift that a deep unit ignores moves an edge out of a shallow
+    unit's field."""
     around = (pad(section.pad),) if section.pad else ()
     moved = round(section.jitter * side)
     moves = (jitter(moved),) if moved > 1 else ()
@@ -158,6 +159,7 @@ class Optimiser:
         ]
 
     def ascender(self, layer: LayerInfo, start: int) -> Ascender:
+        """What optimises pictures of a layer from this start: made once."""
         key = (layer.name, start)
         if key not in self._ascenders:
             side = min(layer.receptive_field.side, self.network.preprocessing.crop)
@@ -175,8 +177,8 @@ class Optimiser:
         return self._ascenders[key]
 
     def too_weak(self, layer: LayerInfo) -> list[int]:
-        """The channels whose picture from mid-grey excites the unit no more than its best patch does; none where pieces
-        of the pictures may not be published, for a picture begun at a patch shows some of it."""
+        """The channels whose picture from mid-grey activates the unit no more than its best patch does; none where
+        patches may not be published, since a picture that starts from a patch shows some of it."""
         if not self.inputs.profile.site.publish_patches or self.section.objective != "neuron":
             return []
         numbers = self.run.store.arrays.layer(layer.name)
@@ -216,7 +218,7 @@ class Optimiser:
         )  # alone, without other threads' pictures, one may fit
 
     def _make(self, group: ChannelGroup, at_once: int | None = None) -> int:
-        """Optimise one group, all of it together or so many pictures at once, and save its part."""
+        """Optimise one group, all of it together or at_once pictures at a time, and save its part."""
         ascender = self.ascender(group.layer, group.start)
         if at_once is not None and at_once < ascender.plan.batch:
             ascender = Ascender(self.network, group.layer.name, replace(ascender.plan, batch=at_once))
@@ -297,17 +299,17 @@ def _blank(channels: int) -> dict[str, np.ndarray]:
 
 
 def optimised_report(inputs: Inputs, run: Run) -> dict[str, int]:
-    """For the manifest: how many pictures there are, of how many living channels, how many excite their unit more than
-    its best patch does, how many of those began at it, how many excite nothing."""
+    """For the manifest: how many pictures there are, how many of them of active channels, how many activate their unit
+    more than its best patch does, how many of those started from the patch, how many activate nothing."""
     counts = {"pictures": 0, "living": 0, "stronger": 0, "from_patch": 0, "silent": 0}
     for layer in inputs.optimised_layers:
         numbers = run.store.arrays.layer(layer.name)
         value, start = numbers["ascent_value"], numbers["ascent_start"]
         made = start >= 0
-        living = made & (numbers["top_image"][:, 0] >= 0)
-        stronger = living & (value > numbers["top_value"][:, 0])
+        active = made & (numbers["top_image"][:, 0] >= 0)
+        stronger = active & (value > numbers["top_value"][:, 0])
         counts["pictures"] += int(made.sum())
-        counts["living"] += int(living.sum())
+        counts["living"] += int(active.sum())
         counts["stronger"] += int(stronger.sum())
         counts["from_patch"] += int((stronger & (start == FROM_PATCH)).sum())
         counts["silent"] += int((made & (value <= 0)).sum())

@@ -23,7 +23,7 @@ from generator.stages.checkpointed_pass import CheckpointedPass
 from generator.stages.inputs import Inputs
 from generator.stages.run import Run
 
-CHUNK = 32  # pictures optimised together, and a forward
+CHUNK = 32  # pictures optimised together, and in one forward batch
 PASS, STAMP, FILE = "optimised-stream", "optimised-stream", "stream_optimised.json"
 PAPERS_SIDE = 224  # px, the pictures that the paper's jitter is meant for
 SIDES = ("input", "block")
@@ -60,15 +60,18 @@ class Readings:
 
     @classmethod
     def empty(cls, blocks: tuple[StreamBlock, ...]) -> Readings:
+        """Readings of no picture."""
         shapes = {block.name: (len(SIDES), block.channels, 4) for block in blocks}
         return cls({name: np.full(shape, np.nan, np.float32) for name, shape in shapes.items()})
 
     def merge(self, other: Readings) -> None:
+        """Take over the readings of other pieces."""
         for name, values in self.of_block.items():
             theirs = other.of_block[name]
             values[~np.isnan(theirs)] = theirs[~np.isnan(theirs)]
 
     def arrays(self) -> dict[str, np.ndarray]:
+        """The readings by block."""
         return dict(self.of_block)
 
 

@@ -1,4 +1,4 @@
-"""The map of the pictures: where each lies by the vector that the classifier reads, and its nearest neighbours."""
+"""The map of the pictures: the position of each by the vector that the classifier reads, and its nearest neighbours."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from generator.stages.run import Run
 NEIGHBOURS = 9  # listed for each picture
 MOST_THUMBS = 2500  # pictures on the sheet: 2,400 px square, which every browser decodes
 MOST_THREADS = 4  # each holds a few MB
-SHEET_BYTES = 2_000_000  # of the sheet; fewer pictures stand on it where so many would take more
+SHEET_BYTES = 2_000_000  # of the sheet; it shows fewer pictures where MOST_THUMBS would take more
 
 
 def is_wanted(inputs: Inputs) -> bool:
@@ -101,8 +101,8 @@ def _write(
 
 
 def _write_thumbs(inputs: Inputs, run: Run, places: np.ndarray) -> np.ndarray:
-    """Write the sheet of small pictures, as many evenly spaced ones as keep within its bytes; returns the rows of those
-    that stand on it, in their order."""
+    """Write the sheet of small pictures, evenly spaced ones and as many as fit into its bytes; returns the rows of
+    those on the sheet, in order."""
     chosen = evenly_spaced(len(places), MOST_THUMBS)
     whole, start = Sheet(len(chosen), THUMB), 0
     for batch in read_again(inputs, run, places[chosen], batch=64):

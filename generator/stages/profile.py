@@ -162,7 +162,7 @@ class AscentSection(_Section):
     middle of the channel's map, or the channel's mean; work: billions of multiplications, on the way there, that one
     picture may take (where it would take more it makes fewer and longer steps); jitter: px of motion, as a share of the
     side that a unit sees; scales, angles (degrees): drawn from at every step; pad: px of grey around; precision: of the
-    network while a picture climbs; side: wanted side in px of the picture kept."""
+    network during the optimisation; side: wanted side in px of the picture kept."""
 
     layers: Literal["blocks", "all"] | list[str] = "blocks"
     objective: Literal["neuron", "channel"] = "neuron"
@@ -192,14 +192,14 @@ class OtherNetwork(_Section):
 
 
 class KernelsSection(_Section):
-    """others: further networks whose first kernels the page *First layers* sets beside the profile's own."""
+    """others: further networks whose first kernels the page *First layers* shows next to the profile's own."""
 
     others: Annotated[list[OtherNetwork], Field(max_length=32)] = []
 
 
 class DeepDreamSection(_Section):
-    """pictures: what the dreams begin at: files, folders, or numbers of the profile's own pictures (images.csv);
-    layers: 'stages' (the last block of every stage), 'blocks', or a list of names; side: of the square that is dreamt
+    """pictures: what the dreams start from: files, folders, or numbers of the profile's own pictures (images.csv);
+    layers: 'stages' (the last block of every stage), 'blocks', or a list of names; side: of the dream
     in px (left out: of the network's input); octaves, octave_scale, steps (an octave), step_size (255ths), jitter (px):
     as generator/methods/deepdream.py has them; quality: of WebP."""
 
@@ -217,8 +217,8 @@ class DeepDreamSection(_Section):
 
 class ComputeSection(_Section):
     """How, not what. batch: pictures read at a time, in whole forwards of 32, so that no number depends on it; workers:
-    processes that decode pictures, and at most so many that encode sprites (left out: chosen by the machine);
-    precision: of the scan's forward; score_pictures: keep the scores of at most so many pictures, evenly spaced, for
+    processes that decode pictures, and at most as many that encode sprites (left out: chosen by the machine);
+    precision: of the scan's forward; score_pictures: keep the scores of at most this many pictures, evenly spaced, for
     rank correlations."""
 
     device: str = "auto"
@@ -241,8 +241,9 @@ class StreamSection(_Section):
 
 class EmbeddingSection(_Section):
     """The map of the pictures by the vector before the classifier. enabled: made where the atlas holds the network's
-    last block and its weights the classifier; pictures: so many at most, evenly spaced; perplexity, seed: of t-SNE;
-    exact: of more pictures t-SNE places so many, drawn by the seed, and the others go beside their nearest of them."""
+    last block and its weights the classifier; pictures: at most this many, evenly spaced; perplexity, seed: of t-SNE;
+    exact: of more pictures than this t-SNE places only this many, drawn by the seed; the others go next to their
+    nearest of these."""
 
     enabled: bool = True
     pictures: Annotated[int, Field(ge=2, le=1_000_000)] = 50_000

@@ -1,4 +1,4 @@
-"""The processes that share one job under torchrun, or the one process of an ordinary run."""
+"""The processes that share one run under torchrun, or the one process of an ordinary run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Ranks:
 
     @property
     def leads(self) -> bool:
-        """Whether this process does what must be done once."""
+        """Whether this is the process that does what is done only once."""
         return self.rank == 0
 
     def share(self, items: Sequence[Item]) -> list[Item]:
@@ -32,7 +32,7 @@ class Ranks:
         return list(items[self.rank :: self.world])
 
     def meet(self) -> None:
-        """Wait until every process has come here: what each wrote before, all may read after."""
+        """Wait until every process has reached this point: what each wrote before it, all can read after it."""
         if self.world > 1:
             dist.barrier()
 

@@ -1,4 +1,4 @@
-"""The pass that reads the residual stream, in batches that are done once each and survive a kill."""
+"""The pass over the pictures that reads the residual stream; a killed run resumes after its last save."""
 
 from __future__ import annotations
 
@@ -80,8 +80,8 @@ def _has_sample(inputs: Inputs, run: Run, batches: list[int]) -> bool:
 def _read_batches(
     inputs: Inputs, run: Run, state: StreamState, mine: list[int], done: Collection[int], forward: int
 ) -> Batches:
-    """Take batches into the state, yielding the numbers of those that it has taken in. done: those of earlier runs;
-    forward: pictures that the network takes at once."""
+    """Add batches to the state, yielding the numbers of those added. done: those of earlier runs; forward: pictures
+    that the network takes at once."""
     plan, files = inputs.stream_plan, usable_files(inputs, run)
     size, count = plan.batch, len(files)
     spans = {number: np.arange(number * size, min((number + 1) * size, count)) for number in mine}
@@ -117,7 +117,7 @@ def _read_batches(
 def read_in_forwards(
     network: Network, pixels: Tensor, plan: StreamPlan, units: Mapping[str, BlockUnits], forward: int
 ) -> dict[str, BlockReadings]:
-    """The readings of one batch, from forwards of so many pictures. units: of each block, by picture."""
+    """The readings of one batch, from forward batches of `forward` pictures. units: of each block, by picture."""
     parts = []
     for first in range(0, len(pixels), forward):
         some = pixels[first : first + forward]
@@ -146,7 +146,7 @@ def _keep_sample(file: ScoreFile, readings: Mapping[str, BlockReadings], rows: n
 
 
 class _Units:
-    """The strongest nine units of every residual block's channels, found by their picture."""
+    """The top-9 units of every residual block's channels, looked up by their picture."""
 
     def __init__(self, inputs: Inputs, run: Run) -> None:
         self._tables: dict[str, np.ndarray] = {}  # (U, 5): picture, channel, slot, row, column, by picture

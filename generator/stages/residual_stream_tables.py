@@ -1,4 +1,4 @@
-"""What was read in the residual stream → stream.npz of every residual block, and stream.json."""
+"""From the readings in the residual stream to stream.npz of every residual block, and stream.json."""
 
 from __future__ import annotations
 

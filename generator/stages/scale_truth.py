@@ -1,5 +1,4 @@
-"""Where the pictures are the drawn world's: each channel's answer to things of known size, held against the scale
-criteria."""
+"""Where the pictures are drawn: each channel's response to objects of known size, compared with the scale criteria."""
 
 from __future__ import annotations
 
@@ -20,7 +19,7 @@ from generator.stages.inputs import Inputs
 from generator.stages.run import Run
 
 DRAWINGS = 6  # of each class at each size
-CURVES = 8  # channels whose answers are shown size by size
+CURVES = 8  # channels whose responses are shown size by size
 PRODUCT = "scale"  # of a layer's arrays
 FILE = "scale_truth.json"
 
@@ -31,11 +30,11 @@ def measure_scale(inputs: Inputs, run: Run) -> None:
     from generator.pictures.drawn.world import CLASSES
 
     _remove_earlier(inputs, run)
-    answers = _answers(inputs, run)
+    responses = _responses(inputs, run)
     blocks: list[dict[str, Any]] = []
     parts: list[_Block] = []
     for block in inputs.stream_plan.blocks:
-        part = _Block(inputs, run, block.name, answers[block.name], OCTAVE)
+        part = _Block(inputs, run, block.name, responses[block.name], OCTAVE)
         run.store.arrays.write_layer(block.name, PRODUCT, part.truth())
         blocks.append({"block": block.name, **part.agreement()})
         parts.append(part)
@@ -54,7 +53,7 @@ def measure_scale(inputs: Inputs, run: Run) -> None:
 
 
 def applies(inputs: Inputs) -> bool:
-    """Whether the pictures are drawn, as large as the network wants them, and the scale criteria are there: a plain
+    """Whether the pictures are drawn and of the network's input size, and the scale criteria are computed: a plain
     network has none."""
     from generator.pictures.drawn.canvas import SIDE
 
@@ -74,8 +73,9 @@ def _remove_earlier(inputs: Inputs, run: Run) -> None:
     run.store.drop_file(FILE)
 
 
-def _answers(inputs: Inputs, run: Run) -> dict[str, dict[str, np.ndarray]]:
-    """By block and side: the mean answer over the drawings of a class, above the ground's, (classes, sizes, C)."""
+def _responses(inputs: Inputs, run: Run) -> dict[str, dict[str, np.ndarray]]:
+    """By block and side: the mean response to the drawings of a class, minus that to the background, (classes, sizes,
+    C)."""
     from generator.pictures.drawn.scales import SCALES, draw_scales
     from generator.pictures.drawn.world import CLASSES
 
@@ -109,8 +109,8 @@ def _answers(inputs: Inputs, run: Run) -> dict[str, dict[str, np.ndarray]]:
 def _strongest(
     network: Network, pixels: torch.Tensor, plan: StreamPlan, forward: int
 ) -> tuple[int, dict[tuple[str, str], np.ndarray]]:
-    """By block and side the largest value in each channel's map, (n, C), from forwards of so many pictures; and how
-    many that is."""
+    """By block and side the largest value in each channel's map, (n, C), from forward batches of `forward`
+    pictures; and `forward`."""
     parts = [
         strongest(network, batch, replace(plan, batch=forward)) for batch in torch.split(pixels, forward)
     ]
@@ -121,16 +121,16 @@ def _strongest(
 
 
 class _Block:
-    """One block's truth beside its criteria. columns: true invariance, gain, both criteria, scale invariant, ΔB + ΔI;
-    (C,) each."""
+    """One block's true invariance and its criteria. columns: true invariance, gain, both criteria, scale invariant, ΔB
+    + ΔI; (C,) each."""
 
     def __init__(
-        self, inputs: Inputs, run: Run, name: str, answers: dict[str, np.ndarray], octave: int
+        self, inputs: Inputs, run: Run, name: str, responses: dict[str, np.ndarray], octave: int
     ) -> None:
         self.name = name
         numbers = run.store.arrays.layer(name, "stream")
-        self.classes = scale_truth.driving_class(answers["output"])
-        self.curves = {side: scale_truth.curves(values, self.classes) for side, values in answers.items()}
+        self.classes = scale_truth.driving_class(responses["output"])
+        self.curves = {side: scale_truth.curves(values, self.classes) for side, values in responses.items()}
         self.invariance = scale_truth.invariance(self.curves["output"], octave)
         self.gain = self.invariance - scale_truth.invariance(self.curves["input"], octave)
         self.total = numbers["scale_sum"].astype(np.float64)
@@ -139,9 +139,11 @@ class _Block:
         self.columns = (self.invariance, self.gain, both, self.invariant, self.total)
 
     def truth(self) -> dict[str, np.ndarray]:
+        """The arrays of scale.npz."""
         return {"scale_truth": self.invariance.astype(np.float32), "scale_gain": self.gain.astype(np.float32)}
 
     def agreement(self) -> dict[str, Any]:
+        """How the criteria agree with the true invariance."""
         return _agreement(*self.columns)
 
 
@@ -160,7 +162,7 @@ def _agreement(
 
 
 def _curves(parts: list[_Block], names: tuple[str, ...]) -> list[dict[str, Any]]:
-    """The answers by size of the channels that the criteria rank first."""
+    """The responses by size of the channels that the criteria rank first."""
     ranked = sorted(
         (-float(part.total[c]), number, c)
         for number, part in enumerate(parts)

@@ -1,4 +1,5 @@
-"""The one pass over the pictures, in batches that are done once each, by whichever process, and survive a kill."""
+"""The scan: one pass over the pictures for the top-9 and the statistics of every channel, batch by batch; a killed run
+resumes after its last save."""
 
 from __future__ import annotations
 
@@ -36,11 +37,11 @@ USABLE = np.dtype([("files", np.int64), ("sizes", np.int64, 2), ("digests", "S64
 
 @dataclass
 class ScanPart:
-    """What some batches, of the pictures of one forward each, brought: the reducers' state, and what was learnt about
+    """The result of some batches, each of one forward batch of pictures: the reducers' state, and what was learnt about
     each file.
 
-    usable: of the usable files, some at a time, the fields of USABLE; skipped: place and reason of every unusable one.
-    """
+    usable: of the usable files, some at a time, the fields of USABLE; skipped: place and reason of every unusable
+    one."""
 
     state: ScanState
     usable: list[np.ndarray] = field(default_factory=list)
@@ -55,6 +56,7 @@ class ScanPart:
         self.skipped += batch.skipped
 
     def merge(self, other: ScanPart) -> None:
+        """Take over what other batches brought."""
         self.state.merge(other.state)
         self.usable += other.usable
         self.skipped += other.skipped
@@ -65,6 +67,7 @@ class ScanPart:
         return found[np.argsort(found["files"])]
 
     def arrays(self) -> dict[str, np.ndarray]:
+        """All of it as flat arrays."""
         files = self.files()
         return {
             **{f"state.{name}": array for name, array in self.state.arrays().items()},
@@ -75,6 +78,7 @@ class ScanPart:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], device: torch.device | str = "cpu") -> ScanPart:
+        """The part that `arrays` came from."""
         state = {name[6:]: array for name, array in arrays.items() if name.startswith("state.")}
         usable = np.empty(len(arrays["files"]), USABLE)
         for name in USABLE.names or ():
@@ -147,7 +151,7 @@ def _has_scores(inputs: Inputs, run: Run, part: ScanPart) -> bool:
 def _scan_batches(
     inputs: Inputs, run: Run, part: ScanPart, mine: list[int], done: Collection[int], forward: int
 ) -> Batches:
-    """Take batches into the part, yielding the numbers of those that it has taken in. done: those of earlier runs;
+    """Add batches to the part, yielding the numbers of those added. done: those of earlier runs;
     forward: pictures that the network takes at once."""
     rows = _score_rows(inputs)
     earlier = sum(len(_span(inputs, batch)) for batch in done)
@@ -176,8 +180,8 @@ def _scan_batches(
 
 
 def _write(inputs: Inputs, run: Run, part: ScanPart) -> None:
-    """The scan's results as the files that people read. Pictures are numbered anew without the unusable ones: that
-    keeps their order, so no tie is decided otherwise."""
+    """Write the scan's results. Pictures are numbered without the unusable ones: their order stays the same, so no tie
+    is decided differently."""
     usable = part.files()
     files = usable["files"]
     if not len(files):
@@ -208,7 +212,7 @@ def _write(inputs: Inputs, run: Run, part: ScanPart) -> None:
 
 
 def _exact(inputs: Inputs, run: Run, state: ScanState) -> tuple[ScanState, dict[str, int] | None]:
-    """The state with the nine chosen by fp32 scores, and how often a fast precision had them otherwise."""
+    """The state with the top-9 chosen by fp32 scores, and how often a faster precision chose others."""
     if inputs.profile.compute.precision == "fp32":
         return state, None
     use_tf32(False)
@@ -218,7 +222,7 @@ def _exact(inputs: Inputs, run: Run, state: ScanState) -> tuple[ScanState, dict[
     )
     run.reporter.note(
         f"{found.reordered:,} of {found.channels:,} channels had other pictures, or another order, in "
-        f"{inputs.profile.compute.precision}; what is published are the fp32 ones"
+        f"{inputs.profile.compute.precision}; the atlas has the fp32 ones"
     )
     return exact, asdict(found)
 

@@ -48,7 +48,7 @@ class Stage:
     outputs: the files that this stage alone writes, as patterns in which `*` stands for anything. With `{layer}` in
         them every layer is complete by itself: the stage stamps each one, and repairs single files.
     needs: the stages whose outputs it reads; they are computed before it, wherever its row stands.
-    when: whether these inputs ask for the stage; where they do not, its outputs are removed.
+    when: whether the stage is wanted for these inputs; where it is not, its outputs are removed.
     ranks: who runs it under torchrun: the leading process, or all of them together, each with its share.
     """
 
@@ -140,7 +140,7 @@ STAGES: tuple[Stage, ...] = (
         ("relations.json", "classes.csv", "matches/*.npz", "layers/*/classes.npz", "layers/*/refinement.npz"),
         needs=("scan", "labels"),
     ),
-    # One more pass: what every block hands on, adds and replaces.
+    # One more pass: what every block passes on, adds and replaces.
     Stage(
         "stream",
         residual_stream.read_streams,

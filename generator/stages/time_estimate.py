@@ -1,5 +1,5 @@
-"""How long a job will take: its work counted from the network's graph and the profile, times what a little of each kind
-of work takes on this very machine, as busy as it is now (trials.py)."""
+"""How long a run will take: its work counted from the network's graph and the profile, times what a little of each kind
+of work takes on this machine, as busy as it is now (trials.py)."""
 
 from __future__ import annotations
 
@@ -52,6 +52,7 @@ class Part:
 
     @classmethod
     def about(cls, name: str, seconds: float) -> Part:
+        """A part that is as uncertain as the trials are."""
         return cls(name, seconds * LESS, seconds * MORE)
 
 
@@ -63,17 +64,19 @@ class Estimate:
 
     @property
     def low(self) -> float:
+        """Seconds at the least."""
         return sum(part.low for part in self.parts)
 
     @property
     def high(self) -> float:
+        """Seconds at the most."""
         return sum(part.high for part in self.parts)
 
 
 def estimate(
     inputs: Inputs, run: Run, done: Done, missing: int = 0, *, site: bool = False
 ) -> Estimate | None:
-    """The time of what is left of a job; None where a trial failed: then the job itself will say why.
+    """The time of what is left of a run; None where a trial failed: then the run itself will say why.
 
     missing: pictures still to be drawn; site: whether pages are rendered afterwards.
     """
@@ -142,6 +145,7 @@ class _Work:
         }
 
     def part(self, name: str) -> list[Part]:
+        """The time of one of the parts that `asked` names."""
         found = getattr(self, f"_{name.replace(' ', '_')}")()
         return [found] if isinstance(found, Part) else [Part.about(name, found)]
 
@@ -158,7 +162,7 @@ class _Work:
         return max(-(-pictures // FORWARD_BATCH) / each, rounds / 1.5) * FORWARD_BATCH * seconds
 
     def _decoded(self, pictures: int, meanwhile: float) -> float:
-        """A pass over so many pictures that takes so many seconds but for decoding them."""
+        """Seconds of a pass over pictures, decoding included. meanwhile: its seconds without decoding."""
         run, seconds = self.run, pictures * self.trials.read / self.run.ranks.world
         alone = seconds / max(1, run.decoders)
         if run.device.type == "cuda":  # the cores have nothing else to do
@@ -253,7 +257,7 @@ class _Work:
         points: dict[int, float] = {}
         for number in sorted({0, len(layers) // 2, len(layers) - 1}):
             channels = list(range(inputs.channels(layers[number])))
-            rate = trials.climbing(layers[number].name, plans[number], channels)
+            rate = trials.ascent_step(layers[number].name, plans[number], channels)
             points[ways[number]] = rate * ways[number]
         tried = sorted(points)
         steps = np.interp(ways, tried, [points[way] for way in tried])
@@ -273,7 +277,7 @@ class _Work:
         steps, side = inputs.profile.stream.optimised_steps, network.preprocessing.crop
         layer = network.layer(middle.name)
         plan = recipe(layer, not found[middle.name].is_identity, side, steps)
-        rate = trials.climbing(found[middle.name].branch, plan, list(range(inputs.channels(layer))))
+        rate = trials.ascent_step(found[middle.name].branch, plan, list(range(inputs.channels(layer))))
         pictures = [
             (2 * inputs.channels(network.layer(block.name)), trials.cone(network.layer(block.name)))
             for block in blocks

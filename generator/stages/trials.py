@@ -1,4 +1,4 @@
-"""A little of each kind of work, timed on the device of the job: what the estimate of its time is made with."""
+"""A little of each kind of work, timed on the run's device: the basis of the time estimate."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ DECODED = 8  # pictures read
 
 @dataclass(frozen=True)
 class Trials:
-    """Timings in seconds, each taken once and only where it is asked for. On a CPU all threads work meanwhile, as in
-    the job, and what is given is what one of them takes."""
+    """Timings in seconds, each taken once and only where it is needed. On a CPU all threads work at the same time, as
+    in the run; the timing is that of one of them."""
 
     inputs: Inputs
     run: Run
@@ -297,10 +297,10 @@ class Trials:
         list(in_processes(loaded, [None], 1, doing="tries how long a start takes", remedy=remedy))
         return time.perf_counter() - start
 
-    # -- pictures that climb -----------------------------------------------------------------------------------------
+    # -- optimised pictures ------------------------------------------------------------------------------------------
 
-    def climbing(self, step: int | str, plan: AscentPlan, channels: Sequence[int]) -> float:
-        """One multiply-add, on the way there, of a step of pictures that climb."""
+    def ascent_step(self, step: int | str, plan: AscentPlan, channels: Sequence[int]) -> float:
+        """One multiply-add of the forward pass, in a step of activation maximisation."""
         middle = Ascender(self._network, step, replace(plan, batch=1)).forward.multiplications
         most = 4 if self.run.device.type == "cpu" else len(channels)
         size = int(np.clip(MULTIPLY_ADDS / (4 * max(middle, 1)), 1, min(most * 2, len(channels))))

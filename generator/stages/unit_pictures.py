@@ -1,5 +1,5 @@
-"""Patches and gradients of every unit among the strongest nine: one forward a picture serves all its units, or, where
-they are few and shallow, each has its own crop (generator/engine/gradients/crop_cost.py)."""
+"""Patches and gradients of every top-9 unit: one forward pass per picture serves all its units, or, where they are few
+and shallow, each has its own crop (generator/engine/gradients/crop_cost.py)."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ UNITS_A_CALL = 512  # bounds the memory of gradients as large as the picture: 30
 @dataclass(frozen=True)
 class PictureGroup:
     """Some pictures and their units. number: its stamp's; pictures: their indices in images.csv, ascending; wanted:
-    (U,) bool, of which units somebody needs the tiles; alone: (U,) bool, whether a unit's forward runs on a crop of
+    (U,) bool, which units' tiles are needed; alone: (U,) bool, whether a unit's forward runs on a crop of
     its own, alike for all units of a picture."""
 
     number: int
@@ -76,6 +76,7 @@ class UnitBatch:
     wanted: int
 
     def asked(self) -> Units:
+        """The units as the engine takes them."""
         columns = (self.place, self.units.channel, self.units.row, self.units.column)
         return Units(*(torch.from_numpy(column) for column in columns))
 
@@ -93,7 +94,7 @@ def picture_units(inputs: Inputs, run: Run) -> None:
     units = unit_table(inputs, run)
     if run.ranks.leads:
         _restore_pictures(inputs, run, missing_pictures(inputs, run, units))
-    wanted = wanted_units(inputs, run, units)  # all of them, but in an atlas that is mended
+    wanted = wanted_units(inputs, run, units)  # all of them, except where an atlas is repaired
     key = tiles_key(inputs, wanted)
     if _has_sprites(inputs, run):
         return
@@ -154,7 +155,7 @@ def _stamp(group: int) -> str:
 
 
 def _restore_pictures(inputs: Inputs, run: Run, missing: list[int]) -> None:
-    """Write the whole pictures that an atlas lacks which is otherwise there."""
+    """Write the whole pictures that a repaired atlas lacks."""
     if not missing:
         return
     files, size = usable_files(inputs, run), group_size(inputs)
@@ -205,7 +206,7 @@ def _picture_groups(inputs: Inputs, run: Run, groups: list[PictureGroup], key: s
 def _submitted(
     pool: ThreadPoolExecutor, writer: _TileWriter, group: PictureGroup, batch: PictureBatch
 ) -> list[Future[int]] | None:
-    """The group's tasks under way; None where the memory does not suffice for all of it at once."""
+    """Start the group's tasks; None where the memory does not suffice for all of them at once."""
     if writer.at_once < len(group.pictures):
         return None
     try:

@@ -32,6 +32,7 @@ class UnitTable:
         return len(self.layer)
 
     def take(self, rows: np.ndarray) -> UnitTable:
+        """The table of some rows."""
         return UnitTable(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
 
@@ -50,7 +51,7 @@ def unit_table(inputs: Inputs, run: Run) -> UnitTable:
 
 
 def group_size(inputs: Inputs) -> int:
-    """Pictures a group, by the room that their switches take: the same on every machine, so that a run may move."""
+    """Pictures per group, from the memory that their switches take: equal on all machines, so that a run may move."""
     graph = inputs.network.graph
     shapes = graph.shapes(inputs.network.preprocessing.crop, inputs.network.steps[-1])
     switches = sum(
@@ -62,7 +63,7 @@ def group_size(inputs: Inputs) -> int:
 
 
 def groups_of(units: UnitTable, alone: np.ndarray, pictures_a_group: int) -> list[np.ndarray]:
-    """Rows of the table cut into groups of so many different pictures.
+    """Rows of the table, cut into groups of `pictures_a_group` different pictures.
 
     alone: (U,) whether the unit's forward runs on a crop of its own. Such pictures come first, the others by their
     deepest layer: so a group's forward goes no deeper than its pictures need.

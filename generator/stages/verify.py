@@ -1,4 +1,4 @@
-"""Is an atlas what it says? Its files against their checksums, and some of its units computed again."""
+"""Verification of an atlas: its files against their checksums, and some of its units computed again."""
 
 from __future__ import annotations
 
@@ -51,12 +51,13 @@ class Report:
 
     @property
     def is_right(self) -> bool:
+        """Whether nothing differs."""
         return not self.differences
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Where the inputs lie today, where that is not what the manifest says."""
+    """Where the inputs are now, where that is not what the manifest says."""
 
     images: Path | None = None
     weights: str | None = None
@@ -71,11 +72,10 @@ def verify(
     seed: int = 0,
     reporter: Reporter | None = None,
 ) -> Report:
-    """Hash every file of an atlas, and compute so many of its units anew from the pictures.
+    """Hash every file of an atlas, and compute some of its units again from the pictures.
 
-    units: of whole channels, chosen at random by the seed; 0: hash only. Raises AtlasError where there is no atlas or
-    its pictures or weights cannot be found.
-    """
+    units: about how many, of whole channels chosen at random by the seed; 0: hash only. Raises AtlasError where there
+    is no atlas or its pictures or weights cannot be found."""
     store, reporter = Store(folder), reporter or Reporter()
     report = Report()
     manifest = store.manifest()
@@ -116,7 +116,7 @@ class _Sampled:
 def _check_units(here: _Sampled, units: int, seed: int, report: Report) -> None:
     chosen = _sample(here.store, here.manifest, units, seed)
     if not chosen:
-        report.notes.append("no channel of the atlas is alive: there is no unit to compute again")
+        report.notes.append("no channel of the atlas is active: there is no unit to compute again")
         return
     profile = _profile(here)
     network = open_network(profile)
@@ -139,7 +139,7 @@ def _check_units(here: _Sampled, units: int, seed: int, report: Report) -> None:
 
 
 def _sample(store: Store, manifest: Manifest, units: int, seed: int) -> Chosen:
-    """Channels by layer, drawn at random until they have so many units."""
+    """Channels by layer, drawn at random until they have `units` units."""
     alive: list[tuple[str, int, int]] = []
     for layer in manifest.layers:
         count = (store.arrays.layer(layer.name)["top_image"] >= 0).sum(1)
@@ -269,6 +269,7 @@ class _List:
     units: np.ndarray
 
     def is_same(self, other: _List) -> bool:
+        """Whether every bit is the same."""
         return all(
             np.array_equal(getattr(self, name), getattr(other, name))
             for name in ("values", "pictures", "units")
@@ -289,6 +290,7 @@ class _List:
         return not exact or np.array_equal(self.units[slot], other.units[slot])
 
     def said(self, slot: int) -> str:
+        """The score and position of one slot, in words."""
         row, column = self.units[slot].tolist()
         return f"{self.values[slot]:.6g} at row {row}, column {column}"
 
