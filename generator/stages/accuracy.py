@@ -43,13 +43,16 @@ def accuracy_basis(network: Network, pictures: PictureSet) -> AccuracyBasis:
         return AccuracyBasis(None, reason)
     outputs = Outputs(network.classes)
     for match_by in _WAYS:
-        found = match_by(pictures, outputs)
-        if isinstance(found, str):
-            return AccuracyBasis(None, found)
-        if found is not None:
-            place = {(one.number, one.name): found.outputs[k] for k, one in enumerate(pictures.classes)}
+        match = match_by(pictures, outputs)
+        if isinstance(match, str):
+            return AccuracyBasis(None, match)
+        if match is not None:
+            place = {
+                (label_class.number, label_class.name): match.outputs[k]
+                for k, label_class in enumerate(pictures.classes)
+            }
             numbers = [place.get((file.label_id, file.label), -1) for file in pictures.files]
-            return AccuracyBasis(numbers, found.sentence)
+            return AccuracyBasis(numbers, match.sentence)
     return AccuracyBasis(None, _no_match(pictures.classes, outputs))
 
 
@@ -80,8 +83,8 @@ class Outputs:
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
         self.named = not all(map(_PLACEHOLDER.fullmatch, names))
-        found = [_WNID.match(name) for name in names]
-        self.wnids: tuple[str, ...] = tuple(match[1] for match in found if match)
+        matches = [_WNID.match(name) for name in names]
+        self.wnids: tuple[str, ...] = tuple(match[1] for match in matches if match)
         self.assumed = False  # whether the WordNet numbers follow from the number of outputs alone
         if len(self.wnids) < len(names):
             self.wnids = ()
@@ -106,10 +109,10 @@ def _are_imagenets(names: Sequence[str]) -> bool:
 
 def _by_wnid(pictures: PictureSet, outputs: Outputs) -> _Match | str | None:
     classes = pictures.classes
-    if not outputs.wnids or not all(one.wnid for one in classes):
+    if not outputs.wnids or not all(label_class.wnid for label_class in classes):
         return None
     place = {wnid: number for number, wnid in enumerate(outputs.wnids)}
-    strange = [one.wnid for one in classes if one.wnid not in place]
+    strange = [label_class.wnid for label_class in classes if label_class.wnid not in place]
     if strange:
         return (
             f"no accuracy: {len(strange):,} of the labels' {len(classes):,} WordNet numbers are none of the outputs', "
@@ -117,7 +120,8 @@ def _by_wnid(pictures: PictureSet, outputs: Outputs) -> _Match | str | None:
         )
     taken = ", its outputs taken as ImageNet's classes in the usual order" if outputs.assumed else ""
     return _Match(
-        [place[one.wnid] for one in classes], f"labels and outputs matched by WordNet number{taken}"
+        [place[label_class.wnid] for label_class in classes],
+        f"labels and outputs matched by WordNet number{taken}",
     )
 
 
@@ -127,29 +131,33 @@ def _by_given_number(pictures: PictureSet, outputs: Outputs) -> _Match | str | N
     classes, count = pictures.classes, len(outputs.names)
     named = _match_names(classes, outputs)
     if named is not None and any(
-        number not in (-1, one.number) for number, one in zip(named.outputs, classes, strict=True)
+        number not in (-1, label_class.number)
+        for number, label_class in zip(named.outputs, classes, strict=True)
     ):
         return named  # the numbers are the label file's own, the names are the outputs'
-    if (outside := max(one.number for one in classes)) >= count:
+    if (outside := max(label_class.number for label_class in classes)) >= count:
         return f"no accuracy: the label file gives the number {outside}, the outputs are numbered 0 … {count - 1}"
-    agree = any(_agrees(one, outputs) for one in classes)
-    if outputs.named and not agree and not _covers([one.number for one in classes], count):
+    agree = any(_agrees(label_class, outputs) for label_class in classes)
+    if outputs.named and not agree and not _covers([label_class.number for label_class in classes], count):
         first = classes[0]
         return (
             f"no accuracy: number {first.number} is {first.name!r} in the label file and "
             f"{outputs.names[first.number]!r} among the outputs"
         )
-    numbers = [one.number for one in classes]
+    numbers = [label_class.number for label_class in classes]
     if not outputs.named and len(numbers) > 1 and sorted(numbers) == list(range(1, len(numbers) + 1)):
-        # As if they were counted from 1, and no name says otherwise: then each would be one off.
+        # As if they were counted from 1, and no name says otherwise: then each would be off by one.
         return _unknown_numbers("label file's numbers", numbers, count)
-    wrong = next((one for one in classes if _is_another(one, outputs)), None)
+    wrong = next((label_class for label_class in classes if _is_another(label_class, outputs)), None)
     if wrong is not None:
         return (
             f"no accuracy: number {wrong.number} is {wrong.name!r} in the label file and "
             f"{outputs.names[wrong.number]!r} among the outputs"
         )
-    return _Match([one.number for one in classes], "labels and outputs matched by the label file's numbers")
+    return _Match(
+        [label_class.number for label_class in classes],
+        "labels and outputs matched by the label file's numbers",
+    )
 
 
 def _by_name(pictures: PictureSet, outputs: Outputs) -> _Match | None:
@@ -161,7 +169,7 @@ def _by_number(pictures: PictureSet, outputs: Outputs) -> _Match | str | None:
     classes; 0 and 1 below a network with 1,000 outputs do not."""
     if pictures.numbering != "numbers":
         return None
-    numbers, count = [one.number for one in pictures.classes], len(outputs.names)
+    numbers, count = [label_class.number for label_class in pictures.classes], len(outputs.names)
     if all(as_integer(name.strip()) is not None for name in outputs.names):
         return _by_numbers_as_names(numbers, outputs)
     if max(numbers) >= count:
@@ -210,25 +218,25 @@ def _covers(numbers: Sequence[int], count: int) -> bool:
 def _match_names(classes: Sequence[LabelClass], outputs: Outputs) -> _Match | None:
     """By equal names: as they stand but for upper and lower case, else without underscores and hyphens, else by the
     first of several synonyms. None where some label is no output's name, or no longer the only one of its name."""
-    labels = [one.name for one in classes]
+    labels = [label_class.name for label_class in classes]
     for form, what in (
         (_cased, "equal names"),
         (_plain, "equal names, but for underscores, hyphens and spaces"),
         (lambda name: _plain(_first(name)), "the first of their names"),
     ):
-        found = _match_by(form, labels, outputs)
-        if found is None:
+        numbers = _match_by(form, labels, outputs)
+        if numbers is None:
             continue
-        if not outputs.named and not _covers(found, len(outputs.names)):
+        if not outputs.named and not _covers(numbers, len(outputs.names)):
             return None  # `class 1`, `class 2`: the outputs are only called so here, and the labels may begin at 1
-        left_out = [labels[k] for k, number in enumerate(found) if number < 0]
+        left_out = [labels[k] for k, number in enumerate(numbers) if number < 0]
         if len(left_out) == len(labels):
             return None
         sentence = f"labels and outputs matched by {what}"
         if left_out:
             names = ", ".join(sorted(set(left_out)))
             sentence += f"; without {names}, which {_name_several(left_out)}"
-        return _Match(found, sentence)
+        return _Match(numbers, sentence)
     return None
 
 
@@ -263,17 +271,19 @@ def _merged(names: Sequence[str], formed: Sequence[str]) -> set[str]:
     }
 
 
-def _agrees(one: LabelClass, outputs: Outputs) -> bool:
+def _agrees(label_class: LabelClass, outputs: Outputs) -> bool:
     """Whether the output of the class's number has its name."""
-    name = outputs.names[one.number]
-    return _plain(one.name) == _plain(name) or _plain(_first(one.name)) == _plain(_first(name))
+    name = outputs.names[label_class.number]
+    return _plain(label_class.name) == _plain(name) or _plain(_first(label_class.name)) == _plain(
+        _first(name)
+    )
 
 
-def _is_another(one: LabelClass, outputs: Outputs) -> bool:
+def _is_another(label_class: LabelClass, outputs: Outputs) -> bool:
     """Whether the class has the name of another output than that of its number, and of that one alone."""
-    if _agrees(one, outputs) or _plain(one.name) in outputs.ambiguous:
+    if _agrees(label_class, outputs) or _plain(label_class.name) in outputs.ambiguous:
         return False
-    return sum(_plain(name) == _plain(one.name) for name in outputs.names) == 1
+    return sum(_plain(name) == _plain(label_class.name) for name in outputs.names) == 1
 
 
 def _no_match(classes: Sequence[LabelClass], outputs: Outputs) -> str:
@@ -283,7 +293,11 @@ def _no_match(classes: Sequence[LabelClass], outputs: Outputs) -> str:
             "in the order of the outputs"
         )
     known = {form(name) for name in outputs.names for form in (_cased, _plain)}
-    strange = [one.name for one in classes if not {_cased(one.name), _plain(one.name)} & known]
+    strange = [
+        label_class.name
+        for label_class in classes
+        if not {_cased(label_class.name), _plain(label_class.name)} & known
+    ]
     if not strange:
         return "no accuracy: the labels' names fit several outputs"
     return (

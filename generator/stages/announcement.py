@@ -174,24 +174,26 @@ def makes_text(inputs: Inputs) -> str:
     network, profile = inputs.network, inputs.profile
     pictured = sum(inputs.channels(layer) for layer in network.layers)
     channels = sum(layer.channels for layer in network.layers)
-    found = [f"top-9 pictures of {_many(channels, 'channel')}"]
+    products = [f"top-9 pictures of {_many(channels, 'channel')}"]
     kinds = [
         *(["patches"] if "patches" in inputs.panels else []),
         *(f"{kind} gradients" for kind in profile.gradients),
     ]
-    found.append(f"{' and '.join(kinds)} of {pictured:,} of them ({_many(pictured, 'sprite')} at most)")
+    products.append(f"{' and '.join(kinds)} of {pictured:,} of them ({_many(pictured, 'sprite')} at most)")
     if keys.embedding(inputs):
-        found.append("map of the pictures")
+        products.append("map of the pictures")
     if profile.stream.enabled and inputs.stream_plan.blocks:
         steps = profile.stream.optimised_steps
         more = f", also at optimised pictures of {steps:,} steps" if steps else ""
-        found.append(f"residual stream of {_many(len(inputs.stream_plan.blocks), 'block')}{more}")
+        products.append(f"residual stream of {_many(len(inputs.stream_plan.blocks), 'block')}{more}")
     if inputs.optimised_layers:
         made = sum(inputs.channels(layer) for layer in inputs.optimised_layers)
-        found.append(f"{_many(made, 'optimised picture')} in {_many(len(inputs.optimised_layers), 'layer')}")
+        products.append(
+            f"{_many(made, 'optimised picture')} in {_many(len(inputs.optimised_layers), 'layer')}"
+        )
     if profile.deepdream is not None and (dreams := dream_starts(inputs) * len(dream_layers(inputs))):
-        found.append(_many(dreams, "dream"))
-    return ", ".join(found)
+        products.append(_many(dreams, "dream"))
+    return ", ".join(products)
 
 
 def takes_text(estimate: Estimate) -> str:

@@ -53,7 +53,7 @@ def relate_layers(inputs: Inputs, run: Run) -> None:
     correspond (`matches/`) and what holds of stages and network (`relations.json`), and the classes as they were used.
     """
     layers, store = inputs.network.layers, run.store
-    pictures = [inputs.pictures.files[place] for place in usable_files(inputs, run)]
+    pictures = [inputs.pictures.files[index] for index in usable_files(inputs, run)]
     hierarchy, classes = picture_classes(inputs, pictures)
     write_classes(store, pictures, hierarchy, classes)
     pairs = layer_pairs(layers)
@@ -63,18 +63,18 @@ def relate_layers(inputs: Inputs, run: Run) -> None:
             store.arrays.write_layer(layer.name, "classes", label_numbers(store, layer, classes, expected))
             store.arrays.write_layer(layer.name, "refinement", no_block_before(layer.channels))
             advance()
-        found = PairResults(len(classes.of_picture))
-        kept: dict[str, LayerResponses] = {}
-        for place, pair in enumerate(pairs):
+        results = PairResults(len(classes.of_picture))
+        numbers_of: dict[str, LayerResponses] = {}
+        for index, pair in enumerate(pairs):
             for name in (pair.source, pair.target):
-                if name not in kept:
-                    kept[name] = layer_numbers(store, name)
-            relate(inputs, run, pair, place, kept, found)
-            later = {name for rest in pairs[place + 1 :] for name in (rest.source, rest.target)}
-            kept = {name: numbers for name, numbers in kept.items() if name in later}
+                if name not in numbers_of:
+                    numbers_of[name] = layer_numbers(store, name)
+            relate(inputs, run, pair, index, numbers_of, results)
+            later = {name for rest in pairs[index + 1 :] for name in (rest.source, rest.target)}
+            numbers_of = {name: numbers for name, numbers in numbers_of.items() if name in later}
             advance()
     store.arrays.keep_matches([pair.name for pair in pairs])
-    store.tables.write_json("relations.json", found.as_json(classes, hierarchy))
+    store.tables.write_json("relations.json", results.as_json(classes, hierarchy))
 
 
 # -- classes -------------------------------------------------------------------------------------------------------
@@ -85,7 +85,9 @@ def picture_classes(inputs: Inputs, files: Sequence[PictureFile]) -> tuple[Hiera
     WordNet where every label is a class of ImageNet; None where there is none."""
     hierarchy: Hierarchy | None = inputs.hierarchy
     given = inputs.profile.pictures.hierarchy is not None
-    wnid = {(one.number, one.name): one.wnid for one in inputs.pictures.classes}
+    wnid = {
+        (label_class.number, label_class.name): label_class.wnid for label_class in inputs.pictures.classes
+    }
     wnids = [wnid.get((file.label_id, file.label), "") for file in files]
     pictures = [(file.label, file.path) for file in files]
     nodes = nodes_of(inputs.hierarchy, pictures, strict=given, wnids=wnids)
@@ -261,11 +263,13 @@ def _test(name: str, parts: Sequence[Permuted]) -> dict[str, Any]:
 def _refining(tests: Sequence[Sequence[Permuted]]) -> dict[str, Any]:
     """Both tests of the refinement score. refine_p: the larger p value, for only where both say so does a stage refine:
     its channels, and not any others, and in this direction."""
-    found = _test("correspondence", [one for one, _ in tests]) | _test("direction", [two for _, two in tests])
-    values = [found["correspondence_p"], found["direction_p"]]
+    entry = _test("correspondence", [correspondence for correspondence, _ in tests]) | _test(
+        "direction", [direction for _, direction in tests]
+    )
+    values = [entry["correspondence_p"], entry["direction_p"]]
     return {
-        "refine_mean": found["correspondence_mean"],
-        "refine_permuted": found["correspondence_permuted"],
+        "refine_mean": entry["correspondence_mean"],
+        "refine_permuted": entry["correspondence_permuted"],
         "refine_p": None if None in values else max(values),
         "correspondence_p": values[0],
         "direction_p": values[1],
@@ -273,27 +277,27 @@ def _refining(tests: Sequence[Sequence[Permuted]]) -> dict[str, Any]:
 
 
 def relate(
-    inputs: Inputs, run: Run, pair: Pair, place: int, kept: dict[str, LayerResponses], found: PairResults
+    inputs: Inputs, run: Run, pair: Pair, index: int, numbers_of: dict[str, LayerResponses], results: PairResults
 ) -> None:
     """Compare two layers: their matches, what holds of them, and, along a stage, refinement."""
     store = run.store
-    source, target = kept[pair.source], kept[pair.target]
+    source, target = numbers_of[pair.source], numbers_of[pair.target]
     similarity = source.similarity(target)
     write_matches(store, pair, similarity)
     entry: dict[str, Any] = {"source": pair.source, "target": pair.target, "tie": pair.tie}
-    entry |= correspondence_summary(source, target, similarity, found.pictures)
+    entry |= correspondence_summary(source, target, similarity, results.pictures)
     if len(source.top_image) == len(target.top_image):
         alive = source.active[:, None] & target.active[None, :]
-        test = permuted(np.where(alive, similarity.shared, np.nan), 3 * place)
+        test = permuted(np.where(alive, similarity.shared, np.nan), 3 * index)
         entry |= _test("same", [test])
         if pair.tie == "stage":
             stage = inputs.network.layer(pair.target).stage
-            scores = refine(inputs, run, pair, similarity, found)
-            found.keeping.append((stage, test))
-            direction = exchanged(np.diagonal(scores), 3 * place + 2)
-            found.refining.append((stage, permuted(scores, 3 * place + 1), direction))
-            entry |= _digest(found.values[-1][1]) | _refining([found.refining[-1][1:]])
-    found.pairs.append(entry)
+            scores = refine(inputs, run, pair, similarity, results)
+            results.keeping.append((stage, test))
+            direction = exchanged(np.diagonal(scores), 3 * index + 2)
+            results.refining.append((stage, permuted(scores, 3 * index + 1), direction))
+            entry |= _digest(results.values[-1][1]) | _refining([results.refining[-1][1:]])
+    results.pairs.append(entry)
 
 
 def no_block_before(channels: int) -> dict[str, np.ndarray]:
@@ -306,7 +310,7 @@ def no_block_before(channels: int) -> dict[str, np.ndarray]:
     }
 
 
-def refine(inputs: Inputs, run: Run, pair: Pair, similarity: Similarity, found: PairResults) -> np.ndarray:
+def refine(inputs: Inputs, run: Run, pair: Pair, similarity: Similarity, results: PairResults) -> np.ndarray:
     """Write refinement.npz of the later block: how each channel refines itself; returns the refinement score of every
     later channel against every earlier one."""
     store, network = run.store, inputs.network
@@ -329,7 +333,7 @@ def refine(inputs: Inputs, run: Run, pair: Pair, similarity: Similarity, found: 
     store.arrays.write_layer(pair.target, "refinement", added)
     gain = later["label_agreement"] - earlier["label_agreement"]
     values = {"shared_previous": shared, "spearman_previous": rho, "gain": gain, **added}
-    found.values.append((network.layer(pair.target).stage, values))
+    results.values.append((network.layer(pair.target).stage, values))
     return scores
 
 

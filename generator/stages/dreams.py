@@ -66,17 +66,17 @@ def open_starts(profile: Profile, network: Network) -> tuple[Start, ...]:
     if section is None:
         return ()
     side = plan_of(section, network).sides[-1]
-    found: list[Start] = []
+    starts: list[Start] = []
     for given in section.pictures:
         if isinstance(given, int):
-            found.append(Start(given))
+            starts.append(Start(given))
             continue
         path = Path(given)
         files = [path / f.path for f in find_pictures(path, labels="none").files] if path.is_dir() else [path]
         for file in files:
             _read(file, _square(network, side))
-            found.append(Start(None, file, file_digest(file)))
-    return tuple(found)
+            starts.append(Start(None, file, file_digest(file)))
+    return tuple(starts)
 
 
 def plan_of(section: DeepDreamSection, network: Network) -> DreamPlan:
@@ -248,13 +248,13 @@ def _write_index(inputs: Inputs, run: Run, subjects: list[Subject], tasks: list[
     if section is None or not tasks:
         store.pictures.keep_dreams(())
         return
-    kept, pictures = {"index.json"}, []
+    names, pictures = {"index.json"}, []
     for subject in subjects:
         start = f"{fingerprint(subject.key, section.quality)[:KEY]}-start.webp"
         if not store.pictures.dream_path(start).is_file():
             store.pictures.write(store.pictures.dream_path(start), _encoded(inputs, subject.pixels))
         own = [task for task in tasks if task.subject is subject]
-        kept |= {start, *(f"{task.key}.{kind}" for task in own for kind in ("webp", "json"))}
+        names |= {start, *(f"{task.key}.{kind}" for task in own for kind in ("webp", "json"))}
         pictures.append(
             {
                 "name": subject.name,
@@ -269,4 +269,4 @@ def _write_index(inputs: Inputs, run: Run, subjects: list[Subject], tasks: list[
     plan = plan_of(section, inputs.network)
     settings = {**asdict(plan), "sides": plan.sides, "quality": section.quality}
     store.tables.write_json("deepdream/index.json", {"settings": settings, "pictures": pictures})
-    store.pictures.keep_dreams(kept)
+    store.pictures.keep_dreams(names)

@@ -29,25 +29,25 @@ def compare_rules(inputs: Inputs, run: Run) -> None:
     """Write rules/<layer>-<kind>.webp, the top-9 units of one channel of each stage's last layer under every rule, and
     rules.json, which lists them."""
     run.store.drop_folder(FOLDER)
-    found = {
+    channels = {
         layer.name: channel
         for layer in last_layers(inputs)
         if (channel := clearest(inputs, run, layer)) is not None
     }
     rows = []
     with (
-        run.reporter.stage("gradient rules", len(found), "channels") as advance,
+        run.reporter.stage("gradient rules", len(channels), "channels") as advance,
         one_thread_each(run.device),
     ):
         network = inputs.network.to(run.device, torch.float32)
         pictures, files = GradientPictures(network, tuple(RULES)), usable_files(inputs, run)
-        for name, channel in found.items():
+        for name, channel in channels.items():
             layer = network.layer(name)
-            places = files[run.store.arrays.layer(name)["top_image"][channel]]
-            (batch,) = read_again(inputs, run, places.tolist(), batch=len(places))
+            indices = files[run.store.arrays.layer(name)["top_image"][channel]]
+            (batch,) = read_again(inputs, run, indices.tolist(), batch=len(indices))
             tiles = halving(
                 run,
-                len(places),
+                len(indices),
                 partial(_tiles, inputs, run, network, layer, channel, batch.pixels, pictures),
             )
             kinds = _write(inputs, run, layer, tiles)
@@ -92,20 +92,20 @@ def _tiles(
     """By kind the tiles of the channel's top-9 units, (9, n, n, 3) uint8. pixels: (9, H, W, 3) of their pictures, of
     which at_once are computed together."""
     native = inputs.native(layer)
-    places = run.store.arrays.layer(layer.name)["top_unit"][channel].astype(np.int64)
-    found: dict[str, list[np.ndarray]] = {kind: [] for kind in pictures.kinds}
-    positions = torch.from_numpy(places)
-    for some, own in zip(torch.split(pixels, at_once), torch.split(positions, at_once), strict=True):
-        switches = forward_switches(network, network.prepare(some), layer.name)
-        order = torch.arange(len(own))
-        units = Units(order, torch.full_like(order, channel), *own.T)
+    units_at = run.store.arrays.layer(layer.name)["top_unit"][channel].astype(np.int64)
+    by_kind: dict[str, list[np.ndarray]] = {kind: [] for kind in pictures.kinds}
+    positions = torch.from_numpy(units_at)
+    for batch, position in zip(torch.split(pixels, at_once), torch.split(positions, at_once), strict=True):
+        switches = forward_switches(network, network.prepare(batch), layer.name)
+        order = torch.arange(len(position))
+        units = Units(order, torch.full_like(order, channel), *position.T)
         for kind, tiles in zip(
             pictures.kinds, pictures.tiles(switches, layer.name, units, native), strict=True
         ):
-            found[kind].append(tiles)
-    joined = {kind: np.concatenate(tiles) for kind, tiles in found.items()}
+            by_kind[kind].append(tiles)
+    joined = {kind: np.concatenate(tiles) for kind, tiles in by_kind.items()}
     if inputs.profile.site.publish_patches:
-        spots = zip(pixels.numpy(), places.tolist(), strict=True)
+        spots = zip(pixels.numpy(), units_at.tolist(), strict=True)
         joined["patches"] = np.stack([patch(p, layer.receptive_field, r, c, native) for p, (r, c) in spots])
     return joined
 

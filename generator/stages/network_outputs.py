@@ -139,17 +139,17 @@ def _late(collection: Collection) -> str:
 def along_the_scan(inputs: Inputs, run: Run) -> Iterator[tuple[Vectors, ...]]:
     """What the scan is to keep of every picture besides."""
     with contextlib.ExitStack() as opened:
-        found = []
+        vectors = []
         for collection in missing(inputs, run):
             file = opened.enter_context(run.store.work.vector_file(collection.length, collection.name))
-            found.append(Vectors(collection.step, partial(_take, collection, file)))
-        yield tuple(found)
+            vectors.append(Vectors(collection.step, partial(_take, collection, file)))
+        yield tuple(vectors)
 
 
 def _take(collection: Collection, file: VectorFile, places: np.ndarray, outputs: np.ndarray) -> None:
-    kept = collection.rows[places] >= 0
-    if kept.any():
-        file.write(collection.rows[places][kept], collection.keep(outputs[kept]))
+    wanted = collection.rows[places] >= 0
+    if wanted.any():
+        file.write(collection.rows[places][wanted], collection.keep(outputs[wanted]))
 
 
 def collect_features(inputs: Inputs, run: Run) -> None:
@@ -259,5 +259,7 @@ def _write_features(inputs: Inputs, run: Run, rows: np.ndarray, places: np.ndarr
 
 
 def _write_predictions(inputs: Inputs, run: Run, rows: np.ndarray, places: np.ndarray, read: Read) -> None:
-    kept = read(rows)
-    run.store.arrays.write_predictions(kept[:, 0].astype(np.int32), kept[:, 1].copy())
+    strongest_outputs = read(rows)
+    run.store.arrays.write_predictions(
+        strongest_outputs[:, 0].astype(np.int32), strongest_outputs[:, 1].copy()
+    )

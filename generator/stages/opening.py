@@ -80,15 +80,15 @@ def chosen_layers(profile: Profile, network: Network) -> Network:
 
 def open_other_layers(profile: Profile, reporter: Reporter) -> tuple[FirstLayer, ...]:
     """The first layers of the further networks that the profile names, each once."""
-    found: dict[tuple[str, str], FirstLayer] = {}
+    layers: dict[tuple[str, str], FirstLayer] = {}
     others = profile.kernels.others
     if others:
         with reporter.stage("other networks", len(others), "networks") as advance:
             for other in others:
                 layer = first_layer(models.load(other.model, other.weights))
-                found[layer.model, layer.weights.sha256] = layer
+                layers[layer.model, layer.weights.sha256] = layer
                 advance()
-    return tuple(found.values())
+    return tuple(layers.values())
 
 
 def seek_pictures(profile: Profile, folder: Path, reporter: Reporter) -> Sought:

@@ -224,9 +224,9 @@ class Optimiser:
             ascender = Ascender(self.network, group.layer.name, replace(ascender.plan, batch=at_once))
             self._smaller[group.layer.name, group.start] = ascender
         begun = self._patches(group, ascender) if group.start == FROM_PATCH else None
-        found = ascender.ascend(group.channels, begun)
-        value = found.value.numpy()
-        pixels = (found.pictures * 255).round().byte().permute(0, 2, 3, 1).numpy()  # (U, n, n, 3)
+        optimised = ascender.ascend(group.channels, begun)
+        value = optimised.value.numpy()
+        pixels = (optimised.pictures * 255).round().byte().permute(0, 2, 3, 1).numpy()  # (U, n, n, 3)
         kept = np.ones(len(value), bool)
         if group.start == FROM_PATCH:
             kept = value > self._from_grey[group.layer.name][list(group.channels)]

@@ -101,9 +101,9 @@ def optimise_streams(inputs: Inputs, run: Run) -> None:
     ) -> Generator[list[int], None, None]:
         return _optimise(inputs, run, readings, pieces, numbers, done, at_once)
 
-    found = optimised.complete(len(pieces), CHUNK, work)
+    whole = optimised.complete(len(pieces), CHUNK, work)
     if run.ranks.leads:
-        _write(inputs, run, found)
+        _write(inputs, run, whole)
     run.ranks.meet()
 
 
@@ -151,10 +151,10 @@ def read_at(
     plan = StreamPlan((block,), forward)
     rows = []
     for first in range(0, len(pixels), forward):
-        some = pixels[first : first + forward]
+        batch = pixels[first : first + forward]
         own = torch.from_numpy(channels[first : first + forward])
-        plain = read_centres(network, some, plan)[block.name]
-        rescaled = read_centres(network, (enlarge if side == "input" else reduce)(some), plan)[block.name]
+        plain = read_centres(network, batch, plan)[block.name]
+        rescaled = read_centres(network, (enlarge if side == "input" else reduce)(batch), plan)[block.name]
         values = [
             plain["input"],
             plain["block"],
@@ -183,14 +183,14 @@ def block_numbers(readings: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             )
         )
     )  # fmt: skip
-    found = {
+    plain = {
         "mix_ratio": ratio,
         "block_at_input": at["input", "block"],
         "scale_block": criteria.block,
         "scale_input": criteria.input,
         "scale_sum": criteria.sum,
     }
-    numbers = {f"{name}_optimised": array.astype(np.float32) for name, array in found.items()}
+    numbers = {f"{name}_optimised": array.astype(np.float32) for name, array in plain.items()}
     return {**numbers, "scale_invariant_optimised": criteria.invariant(ratio)}
 
 
@@ -234,11 +234,11 @@ def _ascender(inputs: Inputs, network: Network, residual: Residual, piece: Piece
     return Ascender(network, (residual.shortcut, residual.branch)[piece.side], plan)
 
 
-def _write(inputs: Inputs, run: Run, found: Readings) -> None:
+def _write(inputs: Inputs, run: Run, readings: Readings) -> None:
     _remove_earlier(inputs, run)
     blocks = []
     for block in inputs.stream_plan.blocks:
-        optimised = block_numbers(dict(zip(SIDES, found.of_block[block.name], strict=True)))
+        optimised = block_numbers(dict(zip(SIDES, readings.of_block[block.name], strict=True)))
         numbers = run.store.arrays.layer(block.name, "stream")
         run.store.arrays.write_layer(block.name, PRODUCT, optimised)
         ratio = optimised["mix_ratio_optimised"]
@@ -249,8 +249,8 @@ def _write(inputs: Inputs, run: Run, found: Readings) -> None:
         }
         tests["natural"] = mixing.ratio_against(ratio, numbers["mix_ratio"])
         tests["anova"] = mixing.skip_against_overwrite(ratio, optimised["block_at_input_optimised"])
-        said = {name: None if test is None else asdict(test) for name, test in tests.items()}
-        blocks.append({"block": block.name, "tests": said})
+        results = {name: None if test is None else asdict(test) for name, test in tests.items()}
+        blocks.append({"block": block.name, "tests": results})
     run.store.tables.write_json(FILE, {"steps": inputs.profile.stream.optimised_steps, "blocks": blocks})
 
 

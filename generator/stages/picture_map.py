@@ -39,17 +39,17 @@ def map_pictures(inputs: Inputs, run: Run) -> None:
     pictures = np.flatnonzero(mapped(inputs)[files] >= 0).astype(np.int32)
     places = files[pictures]
     with run.reporter.stage("map of the pictures", 3 * len(pictures), "steps") as advance:
-        found = method.components(features)
+        components = method.components(features)
         advance(len(pictures))
-        if found is not None:
-            _write(inputs, run, features, found, pictures, places, advance)
+        if components is not None:
+            _write(inputs, run, features, components, pictures, places, advance)
 
 
 def _write(
     inputs: Inputs,
     run: Run,
     features: method.Rows,
-    found: method.Components,
+    components: method.Components,
     pictures: np.ndarray,
     places: np.ndarray,
     advance: Any,
@@ -62,7 +62,7 @@ def _write(
     trim_memory()
     which, how_far = method.nearest(features, NEIGHBOURS, min(torch.get_num_threads(), MOST_THREADS), advance)
     placed = method.t_sne(
-        found.positions, perplexity=section.perplexity, seed=section.seed, exact=section.exact
+        components.positions, perplexity=section.perplexity, seed=section.seed, exact=section.exact
     )
     advance(len(pictures))
     on_sheet = np.full(len(pictures), -1, np.int32)
@@ -70,7 +70,7 @@ def _write(
     run.store.arrays.write_embedding(
         {
             "picture": pictures,
-            "pca": found.positions[:, :2],
+            "pca": components.positions[:, :2],
             "tsne": placed.positions,
             "exact": placed.exact,
             "neighbour": which,
@@ -87,8 +87,8 @@ def _write(
             "length": vector[1],
             "pictures": len(pictures),
             "precision": inputs.profile.compute.precision,
-            "fitted": found.fitted,
-            "explained": [round(float(share), 6) for share in found.explained],
+            "fitted": components.fitted,
+            "explained": [round(float(share), 6) for share in components.explained],
             "perplexity": placed.perplexity,
             "seed": section.seed,
             "exact": int(placed.exact.sum()),
@@ -109,9 +109,9 @@ def _write_thumbs(inputs: Inputs, run: Run, places: np.ndarray) -> np.ndarray:
         for pixels in batch.pixels.numpy():
             whole.tile(start)[:] = shrink(pixels, THUMB)
             start += 1
-    kept, sheet = np.arange(len(chosen)), whole.webp(inputs.profile.sprites.quality)
+    shown, sheet = np.arange(len(chosen)), whole.webp(inputs.profile.sprites.quality)
     while len(sheet) > SHEET_BYTES:
-        kept = evenly_spaced(len(chosen), int(len(kept) * 0.97 * SHEET_BYTES / len(sheet)))
-        sheet = whole.only(kept).webp(inputs.profile.sprites.quality)
+        shown = evenly_spaced(len(chosen), int(len(shown) * 0.97 * SHEET_BYTES / len(sheet)))
+        sheet = whole.only(shown).webp(inputs.profile.sprites.quality)
     run.store.pictures.write(run.store.pictures.map_thumbs_path(), sheet)
-    return chosen[kept]
+    return chosen[shown]

@@ -57,10 +57,10 @@ def sampled(inputs: Inputs, run: Run) -> tuple[np.ndarray, int]:
     """For every picture its row in the sample whose readings are kept, −1 where it is not in it, (N,) int64; and how
     many rows there are. The pictures are those whose scores the scan keeps."""
     files = usable_files(inputs, run)
-    kept = np.flatnonzero(np.isin(files, sample(inputs)))
+    in_sample = np.flatnonzero(np.isin(files, sample(inputs)))
     rows = np.full(len(files), -1, np.int64)
-    rows[kept] = np.arange(len(kept))
-    return rows, len(kept)
+    rows[in_sample] = np.arange(len(in_sample))
+    return rows, len(in_sample)
 
 
 def _sample_file(inputs: Inputs, run: Run) -> ScoreFile:
@@ -93,7 +93,7 @@ def _read_batches(
     units = _Units(inputs, run)
     with contextlib.ExitStack() as opened:
         threads = opened.enter_context(one_thread_each(run.device))
-        kept = opened.enter_context(_sample_file(inputs, run))
+        sample_file = opened.enter_context(_sample_file(inputs, run))
         advance = opened.enter_context(run.reporter.stage("residual stream", total, "pictures", earlier))
         asked = files[np.concatenate([files[:0], *spans.values()])]
         batches = zip(spans, read_again(inputs, run, asked, batch=size), strict=True)
@@ -102,14 +102,14 @@ def _read_batches(
             numbered: tuple[int, PictureBatch],
         ) -> tuple[dict[str, BlockReadings], dict[str, BlockUnits]]:
             number, batch = numbered
-            found = units.within(spans[number])
-            return read_in_forwards(network, batch.pixels, plan, found, forward), found
+            units_here = units.within(spans[number])
+            return read_in_forwards(network, batch.pixels, plan, units_here, forward), units_here
 
         for finished in in_rounds(read, batches, threads):
-            for (number, _), (readings, found) in finished:
+            for (number, _), (readings, units_here) in finished:
                 pictures = spans[number]
-                state.update(torch.from_numpy(pictures), readings, found)
-                _keep_sample(kept, readings, rows[pictures])
+                state.update(torch.from_numpy(pictures), readings, units_here)
+                _keep_sample(sample_file, readings, rows[pictures])
                 advance(len(pictures))
                 yield [number]
 
@@ -120,9 +120,9 @@ def read_in_forwards(
     """The readings of one batch, from forward batches of `forward` pictures. units: of each block, by picture."""
     parts = []
     for first in range(0, len(pixels), forward):
-        some = pixels[first : first + forward]
-        own = {name: _units_between(found, first, first + len(some)) for name, found in units.items()}
-        parts.append(read_stream(network, some, replace(plan, batch=forward), own))
+        batch = pixels[first : first + forward]
+        own = {name: _units_between(of_block, first, first + len(batch)) for name, of_block in units.items()}
+        parts.append(read_stream(network, batch, replace(plan, batch=forward), own))
     return {name: _joined([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -160,9 +160,9 @@ class _Units:
     def within(self, pictures: np.ndarray) -> dict[str, BlockUnits]:
         """Those in a span of pictures."""
         first, last = int(pictures[0]), int(pictures[-1])
-        found = {}
+        of_block = {}
         for name, table in self._tables.items():
             part = table[np.searchsorted(table[:, 0], first) : np.searchsorted(table[:, 0], last, "right")]
             columns = (part - [first, 0, 0, 0, 0]).T
-            found[name] = BlockUnits(*(torch.from_numpy(column.copy()) for column in columns))
-        return found
+            of_block[name] = BlockUnits(*(torch.from_numpy(column.copy()) for column in columns))
+        return of_block

@@ -27,18 +27,18 @@ def write_stream(inputs: Inputs, run: Run, state: StreamState, sample: ScoreFile
     blocks: list[dict[str, Any]] = []
     with run.reporter.stage("stream's tables", len(state.plan.blocks), "blocks") as advance:
         for place, block in enumerate(state.plan.blocks):
-            some = np.arange(rows)
-            at_input, at_block = sample.read(2 * place, some), sample.read(2 * place + 1, some)
-            found = block_numbers(state, block.name)
-            found["block_correlation"] = mixing.rank_correlation_where(at_input, at_block, at_input > 0)
+            sampled = np.arange(rows)
+            at_input, at_block = sample.read(2 * place, sampled), sample.read(2 * place + 1, sampled)
+            numbers = block_numbers(state, block.name)
+            numbers["block_correlation"] = mixing.rank_correlation_where(at_input, at_block, at_input > 0)
             if (magnitudes := inputs.network.magnitudes.get(block.name)) is not None:
-                found["convolution_weight"] = magnitudes.convolution.float().numpy()
+                numbers["convolution_weight"] = magnitudes.convolution.float().numpy()
                 if magnitudes.norm is not None:
                     # Where the statistics are folded into the weight, γ itself is not known.
                     name = "norm_scale" if magnitudes.folded else "norm_weight"
-                    found[name] = magnitudes.norm.float().numpy()
-            run.store.arrays.write_layer(block.name, PRODUCT, found)
-            blocks.append(block_report(inputs, block, found))
+                    numbers[name] = magnitudes.norm.float().numpy()
+            run.store.arrays.write_layer(block.name, PRODUCT, numbers)
+            blocks.append(block_report(inputs, block, numbers))
             advance()
     report = {
         "pictures": state.pictures,
@@ -60,16 +60,16 @@ def _remove_earlier(inputs: Inputs, run: Run) -> None:
 def block_numbers(state: StreamState, name: str) -> dict[str, np.ndarray]:
     """All arrays of one block that follow from the readings alone."""
     lists: dict[str, dict[str, np.ndarray]] = {}
-    found: dict[str, np.ndarray] = {}
+    numbers: dict[str, np.ndarray] = {}
     for side, others in BESIDE.items():
         top = state.tops[name, side]
         images, values = top.images.numpy(), top.values.numpy()
         beside = top.beside.numpy()
         lists[side] = {other: beside[:, :, place] for place, other in enumerate(others)}
         lists[side]["value"] = np.where(images >= 0, values, np.nan)
-        found[f"centre_{side}_image"] = images.astype(np.int32)
-        found[f"centre_{side}_value"] = values
-        found[f"centre_{side}_output"] = np.nan_to_num(lists[side]["output"])
+        numbers[f"centre_{side}_image"] = images.astype(np.int32)
+        numbers[f"centre_{side}_value"] = values
+        numbers[f"centre_{side}_output"] = np.nan_to_num(lists[side]["output"])
     at_input, at_block = lists["input"], lists["block"]
     ratio = mixing.mix_ratio(mixing.mean_of_list(at_input["output"]), mixing.mean_of_list(at_block["output"]))
     criteria = scale_criteria(
@@ -77,7 +77,7 @@ def block_numbers(state: StreamState, name: str) -> dict[str, np.ndarray]:
         at_block["input_reduced"], at_block["input"], at_input["value"],
     )  # fmt: skip
     shortcut, branch = (state.parts[name, side] for side in ("shortcut", "branch"))
-    found |= {
+    numbers |= {
         "top_shortcut": np.nan_to_num(shortcut),
         "top_branch": np.nan_to_num(branch),
         "shortcut_share": mean_share(shortcut, branch),
@@ -86,27 +86,27 @@ def block_numbers(state: StreamState, name: str) -> dict[str, np.ndarray]:
         "block_mean": state.mean_block(name).astype(np.float32),
     }
     if state.plan.rescaled:
-        found |= {
+        numbers |= {
             "scale_block": criteria.block.astype(np.float32),
             "scale_input": criteria.input.astype(np.float32),
             "scale_sum": criteria.sum.astype(np.float32),
             "scale_invariant": criteria.invariant(ratio),
         }
-    return found
+    return numbers
 
 
-def block_report(inputs: Inputs, block: StreamBlock, found: dict[str, np.ndarray]) -> dict[str, Any]:
+def block_report(inputs: Inputs, block: StreamBlock, numbers: dict[str, np.ndarray]) -> dict[str, Any]:
     """What stream.json says of one block: where its Input comes from, and what is associated with the mix ratio,
     computed from the numbers as they are stored."""
     residual = residuals(inputs.network)[block.name]
     names = dict(zip(inputs.network.steps, (layer.name for layer in inputs.network.layers), strict=True))
-    ratio = found["mix_ratio"]
+    ratio = numbers["mix_ratio"]
     tests: dict[str, mixing.Association | None] = {
-        name: mixing.ratio_against(ratio, found[name])
+        name: mixing.ratio_against(ratio, numbers[name])
         for name in ("norm_weight", "norm_scale", "convolution_weight", "block_at_input", "block_correlation")
-        if name in found
+        if name in numbers
     }
-    tests["anova"] = mixing.skip_against_overwrite(ratio, found["block_at_input"])
+    tests["anova"] = mixing.skip_against_overwrite(ratio, numbers["block_at_input"])
     return {
         "block": block.name,
         "channels": block.channels,

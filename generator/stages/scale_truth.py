@@ -96,14 +96,14 @@ def _responses(inputs: Inputs, run: Run) -> dict[str, dict[str, np.ndarray]]:
             for (name, side), values in sides.items():
                 readings[name][side].append(values)
             advance(len(batch))
-    found: dict[str, dict[str, np.ndarray]] = {}
+    means: dict[str, dict[str, np.ndarray]] = {}
     for name, read in readings.items():
-        found[name] = {}
+        means[name] = {}
         for side, batches in read.items():
             values = np.concatenate(batches).astype(np.float64)
             values = values.reshape(*pictures.shape[:3], -1)  # (classes, drawings, 1 + sizes, C)
-            found[name][side] = (values[:, :, 1:] - values[:, :, :1]).mean(axis=1)
-    return found
+            means[name][side] = (values[:, :, 1:] - values[:, :, :1]).mean(axis=1)
+    return means
 
 
 def _strongest(

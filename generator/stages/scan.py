@@ -49,10 +49,10 @@ class ScanPart:
 
     def add(self, batch: PictureBatch) -> None:
         """What was learnt about the files of a batch."""
-        found = np.empty(len(batch.indices), USABLE)
-        found["files"], found["digests"] = batch.indices.numpy(), batch.digests
-        found["sizes"] = np.array(batch.sizes, np.int64).reshape(-1, 2)
-        self.usable.append(found)
+        files = np.empty(len(batch.indices), USABLE)
+        files["files"], files["digests"] = batch.indices.numpy(), batch.digests
+        files["sizes"] = np.array(batch.sizes, np.int64).reshape(-1, 2)
+        self.usable.append(files)
         self.skipped += batch.skipped
 
     def merge(self, other: ScanPart) -> None:
@@ -63,8 +63,8 @@ class ScanPart:
 
     def files(self) -> np.ndarray:
         """(n,) USABLE, in the order of the picture set."""
-        found = np.concatenate([np.empty(0, USABLE), *self.usable])
-        return found[np.argsort(found["files"])]
+        files = np.concatenate([np.empty(0, USABLE), *self.usable])
+        return files[np.argsort(files["files"])]
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All of it as flat arrays."""
@@ -108,9 +108,9 @@ def scan_pictures(inputs: Inputs, run: Run) -> None:
     def work(part: ScanPart, batches: list[int], done: Collection[int], forward: int) -> Batches:
         return _scan_batches(inputs, run, part, batches, done, forward)
 
-    found = scan.complete(-(-len(inputs.pictures.files) // FORWARD_BATCH), FORWARD_BATCH, work)
+    whole = scan.complete(-(-len(inputs.pictures.files) // FORWARD_BATCH), FORWARD_BATCH, work)
     if run.ranks.leads:
-        _write(inputs, run, found)
+        _write(inputs, run, whole)
     run.ranks.meet()
 
 
@@ -217,14 +217,12 @@ def _exact(inputs: Inputs, run: Run, state: ScanState) -> tuple[ScanState, dict[
         return state, None
     use_tf32(False)
     network = inputs.network.to(run.device, torch.float32)
-    exact, found = halving(
-        run, FORWARD_BATCH, lambda forward: _rescored(inputs, run, network, state, forward)
-    )
+    exact, rescoring = halving(run, FORWARD_BATCH, lambda forward: _rescored(inputs, run, network, state, forward))
     run.reporter.note(
-        f"{found.reordered:,} of {found.channels:,} channels had other pictures, or another order, in "
+        f"{rescoring.reordered:,} of {rescoring.channels:,} channels had other pictures, or another order, in "
         f"{inputs.profile.compute.precision}; the atlas has the fp32 ones"
     )
-    return exact, asdict(found)
+    return exact, asdict(rescoring)
 
 
 def _rescored(
