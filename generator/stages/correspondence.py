@@ -277,7 +277,12 @@ def _refining(tests: Sequence[Sequence[Permuted]]) -> dict[str, Any]:
 
 
 def relate(
-    inputs: Inputs, run: Run, pair: Pair, index: int, numbers_of: dict[str, LayerResponses], results: PairResults
+    inputs: Inputs,
+    run: Run,
+    pair: Pair,
+    index: int,
+    numbers_of: dict[str, LayerResponses],
+    results: PairResults,
 ) -> None:
     """Compare two layers: their matches, what holds of them, and, along a stage, refinement."""
     store = run.store

@@ -217,7 +217,9 @@ def _exact(inputs: Inputs, run: Run, state: ScanState) -> tuple[ScanState, dict[
         return state, None
     use_tf32(False)
     network = inputs.network.to(run.device, torch.float32)
-    exact, rescoring = halving(run, FORWARD_BATCH, lambda forward: _rescored(inputs, run, network, state, forward))
+    exact, rescoring = halving(
+        run, FORWARD_BATCH, lambda forward: _rescored(inputs, run, network, state, forward)
+    )
     run.reporter.note(
         f"{rescoring.reordered:,} of {rescoring.channels:,} channels had other pictures, or another order, in "
         f"{inputs.profile.compute.precision}; the atlas has the fp32 ones"
