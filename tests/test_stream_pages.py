@@ -184,19 +184,17 @@ def test_a_channel_s_line_follows_from_its_numbers(atlas):
     block = stream_blocks(atlas)[1]
     block.arrays["shortcut_share"][:3] = 0.83, 0.5, 0.1
     lines = [stream_sentence(block, channel) for channel in range(3)]
-    assert lines[0] == (
-        "Mostly passed through: of the positive input to its strongest units 0.83 came along the shortcut; "
-        "in the middle of the map it skips (mix ratio 10.00)."
-    )
-    assert (
-        lines[1].startswith("Made of both: of the positive input to its strongest units 0.50")
-        and "is overwritten (mix ratio 0.10)" in lines[1]
-    )
-    assert (
-        lines[2].startswith("Mostly made by the block: ")
-        and "0.10 came" in lines[2]
-        and "mixes (mix ratio 1.00)" in lines[2]
-    )
+    assert lines == [
+        "At its strongest units the branch supplies 17 % of the positive input and the shortcut 83 %, on average. "
+        "At the neuron in the middle of the map, pictures that drive the shortcut give higher outputs than pictures "
+        "that drive the branch (mix ratio 10.00; it skips).",
+        "At its strongest units the branch supplies 50 % of the positive input and the shortcut 50 %, on average. "
+        "At the neuron in the middle of the map, pictures that drive the shortcut give lower outputs than pictures "
+        "that drive the branch (mix ratio 0.10; it is overwritten).",
+        "At its strongest units the branch supplies 90 % of the positive input and the shortcut 10 %, on average. "
+        "At the neuron in the middle of the map, pictures that drive the shortcut and pictures that drive the branch "
+        "give similar outputs (mix ratio 1.00; 0.667 to 1.5 is called mixed).",
+    ]
 
 
 @pytest.mark.parametrize(("key", "unit"), [("norm_weight", "|γ|"), ("norm_scale", "|γ| / σ"), (None, "")])

@@ -48,10 +48,11 @@ class RankedChannel:
 
 @dataclass(frozen=True)
 class ScalePage:
-    """invariant: count of scale-invariant channels; ranked: the first of them; left_out: those whose pictures the atlas
-    does not hold; truth: None where the sizes in the pictures are not known."""
+    """invariant: count of scale-invariant channels; share: of the active channels; ranked: the first of them; left_out:
+    those whose pictures the atlas does not hold; truth: None where the sizes in the pictures are not known."""
 
     invariant: int
+    share: float
     near_one: float
     plot: Markup
     blocks: Sequence[BlockRow]
@@ -81,6 +82,7 @@ def scale_page(atlas: Atlas) -> ScalePage:
     shown = [(block, channel) for block, channel in invariant if is_shown(atlas, block, channel)]
     return ScalePage(
         invariant=len(invariant),
+        share=len(invariant) / max(1, sum(int((~block.dead).sum()) for block in blocks)),
         near_one=blocks[0].near_one,
         plot=invariance_plot(blocks).svg(),
         blocks=[_row(block) for block in blocks],

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from generator.core.records import LayerInfo
-from generator.site.formats import correlation, significant
+from generator.site.formats import correlation, percent_fixed, significant
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.measures import BY_KEY, Measure
 
@@ -20,7 +20,6 @@ KINDS: tuple[Kind, ...] = ("skips", "mixes", "is overwritten")
 NO_KIND: Literal[""] = ""
 # The paper's histograms of the mix ratio have bins of 0.25 from 0 to 5; here the limits of the kinds are edges too.
 BIN, LAST = 0.25, 5.0
-MOSTLY = 2 / 3  # a share from which on a value came mostly along one way
 # Of the branch's last BatchNorm: γ, or γ / σ where the statistics are folded in.
 NORMS = ("norm_weight", "norm_scale")
 LISTED = (
@@ -241,20 +240,29 @@ def channel_stream(block: StreamBlock, channel: int) -> ChannelStream:
     )
 
 
+OUTCOMES: Mapping[Kind, str] = {
+    "skips": "pictures that drive the shortcut give higher outputs than pictures that drive the branch",
+    "mixes": "pictures that drive the shortcut and pictures that drive the branch give similar outputs",
+    "is overwritten": "pictures that drive the shortcut give lower outputs than pictures that drive the branch",
+}
+
+
 def stream_sentence(block: StreamBlock, channel: int) -> str:
-    """A sentence made from the channel's numbers; '' without them."""
+    """What the channel's numbers say, in one or two sentences; '' without them."""
     share, ratio = float(block.values("shortcut_share")[channel]), float(block.ratio[channel])
-    parts = []
+    sentences = []
     if np.isfinite(share):
-        word = "Mostly passed through" if share >= MOSTLY else "Mostly made by the block"
-        word = "Made of both" if 1 - MOSTLY < share < MOSTLY else word
-        parts.append(
-            f"{word}: of the positive input to its strongest units {correlation(share)} came along the shortcut"
+        sentences.append(
+            f"At its strongest units the branch supplies {percent_fixed(1 - share)} % of the positive input and the "
+            f"shortcut {percent_fixed(share)} %, on average."
         )
     if kind := block.kind(ratio):
-        text = f"in the middle of the map it {kind} (mix ratio {correlation(ratio)})"
-        parts.append(text if parts else text[0].upper() + text[1:])
-    return "; ".join(parts) + "." if parts else ""
+        lower, upper = (significant(limit) for limit in block.limits)
+        called = f"{lower} to {upper} is called mixed" if kind == "mixes" else f"it {kind}"
+        sentences.append(
+            f"At the neuron in the middle of the map, {OUTCOMES[kind]} (mix ratio {correlation(ratio)}; {called})."
+        )
+    return " ".join(sentences)
 
 
 def contribution_bars(block: StreamBlock, channel: int) -> list[ContributionBar]:
