@@ -21,7 +21,7 @@ from generator.site.chapters.refinement import refinement_page
 from generator.site.chapters.refinement_channels import refinement_csv
 from generator.site.chapters.refinement_pair import pair_page
 from generator.site.chapters.revisited import revisited_page
-from generator.site.finder import CLASSES_A_CHANNEL, finder_index
+from generator.site.finder import CLASSES_PER_CHANNEL, finder_index
 from generator.site.formats import percent, significant
 from generator.site.home import stage_links
 from generator.site.reading.atlas import Atlas
@@ -161,7 +161,7 @@ def test_finder_index_names_the_most_frequent_classes(atlas: Atlas) -> None:
     text = finder_index(atlas)
     index = json.loads(text.removeprefix("residualAtlas.index(").rstrip().removesuffix(");"))
     place = [entry[0] for entry in index["layers"]].index("res2b")
-    assert len(index["top"][place]) == 12 * CLASSES_A_CHANNEL
+    assert len(index["top"][place]) == 12 * CLASSES_PER_CHANNEL
     first = index["classes"][index["top"][place][0]]
     assert first == atlas.labels_of("res2b", 0)[0][0]
 

@@ -1,50 +1,52 @@
-"""The index that the finder loads when it is first used: layers, class names, three classes a channel."""
+"""The index that the finder loads when it is first used: layers, classes, and the classes of each channel."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import Any
 
 from generator.site.reading.atlas import Atlas
 
-CLASSES_A_CHANNEL = 3
+CLASSES_PER_CHANNEL = 3
 
 
 def finder_index(atlas: Atlas) -> str:
-    """A script that hands the index over: a page opened from a folder may run a script but not read a JSON
-    file.
+    """The index as a script.
 
-    layers: [name, path, channels] in forward order; classes: their names on the pages, no name twice; synonyms: each
-    class's whole label where it says more than its name, otherwise ''; top: for each layer a flat list,
-    CLASSES_A_CHANNEL class numbers a channel (−1 for none), most frequent among the nine pictures first.
+    layers: [name, path, channels] in forward order; classes: their labels on the pages, all different; synonyms: each
+    class's whole label where it says more, otherwise ''; top: for each layer a flat list with CLASSES_PER_CHANNEL class
+    numbers per channel (−1 for none), the most frequent among the nine pictures first.
     """
-    classes = {key: number for number, key in enumerate(atlas.class_labels)}
-    class_of = [classes.get((record.label_id, record.label), -1) for record in atlas.pictures]
-    top: list[list[int]] = []
-    for info in atlas.layers:
-        layer = atlas.layer(info.name)
-        flat: list[int] = []
-        for channel in range(info.channels):
-            found = Counter(c for c in (class_of[image] for image in layer.nine(channel)) if c >= 0)
-            best = [c for c, _ in found.most_common(CLASSES_A_CHANNEL)]
-            flat += best + [-1] * (CLASSES_A_CHANNEL - len(best))
-        top.append(flat)
-    index: dict[str, Any] = {
+    class_numbers = {key: number for number, key in enumerate(atlas.class_labels)}
+    of_picture = [class_numbers.get((record.label_id, record.label), -1) for record in atlas.pictures]
+    index = {
         "model": atlas.name,
         "layers": [[layer.name, layer.path, layer.channels] for layer in atlas.layers],
         "classes": list(atlas.class_labels.values()),
-        "synonyms": [label if "," in label else "" for _, label in classes],
-        "top": top,
+        "synonyms": [label if "," in label else "" for _, label in class_numbers],
+        "top": [_commonest_classes(atlas, layer.name, of_picture) for layer in atlas.layers],
     }
     return data_script("index", index)
 
 
-def data_script(receiver: str, data: Any) -> str:
-    """A script that hands data to ours: a page opened from a folder may run a script but not read a JSON file."""
+def _commonest_classes(atlas: Atlas, name: str, of_picture: list[int]) -> list[int]:
+    """A flat list, CLASSES_PER_CHANNEL numbers per channel of the layer. of_picture: each picture's class, −1 for
+    none."""
+    layer = atlas.layer(name)
+    flat: list[int] = []
+    for channel in range(layer.info.channels):
+        classes = (of_picture[picture] for picture in layer.nine(channel))
+        counts = Counter(number for number in classes if number >= 0)
+        commonest = [number for number, _ in counts.most_common(CLASSES_PER_CHANNEL)]
+        flat += commonest + [-1] * (CLASSES_PER_CHANNEL - len(commonest))
+    return flat
+
+
+def data_script(receiver: str, data: object) -> str:
+    """A script that hands data to the site's scripts: a page opened from a folder may run a script but not read a JSON
+    file."""
     text = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
-    for (
-        character
-    ) in "<\u2028\u2029":  # harmless in a file of its own, but not where somebody pastes it into a page
+    # Harmless in a file of its own, but not where somebody pastes the data into a page.
+    for character in "<\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return f"residualAtlas.{receiver}({text});\n"

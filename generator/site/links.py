@@ -15,12 +15,12 @@ from generator.core.processes import in_workers, page_processes
 from generator.site.formats import megabytes
 
 ADDRESS_ATTRIBUTES = ("href", "src", "poster", "data")
-AT_ONCE = 200  # pages that a process is given
+PAGES_PER_TASK = 200
 WORTH_PROCESSES = 2000  # pages; below, starting processes takes longer than reading
 
 
-class _Addresses(HTMLParser):
-    """Collects a page's addresses and the ids that a fragment may name."""
+class _PageLinks(HTMLParser):
+    """A page's addresses, and the ids that a fragment may name."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -40,16 +40,16 @@ class _Addresses(HTMLParser):
 
 
 def check_links(out: Path, progress: Callable[[int, int], object] = lambda done, total: None) -> list[str]:
-    """Every broken address of a built site, as 'page: address (reason)'; other hosts are left alone. progress: called
-    with how many pages are done, of how many."""
-    checked = _Checked(Path(out))
-    pages = sorted(name for name in checked.files if name.endswith(".html"))
-    parts = [pages[start : start + AT_ONCE] for start in range(0, len(pages), AT_ONCE)]
+    """Every broken address of a built site, as 'page: address (reason)'. Addresses on other hosts are not checked.
+    progress: called with how many pages are done, of how many."""
+    site = _BuiltSite(Path(out))
+    pages = sorted(name for name in site.files if name.endswith(".html"))
+    parts = [pages[start : start + PAGES_PER_TASK] for start in range(0, len(pages), PAGES_PER_TASK)]
     broken: list[str] = []
     progress(0, len(pages))
     results = in_workers(
         operator.attrgetter("broken"),
-        (checked,),
+        (site,),
         parts,
         page_processes(len(pages), WORTH_PROCESSES),
         doing="checks links",
@@ -57,12 +57,12 @@ def check_links(out: Path, progress: Callable[[int, int], object] = lambda done,
     )
     for done, (_, found) in enumerate(results, 1):
         broken += found
-        progress(min(done * AT_ONCE, len(pages)), len(pages))
+        progress(min(done * PAGES_PER_TASK, len(pages)), len(pages))
     return sorted(broken)
 
 
-class _Checked:
-    """A built site whose pages are looked through one by one. files: every file's address below the site's folder."""
+class _BuiltSite:
+    """A built site whose pages are read one by one. files: every file's address below the site's folder."""
 
     def __init__(self, out: Path) -> None:
         self._out = out
@@ -74,25 +74,25 @@ class _Checked:
         self._ids: dict[str, set[str]] = {}  # of the pages that fragments lead into: few
 
     def broken(self, pages: Sequence[str]) -> list[str]:
-        """What `check_links` says of some pages, by their addresses."""
-        found: list[str] = []
-        known: dict[tuple[str, str], str | None] = {}  # many addresses stand on all pages of a folder
+        """The broken addresses of these pages, as `check_links` reports them."""
+        broken: list[str] = []
+        known: dict[tuple[str, str], str | None] = {}  # many addresses occur on all pages of a folder
         for page in pages:
-            content = self._read(page)
+            links = self._read(page)
             folder = posixpath.dirname(page)
-            for address in dict.fromkeys(content.addresses):
+            for address in dict.fromkeys(links.addresses):
                 if address[:1] in ("", "#", "?"):  # the page itself
-                    reason = _missing(urlsplit(address).fragment, content.ids)
+                    reason = _missing(urlsplit(address).fragment, links.ids)
                 else:
                     if (folder, address) not in known:
                         known[folder, address] = self._reason(folder, address)
                     reason = known[folder, address]
                 if reason:
-                    found.append(f"{page}: {address} ({reason})")
-        return found
+                    broken.append(f"{page}: {address} ({reason})")
+        return broken
 
-    def _read(self, page: str) -> _Addresses:
-        parser = _Addresses()
+    def _read(self, page: str) -> _PageLinks:
+        parser = _PageLinks()
         parser.feed((self._out / page).read_text("utf-8"))
         return parser
 
@@ -117,9 +117,9 @@ class _Checked:
 
 def _missing(fragment: str, ids: set[str]) -> str | None:
     """Why a fragment leads nowhere in a page with these ids, or None."""
-    # The state of a layer's grid is kept in the fragment: it names no element.
-    there = not fragment or "=" in fragment or unquote(fragment) in ids
-    return None if there else "no such place in the page"
+    # A fragment with "=" is the state of a layer's grid and names no element.
+    leads_somewhere = not fragment or "=" in fragment or unquote(fragment) in ids
+    return None if leads_somewhere else "no such place in the page"
 
 
 def measure(out: Path) -> dict[str, int]:

@@ -74,7 +74,7 @@ class DreamsPage:
                 yield dream.file
 
 
-def dream_index(atlas: Atlas) -> dict[str, Any] | None:
+def dream_index(atlas: Atlas) -> Mapping[str, Any] | None:
     """deepdream/index.json; None where the atlas has no dreams."""
     return atlas.store.tables.read_json("deepdream/index.json") or None
 

@@ -206,7 +206,7 @@ def map_script(drawn: PictureMap) -> str:
     picture_type = "<u2" if len(drawn.number) < STEPS else "<u4"
     farthest = float(arrays["distance"].max()) or 1.0
     places = {name: np.rint(unit * STEPS) for name, unit in drawn.places.items()}
-    data: dict[str, Any] = {
+    data: dict[str, object] = {
         "model": drawn.atlas.name,
         "count": len(drawn.number),
         "number": _packed(drawn.number, "<u4"),
@@ -247,7 +247,7 @@ def _readable(path: str) -> str:
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _last_nines(atlas: Atlas) -> dict[str, Any] | None:
+def _last_nines(atlas: Atlas) -> dict[str, object] | None:
     """For the last layer before the classifier, by picture the channels that have it among their nine."""
     outputs = [layer for layer in atlas.layers if not layer.is_inner]
     if not outputs:

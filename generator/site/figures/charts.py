@@ -28,7 +28,8 @@ class Series:
     @property
     def mean(self) -> np.ndarray:
         """(points,)"""
-        return self.values.mean(0)
+        mean: np.ndarray = self.values.mean(0)
+        return mean
 
     @property
     def spread(self) -> np.ndarray:

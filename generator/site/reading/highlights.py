@@ -127,7 +127,8 @@ def label_agreement(atlas: Atlas, layer: str) -> np.ndarray:
 
 def _active(atlas: Atlas, blocks: Sequence[LayerInfo]) -> np.ndarray:
     """(C,) bool: which channels are active in all of these blocks."""
-    return ~np.any([np.array(atlas.layer(block.name).dead) for block in blocks], axis=0)
+    inactive: np.ndarray = np.any([np.array(atlas.layer(block.name).dead) for block in blocks], axis=0)
+    return ~inactive
 
 
 def _pictured(atlas: Atlas, blocks: Sequence[LayerInfo]) -> np.ndarray:
@@ -139,7 +140,8 @@ def _pictured(atlas: Atlas, blocks: Sequence[LayerInfo]) -> np.ndarray:
 def _share_of_largest(atlas: Atlas, layer: str) -> np.ndarray:
     """(C,): each channel's highest activation as a share of the layer's highest."""
     strongest = atlas.layer(layer).arrays["top_value"][:, 0]
-    return strongest / max(float(strongest.max()), 1e-12)
+    shares: np.ndarray = strongest / max(float(strongest.max()), 1e-12)
+    return shares
 
 
 def _highlight(atlas: Atlas, candidate: _Candidate) -> Highlight:

@@ -47,7 +47,8 @@ class Measure:
 
     def present(self, values: np.ndarray) -> np.ndarray:
         """Which channels have a value."""
-        return np.isfinite(values) & (values != self.missing)
+        has_value: np.ndarray = np.isfinite(values) & (values != self.missing)
+        return has_value
 
 
 ACTIVATION = "act."

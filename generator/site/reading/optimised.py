@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from generator.site.reading.atlas import Atlas, Layer
+from generator.site.reading.atlas import Atlas
+from generator.site.reading.layer_numbers import Layer
 
 FOLDER = "optimised"  # below a layer's folder of the site
 FROM_PATCH = 1  # of `ascent_start`: the optimisation started from the best patch

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from generator.core.records import LayerInfo
-from generator.site.reading.atlas import PANEL_NAMES, Atlas, Layer
+from generator.site.reading.atlas import PANEL_NAMES, Atlas
+from generator.site.reading.layer_numbers import Layer
 from generator.site.reading.optimised import is_optimised
 
 
