@@ -13,7 +13,6 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from concurrent.futures import ThreadPoolExecutor
 from html import unescape
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -260,47 +259,41 @@ def _environment(place: Path) -> dict[str, str]:
     }  # fmt: skip
 
 
-Ran = list[tuple[str, "subprocess.CompletedProcess[str]"]]
+# Its commands are those of README.md on other folders.
+LONG = {"hosting.md"}
 
 
-@pytest.fixture(scope="module")
-def ran(place: Path) -> dict[str, tuple[Path, Ran]]:
-    """By document: the folder in which its commands ran, and what came of each until the first that failed. Every
-    document has a folder of its own, so two run at a time; the longest, README.md, begins."""
-    documents = sorted({path for path, _ in RUN_HERE}, key=lambda path: path.name != "README.md")
-
-    def run(document: Path) -> tuple[Path, Ran]:
-        folder = place / "of" / document.stem
-        shutil.copytree(
-            place, folder, copy_function=os.link, ignore=shutil.ignore_patterns("of", "source", "torch")
-        )
-        results: Ran = []
-        for command in (command for path, command in RUN_HERE if path == document):
-            # A reader's absolute folders lie in the prepared one.
-            line = re.sub(r"(?<=\s)/(data|shared)/", rf"{folder}/\1/", command)
-            if "resnet50" in command and command.startswith(("atlas site", "atlas compute")):
-                line += f" {SMALL}"
-            bash = ["bash", "-ec", line]
-            done = subprocess.run(bash, cwd=folder, env=_environment(place), capture_output=True, text=True)
-            results.append((line, done))
-            if done.returncode:
-                break
-        return folder, results
-
-    with ThreadPoolExecutor(2) as pool:
-        return dict(zip((path.name for path in documents), pool.map(run, documents), strict=True))
+def run_all(document: str, place: Path) -> Path:
+    """Run the document's commands one after another in a folder of its own, which is returned; each must succeed."""
+    folder = place / "of" / document
+    shutil.copytree(
+        place, folder, copy_function=os.link, ignore=shutil.ignore_patterns("of", "source", "torch")
+    )
+    for command in (command for path, command in RUN_HERE if path.name == document):
+        # A reader's absolute folders lie in the prepared one.
+        line = re.sub(r"(?<=\s)/(data|shared)/", rf"{folder}/\1/", command)
+        if "resnet50" in command and command.startswith(("atlas site", "atlas compute")):
+            line += f" {SMALL}"
+        bash = ["bash", "-ec", line]
+        done = subprocess.run(bash, cwd=folder, env=_environment(place), capture_output=True, text=True)
+        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr, line
+    return folder
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted({path.name for path, _ in RUN_HERE}))
-def test_commands_run_as_they_stand(name: str, ran: dict[str, tuple[Path, Ran]]) -> None:
-    folder, results = ran[name]
-    for line, run in results:
-        assert run.returncode == 0, f"{line}\n{run.stdout}\n{run.stderr}"
-        assert "Traceback" not in run.stderr, line
-    if name == "CONTRIBUTING.md":
+@pytest.mark.parametrize(
+    "document",
+    [
+        pytest.param(name, marks=pytest.mark.long) if name in LONG else name
+        for name in sorted({path.name for path, _ in RUN_HERE})
+    ],
+)
+def test_commands_run_as_they_stand(document: str, place: Path) -> None:
+    folder = run_all(document, place)
+    if document == "CONTRIBUTING.md":
         assert (folder / "site/twin/res2b/index.html").is_file()
-    if name == "README.md":
+    if document == "README.md":
         assert (folder / "site-mine/mine/conv1/0.html").is_file()
         assert (folder / "site-caffe/resnet50-caffe/conv1/0.html").is_file()
         assert "site/resnet50/" in (folder / "photo.html").read_text("utf-8")
