@@ -16,9 +16,9 @@ from PIL import Image
 
 from generator.__main__ import main
 from generator.core.errors import AtlasError
-from generator.core.places import located, places, published
+from generator.core.input_paths import input_paths, with_input_paths, without_paths
 from generator.core.progress import Reporter
-from generator.core.store import PLACES, Store
+from generator.core.store import INPUT_PATHS, Store
 from generator.network import models
 from generator.site.render import render_site
 from generator.stages import profile
@@ -48,19 +48,19 @@ def test_a_published_profile_keeps_names_alone_and_gets_its_places_back(tmp_path
         },
         "test",
     ).model_dump()
-    public = published(given)
+    public = without_paths(given)
     assert SECRET not in json.dumps(public) and here not in json.dumps(public)
     assert public["network"]["weights"] == "w.pt" and public["pictures"]["folder"] == "pictures"
     assert public["kernels"]["others"][0]["weights"] == "other.pt"
     assert public["deepdream"]["pictures"] == ["start.png", 3]
-    assert published(public) == public and given["network"]["weights"] == f"{here}/w.pt"
-    back = located(public, places(given))
+    assert without_paths(public) == public and given["network"]["weights"] == f"{here}/w.pt"
+    back = with_input_paths(public, input_paths(given))
     assert back["network"]["weights"] == f"{here}/w.pt"
     assert back["pictures"]["folder"] == f"{here}/pictures"
     assert back["pictures"]["labels"] == f"{here}/labels.csv"
     assert back["deepdream"]["pictures"] == [f"{here}/start.png", 3]
     public["network"]["weights"] = "another.pt"  # a manifest of other inputs than the places tell of
-    assert located(public, places(given))["network"]["weights"] == "another.pt"
+    assert with_input_paths(public, input_paths(given))["network"]["weights"] == "another.pt"
 
 
 @pytest.mark.parametrize(
@@ -68,8 +68,8 @@ def test_a_published_profile_keeps_names_alone_and_gets_its_places_back(tmp_path
 )
 def test_names_of_weights_are_no_paths(weights: str | None) -> None:
     given = {"network": {"model": "resnet50", "weights": weights}, "pictures": {"folder": None}}
-    assert published(given) == given
-    assert places(given) == {}
+    assert without_paths(given) == given
+    assert input_paths(given) == {}
 
 
 @pytest.fixture(scope="module")
@@ -152,8 +152,8 @@ def test_no_file_of_a_site_names_a_place_of_its_builder(site: Path, inputs: Path
 
 @pytest.mark.slow
 def test_in_the_atlas_only_the_hidden_file_names_places(atlas: Store) -> None:
-    assert _naming(atlas.folder, SECRET) == [PLACES]
-    assert PLACES not in (atlas.folder / "SHA256SUMS").read_text()
+    assert _naming(atlas.folder, SECRET) == [INPUT_PATHS]
+    assert INPUT_PATHS not in (atlas.folder / "SHA256SUMS").read_text()
 
 
 @pytest.mark.slow
@@ -174,7 +174,7 @@ def test_verify_finds_the_inputs_from_any_folder_and_asks_for_them_where_they_ar
     monkeypatch.chdir(tmp_path)
     assert verify(atlas.folder, units=9, reporter=QUIET).is_right
     away = Path(shutil.copytree(atlas.folder, tmp_path / "away"))
-    (away / PLACES).unlink()  # as on another machine
+    (away / INPUT_PATHS).unlink()  # as on another machine
     with pytest.raises(AtlasError, match=r"weights are not here.*--weights"):
         verify(away, units=9, reporter=QUIET)
     here = ["--weights", str(inputs / "mine.pt")]
@@ -197,7 +197,7 @@ def test_pictures_that_moved_are_looked_for_where_they_were_computed_last(
     reporter = Reporter(quiet=True)
     compute(chosen, copy, reporter)
     assert "scan" not in {stage.name for stage in reporter.stages if stage.count}
-    assert Store(copy).places()["pictures.folder"] == str(moved)
+    assert Store(copy).input_paths()["pictures.folder"] == str(moved)
 
 
 def test_an_explanation_names_no_place(inputs: Path) -> None:

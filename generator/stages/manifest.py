@@ -18,7 +18,7 @@ import torchvision
 import generator
 from generator.core.blueprint import blueprint_to_json
 from generator.core.errors import AtlasError
-from generator.core.places import published
+from generator.core.input_paths import without_paths
 from generator.core.records import LabelReading, Manifest, PictureSetInfo, Skipped, title_of, to_json
 from generator.core.sprites import THUMB
 from generator.core.store import fingerprint
@@ -133,7 +133,7 @@ def _public(profile: dict[str, Any]) -> dict[str, Any]:
     on this machine."""
     for key in ("device", "workers", "batch"):
         profile["compute"].pop(key)
-    return published(profile)
+    return without_paths(profile)
 
 
 def _date(inputs: Inputs, run: Run) -> str:

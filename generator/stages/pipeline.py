@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from generator.core.places import places
+from generator.core.input_paths import input_paths
 from generator.core.progress import Reporter
 from generator.core.records import Skipped
 from generator.core.store import Store
@@ -72,7 +72,7 @@ def compute(
         if not dry_run:
             held.enter_context(store.locked(alone=ranks.leads))
             if ranks.leads:
-                store.write_places(places(profile.model_dump()))
+                store.write_input_paths(input_paths(profile.model_dump()))
         compile_loops(device, reporter, ranks)
         inputs = Inputs(
             profile,

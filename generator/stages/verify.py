@@ -14,7 +14,7 @@ from PIL import Image
 
 from generator.core.checksums import UNREADABLE, digests
 from generator.core.errors import AtlasError
-from generator.core.places import located
+from generator.core.input_paths import with_input_paths
 from generator.core.progress import Reporter
 from generator.core.records import Manifest, PictureRecord
 from generator.core.store import Store
@@ -162,7 +162,10 @@ def _profile(here: _Sampled) -> Profile:
     no unit."""
     sources = here.sources
     images = None if sources.images is None else str(sources.images)
-    made_from = located(here.manifest.profile, here.store.places()) | {"deepdream": None, "kernels": {}}
+    made_from = with_input_paths(here.manifest.profile, here.store.input_paths()) | {
+        "deepdream": None,
+        "kernels": {},
+    }
     made_from["network"] = {**made_from["network"], "classes": None}
     made_from["pictures"] = {**made_from["pictures"], "labels": None, "hierarchy": None}
     profile = profiles.validated(made_from, f"the manifest of {here.store.folder}").changed(

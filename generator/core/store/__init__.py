@@ -41,12 +41,12 @@ from typing import Any
 import numpy as np
 
 from generator.core.store.arrays import Arrays
-from generator.core.store.folder import PLACES, AtlasFolder
+from generator.core.store.folder import INPUT_PATHS, AtlasFolder
 from generator.core.store.pictures import Pictures
 from generator.core.store.tables import Tables
 from generator.core.store.work import Work, fingerprint
 
-__all__ = ["PLACES", "Arrays", "AtlasFolder", "Pictures", "Store", "Tables", "Work", "fingerprint"]
+__all__ = ["INPUT_PATHS", "Arrays", "AtlasFolder", "Pictures", "Store", "Tables", "Work", "fingerprint"]
 
 
 class Store(AtlasFolder):

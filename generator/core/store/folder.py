@@ -16,11 +16,11 @@ from generator.core import checksums
 from generator.core.checksums import Faults
 from generator.core.errors import AtlasError
 from generator.core.files import disk_error, write_atomically
-from generator.core.places import published
+from generator.core.input_paths import without_paths
 from generator.core.records import Manifest, manifest_from_json, to_json
 from generator.core.store.tables import json_bytes, read_json
 
-PLACES = ".inputs.json"
+INPUT_PATHS = ".inputs.json"
 _REFUSED = (
     errno.ENOSPC,
     errno.EDQUOT,
@@ -74,14 +74,14 @@ class AtlasFolder:
 
     # -- where the inputs lie on this machine -------------------------------------------------------------------------
 
-    def write_places(self, places: Mapping[str, str]) -> None:
-        """Keep where the inputs lie (generator/core/places.py); hidden, no part of the atlas, and never published."""
-        write_atomically(self.folder / PLACES, json_bytes(places))
+    def write_input_paths(self, paths: Mapping[str, str]) -> None:
+        """Keep where the inputs lie (core/input_paths.py) in a hidden file: no part of the atlas, never published."""
+        write_atomically(self.folder / INPUT_PATHS, json_bytes(paths))
 
-    def places(self) -> dict[str, str]:
+    def input_paths(self) -> dict[str, str]:
         """Where the inputs lie, by the profile's key; {} where nothing is known."""
-        known = read_json(self.folder / PLACES)
-        return known if isinstance(known, dict) else {}
+        paths = read_json(self.folder / INPUT_PATHS)
+        return paths if isinstance(paths, dict) else {}
 
     # -- the manifest --------------------------------------------------------------------------------------------------
 
@@ -108,7 +108,7 @@ class AtlasFolder:
         """manifest.json as the site shows it, without any path on a machine."""
         content = (self.folder / "manifest.json").read_bytes()
         data = json.loads(content)
-        public = data | {"profile": published(data["profile"])}
+        public = data | {"profile": without_paths(data["profile"])}
         return content if public == data else json_bytes(public)
 
     def is_finished(self) -> bool:

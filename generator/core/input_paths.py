@@ -19,35 +19,35 @@ _KEYS = (
 )
 
 
-def published(profile: Mapping[str, Any]) -> dict[str, Any]:
-    """The profile with the last part of every path alone."""
+def without_paths(profile: Mapping[str, Any]) -> dict[str, Any]:
+    """The profile with only the last part of every path, as it is published."""
     result = copy.deepcopy(dict(profile))
-    for holder, key, _ in _places(result):
+    for holder, key, _ in _paths(result):
         holder[key] = PurePath(holder[key]).name or holder[key]
     return result
 
 
-def places(profile: Mapping[str, Any]) -> dict[str, str]:
+def input_paths(profile: Mapping[str, Any]) -> dict[str, str]:
     """The absolute path of every file and folder that the profile names and that is there, by its key."""
     return {
         name: os.path.abspath(holder[key])
-        for holder, key, name in _places(profile)
+        for holder, key, name in _paths(profile)
         if os.path.exists(holder[key])
     }
 
 
-def located(profile: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, Any]:
-    """A published profile with the places put back that it was computed from."""
+def with_input_paths(profile: Mapping[str, Any], paths: Mapping[str, str]) -> dict[str, Any]:
+    """A published profile with the paths put back that it was computed from."""
     result = copy.deepcopy(dict(profile))
-    for holder, key, name in _places(result):
-        place = known.get(name, "")
-        if PurePath(place).name == holder[key]:
-            holder[key] = place
+    for holder, key, name in _paths(result):
+        path = paths.get(name, "")
+        if PurePath(path).name == holder[key]:
+            holder[key] = path
     return result
 
 
-def _places(profile: Mapping[str, Any]) -> Iterator[tuple[Any, Any, str]]:
-    """What holds a value that may be a path, its key there, and its name in the whole profile."""
+def _paths(profile: Mapping[str, Any]) -> Iterator[tuple[Any, Any, str]]:
+    """Every value that may be a path: the mapping or list that holds it, its key there, and its name in the profile."""
     for section, key in _KEYS:
         holder = profile.get(section) or {}
         if holder.get(key):
