@@ -1,9 +1,9 @@
-"""What an optimised picture is made of: its pixels, or its spectrum with colours decorrelated (Lucid's `pixel` and
+"""The parameters of an optimised picture: its pixels, or its spectrum with colours decorrelated (Lucid's `pixel` and
 `fourier`; Olah et al. 2017, "Preconditioning and parameterization").
 
-Both go through a *latent* picture, (B, 3, n, n) of any real numbers with zero for mid-grey, which a sigmoid turns into
-displayable sRGB in (0, 1). Between parameters and latent picture the way is linear and has a way back, so that a
-regulariser may change pixels whatever the parameters are."""
+Both define a *latent* picture, (B, 3, n, n) of any real numbers with zero for mid-grey, which a sigmoid turns into
+displayable sRGB in (0, 1). The map from parameters to latent picture is linear and invertible, so a regulariser may
+change pixels whatever the parameters are."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ DARKEST = 1 / 512  # no displayable value lies closer to 0 or 1: its latent valu
 
 
 class Parametrisation(Protocol):
-    """Parameters are real, (B, ...)."""
+    """How parameters, real numbers (B, …), define latent pictures of `side` px."""
 
     def noise(self, random: np.random.Generator) -> np.ndarray:
-        """The first parameters of one picture."""
+        """The first parameters of one picture: normal, of standard deviation NOISE."""
 
     def latent(self, parameters: Tensor) -> Tensor:
-        """(B, 3, n, n) latent pictures."""
+        """The latent pictures of parameters, (B, …) → (B, 3, n, n)."""
 
     def parameters(self, latent: Tensor) -> Tensor:
-        """The way back."""
+        """The parameters of latent pictures, (B, 3, n, n) → (B, …)."""
 
 
 class Pixel:
@@ -83,6 +83,7 @@ class Fourier:
 
 
 def parametrisation(name: Name, side: int) -> Parametrisation:
+    """The parametrisation of this name for pictures of `side` px."""
     return Fourier(side) if name == "fourier" else Pixel(side)
 
 
@@ -92,5 +93,5 @@ def displayable(latent: Tensor) -> Tensor:
 
 
 def latent_of(pictures: Tensor) -> Tensor:
-    """sRGB in [0, 1] → the latent pictures that show it, but for values next to black and white."""
+    """sRGB in [0, 1] → the latent pictures that show it; values within DARKEST of black or white are moved away."""
     return pictures.clamp(DARKEST, 1 - DARKEST).logit()

@@ -1,9 +1,9 @@
 """Robustness transforms (Olah et al. 2017, "Feature visualization"), by Lucid's names: pad, jitter, random_scale,
 random_rotate, compose, standard_transforms.
 
-An optimised picture is to excite its unit also when it is moved, scaled and turned a little. The transforms of a step
-are composed into one affine map for every picture and the picture is sampled once (bilinear), so that no transform
-blurs what another has blurred already. What is looked at keeps its size: jitter moves it instead of cutting it."""
+An optimised picture should activate its unit also when it is moved, scaled and turned a little. The transforms of a
+step are composed into one affine map per picture, and the picture is sampled once (bilinear), so that it is not blurred
+repeatedly. The window that the network sees keeps its size: jitter moves it instead of cropping it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ Kind = Literal["pad", "jitter", "scale", "rotate"]
 
 @dataclass(frozen=True)
 class Transform:
-    """One transform. values: what is drawn from, each as likely as another (px of a jitter's range, factors,
-    degrees)."""
+    """One transform. values: the equally likely values to draw from: factors of a scale, degrees of a rotation; of a
+    jitter its range and of a pad its width, px."""
 
     kind: Kind
     values: tuple[float, ...]
@@ -35,17 +35,17 @@ def pad(w: int) -> Transform:
 
 
 def jitter(d: int) -> Transform:
-    """Move by a whole number of px, 0 … d − 1 less half of d, in both directions."""
+    """Move by a whole number of px, from −⌊d / 2⌋ to d − 1 − ⌊d / 2⌋, along both axes."""
     return Transform("jitter", (float(d),))
 
 
 def random_scale(scales: Sequence[float]) -> Transform:
-    """Enlarge about the middle by one of these factors."""
+    """Scale about the middle by one of these factors."""
     return Transform("scale", tuple(float(scale) for scale in scales))
 
 
 def random_rotate(angles: Sequence[float]) -> Transform:
-    """Turn about the middle by one of these angles in degrees."""
+    """Rotate about the middle by one of these angles in degrees."""
     return Transform("rotate", tuple(float(angle) for angle in angles))
 
 
@@ -64,7 +64,7 @@ DRAWS = 2  # random numbers that a transform takes for one step of one picture
 
 
 def reach(transforms: Transforms, side: int) -> int:
-    """How many px beyond a square of this side the transforms may look, at each edge."""
+    """How many px beyond a square of this side, at each edge, the transforms may sample."""
     half, moved = side / 2, 0.0
     for transform in transforms:
         match transform.kind:
@@ -81,9 +81,9 @@ def reach(transforms: Transforms, side: int) -> int:
 
 
 def matrices(transforms: Transforms, draws: np.ndarray) -> np.ndarray:
-    """From px of what is looked at to px of the picture, both counted from their middle: (..., 2, 3), x before y.
+    """Affine maps from px of the window to px of the picture, both counted from their middle: (…, 2, 3), x before y.
 
-    draws: (..., len(transforms), 2), even in [0, 1).
+    draws: (…, len(transforms), 2), uniform in [0, 1).
     """
     whole = np.zeros((*draws.shape[:-2], 3, 3))
     whole[...] = np.eye(3)
@@ -108,10 +108,10 @@ def matrices(transforms: Transforms, draws: np.ndarray) -> np.ndarray:
 
 
 def compose(transforms: Transforms, draws: np.ndarray, pictures: Tensor, *, first: int, size: int) -> Tensor:
-    """What is looked at after all transforms: (B, 3, n, n) pictures → (B, 3, size, size).
+    """The window after all transforms: (B, 3, n, n) pictures → (B, 3, size, size).
 
-    draws: (B, len(transforms), 2); first: px of the picture at which, without transforms, the window begins. Outside
-    the picture lies its own edge, or grey where one of the transforms is a pad.
+    draws: (B, len(transforms), 2), uniform in [0, 1); first: px of the picture at which the window begins without
+    transforms. Outside the picture its edge is carried on, or lies grey if one of the transforms is a pad.
     """
     moving = any(transform.kind != "pad" for transform in transforms)
     if not moving:
@@ -123,10 +123,16 @@ def compose(transforms: Transforms, draws: np.ndarray, pictures: Tensor, *, firs
     theta = matrices(transforms, draws)  # (B, 2, 3)
     centre = first + ground + (size - 1) / 2  # of the window, in px of the picture
     offset = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
-    way = torch.from_numpy(theta)
-    x = way[:, 0, 0, None, None] * offset[None, None, :] + way[:, 0, 1, None, None] * offset[None, :, None]
-    y = way[:, 1, 0, None, None] * offset[None, None, :] + way[:, 1, 1, None, None] * offset[None, :, None]
-    spot = torch.stack([x + way[:, 0, 2, None, None], y + way[:, 1, 2, None, None]], -1) + centre
-    grid = (2 * spot + 1) / side - 1  # grid_sample counts from −1 to 1, pixels' middles within
+    affine = torch.from_numpy(theta)
+    x = (
+        affine[:, 0, 0, None, None] * offset[None, None, :]
+        + affine[:, 0, 1, None, None] * offset[None, :, None]
+    )
+    y = (
+        affine[:, 1, 0, None, None] * offset[None, None, :]
+        + affine[:, 1, 1, None, None] * offset[None, :, None]
+    )
+    position = torch.stack([x + affine[:, 0, 2, None, None], y + affine[:, 1, 2, None, None]], -1) + centre
+    grid = (2 * position + 1) / side - 1  # grid_sample counts from −1 to 1, pixels' middles within
     grid = grid.to(pictures.device, pictures.dtype)
     return F.grid_sample(pictures, grid, mode="bilinear", padding_mode="border", align_corners=False)

@@ -1,4 +1,5 @@
-"""The pictures with the largest readings of one unit a channel, streamed, each with what else was read on it."""
+"""The pictures with the largest readings of one unit per channel, streamed, each with further readings of the
+picture."""
 
 from __future__ import annotations
 
@@ -10,15 +11,16 @@ from torch import Tensor
 
 from generator.core.records import TOP
 
-_INDICES = 2**31 - 1  # pictures a list can tell apart
+_INDICES = 2**31 - 1  # the largest picture index
 
 
 class CentreTops:
-    """The k best pictures of each of C channels by one reading a picture, above zero alone, and P further readings
-    of the same picture beside each. Ties go to the lower picture index. Memory: (8 + 4 P) k C bytes.
+    """The k strongest pictures of each of C channels by one reading per picture, above zero only, each with P further
+    readings of the same picture (`beside`). Ties go to the lower picture index. Memory: (8 + 4 P) k C bytes.
 
-    As in top_units.py, reading and index are packed into one key: the k largest are one set in whatever order
-    pictures come, and lists of different pictures merge."""
+    As in top_units.py, reading and index are packed into one key: the k largest are one set in whatever order pictures
+    come, and lists of different pictures can be merged.
+    """
 
     def __init__(self, channels: int, beside: int, k: int = TOP) -> None:
         self.k = k
@@ -27,12 +29,12 @@ class CentreTops:
 
     @property
     def values(self) -> Tensor:
-        """(C, k) float32, descending; 0 where there is none."""
+        """(C, k) float32 readings, descending; 0 where there is no picture."""
         return (self._key >> 32).to(torch.int32).view(torch.float32)
 
     @property
     def images(self) -> Tensor:
-        """(C, k) int64 picture indices; −1 where there is none."""
+        """(C, k) int64 picture indices; −1 where there is no picture."""
         return torch.where(self._key > 0, _INDICES - (self._key & 0xFFFFFFFF), -1)
 
     @property
@@ -41,21 +43,21 @@ class CentreTops:
         return self._beside.masked_fill((self._key == 0)[:, :, None], torch.nan)
 
     def update(self, readings: Tensor, beside: Tensor, images: Tensor) -> None:
-        """Take in pictures. readings: (B, C) float32; beside: (B, C, P); images: (B,) int64 indices, each at most
-        once in the life of this object."""
+        """Add pictures. readings: (B, C) float32; beside: (B, C, P); images: (B,) int64 indices, each given at most
+        once to this object."""
         bits = readings.contiguous().view(torch.int32).to(torch.int64)
         keys = torch.where(readings > 0, (bits << 32) | (_INDICES - images[:, None]), 0).T  # (C, B)
         self._take(keys, beside.transpose(0, 1))
 
     def merge(self, other: CentreTops) -> None:
-        """Take in what another saw of other pictures; in any order the result is the same."""
+        """Add the lists of other pictures; the result is the same in any order."""
         self._take(other._key, other._beside)
 
     def _take(self, keys: Tensor, beside: Tensor) -> None:
         self._key, chosen = torch.cat([self._key, keys], 1).topk(self.k, 1)
         both = torch.cat([self._beside, beside], 1)
         place = chosen[:, :, None].expand(-1, -1, both.shape[2])
-        # An empty slot's readings are zeroed: the state's bytes then say nothing of what passed by.
+        # The readings of empty entries are zeroed, so that the state's bytes do not depend on pictures left out.
         self._beside = both.gather(1, place).masked_fill((self._key == 0)[:, :, None], 0)
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -64,6 +66,7 @@ class CentreTops:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> CentreTops:
+        """The lists that `arrays` were made of."""
         channels, k, beside = arrays["beside"].shape
         top = cls(channels, beside, k)
         top._key, top._beside = torch.tensor(arrays["key"]), torch.tensor(arrays["beside"])

@@ -1,7 +1,7 @@
-"""Statistics of every channel of a layer over all pictures, streamed and free of order.
+"""Statistics of every channel of a layer over all pictures, streamed, in whatever order the pictures come.
 
-Each picture is reduced on its own, then added up in 64-bit integers: sums of integers do not depend on their
-order, so any cutting into batches, shards and resumed runs ends with the same bits."""
+Each picture is reduced on its own, then added up in 64-bit integers. Sums of integers do not depend on their order, so
+batches, processes and resumed runs of any kind end with the same bits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from generator.engine.loops.compiled import Loops, loops
 
 BITS = 32  # of the fraction: sums count in units of 2^-32
 WHOLE = 24  # a sum's high part counts in units of 2^24, its low part what is below
-LARGEST = 2.0**64  # of a value added: 2^23 of them still fit a sum. Deep networks with random weights get far
+LARGEST = (
+    2.0**64
+)  # of a value added: 2^23 such values fit into a sum. Activations of deep random networks grow large
 _TINY = 2.0**-100  # activations above zero are taken to be above this
 _CACHED = (
     2**17
@@ -26,10 +28,11 @@ _SMALL = 2**14  # values of a map below which calls cost more than memory, so th
 
 @dataclass(frozen=True)
 class Reduced:
-    """Each picture's map of each channel in a few numbers, (B, C) but for the first.
+    """Each picture's map of each channel, reduced to a few numbers, (B, C) but for the first.
 
-    row_maximum: (B, H, C), in the map's own type like maximum; mean and mean_square over the positions,
-    float64; active: int64 count of positions above zero."""
+    row_maximum: (B, H, C), in the map's own type like maximum; mean and mean_square: over the positions, float64;
+    active: int64 count of positions above zero.
+    """
 
     row_maximum: Tensor
     maximum: Tensor
@@ -39,17 +42,16 @@ class Reduced:
 
 
 def reduce_maps(maps: Tensor) -> Reduced:
-    """Reduce maps (B, C, H, W), quickest where channels_last; a picture's numbers do not depend on the
-    others."""
+    """Reduce maps (B, C, H, W), fastest where channels_last; a picture's numbers do not depend on the others."""
     on_cpu = maps.device.type == "cpu"
     if on_cpu and maps.dtype == torch.float32 and (compiled := loops()) is not None:
         return _reduce_compiled(maps, compiled)
     batch, channels, height, width = maps.shape
     bands = _bands(height, width * channels) if on_cpu else 1
     bands_of = maps.permute(0, 2, 3, 1).reshape(batch * bands, height // bands, width, channels)  # a view
-    # Several passes over what lies in the cache cost less than the memory's one over the whole batch.
-    one = bands_of[0].numel()
-    size = len(bands_of) if not on_cpu else _CACHED // one if one < _SMALL else 1
+    # Several passes over a part that stays in the cache cost less than one over the whole batch in memory.
+    values = bands_of[0].numel()
+    size = len(bands_of) if not on_cpu else _CACHED // values if values < _SMALL else 1
     parts = [_reduce(part) for part in bands_of.split(size)]
     row_maximum, total, square, active = (torch.cat(part) for part in zip(*parts, strict=True))
     total, square, active = (
@@ -75,25 +77,25 @@ def _reduce_compiled(maps: Tensor, compiled: Loops) -> Reduced:
 def _reduce(part: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Maxima of the rows, sums, sums of squares and counts in units of _TINY of maps (n, H, W, C)."""
     values = (part if part.dtype == torch.float64 else part.float()).flatten(1, 2)  # (n, H × W, C)
-    # torch sums along an outer dimension in one order for any number of threads, as matrix products do not.
-    # Cutting off at _TINY counts what is above zero in fewer passes than a comparison and its conversion.
+    # torch sums along an outer dimension in one order for any number of threads; matrix products do not. Clamping to
+    # _TINY counts values above zero in fewer passes than a comparison and its conversion.
     return part.amax(2), values.sum(1), (values * values).sum(1), values.clamp(0, _TINY).sum(1)
 
 
 def _bands(height: int, row: int) -> int:
-    """Into how many equal bands of rows a map is cut to fit the cache; fixed by the map's size alone."""
+    """Into how many equal bands of rows a map is cut to fit the cache; depends on the map's size alone."""
     return next((n for n in range(1, height + 1) if height % n == 0 and height // n * row <= _CACHED), height)
 
 
 class FixedSum:
-    """Exact sums, one a channel: `high` · 2^24 + `low` / 2^32, both int64, `low` in [0, 2^56)."""
+    """Exact sums, one per channel: `high` · 2^24 + `low` / 2^32, both int64, `low` in [0, 2^56)."""
 
     def __init__(self, channels: int, device: torch.device | str = "cpu") -> None:
         self.high = torch.zeros(channels, dtype=torch.int64, device=device)
         self.low = torch.zeros(channels, dtype=torch.int64, device=device)
 
     def add(self, values: Tensor) -> None:
-        """Add values (B, C) float64, each rounded to 2^-32 by itself; |values| ≤ LARGEST is the caller's to check."""
+        """Add values (B, C) float64, each rounded to 2^-32 on its own; the caller checks |values| ≤ LARGEST."""
         if values.device.type == "cpu" and (compiled := loops()) is not None:
             compiled.add(values.contiguous().numpy(), self.high.numpy(), self.low.numpy(), WHOLE, BITS)
             return
@@ -104,6 +106,7 @@ class FixedSum:
             self._carry(part.sum(0))
 
     def merge(self, other: FixedSum) -> None:
+        """Add another sum of as many channels."""
         self.high += other.high.to(self.high.device)
         self._carry(other.low.to(self.low.device))
 
@@ -113,7 +116,7 @@ class FixedSum:
         self.low = units & (2 ** (WHOLE + BITS) - 1)
 
     def value(self) -> np.ndarray:
-        """(C,) float64."""
+        """The sums, (C,) float64."""
         return self.high.cpu().numpy() * 2.0**WHOLE + self.low.cpu().numpy() / 2.0**BITS
 
 
@@ -133,7 +136,7 @@ class Moments:
         self.maximum = torch.full((channels,), -torch.inf, device=device)
 
     def update(self, reduced: Reduced, earlier: Tensor | None = None) -> None:
-        """Take in a batch. earlier: the same pictures' scores (B, C) in the layer to correlate with."""
+        """Add a batch. earlier: the same pictures' scores (B, C) in the layer to correlate with."""
         score = reduced.maximum.double()
         self.pictures += len(score)
         self.sums["mean"].add(reduced.mean)
@@ -147,6 +150,7 @@ class Moments:
         self.maximum = torch.maximum(self.maximum, reduced.maximum.float().amax(0))
 
     def merge(self, other: Moments) -> None:
+        """Add the moments of the same channels on other pictures."""
         self.pictures += other.pictures
         for name in _SUMS:
             self.sums[name].merge(other.sums[name])
@@ -155,8 +159,8 @@ class Moments:
         self.maximum = torch.maximum(self.maximum, other.maximum.to(self.maximum.device))
 
     def statistics(self, earlier: Moments | None = None) -> dict[str, np.ndarray]:
-        """(C,) each, under the names that the atlas folder uses; NaN where there is no number. earlier: the
-        moments of the layer that update() was given scores of."""
+        """(C,) each, under the names that the atlas folder uses; NaN where there is no number. earlier: the moments of
+        the layer whose scores update() was given."""
         seen = max(self.pictures, 1)
         mean = self.sums["mean"].value() / seen
         variance = self.sums["mean_square"].value() / seen - mean**2
@@ -174,7 +178,7 @@ class Moments:
         }
 
     def constant(self) -> np.ndarray:
-        """(C,) bool: whether the score is the same for every picture (as far as sums of scores can tell)."""
+        """(C,) bool: whether the score is the same for every picture, as far as sums of scores show it."""
         if self.pictures < 2:
             return self.sums["score_square"].value() == 0
         return np.isnan(self._spread())
@@ -205,6 +209,7 @@ class Moments:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], device: torch.device | str = "cpu") -> Moments:
+        """The moments that `arrays` were made of."""
         moments = cls(len(arrays["maximum"]), int(arrays["size"][0]), device)
         moments.pictures = int(arrays["size"][1])
         moments.maximum = torch.tensor(arrays["maximum"], device=device)

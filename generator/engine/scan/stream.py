@@ -1,10 +1,9 @@
-"""One pass over the pictures that reads the residual stream: in every block what comes along the shortcut (Input),
-what the branch adds (Block), and what leaves (Output).
+"""One pass over the pictures that reads the residual stream: in every block the shortcut's value (Input), the branch's
+(Block) and their sum after the ReLU (Output).
 
-Read are the neuron in the middle of the map, as in arXiv:2407.05340, on the picture and on two rescaled copies of
-it; and, for the contributions, the units among the strongest nine of the block's channels. All that lasts is a
-StreamState, whose size does not depend on the number of pictures and whose bits do not depend on the order in
-which batches come."""
+It reads the neuron in the middle of the map, as in arXiv:2407.05340, on the picture and on two rescaled copies of it;
+and, for the contributions, the units among the top nine of the block's channels. What remains is a StreamState, whose
+size does not depend on the number of pictures and whose bits do not depend on the order in which batches come."""
 
 from __future__ import annotations
 
@@ -21,11 +20,12 @@ from torch import Tensor
 from generator.core.errors import AtlasError
 from generator.engine.scan.centre_tops import CentreTops
 from generator.engine.scan.moments import LARGEST, FixedSum
+from generator.engine.scan.scan import padded
 from generator.network.network import Network
 from generator.network.residual import Residual, find_residual
 
 PARTS = ("shortcut", "branch")
-# What is kept beside each of the nine pictures of a list.
+# The further readings that are kept with each of the top nine pictures of a list.
 BESIDE = {"input": ("block", "output", "block_enlarged"), "block": ("input", "output", "input_reduced")}
 
 
@@ -46,7 +46,7 @@ class StreamBlock:
 
 @dataclass(frozen=True)
 class StreamPlan:
-    """What is read. batch: pictures a forward; rescaled: whether enlarged and reduced copies are read too."""
+    """What is read. batch: pictures per forward; rescaled: whether enlarged and reduced copies are read too."""
 
     blocks: tuple[StreamBlock, ...]
     batch: int
@@ -55,26 +55,26 @@ class StreamPlan:
     @classmethod
     def of(cls, network: Network, batch: int, rescaled: bool = True) -> StreamPlan:
         """All residual blocks among the network's layers."""
-        found = residuals(network)
-        layers = [layer for layer in network.layers if layer.name in found]
+        residual = residuals(network)
+        layers = [layer for layer in network.layers if layer.name in residual]
         blocks = tuple(StreamBlock(x.name, x.channels, x.height, x.width) for x in layers)
         return cls(blocks, batch, rescaled)
 
 
 def residuals(network: Network) -> dict[str, Residual]:
     """The residual blocks among the network's layers, by name, in forward order."""
-    found = {
+    blocks = {
         layer.name: find_residual(network.graph, network.step(layer.name))
         for layer in network.layers
         if layer.kind == "block"
     }
-    return {name: residual for name, residual in found.items() if residual is not None}
+    return {name: residual for name, residual in blocks.items() if residual is not None}
 
 
 @dataclass(frozen=True)
 class BlockUnits:
-    """The units among the strongest nine of a block's channels that lie in a batch's pictures. picture: its place in
-    the batch; channel, slot, row, column; (U,) int64 each."""
+    """The units among the top nine of a block's channels that lie in a batch's pictures, (U,) int64 each. picture: its
+    index in the batch; slot: its rank, from 0; channel, row, column: in the block's map."""
 
     picture: Tensor
     channel: Tensor
@@ -85,7 +85,7 @@ class BlockUnits:
 
 @dataclass
 class BlockReadings:
-    """What one batch of n pictures gave of one block. input, block, output: at the centre, (n, C) float32;
+    """The readings of one block on a batch of n pictures. input, block, output: at the centre, (n, C) float32;
     block_enlarged: of the branch on the enlarged pictures, input_reduced: of the shortcut on the reduced ones
     (NaN where they were not read); shortcut, branch: at the units, (U,) float32."""
 
@@ -99,7 +99,7 @@ class BlockReadings:
 
 
 class StreamState:
-    """All that the pass has found so far."""
+    """All that the pass has read so far."""
 
     def __init__(self, plan: StreamPlan) -> None:
         self.plan = plan
@@ -110,7 +110,7 @@ class StreamState:
             for side in BESIDE
         }
         self.sums = {block.name: FixedSum(block.channels) for block in plan.blocks}  # of Block at the centre
-        self.parts = {  # of the strongest nine units, NaN until their picture has come
+        self.parts = {  # at the top nine units, NaN until their picture has been read
             (block.name, side): np.full((block.channels, 9), np.nan, np.float32)
             for block in plan.blocks
             for side in PARTS
@@ -119,7 +119,7 @@ class StreamState:
     def update(
         self, images: Tensor, readings: Mapping[str, BlockReadings], units: Mapping[str, BlockUnits]
     ) -> None:
-        """Take in a batch. images: (n,) int64 picture indices."""
+        """Add a batch. images: (n,) int64 picture indices; readings, units: by block."""
         self.pictures += len(images)
         for name, read in readings.items():
             for side, others in BESIDE.items():
@@ -131,7 +131,7 @@ class StreamState:
                 self.parts[name, side][channel, slot] = getattr(read, side).numpy()
 
     def merge(self, other: StreamState) -> None:
-        """Take in what another pass of the same plan found on other pictures."""
+        """Add what another pass of the same plan read on other pictures; raises AtlasError for another plan's."""
         if other.plan != self.plan:
             raise AtlasError(
                 "two parts of the stream's readings belong to different runs",
@@ -152,18 +152,19 @@ class StreamState:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The whole state as flat arrays, for from_arrays and np.savez."""
-        found: dict[str, np.ndarray] = {
+        arrays: dict[str, np.ndarray] = {
             "plan": np.array(json.dumps(asdict(self.plan))),
             "pictures": np.array(self.pictures),
         }
         for (name, side), tops in self.tops.items():
-            found |= {f"top.{name}.{side}.{key}": array for key, array in tops.arrays().items()}
+            arrays |= {f"top.{name}.{side}.{key}": array for key, array in tops.arrays().items()}
         for name, total in self.sums.items():
-            found |= {f"sum.{name}.high": total.high.numpy(), f"sum.{name}.low": total.low.numpy()}
-        return found | {f"part.{name}.{side}": values for (name, side), values in self.parts.items()}
+            arrays |= {f"sum.{name}.high": total.high.numpy(), f"sum.{name}.low": total.low.numpy()}
+        return arrays | {f"part.{name}.{side}": values for (name, side), values in self.parts.items()}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> StreamState:
+        """The state that `arrays` were made of."""
         plan: dict[str, Any] = json.loads(str(arrays["plan"]))
         blocks = tuple(StreamBlock(**block) for block in plan["blocks"])
         state = cls(StreamPlan(**{**plan, "blocks": blocks}))
@@ -215,11 +216,11 @@ def read_stream(
     network: in fp32, on its device; pixels: (n, H, W, 3) uint8, n ≤ plan.batch; units: of each block. Convolutions
     choose their algorithm by the batch's size, so a batch that is not full is filled up with black pictures.
     """
-    n, found = len(pixels), residuals(network)
-    pixels = _filled(pixels, plan.batch)
-    plain = _read(network, pixels, plan, found, units)
-    enlarged = _read(network, enlarge(pixels), plan, found, {}) if plan.rescaled else None
-    reduced = _read(network, reduce(pixels), plan, found, {}) if plan.rescaled else None
+    n, blocks = len(pixels), residuals(network)
+    pixels = padded(pixels, plan.batch)
+    plain = _read(network, pixels, plan, blocks, units)
+    enlarged = _read(network, enlarge(pixels), plan, blocks, {}) if plan.rescaled else None
+    reduced = _read(network, reduce(pixels), plan, blocks, {}) if plan.rescaled else None
     readings = {}
     for block in plan.blocks:
         here = {side: values if side in PARTS else values[:n] for side, values in plain[block.name].items()}
@@ -237,24 +238,22 @@ def _read(
     network: Network,
     pixels: Tensor,
     plan: StreamPlan,
-    found: Mapping[str, Residual],
+    blocks: Mapping[str, Residual],
     units: Mapping[str, BlockUnits],
 ) -> dict[str, dict[str, Tensor]]:
     """By block: input, block and output at the centre, (n, C); shortcut and branch at the units, (U,)."""
-    wanted = _wanted(plan, found)
+    wanted = _wanted(plan, blocks)
     readings: dict[str, dict[str, Tensor]] = {block.name: {} for block in plan.blocks}
     for step, maps in network.graph.visit(network.prepare(pixels), wanted):
         for block, side in wanted[step]:
             row, column = block.centre
-            # Cloned: the next step may overwrite what a view would look at.
+            # Cloned: the next step may overwrite the memory behind a view.
             readings[block.name][side] = maps[:, :, row, column].clone().cpu()
             if side != "output" and block.name in units:
-                some = units[block.name]
-                places = (
-                    part.to(maps.device) for part in (some.picture, some.channel, some.row, some.column)
-                )
+                unit = units[block.name]
+                index = (axis.to(maps.device) for axis in (unit.picture, unit.channel, unit.row, unit.column))
                 part = "shortcut" if side == "input" else "branch"
-                readings[block.name][part] = maps[tuple(places)].cpu()
+                readings[block.name][part] = maps[tuple(index)].cpu()
     return readings
 
 
@@ -262,10 +261,10 @@ def _read(
 def read_centres(network: Network, pixels: Tensor, plan: StreamPlan) -> dict[str, dict[str, Tensor]]:
     """By block: input, block and output at the centre, (n, C) float32, on any pictures.
 
-    network: in fp32, on its device; pixels: (n, H, W, 3), 0 … 255 of any type, n ≤ plan.batch. Only as much of the
-    network runs as the plan's blocks need.
+    network: in fp32, on its device; pixels: (n, H, W, 3), 0 … 255 of any type, n ≤ plan.batch. The network runs only as
+    far as the plan's blocks need.
     """
-    readings = _read(network, _filled(pixels, plan.batch), plan, residuals(network), {})
+    readings = _read(network, padded(pixels, plan.batch), plan, residuals(network), {})
     return {
         name: {side: values[: len(pixels)] for side, values in sides.items()}
         for name, sides in readings.items()
@@ -278,27 +277,21 @@ def strongest(network: Network, pixels: Tensor, plan: StreamPlan) -> dict[str, d
 
     network: in fp32, on its device; pixels: (n, H, W, 3) uint8, n ≤ plan.batch.
     """
-    n, found = len(pixels), residuals(network)
-    wanted = _wanted(plan, found)
+    n, blocks = len(pixels), residuals(network)
+    wanted = _wanted(plan, blocks)
     readings: dict[str, dict[str, np.ndarray]] = {block.name: {} for block in plan.blocks}
-    for step, maps in network.graph.visit(network.prepare(_filled(pixels, plan.batch)), wanted):
+    for step, maps in network.graph.visit(network.prepare(padded(pixels, plan.batch)), wanted):
         maxima = maps.amax((2, 3))[:n].cpu().numpy()
         for block, side in wanted[step]:
             readings[block.name][side] = maxima
     return readings
 
 
-def _filled(pixels: Tensor, size: int) -> Tensor:
-    """A batch filled up with black pictures."""
-    missing = size - len(pixels)
-    return torch.cat([pixels, pixels.new_zeros(missing, *pixels.shape[1:])]) if missing > 0 else pixels
-
-
-def _wanted(plan: StreamPlan, found: Mapping[str, Residual]) -> dict[int, list[tuple[StreamBlock, str]]]:
-    """What each step is: a side of one block, and perhaps another side of the next."""
+def _wanted(plan: StreamPlan, blocks: Mapping[str, Residual]) -> dict[int, list[tuple[StreamBlock, str]]]:
+    """What each step is: a side of one block, and perhaps another side of the next one."""
     wanted: dict[int, list[tuple[StreamBlock, str]]] = {}
     for block in plan.blocks:
-        residual = found[block.name]
+        residual = blocks[block.name]
         sides = ((residual.shortcut, "input"), (residual.branch, "block"), (residual.output, "output"))
         for step, side in sides:
             wanted.setdefault(step, []).append((block, side))
@@ -306,7 +299,8 @@ def _wanted(plan: StreamPlan, found: Mapping[str, Residual]) -> dict[int, list[t
 
 
 def _check(readings: Mapping[str, BlockReadings]) -> None:
-    """The scan has seen the pictures as they are; what it has not seen may still be out of bounds."""
+    """Raises AtlasError for values that are not finite or too large: the scan checked the same pictures, but not their
+    rescaled copies nor the maps inside a block."""
     for name, read in readings.items():
         for side in ("input", "block", "output"):
             values = getattr(read, side)

@@ -1,13 +1,12 @@
 """The strongest pictures of every channel of a layer, streamed.
 
-A picture's score for a channel is the largest value of the channel's map, at one unit; equal scores go to the
-lower picture index, equal values within a map to the lower row, then the lower column (arXiv:1701.02362 keeps
-nine such). Behind a ReLU scores not above zero never enter, so that a dead channel's list stays empty; in a
-signed layer every score counts.
+A picture's score for a channel is the largest value of the channel's map, at one unit. Ties go to the lower picture
+index, within a map to the lower row, then the lower column (arXiv:1701.02362 keeps nine such pictures). Behind a ReLU
+only scores above zero are kept, so a dead channel's list stays empty; in a signed layer every score counts.
 
-Score and index are packed into one int64 key (positive floats order as their bits do, negative ones the other
-way round). All keys differ, so the k largest are one set, whatever the order of arrival: batches, shards and
-resumed runs end with the same bits."""
+Score and index are packed into one int64 key (positive floats have the order of their bits, negative ones the reverse).
+All keys differ, so the k largest are one set, in whatever order they come: batches, processes and resumed runs end with
+the same bits."""
 
 from __future__ import annotations
 
@@ -20,13 +19,15 @@ from torch import Tensor
 from generator.core.records import TOP
 from generator.engine.loops.compiled import loops
 
-_INDICES = 2**31 - 1  # pictures a list can tell apart
-_LOWEST = 2**31  # added to a signed score's order, so that every key is above the empty place's zero
+_INDICES = 2**31 - 1  # the largest picture index
+_LOWEST = (
+    2**31
+)  # added to a signed score's order, so that every key is above zero, which marks an empty entry
 
 
 class TopUnits:
-    """The k best pictures of each of C channels. signed: whether scores of zero and below count.
-    Memory: 16 k C bytes."""
+    """The k strongest pictures of each of C channels; signed: whether scores of zero and below count. Memory: 16 k C
+    bytes."""
 
     def __init__(
         self, channels: int, k: int = TOP, device: torch.device | str = "cpu", *, signed: bool = False
@@ -38,11 +39,12 @@ class TopUnits:
 
     @property
     def channels(self) -> int:
+        """C."""
         return len(self._key)
 
     @property
     def values(self) -> Tensor:
-        """(C, k) float32, descending; 0 where there is none."""
+        """(C, k) float32 scores, descending; 0 where there is no picture."""
         if not self.signed:
             return (self._key >> 32).to(torch.int32).view(torch.float32)
         order = ((self._key >> 31) - _LOWEST).to(torch.int32)
@@ -50,19 +52,19 @@ class TopUnits:
 
     @property
     def images(self) -> Tensor:
-        """(C, k) int64 picture indices; −1 where there is none."""
+        """(C, k) int64 picture indices; −1 where there is no picture."""
         return torch.where(self._key > 0, _INDICES - (self._key & 0x7FFFFFFF), -1)
 
     @property
     def places(self) -> Tensor:
-        """(C, k) int64: row × width + column."""
+        """(C, k) int64 positions of the maxima: row × width + column."""
         return self._place
 
     def update(self, maps: Tensor, images: Tensor, row_maxima: Tensor | None = None) -> Tensor:
-        """Take in a batch; returns the pictures' scores (B, C).
+        """Add a batch; returns the pictures' scores (B, C).
 
-        maps: (B, C, H, W), fastest where channels_last; images: (B,) int64 indices, each at most once in the
-        life of this object; row_maxima: (B, H, C), the largest value of every row, where the caller has them.
+        maps: (B, C, H, W), fastest where channels_last; images: (B,) int64 indices, each given at most once to this
+        object; row_maxima: (B, H, C), the largest value of every row, if the caller has them.
         """
         maps = maps.permute(0, 2, 3, 1)  # (B, H, W, C)
         if row_maxima is None:
@@ -80,7 +82,7 @@ class TopUnits:
         return maxima
 
     def _keys(self, scores: Tensor, images: Tensor) -> Tensor:
-        """(B, C) int64, larger for the better; 0 for what does not count."""
+        """(B, C) int64, larger for the stronger; 0 for scores that do not count."""
         if not self.signed:
             bits = scores.contiguous().view(torch.int32).to(torch.int64)
             return torch.where(scores > 0, (bits << 32) | (_INDICES - images[:, None]), 0)
@@ -88,7 +90,7 @@ class TopUnits:
         return ((_mirrored(bits).to(torch.int64) + _LOWEST) << 31) | (_INDICES - images[:, None])
 
     def _take_few(self, maps: Tensor, row_maxima: Tensor, keys: Tensor) -> None:
-        """Look for positions only where a picture enters a list: seldom, once the lists have filled."""
+        """Look for positions only where a picture enters a list, which is rare once the lists are full."""
         lists = (keys > self._key[:, -1:]).any(1).nonzero()[:, 0]
         if not len(lists):
             return
@@ -103,7 +105,7 @@ class TopUnits:
         self._key[lists], self._place[lists] = best, place
 
     def _take_all(self, maps: Tensor, row_maxima: Tensor, keys: Tensor) -> None:
-        """The same without asking the device what it found: that would make the host wait."""
+        """The same for all pictures, without copying anything from the device: that would make the host wait."""
         batch, _, width, channels = maps.shape
         row = _first_largest(row_maxima, 1)  # (B, C)
         chosen_rows = maps.gather(1, row[:, None, None].expand(batch, 1, width, channels))[:, 0]  # (B, W, C)
@@ -113,7 +115,7 @@ class TopUnits:
         self._key = best
 
     def merge(self, other: TopUnits) -> None:
-        """Take in what another saw of other pictures; in any order the result is the same."""
+        """Add the lists of other pictures; the result is the same in any order."""
         self._key, chosen = torch.cat([self._key, other._key.to(self._device)], 1).topk(self.k, 1)
         places = torch.cat([self._place, other._place.to(self._device)], 1)
         self._place = places.gather(1, chosen) * (self._key > 0)
@@ -126,6 +128,7 @@ class TopUnits:
     def from_arrays(
         cls, arrays: Mapping[str, np.ndarray], device: torch.device | str = "cpu", *, signed: bool = False
     ) -> TopUnits:
+        """The lists that `arrays` were made of."""
         channels, k = arrays["key"].shape
         top = cls(channels, k, device, signed=signed)
         top._key = torch.tensor(arrays["key"], device=device)
@@ -134,17 +137,17 @@ class TopUnits:
 
 
 def _mirrored(bits: Tensor) -> Tensor:
-    """Between the bits of floats and integers (int32) in the floats' order; its own inverse."""
+    """Bits of floats → integers (int32) in the floats' order, and back: it is its own inverse."""
     return bits ^ ((bits >> 31) & 0x7FFFFFFF)
 
 
 def _first_largest(values: Tensor, dim: int) -> Tensor:
-    """Where along a dimension the largest value stands first. torch.argmax does not promise which of several
-    equal values it returns."""
+    """The first index of the largest value along a dimension. torch.argmax does not promise which of several equal
+    values it returns."""
     size = values.shape[dim]
-    # Floats count exactly to 2^24, and torch takes their maximum several times as fast as that of integers.
+    # Floats count exactly up to 2^24, and torch finds their maximum several times as fast as that of integers.
     left = torch.arange(size, 0, -1, device=values.device, dtype=torch.float32)
     left = left.view(-1, *[1] * (values.dim() - dim - 1))
     # A NaN equals nothing; the scan raises on it afterwards.
-    found = (values == values.amax(dim, keepdim=True)) * left
-    return (size - found.amax(dim)).to(torch.int64).clamp_(max=size - 1)
+    weighted = (values == values.amax(dim, keepdim=True)) * left
+    return (size - weighted.amax(dim)).to(torch.int64).clamp_(max=size - 1)
