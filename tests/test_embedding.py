@@ -156,7 +156,7 @@ def test_however_little_is_held_at_once_the_neighbours_are_the_same(monkeypatch,
     features = np.random.default_rng(5).normal(size=(700, 6)).astype(np.float32)
     np.save(tmp_path / "features.npy", features)
     which, how_far = method.nearest(features, 9)
-    monkeypatch.setattr(method, "CHUNK", 40)
+    monkeypatch.setattr(method, "ROWS_AT_ONCE", 40)
     monkeypatch.setattr(method, "HELD", 1300)
     again, distances = method.nearest(RowFile(tmp_path / "features.npy"), 9, threads=2)
     np.testing.assert_array_equal(again, which)

@@ -32,8 +32,8 @@ from generator.methods.purity import (
     selectivity,
 )
 from generator.methods.refinement import (
-    KINDS,
-    TopUnits,
+    CHANGES,
+    StrongestUnits,
     exchanged,
     kinds,
     permuted,
@@ -285,16 +285,20 @@ def test_shared_places_are_within_one_stride_of_the_receptive_fields_middles():
     moved[0, :3] += 1  # one stride in both directions: still there
     moved[0, 3:5, 1] += 2  # two strides: not
     wider = ReceptiveField(51, 4, 2.0)
-    assert shared_places(TopUnits(image, unit, field), TopUnits(image, moved, wider)).tolist() == [7]
+    assert shared_places(
+        StrongestUnits(image, unit, field), StrongestUnits(image, moved, wider)
+    ).tolist() == [7]
     other = np.where(image < 4, image, image + 100)
-    assert shared_places(TopUnits(image, unit, field), TopUnits(other, unit, field)).tolist() == [4]
+    assert shared_places(StrongestUnits(image, unit, field), StrongestUnits(other, unit, field)).tolist() == [
+        4
+    ]
 
 
 def test_kinds_follow_their_thresholds():
     shared = np.array([9, 5, 5, 2, 2, 2, 1, 3, 2])
     rho = np.array([0.9, 0.9, 0.9, 0.4, 0.6, np.nan, 0.7, 0.3, 0.95])
     score = np.array([0.0, 0.05, -0.05, 0.5, 0.2, np.nan, 0.04, np.nan, -0.3])
-    said = [KINDS[code] for code in kinds(shared, rho, score)]
+    said = [CHANGES[code] for code in kinds(shared, rho, score)]
     assert said == ["stay", "refine", "blur", "change", "refine", "change", "change", "stay", "blur"]
 
 

@@ -1,9 +1,9 @@
-"""DeepDream (Mordvintsev, Olah and Tyka, "Inceptionism", 2015): a picture climbs the gradient of a layer's activation
-energy ½‖a‖², so that whatever the layer sees in it is made more of. The gradient at the layer is then a itself.
+"""DeepDream (Mordvintsev, Olah and Tyka, "Inceptionism", 2015): a picture follows the gradient of a layer's activation
+energy ½‖a‖², which amplifies what the layer responds to in it. The gradient at the layer is a itself.
 
-As in the authors' notebook (github.com/google/deepdream, dream.ipynb): the picture is taken at several sizes,
-*octaves*, the smallest first; what an octave changed, its *detail*, is enlarged and added to the next larger picture;
-every step is moved by a random jitter and has a mean change of `step_size` a pixel."""
+As in the authors' notebook (github.com/google/deepdream, dream.ipynb): the picture is processed at several sizes, the
+*octaves*, the smallest first. The change made in an octave, its *detail*, is enlarged and added to the next larger
+picture. Every step is shifted by a random jitter and changes a pixel by `step_size` on average."""
 
 from __future__ import annotations
 
@@ -19,14 +19,17 @@ from generator.engine.ascent.ascent import stream
 from generator.engine.ascent.windowed_forward import WindowedForward
 from generator.network.network import Network
 
-SMALLEST = 16  # px, the side of the smallest octave: below, a deep layer's map is all padding
+SMALLEST = 16  # px, the side of the smallest octave: a deep layer's map of a smaller picture is all padding
 
 
 @dataclass(frozen=True)
 class DreamPlan:
-    """side: of the picture in px; octaves: how many sizes, each octave_scale times as large as the one before; steps:
-    in each; step_size: mean change of a step, of a colour of a pixel, in 255ths; jitter: px, by up to so many the
-    picture is moved cyclically before a step, and back behind it."""
+    """How a picture is dreamt.
+
+    side: of the picture in px; octaves: number of sizes, each octave_scale times the one before; steps: per octave;
+    step_size: mean absolute change of a step, in units of 1/255 per pixel and channel; jitter: the picture is rolled by
+    up to this many px before a step, and rolled back afterwards.
+    """
 
     side: int
     octaves: int = 4
@@ -38,7 +41,7 @@ class DreamPlan:
 
     @property
     def sides(self) -> list[int]:
-        """Of the octaves in px, the smallest first. Raises AtlasError where that is too small to be looked at."""
+        """The octaves' sides in px, the smallest first; raises AtlasError where that is below SMALLEST."""
         sides = [round(self.side / self.octave_scale**n) for n in reversed(range(self.octaves))]
         if sides[0] < SMALLEST:
             raise AtlasError(
@@ -60,13 +63,14 @@ class Dream:
 
 
 class Dreamer:
-    """Dreams of one layer. network: on its device and in its dtype."""
+    """Dreams of one layer. network: on its device and in its dtype. Raises AtlasError for an unknown layer, and for a
+    plan whose smallest octave is too small."""
 
     def __init__(self, network: Network, layer: str, plan: DreamPlan) -> None:
         self.network, self.plan = network, plan
         self.layer = network.layer(layer).name
         step = network.step(layer)
-        self.walks = [WindowedForward(network.graph, step, side) for side in plan.sides]
+        self.forwards = [WindowedForward(network.graph, step, side) for side in plan.sides]
         self.device, self.dtype = network.device, network.dtype
         p = network.preprocessing
         self._range = p.value_range
@@ -74,8 +78,8 @@ class Dreamer:
         self._std = torch.tensor(p.std, device=self.device, dtype=self.dtype)[:, None, None]
 
     def dream(self, pixels: Tensor) -> Dream:
-        """The dream of a picture, (n, n, 3) uint8, n the plan's side; the same for the same pixels, whatever else is
-        dreamt."""
+        """The dream of a picture, (n, n, 3) uint8, n the plan's side. It depends on the plan, the layer and the pixels
+        alone."""
         plan = self.plan
         random = stream(plan.seed, f"dream {self.layer}", zlib.crc32(pixels.numpy().tobytes()))
         start = pixels.permute(2, 0, 1)[None].to(self.device, self.dtype) / 255  # (1, 3, n, n)
@@ -83,36 +87,37 @@ class Dreamer:
         for side in reversed(plan.sides[:-1]):
             octaves.insert(0, _resized(octaves[0], side))
         picture = octaves[0]
-        for number, (base, walk) in enumerate(zip(octaves, self.walks, strict=True)):
+        for number, (base, forward) in enumerate(zip(octaves, self.forwards, strict=True)):
             if number:
                 detail = picture - octaves[number - 1]
                 picture = base + _resized(detail, base.shape[-1])
             for _ in range(plan.steps):
                 down, right = random.integers(-plan.jitter, plan.jitter + 1, 2).tolist()
                 picture = torch.roll(picture, (down, right), (2, 3))
-                picture = (picture + self._step(walk, picture)).clamp(0, 1)
+                picture = (picture + self._step(forward, picture)).clamp(0, 1)
                 picture = torch.roll(picture, (-down, -right), (2, 3))
         rounded = (picture * 255 + 0.5).floor().clamp(0, 255)
         shown = rounded[0].permute(1, 2, 0).byte().cpu()
         return Dream(shown, self.strength(start), self.strength(rounded / 255))
 
-    def _step(self, walk: WindowedForward, picture: Tensor) -> Tensor:
-        """The step of a picture; zero where the layer is silent."""
-        gradient, _ = self.gradient(walk, picture)
+    def _step(self, forward: WindowedForward, picture: Tensor) -> Tensor:
+        """The change of a picture in one step, (1, 3, n, n); zero where the layer is inactive."""
+        gradient, _ = self.gradient(forward, picture)
         size = gradient.abs().mean()
         return torch.where(size > 0, gradient * (self.plan.step_size / 255 / size), 0.0)
 
-    def gradient(self, walk: WindowedForward, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """Of ½‖a‖² to the pictures' values in [0, 1], (B, 3, n, n), and the activations a, (B, C, h, w)."""
+    def gradient(self, forward: WindowedForward, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """The gradient of ½‖a‖² with respect to the pictures' values in [0, 1], (B, 3, n, n), and the activations a,
+        (B, C, h, w)."""
         pictures = pictures.detach().requires_grad_(True)
-        maps = walk(self._prepared(pictures))
+        maps = forward(self._prepared(pictures))
         (gradient,) = torch.autograd.grad(maps, pictures, maps.detach())
         return gradient, maps.detach()
 
     @torch.no_grad()
     def strength(self, picture: Tensor) -> float:
         """Root mean square of the layer's activations at a picture of the plan's side, (1, 3, n, n) in [0, 1]."""
-        maps = self.walks[-1](self._prepared(picture))
+        maps = self.forwards[-1](self._prepared(picture))
         return float(maps.double().square().mean().sqrt())
 
     def _prepared(self, pictures: Tensor) -> Tensor:
@@ -121,5 +126,5 @@ class Dreamer:
 
 
 def _resized(picture: Tensor, side: int) -> Tensor:
-    """(1, 3, n, n) → (1, 3, side, side), bilinear; made smaller, without aliases."""
+    """(1, 3, n, n) → (1, 3, side, side), bilinear and antialiased."""
     return F.interpolate(picture, size=(side, side), mode="bilinear", antialias=True, align_corners=False)

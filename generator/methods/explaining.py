@@ -1,5 +1,5 @@
-"""Why the network says what it says of one picture: class saliency, guided backpropagation of the class, and the
-channels of the last block that contribute most."""
+"""An explanation of the network's output for one picture: class saliency (arXiv:1312.6034), guided backpropagation of
+the class (arXiv:1412.6806), and the channels of the last block that contribute most."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Explanation:
 
     @property
     def answer(self) -> str:
-        """What the network says of the picture, in a few words."""
+        """The network's prediction in a few words."""
         if self.head.is_multi_label:
             likely = [f"{name}, {value:.1%}" for _, name, value in self.predictions if value > 0.5]
             none = f"no class above 50 %; the most probable is {self.predictions[0][1]}, {self.predictions[0][2]:.1%}"
@@ -64,9 +64,11 @@ class Explanation:
 
 
 def explain(network: Network, picture: Path, chosen: str | None = None) -> Explanation:
-    """Explain the output of the largest score, or the chosen one (its name, the beginning of its name, or its number).
+    """Explain the output with the largest score, or the chosen one (its name, the beginning of its name, or its
+    number).
 
-    Raises AtlasError for a network without a classifier, a class that it does not know, a file that is no picture.
+    network: on its device and in its dtype. Raises AtlasError for a network without a classifier, for a class that it
+    does not know, and for a file that is no picture.
     """
     try:
         pixels = read_picture(picture, network.preprocessing).pixels
@@ -80,16 +82,16 @@ def explain(network: Network, picture: Path, chosen: str | None = None) -> Expla
     blocks = [layer for layer in network.layers if layer.kind in ("block", "layer")]
     last = (blocks or list(network.layers))[-1]
     x = network.prepare(torch.from_numpy(pixels)[None])
-    walk = WindowedForward(network.graph, top, network.preprocessing.crop)
+    forward = WindowedForward(network.graph, top, network.preprocessing.crop)
     with torch.no_grad():
-        scores = walk(x)[0]
+        scores = forward(x)[0]
     head = network.head
     assert head is not None
     number = int(scores.argmax()) if chosen is None else _class(chosen, network.classes, head)
-    gradient, activation, inner = class_gradients(walk, x, number, "plain", network.step(last.name))
+    gradient, activation, inner = class_gradients(forward, x, number, "plain", network.step(last.name))
     assert activation is not None
     assert inner is not None
-    guided, _, _ = class_gradients(walk, x, number, "guided")
+    guided, _, _ = class_gradients(forward, x, number, "guided")
     share = (inner * activation)[0].sum((1, 2))
     strongest = activation[0].amax((1, 2))
     best = share.argsort(descending=True, stable=True)[:CHANNELS].tolist()
@@ -109,13 +111,13 @@ def explain(network: Network, picture: Path, chosen: str | None = None) -> Expla
 
 
 def class_gradients(
-    walk: WindowedForward, x: Tensor, number: int, rule: ReluRule, step: int | None = None
+    forward: WindowedForward, x: Tensor, number: int, rule: ReluRule, step: int | None = None
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """The gradient of a class's score (before the softmax) at the network's input, (1, 3, H, W); with a step, its map
-    and the gradient there too, (1, C, h, w) each."""
+    """The gradient of a class's score, before the softmax, at the network's input, (1, 3, H, W); with a step, also its
+    map and the gradient there, (1, C, h, w) each."""
     x = x.detach().requires_grad_(True)
     watched = {} if step is None else {step: x}
-    score = walk(x, rule, watched)[0, number]
+    score = forward(x, rule, watched)[0, number]
     if step is None:
         return torch.autograd.grad(score, x)[0], None, None
     at_input, inside = torch.autograd.grad(score, (x, watched[step]))
@@ -142,6 +144,6 @@ def _class(chosen: str, classes: tuple[str, ...], head: Head) -> int:
     begun = [number for number, name in enumerate(names) if name.startswith(wanted)]
     if len(begun) == 1:
         return begun[0]
-    several = "several classes begin so" if begun else "the network knows no such class"
+    several = "several classes begin like this" if begun else "the network knows no such class"
     numbers = f"its number, 0 to {count - 1}" if count > 1 else "leave --class out: there is one output"
     raise AtlasError(several, chosen, f"give a class's whole name, or {numbers}")

@@ -25,31 +25,33 @@ RULES: dict[str, ReluRule] = {
 
 
 class GradientPictures:
-    """Tiles of several kinds of gradients of the same units; kinds of one rule share its gradient."""
+    """Tiles of several kinds of gradients of the same units; kinds of the same rule share its gradient. kinds: keys of
+    RULES."""
 
     def __init__(self, network: Network, kinds: Sequence[str]) -> None:
         self.kinds = tuple(kinds)
         first, *others = dict.fromkeys(RULES[kind] for kind in self.kinds)
-        engine = UnitGradients(network, first)  # what it prepares is shared by the others
+        engine = UnitGradients(network, first)  # the others share what it prepares
         self._engines = {first: engine, **{rule: engine.with_rule(rule) for rule in others}}
 
     def tiles(self, switches: Switches, layer: str, units: Units, native: int) -> list[np.ndarray]:
-        """One (U, native, native, 3) uint8 a kind."""
-        found = {}
+        """(U, native, native, 3) uint8 for each kind, in their order; native: side of a tile in px."""
+        tiles = {}
         for rule, engine in self._engines.items():
             gradients = engine.gradients(switches, layer, units)  # (U, 3, S, S)
             for kind in self.kinds:
                 if RULES[kind] == rule:
-                    found[kind] = (saliency_tiles if kind == "saliency" else gradient_tiles)(
+                    tiles[kind] = (saliency_tiles if kind == "saliency" else gradient_tiles)(
                         gradients, native
                     )
-        return [found[kind] for kind in self.kinds]
+        return [tiles[kind] for kind in self.kinds]
 
 
 def gradient_tiles(gradients: Tensor, native: int) -> np.ndarray:
     """Gradients at the pixels (U, 3, S, S) → tiles (U, native, native, 3) uint8, each on its own scale.
 
-    A field larger than its tile is shrunk before it is scaled, so that every tile uses the whole range of greys.
+    A field larger than its tile is shrunk before its values are scaled, so that every tile uses the whole range of
+    greys.
     """
     gradients = gradients.float()
     if gradients.shape[-1] != native:
@@ -58,8 +60,8 @@ def gradient_tiles(gradients: Tensor, native: int) -> np.ndarray:
 
 
 def saliency_tiles(gradients: Tensor, native: int) -> np.ndarray:
-    """As gradient_tiles, for the absolute value, of the three colours the largest: black is zero. A field larger than
-    its tile is shrunk after that, so that neighbouring gradients of unlike sign do not cancel."""
+    """As gradient_tiles, for the largest absolute value over the three colours; black is zero. A field larger than its
+    tile is shrunk afterwards, so that neighbouring gradients of opposite sign do not cancel."""
     size = gradients.float().abs().amax(1, keepdim=True)  # (U, 1, S, S)
     if size.shape[-1] != native:
         size = F.interpolate(size, size=(native, native), mode="bilinear", antialias=True)

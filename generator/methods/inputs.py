@@ -1,4 +1,4 @@
-"""What a channel inside a block is made of: its strongest input channels (compare arXiv:1701.02362, Figure 7)."""
+"""The strongest input channels of a channel inside a block (compare arXiv:1701.02362, Figure 7)."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import numpy as np
 from generator.core.records import LayerInfo
 from generator.network.network import Network
 
-KEPT = 3  # inputs a channel
+STRONGEST = 3  # inputs per channel
 
 
 def source_layer(network: Network, layer: LayerInfo) -> LayerInfo | None:
-    """The tapped layer that this layer's convolution reads, None where it reads something else."""
+    """The layer that this layer's convolution reads; None where it reads something else."""
     steps = network.graph.steps
     index = _convolution(network, layer)
     source = steps[index].inputs[0]
@@ -22,19 +22,19 @@ def strongest_inputs(network: Network, layer: LayerInfo, source_std: np.ndarray)
     """For each channel of a convolution its strongest input channels.
 
     source_std: (C_in,) standard deviation of the source layer's activations. An input's strength is the norm of its
-    kernel times that deviation: how far the channel moves when the input moves as it usually does.
-    Returns inputs (C, 3) int32, −1 where there are fewer, and input_weight (C, 3) float32, descending.
+    kernel times that deviation: how much the channel changes with a typical change of the input. Returns inputs (C, 3)
+    int32, −1 where there are fewer, and input_weight (C, 3) float32, descending.
     """
     step = network.graph.steps[_convolution(network, layer)]
     assert step.weight is not None
     norms = step.weight.double().square().sum((2, 3)).sqrt().cpu().numpy()  # (C_out, C_in / groups)
     out, within = norms.shape
-    first = np.arange(out) // (out // step.groups) * within  # each group reads a run of inputs of its own
+    first = np.arange(out) // (out // step.groups) * within  # a group's inputs follow each other
     candidates = first[:, None] + np.arange(within)  # (C_out, C_in / groups)
     strength = norms * source_std[candidates]
-    order = np.argsort(-strength, axis=1, kind="stable")[:, :KEPT]
-    inputs = np.full((out, KEPT), -1, np.int32)
-    weight = np.zeros((out, KEPT), np.float32)
+    order = np.argsort(-strength, axis=1, kind="stable")[:, :STRONGEST]
+    inputs = np.full((out, STRONGEST), -1, np.int32)
+    weight = np.zeros((out, STRONGEST), np.float32)
     inputs[:, : order.shape[1]] = np.take_along_axis(candidates, order, 1)
     weight[:, : order.shape[1]] = np.take_along_axis(strength, order, 1)
     return {"inputs": inputs, "input_weight": weight}

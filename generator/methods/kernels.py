@@ -1,4 +1,4 @@
-"""The first convolution's kernels as pixels (arXiv:1701.02362, Figure 8), and what their numbers say."""
+"""The first convolution's kernels as pixels (arXiv:1701.02362, Figure 8), and their statistics."""
 
 from __future__ import annotations
 
@@ -53,22 +53,22 @@ def first_layer(network: Network) -> FirstLayer:
 
 
 def first_kernels(network: Network) -> np.ndarray:
-    """(C, k, k, 3) uint8: each kernel in the colours it weighs, zero mid-grey, on its own scale.
+    """(C, k, k, 3) uint8: each kernel as a picture, zero mid-grey, on its own scale.
 
-    These are the convolution's own weights. Where the gain of the BatchNorm behind it is negative the channel answers
-    to the kernel's negative; the page on first layers says so.
+    These are the convolution's own weights. Where the gain of the BatchNorm behind it is negative, the channel responds
+    to the kernel's negative; the page on first layers says so. Raises AtlasError as `first_layer`.
     """
     return gradient_pixels(first_layer(network).kernels.transpose(0, 2, 3, 1).astype(np.float64))
 
 
 def on_one_scale(kernels: np.ndarray) -> np.ndarray:
-    """(C, 3, k, k) → (C, k, k, 3) uint8: zero mid-grey, all kernels on the scale of the largest weight of any."""
+    """(C, 3, k, k) → (C, k, k, 3) uint8: zero mid-grey, all kernels on the scale of the largest weight of all."""
     rows = kernels.transpose(0, 2, 3, 1).astype(np.float64).reshape(1, -1, kernels.shape[-1], 3)
     return gradient_pixels(rows).reshape(len(kernels), *kernels.shape[2:], 3)
 
 
 def colour_planes(kernels: np.ndarray) -> np.ndarray:
-    """(C, 3, k, k) → (C, 3, k, k, 3) uint8: the weights of red, green and blue apart, in grey on the kernel's own
+    """(C, 3, k, k) → (C, 3, k, k, 3) uint8: the weights of red, green and blue separately, in grey on the kernel's own
     scale, zero mid-grey."""
     scaled = gradient_pixels(kernels.transpose(0, 2, 3, 1).astype(np.float64))  # (C, k, k, 3)
     return np.repeat(scaled.transpose(0, 3, 1, 2)[..., None], 3, axis=-1)
@@ -77,12 +77,12 @@ def colour_planes(kernels: np.ndarray) -> np.ndarray:
 def kernel_numbers(kernels: np.ndarray) -> dict[str, np.ndarray]:
     """(C, 3, k, k) → (C,) float32 each:
 
-    norm: Euclidean, of all weights; colour: share of the squared weights that is not the same for the three colours (0
-    for a grey kernel, 1 for one that does not see grey); hue: of that rest's strongest axis, degrees in [0, 180), 0 for
-    red against cyan, 60 for yellow against blue, 120 for green against magenta; coherence: 1 where all power without
-    the mean lies in one direction of frequency, 0 where in none; direction: of the kernel's lines, degrees in [0, 180)
-    counterclockwise from the horizontal. NaN for colour, hue, coherence and direction where a kernel has nothing to
-    tell them by.
+    norm: Euclidean, of all weights. colour: share of the squared weights that differs between the three colours (0 for
+    a grey kernel, 1 for one that does not respond to grey). hue: of the strongest colour axis of that share, degrees in
+    [0, 180): 0 for red against cyan, 60 for yellow against blue, 120 for green against magenta. coherence: 1 where all
+    power but the mean's lies in one direction of frequency, 0 where no direction prevails. direction: of the kernel's
+    lines, degrees in [0, 180) counterclockwise from the horizontal. colour, hue, coherence and direction are NaN where
+    the kernel does not define them.
     """
     weights = kernels.astype(np.float64)
     energy = (weights**2).sum((1, 2, 3))
@@ -90,14 +90,14 @@ def kernel_numbers(kernels: np.ndarray) -> dict[str, np.ndarray]:
     coherence, direction = _direction(weights)
     with np.errstate(invalid="ignore", divide="ignore"):
         colour = ((weights - grey) ** 2).sum((1, 2, 3)) / energy
-    found = {
+    numbers = {
         "norm": np.sqrt(energy),
         "colour": colour,
         "hue": _hue(weights - grey),
         "coherence": coherence,
         "direction": direction,
     }
-    return {name: values.astype(np.float32) for name, values in found.items()}
+    return {name: values.astype(np.float32) for name, values in numbers.items()}
 
 
 def _hue(rest: np.ndarray) -> np.ndarray:
@@ -117,7 +117,9 @@ def _direction(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     frequency = np.fft.fftfreq(GRID)
     # Rows count downwards; a line lies across its frequency, a quarter turn from it.
     angle = np.arctan2(-frequency[:, None], frequency[None, :])
-    power = power * (np.hypot(frequency[:, None], frequency[None, :]) <= 0.5)  # as far in every direction
+    power = power * (
+        np.hypot(frequency[:, None], frequency[None, :]) <= 0.5
+    )  # equally far in every direction
     total = power.sum((1, 2))
     enough = total > 1e-12 * np.maximum((weights**2).sum((1, 2, 3)), 1e-30) * GRID**2
     with np.errstate(invalid="ignore", divide="ignore"):

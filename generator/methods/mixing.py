@@ -1,8 +1,8 @@
-"""Whether a residual block hands a channel's feature on, replaces it, or mixes the two (arXiv:2407.05340, section 3).
+"""Whether a residual block passes a channel's feature on, replaces it, or mixes the two (arXiv:2407.05340, section 3).
 
-Input, Block and Output are what comes along the shortcut, what the branch adds, and what leaves, all at the neuron in
-the middle of the map. The paper looks at one optimised picture each of Input and Block; the same formulas serve for
-the nine pictures of a set that drive Input and Block most: a value is then the mean over the nine.
+Input, Block and Output are the values of the shortcut, of the branch, and of their sum after the ReLU, all at the
+neuron in the middle of the map. The paper uses one optimised picture each for Input and Block. The same formulas serve
+for the nine pictures of a set that activate Input and Block most: a value is then the mean over the nine.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from scipy import stats
 
 SKIPS, OVERWRITES = 10.0, 0.0  # the ratio where one of its two values is not above zero
 NEAR_ONE = 1.5  # from 1/1.5 to 1.5 a ratio is near 1: the paper's bound for scale invariance
-FEW = 3  # below so many values a statistic says nothing
+FEW = 3  # fewer values make no statistic
 
 
 def mean_of_list(values: np.ndarray) -> np.ndarray:
-    """(C, k) with NaN where there is no picture → (C,), NaN where there is none at all."""
+    """The mean over a list's pictures; (C, k), NaN where there is no picture → (C,) float64, NaN where there is none at
+    all."""
     known = ~np.isnan(values)
     total = np.where(known, values, 0).astype(np.float64).sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -28,14 +29,14 @@ def mean_of_list(values: np.ndarray) -> np.ndarray:
 def mix_ratio(output_at_input: np.ndarray, output_at_block: np.ndarray) -> np.ndarray:
     """M = O(I*) / O(B*); 10 where O(B*) is not above zero, else 0 where O(I*) is not.
 
-    (C,), (C,) → (C,) float64. NaN stands for "no such picture": what nothing drives above zero reaches the output
-    with nothing, so it counts as zero. Where neither value is above zero the output answers to neither, and there
-    is no ratio: NaN (the paper makes its pictures anew then).
+    (C,), (C,) → (C,) float64. NaN means that there is no such picture: no picture activates the channel there, so the
+    value counts as zero. Where neither value is above zero the output responds to neither, and the ratio is NaN (the
+    paper optimises new pictures in that case).
     """
-    one, other = np.nan_to_num(output_at_input), np.nan_to_num(output_at_block)
+    at_input, at_block = np.nan_to_num(output_at_input), np.nan_to_num(output_at_block)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        ratio = np.where(other <= 0, SKIPS, np.where(one <= 0, OVERWRITES, one / other))
-    return np.where((one <= 0) & (other <= 0), np.nan, ratio)
+        ratio = np.where(at_block <= 0, SKIPS, np.where(at_input <= 0, OVERWRITES, at_input / at_block))
+    return np.where((at_input <= 0) & (at_block <= 0), np.nan, ratio)
 
 
 def near_one(ratio: np.ndarray) -> np.ndarray:
@@ -49,9 +50,9 @@ def rank_correlation_where(x: np.ndarray, y: np.ndarray, where: np.ndarray) -> n
     result = np.full(x.shape[1], np.nan, np.float32)
     for channel in np.flatnonzero(where.sum(axis=0) >= FEW):
         rows = where[:, channel]
-        one, other = x[rows, channel], y[rows, channel]
-        if np.ptp(one) > 0 and np.ptp(other) > 0:
-            result[channel] = stats.spearmanr(one, other).statistic
+        left, right = x[rows, channel], y[rows, channel]
+        if np.ptp(left) > 0 and np.ptp(right) > 0:
+            result[channel] = stats.spearmanr(left, right).statistic
     return result
 
 
@@ -65,20 +66,22 @@ class Association:
 
 
 def ratio_against(ratio: np.ndarray, other: np.ndarray) -> Association | None:
-    """Spearman's ρ of the mix ratio against another number of each channel; None where there is too little."""
+    """Spearman's ρ of the mix ratio against another number of each channel; None where fewer than FEW
+    channels have both, or one is constant."""
     known = np.isfinite(ratio) & np.isfinite(other)
     if known.sum() < FEW or np.ptp(ratio[known]) == 0 or np.ptp(other[known]) == 0:
         return None
-    found = stats.spearmanr(ratio[known], other[known])
-    return Association(float(found.statistic), float(found.pvalue), int(known.sum()))
+    test = stats.spearmanr(ratio[known], other[known])
+    return Association(float(test.statistic), float(test.pvalue), int(known.sum()))
 
 
 def skip_against_overwrite(ratio: np.ndarray, block: np.ndarray) -> Association | None:
-    """One-way ANOVA of the branch's values between the channels with M > 1 and those with M < 1: F and p."""
+    """One-way ANOVA of the branch's values between the channels with M > 1 and those with M < 1: F and p;
+    None where a group has fewer than FEW channels, or nothing varies."""
     groups = [block[chosen & np.isfinite(block)] for chosen in (ratio > 1, ratio < 1)]
     if min(map(len, groups)) < FEW or np.ptp(np.concatenate(groups)) == 0:
         return None
-    found = stats.f_oneway(*groups)
-    if not np.isfinite(found.pvalue):
+    test = stats.f_oneway(*groups)
+    if not np.isfinite(test.pvalue):
         return None
-    return Association(float(found.statistic), float(found.pvalue), sum(map(len, groups)))
+    return Association(float(test.statistic), float(test.pvalue), sum(map(len, groups)))

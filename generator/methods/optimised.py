@@ -1,4 +1,5 @@
-"""Optimised pictures: what their second start shows, and how they are kept (Olah et al. 2017; arXiv:1506.06579)."""
+"""Optimised pictures: the start from the strongest picture, and the size at which they are kept (Olah et al. 2017;
+arXiv:1506.06579)."""
 
 from __future__ import annotations
 
@@ -26,7 +27,6 @@ def strongest_in_the_middle(
 
 
 def kept_picture(pixels: np.ndarray, wanted: int) -> np.ndarray:
-    """An optimised picture, (n, n, 3) uint8, at about the wanted side in px: true pixels enlarged by a whole factor, or
-    shrunk."""
+    """An optimised picture, (n, n, 3) uint8, at about the wanted side in px: enlarged by a whole factor, or shrunk."""
     native = native_side(pixels.shape[0], pixels.shape[0], wanted)
     return enlarge(shrink(pixels, native), enlargement(native, wanted))

@@ -1,4 +1,5 @@
-"""Receptive-field patches: what a unit saw, in its place on a neutral ground (arXiv:1701.02362, section 3)."""
+"""Receptive-field patches: the part of a picture that a unit sees, in its place on a neutral ground (arXiv:1701.02362,
+section 3)."""
 
 from __future__ import annotations
 
@@ -11,9 +12,9 @@ from generator.core.sprites import GROUND, shrink
 def patch(pixels: np.ndarray, field: ReceptiveField, row: int, column: int, native: int) -> np.ndarray:
     """The patch of one unit, (native, native, 3) uint8.
 
-    pixels: (H, W, 3) uint8, the picture as the network saw it; row, column: of the unit in its map.
-    Where the field hangs over the picture's edge the ground shows; where it is larger than the picture, the whole
-    picture is the patch.
+    pixels: (H, W, 3) uint8, the picture as the network saw it; row, column: of the unit in its map; native: px. Where
+    the field hangs over the picture's edge the ground shows; where it is larger than the picture, the patch is the
+    whole picture.
     """
     height, width, _ = pixels.shape
     if field.side > min(height, width):

@@ -1,4 +1,4 @@
-"""How much of one class a channel's pictures are: purity, entropy, agreement, and selectivity above a threshold."""
+"""How far a channel's pictures are of one class: purity, entropy, agreement, and selectivity above a threshold."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from generator.core.hierarchy import Hierarchy, similarities
 # A channel's positive scores, highest first: the share of them that each threshold leaves above it (arXiv:1701.02362
 # looks at the classes of the pictures above a rising threshold).
 KEPT_SHARES = (1.0, 0.5, 0.25, 0.1, 0.05, 0.01)
-SELECTIVE_SHARE = 0.1  # the one whose selectivity is a statistic of its own
-LARGEST_GROUP = 0.125  # of the pictures: a larger group of the hierarchy is looked at in its parts
-CHUNK = 256  # channels at a time
+SELECTIVE_SHARE = 0.1  # the share whose selectivity is a statistic of its own
+LARGEST_GROUP = 0.125  # share of the pictures: a larger group of the hierarchy is divided into its parts
+CHANNELS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Classes:
 
     @property
     def labelled(self) -> bool:
-        """Whether enough is labelled to say anything: two pictures of two classes."""
+        """Whether enough pictures are labelled for any statistic: two pictures and two classes."""
         return len(self.names) > 1 and int((self.of_picture >= 0).sum()) > 1
 
     @property
@@ -92,13 +92,13 @@ def _groups(tree: Hierarchy, names: Sequence[str], counts: np.ndarray) -> tuple[
 
 
 def classes_of_nine(top_image: np.ndarray, of_picture: np.ndarray) -> np.ndarray:
-    """(C, 9) pictures → (C, 9) classes; −1 all along where there are not nine labelled pictures."""
-    found = np.where(top_image >= 0, of_picture[top_image], -1)
-    return np.where((found >= 0).all(axis=1, keepdims=True), found, -1)
+    """(C, 9) pictures → (C, 9) classes; −1 for all nine where any of them is missing or not labelled."""
+    classes = np.where(top_image >= 0, of_picture[top_image], -1)
+    return np.where((classes >= 0).all(axis=1, keepdims=True), classes, -1)
 
 
 def _counts(nine: np.ndarray) -> np.ndarray:
-    """(C, 9) → (C, 9): how often each place's class stands among the nine."""
+    """(C, 9) → (C, 9): how many of the nine pictures have each picture's class."""
     return (nine[:, :, None] == nine[:, None, :]).sum(axis=2)
 
 
@@ -109,56 +109,60 @@ def purity(nine: np.ndarray) -> np.ndarray:
 
 
 def entropy(nine: np.ndarray) -> np.ndarray:
-    """The entropy of the nine's classes in bits, 0 … log2 9; (C, 9) → (C,) float32, NaN likewise."""
-    # A class of c pictures stands in c of the nine places: the mean over places is the sum over classes.
+    """The entropy of the classes of the top nine in bits, 0 … log2 9; (C, 9) → (C,) float32, NaN as in `purity`."""
+    # A class of c pictures is counted at each of its c pictures: the mean over pictures is the sum over classes.
     bits = -np.log2(_counts(nine) / nine.shape[1]).mean(axis=1)
     return np.where(nine[:, 0] >= 0, np.abs(bits), np.nan).astype(np.float32)
 
 
 def agreement(nine: np.ndarray, classes: Classes) -> np.ndarray:
-    """How near each other the classes of the nine are; (C, 9) → (C,) float32, NaN likewise.
+    """How similar the classes of the top nine are; (C, 9) → (C,) float32, NaN as in `purity`.
 
     (s − s₀) / (1 − s₀): s is the mean similarity of the 36 pairs of pictures, s₀ that of two pictures of the whole set.
-    1 where all nine are of one class, 0 where they agree no more than pictures taken at random, and below 0 for less.
+    1 where all nine are of one class, 0 where they are as similar as pictures drawn at random, below 0 where less.
     """
     pairs = np.triu_indices(nine.shape[1], 1)
-    found = classes.similarity[nine[:, pairs[0]], nine[:, pairs[1]]].mean(axis=1)
-    value = (found - classes.baseline) / (1 - classes.baseline) if classes.baseline < 1 else found * np.nan
+    mean = classes.similarity[nine[:, pairs[0]], nine[:, pairs[1]]].mean(axis=1)
+    value = (mean - classes.baseline) / (1 - classes.baseline) if classes.baseline < 1 else mean * np.nan
     return np.where(nine[:, 0] >= 0, value, np.nan).astype(np.float32)
 
 
 def expected_entropies(counts: np.ndarray) -> np.ndarray:
-    """The mean entropy in bits of the classes of n pictures drawn without repeating any; (K,) → (N + 1,) by n."""
+    """The mean entropy in bits of the classes of n pictures drawn without replacement; counts: (K,) pictures of each
+    class; (N + 1,) float64, by n."""
     total = int(counts.sum())
     drawn = np.arange(total + 1)
     result = np.zeros(total + 1)
     sizes, often = np.unique(counts[counts > 0], return_counts=True)
     for size, number in zip(sizes.tolist(), often.tolist(), strict=True):
-        found = np.arange(1, size + 1)[:, None]
-        share = np.minimum(found / np.maximum(drawn, 1), 1.0)
-        result += number * (_hypergeometric(found, total, size, drawn) * -share * np.log2(share)).sum(axis=0)
+        hits = np.arange(1, size + 1)[:, None]
+        share = np.minimum(hits / np.maximum(drawn, 1), 1.0)
+        result += number * (_hypergeometric(hits, total, size, drawn) * -share * np.log2(share)).sum(axis=0)
     return result
 
 
-def _hypergeometric(found: np.ndarray, total: int, size: int, drawn: np.ndarray) -> np.ndarray:
-    """The chance of `found` of a class of `size` among `drawn` of `total`. SciPy's own takes minutes for this table."""
-    possible = (found <= drawn) & (drawn - found <= total - size)
-    rest = np.where(possible, drawn - found, 0)
-    here = np.where(possible, found, 0)
-    logs = _choose(size, here) + _choose(total - size, rest) - _choose(total, drawn)
+def _hypergeometric(hits: np.ndarray, total: int, size: int, drawn: np.ndarray) -> np.ndarray:
+    """The probability of `hits` pictures of a class of `size` among `drawn` of `total`. SciPy's function takes minutes
+    for this table."""
+    possible = (hits <= drawn) & (drawn - hits <= total - size)
+    rest = np.where(possible, drawn - hits, 0)
+    counted = np.where(possible, hits, 0)
+    logs = _choose(size, counted) + _choose(total - size, rest) - _choose(total, drawn)
     return np.where(possible, np.exp(np.where(possible, logs, 0.0)), 0.0)
 
 
 def _choose(n: int, k: np.ndarray) -> np.ndarray:
-    """ln of n over k."""
+    """The logarithm of n over k."""
     return gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
 
 
 @dataclass(frozen=True)
 class Selectivity:
-    """entropy: (C, T) bits of the classes of the pictures above each threshold; selectivity: (C, T), 1 less the
-    entropy's share of what as many pictures at random have: 0 like chance, 1 one class alone. NaN where fewer than
-    two pictures are above."""
+    """The classes of the pictures above each of T thresholds, (C, T) float32 each.
+
+    entropy: in bits; selectivity: 1 − entropy / mean entropy of as many pictures drawn at random: 0 is chance, 1 a
+    single class. NaN where fewer than two pictures are above the threshold.
+    """
 
     entropy: np.ndarray
     selectivity: np.ndarray
@@ -167,11 +171,11 @@ class Selectivity:
 def selectivity(
     scores: np.ndarray, of_picture: np.ndarray, expected: np.ndarray, *, signed: bool = False
 ) -> Selectivity:
-    """The classes of the pictures above a rising threshold; (N, C) scores, (N,) classes, −1 without one, and the
-    expected_entropies of those classes.
+    """The selectivity of each channel above a rising threshold.
 
-    The thresholds leave a channel's KEPT_SHARES highest positive scores, rounded up; equal scores stay together.
-    signed: of a layer without a ReLU, where every score counts.
+    scores: (N, C); of_picture: (N,) classes, −1 without one; expected: expected_entropies of those classes. The
+    thresholds leave the KEPT_SHARES highest of a channel's positive scores, rounded up; equal scores stay together.
+    signed: whether the layer has no ReLU, so that every score counts.
     """
     scores = scores[of_picture >= 0]
     classes = of_picture[of_picture >= 0]
@@ -180,8 +184,8 @@ def selectivity(
     member = csr_array((np.ones(count, np.float32), (classes, np.arange(count))), (kinds, count))
     bits = np.full((channels, len(KEPT_SHARES)), np.nan)
     often = np.zeros((channels, len(KEPT_SHARES)), np.int64)
-    for first in range(0, channels, CHUNK):
-        part = np.asarray(scores[:, first : first + CHUNK])
+    for first in range(0, channels, CHANNELS_AT_ONCE):
+        part = np.asarray(scores[:, first : first + CHANNELS_AT_ONCE])
         falling = -np.sort(-part, axis=0)
         counted = np.full(part.shape, True) if signed else part > 0
         positive = counted.sum(axis=0)
@@ -189,14 +193,14 @@ def selectivity(
             kept = np.maximum(np.ceil(share * positive).astype(np.int64), 1)
             threshold = np.take_along_axis(falling, kept[None] - 1, 0)
             above = (part >= threshold) & counted  # (N, c)
-            found = member @ above.astype(np.float32)  # (K, c), whole numbers
-            total = found.sum(axis=0)
-            parts = found / np.maximum(total, 1)
+            counts = member @ above.astype(np.float32)  # (K, c), whole numbers
+            total = counts.sum(axis=0)
+            parts = counts / np.maximum(total, 1)
             logs = np.log2(parts, out=np.zeros_like(parts), where=parts > 0)
-            bits[first : first + CHUNK, step] = np.where(
+            bits[first : first + CHANNELS_AT_ONCE, step] = np.where(
                 total > 1, np.abs((parts * logs).sum(axis=0)), np.nan
             )
-            often[first : first + CHUNK, step] = total
+            often[first : first + CHANNELS_AT_ONCE, step] = total
     chance = expected[often]
     with np.errstate(invalid="ignore", divide="ignore"):
         value = np.where(chance > 0, 1 - bits / chance, np.nan)

@@ -11,7 +11,7 @@ from generator.core.correspondence import CLEAR_GAIN, SEED, STRONG_CORRELATION, 
 from generator.core.records import ReceptiveField
 
 ROUNDS = 999  # permutations of a test: the smallest p value is 1 in 1,000
-KINDS = (
+CHANGES = (
     "change",
     "blur",
     "stay",
@@ -20,13 +20,13 @@ KINDS = (
 
 
 def shared_pictures(top_image: np.ndarray, other_top_image: np.ndarray) -> np.ndarray:
-    """How many of each channel's strongest pictures stand in the other list too; (C, 9), (C, 9) → (C,) int32."""
+    """How many of each channel's strongest pictures are in the other list too; (C, 9), (C, 9) → (C,) int32."""
     same = (top_image[:, :, None] == other_top_image[:, None, :]) & (top_image[:, :, None] >= 0)  # (C, 9, 9)
     return same.any(axis=2).sum(axis=1).astype(np.int32)
 
 
 @dataclass(frozen=True)
-class TopUnits:
+class StrongestUnits:
     """A layer's strongest pictures (C, 9), −1 where there are fewer, their units (C, 9, 2), and its receptive field."""
 
     image: np.ndarray
@@ -35,17 +35,17 @@ class TopUnits:
 
     @property
     def places(self) -> np.ndarray:
-        """(C, 9, 2): the middles of the units' receptive fields in px of the input, row and column."""
+        """(C, 9, 2): the centres of the units' receptive fields in px of the input, row and column."""
         return self.receptive_field.centre + self.unit * float(self.receptive_field.stride)
 
 
-def shared_places(one: TopUnits, other: TopUnits) -> np.ndarray:
-    """How many of each channel's strongest pictures stand in the other list too and at the same place of the picture:
-    the middles of the two receptive fields are at most one stride (the larger one) apart in each direction; (C,) int32.
+def shared_places(units: StrongestUnits, other: StrongestUnits) -> np.ndarray:
+    """How many of each channel's strongest pictures are in the other list too, at the same place of the picture:
+    the centres of the two receptive fields are at most one stride (the larger one) apart in each direction; (C,) int32.
     """
-    near = np.abs(one.places[:, :, None] - other.places[:, None, :]).max(axis=3)  # (C, 9, 9)
-    near = near <= max(one.receptive_field.stride, other.receptive_field.stride)
-    same = (one.image[:, :, None] == other.image[:, None, :]) & (one.image[:, :, None] >= 0)
+    near = np.abs(units.places[:, :, None] - other.places[:, None, :]).max(axis=3)  # (C, 9, 9)
+    near = near <= max(units.receptive_field.stride, other.receptive_field.stride)
+    same = (units.image[:, :, None] == other.image[:, None, :]) & (units.image[:, :, None] >= 0)
     return (same & near).any(axis=2).sum(axis=1).astype(np.int32)
 
 
@@ -78,14 +78,14 @@ def correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def refinement_scores(agreement: np.ndarray, earlier: np.ndarray, rho: np.ndarray) -> np.ndarray:
     """The refinement score of every channel (last axis: later) against every earlier one; (B,), (A,), (A, B) → (A, B).
 
-    max(ρ, 0) × (agreement later − agreement earlier): how much more of one kind the nine pictures have become, counted
-    as far as the two channels still order the pictures alike. −1 … 1, NaN where either agreement is unknown.
+    max(ρ, 0) × (agreement later − agreement earlier): how much more alike the top nine pictures have become, weighted
+    by how similarly the two channels still rank the pictures. −1 … 1, NaN where either agreement is unknown.
     """
     return np.maximum(np.nan_to_num(rho), 0) * (agreement[None, :] - earlier[:, None])
 
 
 def kinds(shared: np.ndarray, rho: np.ndarray, score: np.ndarray) -> np.ndarray:
-    """What each channel does from block to block, (C,) int8 by KINDS.
+    """How each channel changes from block to block, (C,) int8 by CHANGES.
 
     refine, blur: it still matches its earlier self (3 pictures shared or ρ ≥ 0.5), and its score is 0.05 or more, or
     −0.05 or less. Of the others, those that keep 3 pictures stay, and those that do not change.

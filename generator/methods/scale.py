@@ -1,8 +1,8 @@
-"""Whether a channel answers to the same thing at two sizes (arXiv:2407.05340, section 4).
+"""Whether a channel responds to the same feature at two sizes (arXiv:2407.05340, section 4).
 
-The block is said to hold a larger copy of its input's feature where its branch answers more to the input's pictures
-once these are enlarged, and its input answers more to the branch's pictures once these are reduced. Where the output
-mixes the two about evenly, it answers to both sizes.
+A block holds a larger copy of its input's feature if its branch responds more to the input's pictures once they are
+enlarged, and its input responds more to the branch's pictures once they are reduced. If the output mixes the two about
+evenly, it responds to both sizes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from generator.methods.mixing import mean_of_list, near_one
 
 @dataclass(frozen=True)
 class ScaleCriteria:
-    """(C,) each. block: ΔB; input: ΔI; both as shares of the strongest answer, NaN where there is no such picture."""
+    """(C,) each. block: ΔB; input: ΔI; both as shares of the strongest response, NaN where there is no such picture."""
 
     block: np.ndarray
     input: np.ndarray
@@ -27,7 +27,7 @@ class ScaleCriteria:
         return self.block + self.input
 
     def both(self) -> np.ndarray:
-        """Whether both are above zero: scale invariant but for the condition on the mix ratio."""
+        """Whether both are above zero: scale invariant, apart from the condition on the mix ratio."""
         return (self.block > 0) & (self.input > 0)
 
     def invariant(self, ratio: np.ndarray) -> np.ndarray:

@@ -31,10 +31,10 @@ from generator.methods.purity import (
     selectivity,
 )
 from generator.methods.refinement import (
-    KINDS,
+    CHANGES,
     ROUNDS,
     Permuted,
-    TopUnits,
+    StrongestUnits,
     exchanged,
     kinds,
     permuted,
@@ -206,7 +206,7 @@ class PairResults:
             "groups": [hierarchy.titles.get(name, name) for name in classes.group_names] if hierarchy else [],
             "chance_similarity": round(classes.baseline, 6),
             "kept_shares": list(KEPT_SHARES),
-            "kinds": list(KINDS),
+            "kinds": list(CHANGES),
             "rounds": ROUNDS,
             "pairs": self.pairs,
             "stages": [{"stage": stage, **self.digest([stage])} for stage in stages],
@@ -231,7 +231,7 @@ def _digest(values: dict[str, np.ndarray]) -> dict[str, Any]:
     """Counts of what channels do, and means over those that are alive."""
     code = values["change_previous"]
     known = code >= 0
-    counts = {name: int((code == number).sum()) for number, name in enumerate(KINDS)}
+    counts = {name: int((code == number).sum()) for number, name in enumerate(CHANGES)}
     return {
         "channels": int(known.sum()),
         "counts": counts,
@@ -327,7 +327,7 @@ def refine(inputs: Inputs, run: Run, pair: Pair, similarity: Similarity, results
     rho, shared = np.diagonal(similarity.rho), np.diagonal(similarity.shared)
     alive = ~(earlier["dead"] | later["dead"])
     before, after = (
-        TopUnits(numbers["top_image"], numbers["top_unit"], network.layer(name).receptive_field)
+        StrongestUnits(numbers["top_image"], numbers["top_unit"], network.layer(name).receptive_field)
         for name, numbers in ((pair.source, earlier), (pair.target, later))
     )
     added = {
