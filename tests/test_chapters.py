@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import pkgutil
 from importlib import import_module
 from pathlib import Path
@@ -57,20 +56,3 @@ def test_chapters_write_their_pages_and_stay_in_the_atlas_s_folder(tmp_path: Pat
         assert [path.name for path in folder.iterdir()] == [atlas.name]
         page = (folder / atlas.name / f"{chapter.name}.html").read_text("utf-8")
         assert "<h1>" in page and f'data-model="{atlas.name}"' in page
-
-
-def test_records_of_pages_are_frozen_and_no_chapter_hands_dictionaries_to_templates() -> None:
-    """In the files that the chapters on refinement, correspondence, stream, scale and the map consist of."""
-    stems = ("refinement", "correspondence", "flow", "stream", "scale", "picture_map", "table", "chapter")
-    files = [path for path in Path(chapters.__file__).parent.glob("*.py") if path.stem.startswith(stems)]
-    assert len(files) > 12
-    for path in files:
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.ClassDef) and node.decorator_list:
-                decorator = ast.unparse(node.decorator_list[0])
-                assert decorator == "dataclass(frozen=True)", f"{path.name}: {node.name}"
-            if isinstance(node, ast.FunctionDef) and node.returns is not None:
-                returned = ast.unparse(node.returns)
-                assert "dict[str, Any]" not in returned or node.name == "_last_nines", (
-                    f"{path.name}: {node.name}"
-                )

@@ -12,7 +12,7 @@ from generator.site.chapters.chapter import Chapter
 from generator.site.chapters.flow import write_flows
 from generator.site.chapters.refinement import LEVEL, has_relations_file
 from generator.site.figures.axis import Axis, Tick
-from generator.site.reading.atlas import Atlas, number_word, pairs_shown
+from generator.site.reading.atlas import Atlas, pairs_shown
 from generator.site.reading.comparison import NetworkComparison
 from generator.site.reading.layer_pairs import LayerPair, Tie
 from generator.site.reading.relations import stage_pairs
@@ -110,7 +110,7 @@ class CorrespondencePage:
     controls: Sequence[TieMeans]
     networks: int
     others: Sequence[OtherNetwork]
-    strong_pictures: str
+    strong_pictures: int
     strong_correlation: float
     level: float
     has_refinement: bool
@@ -138,7 +138,7 @@ def correspondence_page(
         controls=[means for each in atlases for means in tie_means(each)],
         networks=len(atlases),
         others=[_other_network(comparison) for comparison in comparisons],
-        strong_pictures=number_word(STRONG_PICTURES),
+        strong_pictures=STRONG_PICTURES,
         strong_correlation=STRONG_CORRELATION,
         level=LEVEL,
         has_refinement=bool(stage_pairs(atlas)),

@@ -18,7 +18,7 @@ from generator.site.chapters.refinement_figures import (
     profiles,
 )
 from generator.site.chapters.refinement_pair import write_pairs
-from generator.site.reading.atlas import Atlas, number_word
+from generator.site.reading.atlas import Atlas
 from generator.site.reading.layer_pairs import Changes
 from generator.site.reading.relations import stage_pairs
 from generator.site.writing import Site
@@ -58,7 +58,7 @@ class RefinementPage:
     curves: EntropyCurves | None
     lists: Sequence[ChannelList]
     panels: Sequence[str]
-    strong_pictures: str
+    strong_pictures: int
     clear_gain: float
     level: float
     has_relations_file: bool
@@ -94,7 +94,7 @@ def refinement_page(atlas: Atlas) -> RefinementPage:
         curves=entropy_curves(atlas),
         lists=[each for each in lists if each.entries or each.left_out],
         panels=atlas.manifest.sprites[atlas.layers[0].name].panels,
-        strong_pictures=number_word(STRONG_PICTURES),
+        strong_pictures=STRONG_PICTURES,
         clear_gain=CLEAR_GAIN,
         level=LEVEL,
         has_relations_file=has_relations_file(atlas),

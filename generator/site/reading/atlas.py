@@ -54,10 +54,6 @@ def sheet_layout(path: Path, tile: int) -> tuple[int, int]:
         return sheet.width // tile, sheet.height // tile
 
 
-def number_word(number: int) -> str:
-    return ("none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")[number]
-
-
 @dataclass(frozen=True)
 class Around:
     """A layer's place among the others, the same for all its channels.

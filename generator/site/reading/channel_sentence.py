@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 
 from generator.core.records import TOP, LayerInfo
-from generator.site.formats import integer
-from generator.site.reading.atlas import Atlas, number_word
+from generator.site.formats import in_words, integer
+from generator.site.reading.atlas import Atlas
 
 HARDLY_CHANGES = 7  # of nine pictures shared by neighbouring blocks: from here on the sentence says so
 OFTEN = 5  # of nine pictures with the same label: from here on the sentence names it
@@ -22,7 +22,7 @@ def channel_sentence(atlas: Atlas, info: LayerInfo, channel: int) -> str:
         return f"Dead on these pictures: its score is the same on all {count}."
     nine = layer.nine(channel)
     if len(nine) < TOP:
-        return f"Only {number_word(len(nine))} of the {count} pictures activate it."
+        return f"Only {in_words(len(nine))} of the {count} pictures activate it."
     stage = _stage_clause(atlas, info, channel)
     label = _label_clause(atlas, info, channel, alone=not stage)
     text = "; ".join(filter(None, (stage, label))) or f"strongest on picture {nine[0]}"
@@ -38,15 +38,15 @@ def _stage_clause(atlas: Atlas, info: LayerInfo, channel: int) -> str:
     if min(steps) >= HARDLY_CHANGES:
         return (
             f"hardly changes from {stage[0].name} to {stage[-1].name}: "
-            f"neighbouring blocks share at least {number_word(min(steps))} of nine pictures"
+            f"neighbouring blocks share at least {in_words(min(steps))} of nine pictures"
         )
     number = stage.index(info)
     if number == 0:
-        return f"{stage[1].name} keeps {number_word(steps[0])} of its nine pictures"
-    clause = f"shares {number_word(steps[number - 1])} of nine pictures with {stage[number - 1].name}"
+        return f"{stage[1].name} keeps {in_words(steps[0])} of its nine pictures"
+    clause = f"shares {in_words(steps[number - 1])} of nine pictures with {stage[number - 1].name}"
     if number > 1:
         first = atlas.shared(info.name, stage[0].name)[channel]
-        clause += f", {number_word(first)} with {stage[0].name}"
+        clause += f", {in_words(first)} with {stage[0].name}"
     return clause
 
 
@@ -58,6 +58,6 @@ def _label_clause(atlas: Atlas, info: LayerInfo, channel: int, *, alone: bool) -
         return ""
     label, count = labels[0]
     if count >= OFTEN:
-        pictures = "all nine" if count == TOP else f"{number_word(count)} of the nine"
+        pictures = "all nine" if count == TOP else f"{in_words(count)} of the nine"
         return f"{pictures} are labelled “{label}”"
-    return f"its nine pictures carry {number_word(len(labels))} labels" if alone else ""
+    return f"its nine pictures carry {in_words(len(labels))} labels" if alone else ""

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from generator.core.records import LayerInfo
-from generator.site.reading.atlas import Atlas, number_word
+from generator.site.formats import in_words
+from generator.site.reading.atlas import Atlas
 
 HIGHLIGHTS = 3  # channels on a home page
 SOME_KEPT = (1, 6)  # of the nine pictures, from the first block to the last: similar, and yet not the same
@@ -74,7 +75,7 @@ def highlights_rule(atlas: Atlas, chosen: Sequence[Highlight]) -> str:
     strongest = "the highest activation as a share of the layer's highest"
     if all(len(highlight.rows) == 1 for highlight in chosen):
         return f"Chosen automatically, not typical: the channels with {strongest}."
-    few, most = (number_word(number) for number in SOME_KEPT)
+    few, most = (in_words(number) for number in SOME_KEPT)
     kept = f"the channels that keep {few} to {most} of their nine pictures"
     if atlas.class_labels:
         labels = "the channels whose commonest label gains most of the nine pictures from the first to the last block"
