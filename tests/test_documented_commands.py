@@ -26,7 +26,7 @@ from safetensors.torch import save_file
 
 from generator.__main__ import main
 from generator.network import models
-from generator.site.narrative import address_examples
+from generator.site.guide import address_examples
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.measures import BY_KEY
 from generator.stages import profile
@@ -183,10 +183,10 @@ def test_the_linking_guides_addresses_sort_by_what_they_say() -> None:
     """Their parameters are those that the pages' scripts read, and a sorted column is the one that the row names."""
     modules = ROOT / "site_src/js"
     grid, the_map = ((modules / name).read_text("utf-8") for name in ("grid/grid.js", "map/address.js"))
-    table = address_examples([Atlas(ROOT / "tests" / "small_atlas")])
+    table = address_examples(Atlas(ROOT / "tests" / "small_atlas"))
     rows = [
         (unescape(words), unescape(address))
-        for words, address in re.findall(r"<tr><td>(.+?)</td><td>.*?<code>(.+?)</code>", table)
+        for words, address in re.findall(r"<td>(.+?)</td>\s*<td>.*?<code>(.+?)</code>", table)
     ]
     assert len(rows) > 4
     sorted_by = {}

@@ -26,7 +26,7 @@ from generator.methods.refinement import ROUNDS
 from generator.site.chapters import first_layers, revisited
 from generator.site.chapters.experiment_tables import results
 from generator.site.chapters.published import FIGURES, QUOTED, quotations, quoted
-from generator.site.narrative import site_sizes
+from generator.site.guide import site_sizes
 from generator.site.reading import measures
 from generator.stages import checkpointed_pass, profile, verify
 from tools.site_sizes import measured

@@ -1,4 +1,4 @@
-"""The statistics that the site knows: how each is named, written and defined. A new one is one entry."""
+"""The statistics of a channel: how each is named, written and defined. A new one is one entry."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from generator.site.formats import correlation, integer, percent, signed, signif
 class Measure:
     """One statistic of a channel; its key is the array's name and the anchor of its definition.
 
-    missing: the value that stands for "there is none"; listed: among the numbers at a channel's side, else on the page
-    that it belongs to alone; least, most: the bounds that follow from the definition, infinite where there is none, in
-    the array's own numbers.
+    missing: the value that stands for "none"; listed: whether it stands among the numbers at a channel's side, and not
+    only on the page of its chapter; least, most: the bounds that follow from the definition, infinite where there is
+    none, in the units of the array.
     """
 
     key: str
@@ -100,8 +100,8 @@ MEASURES: tuple[Measure, ...] = (
         "optimised",
         ACTIVATION,
         "The activation of the unit in the middle of the channel's map (or, where the profile says so, the mean of the "
-        "map) for the channel's optimised picture as it is shown: rounded to 8 bits, unmoved. Beside *strongest* it "
-        "says how far the picture goes beyond the best patch.",
+        "map) for the channel's optimised picture as it is shown (rounded to 8 bits, not shifted). Compare it with "
+        "*strongest* to see how far the picture goes beyond the best patch.",
         significant,
     ),
     Measure(
@@ -121,7 +121,7 @@ MEASURES: tuple[Measure, ...] = (
         "ρ",
         "Spearman's rank correlation, over the pictures, of the channel's score (its spatial maximum in the "
         "picture) with the score of the same channel number in the previous block of the stage: 1 where both "
-        "blocks put the pictures in the same order, 0 where the orders have nothing to do with each other.",
+        "blocks put the pictures in the same order, 0 where the two orders are unrelated.",
         correlation,
         least=-1,
         most=1,
@@ -149,9 +149,9 @@ MEASURES: tuple[Measure, ...] = (
         "refinement_previous",
         "refinement",
         "score",
-        "How much more of one kind the nine pictures have become since the previous block of the stage, counted as far "
-        "as the channel still orders the pictures alike: max(ρ, 0) × (label agreement here − label agreement there). "
-        "From 0.05 on the channel refines, from −0.05 down it blurs; see the page Method.",
+        "How much more alike the classes of the nine pictures have become since the previous block of the stage, "
+        "weighted by how similarly both blocks order the pictures: max(ρ, 0) × (label agreement here − label agreement "
+        "there). The channel refines from 0.05 upwards and blurs from −0.05 downwards; see the page Method.",
         signed,
     ),
     Measure(
@@ -188,10 +188,10 @@ MEASURES: tuple[Measure, ...] = (
         "label_agreement",
         "label agreement",
         "",
-        "How near each other the nine pictures' classes are: the mean similarity of their 36 pairs, set between that "
-        "of two pictures of the whole set (0) and that of one class (1); below 0 they are less alike than two pictures "
-        "taken at random. Two classes have the similarity of Lin (1998) "
-        "by the hierarchy where one is given, otherwise 0.",
+        "How similar the classes of the nine pictures are: the mean similarity of their 36 pairs, scaled so that 0 is "
+        "the mean of two pictures of the whole set and 1 is a single class. Below 0 they are less alike than two "
+        "pictures taken at random. The similarity of two classes is that of Lin (1998) in the hierarchy where one is "
+        "given, otherwise 0.",
         correlation,
         most=1,
     ),
@@ -199,10 +199,10 @@ MEASURES: tuple[Measure, ...] = (
         "selectivity",
         "selectivity",
         "",
-        "How much less mixed than chance the classes of the channel's strongest pictures are, far beyond the nine: "
-        "1 − H / H₀ for the tenth of its positive scores that is highest (of all scores in a layer without a ReLU), "
-        "where H is the entropy of those pictures' labels and H₀ the mean entropy of as many pictures taken at random. "
-        "0 is what chance gives, below 0 the classes are more mixed than that.",
+        "How much less mixed than by chance the classes of the channel's strongest pictures are, far beyond the nine: "
+        "1 − H / H₀ for the highest tenth of its positive scores (of all scores in a layer without a ReLU), where H is "
+        "the entropy of those pictures' labels and H₀ the mean entropy of as many pictures taken at random. 0 is what "
+        "chance gives; below 0 the classes are more mixed than that.",
         correlation,
         most=1,
     ),
@@ -219,10 +219,10 @@ MEASURES: tuple[Measure, ...] = (
         "shortcut's share",
         "of the sum",
         "A block's output is the ReLU of a sum: what came along the shortcut (the identity or a projection) and "
-        "what the branch added. For each of the channel's nine units both parts are read at the unit itself. The "
-        "share is s⁺ / (s⁺ + b⁺), s and b being the two parts and ⁺ setting what is below zero to zero: a part "
-        "below zero takes away, and then all that is left came along the other way. The number is the mean over "
-        "the units; 1 is a channel that the block hands on as it was, 0 one that the block makes.",
+        "what the branch added. Both parts are read at each of the channel's nine units. The share is "
+        "s⁺ / (s⁺ + b⁺), where s is the shortcut's part, b the branch's, and ⁺ sets a negative value to zero. A "
+        "negative part reduces the sum; the share then counts the other part as 100 %. The number is the mean over "
+        "the units: 1 is a channel that the block passes on unchanged, 0 one that the block makes.",
         correlation,
         least=0,
         most=1,
@@ -295,11 +295,11 @@ MEASURES: tuple[Measure, ...] = (
         "scale_truth",
         "true invariance",
         "least / greatest",
-        "Only where the pictures are the drawn world's: the channel's least over its greatest response within an "
-        "octave of sizes that holds the greatest (the best of those). Six drawings of every class are made at five "
-        "sizes, half an octave apart, all else unchanged; the response is the mean, over the drawings of the class "
-        "that drives the channel most, of its strongest value less its strongest value on the same picture with the "
-        "object shrunk to a pixel.",
+        "Only where the pictures are those of the drawn world: the channel's smallest response divided by its largest, "
+        "within an octave of sizes that contains the largest (the best such octave). Six drawings of every class are "
+        "made at five sizes, half an octave apart, all else unchanged; the response is the mean, over the drawings of "
+        "the class that drives the channel most, of its strongest value less its strongest value on the same picture "
+        "with the object shrunk to a pixel.",
         correlation,
         listed=False,
     ),
@@ -317,7 +317,7 @@ MEASURES: tuple[Measure, ...] = (
         "ρ",
         "Spearman's rank correlation of Block with Input at the middle of the map over the pictures that drive "
         "Input above zero (of the pictures whose scores the atlas keeps, at most 5,000): below zero, the branch "
-        "takes the more away the more the input brings.",
+        "subtracts the more, the more the input brings.",
         correlation,
         listed=False,
         least=-1,

@@ -1,0 +1,247 @@
+"""What the guide's pages show of the atlases and the package: tables and lists in place of a comment in their text."""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from generator.core.records import LayerInfo
+from generator.site.reading.atlas import Atlas, GradientRow, in_full
+from generator.site.reading.measures import MEASURES, Measure
+from generator.site.reference import reference
+from generator.site.templates import render_template
+
+RULE_KINDS = ("patches", "plain", "saliency", "deconvnet", "guided")  # in the order of the page Method
+FOURTH = 4  # of the nine pictures, in an example
+LAYER_COLUMNS = (
+    "layer", "torchvision's name", "kind", "channels", "map", "field", "stride", "centre", "shown",
+)  # fmt: skip
+KIND_NAMES = {"block": "block outputs", "inside": "convolutions inside blocks"}
+
+
+def guide_parts(atlases: Sequence[Atlas]) -> Mapping[str, Callable[[], str]]:
+    """By comment in a page's text, what makes the HTML or Markdown that replaces it. (As HTML, no name in a table is
+    taken for Markdown.)"""
+    shown = in_full(atlases)[0]
+    return {
+        "layers of the atlases": lambda: layer_tables(atlases),
+        "definitions of the statistics": definitions,
+        "gradient rules of the atlases": lambda: gradient_rules(shown),
+        "sizes of a site": site_sizes,
+        "examples of addresses": lambda: address_examples(shown[0]),
+        "reference of the package": reference,
+    }
+
+
+# -- layers --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """A layer of a network. address: of its page, '' where the atlas does not hold it; panels: of its sprites."""
+
+    layer: LayerInfo
+    address: str
+    panels: Sequence[str]
+
+
+@dataclass(frozen=True)
+class LayerTable:
+    """The layers of one atlas's network."""
+
+    name: str
+    title: str
+    rows: Sequence[LayerRow]
+
+
+@dataclass(frozen=True)
+class LayerTables:
+    """The variables of guide/layers.html."""
+
+    columns: Sequence[str]
+    tables: Sequence[LayerTable]
+
+
+def layer_tables(atlases: Sequence[Atlas]) -> str:
+    """A table of layers for each atlas, as HTML."""
+    tables = [
+        LayerTable(
+            atlas.name,
+            atlas.manifest.title,
+            [_layer_row(atlas, layer) for layer in atlas.manifest.layers],
+        )
+        for atlas in atlases
+    ]
+    return render_template("guide/layers.html", LayerTables(LAYER_COLUMNS, tables))
+
+
+def _layer_row(atlas: Atlas, layer: LayerInfo) -> LayerRow:
+    if not atlas.has(layer.name):
+        return LayerRow(layer, "", ())
+    return LayerRow(layer, f"{atlas.name}/{layer.name}/index.html", atlas.manifest.sprites[layer.name].panels)
+
+
+# -- addresses -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class AddressExample:
+    """text: what the address leads to; address: below the site's folder."""
+
+    text: str
+    address: str
+
+
+@dataclass(frozen=True)
+class AddressExamples:
+    """The variables of guide/addresses.html."""
+
+    examples: Sequence[AddressExample]
+
+
+def address_examples(atlas: Atlas) -> str:
+    """Addresses of the atlas's own pages, as HTML."""
+    layers = [layer for layer in atlas.layers if not layer.is_inner]
+    stage = [layer for layer in layers if layer.stage == layers[-1].stage]
+    # The second block of the last stage, where there is one: it is compared with the block before.
+    layer = stage[min(1, len(stage) - 1)]
+    numbers = atlas.layer(layer.name)
+    active = [channel for channel, dead in enumerate(numbers.dead) if not dead]
+    channel = next((channel for channel in active if channel in numbers.pictured), (active or [0])[0])
+    grid = f"{atlas.name}/{layer.name}/index.html"
+    page = f"{atlas.name}/{layer.name}/{channel}.html"
+    examples = [AddressExample(f"channel {channel} of {layer.name}", page)]
+    if channel in active and channel in numbers.pictured and len(numbers.nine(channel)) >= FOURTH:
+        examples.append(AddressExample("the fourth of its top-9 pictures", f"{page}#{FOURTH}"))
+    measures = {column.measure.key: column.measure for column in numbers.measures}
+    for key, up, order in (
+        ("refinement_previous", "", "highest first"),
+        ("spearman_previous", "&up=1", "lowest first"),
+    ):
+        if key in measures:
+            text = f"{layer.name} by {measures[key].name}, {order}"
+            examples.append(AddressExample(text, f"{grid}#sort={key}{up}"))
+    label = next((name for name, _ in atlas.labels_of(layer.name, channel)), "") if channel in active else ""
+    if label:
+        text = f"{layer.name}, the channels with a top-9 picture of one class"
+        examples.append(AddressExample(text, f"{grid}#label={quote(label)}"))
+        if atlas.store.arrays.has_embedding():
+            address = f"{atlas.name}/map.html#layout=pca&class={quote(label)}"
+            examples.append(AddressExample("the map of the pictures by PCA, one class", address))
+    return render_template("guide/addresses.html", AddressExamples(examples))
+
+
+# -- kinds of gradients --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RuleTable:
+    """Channels of one atlas, each pictured by every kind of gradient."""
+
+    name: str
+    title: str
+    kinds: Sequence[str]
+    rows: Sequence[GradientRow]
+
+
+@dataclass(frozen=True)
+class RuleTables:
+    """The variables of guide/gradient_rules.html."""
+
+    tables: Sequence[RuleTable]
+
+
+def gradient_rules(atlases: Sequence[Atlas]) -> str:
+    """Every kind of gradient side by side, a table of pictures for each atlas that has them, as HTML."""
+    tables = [
+        RuleTable(
+            atlas.name,
+            atlas.manifest.title,
+            [kind for kind in RULE_KINDS if kind in atlas.gradient_rules[0].kinds],
+            atlas.gradient_rules,
+        )
+        for atlas in atlases
+        if atlas.gradient_rules
+    ]
+    return render_template("guide/gradient_rules.html", RuleTables(tables))
+
+
+# -- sizes ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SizeGroup:
+    """Layers of one kind and stage. bytes: mean size of a channel's page and sprite; total: of all channels."""
+
+    name: str
+    channels: int
+    bytes: float
+    total: float
+
+
+@dataclass(frozen=True)
+class SiteSizes:
+    """The variables of guide/sizes.md. pictures: of the measured atlas; sample: channels measured; channels, total: of
+    all groups; blocks: total of block outputs alone; picture: mean size of a whole picture. Sizes are in bytes."""
+
+    model: str
+    date: str
+    pictures: int
+    sample: int
+    groups: Sequence[SizeGroup]
+    channels: int
+    total: float
+    blocks: float
+    picture: float
+
+
+def site_sizes() -> str:
+    """What to expect of a site's size, as Markdown, from what `python -m tools.site_sizes` has measured."""
+    file = importlib.resources.files("generator.site") / "data" / "site_sizes.json"
+    data = json.loads(file.read_text("utf-8"))
+    measured = data["groups"]
+    groups = [
+        SizeGroup(
+            name="first convolution"
+            if group["stage"] == 1
+            else f"stage {group['stage']}, {KIND_NAMES[group['kind']]}",
+            channels=group["channels"],
+            bytes=group["bytes"],
+            total=group["channels"] * group["bytes"],
+        )
+        for group in measured
+    ]
+    return render_template(
+        "guide/sizes.md",
+        SiteSizes(
+            model=data["model"],
+            date=data["date"],
+            pictures=data["pictures"],
+            sample=sum(group["sample"] for group in measured),
+            groups=groups,
+            channels=sum(group.channels for group in groups),
+            total=sum(group.total for group in groups),
+            blocks=sum(
+                group.total for group, entry in zip(groups, measured, strict=True) if entry["kind"] == "block"
+            ),
+            picture=data["picture"],
+        ),
+    )
+
+
+# -- statistics ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Definitions:
+    """The variables of guide/statistics.md."""
+
+    measures: Sequence[Measure]
+
+
+def definitions() -> str:
+    """The definition of every statistic as Markdown, each under the anchor that the pages link to."""
+    return render_template("guide/statistics.md", Definitions(MEASURES))
