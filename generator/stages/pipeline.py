@@ -32,6 +32,7 @@ from generator.stages.profile import Profile
 from generator.stages.ranks import Ranks, joined
 from generator.stages.repair import look, prepare
 from generator.stages.run import Run
+from generator.stages.unfinished import layer_stamp
 
 
 def compute(
@@ -108,10 +109,13 @@ def compute(
 def perform(stage: table.Stage, inputs: Inputs, run: Run) -> None:
     """Run one stage, unless its outputs are there already; remove them where the inputs do not ask for the stage."""
     store, leads = run.store, run.ranks.leads
+    layers = inputs.network.layers if stage.is_by_layer else ()
     key = "" if stage.key is None else stage.key(inputs)
     if not stage.when(inputs):
         if leads:
             store.drop_matching(stage.patterns)
+            for stamp in (stage.stamp, *(layer_stamp(stage.stamp, layer) for layer in layers)):
+                store.work.unstamp(stamp)
     elif not key or stage.is_by_layer or store.work.stamp(stage.stamp) != key:
         if leads:
             store.work.unstamp(stage.stamp)
