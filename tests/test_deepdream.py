@@ -358,6 +358,6 @@ def test_what_cannot_be_dreamt_is_said_before_anything_is_computed(pictures, tmp
 
 
 def test_a_folder_names_all_its_pictures(pictures, network):
-    starts = open_starts(_profile(pictures, pictures=[4, str(pictures)]), network)
+    starts = open_starts(_profile(pictures, pictures=[4, str(pictures)]).deepdream, network)
     assert [start.number for start in starts] == [4, None, None, None, None, None]
     assert [start.path and start.path.name for start in starts][1:] == [f"{n}.png" for n in range(5)]

@@ -18,7 +18,7 @@ from generator.stages.done import Done
 from generator.stages.dreams import dream_layers
 from generator.stages.inputs import Inputs
 from generator.stages.opening import Sought
-from generator.stages.profile import Profile
+from generator.stages.profile import PicturesSection
 from generator.stages.repair import Earlier
 from generator.stages.run import Run
 from generator.stages.time_estimate import Estimate, Part, dream_starts, estimate
@@ -47,9 +47,9 @@ def announce_network(reporter: Reporter, network: Network, layers: int, device: 
     say(reporter, "device", device_text(device))
 
 
-def announce_pictures(reporter: Reporter, profile: Profile, network: Network, sought: Sought) -> None:
+def announce_pictures(reporter: Reporter, section: PicturesSection, network: Network, sought: Sought) -> None:
     """Print the pictures, where their labels come from, and whether there is an accuracy."""
-    say(reporter, "pictures", pictures_text(profile, sought))
+    say(reporter, "pictures", pictures_text(section, sought))
     say(reporter, "labels", labels_text(sought.pictures))
     say(reporter, "accuracy", accuracy_text(network, sought.pictures))
 
@@ -101,9 +101,9 @@ def device_text(device: torch.device) -> str:
     return f"CPU, {_many(threads, 'thread')}"
 
 
-def pictures_text(profile: Profile, sought: Sought) -> str:
+def pictures_text(section: PicturesSection, sought: Sought) -> str:
     """How many pictures there are and where, and which files are passed over."""
-    section, pictures = profile.pictures, sought.pictures
+    pictures = sought.pictures
     count = len(pictures)
     if sought.drawn is not None:
         of = f" of {section.drawn:,}" if section.drawn != count else ""

@@ -28,7 +28,7 @@ from generator.stages.inputs import Inputs, Start
 from generator.stages.picture_reading import (
     picture_changed,
 )
-from generator.stages.profile import DeepDreamSection, Profile
+from generator.stages.profile import DeepDreamSection
 from generator.stages.run import Run
 
 KEY = 16  # hex digits that name a dream's files
@@ -60,9 +60,9 @@ class Task:
 # -- the profile's pictures and layers -------------------------------------------------------------------------------
 
 
-def open_starts(profile: Profile, network: Network) -> tuple[Start, ...]:
-    """The start pictures; raises AtlasError for a file that is none, and where the octaves do not fit."""
-    section = profile.deepdream
+def open_starts(section: DeepDreamSection | None, network: Network) -> tuple[Start, ...]:
+    """The start pictures, none where the profile asks for no dreams; raises AtlasError for a file that is no picture,
+    and where the octaves do not fit."""
     if section is None:
         return ()
     side = plan_of(section, network).sides[-1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from generator.network.network import Network
 from generator.pictures.labels import from_names
 from generator.pictures.reading import PictureSet, find_pictures, listed_pictures
 from generator.stages.preprocessing import prepared
-from generator.stages.profile import Profile
+from generator.stages.profile import OtherNetwork, PicturesSection, Profile
 from generator.stages.ranks import Ranks
 
 
@@ -78,10 +79,9 @@ def chosen_layers(profile: Profile, network: Network) -> Network:
     return network.keep(which)
 
 
-def open_other_layers(profile: Profile, reporter: Reporter) -> tuple[FirstLayer, ...]:
-    """The first layers of the further networks that the profile names, each once."""
+def open_other_layers(others: Sequence[OtherNetwork], reporter: Reporter) -> tuple[FirstLayer, ...]:
+    """The first layers of further networks, each once."""
     layers: dict[tuple[str, str], FirstLayer] = {}
-    others = profile.kernels.others
     if others:
         with reporter.stage("other networks", len(others), "networks") as advance:
             for other in others:
@@ -91,9 +91,9 @@ def open_other_layers(profile: Profile, reporter: Reporter) -> tuple[FirstLayer,
     return tuple(layers.values())
 
 
-def seek_pictures(profile: Profile, folder: Path, reporter: Reporter) -> Sought:
-    """The profile's pictures with their labels, none of them opened; drawn ones need not be there yet."""
-    section = profile.pictures
+def seek_pictures(section: PicturesSection, folder: Path, reporter: Reporter) -> Sought:
+    """The profile's pictures with their labels, none of them opened; drawn ones need not be there yet. folder: of the
+    atlas."""
     if section.folder is not None:
         labels = None if section.labels is None else Path(section.labels)
         with reporter.waiting("looking for pictures", "files") as advance:
@@ -104,7 +104,7 @@ def seek_pictures(profile: Profile, folder: Path, reporter: Reporter) -> Sought:
     elif section.drawn is not None:
         sought = drawn_pictures(section.drawn, section.limit, folder)
     else:
-        raise AtlasError("the profile names no pictures", profile.name, "give a folder with --images")
+        raise AtlasError("the profile names no pictures", remedy="give a folder with --images")
     if section.hierarchy is not None:
         named = [(file.label, file.path) for file in sought.pictures.files]
         nodes_of(read_hierarchy(Path(section.hierarchy)), named, strict=True, wnids=sought.pictures.wnids())
@@ -112,11 +112,10 @@ def seek_pictures(profile: Profile, folder: Path, reporter: Reporter) -> Sought:
 
 
 def open_pictures(
-    sought: Sought, profile: Profile, reporter: Reporter, ranks: Ranks, *, dry_run: bool = False
+    sought: Sought, count: int | None, reporter: Reporter, ranks: Ranks, *, dry_run: bool = False
 ) -> Opened:
     """The pictures and their fingerprints; drawn ones that are not there are drawn first, but not for a dry run: then
-    their fingerprints are not known."""
-    count = profile.pictures.drawn
+    their fingerprints are not known. count: how many drawn pictures the profile has, None for a folder."""
     if sought.drawn is not None and count is not None:
         if dry_run and sought.missing:
             return Opened(sought.pictures, "", None)

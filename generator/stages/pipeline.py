@@ -64,12 +64,12 @@ def compute(
         announce_network(reporter, network, len(whole.layers), device)
         if assumption := network.preprocessing.assumption:
             reporter.notes.append(f"{assumption} (--mean, --std)")  # and once more in the summary
-        others = open_other_layers(profile, reporter)
-        sought = seek_pictures(profile, folder, reporter)
-        announce_pictures(reporter, profile, network, sought)
+        others = open_other_layers(profile.kernels.others, reporter)
+        sought = seek_pictures(profile.pictures, folder, reporter)
+        announce_pictures(reporter, profile.pictures, network, sought)
         note_passed_over(reporter, sought.pictures.passed_over)
-        opened = open_pictures(sought, profile, reporter, ranks, dry_run=dry_run)
-        starts = open_starts(profile, network)
+        opened = open_pictures(sought, profile.pictures.drawn, reporter, ranks, dry_run=dry_run)
+        starts = open_starts(profile.deepdream, network)
         if not dry_run:
             held.enter_context(store.locked(alone=ranks.leads))
             if ranks.leads:
