@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import doctest
 import itertools
 import math
 
 import pytest
 
+from generator.site.figures import axis as axis_module
 from generator.site.figures.axis import Axis, px, round_values
 from generator.site.formats import power_of_ten, round_number
 
@@ -93,3 +95,8 @@ def test_coordinates_are_tenths_in_their_shortest_form() -> None:
         "1234.5",
     ]
     assert math.isnan(px(math.nan))
+
+
+def test_the_examples_in_the_docstrings_hold() -> None:
+    results = doctest.testmod(axis_module)
+    assert results.attempted >= 3 and not results.failed
