@@ -1,4 +1,4 @@
-"""The pages on networks: one network drawn and counted, and the papers' networks next to each other."""
+"""The chapter on an atlas's network: drawn to scale, and counted stage by stage and layer by layer."""
 
 from __future__ import annotations
 

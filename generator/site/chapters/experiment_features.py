@@ -64,13 +64,13 @@ def refinement(rows: Rows) -> Comparison:
         means = [fixed(float((score.factor * own).mean()), score.digits) for own in values[key]]
         return listed([f"{mean}{unit} ({name})" for name, mean in zip(shown, means, strict=True)])
 
-    found = listed([f"{count} ({name})" for name, count in zip(shown, significant, strict=True)])
+    seeds_found = listed([f"{count} ({name})" for name, count in zip(shown, significant, strict=True)])
     score_label = "refinement score, mean over the channels"
     kept_label = "pictures of nine kept from block to block"
     return Comparison(
         summary=compared(shown, values["score"], "refinement score of channels of equal number", "", 3)
         + f" Channels paired at random score {each('permuted_score')}; both tests (p < {round_number(LEVEL)}) find "
-        f"refinement in {found} seeds. The best match in the block before has a channel's own number in "
+        f"refinement in {seeds_found} seeds. The best match in the block before has the channel's own number in "
         f"{each('own_match', ' %')} of the channels; with the best match, whatever its number, the score is "
         f"{each('match_score')}.",
         depth=kinds[0][1],
@@ -103,8 +103,8 @@ class ZeroBlocks:
 
 STACKS = {
     "stack": "trained",
-    "stack resumed": "resumed without blocks",
-    "stack resumed with blocks": "resumed with blocks",
+    "stack resumed": "trained further without blocks",
+    "stack resumed with blocks": "trained further with blocks",
 }
 
 
@@ -120,7 +120,7 @@ class Line(NamedTuple):
 LINES = (
     Line("without blocks", "plain deep", "stack resumed", "layer"),
     Line("with blocks: the layer", "residual shallow", "stack resumed with blocks", "layer"),
-    Line("with blocks: behind its new block", "residual deep", "stack resumed with blocks", "after"),
+    Line("with blocks: after its new block", "residual deep", "stack resumed with blocks", "after"),
 )
 
 
@@ -166,10 +166,10 @@ def _summary_of_zero_blocks(test: dict[str, np.ndarray], features: Rows) -> str:
     differences = test["stack resumed with blocks"] - test["stack resumed"]
     points = listed([signed(difference, 1) for difference in differences.tolist()])
     return (
-        f"The trained network errs on {errors[0]} % of the held-out drawings; resumed without the blocks on "
-        f"{errors[1]} %, resumed with them on {errors[2]} % ({points} percentage points, seed by seed). A channel "
-        f"keeps {kept[0]} of its nine pictures when training is resumed alone; with the blocks {kept[1]} in front of "
-        f"its new block and {kept[2]} behind it."
+        f"The trained network errs on {errors[0]} % of the held-out drawings; after further training without the "
+        f"blocks it errs on {errors[1]} %, with them on {errors[2]} % ({points} percentage points, seed by seed). A "
+        f"channel keeps {kept[0]} of its nine pictures in further training without blocks; with blocks {kept[1]} "
+        f"before its new block and {kept[2]} after it."
     )
 
 

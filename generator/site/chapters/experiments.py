@@ -78,16 +78,16 @@ class ExperimentsPage:
 
 def experiments_page(atlases: Sequence[Atlas] = ()) -> ExperimentsPage | None:
     """None where nothing was run. atlases: of the site."""
-    found = results()
-    if found is None:
+    committed = results()
+    if committed is None:
         return None
-    tables = found.tables
+    tables = committed.tables
 
     def section(make: Callable[..., Section], *names: str) -> Section | None:
         return make(*(tables[name] for name in names)) if all(name in tables for name in names) else None
 
     return ExperimentsPage(
-        setting=found.setting,
+        setting=committed.setting,
         quoted=quotations(),
         atlases={name: atlases_of(rows, atlases) for name, rows in tables.items()},
         degradation=degradation(tables["degradation"]),
@@ -209,7 +209,13 @@ def lesion(rows: Rows) -> Lesion:
         for kind in KINDS
     ]
     plain, residual = (fixed(lost[kind, deep].mean(), 1) for kind in KINDS)
-    heads = ("network", "blocks tried", "whole: accuracy, %", "lost without one block, %", "at most, %")
+    heads = (
+        "network",
+        "blocks tried",
+        "accuracy of the whole, %",
+        "lost without one block: mean, %",
+        "maximum, %",
+    )
     return Lesion(
         summary=f"With {deep} layers, leaving out one block costs the plain network {plain} % of its accuracy on "
         f"average, the residual one {residual} %.",

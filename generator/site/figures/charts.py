@@ -66,27 +66,28 @@ def line_chart(
     def transformed(values: np.ndarray) -> np.ndarray:
         return np.log10(np.maximum(values, LEAST)) if logarithmic else values
 
-    lows = [
-        transformed(np.maximum(s.mean - s.spread, s.mean / 10 if logarithmic else -np.inf)) for s in series
-    ]
-    highs = [transformed(s.mean + s.spread) for s in series]
+    lows, highs = [], []
+    for own in series:
+        least = own.mean / 10 if logarithmic else -np.inf  # a band down to zero has no logarithm
+        lows.append(transformed(np.maximum(own.mean - own.spread, least)))
+        highs.append(transformed(own.mean + own.spread))
     low, high = min(float(values.min()) for values in lows), max(float(values.max()) for values in highs)
     if logarithmic:
         y = Axis(math.floor(low), math.ceil(high), y_label, whole=True, text=power_of_ten)
     else:
         y = Axis.around((low, high), y_label)
     y = y.along(TOP + HEIGHT, TOP)
-    abscissae = [value for one in series for value in one.x]
-    x = Axis(min(abscissae), max(abscissae), x_label, start=LEFT, end=LEFT + WIDTH, whole=True)
+    x_values = [value for own in series for value in own.x]
+    x = Axis(min(x_values), max(x_values), x_label, start=LEFT, end=LEFT + WIDTH, whole=True)
 
-    def points(x_values: Sequence[float], values: np.ndarray) -> list[tuple[float, float]]:
-        return [(x(across), y(up)) for across, up in zip(x_values, values.tolist(), strict=True)]
+    def points(own: Series, values: np.ndarray) -> list[tuple[float, float]]:
+        return [(x(across), y(up)) for across, up in zip(own.x, values.tolist(), strict=True)]
 
     curves = []
-    for one, bottom, top in zip(series, lows, highs, strict=True):
-        band = points(one.x, top) + points(one.x, bottom)[::-1]
-        line = _path(points(one.x, transformed(one.mean)))
-        curves.append(Curve(one.name, one.style, line, _path(band) + "z"))
+    for own, bottom, top in zip(series, lows, highs, strict=True):
+        band = points(own, top) + points(own, bottom)[::-1]
+        line = _path(points(own, transformed(own.mean)))
+        curves.append(Curve(own.name, own.style, line, _path(band) + "z"))
     return LineChart(tuple(curves), x, y)
 
 

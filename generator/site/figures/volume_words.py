@@ -1,4 +1,4 @@
-"""What the drawing of a network and the tables beside it say of a volume, in words."""
+"""The words of the drawing of a network and of the tables next to it."""
 
 from __future__ import annotations
 
