@@ -263,7 +263,7 @@ def test_the_committed_gradients_at_the_start_come_out_again(tmp_path: Path) -> 
     assert found is not None
     committed = [
         float(row["norm"])
-        for row in found["gradients"]
+        for row in found.tables["gradients"]
         if (row["kind"], row["depth"], row["seed"], row["when"]) == ("residual", "8", "0", "start")
     ]
     pictures = training.reduced(pool.drawings(training.PROBE, TRAIN_SEED, tmp_path, 1), Setting().side)
