@@ -1,5 +1,5 @@
-"""The way from a profile to an atlas: the profile, the stages in their order (`pipeline`), their fingerprints, and the
-verification of a finished atlas.
+"""The way from a profile to an atlas: `pipeline` (the whole way on one page), `table` (one row per stage), the profile,
+the fingerprints (`keys`), and the repair and verification of a finished atlas.
 
-A stage reads inputs, calls `engine` and `methods`, and writes its own files through `core.store`. It holds no
-mathematics of its own."""
+A stage is one file. It takes the inputs (`Inputs`) and the run (`Run`), calls `engine` and `methods`, and writes its
+own files through `core.store`. It holds no mathematics of its own."""

@@ -27,7 +27,7 @@ MERGED = "merged"  # the part that holds what earlier runs did
 ROUNDS = 4  # times that missing pieces are done in one run, before the disk is taken to be broken
 DIGEST, PIECES, STATE = "digest", "pieces", "state."
 
-Thing = TypeVar("Thing")
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
@@ -63,9 +63,9 @@ def halving(run: Run, at_once: int, attempt: Callable[[int], Result], remedy: st
 
 
 def in_threads(
-    run: Run, things: Sequence[Thing], work: Callable[[Thing], int], advance: Callable[[int], object]
-) -> list[Thing]:
-    """Work on things in as many threads as there are cores, each on one at a time, and call `advance` with every
+    run: Run, items: Sequence[Item], work: Callable[[Item], int], advance: Callable[[int], object]
+) -> list[Item]:
+    """Work on items in as many threads as there are cores, each on one at a time, and call `advance` with every
     result. Returns those for which the memory did not suffice, to be done alone."""
     too_large = []
     with contextlib.ExitStack() as opened:
@@ -74,7 +74,7 @@ def in_threads(
             ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
         )
         opened.callback(pool.shutdown, cancel_futures=True)
-        tasks = {pool.submit(work, thing): thing for thing in things}
+        tasks = {pool.submit(work, item): item for item in items}
         for task in as_completed(tasks):
             try:
                 advance(task.result())
