@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from generator.experiments import demo_accuracy as measure
-from generator.network.models.demo import SIDE, DemoResNet, demo_resnet
+from generator.network.models.demo import DEMO_SIDE, DemoResNet, demo_resnet
 from generator.network.models.demo_plain import PlainNet, demo_plain
 from generator.pictures.drawn.world import CLASSES, HELD_OUT_SEED, draw
 
@@ -39,13 +39,13 @@ def test_the_network_has_the_promised_shape() -> None:
     network = demo_resnet(7).eval()
     stages = [network.layer1, network.layer2, network.layer3, network.layer4]
     assert [len(stage) for stage in stages] == [3, 4, 6, 3]
-    x = network.relu(network.bn1(network.conv1(torch.zeros(1, 3, SIDE, SIDE))))
+    x = network.relu(network.bn1(network.conv1(torch.zeros(1, 3, DEMO_SIDE, DEMO_SIDE))))
     shapes = []
     for stage in stages:
         x = stage(x)
         shapes.append(tuple(x.shape[1:]))
     assert shapes == [(48, 48, 48), (96, 24, 24), (192, 12, 12), (384, 6, 6)]
-    assert network(torch.zeros(2, 3, SIDE, SIDE)).shape == (2, 7)
+    assert network(torch.zeros(2, 3, DEMO_SIDE, DEMO_SIDE)).shape == (2, 7)
 
 
 def test_the_network_can_be_traced() -> None:
@@ -89,7 +89,7 @@ def test_the_plain_control_has_no_shortcut_and_pairs_of_equal_width() -> None:
     assert not any("add" in str(node.target) for node in torch.fx.symbolic_trace(network).graph.nodes)
     widths = [layer[0].out_channels for layer in network.features]
     assert widths == [16, 24, 48, 48, 96, 96, 96, 96]
-    assert network(torch.zeros(2, 3, SIDE, SIDE)).shape == (2, 5)
+    assert network(torch.zeros(2, 3, DEMO_SIDE, DEMO_SIDE)).shape == (2, 5)
 
 
 @pytest.mark.slow

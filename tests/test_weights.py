@@ -274,9 +274,9 @@ def test_class_names_lose_nothing_that_is_theirs(tmp_path: Path, text: str, name
         ("2,cat\n0,dog\n1,fish\n", "line 1 has the number 2.*order"),
         ("1 cat\n3 dog\n2 fish\n", "line 2 has the number 3.*order"),
         ("cat\n\nfish\n", "line 2 is empty"),
-        ('{"cat": 1, "dog": 2}', "neither a list of names nor a table"),
-        ('{"classes": ["cat", "dog"]}', "neither a list of names nor a table"),
-        ('{\n"0": "cat",\n}}\n', "neither a list of names nor a table"),
+        ('{"cat": 1, "dog": 2}', "neither a list of names nor a dictionary"),
+        ('{"classes": ["cat", "dog"]}', "neither a list of names nor a dictionary"),
+        ('{\n"0": "cat",\n}}\n', "neither a list of names nor a dictionary"),
     ],
 )
 def test_class_names_of_another_order_are_asked_about(tmp_path: Path, text: str, said: str) -> None:

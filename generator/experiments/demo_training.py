@@ -35,7 +35,7 @@ from torch.nn import functional
 
 from generator.core.progress import Advance, Reporter
 from generator.experiments import demo_accuracy as measure
-from generator.network.models.demo import MEAN, SIDE, STD, demo_resnet
+from generator.network.models.demo import DEMO_SIDE, MEAN, STD, demo_resnet
 from generator.network.models.demo_plain import demo_plain
 from generator.pictures.drawn import pool
 from generator.pictures.drawn.world import CLASSES, HELD_OUT_SEED, KINDS, TRAIN_SEED
@@ -213,15 +213,15 @@ def _batches(
         # No class depends on its colours, so red, green and blue may change places. A whole batch is
         # recoloured and moved alike: cheap, and over many batches as good as one by one.
         chosen = chosen[..., rng.permutation(3)]
-        if side == SIDE:
+        if side == DEMO_SIDE:
             down, right = rng.integers(-settings.shift, settings.shift + 1, 2)
             chosen = _moved(chosen, int(down), int(right))
         else:
-            window = int(rng.integers(settings.window, SIDE + 1))
-            top, left = rng.integers(0, SIDE - window + 1, 2)
+            window = int(rng.integers(settings.window, DEMO_SIDE + 1))
+            top, left = rng.integers(0, DEMO_SIDE - window + 1, 2)
             chosen = chosen[:, top : top + window, left : left + window]
         batch = measure.prepared(np.ascontiguousarray(chosen), device)
-        if side != SIDE:
+        if side != DEMO_SIDE:
             batch = functional.interpolate(batch, size=(side, side), mode="area")
         yield batch.contiguous(memory_format=torch.channels_last), torch.from_numpy(labels).to(device)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from generator.network.models.study import SIDE, WIDTH
+from generator.network.models.study import STUDY_SIDE, STUDY_WIDTH
 
 
 @dataclass(frozen=True)
@@ -15,8 +15,8 @@ class Setting:
 
     pictures: int = 2200
     held_out: int = 880
-    side: int = SIDE
-    width: int = WIDTH
+    side: int = STUDY_SIDE
+    width: int = STUDY_WIDTH
     depths: tuple[int, ...] = (8, 32)
     seeds: tuple[int, ...] = (0, 1, 2)
     epochs: int = 12

@@ -1,4 +1,4 @@
-"""A module's blueprint: a walk of its graph for the volumes, torch's own counter for the cost."""
+"""A module's blueprint: its volumes from the graph, its cost by torch's own counter."""
 
 from __future__ import annotations
 
@@ -78,14 +78,14 @@ def cost(module: nn.Module, side: int, channels: int = 3) -> dict[str, int]:
 
 
 def _named_steps(graph: Graph, taps: Sequence[Tap]) -> dict[int, Tap]:
-    """The step of each tap that makes its map: the convolution itself, or a block's addition."""
-    found: dict[int, Tap] = {}
+    """Taps by the step that makes their map before any norm or ReLU: the convolution itself, or a block's addition."""
+    named: dict[int, Tap] = {}
     for tap in taps:
         index = graph.end_of(tap.path) if tap.kind == "block" else graph.after_convolution(tap.path)
         while graph.steps[index].op in ("relu", "affine"):
             index = graph.steps[index].inputs[0]
-        found[index] = tap
-    return found
+        named[index] = tap
+    return named
 
 
 def _rectified(graph: Graph, index: int) -> bool:
@@ -97,8 +97,8 @@ def _rectified(graph: Graph, index: int) -> bool:
 
 
 def _shortcut(graph: Graph, module: nn.Module, index: int) -> Shortcut:
-    """Of an addition: what comes by the shorter of its two ways. Of a convolution: what it is, if it stands on that
-    way."""
+    """The kind of shortcut: of an addition, that of the shorter of its two paths; of a convolution, if it lies on such
+    a path; '' otherwise."""
     step = graph.steps[index]
     if step.op == "conv":
         reader = next((i for i in graph.consumers[index] if graph.steps[i].op == "add"), None)
@@ -118,7 +118,7 @@ def _kind_of(graph: Graph, module: nn.Module, way: list[int]) -> Shortcut:
 
 
 def _ways(graph: Graph, addition: int) -> list[list[int]]:
-    """The steps that lead from where an addition's inputs part to each of them, the shorter way first."""
+    """The steps that lead from where an addition's two paths part to each of its inputs, the shorter path first."""
     ways = []
     for source in graph.steps[addition].inputs:
         way = []
@@ -133,7 +133,7 @@ def _ways(graph: Graph, addition: int) -> list[list[int]]:
 
 
 def _multiply_adds(module: nn.Module, side: int) -> tuple[dict[str, int], int]:
-    """By module path, and of the whole: torch counts a multiplication and an addition as two FLOPs."""
+    """Multiply-adds by module path, and of the whole module; torch counts each as two FLOPs."""
     blank = torch.empty(1, 3, side, side, device="meta")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         module(blank)
@@ -146,10 +146,10 @@ def _multiply_adds(module: nn.Module, side: int) -> tuple[dict[str, int], int]:
 
 
 def _parameters(module: nn.Module) -> dict[str, int]:
-    """Parameters by the path of a convolution or linear layer, each with its norm's: the one behind it, or in
-    pre-activation networks the one before it."""
+    """Parameters by the path of a convolution or linear layer, each with those of its norm: the norm behind it, or in
+    pre-activation networks before it."""
     leaves = dict(module.named_modules())
-    found: defaultdict[str, int] = defaultdict(int)
+    counts: defaultdict[str, int] = defaultdict(int)
     for node in nodes(module):
         if node.op != "call_module":
             continue
@@ -161,12 +161,12 @@ def _parameters(module: nn.Module) -> dict[str, int]:
             assert isinstance(source, fx.Node)
             of_source = leaves.get(str(source.target)) if source.op == "call_module" else None
             path = str(source.target) if isinstance(of_source, nn.Conv2d) else _first_reader(node, leaves)
-        found[path] += count
-    return found
+        counts[path] += count
+    return counts
 
 
 def _first_reader(node: fx.Node, leaves: dict[str, nn.Module]) -> str:
-    """The first convolution or linear layer that what a norm makes goes into."""
+    """The first convolution or linear layer that a norm's output reaches, directly or through other steps."""
     waiting = list(node.users)
     while waiting:
         user = waiting.pop(0)

@@ -1,4 +1,4 @@
-"""A network ready to be looked at: its graph, its preprocessing, its tapped layers in forward order."""
+"""A network as the atlas uses it: its graph, its preprocessing, and its layers in forward order."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from generator.network.tracing import trace
 
 @dataclass(frozen=True)
 class Tap:
-    """Where a model file wants a layer: the Caffe name for a module path. A convolution is tapped after its BatchNorm
+    """Where a model file defines a layer: the Caffe name for a module path. A convolution is read after its BatchNorm
     and ReLU, a block after its last operation."""
 
     name: str
@@ -33,11 +33,11 @@ class Tap:
 class Network:
     """A traced network.
 
-    graph: float64-folded, on the CPU; layers: in forward order; steps: the graph step of each layer;
-    classes: names of the classifier's outputs, () if unknown, of one output also the names of both classes, its own
-    second; given_head: how the outputs are read, if somebody said so; parameters: of the whole module as built;
-    kernels: the first convolution's weight before the fold, (C, 3, k, k), None if it does not read three colours;
-    magnitudes: by the name of a residual block, of the weights that write its branch, before the fold.
+    graph: folded in float64, on the CPU until `to`; layers: in forward order; steps: the graph step of each layer;
+    classes: names of the classifier's outputs, () if unknown; for a single output also the names of both classes, its
+    own second; given_head: how the outputs are read, None if not stated; parameters: count of the whole module as
+    built; kernels: the first convolution's weight before the fold, (C, 3, k, k), None if it does not read three
+    colours; magnitudes: by the name of a residual block, of the weights at the end of its branch, before the fold.
     """
 
     model: str
@@ -64,13 +64,17 @@ class Network:
         classes: tuple[str, ...] = (),
         last: str | None = None,
     ) -> Network:
-        """Trace a module and find its taps. last: path of the last usable block; what lies behind it is cut off."""
+        """Trace a module and find its taps.
+
+        last: path of the last usable block; everything behind it is left out. Raises AtlasError where the module cannot
+        be traced, a tap does not exist, or a tap lies behind the global pooling.
+        """
         graph = trace(module)
         if last is not None:
             graph = graph.until(graph.end_of(last))
         shapes = graph.shapes(preprocessing.crop)
         fields = receptive_fields(graph)
-        found: list[tuple[int, LayerInfo]] = []
+        pairs: list[tuple[int, LayerInfo]] = []
         for tap in taps:
             try:
                 step = graph.end_of(tap.path) if tap.kind == "block" else graph.after_convolution(tap.path)
@@ -81,7 +85,7 @@ class Network:
             seen = fields[step]
             if seen is None:
                 raise AtlasError(
-                    "the layer lies behind the global pooling, where no unit has a place",
+                    "the layer lies behind the global pooling, where units have no position",
                     tap.name,
                     "name layers before it",
                 )
@@ -90,19 +94,19 @@ class Network:
             layer = LayerInfo(
                 tap.name, tap.path, tap.kind, tap.block, tap.stage, channels, height, width, rectified, seen
             )  # fmt: skip
-            found.append((step, layer))
-        found.sort(key=lambda pair: pair[0])
+            pairs.append((step, layer))
+        pairs.sort(key=lambda pair: pair[0])
         return cls(
             model,
             graph,
-            tuple(layer for _, layer in found),
-            tuple(step for step, _ in found),
+            tuple(layer for _, layer in pairs),
+            tuple(step for step, _ in pairs),
             preprocessing,
             weights,
             classes if last is None else (),
             sum(parameter.numel() for parameter in module.parameters()),
             _first_kernels(graph, module),
-            _magnitudes(graph, module, found),
+            _magnitudes(graph, module, pairs),
         )
 
     @property
@@ -120,7 +124,7 @@ class Network:
         return next(step.weight for step in self.graph.steps if step.weight is not None)
 
     def layer(self, name: str) -> LayerInfo:
-        """The layer with this Caffe name or torchvision path."""
+        """The layer with this Caffe name or torchvision path; raises AtlasError where there is none."""
         return find_layer(self.layers, name)
 
     def step(self, layer: str) -> int:
@@ -129,9 +133,8 @@ class Network:
 
     @property
     def outputs(self) -> int | None:
-        """How many scores the classifier gives; None where the steps end before it."""
-        found = self.graph.before_classifier()
-        if found is None:
+        """How many outputs the classifier has; None where the steps end before it."""
+        if self.graph.before_classifier() is None:
             return None
         return next(len(step.weight) for step in reversed(self.graph.steps) if step.weight is not None)
 
@@ -142,24 +145,25 @@ class Network:
 
     @property
     def last_vector(self) -> tuple[int, int] | None:
-        """The step that gives the vector right before the classifier, and the vector's length; None where the weights
-        end before the classifier, or a convolution lies between the last of these layers and it."""
-        found = self.graph.before_classifier()
-        if found is None or any(
-            step.op == "conv" for step in self.graph.steps[self.steps[-1] + 1 : found[0] + 1]
-        ):
+        """The step whose output is the vector that the classifier reads, and the vector's length; None where the
+        weights end before the classifier, or where a convolution lies between the last of these layers and it."""
+        vector = self.graph.before_classifier()
+        if vector is None:
             return None
-        return found
+        between = self.graph.steps[self.steps[-1] + 1 : vector[0] + 1]
+        return None if any(step.op == "conv" for step in between) else vector
 
     def keep(self, names: Sequence[str]) -> Network:
-        """The same network with these layers alone, cut behind the last of them (the classifier stays if it was there
-        and the classes are known: accuracy is read from it)."""
+        """The same network with these layers alone; the graph stays whole, so the classifier can still be read.
+
+        Raises AtlasError for an unknown layer, and for no layers.
+        """
         wanted = {self.layer(name).name for name in names}
         pairs = [
             (step, layer) for step, layer in zip(self.steps, self.layers, strict=True) if layer.name in wanted
         ]
         if not pairs:
-            raise AtlasError("no layer is left to look at", remedy="name at least one layer")
+            raise AtlasError("no layer is left", remedy="name at least one layer")
         return replace(
             self, layers=tuple(layer for _, layer in pairs), steps=tuple(step for step, _ in pairs)
         )
@@ -187,10 +191,10 @@ class Network:
 
 
 def _magnitudes(
-    graph: Graph, module: nn.Module, found: Sequence[tuple[int, LayerInfo]]
+    graph: Graph, module: nn.Module, layers: Sequence[tuple[int, LayerInfo]]
 ) -> dict[str, Magnitudes]:
     blocks = {
-        layer.name: branch_magnitudes(graph, module, step) for step, layer in found if layer.kind == "block"
+        layer.name: branch_magnitudes(graph, module, step) for step, layer in layers if layer.kind == "block"
     }
     return {name: magnitudes for name, magnitudes in blocks.items() if magnitudes is not None}
 

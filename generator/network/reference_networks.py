@@ -1,5 +1,5 @@
-"""The blueprints of the papers' networks, and variants that explain published figures: what is committed as
-reference_networks.json, so that the site part needs no torch. `python -m tools.reference_networks` writes it."""
+"""The blueprints of the papers' networks, and variants that explain published figures. They are committed as
+reference_networks.json, so that the site needs no torch; `python -m tools.reference_networks` writes it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NETWORKS = (
 )  # fmt: skip
 # arXiv:1611.05431, table 2: cardinality and width of the bottleneck at equal cost.
 CARDINALITIES = ((1, 64), (2, 40), (4, 24), (8, 14), (32, 4))
-SIDE = 224  # px, the input that the papers count for
+PAPERS_SIDE = 224  # px, the input for which the papers count
 _CONV2 = 56  # px, the map of the stage for which arXiv:1611.05431 states a block's cost
 
 
@@ -34,8 +34,8 @@ def reference_blueprint(name: str) -> Blueprint:
 
 
 def reference(names: Iterable[str] = NETWORKS) -> dict[str, Any]:
-    """The JSON: networks, variants by network and kind as {parameters, multiply_adds}, cardinality's table, and what
-    torchvision states of its own."""
+    """The JSON's contents: networks; variants by network and kind as {parameters, multiply_adds}; the table of
+    cardinalities; and what torchvision states about its own networks."""
     names = tuple(names)
     return {
         "networks": [blueprint_to_json(reference_blueprint(name)) for name in names],
@@ -50,7 +50,7 @@ _RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 
 def _variants(name: str) -> Iterator[tuple[str, dict[str, int]]]:
     if name not in ("resnet18", "resnet34"):
-        yield "stride in the 1×1", cost(_original_strides(_blank(name)), SIDE)
+        yield "stride in the 1×1", cost(_original_strides(_blank(name)), PAPERS_SIDE)
     small = _blank(name, outputs=10)
     with torch.device("meta"):
         small.conv1 = nn.Conv2d(3, 64, kernel_size=3, padding=1, bias=False)
@@ -86,7 +86,7 @@ def cardinality_row(groups: int, width: int) -> dict[str, int]:
         block = Bottleneck(256, 64, groups=groups, base_width=width)
         whole = ResNet(Bottleneck, [3, 4, 6, 3], groups=groups, width_per_group=width)
     of_block = cost(block.eval(), _CONV2, channels=256)
-    of_whole = cost(whole, SIDE)
+    of_whole = cost(whole, PAPERS_SIDE)
     return {
         "groups": groups,
         "width": width,

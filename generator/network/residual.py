@@ -1,9 +1,8 @@
-"""Where a block's shortcut and its branch meet, found in the list of steps alone.
+"""Residual blocks, found in the list of steps: where a block's shortcut and its branch are added.
 
-A block's output is relu(shortcut + branch). The shortcut may be the block's own input, a projection of it
-(with or without pooling before), or the input with channels of zeros beside it; the branch may have two
-convolutions or three, and either may stand first in the sum. What tells them apart everywhere: seen from the
-step at which they part, the shortcut is the shorter way."""
+A block's output is relu(shortcut + branch). The shortcut may be the block's own input, a projection of it (with or
+without pooling before), or the input with added channels of zeros; the branch may have two convolutions or three, and
+either may come first in the sum. In all of them the shortcut is the path with fewer steps from where the two part."""
 
 from __future__ import annotations
 
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 
 from generator.network.graph import Graph
 
-# How far from 0 and from 1 folded statistics may lie: tools that fold set the variance to 1 or to 1 less epsilon.
+# How far folded statistics may be from 0 and from 1: tools that fold set the variance to 1 or to 1 − ε.
 MEAN_NOISE, VAR_NOISE = 1e-6, 1e-3
 
 
@@ -30,7 +29,7 @@ class Residual:
 
     @property
     def is_identity(self) -> bool:
-        """Whether the shortcut hands the block's input on as it is."""
+        """Whether the shortcut passes the block's input on unchanged."""
         return self.shortcut == self.fork
 
 
@@ -39,32 +38,32 @@ def find_residual(graph: Graph, output: int) -> Residual | None:
     add = graph.steps[output].inputs[0] if graph.steps[output].op == "relu" else output
     if graph.steps[add].op != "add":
         return None
-    one, other = graph.steps[add].inputs
-    above_one, above_other = _above(graph, one), _above(graph, other)
-    fork = max(above_one & above_other)
-    inside = _above(graph, fork)
-    lengths = len(above_one - inside), len(above_other - inside)
+    first, second = graph.steps[add].inputs
+    above_first, above_second = _above(graph, first), _above(graph, second)
+    fork = max(above_first & above_second)
+    above_fork = _above(graph, fork)
+    lengths = len(above_first - above_fork), len(above_second - above_fork)
     if lengths[0] == lengths[1]:
-        return None  # two branches alike: neither is a shortcut
-    shortcut, branch = (one, other) if lengths[0] < lengths[1] else (other, one)
+        return None  # two paths of equal length: neither is a shortcut
+    shortcut, branch = (first, second) if lengths[0] < lengths[1] else (second, first)
     return Residual(fork, shortcut, branch, add, output)
 
 
 def _above(graph: Graph, index: int) -> set[int]:
-    """The step and all that it depends on."""
-    found: set[int] = set()
+    """The step and all steps that it depends on."""
+    above: set[int] = set()
     waiting = [index]
     while waiting:
         step = waiting.pop()
-        if step not in found:
-            found.add(step)
+        if step not in above:
+            above.add(step)
             waiting += graph.steps[step].inputs
-    return found
+    return above
 
 
 @dataclass(frozen=True)
 class Magnitudes:
-    """How large the weights are that write a block's branch, a number a channel, (C,) float64.
+    """How large the weights at the end of a block's branch are, one number per channel, (C,) float64.
 
     norm: |weight| of the last BatchNorm, None where there is none; folded: whether that weight is γ / σ and not γ,
     because the running statistics were folded into weight and bias; convolution: mean |weight| of the last
@@ -95,8 +94,8 @@ def branch_magnitudes(graph: Graph, module: nn.Module, output: int) -> Magnitude
 
 
 def statistics_folded(norm: nn.Module) -> bool:
-    """Whether a BatchNorm's running mean is 0 and its running variance 1 in every channel although it was trained: its
-    statistics were then folded into weight and bias, and its weight is γ / σ.
+    """Whether a trained BatchNorm's running mean is 0 and its running variance 1 in every channel: its statistics were
+    then folded into weight and bias, and its weight is γ / σ.
 
     A BatchNorm that was never trained (weight 1, bias 0) has these statistics too; its weight is its γ.
     """
@@ -104,7 +103,7 @@ def statistics_folded(norm: nn.Module) -> bool:
     if (
         mean is None
         or variance is None
-        or mean.is_meta  # without numbers, nothing is known
+        or mean.is_meta  # has no numbers
         or mean.abs().max() > MEAN_NOISE
         or (variance - 1).abs().max() > VAR_NOISE
     ):

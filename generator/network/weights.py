@@ -1,4 +1,4 @@
-"""Reading weights from a file into a module, without running anything the file might hold."""
+"""Reading weights from a file into a module, without running any code in the file."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from generator.core.errors import AtlasError
 
 SUFFIXES = (".safetensors", ".pt", ".pth")
 
-# Under which names training scripts keep the network in a checkpoint, and what wrappers put before a tensor's
-# name.
+# The keys under which training scripts keep the network in a checkpoint, and the prefixes that wrappers add to the
+# names of tensors.
 _WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights", "params")
 _PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
 _COUNTER = "num_batches_tracked"  # of a BatchNorm; nothing that runs in eval mode reads it
@@ -32,9 +32,8 @@ _SAVE_SO = "save the tensors alone: torch.save(model.state_dict(), 'weights.pt')
 def read_state_dict(path: Path) -> dict[str, Tensor]:
     """The tensors of a .safetensors, .pt or .pth file by name, as float32 on the CPU.
 
-    Wrappers such as {"state_dict": …} are opened and prefixes such as `module.` taken off. Raises AtlasError
-    if the file is missing, damaged, of another kind, holds more than plain tensors, or holds numbers a
-    network cannot run on.
+    Wrappers such as {"state_dict": …} are opened and prefixes such as `module.` removed. Raises AtlasError if the file
+    is missing, damaged, of another kind, contains anything but plain tensors, or contains numbers that are not finite.
     """
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
@@ -42,13 +41,13 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         what = "a folder where a weights file is needed" if path.is_dir() else "no such weights file"
         raise AtlasError(what, path, "check the path")
-    found = _read_safetensors(path) if suffix == ".safetensors" else _read_pickled(path)
-    return {name: _as_float(name, tensor, path) for name, tensor in _without_prefixes(found, path).items()}
+    state = _read_safetensors(path) if suffix == ".safetensors" else _read_pickled(path)
+    return {name: _as_float(name, tensor, path) for name, tensor in _without_prefixes(state, path).items()}
 
 
 def read_classes(path: Path) -> tuple[str, ...]:
-    """The class names in a safetensors file's metadata (key `classes`, a JSON list), () where there are
-    none."""
+    """The class names in a safetensors file's metadata (key `classes`, a JSON list), () where there are none; raises
+    AtlasError where the key holds anything else."""
     if path.suffix.lower() != ".safetensors":
         return ()
     with safetensors.safe_open(path, "pt") as file:
@@ -63,9 +62,9 @@ def read_classes(path: Path) -> tuple[str, ...]:
 
 
 def read_preprocessing(path: Path) -> dict[str, Any]:
-    """What a safetensors file's metadata say of the pictures that it was trained with, as fields of Preprocessing: the
-    keys `mean` and `std` (JSON lists of three numbers, `std` above zero) and, beside them, `value_range` (1 or 255),
-    `resize` and `crop` (px); {} where they say nothing of the kind."""
+    """The preprocessing of the training pictures in a safetensors file's metadata, as fields of Preprocessing: the keys
+    `mean` and `std` (JSON lists of three numbers, `std` above zero) and optionally `value_range` (1 or 255), `resize`
+    and `crop` (px); {} where these are missing or have another form."""
     if path.suffix.lower() != ".safetensors":
         return {}
     with safetensors.safe_open(path, "pt") as file:
@@ -79,7 +78,7 @@ def read_preprocessing(path: Path) -> dict[str, Any]:
     triples = all(isinstance(found[key], tuple) and len(found[key]) == 3 for key in ("mean", "std"))
     sides = all(isinstance(found.get(key, 1), int) and found.get(key, 1) > 0 for key in ("resize", "crop"))
     if not triples or min(found["std"]) <= 0 or found.get("value_range", 1) not in (1, 255) or not sides:
-        return {}  # other people's keys of the same names; what is used instead is then said to be assumed
+        return {}  # other keys with the same names; the preprocessing used instead is then reported as assumed
     if "value_range" in found:
         found["value_range"] = float(found["value_range"])
     return found
@@ -107,9 +106,9 @@ def state_sha256(state: Mapping[str, Tensor]) -> str:
 
 
 def he_initialise(module: nn.Module, seed: int) -> None:
-    """Random weights that a deep network can be looked at with: kaiming normal (arXiv:1502.01852), fan out,
-    for ReLU;
-    BatchNorm as the identity. The same for the same seed, whatever torch's global generator was doing."""
+    """Fill a module with random weights under which activations keep their scale through a deep network: kaiming normal
+    (arXiv:1502.01852), fan out, for ReLU; BatchNorm as the identity. The same seed gives the same weights, whatever the
+    state of torch's global generator."""
     generator = torch.Generator().manual_seed(seed)
     for part in module.modules():
         match part:
@@ -132,13 +131,12 @@ def he_initialise(module: nn.Module, seed: int) -> None:
 def fit(
     module: nn.Module, state: Mapping[str, Tensor], block_order: Sequence[str], *, source: Path
 ) -> str | None:
-    """Load tensors into a module (the tensors become its own; it may lie on the meta device).
+    """Load tensors into a module, which may be on the meta device; the tensors become the module's own.
 
-    block_order: paths of the module's blocks in forward order; source: the file, for messages.
-    A file that ends before the network does is usable up to its last whole block, whose path is returned;
-    None if the file holds the whole network. What lies behind that block is left as it was.
-    Raises AtlasError naming the tensor if one is missing below that, has the wrong shape, or belongs to no
-    layer.
+    block_order: paths of the module's blocks in forward order; source: the file, for messages. A truncated file is used
+    up to its last complete block, whose path is returned, and what lies behind that block is left as it was; None if
+    the file holds the whole network. Raises AtlasError naming the tensor if one is missing before that, has the wrong
+    shape, or belongs to no layer.
     """
     expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
     needed = [name for name in expected if not name.endswith(_COUNTER)]
@@ -148,7 +146,7 @@ def fit(
     is_cut = bool(missing) and all(place[name] <= first_gap for name in needed if name in state)
     if missing and (
         not is_cut or first_gap < 2
-    ):  # place 0 is the stem, 1 the first block: less is no network
+    ):  # 0 is the stem, 1 the first block: no layer would be complete
         name = missing[0]
         raise AtlasError(
             f"the weights lack the tensor {name} of shape {expected[name]}",
@@ -172,7 +170,8 @@ def fit(
 
 
 def _places(names: Sequence[str], block_order: Sequence[str]) -> dict[str, int]:
-    """Where each tensor stands: 0 in the stem, n in the n-th block, behind the last block in the head."""
+    """The part of the network of each tensor: 0 is the stem, n the n-th block, one more than the last block the
+    head."""
     places: dict[str, int] = {}
     seen_block = False
     for name in names:
@@ -190,8 +189,8 @@ def _refuse_strangers(
     cut: bool,
     source: Path,
 ) -> None:
-    """A tensor that no layer takes means that the file is another network's; where the file's own head is cut
-    off (`classifier.weight` for `fc.weight`), it lies behind the cut."""
+    """Raises AtlasError for tensors that no layer takes: the file is then another network's. In a truncated file, a
+    head under another name (`classifier.weight` for `fc.weight`) is accepted."""
     body = {name.split(".")[0] for name in expected if not _is_head(name, expected, block_order)}
     strangers = [
         name
@@ -226,8 +225,7 @@ def _read_pickled(path: Path) -> dict[str, Tensor]:
         raise AtlasError("the weights file is cut short", path, "copy or download it again")
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
-            # torchvision's own training script stores its arguments beside the network: plain values in a
-            # Namespace.
+            # torchvision's training script also stores its arguments: plain values in a Namespace.
             warnings.simplefilter("ignore")
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # pickle, zip and torch each raise their own kinds

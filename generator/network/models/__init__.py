@@ -1,4 +1,4 @@
-"""The networks that can be shown, by name, and how one is loaded.
+"""The registry of networks, and loading a network by its name.
 
 >>> from generator.network import models
 >>> network = models.load("resnet20-cifar", "resnet20_cifar10.safetensors")  # doctest: +SKIP
@@ -54,8 +54,8 @@ def names() -> tuple[str, ...]:
 
 
 def find(name: str) -> Model:
-    """The model of this name (`timm/…`: one of timm's, `study/…`: one of the experiments'); raises AtlasError that
-    lists the nearest names."""
+    """The model of this name (`timm/…`: of timm, `study/…`: of the experiments); raises AtlasError with the nearest
+    names."""
     for family in (timm_models, study):
         if name.startswith(family.PREFIX):
             return family.find(name)
@@ -74,14 +74,14 @@ def load(
     classes: Path | None = None,
     head: HeadKind | None = None,
 ) -> Network:
-    """A network ready to be looked at.
+    """A network with its weights.
 
     weights: a .safetensors, .pt or .pth file, a name that the model publishes (`IMAGENET1K_V1`, `built-in`),
     'random' (seeded He initialisation), or None for the model's default;
-    classes: a file with one class name a line, in the order of the outputs; for one output its class, or both classes,
-    its own second; head: how the outputs are read (core/head.py), softmax or for one output sigmoid where left out;
-    Raises AtlasError for an unknown model, weights that are missing, damaged or another network's, or a wrong
-    number of classes.
+    seed: of random weights; classes: a file with one class name per line, in the order of the outputs; for a single
+    output its class, or both classes, its own second; head: how the outputs are read (core/head.py), by default softmax
+    or, for a single output, sigmoid. Raises AtlasError for an unknown model, for weights that are missing, damaged or
+    another network's, and for a wrong number of classes.
     """
     model = find(name)
     loaded = _load(model, weights, seed)
@@ -102,15 +102,15 @@ def load(
 
 
 def load_module(name: str, weights: str | Path | None = None, *, seed: int = 0) -> nn.Module:
-    """The torch module behind `load`, in eval mode: what oracles and benchmarks run.
+    """The torch module behind `load`, in eval mode, for tests and benchmarks.
 
-    Of weights that end before the network does, what lies behind the end stays on torch's meta device.
+    With truncated weights, what lies behind their end stays on torch's meta device.
     """
     return _load(find(name), weights, seed).module.eval()
 
 
 def blank(name: str, outputs: int | None = None) -> nn.Module:
-    """A model's module without numbers, on torch's meta device; outputs: the model's own number where left out."""
+    """A model's module without numbers, on torch's meta device; outputs: None for the model's own number."""
     model = find(name)
     return _blank(model, outputs or model.outputs)
 
@@ -133,7 +133,7 @@ def _load(model: Model, weights: str | Path | None, seed: int) -> _Loaded:
     head = state.get(model.head)
     outputs = (
         model.outputs if head is None or head.dim() not in (2, 4) else head.shape[0]
-    )  # a fine-tuned network brings its own
+    )  # a fine-tuned network may have another number
     module = _blank(model, outputs)
     blocks = [tap for tap in model.taps(module) if tap.kind == "block"]
     last = fit(module, state, [block.path for block in blocks], source=published.path)
@@ -147,15 +147,13 @@ def _load(model: Model, weights: str | Path | None, seed: int) -> _Loaded:
 
 
 def _preprocessing(model: Model, published: Published, outputs: int) -> Preprocessing:
-    """What the weights were trained for: as the file itself says, else as it was published, else the model's usual
-    numbers, which are then an assumption."""
+    """The preprocessing of the weights: as the file states it, else as it was published, else the model's usual one,
+    which is then an assumption."""
     own = published.preprocessing or model.preprocessing
     if written := read_preprocessing(published.path):
         return replace(own, **written, source=IN_FILE)
     is_known = published.is_known or own.source == PUBLISHED
-    if (
-        is_known and outputs == model.outputs
-    ):  # with another number of outputs it was trained further, by somebody
+    if is_known and outputs == model.outputs:  # another number of outputs means that it was trained further
         return replace(own, source=PUBLISHED)
     if own.source not in ("", PUBLISHED):
         return own
@@ -176,13 +174,13 @@ def _random(model: Model, seed: int) -> _Loaded:
 
 
 def _blank(model: Model, outputs: int) -> nn.Module:
-    """The module without any numbers: initialising a large one that a file then overwrites takes seconds."""
+    """The module on the meta device: initialising a large one, only to be overwritten by a file, takes seconds."""
     with torch.device("meta"):
         return model.build(outputs)
 
 
 def _choose(model: Model, weights: str | Path | None) -> Published:
-    """The weights meant, and what is known about them."""
+    """The weights that the user names, with what is known about them."""
     if weights is None and not model.weights:
         raise AtlasError(
             f"{model.name} has no weights of its own",
@@ -215,21 +213,21 @@ def _renamed(model: Model, state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _class_names(model: Model, loaded: _Loaded, path: Path | None, head: HeadKind | None) -> tuple[str, ...]:
-    """From the user's file, else from the weights, else from what the number of outputs says, else
-    numbered."""
+    """Class names from the user's file, else from the weights, else those that the number of outputs determines, else
+    numbers."""
     if path is not None:
         names = read_class_list(path)
         if not _fits(names, loaded.outputs):
             raise AtlasError(
                 f"the file names {_many(len(names), 'class')}, the network has {_many(loaded.outputs, 'output')}",
                 path,
-                "write one class name a line, in the order of the outputs"
+                "write one class name per line, in the order of the outputs"
                 if loaded.outputs > 1
                 else "write the class that the output stands for, or two lines: the other class, then this one",
             )
         return names
     if loaded.info.random:
-        return ()  # what a random classifier says means nothing
+        return ()  # a random classifier has no classes
     names = loaded.classes or model.class_names(loaded.outputs)
     if _fits(names, loaded.outputs):
         return names
@@ -244,5 +242,5 @@ def _many(count: int, noun: str) -> str:
 
 
 def _fits(names: tuple[str, ...], outputs: int) -> bool:
-    """Whether there is a name for every output; one output may bring the names of both its classes."""
+    """Whether there is a name for every output; a single output may have the names of both its classes."""
     return len(names) == outputs or (outputs == 1 and len(names) == 2)

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck, conv1x1
 
-SIDE = 96  # pixels, the side of the pictures that the network is trained on
+DEMO_SIDE = 96  # px, the side of the pictures that the network is trained on
 
-# Mean and standard deviation of the drawn world's colours in [0, 1], one a channel (R, G, B).
+# Mean and standard deviation of the drawn world's colours in [0, 1] by channel (R, G, B).
 MEAN = (0.470, 0.485, 0.497)
 STD = (0.283, 0.254, 0.268)
 

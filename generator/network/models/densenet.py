@@ -1,8 +1,9 @@
-"""DenseNet (arXiv:1608.06993): every layer reads all maps before it in its dense block and adds a few of its own.
+"""DenseNet (arXiv:1608.06993): every layer reads all maps before it in its dense block and appends its own.
 
-Norm and ReLU stand before the convolutions. A dense layer is a 1×1 convolution (after its norm and ReLU, 4 · 32
-channels) and a 3×3 one whose 32 channels are new: they are the layer's output, signed, for each reader applies a
-norm and ReLU of its own. Concatenation keeps old maps as they are, so a channel is shown once, where it is made.
+Norm and ReLU come before the convolutions. A dense layer is a 1×1 convolution (after its norm and ReLU, 4 · 32
+channels) and a 3×3 one whose 32 channels are new: they are the layer's output, signed, since each
+reader applies its own norm and ReLU. Concatenation does not change earlier maps, so a channel is shown once, where it
+is computed.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def _enums(name: str) -> dict[str, Weights]:
 
 
 def _cached(weights: Weights) -> Path:
-    """Where torch keeps (or would keep) the download."""
+    """Where torch keeps the download, or would keep it."""
     return Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(weights.url).path).name
 
 
@@ -92,7 +92,7 @@ def _fetch(name: str, weights_name: str) -> Published:
 
 
 def _recognise(name: str, path: Path) -> Published | None:
-    """A file that still has torchvision's own name, hash and all, is what that name says."""
+    """What is known about a file that still has torchvision's own name, which contains a hash; else None."""
     return next(
         (_about(weights) for weights in _enums(name).values() if _cached(weights).name == path.name), None
     )
@@ -100,7 +100,7 @@ def _recognise(name: str, path: Path) -> Published | None:
 
 @functools.cache
 def imagenet_names(outputs: int) -> tuple[str, ...]:
-    """A thousand outputs are ImageNet's classes in their usual order."""
+    """ImageNet's classes in their usual order for 1,000 outputs, else ()."""
     if outputs != 1000:
         return ()
     return tuple(torchvision.models.ResNet18_Weights.IMAGENET1K_V1.meta["categories"])

@@ -1,4 +1,4 @@
-"""What a model file says about itself."""
+"""A model's entry in the registry, and the names of a residual network's layers."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ from generator.network.network import Tap
 
 @dataclass(frozen=True)
 class Published:
-    """Weights that come with a name rather than as the user's file.
+    """Weights with what is known about them.
 
-    name: what to call them; path: where they lie on this machine;
-    classes: names of the outputs, () if the file itself says them;
-    preprocessing: what these weights were trained for, if it differs from the model's;
-    is_known: whether it is a release, of which it is known what it was trained for, not a file that may be anybody's.
+    name: shown on the pages; path: of the file on this machine; classes: names of the outputs, () if the file itself
+    gives them; preprocessing: for which these weights were trained, if it differs from the model's; is_known: whether
+    they are a release, whose preprocessing is known, and not a user's file.
     """
 
     name: str
@@ -32,19 +31,19 @@ class Published:
 
 @dataclass(frozen=True)
 class Model:
-    """A network that can be shown. Adding one is one file and one line in the registry.
+    """An entry of the registry. Adding a model is one file and one line in the registry.
 
     build: a module with this many outputs (its own initialisation does not matter); taps: its layers in
     forward order;
-    preprocessing: of weights that say nothing else; its `source` stays '' where that would be an assumption;
+    preprocessing: of weights that do not state their own; its `source` is '' where that is an assumption;
     weights: the names that `fetch` knows, the default first (none: the user must bring a file);
-    fetch: such a name → where the weights lie, downloading them if need be;
-    recognise: a file the user brought → what is published about it, if it is a known one;
-    class_names: number of outputs → their names, where that number leaves no doubt;
+    fetch: such a name → the weights, downloaded if necessary;
+    recognise: a user's file → what is published about it, None if it is unknown;
+    class_names: number of outputs → their names, () where that number does not determine them;
     aliases: beginnings of tensor names that other codebases use → torchvision's; rename: the same for names that
     differ elsewhere;
     parameters: the published count with `outputs` outputs, 0 if none is published;
-    head: the classifier's weight (outputs, features), by which a file says how many outputs it has.
+    head: name of the classifier's weight (outputs, features), which gives a file's number of outputs.
     """
 
     name: str

@@ -1,9 +1,9 @@
-"""ResNet with full pre-activation (arXiv:1603.05027): norm and ReLU stand before each convolution.
+"""ResNet with full pre-activation (arXiv:1603.05027): norm and ReLU come before each convolution.
 
-Nothing stands behind the addition, so a block's output is signed: the stream that all later blocks add to. What the
-atlas shows of a block is that sum; the convolutions inside are read after the norm and ReLU of their own reader. The
-stem has no norm (the first block brings it), the last block is followed by a norm and ReLU. timm's `resnetv2_50` is the
-same network under other names; its weights are loaded as `timm/resnetv2_50`.
+Nothing follows the addition, so a block's output is signed: the stream that all later blocks add to. The atlas shows
+that sum as the block; the convolutions inside are read after the norm and ReLU of the convolution that reads them. The
+stem has no norm (the first block begins with it); the last block is followed by a norm and ReLU. timm's `resnetv2_50`
+is the same network under other names; its weights are loaded as `timm/resnetv2_50`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class PreActBottleneck(nn.Module):
 
 
 class PreActResNet(nn.Module):
-    """(B, 3, H, W) → (B, outputs); `blocks` bottlenecks a stage."""
+    """(B, 3, H, W) → (B, outputs); blocks: bottlenecks per stage."""
 
     def __init__(self, blocks: tuple[int, ...], outputs: int) -> None:
         super().__init__()

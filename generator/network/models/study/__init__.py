@@ -1,8 +1,8 @@
-"""The small networks of the experiments (`study/residual-14`), so that those that were trained can be looked at.
+"""The small networks of the experiments (`study/residual-14`), so that an atlas can be computed of a trained one.
 
-A name says kind and depth, and width and side where they are not the usual ones (`study/plain-8-w2-s12`). The network
-reads pictures of 96 px, of which an average pooling makes `side` px, as the experiments do before they train. There
-are no weights but one's own: `atlas experiments` trains them.
+A name gives kind and depth, and width and side where they differ from the defaults (`study/plain-8-w2-s12`). The
+network reads pictures of 96 px, which an average pooling reduces to `side` px, as the experiments do before they train.
+No weights are published: `atlas experiments` trains them.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from generator.network.models.study.stacks import StackNetwork, stack_taps
 from generator.network.network import Tap
 
 PREFIX = STUDY
-WIDTH, SIDE = 8, 24  # channels of the first stage, px
+STUDY_WIDTH, STUDY_SIDE = 8, 24  # channels of the first stage, px
 OUTPUTS = 44
 STACKS = ("stack", "stack resumed", "stack resumed with blocks", "stack without hidden norm")
-KINDS = ("plain", "residual", *DESIGNS, *STACKS)  # and paths…-cost…
-# A gate multiplies two maps, which is no step of an atlas's graph.
+STUDY_KINDS = ("plain", "residual", *DESIGNS, *STACKS)  # and paths…-cost…
+# A gate multiplies two maps, which is not among the operations of an atlas's graph.
 UNSHOWN = ("exclusive gate",)
 _NAME = re.compile(r"(?P<kind>.+)-(?P<depth>\d+)(?:-w(?P<width>\d+)-s(?P<side>\d+))?")
 _PATHS = re.compile(r"paths(\d+)-cost(\d+)")
@@ -43,23 +43,22 @@ def network(kind: str, depth: int, width: int, side: int, outputs: int) -> nn.Mo
     if kind in STACKS:
         blocks, norm = kind.endswith("with blocks"), not kind.endswith("without hidden norm")
         return StackNetwork(width, side, outputs, blocks=blocks, norm=norm)
-    if found := _PATHS.fullmatch(kind):
-        cardinality, factor = map(int, found.groups())
+    if paths := _PATHS.fullmatch(kind):
+        cardinality, factor = map(int, paths.groups())
         return PathNetwork((depth - 2) // (3 * STAGES), 8 * width, cardinality, factor, outputs)
-    raise AtlasError("unknown kind of study network", kind, f"known: {', '.join(KINDS)}")
+    raise AtlasError("unknown kind of study network", kind, f"known: {', '.join(STUDY_KINDS)}")
 
 
-def name_of(kind: str, depth: int, width: int = WIDTH, side: int = SIDE) -> str:
+def name_of(kind: str, depth: int, width: int = STUDY_WIDTH, side: int = STUDY_SIDE) -> str:
     """The model's name, which `find` knows."""
-    usual = (width, side) == (WIDTH, SIDE)
+    usual = (width, side) == (STUDY_WIDTH, STUDY_SIDE)
     return study_name(kind, depth) + ("" if usual else f"-w{width}-s{side}")
 
 
 def title_of(kind: str, depth: int) -> str:
-    """What an atlas of the network is called."""
-    found = _PATHS.fullmatch(kind)
-    if found:
-        paths, factor = map(int, found.groups())
+    """The title of the network's atlas."""
+    if match := _PATHS.fullmatch(kind):
+        paths, factor = map(int, match.groups())
         kind = f"{paths} path{'s' if paths > 1 else ''}" + (
             f" at {factor} times the cost" if factor > 1 else ""
         )
@@ -67,26 +66,30 @@ def title_of(kind: str, depth: int) -> str:
 
 
 def find(name: str) -> Model:
-    """The entry of `study/…`; raises AtlasError for a name that says no known network."""
-    said = _NAME.fullmatch(name.removeprefix(PREFIX))
-    slug = said["kind"] if said else ""
-    kinds = {study_name(kind, 0): kind for kind in KINDS}
+    """The registry's entry of `study/…`; raises AtlasError for a name that is no known network's."""
+    match = _NAME.fullmatch(name.removeprefix(PREFIX))
+    slug = match["kind"] if match else ""
+    kinds = {study_name(kind, 0): kind for kind in STUDY_KINDS}
     kind = slug if _PATHS.fullmatch(slug) else kinds.get(study_name(slug, 0))
-    if said is None or kind is None:
-        known = ", ".join(kind.lower().replace(" ", "-") for kind in KINDS)
+    if match is None or kind is None:
+        known = ", ".join(kind.lower().replace(" ", "-") for kind in STUDY_KINDS)
         raise AtlasError(
-            "unknown study network", name, f"say {PREFIX}KIND-DEPTH; kinds: {known}, paths4-cost1"
+            "unknown study network", name, f"write {PREFIX}KIND-DEPTH; kinds: {known}, paths4-cost1"
         )
-    depth, width, side = int(said["depth"]), int(said["width"] or WIDTH), int(said["side"] or SIDE)
-    if not side or demo.SIDE % side:
-        raise AtlasError(f"a study network's side divides {demo.SIDE}", name)
+    depth, width, side = (
+        int(match["depth"]),
+        int(match["width"] or STUDY_WIDTH),
+        int(match["side"] or STUDY_SIDE),
+    )
+    if not side or demo.DEMO_SIDE % side:
+        raise AtlasError(f"a study network's side must divide {demo.DEMO_SIDE}", name)
     return Model(
         name,
         f"a small network of the experiments: {kind}, {depth} layers",
         build=functools.partial(_build, kind, depth, width, side),
         taps=_taps,
         # Only `atlas experiments` trains such networks, and it trains all of them with these numbers.
-        preprocessing=Preprocessing(demo.SIDE, demo.SIDE, demo.MEAN, demo.STD, source=PUBLISHED),
+        preprocessing=Preprocessing(demo.DEMO_SIDE, demo.DEMO_SIDE, demo.MEAN, demo.STD, source=PUBLISHED),
         outputs=OUTPUTS,
         rename=lambda tensor: f"network.{tensor}",
         head="network.fc.weight",
@@ -106,7 +109,7 @@ class Reduced(nn.Module):
 
 
 def _build(kind: str, depth: int, width: int, side: int, outputs: int) -> Reduced:
-    return Reduced(network(kind, depth, width, side, outputs), demo.SIDE // side)
+    return Reduced(network(kind, depth, width, side, outputs), demo.DEMO_SIDE // side)
 
 
 def _taps(module: nn.Module) -> tuple[Tap, ...]:
