@@ -62,8 +62,8 @@ def main() -> None:
         seconds = time.perf_counter() - start
         rates.append(convolution_rate(device))
         pictures = store.manifest().pictures.count
-        print(f"\n{options.model}, {pictures:,} pictures on {_name(device)}: {seconds:.1f} s\n")
-        _table(reporter, _floors(profile, store, statistics.mean(rates)))
+        print(f"\n{options.model}, {pictures:,} pictures on {machine_name(device)}: {seconds:.1f} s\n")
+        _table(reporter, floors(profile, store, statistics.mean(rates)))
         print(
             f"\na large convolution before and after: {rates[0] / 1e9:,.0f} and {rates[1] / 1e9:,.0f} GFLOP/s"
         )
@@ -80,7 +80,7 @@ def _table(reporter: Reporter, floors: dict[str, float]) -> None:
         )
 
 
-def _floors(profile: Profile, store: Store, rate: float) -> dict[str, float]:
+def floors(profile: Profile, store: Store, rate: float) -> dict[str, float]:
     """Seconds that each stage takes at least. rate: of a large convolution, FLOP/s."""
     network, cores = open_network(profile).to("cpu", torch.float32), os.cpu_count() or 1
     count = store.manifest().pictures.count
@@ -158,7 +158,7 @@ def _encode_rate(folder: Path) -> float:
     return len(sprites) / (time.perf_counter() - start)
 
 
-def _name(device: torch.device) -> str:
+def machine_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{os.cpu_count()} cores"
 
 

@@ -13,6 +13,7 @@ import subprocess
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -206,7 +207,8 @@ def test_without_memory_for_one_picture_it_is_one_sentence_and_the_next_run_goes
 
 @pytest.mark.parametrize(("batch", "forwards"), [(1, 1), (32, 1), (33, 2), (256, 8)])
 def test_forwards_are_of_one_size_for_any_batch(batch, forwards):
-    assert picture_reading.forwards_per_read(batch) == forwards
+    profile = SimpleNamespace(compute=SimpleNamespace(batch=batch))
+    assert picture_reading.forwards_per_read(SimpleNamespace(profile=profile, forward=32)) == forwards
 
 
 # -- the disk --------------------------------------------------------------------------------------------------------

@@ -168,7 +168,11 @@ class RowFile:
             self._start = file.tell()
         if dtype != np.float32 or len(self.shape) != 2:
             raise ValueError(f"{dtype} {self.shape} instead of a float32 matrix")
-        self._path = path
+        self._file = os.open(path, os.O_RDONLY)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_file"):
+            os.close(self._file)
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
         """(n, F) float32 of a slice without a step, or of (n,) row numbers."""
@@ -181,9 +185,9 @@ class RowFile:
         )
 
     def _read(self, first: int, count: int) -> np.ndarray:
-        length = self.shape[1]
-        offset = self._start + first * length * 4
-        return np.fromfile(self._path, np.float32, count * length, offset=offset).reshape(count, length)
+        bytes_of_row = self.shape[1] * 4
+        content = os.pread(self._file, count * bytes_of_row, self._start + first * bytes_of_row)
+        return np.frombuffer(content, np.float32).reshape(count, self.shape[1])
 
 
 class VectorFile(_Records):

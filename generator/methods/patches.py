@@ -9,6 +9,29 @@ from generator.core.records import ReceptiveField
 from generator.core.sprites import GROUND, shrink
 
 
+def patches(
+    pixels: np.ndarray,
+    field: ReceptiveField,
+    place: np.ndarray,
+    row: np.ndarray,
+    column: np.ndarray,
+    native: int,
+    shrunk: dict[tuple[int, int], np.ndarray],
+) -> np.ndarray:
+    """The patches of U units of one layer, (U, native, native, 3) uint8.
+
+    pixels: (n, H, W, 3) uint8; place: (U,) of each unit's picture among them; row, column: (U,) of each unit; shrunk:
+    pictures that are patches as a whole, by their place and side: each is shrunk once for the units of all layers.
+    """
+    if field.side > min(pixels.shape[1:3]):
+        for p in set(place.tolist()):
+            if (p, native) not in shrunk:
+                shrunk[p, native] = shrink(pixels[p], native)
+        return np.stack([shrunk[p, native] for p in place.tolist()])
+    units = zip(place.tolist(), row.tolist(), column.tolist(), strict=True)
+    return np.stack([patch(pixels[p], field, r, c, native) for p, r, c in units])
+
+
 def patch(pixels: np.ndarray, field: ReceptiveField, row: int, column: int, native: int) -> np.ndarray:
     """The patch of one unit, (native, native, 3) uint8.
 

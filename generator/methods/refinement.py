@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,11 +60,15 @@ def rank_correlation(scores: np.ndarray, other_scores: np.ndarray, chunk: int = 
     result = np.full(channels, np.nan, np.float32)
     if count < 2:
         return result
-    for first in range(0, channels, chunk):
+
+    def correlate(first: int) -> None:
         part = slice(first, first + chunk)
         ranks = rankdata(scores[:, part], axis=0)
         other_ranks = rankdata(other_scores[:, part], axis=0)
         result[part] = correlation(ranks, other_ranks)
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # sorting lets other threads work
+        list(pool.map(correlate, range(0, channels, chunk)))
     return result
 
 

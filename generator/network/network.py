@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from generator.core.errors import AtlasError
 from generator.core.head import Head, HeadKind, head_of
 from generator.core.records import LayerInfo, LayerKind, Preprocessing, WeightsInfo, find_layer
-from generator.network.graph import Graph
+from generator.network.graph import Graph, maps_layout
 from generator.network.receptive_field import receptive_fields
 from generator.network.residual import Magnitudes, branch_magnitudes
 from generator.network.tracing import trace
@@ -178,12 +178,14 @@ class Network:
         return replace(self, preprocessing=preprocessing, layers=layers)
 
     def prepare(self, pictures: Tensor) -> Tensor:
-        """Decoded pictures (B, H, W, 3) uint8 → the network's input (B, 3, H, W), channels_last, in its dtype."""
+        """Decoded pictures (B, H, W, 3) uint8 → the network's input (B, 3, H, W) in its dtype, laid out as
+        graph.maps_layout says."""
         p = self.preprocessing
         mean = torch.tensor(p.mean, device=self.device, dtype=self.dtype)
         std = torch.tensor(p.std, device=self.device, dtype=self.dtype)
         x = pictures.to(self.device, non_blocking=True).to(self.dtype) * (p.value_range / 255)
-        return ((x - mean) / std).permute(0, 3, 1, 2)  # (B, 3, H, W); NHWC in memory is channels_last
+        layout = maps_layout(self.device, self.dtype)
+        return ((x - mean) / std).permute(0, 3, 1, 2).contiguous(memory_format=layout)  # (B, 3, H, W)
 
     def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> Network:
         """The same network with its weights on a device."""

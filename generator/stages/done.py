@@ -11,7 +11,6 @@ import numpy as np
 from generator.core.errors import AtlasError
 from generator.core.records import TOP, LayerInfo
 from generator.engine.gradients.crop_cost import ForwardCosts
-from generator.engine.scan.plan import FORWARD_BATCH
 from generator.stages import table
 from generator.stages.checkpointed_pass import PIECES
 from generator.stages.inputs import Inputs
@@ -71,7 +70,7 @@ class Done:
                 numbers |= set(store.work.read_part(part, stage.stamp)[PIECES].tolist())
             except (AtlasError, KeyError):  # damaged: done again
                 continue
-        return min(len(self.inputs.pictures), FORWARD_BATCH * len(numbers))
+        return min(len(self.inputs.pictures), self.inputs.forward * len(numbers))
 
     # -- sprites -------------------------------------------------------------------------------------------------------
 

@@ -55,14 +55,19 @@ class Inputs:
     # -- plans of the passes -------------------------------------------------------------------------------------------
 
     @property
+    def forward(self) -> int:
+        """Pictures per forward, the same for every pass: it decides the last bits."""
+        return FORWARD_BATCH[self.arithmetic[0]]
+
+    @property
     def scan_plan(self) -> ScanPlan:
         """What the scan reads of each picture."""
-        return ScanPlan.of(self.network, FORWARD_BATCH, self.profile.compute.precision)
+        return ScanPlan.of(self.network, self.forward, self.profile.compute.precision)
 
     @property
     def stream_plan(self) -> StreamPlan:
         """What the pass over the residual stream reads of each picture."""
-        return StreamPlan.of(self.network, FORWARD_BATCH, self.profile.stream.rescaled)
+        return StreamPlan.of(self.network, self.forward, self.profile.stream.rescaled)
 
     @property
     def reads_stream(self) -> bool:

@@ -17,7 +17,6 @@ from generator.core.files import VectorFile
 from generator.engine.device import one_thread_each, use_tf32
 from generator.engine.rounds import in_rounds
 from generator.engine.scan.features import read_vectors
-from generator.engine.scan.plan import FORWARD_BATCH
 from generator.engine.scan.scan import Vectors
 from generator.pictures.reading import evenly_spaced
 from generator.stages import keys
@@ -184,7 +183,7 @@ def _collect(inputs: Inputs, run: Run, collection: Collection) -> None:
         return _read_batches(inputs, run, collection, batches, forward)
 
     if not is_complete:
-        collecting.complete(len(_batches(places)), FORWARD_BATCH, work)
+        collecting.complete(len(_batches(places, inputs.forward)), inputs.forward, work)
     if run.ranks.leads:
         with run.store.work.vector_file(collection.length, collection.name) as file:
             collection.write(inputs, run, collection.rows[places], places, file.read)
@@ -198,14 +197,14 @@ def _places(inputs: Inputs, run: Run, collection: Collection) -> np.ndarray:
     return indices
 
 
-def _batches(places: np.ndarray) -> list[np.ndarray]:
-    """FORWARD_BATCH pictures at a time."""
-    return np.split(places, range(FORWARD_BATCH, len(places), FORWARD_BATCH))
+def _batches(places: np.ndarray, size: int) -> list[np.ndarray]:
+    """The pictures of one forward at a time."""
+    return np.split(places, range(size, len(places), size))
 
 
 def _has_all(inputs: Inputs, run: Run, collection: Collection, batches: list[int]) -> bool:
     """Whether what was kept of all pictures of these batches is in its file."""
-    of_batch = _batches(_places(inputs, run, collection))
+    of_batch = _batches(_places(inputs, run, collection), inputs.forward)
     places = np.concatenate([np.empty(0, np.int64), *(of_batch[number] for number in batches)])
     with run.store.work.vector_file(collection.length, collection.name) as file:
         return bool(file.has(collection.rows[places]).all())
@@ -214,9 +213,9 @@ def _has_all(inputs: Inputs, run: Run, collection: Collection, batches: list[int
 def _read_batches(inputs: Inputs, run: Run, collection: Collection, mine: list[int], forward: int) -> Batches:
     """Read what is missing of these batches' pictures, yielding the numbers of the batches that are complete. forward:
     pictures that the network takes at once."""
-    of_batch = _batches(_places(inputs, run, collection))
-    network = inputs.network.to(run.device, inputs.scan_plan.dtype)
+    of_batch = _batches(_places(inputs, run, collection), inputs.forward)
     use_tf32(inputs.profile.compute.precision == "tf32")
+    network = inputs.network.to(run.device, inputs.scan_plan.dtype)
     with contextlib.ExitStack() as opened:
         file = opened.enter_context(run.store.work.vector_file(collection.length, collection.name))
         missing = [of_batch[number][~file.has(collection.rows[of_batch[number]])] for number in mine]
@@ -226,7 +225,7 @@ def _read_batches(inputs: Inputs, run: Run, collection: Collection, mine: list[i
         advance = opened.enter_context(run.reporter.stage(collection.name, len(asked), "pictures"))
         for done in in_rounds(
             lambda batch: read_vectors(network, batch.pixels, collection.step, forward),
-            read_again(inputs, run, asked, batch=FORWARD_BATCH) if len(asked) else (),
+            read_again(inputs, run, asked, batch=inputs.forward) if len(asked) else (),
             threads,
         ):
             for batch, outputs in done:

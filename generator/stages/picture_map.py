@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from threadpoolctl import threadpool_limits
 
 from generator.core.sprites import THUMB, Sheet, shrink, thumb_columns
+from generator.core.store import Store
 from generator.engine.device import trim_memory
 from generator.methods import embedding as method
 from generator.pictures.reading import evenly_spaced
@@ -22,6 +28,41 @@ NEIGHBOURS = 9  # listed for each picture
 MOST_THUMBS = 2500  # pictures on the sheet: 2,400 px square, which every browser decodes
 MOST_THREADS = 4  # each holds a few MB
 SHEET_BYTES = 2_000_000  # of the sheet; it shows fewer pictures where MOST_THUMBS would take more
+
+
+@dataclass(frozen=True)
+class MapTask:
+    """What places the pictures of an atlas. folder: the atlas, which has the features; components: (N, k) float32, the
+    pictures' principal components; perplexity, seed, exact: of t-SNE."""
+
+    folder: Path
+    components: np.ndarray
+    perplexity: float
+    seed: int
+    exact: int
+
+
+@dataclass(frozen=True)
+class MapResult:
+    """Where pictures lie. neighbours: (N, k) int32, the nearest others; distances: (N, k) float32, of those; placed: by
+    t-SNE."""
+
+    neighbours: np.ndarray
+    distances: np.ndarray
+    placed: method.Placed
+
+
+def place_pictures(task: MapTask, advance: Callable[[int], None] = lambda done: None) -> MapResult:
+    """t-SNE and, meanwhile, the nearest neighbours. advance: told how many pictures' neighbours are known."""
+    features = Store(task.folder).arrays.features()
+    # The limit holds for both: when the first ends, the other's sums must not depend on how many cores there are.
+    with threadpool_limits(1), ThreadPoolExecutor(1) as pool:
+        placing = pool.submit(
+            method.t_sne, task.components, perplexity=task.perplexity, seed=task.seed, exact=task.exact
+        )
+        threads = max(1, min((os.cpu_count() or 1) - 1, MOST_THREADS))
+        neighbours, distances = method.nearest(features, NEIGHBOURS, threads, advance)
+        return MapResult(neighbours, distances, placing.result())
 
 
 def is_wanted(inputs: Inputs) -> bool:
@@ -42,13 +83,12 @@ def map_pictures(inputs: Inputs, run: Run) -> None:
         components = method.components(features)
         advance(len(pictures))
         if components is not None:
-            _write(inputs, run, features, components, pictures, places, advance)
+            _write(inputs, run, components, pictures, places, advance)
 
 
 def _write(
     inputs: Inputs,
     run: Run,
-    features: method.Rows,
     components: method.Components,
     pictures: np.ndarray,
     places: np.ndarray,
@@ -60,10 +100,20 @@ def _write(
         _write_thumbs(inputs, run, places) if inputs.profile.site.publish_patches else np.zeros(0, np.int64)
     )
     trim_memory()
-    which, how_far = method.nearest(features, NEIGHBOURS, min(torch.get_num_threads(), MOST_THREADS), advance)
-    placed = method.t_sne(
-        components.positions, perplexity=section.perplexity, seed=section.seed, exact=section.exact
+    task = MapTask(run.store.folder, components.positions, section.perplexity, section.seed, section.exact)
+    # Beside a GPU in a process of its own: its thousands of small steps would keep the thread that feeds it waiting.
+    processes = 1 if run.device.type == "cuda" else 0
+    ((_, result),) = in_processes(
+        place_pictures,
+        [task],
+        processes,
+        doing="places the pictures on the map",
+        remedy="close other programs and run the same command again: it goes on from here",
+        here=lambda task: place_pictures(task, advance),
     )
+    placed = result.placed
+    if processes:
+        advance(len(pictures))
     advance(len(pictures))
     on_sheet = np.full(len(pictures), -1, np.int32)
     on_sheet[thumbs] = np.arange(len(thumbs))
@@ -73,8 +123,8 @@ def _write(
             "pca": components.positions[:, :2],
             "tsne": placed.positions,
             "exact": placed.exact,
-            "neighbour": which,
-            "distance": how_far,
+            "neighbour": result.neighbours,
+            "distance": result.distances,
             "thumb": on_sheet,
         }
     )
@@ -93,7 +143,7 @@ def _write(
             "seed": section.seed,
             "exact": int(placed.exact.sum()),
             "divergence": placed.divergence,
-            "neighbours": which.shape[1],
+            "neighbours": result.neighbours.shape[1],
             "thumbs": {"tile": THUMB, "columns": thumb_columns(len(thumbs)), "count": len(thumbs)},
             "scikit-learn": version("scikit-learn"),
         },

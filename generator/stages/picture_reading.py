@@ -9,15 +9,14 @@ import numpy as np
 
 from generator.core.checksums import file_digest
 from generator.core.errors import AtlasError
-from generator.engine.scan.plan import FORWARD_BATCH
 from generator.pictures.reading import PictureBatch, read_batches
 from generator.stages.inputs import Inputs
 from generator.stages.run import Run
 
 
-def forwards_per_read(batch: int) -> int:
-    """How many forward batches are read at a time. batch: pictures, as the profile gives them."""
-    return max(1, -(-batch // FORWARD_BATCH))
+def forwards_per_read(inputs: Inputs) -> int:
+    """How many forward batches are read at a time, by the number of pictures that the profile gives."""
+    return max(1, -(-inputs.profile.compute.batch // inputs.forward))
 
 
 def usable_files(inputs: Inputs, run: Run) -> np.ndarray:
@@ -34,7 +33,7 @@ def read_pictures(
 ) -> Iterator[PictureBatch]:
     """Decode files, given by their indices in the picture set, in order, in batches of whole forward batches or of
     another size. Raises AtlasError where a file is no longer what it was when the run began."""
-    size = batch or forwards_per_read(inputs.profile.compute.batch) * FORWARD_BATCH
+    size = batch or forwards_per_read(inputs) * inputs.forward
     for pictures in read_batches(
         inputs.pictures,
         files,

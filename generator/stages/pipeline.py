@@ -18,6 +18,7 @@ from generator.engine.device import avoid_page_faults, choose_device, trim_memor
 from generator.engine.loops import compiled
 from generator.stages import keys, table
 from generator.stages.announcement import announce, announce_network, announce_pictures
+from generator.stages.aside import aside
 from generator.stages.dreams import open_starts
 from generator.stages.inputs import Inputs
 from generator.stages.manifest import finish
@@ -94,8 +95,7 @@ def compute(
             reporter.say("this was a dry run: the computation was not begun, nothing written")
             return store
         prepare(inputs, run, earlier)  # damaged files are removed, the rest is kept
-        for stage in table.in_order():
-            perform(stage, inputs, run)
+        perform_all(inputs, run)
         with reporter.waiting("tables and checksums"):
             if ranks.leads:
                 finish(inputs, run)  # tables, manifest, and the work folder is removed
@@ -106,8 +106,34 @@ def compute(
     return store
 
 
+def perform_all(inputs: Inputs, run: Run) -> None:
+    """Run all stages in their order. While a GPU computes, the stages that need none run beside the others."""
+    with aside(run, perform_alone) as beside:
+        for stage in table.in_order():
+            beside.check()
+            if stage.beside and overlaps(run.device):
+                beside.begin(stage, inputs)
+                continue
+            if beside.holds(stage.needs):
+                beside.wait_for(stage.needs)
+                run.ranks.meet()
+            perform(stage, inputs, run)
+
+
+def overlaps(device: torch.device) -> bool:
+    """Whether the cores have time for other stages while the device computes."""
+    return device.type == "cuda"
+
+
 def perform(stage: table.Stage, inputs: Inputs, run: Run) -> None:
     """Run one stage, unless its outputs are there already; remove them where the inputs do not ask for the stage."""
+    perform_alone(stage, inputs, run)
+    run.ranks.meet()
+    trim_memory()
+
+
+def perform_alone(stage: table.Stage, inputs: Inputs, run: Run) -> None:
+    """The same without waiting for the other processes of a torchrun."""
     store, leads = run.store, run.ranks.leads
     layers = inputs.network.layers if stage.is_by_layer else ()
     key = "" if stage.key is None else stage.key(inputs)
@@ -124,8 +150,6 @@ def perform(stage: table.Stage, inputs: Inputs, run: Run) -> None:
         if leads and key and not stage.is_by_layer:
             store.work.write_stamp(stage.stamp, key)
             store.work.drop_parts(stage.stamp)
-    run.ranks.meet()
-    trim_memory()
 
 
 def compile_loops(device: torch.device, reporter: Reporter, ranks: Ranks) -> None:

@@ -34,8 +34,8 @@ def read_streams(inputs: Inputs, run: Run) -> None:
         PASS,
         keys.stream(inputs),
         "the pass over the residual stream",
-        empty=lambda: StreamState(inputs.stream_plan),
-        read=lambda arrays, _: StreamState.from_arrays(arrays),
+        empty=lambda: StreamState(inputs.stream_plan, run.device),
+        read=StreamState.from_arrays,
         intact=lambda _, batches: _has_sample(inputs, run, batches),
     )
     if run.ranks.leads:
@@ -48,8 +48,7 @@ def read_streams(inputs: Inputs, run: Run) -> None:
     size = inputs.stream_plan.batch
     state = stream.complete(-(-len(usable_files(inputs, run)) // size), size, work)
     if run.ranks.leads:
-        with _sample_file(inputs, run) as readings:
-            write_stream(inputs, run, state, readings, sampled(inputs, run)[1])
+        write_stream(inputs, run, state, PASS, sampled(inputs, run)[1])
     run.ranks.meet()
 
 
@@ -141,8 +140,9 @@ def _joined(readings: list[BlockReadings]) -> BlockReadings:
 def _keep_sample(file: ScoreFile, readings: Mapping[str, BlockReadings], rows: np.ndarray) -> None:
     inside = torch.from_numpy(rows >= 0)
     if inside.any():
-        sides = [side[inside] for read in readings.values() for side in (read.input, read.block)]
-        file.write(rows[rows >= 0], torch.cat(sides, 1).numpy())
+        sides = [side for read in readings.values() for side in (read.input, read.block)]
+        chosen = torch.cat(sides, 1)[inside.to(sides[0].device)]
+        file.write(rows[rows >= 0], chosen.cpu().numpy())
 
 
 class _Units:

@@ -7,30 +7,30 @@ from typing import Any
 
 import numpy as np
 
-from generator.core.files import ScoreFile
 from generator.engine.scan.stream import BESIDE, StreamBlock, StreamState, residuals
 from generator.methods import mixing
 from generator.methods.contribution import mean_share
 from generator.methods.scale import scale_criteria
+from generator.stages.block_correlation import block_correlations
 from generator.stages.inputs import Inputs
 from generator.stages.run import Run
 
 PRODUCT = "stream"  # of a layer's arrays
 
 
-def write_stream(inputs: Inputs, run: Run, state: StreamState, sample: ScoreFile, rows: int) -> None:
+def write_stream(inputs: Inputs, run: Run, state: StreamState, pass_: str, rows: int) -> None:
     """Write stream.npz of every residual block, and stream.json.
 
-    sample: Input and Block of every block at the centre on the pictures of the sample; rows: how many.
+    pass_: whose file holds Input and Block of every block at the centre on the pictures of the sample; rows: how many.
     """
     _remove_earlier(inputs, run)
     blocks: list[dict[str, Any]] = []
     with run.reporter.stage("stream's tables", len(state.plan.blocks), "blocks") as advance:
-        for place, block in enumerate(state.plan.blocks):
-            sampled = np.arange(rows)
-            at_input, at_block = sample.read(2 * place, sampled), sample.read(2 * place + 1, sampled)
+        sides = [block.channels for block in state.plan.blocks for _ in ("input", "block")]
+        correlations = block_correlations(run.store.folder, pass_, sides, rows, run.encoders)
+        for block, correlation in zip(state.plan.blocks, correlations, strict=True):
             numbers = block_numbers(state, block.name)
-            numbers["block_correlation"] = mixing.rank_correlation_where(at_input, at_block, at_input > 0)
+            numbers["block_correlation"] = correlation
             if (magnitudes := inputs.network.magnitudes.get(block.name)) is not None:
                 numbers["convolution_weight"] = magnitudes.convolution.float().numpy()
                 if magnitudes.norm is not None:

@@ -16,7 +16,6 @@ from generator.core.errors import AtlasError
 from generator.core.files import ScoreFile
 from generator.core.records import PictureRecord
 from generator.engine.device import one_thread_each, use_tf32
-from generator.engine.scan.plan import FORWARD_BATCH
 from generator.engine.scan.rescoring import Rescoring, rescore
 from generator.engine.scan.scan import scan_side_by_side
 from generator.engine.scan.state import ScanState
@@ -108,7 +107,7 @@ def scan_pictures(inputs: Inputs, run: Run) -> None:
     def work(part: ScanPart, batches: list[int], done: Collection[int], forward: int) -> Batches:
         return _scan_batches(inputs, run, part, batches, done, forward)
 
-    whole = scan.complete(-(-len(inputs.pictures.files) // FORWARD_BATCH), FORWARD_BATCH, work)
+    whole = scan.complete(-(-len(inputs.pictures.files) // inputs.forward), inputs.forward, work)
     if run.ranks.leads:
         _write(inputs, run, whole)
     run.ranks.meet()
@@ -134,7 +133,7 @@ def _score_rows(inputs: Inputs) -> np.ndarray:
 
 def _span(inputs: Inputs, batch: int) -> np.ndarray:
     """The places of a batch's files."""
-    return np.arange(batch * FORWARD_BATCH, min((batch + 1) * FORWARD_BATCH, len(inputs.pictures.files)))
+    return np.arange(batch * inputs.forward, min((batch + 1) * inputs.forward, len(inputs.pictures.files)))
 
 
 def _score_file(inputs: Inputs, run: Run) -> ScoreFile:
@@ -156,8 +155,8 @@ def _scan_batches(
     rows = _score_rows(inputs)
     earlier = sum(len(_span(inputs, batch)) for batch in done)
     total = earlier + sum(len(_span(inputs, batch)) for batch in mine)
-    network = inputs.network.to(run.device, inputs.scan_plan.dtype)
     use_tf32(inputs.profile.compute.precision == "tf32")
+    network = inputs.network.to(run.device, inputs.scan_plan.dtype)
     with contextlib.ExitStack() as opened:
         threads = opened.enter_context(one_thread_each(run.device))
         scores = opened.enter_context(_score_file(inputs, run))
@@ -173,7 +172,7 @@ def _scan_batches(
                 places = batch.indices.numpy()
                 kept = rows[places] >= 0
                 scores.write(rows[places][kept], maxima[kept])
-                batches += islice(numbers, forwards_per_read(inputs.profile.compute.batch))
+                batches += islice(numbers, forwards_per_read(inputs))
                 part.add(batch)
                 advance(len(places) + len(batch.skipped))
             yield batches
@@ -218,7 +217,7 @@ def _exact(inputs: Inputs, run: Run, state: ScanState) -> tuple[ScanState, dict[
     use_tf32(False)
     network = inputs.network.to(run.device, torch.float32)
     exact, rescoring = halving(
-        run, FORWARD_BATCH, lambda forward: _rescored(inputs, run, network, state, forward)
+        run, inputs.forward, lambda forward: _rescored(inputs, run, network, state, forward)
     )
     run.reporter.note(
         f"{rescoring.reordered:,} of {rescoring.channels:,} channels had other pictures, or another order, in "

@@ -50,6 +50,7 @@ class Stage:
     needs: the stages whose outputs it reads; they are computed before it, wherever its row stands.
     when: whether the stage is wanted for these inputs; where it is not, its outputs are removed.
     ranks: who runs it under torchrun: the leading process, or all of them together, each with its share.
+    beside: it needs no device. While a GPU computes, it runs beside the stages that do not need it.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Stage:
     needs: tuple[str, ...] = ()
     when: Callable[[Inputs], bool] = always
     ranks: Literal["leader", "together"] = "leader"
+    beside: bool = False
 
     @property
     def stamp(self) -> str:
@@ -123,6 +125,7 @@ STAGES: tuple[Stage, ...] = (
         ("embedding/embedding.json", "embedding/map.npz", "embedding/thumbs.webp"),
         needs=("features",),
         when=picture_map.is_wanted,
+        beside=True,
     ),
     # The same channel from block to block, and the inputs inside a block.
     Stage(
@@ -131,6 +134,7 @@ STAGES: tuple[Stage, ...] = (
         keys.connections,
         ("layers/*/connections.npz",),
         needs=("scan",),
+        beside=True,
     ),
     # Classes, refinement along a stage, the matches of every channel in other layers.
     Stage(
@@ -139,6 +143,7 @@ STAGES: tuple[Stage, ...] = (
         keys.correspondence,
         ("relations.json", "classes.csv", "matches/*.npz", "layers/*/classes.npz", "layers/*/refinement.npz"),
         needs=("scan", "labels"),
+        beside=True,
     ),
     # One more pass: what every block passes on, adds and replaces.
     Stage(

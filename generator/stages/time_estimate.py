@@ -13,7 +13,6 @@ from generator.core.records import TOP
 from generator.engine.device import is_out_of_memory, trim_memory
 from generator.engine.gradients.crop_cost import ForwardCosts
 from generator.engine.loops import compiled
-from generator.engine.scan.plan import FORWARD_BATCH
 from generator.engine.scan.stream import residuals
 from generator.methods.gradients import RULES
 from generator.stages import scale_truth
@@ -157,9 +156,10 @@ class _Work:
     def _forwards(self, pictures: int, seconds: float) -> float:
         """Of a pass in whole forwards, where each thread and each process has some. seconds: a picture's."""
         each = self.trials.threads * self.run.ranks.world
-        rounds = -(-pictures // (FORWARD_BATCH * each))
+        size = self.inputs.forward
+        rounds = -(-pictures // (size * each))
         # A round that is not full takes as long for each of its pictures, or less.
-        return max(-(-pictures // FORWARD_BATCH) / each, rounds / 1.5) * FORWARD_BATCH * seconds
+        return max(-(-pictures // size) / each, rounds / 1.5) * size * seconds
 
     def _decoded(self, pictures: int, meanwhile: float) -> float:
         """Seconds of a pass over pictures, decoding included. meanwhile: its seconds without decoding."""

@@ -19,7 +19,7 @@ from generator.engine.device import one_thread_each, use_tf32
 from generator.engine.gradients.cones import Cone
 from generator.engine.gradients.unit_gradients import Units, forward_switches
 from generator.engine.rounds import in_rounds
-from generator.engine.scan.plan import FORWARD_BATCH, ScanPlan
+from generator.engine.scan.plan import ScanPlan
 from generator.engine.scan.scan import scan_side_by_side
 from generator.engine.scan.state import ScanState
 from generator.engine.scan.stream import BlockUnits, read_stream, strongest
@@ -109,8 +109,8 @@ class Trials:
         inputs, run = self.inputs, self.run
         size = self._forward
         plan = ScanPlan.of(inputs.network, size, inputs.profile.compute.precision)
-        network = inputs.network.to(run.device, plan.dtype)
         use_tf32(inputs.profile.compute.precision == "tf32")
+        network = inputs.network.to(run.device, plan.dtype)
         state, pixels = ScanState.empty(plan, run.device), self._pixels(size)
         places = torch.arange(size)
         batch = PictureBatch(places, pixels, ((0, 0),) * size, ("",) * size, ())
@@ -153,9 +153,10 @@ class Trials:
     @cached_property
     def _forward(self) -> int:
         """Pictures of one forward that is tried."""
+        whole = self.inputs.forward
         if self.run.device.type == "cuda":
-            return FORWARD_BATCH
-        return int(np.clip(MULTIPLY_ADDS / max(self._by_step[-1], 1), 1, FORWARD_BATCH))
+            return whole
+        return int(np.clip(MULTIPLY_ADDS / max(self._by_step[-1], 1), 1, whole))
 
     @cached_property
     def plain(self) -> float:
@@ -212,7 +213,9 @@ class Trials:
         inputs, run, network = self.inputs, self.run, self._network
         pictures = GradientPictures(network, inputs.profile.gradients)
         deepest = network.layers[-1]
-        count = int(np.clip(MULTIPLY_ADDS / max(self._by_step[network.steps[-1]], 1), 1, 4))
+        on_gpu = run.device.type == "cuda"  # which wants as much at once as the job gives it
+        fits = MULTIPLY_ADDS / max(self._by_step[network.steps[-1]], 1)
+        count = inputs.forward if on_gpu else int(np.clip(fits, 1, 4))
         pixels = self._pixels(count)
         prepared = network.prepare(pixels)
         random = np.random.default_rng(0)
@@ -222,7 +225,7 @@ class Trials:
             forward = self._second_time(lambda: forward_switches(network, prepared, deepest.name))
             switches = forward_switches(network, prepared, deepest.name)
             for stage, layer in self._stages.items():
-                size = int(np.clip(MULTIPLY_ADDS / max(self.cone(layer), 1), 1, most))
+                size = most if on_gpu else int(np.clip(MULTIPLY_ADDS / max(self.cone(layer), 1), 1, most))
 
                 def picture(size: int, layer: LayerInfo = layer) -> np.ndarray:
                     columns = [
@@ -237,7 +240,7 @@ class Trials:
                     cut = [patch(pixels[p].numpy(), field, r, c, native) for p, _, r, c in spots]
                     return np.stack([np.stack(cut), *made], 1)[:, -len(inputs.panels) :]
 
-                tiles[stage] = picture(1)
+                tiles[stage] = picture(size if on_gpu else 1)[:1]
                 self._wait()
                 start = time.perf_counter()
                 list(pool.map(picture, [size] * self.threads))

@@ -4,6 +4,7 @@ and shallow, each has its own crop (generator/engine/gradients/crop_cost.py)."""
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from generator.engine.device import is_out_of_memory, one_thread_each
 from generator.engine.gradients.crop_cost import ForwardCosts
 from generator.engine.gradients.unit_gradients import Switches, Units, crops, forward_switches
 from generator.methods.gradients import GradientPictures
-from generator.methods.patches import patch
+from generator.methods.patches import patches
 from generator.pictures.reading import PictureBatch
 from generator.stages import keys
 from generator.stages.checkpointed_pass import note_damage
@@ -37,7 +38,8 @@ from generator.stages.unfinished import (
 )
 from generator.stages.unit_table import LARGEST_GROUP, UnitTable, group_size, groups_of, unit_table
 
-CROPS_A_CALL = 64
+CROPS_A_CALL = {"cpu": 64, "cuda": 512}
+FEEDERS = 4  # threads that feed a GPU: while some make patches and write tiles, the others keep it busy
 Call = Callable[[], int]  # writes some units' tiles and returns how many wanted ones
 UNITS_A_CALL = 512  # bounds the memory of gradients as large as the picture: 300 MB at 224 px
 
@@ -185,6 +187,8 @@ def _picture_groups(inputs: Inputs, run: Run, groups: list[PictureGroup], key: s
     with contextlib.ExitStack() as opened:
         # A thread a core, each with whole pieces of work: threads that share every small operation wait for each other.
         threads = opened.enter_context(one_thread_each(run.device))
+        if run.device.type == "cuda":
+            threads = max(threads, min(FEEDERS, os.cpu_count() or 1))
         pool = opened.enter_context(
             ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
         )
@@ -246,8 +250,9 @@ class _TileWriter:
         self.inputs, self.run, self.tiles = inputs, run, tiles
         self.network = inputs.network.to(run.device, torch.float32)
         self.gradients = GradientPictures(self.network, inputs.profile.gradients)
-        self.at_once = LARGEST_GROUP  # pictures a forward
+        self.at_once = max(LARGEST_GROUP.values())  # pictures a forward
         self.units_a_call = UNITS_A_CALL
+        self.crops_a_call = CROPS_A_CALL[run.device.type]
 
     def write_in_parts(self, group: PictureGroup, batch: PictureBatch) -> int:
         """The whole group in this thread, fewer and fewer pictures and units at once until the memory suffices;
@@ -281,7 +286,7 @@ class _TileWriter:
     def calls(self, group: PictureGroup, pixels: Tensor) -> list[Call]:
         """Run the forward that the group's units share; return the calls that write their tiles."""
         calls = self._shared(group, pixels)
-        for part in group.parts(group.alone, min(CROPS_A_CALL, self.units_a_call), group.pictures):
+        for part in group.parts(group.alone, min(self.crops_a_call, self.units_a_call), group.pictures):
             calls.append(partial(self._picture_crops, part, pixels))
         if self.inputs.profile.site.publish_patches and not is_kept(self.inputs, self.run):
             calls.append(partial(write_pictures, self.inputs, self.run, group.pictures, pixels.numpy()))
@@ -297,7 +302,10 @@ class _TileWriter:
         deepest = self.network.layers[int(group.units.layer[shared].max())].name
         switches = forward_switches(self.network, self.network.prepare(pixels), deepest)
         parts = group.parts(shared, self.units_a_call, pictures)
-        return [partial(self._picture, part, pixels.numpy(), switches, part.asked()) for part in parts]
+        shrunk: dict[tuple[int, int], np.ndarray] = {}
+        return [
+            partial(self._picture, part, pixels.numpy(), switches, part.asked(), shrunk) for part in parts
+        ]
 
     def _picture_crops(self, part: UnitBatch, pixels: Tensor) -> int:
         """Write the tiles of some units, each with a forward of its own on the crop that it sees."""
@@ -305,19 +313,24 @@ class _TileWriter:
         part, pixels = replace(part, place=place), pixels[torch.from_numpy(used)]
         layer = self.network.layers[part.layer].name
         cut, inside = crops(self.network, self.network.prepare(pixels), layer, part.asked())
-        return self._picture(part, pixels.numpy(), forward_switches(self.network, cut, layer), inside)
+        return self._picture(part, pixels.numpy(), forward_switches(self.network, cut, layer), inside, {})
 
-    def _picture(self, part: UnitBatch, pixels: np.ndarray, switches: Switches, asked: Units) -> int:
+    def _picture(
+        self,
+        part: UnitBatch,
+        pixels: np.ndarray,
+        switches: Switches,
+        asked: Units,
+        shrunk: dict[tuple[int, int], np.ndarray],
+    ) -> int:
         """Write the tiles of some units. pixels: (n, H, W, 3) of the pictures that the part's places mean; asked: the
-        same units as they are counted in the switches."""
+        same units as they are counted in the switches; shrunk: what `patches` keeps of these pictures."""
         layer, units = self.network.layers[part.layer], part.units
         native = self.inputs.native(layer)
         panels = []
         if self.inputs.profile.site.publish_patches:
-            spots = zip(part.place, units.row.tolist(), units.column.tolist(), strict=True)
-            panels.append(
-                np.stack([patch(pixels[p], layer.receptive_field, r, c, native) for p, r, c in spots])
-            )
+            places = part.place, units.row, units.column
+            panels.append(patches(pixels, layer.receptive_field, *places, native, shrunk))
         panels += self.gradients.tiles(switches, layer.name, asked, native)
         stacked = np.stack(panels, axis=1)  # (U, P, s, s, 3)
         for unit, channel, slot in zip(stacked, units.channel, units.slot, strict=True):

@@ -10,10 +10,9 @@ import numpy as np
 from generator.stages.inputs import Inputs
 from generator.stages.run import Run
 
-SWITCHES = (
-    300 << 20
-)  # bytes of switches that one group of pictures may leave; larger groups fill larger batches
-LARGEST_GROUP = 256  # pictures
+# Bytes of switches that one group of pictures may leave, by type of device; larger groups fill larger batches.
+SWITCHES = {"cpu": 300 << 20, "cuda": 6 << 30}
+LARGEST_GROUP = {"cpu": 256, "cuda": 512}  # pictures
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,8 @@ def group_size(inputs: Inputs) -> int:
         for step, shape in zip(graph.steps, shapes, strict=False)
         if step.op in ("relu", "max_pool")
     )
-    return max(1, min(LARGEST_GROUP, SWITCHES // switches))
+    kind = inputs.arithmetic[0]
+    return max(1, min(LARGEST_GROUP[kind], SWITCHES[kind] // switches))
 
 
 def groups_of(units: UnitTable, alone: np.ndarray, pictures_a_group: int) -> list[np.ndarray]:

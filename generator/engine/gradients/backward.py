@@ -60,12 +60,13 @@ class UnitBackward:
 
     def __init__(self, settings: BackwardSettings, cone: Cone, switches: Switches, units: Units) -> None:
         self.settings, self.cone, self.switches = settings, cone, switches
-        rows = cone.trimmed({i: size[1] for i, size in switches.sizes.items()}, _extremes(units.row))
-        columns = cone.trimmed({i: size[2] for i, size in switches.sizes.items()}, _extremes(units.column))
+        of_rows, of_columns = _extremes(units.row), _extremes(units.column)
+        rows = cone.trimmed({i: size[1] for i, size in switches.sizes.items()}, of_rows)
+        columns = cone.trimmed({i: size[2] for i, size in switches.sizes.items()}, of_columns)
         self.frames: dict[int, Frame] = {i: (rows[i], columns[i]) for i in cone.order}
         self.inside = {
-            i: rows[i].inside(switches.sizes[i][1], _extremes(units.row))
-            and columns[i].inside(switches.sizes[i][2], _extremes(units.column))
+            i: rows[i].inside(switches.sizes[i][1], of_rows)
+            and columns[i].inside(switches.sizes[i][2], of_columns)
             for i in cone.order
         }
         self.units = units.to(settings.device)

@@ -36,7 +36,10 @@ class Units:
 
     def to(self, device: torch.device) -> Units:
         """The same units on a device."""
-        return Units(*(part.to(device) for part in (self.picture, self.channel, self.row, self.column)))
+        if self.picture.device == device:
+            return self
+        parts = (self.picture, self.channel, self.row, self.column)
+        return Units(*torch.stack(parts).to(device))  # one copy: each makes the host wait for the device
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,15 @@ class CentreTops:
     come, and lists of different pictures can be merged.
     """
 
-    def __init__(self, channels: int, beside: int, k: int = TOP) -> None:
+    def __init__(self, channels: int, beside: int, k: int = TOP, device: torch.device | str = "cpu") -> None:
         self.k = k
-        self._key = torch.zeros(channels, k, dtype=torch.int64)  # descending; 0: nothing yet
-        self._beside = torch.zeros(channels, k, beside)
+        self._key = torch.zeros(channels, k, dtype=torch.int64, device=device)  # descending; 0: nothing yet
+        self._beside = torch.zeros(channels, k, beside, device=device)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the lists are kept."""
+        return self._key.device
 
     @property
     def values(self) -> Tensor:
@@ -51,7 +56,7 @@ class CentreTops:
 
     def merge(self, other: CentreTops) -> None:
         """Add the lists of other pictures; the result is the same in any order."""
-        self._take(other._key, other._beside)
+        self._take(other._key.to(self._key.device), other._beside.to(self._key.device))
 
     def _take(self, keys: Tensor, beside: Tensor) -> None:
         self._key, chosen = torch.cat([self._key, keys], 1).topk(self.k, 1)
@@ -62,12 +67,13 @@ class CentreTops:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The whole state, for from_arrays."""
-        return {"key": self._key.numpy(), "beside": self._beside.numpy()}
+        return {"key": self._key.cpu().numpy(), "beside": self._beside.cpu().numpy()}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> CentreTops:
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], device: torch.device | str = "cpu") -> CentreTops:
         """The lists that `arrays` were made of."""
         channels, k, beside = arrays["beside"].shape
-        top = cls(channels, beside, k)
-        top._key, top._beside = torch.tensor(arrays["key"]), torch.tensor(arrays["beside"])
+        top = cls(channels, beside, k, device)
+        top._key = torch.tensor(arrays["key"], device=device)
+        top._beside = torch.tensor(arrays["beside"], device=device)
         return top

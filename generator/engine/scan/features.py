@@ -6,13 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from generator.engine.scan.plan import FORWARD_BATCH
 from generator.engine.scan.scan import padded
 from generator.network.network import Network
 
 
 @torch.no_grad()
-def read_vectors(network: Network, pixels: Tensor, step: int, forward: int = FORWARD_BATCH) -> np.ndarray:
+def read_vectors(network: Network, pixels: Tensor, step: int, forward: int) -> np.ndarray:
     """Decoded pictures (n, H, W, 3) uint8 → the step's output as rows, (n, F) float32.
 
     network: on its device, in the dtype of the scan; forward: pictures per forward pass. The network's layers are

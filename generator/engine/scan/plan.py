@@ -13,9 +13,9 @@ from generator.core.records import TOP, LayerInfo
 from generator.network.network import Network
 
 Precision = Literal["fp32", "tf32", "bf16"]
-FORWARD_BATCH = (
-    32  # pictures per forward of every job: one number, because a convolution's last bits depend on it
-)
+# Pictures per forward of every job, by type of device: one number each, because a convolution's last bits depend on it.
+# A GPU takes 128 at 1.6 times the rate of 32.
+FORWARD_BATCH = {"cpu": 32, "cuda": 128}
 CANDIDATES = 32  # pictures kept per channel in a fast precision, from which fp32 then chooses
 
 
@@ -40,12 +40,14 @@ class ScanPlan:
     """What is scanned. layers: in forward order; batch: pictures per forward; keep: pictures per channel."""
 
     layers: tuple[ScannedLayer, ...]
-    batch: int = FORWARD_BATCH
+    batch: int = FORWARD_BATCH["cpu"]
     precision: Precision = "fp32"
     keep: int = TOP
 
     @classmethod
-    def of(cls, network: Network, batch: int = FORWARD_BATCH, precision: Precision = "fp32") -> ScanPlan:
+    def of(
+        cls, network: Network, batch: int = FORWARD_BATCH["cpu"], precision: Precision = "fp32"
+    ) -> ScanPlan:
         """All layers of a network, block outputs correlated with the block before them in their stage."""
         before = earlier_blocks(network.layers)
         layers = tuple(

@@ -8,7 +8,7 @@ size does not depend on the number of pictures and whose bits do not depend on t
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -85,9 +85,9 @@ class BlockUnits:
 
 @dataclass
 class BlockReadings:
-    """The readings of one block on a batch of n pictures. input, block, output: at the centre, (n, C) float32;
-    block_enlarged: of the branch on the enlarged pictures, input_reduced: of the shortcut on the reduced ones
-    (NaN where they were not read); shortcut, branch: at the units, (U,) float32."""
+    """The readings of one block on a batch of n pictures, on the network's device. input, block, output: at the centre,
+    (n, C) float32; block_enlarged: of the branch on the enlarged pictures, input_reduced: of the shortcut on the
+    reduced ones (NaN where they were not read); shortcut, branch: at the units, (U,) float32."""
 
     input: Tensor
     block: Tensor
@@ -101,15 +101,16 @@ class BlockReadings:
 class StreamState:
     """All that the pass has read so far."""
 
-    def __init__(self, plan: StreamPlan) -> None:
+    def __init__(self, plan: StreamPlan, device: torch.device | str = "cpu") -> None:
         self.plan = plan
         self.pictures = 0
         self.tops = {
-            (block.name, side): CentreTops(block.channels, len(BESIDE[side]))
+            (block.name, side): CentreTops(block.channels, len(BESIDE[side]), device=device)
             for block in plan.blocks
             for side in BESIDE
         }
-        self.sums = {block.name: FixedSum(block.channels) for block in plan.blocks}  # of Block at the centre
+        # Of Block at the centre.
+        self.sums = {block.name: FixedSum(block.channels, device) for block in plan.blocks}
         self.parts = {  # at the top nine units, NaN until their picture has been read
             (block.name, side): np.full((block.channels, 9), np.nan, np.float32)
             for block in plan.blocks
@@ -119,16 +120,18 @@ class StreamState:
     def update(
         self, images: Tensor, readings: Mapping[str, BlockReadings], units: Mapping[str, BlockUnits]
     ) -> None:
-        """Add a batch. images: (n,) int64 picture indices; readings, units: by block."""
+        """Add a batch, read on the state's device. images: (n,) int64 picture indices; readings, units: by block."""
         self.pictures += len(images)
+        images = images.to(next(iter(self.tops.values())).device) if self.tops else images
+        parts = _on_cpu({name: [read.shortcut, read.branch] for name, read in readings.items()})
         for name, read in readings.items():
             for side, others in BESIDE.items():
                 beside = torch.stack([getattr(read, other) for other in others], 2)  # (n, C, P)
                 self.tops[name, side].update(getattr(read, side), beside, images)
             self.sums[name].add(read.block.double())
             channel, slot = units[name].channel.numpy(), units[name].slot.numpy()
-            for side in PARTS:
-                self.parts[name, side][channel, slot] = getattr(read, side).numpy()
+            for side, values in zip(PARTS, parts[name], strict=True):
+                self.parts[name, side][channel, slot] = values
 
     def merge(self, other: StreamState) -> None:
         """Add what another pass of the same plan read on other pictures; raises AtlasError for another plan's."""
@@ -159,22 +162,25 @@ class StreamState:
         for (name, side), tops in self.tops.items():
             arrays |= {f"top.{name}.{side}.{key}": array for key, array in tops.arrays().items()}
         for name, total in self.sums.items():
-            arrays |= {f"sum.{name}.high": total.high.numpy(), f"sum.{name}.low": total.low.numpy()}
+            arrays |= {
+                f"sum.{name}.high": total.high.cpu().numpy(),
+                f"sum.{name}.low": total.low.cpu().numpy(),
+            }
         return arrays | {f"part.{name}.{side}": values for (name, side), values in self.parts.items()}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> StreamState:
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], device: torch.device | str = "cpu") -> StreamState:
         """The state that `arrays` were made of."""
         plan: dict[str, Any] = json.loads(str(arrays["plan"]))
         blocks = tuple(StreamBlock(**block) for block in plan["blocks"])
-        state = cls(StreamPlan(**{**plan, "blocks": blocks}))
+        state = cls(StreamPlan(**{**plan, "blocks": blocks}), device)
         state.pictures = int(arrays["pictures"])
         for name, side in state.tops:
             parts = {key: arrays[f"top.{name}.{side}.{key}"] for key in ("key", "beside")}
-            state.tops[name, side] = CentreTops.from_arrays(parts)
+            state.tops[name, side] = CentreTops.from_arrays(parts, device)
         for name, total in state.sums.items():
-            total.high = torch.tensor(arrays[f"sum.{name}.high"])
-            total.low = torch.tensor(arrays[f"sum.{name}.low"])
+            total.high = torch.tensor(arrays[f"sum.{name}.high"], device=device)
+            total.low = torch.tensor(arrays[f"sum.{name}.low"], device=device)
         state.parts = {(name, side): arrays[f"part.{name}.{side}"].copy() for name, side in state.parts}
         return state
 
@@ -211,13 +217,13 @@ def _resized(maps: Tensor, size: tuple[int, int]) -> Tensor:
 def read_stream(
     network: Network, pixels: Tensor, plan: StreamPlan, units: Mapping[str, BlockUnits]
 ) -> dict[str, BlockReadings]:
-    """The readings of one batch, by block, on the CPU.
+    """The readings of one batch, by block, on the network's device, where the pictures are rescaled too.
 
     network: in fp32, on its device; pixels: (n, H, W, 3) uint8, n ≤ plan.batch; units: of each block. Convolutions
     choose their algorithm by the batch's size, so a batch that is not full is filled up with black pictures.
     """
     n, blocks = len(pixels), residuals(network)
-    pixels = padded(pixels, plan.batch)
+    pixels = padded(pixels.to(network.device, non_blocking=True), plan.batch)
     plain = _read(network, pixels, plan, blocks, units)
     enlarged = _read(network, enlarge(pixels), plan, blocks, {}) if plan.rescaled else None
     reduced = _read(network, reduce(pixels), plan, blocks, {}) if plan.rescaled else None
@@ -248,13 +254,26 @@ def _read(
         for block, side in wanted[step]:
             row, column = block.centre
             # Cloned: the next step may overwrite the memory behind a view.
-            readings[block.name][side] = maps[:, :, row, column].clone().cpu()
+            readings[block.name][side] = maps[:, :, row, column].clone()
             if side != "output" and block.name in units:
                 unit = units[block.name]
                 index = (axis.to(maps.device) for axis in (unit.picture, unit.channel, unit.row, unit.column))
                 part = "shortcut" if side == "input" else "branch"
-                readings[block.name][part] = maps[tuple(index)].cpu()
+                readings[block.name][part] = maps[tuple(index)]
     return readings
+
+
+def _on_cpu(groups: Mapping[str, Sequence[Tensor]]) -> dict[str, list[np.ndarray]]:
+    """Tensors of one type on the CPU, copied at once: every copy of its own would make the host wait for the device."""
+    flat = torch.cat([value.reshape(-1) for values in groups.values() for value in values]).cpu().numpy()
+    copied: dict[str, list[np.ndarray]] = {}
+    start = 0
+    for name, values in groups.items():
+        copied[name] = []
+        for value in values:
+            copied[name].append(flat[start : start + value.numel()].reshape(value.shape))
+            start += value.numel()
+    return copied
 
 
 @torch.no_grad()
@@ -264,9 +283,11 @@ def read_centres(network: Network, pixels: Tensor, plan: StreamPlan) -> dict[str
     network: in fp32, on its device; pixels: (n, H, W, 3), 0 … 255 of any type, n ≤ plan.batch. The network runs only as
     far as the plan's blocks need.
     """
-    readings = _read(network, padded(pixels, plan.batch), plan, residuals(network), {})
+    count = len(pixels)
+    pixels = padded(pixels.to(network.device, non_blocking=True), plan.batch)
+    readings = _read(network, pixels, plan, residuals(network), {})
     return {
-        name: {side: values[: len(pixels)] for side, values in sides.items()}
+        name: {side: values[:count].cpu() for side, values in sides.items()}
         for name, sides in readings.items()
     }
 
@@ -301,12 +322,15 @@ def _wanted(plan: StreamPlan, blocks: Mapping[str, Residual]) -> dict[int, list[
 def _check(readings: Mapping[str, BlockReadings]) -> None:
     """Raises AtlasError for values that are not finite or too large: the scan checked the same pictures, but not their
     rescaled copies nor the maps inside a block."""
-    for name, read in readings.items():
-        for side in ("input", "block", "output"):
-            values = getattr(read, side)
-            if not (values.abs() <= LARGEST**0.5).all():  # NaN is never within a bound
-                raise AtlasError(
-                    "an activation is not a finite number, or too large",
-                    f"{side} of {name}",
-                    "check that the weights belong to this network and its preprocessing",
-                )
+    sides = [(name, side) for name in readings for side in ("input", "block", "output")]
+    if not sides:
+        return
+    # NaN is never within a bound.
+    within = [(getattr(readings[name], side).abs() <= LARGEST**0.5).all() for name, side in sides]
+    for (name, side), fits in zip(sides, torch.stack(within).tolist(), strict=True):
+        if not fits:
+            raise AtlasError(
+                "an activation is not a finite number, or too large",
+                f"{side} of {name}",
+                "check that the weights belong to this network and its preprocessing",
+            )

@@ -1,0 +1,216 @@
+"""The whole job on one GPU beside its floors: 5,000 and then 50,000 JPEGs of ImageNet's usual size, ResNet-50, all that
+a default job makes, with the GPU's load stage by stage.
+
+    python -m benchmarks.device_job [--pictures 5000 50000] [--layers all] [--weights FILE]
+
+Fits in eight minutes on an H100 with 16 cores, and wants nothing but torch, torchvision and the packages of
+pyproject.toml. Random weights by default: the work is the same as with trained ones. Without a GPU it runs on the CPU,
+where a few hundred pictures are enough to see that it works (--pictures 100 --channels 4).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFilter
+
+from benchmarks._floors import convolution_rate
+from benchmarks.whole_job import HEIGHT, WIDTH, floors, machine_name
+from generator.core.progress import Advance, Reporter
+from generator.engine.device import avoid_page_faults, choose_device
+from generator.stages.pipeline import compute
+from generator.stages.profile import Profile
+
+CANVASES = 6  # per process, from whose pieces the pictures are put together
+SECONDS = 0.25  # between two looks at the GPU
+GPU_STAGES = ("scan", "residual stream", "patches and gradients")
+
+
+@dataclass
+class Timeline(Reporter):
+    """A reporter that remembers when each stage began and ended."""
+
+    spans: list[tuple[str, float, float]] = field(default_factory=list)
+
+    @contextmanager
+    def stage(self, name: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
+        start = time.monotonic()
+        with super().stage(name, total, unit, done) as advance:
+            yield advance
+        self.spans.append((name, start, time.monotonic()))
+
+
+class Load:
+    """Samples the GPU's load while the job runs; without nvidia-smi it has no samples."""
+
+    def __init__(self) -> None:
+        self.samples: list[tuple[float, float, float]] = []  # when, percent busy, MB in use
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Load:
+        command = ["nvidia-smi", "--query-gpu=utilization.gpu,memory.used", "--format=csv,noheader,nounits"]
+        if shutil.which(command[0]) and torch.cuda.is_available():
+            command.append(f"--loop-ms={int(SECONDS * 1000)}")
+            self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+            threading.Thread(target=self._read, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            self._process.terminate()
+
+    def _read(self) -> None:
+        output = None if self._process is None else self._process.stdout
+        for line in output or ():
+            with contextlib.suppress(ValueError):
+                busy, memory = (float(part) for part in line.split(","))
+                self.samples.append((time.monotonic(), busy, memory))
+
+    def mean(self, start: float, end: float) -> float | None:
+        """Percent busy between two times."""
+        values = [busy for when, busy, _ in self.samples if start <= when <= end]
+        return sum(values) / len(values) if values else None
+
+
+def main() -> None:
+    options = _options()
+    avoid_page_faults()
+    device = choose_device(options.device)
+    print(
+        f"{machine_name(device)}, {os.cpu_count()} cores, torch {torch.__version__}, Python {sys.version.split()[0]}"
+    )
+    rate = convolution_rate(device)
+    with tempfile.TemporaryDirectory(dir=options.work) as work:
+        start = time.monotonic()
+        make_jpegs(Path(work) / "pictures", max(options.pictures))
+        print(f"{max(options.pictures):,} JPEGs made in {time.monotonic() - start:.1f} s", flush=True)
+        for count in options.pictures:
+            run(options, Path(work), count, rate)
+
+
+def run(options: argparse.Namespace, work: Path, count: int, rate: float) -> None:
+    """One job over the first `count` pictures, and its table."""
+    atlas = work / f"atlas-{count}"
+    compute_section = {"device": options.device, "batch": options.batch}
+    profile = Profile.model_validate(
+        {
+            "name": options.model,
+            "network": {"model": options.model, "weights": options.weights},
+            "pictures": {"folder": str(work / "pictures"), "limit": count},
+            "layers": {"which": options.layers, "channels": options.channels},
+            "compute": {key: value for key, value in compute_section.items() if value is not None},
+        }
+    )
+    reporter = Timeline()
+    with Load() as load:
+        start = time.monotonic()
+        store = compute(profile, atlas, reporter)
+        end = time.monotonic()
+    print(f"\n{options.model}, {count:,} pictures, {options.layers}: {end - start:.1f} s\n")
+    print(
+        "| stage | from | things | seconds | a second | × its floor | GPU busy |\n|---|---|---|---|---|---|---|"
+    )
+    least = floors(profile, store, rate)
+    begun = {name: (first, last) for name, first, last in reporter.spans}
+    for stage in reporter.stages:
+        first, last = begun.get(stage.name, (None, None))
+        floor = least.get(stage.name)
+        busy = None if first is None or last is None else load.mean(first, last)
+        cells = (
+            stage.name,
+            "" if first is None else f"{first - start:.0f}",
+            f"{stage.count:,} {stage.unit}",
+            f"{stage.seconds:.1f}",
+            f"{stage.count / stage.seconds:,.0f}" if stage.seconds else "",
+            f"{stage.seconds / floor:.1f} × {floor:,.1f} s" if floor else "",
+            "" if busy is None else f"{busy:.0f} %",
+        )
+        print("| " + " | ".join(cells) + " |")
+    spans = [span for span in reporter.spans if span[0] in GPU_STAGES]
+    samples = [busy for when, busy, _ in load.samples if any(a <= when <= b for _, a, b in spans)]
+    if samples:
+        whole = load.mean(start, end)
+        memory = max(used for *_, used in load.samples)
+        print(
+            f"\nGPU busy {sum(samples) / len(samples):.0f} % of scan, stream and gradients, {whole:.0f} % of the whole "
+            f"job; at most {memory:,.0f} MB in use"
+        )
+    size = sum(path.stat().st_size for path in atlas.rglob("*") if path.is_file())
+    print(f"atlas: {size / 1e6:,.0f} MB", flush=True)
+    shutil.rmtree(atlas)
+
+
+# -- pictures ------------------------------------------------------------------------------------------------------
+
+
+def make_jpegs(folder: Path, count: int) -> None:
+    """Different JPEGs of about 100 KB, as ImageNet's are: pieces of a few drawn canvases, laid over each other."""
+    folder.mkdir(parents=True)
+    processes = os.cpu_count() or 1
+    size = -(-count // processes)
+    with ProcessPoolExecutor(processes) as pool:
+        starts = range(0, count, size)
+        list(pool.map(_make_some, [folder] * len(starts), starts, [min(s + size, count) for s in starts]))
+
+
+def _make_some(folder: Path, first: int, last: int) -> None:
+    rng = np.random.default_rng(first)
+    canvases = [_canvas(rng) for _ in range(CANVASES)]
+    for number in range(first, last):
+        one, other = (_piece(canvases[k], rng) for k in rng.integers(0, CANVASES, 2))
+        picture = Image.blend(one, other, float(rng.uniform(0.2, 0.8)))
+        picture.save(folder / f"{number:06d}.jpg", quality=90)
+
+
+def _canvas(rng: np.random.Generator) -> Image.Image:
+    """Colour fields, shapes and grain, three times as wide and high as a picture."""
+    size = 3 * WIDTH, 3 * HEIGHT
+    rough = Image.fromarray(rng.integers(0, 256, (30, 40, 3), dtype=np.uint8))
+    canvas = rough.resize(size, Image.Resampling.BICUBIC)
+    draw = ImageDraw.Draw(canvas)
+    for _ in range(300):
+        x, y, r = int(rng.integers(size[0])), int(rng.integers(size[1])), int(rng.integers(8, 90))
+        draw.ellipse((x - r, y - r, x + r, y + r), fill=tuple(rng.integers(0, 256, 3).tolist()))
+    canvas = canvas.filter(ImageFilter.GaussianBlur(1))
+    grain = rng.integers(-25, 26, (size[1], size[0], 3))
+    return Image.fromarray(np.clip(np.asarray(canvas).astype(int) + grain, 0, 255).astype(np.uint8))
+
+
+def _piece(canvas: Image.Image, rng: np.random.Generator) -> Image.Image:
+    x, y = int(rng.integers(2 * WIDTH)), int(rng.integers(2 * HEIGHT))
+    piece = canvas.crop((x, y, x + WIDTH, y + HEIGHT))
+    return piece.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else piece
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--pictures", type=int, nargs="+", default=[5_000, 50_000])
+    parser.add_argument("--model", default="resnet50")
+    parser.add_argument("--weights", default="random")
+    parser.add_argument("--layers", default="blocks", choices=["blocks", "all"])
+    parser.add_argument("--channels", type=int)
+    parser.add_argument("--batch", type=int)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--work", help="where the pictures and the atlas go meanwhile")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,234 @@
+"""What the host costs: the job with the device's arithmetic replaced by instant results.
+
+Forward passes, reductions and gradients return numbers that were made before; everything around them is the job's own:
+handing over decoded pictures, keeping scores, cutting patches, writing tiles, encoding sprites, tables. So the rate at
+which a fast GPU could be fed shows on any machine. Printed by stage: wall time, and the CPU time of the thread that
+feeds the device, of the other threads of this process, and of the processes that it starts, per picture, unit or
+channel.
+
+    python -m benchmarks.host [--pictures 400] [--channels 128]
+
+Goals for the thread that feeds the device: 150 µs per picture of a pass over pictures, 60 µs per unit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch as replaced
+
+import numpy as np
+import psutil
+import torch
+from torch import Tensor
+
+from benchmarks.device_job import make_jpegs
+from generator.core.progress import Advance, Reporter
+from generator.engine.device import avoid_page_faults
+from generator.engine.gradients.switches import Switches, Units
+from generator.engine.scan.scan import Batch, ScanState, Vectors
+from generator.engine.scan.stream import BlockReadings, BlockUnits, StreamPlan, StreamState
+from generator.network.network import Network
+from generator.stages import pipeline
+from generator.stages.profile import Profile
+
+GOALS = {"scan": 150.0, "residual stream": 150.0, "patches and gradients": 60.0}  # µs of the feeding thread
+
+
+@dataclass
+class Cost:
+    """Seconds of one stage: by the clock, and of the CPU in the feeding thread, the other threads and the processes."""
+
+    name: str
+    unit: str
+    count: int
+    wall: float
+    feeding: float
+    beside: float
+    processes: float
+
+
+@dataclass
+class Meter(Reporter):
+    """A reporter that reads the CPU time of threads and processes at the beginning and the end of every stage."""
+
+    costs: list[Cost] = field(default_factory=list)
+
+    @contextmanager
+    def stage(self, name: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
+        start, before = time.monotonic(), _times()
+        with super().stage(name, total, unit, done) as advance:
+            yield advance
+        after, wall = _times(), time.monotonic() - start
+        feeding, whole, processes = (b - a for a, b in zip(before, after, strict=True))
+        count = self.stages[-1].count
+        self.costs.append(Cost(name, unit, count, wall, feeding, whole - feeding, processes))
+
+
+def _times() -> tuple[float, float, float]:
+    """CPU seconds so far of this thread, of this process, and of the processes that it started."""
+    me = psutil.Process()
+    children = 0.0
+    for child in me.children(recursive=True):
+        try:
+            used = child.cpu_times()
+        except psutil.Error:
+            continue
+        children += used.user + used.system
+    ended = os.times()
+    return time.thread_time(), time.process_time(), children + ended.children_user + ended.children_system
+
+
+# -- instant results -----------------------------------------------------------------------------------------------
+
+
+class Instant:
+    """Stands in for the device: every channel has nine pictures, spread over all, at random places."""
+
+    def __init__(self, pictures: int) -> None:
+        self.pictures = pictures
+        self._random = np.random.default_rng(0)
+        self._lock = threading.Lock()
+        self._filled = False
+        self._scores: np.ndarray | None = None
+        self._tiles: dict[tuple[int, int], np.ndarray] = {}
+
+    def scan(
+        self, network: Network, batch: Batch, state: ScanState, size: int, vectors: tuple[Vectors, ...] = ()
+    ) -> np.ndarray:
+        """For scan._scan_forward."""
+        n = len(batch.indices)
+        with self._lock:
+            if not self._filled:
+                self._fill(state)
+            for moments in state.moments.values():
+                moments.pictures += n
+        channels = sum(layer.channels for layer in state.plan.layers)
+        if self._scores is None:
+            self._scores = self._random.random((size, channels), np.float32)
+        for vector in vectors:
+            length = network.graph.shapes(network.preprocessing.crop)[vector.step][0]
+            vector.take(batch.indices.numpy(), self._random.random((n, length), np.float32))
+        return self._scores[:n]
+
+    def _fill(self, state: ScanState) -> None:
+        self._filled = True
+        for layer in state.plan.layers:
+            top, moments = state.tops[layer.name], state.moments[layer.name]
+            shape = top.arrays()["key"].shape
+            pictures = np.stack(
+                [self._random.choice(self.pictures, shape[1], replace=False) for _ in range(shape[0])]
+            )
+            values = np.sort(self._random.random(shape, np.float32) + 0.5, axis=1)[:, ::-1]
+            bits = np.ascontiguousarray(values).view(np.int32).astype(np.int64)
+            key = torch.from_numpy((bits << 32) | (2**31 - 1 - pictures))
+            place = torch.from_numpy(self._random.integers(0, layer.height * layer.width, shape))
+            state.tops[layer.name] = type(top).from_arrays(
+                {"key": key.numpy(), "place": place.numpy()}, signed=layer.signed
+            )
+            moments.maximum = torch.ones_like(moments.maximum)
+
+    def stream(
+        self, network: Network, pixels: Tensor, plan: StreamPlan, units: dict[str, BlockUnits]
+    ) -> dict[str, BlockReadings]:
+        """For stream.read_stream."""
+        n = len(pixels)
+        readings = {}
+        for block in plan.blocks:
+            centre, parts = torch.ones(n, block.channels), torch.ones(len(units[block.name].channel))
+            readings[block.name] = BlockReadings(centre, centre, centre, centre, centre, parts, parts)
+        return readings
+
+    @staticmethod
+    def update(state: StreamState, images: Tensor, readings: Any, units: Any) -> None:
+        """For StreamState.update."""
+        state.pictures += len(images)
+
+    @staticmethod
+    def switches(network: Network, pictures: Tensor, last: str | None = None, **_: Any) -> Switches:
+        """For switches.forward_switches."""
+        return Switches({}, {}, {}, {})
+
+    @staticmethod
+    def crops(network: Network, pictures: Tensor, layer: str, units: Units) -> tuple[Tensor, Units]:
+        """For switches.crops."""
+        return pictures[:1], units
+
+    def tiles(self, kinds: int, units: Units, native: int) -> list[np.ndarray]:
+        """For GradientPictures.tiles."""
+        key = len(units), native
+        if key not in self._tiles:
+            self._tiles[key] = np.full((*key, native, 3), 128, np.uint8)
+        return [self._tiles[key]] * kinds
+
+
+def main() -> None:
+    options = _options()
+    avoid_page_faults()
+    with tempfile.TemporaryDirectory(dir=options.work) as work:
+        make_jpegs(Path(work) / "pictures", options.pictures)
+        profile = Profile.model_validate(
+            {
+                "name": options.model,
+                "network": {"model": options.model, "weights": "random"},
+                "pictures": {"folder": str(Path(work) / "pictures")},
+                "layers": {"which": options.layers, "channels": options.channels},
+                "compute": {"device": "cpu", "workers": 1},
+            }
+        )
+        meter = Meter()
+        run(profile, Path(work) / "atlas", meter)
+    print(f"\n{options.model}, {options.pictures:,} pictures, {os.cpu_count()} cores: µs of CPU per thing\n")
+    print(
+        "| stage | things | wall s | feeding thread | other threads | processes | goal |\n|---|---|---|---|---|---|---|"
+    )
+    for cost in meter.costs:
+        each = 1e6 / max(1, cost.count)
+        goal = f"{GOALS[cost.name]:.0f}" if cost.name in GOALS else ""
+        cells = (cost.feeding * each, cost.beside * each, cost.processes * each)
+        numbers = " | ".join(f"{cell:,.0f}" for cell in cells)
+        print(f"| {cost.name} | {cost.count:,} {cost.unit} | {cost.wall:.1f} | {numbers} | {goal} |")
+
+
+def run(profile: Profile, folder: Path, meter: Meter) -> None:
+    """The job with instant results."""
+    instant = Instant(len(list(Path(str(profile.pictures.folder)).iterdir())))
+    with ExitStack() as opened:
+        for name, substitute in (
+            ("generator.engine.scan.scan._scan_forward", instant.scan),
+            ("generator.stages.residual_stream.read_stream", instant.stream),
+            ("generator.engine.scan.stream.StreamState.update", instant.update),
+            ("generator.stages.unit_pictures.forward_switches", instant.switches),
+            ("generator.stages.unit_pictures.crops", instant.crops),
+            (
+                "generator.methods.gradients.GradientPictures.tiles",
+                lambda made, switches, layer, units, native: instant.tiles(len(made.kinds), units, native),
+            ),
+            ("generator.stages.announcement.estimate", lambda *_, **__: None),
+        ):
+            opened.enter_context(replaced(name, substitute))
+        pipeline.compute(profile, folder, meter)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--pictures", type=int, default=400)
+    parser.add_argument("--model", default="resnet50")
+    parser.add_argument("--layers", default="blocks", choices=["blocks", "all"])
+    parser.add_argument("--channels", type=int, default=128)
+    parser.add_argument("--work", help="where the pictures and the atlas go meanwhile")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
