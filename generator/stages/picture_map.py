@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from generator.core.processes import in_processes
 from generator.core.sprites import THUMB, Sheet, shrink, thumb_columns
 from generator.core.store import Store
 from generator.engine.device import trim_memory
