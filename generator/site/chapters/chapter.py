@@ -20,9 +20,10 @@ class _Chapter(Generic[Subject]):
     """name: of its page, without .html; title: of the links to it; template: of the page; summary: what the home page
     says after the title, '' where the home page does not list the chapter.
 
-    present: whether the subject has the chapter; write: writes its page, and the pages and files below it. `write` is
-    called only where the chapter is present. styles: names of style sheets in site_src/css/ that no earlier chapter
-    needs; script: address in site_src/js/ of the module that only the chapter's pages load, from static/, or ''.
+    present: whether the subject has the chapter; write: writes its page, and the pages and files below it; `write` is
+    called only where the chapter is present. styles: names of the style sheets in site_src/css/ that its pages need
+    beyond those of all pages; script: address in site_src/js/ of the module that only the chapter's pages load, from
+    static/, or ''.
     """
 
     name: str

@@ -105,7 +105,7 @@ DISTANCES: Mapping[Kind, Callable[[float], float]] = {
 
 
 def clearest(atlas: Atlas, blocks: Sequence[StreamBlock]) -> tuple[list[Example], int]:
-    """The clearest channels of each kind, no two of one block: mixtures nearest to 1, the largest ratios below
+    """The clearest channels of each kind, at most one per block: mixtures nearest to 1, the largest ratios below
     NO_NUMBER, the smallest above 0. Only channels whose pictures the atlas holds; the second value is the count of the
     others."""
     examples: list[Example] = []

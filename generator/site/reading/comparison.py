@@ -67,8 +67,8 @@ class NetworkComparison:
 
 def matches_in(comparisons: Sequence[NetworkComparison], layer: str, channel: int) -> list[NetworkMatches]:
     """A channel's matches in each other network that has some."""
-    found = ((other.name, other.of_channel(layer, channel)) for other in comparisons)
-    return [NetworkMatches(name, matches) for name, matches in found if matches]
+    by_network = ((other.name, other.of_channel(layer, channel)) for other in comparisons)
+    return [NetworkMatches(name, matches) for name, matches in by_network if matches]
 
 
 def comparable(atlas: Atlas, other: Atlas) -> bool:
