@@ -98,7 +98,7 @@ def test_links_looked_through_by_several_processes_are_the_same(
         (tmp_path / f"{page}.html").write_text(f'<a href="{page - 1}.html">x</a><a href="{page}.webp">x</a>')
     alone = check_links(tmp_path)
     monkeypatch.setattr(links, "WORTH_PROCESSES", 1)
-    monkeypatch.setattr(links, "AT_ONCE", 2)
+    monkeypatch.setattr(links, "PAGES_PER_TASK", 2)
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     told: list[tuple[int, int]] = []
     assert check_links(tmp_path, lambda done, total: told.append((done, total))) == alone
@@ -111,7 +111,7 @@ def test_a_process_that_dies_is_said_in_one_sentence(tmp_path: Path, monkeypatch
 
     (tmp_path / "0.html").write_text("x")
     monkeypatch.setattr(links, "WORTH_PROCESSES", 1)
-    monkeypatch.setattr(links, "_start_worker", lambda site: os._exit(9))
+    monkeypatch.setattr(links, "_checker", lambda site: os._exit(9))
     with pytest.raises(AtlasError, match=r"a process that checks links was killed, .* — close what"):
         check_links(tmp_path)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import os
 import posixpath
 from collections.abc import Callable, Mapping, Sequence
@@ -48,7 +47,7 @@ def check_links(out: Path, progress: Callable[[int, int], object] = lambda done,
     broken: list[str] = []
     progress(0, len(pages))
     results = in_workers(
-        operator.attrgetter("broken"),
+        _checker,
         (site,),
         parts,
         page_processes(len(pages), WORTH_PROCESSES),
@@ -59,6 +58,10 @@ def check_links(out: Path, progress: Callable[[int, int], object] = lambda done,
         broken += found
         progress(min(done * PAGES_PER_TASK, len(pages)), len(pages))
     return sorted(broken)
+
+
+def _checker(site: _BuiltSite) -> Callable[[Sequence[str]], list[str]]:
+    return site.broken
 
 
 class _BuiltSite:
