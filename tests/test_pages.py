@@ -167,7 +167,7 @@ def test_finder_index_names_the_most_frequent_classes(atlas: Atlas) -> None:
 
 
 def test_tile_data_cannot_end_its_script(atlas: Atlas, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(atlas, "short", ["</script><b>"] * len(atlas.pictures))
+    monkeypatch.setattr(atlas, "picture_labels", ["</script><b>"] * len(atlas.pictures))
     assert "<" not in tile_data(atlas, ["res2b"], 0)
 
 

@@ -91,7 +91,7 @@ def dreams_page(atlas: Atlas, index: Mapping[str, Any]) -> DreamsPage:
 def _start_picture(atlas: Atlas, picture: Mapping[str, Any]) -> StartPicture:
     """picture: of deepdream/index.json."""
     number, name = picture["number"], picture["name"]
-    label = short_label(picture["label"]) if number is None else atlas.short[number]
+    label = short_label(picture["label"]) if number is None else atlas.picture_labels[number]
     return StartPicture(
         file=picture["start"],
         title=label or name,

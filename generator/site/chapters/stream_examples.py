@@ -71,7 +71,7 @@ def _driving(atlas: Atlas, block: StreamBlock, side: Side, channel: int) -> list
     return [
         DrivingPicture(
             address=f"pictures/{image}.webp" if image in atlas.published else "",
-            label=atlas.short[image],
+            label=atlas.picture_labels[image],
             value=value,
             output=output,
         )

@@ -88,8 +88,10 @@ class Atlas:
         self.manifest: Manifest = self.store.manifest()
         self.pictures: list[PictureRecord] = self.store.tables.images()
         self.class_labels = unique_labels(self.pictures)
-        # By picture, the name of its class on the pages, '' without a label; two classes never share a name.
-        self.short = [self.class_labels.get((record.label_id, record.label), "") for record in self.pictures]
+        # By picture the label of its class on the pages, '' without one; no two classes have the same.
+        self.picture_labels = [
+            self.class_labels.get((record.label_id, record.label), "") for record in self.pictures
+        ]
         self._layers: dict[str, Layer] = {}
         self._around: dict[str, Around] = {}
         self._shared: dict[tuple[str, str], list[int]] = {}
@@ -266,7 +268,7 @@ class Atlas:
 
     def labels_of(self, layer: str, channel: int) -> list[tuple[str, int]]:
         """The labels of the channel's nine pictures, with how many carry each, most frequent first."""
-        labels = (self.short[image] for image in self.layer(layer).nine(channel))
+        labels = (self.picture_labels[image] for image in self.layer(layer).nine(channel))
         return Counter(label for label in labels if label).most_common()
 
 

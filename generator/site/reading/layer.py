@@ -123,7 +123,7 @@ def _cell(atlas: Atlas, layer: Layer, channel: int, columns: int, thumbnails: in
     return Cell(
         channel=channel,
         place=(channel % columns, channel // columns) if has_thumbnail else None,
-        label=atlas.short[strongest] if strongest >= 0 else "",
+        label=atlas.picture_labels[strongest] if strongest >= 0 else "",
         is_dead=layer.dead[channel],
     )
 

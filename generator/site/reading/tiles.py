@@ -34,7 +34,7 @@ def tiles_of(atlas: Atlas, layer: Layer, channel: int, *, marked: bool = False) 
     return [
         Tile(
             rank=rank,
-            label=atlas.short[picture],
+            label=atlas.picture_labels[picture],
             value=value,
             row=row,
             column=column,
@@ -86,7 +86,10 @@ def tile_data(atlas: Atlas, names: Sequence[str], channel: int) -> str:
     for name in names:
         layer = atlas.layer(name)
         field = layer.info.receptive_field
-        nine = [[*top, labels.setdefault(atlas.short[top[0]], len(labels))] for top in layer.tops[channel]]
+        nine = [
+            [*top, labels.setdefault(atlas.picture_labels[top[0]], len(labels))]
+            for top in layer.tops[channel]
+        ]
         centre = int(field.centre) if field.centre == int(field.centre) else field.centre
         rows[name] = [[field.side, field.stride, centre, tile_margin(atlas, layer.info)], nine]
     panels = atlas.manifest.sprites[names[0]].panels
