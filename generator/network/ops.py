@@ -129,6 +129,8 @@ class Input(Op):
 
 
 class Convolution(Op):
+    """A 2-D convolution, with the BatchNorm behind it folded in where possible."""
+
     reads, drawn = "window", True
 
     def forward(self, step: Step, inputs: Sequence[Tensor], in_place: bool) -> Tensor:
@@ -167,11 +169,15 @@ class Affine(Op):
 
 
 class Relu(Op):
+    """max(x, 0)."""
+
     def forward(self, step: Step, inputs: Sequence[Tensor], in_place: bool) -> Tensor:
         return inputs[0].relu_() if in_place else inputs[0].relu()
 
 
 class MaxPool(Op):
+    """The largest value of each k × k window; positions outside the map count as −∞."""
+
     reads, drawn, padding_value = "window", True, -torch.inf
 
     def forward(self, step: Step, inputs: Sequence[Tensor], in_place: bool) -> Tensor:
@@ -210,6 +216,8 @@ class AdaptivePool(Op):
 
 
 class Add(Op):
+    """The sum of two maps of one shape."""
+
     drawn = True
 
     def forward(self, step: Step, inputs: Sequence[Tensor], in_place: bool) -> Tensor:
@@ -235,6 +243,8 @@ class Flatten(Op):
 
 
 class Linear(Op):
+    """A fully connected layer, (B, F) → (B, outputs)."""
+
     reads, drawn = "map", True
 
     def forward(self, step: Step, inputs: Sequence[Tensor], in_place: bool) -> Tensor:

@@ -36,7 +36,7 @@ class _Section(BaseModel):
 
 class NetworkSection(_Section):
     """model: a name that `atlas list models` knows; weights: a file, a torchvision enum's name, 'random', or the
-    model's own default where left out; seed: of random weights; classes: a file, one class name a line
+    model's own default where left out; seed: of random weights; classes: a file with one class name per line
     (for one output its class, or two lines, its own class second); head: how the outputs are read, 'softmax' (left out:
     of several), 'sigmoid' (each by itself; left out: of one) or 'none' (plain scores)."""
 
