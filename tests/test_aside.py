@@ -18,6 +18,7 @@ from interrupting import file_bytes
 from generator.core.errors import AtlasError
 from generator.core.progress import Reporter
 from generator.stages import pipeline, profile, table
+from generator.stages.run import Run
 
 pytestmark = pytest.mark.slow  # whole atlases are computed
 BESIDE = [stage.name for stage in table.STAGES if stage.beside]
@@ -25,7 +26,7 @@ BESIDE = [stage.name for stage in table.STAGES if stage.beside]
 
 @pytest.fixture(autouse=True)
 def _overlapping(monkeypatch):
-    monkeypatch.setattr(pipeline, "overlaps", lambda device: True)
+    monkeypatch.setattr(Run, "overlaps", True)
 
 
 def _with_run(monkeypatch, name, run):
@@ -97,6 +98,7 @@ def test_killed_while_a_stage_runs_beside_the_next_run_ends_with_the_same_bytes(
         from pathlib import Path
         from generator.core.progress import Reporter
         from generator.stages import pipeline, profile, table
+        from generator.stages.run import Run
 
         begun = threading.Event()
 
@@ -117,7 +119,7 @@ def test_killed_while_a_stage_runs_beside_the_next_run_ends_with_the_same_bytes(
             replace(stage, run=change[stage.name](stage)) if stage.name in change else stage
             for stage in table.STAGES
         )
-        pipeline.overlaps = lambda device: True
+        Run.overlaps = True
         pipeline.compute(profile.load({str(small)!r}), Path({str(tmp_path)!r}), Reporter(quiet=True))
         """
     )

@@ -111,18 +111,13 @@ def perform_all(inputs: Inputs, run: Run) -> None:
     with aside(run, perform_alone) as beside:
         for stage in table.in_order():
             beside.check()
-            if stage.beside and overlaps(run.device):
+            if stage.beside and run.overlaps:
                 beside.begin(stage, inputs)
                 continue
             if beside.holds(stage.needs):
                 beside.wait_for(stage.needs)
                 run.ranks.meet()
             perform(stage, inputs, run)
-
-
-def overlaps(device: torch.device) -> bool:
-    """Whether the cores have time for other stages while the device computes."""
-    return device.type == "cuda"
 
 
 def perform(stage: table.Stage, inputs: Inputs, run: Run) -> None:

@@ -26,6 +26,11 @@ class Run:
     most_processes: int | None = None
 
     @property
+    def overlaps(self) -> bool:
+        """Whether the cores have time for other stages while the device computes."""
+        return self.device.type == "cuda"
+
+    @property
     def decoders(self) -> int:
         """Processes that decode pictures: the profile's number, or enough to keep the device busy and leave it the
         other cores."""

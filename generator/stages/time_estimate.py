@@ -3,7 +3,8 @@ of work takes on this machine, as busy as it is now (trials.py)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -43,11 +44,12 @@ LESS, MORE = 0.7, 1.4
 
 @dataclass(frozen=True)
 class Part:
-    """One part of the time that is left. low, high: seconds."""
+    """One part of the time that is left. low, high: seconds; beside: spent while the device computes other parts."""
 
     name: str
     low: float
     high: float
+    beside: bool = False
 
     @classmethod
     def about(cls, name: str, seconds: float) -> Part:
@@ -64,12 +66,20 @@ class Estimate:
     @property
     def low(self) -> float:
         """Seconds at the least."""
-        return sum(part.low for part in self.parts)
+        return _whole((part.beside, part.low) for part in self.parts)
 
     @property
     def high(self) -> float:
         """Seconds at the most."""
-        return sum(part.high for part in self.parts)
+        return _whole((part.beside, part.high) for part in self.parts)
+
+
+def _whole(parts: Iterable[tuple[bool, float]]) -> float:
+    """Seconds of all parts, each with whether it is done beside others: those count only where they take longer."""
+    seconds = {True: 0.0, False: 0.0}
+    for beside, part in parts:
+        seconds[beside] += part
+    return max(seconds.values())
 
 
 def estimate(
@@ -87,7 +97,8 @@ def estimate(
     try:
         with run.reporter.stage("timing this machine", len(names), "trials") as advance:
             for name in names:
-                parts += work.part(name)
+                aside = run.overlaps and name in ("map", "tables")
+                parts += [replace(part, beside=aside) for part in work.part(name)]
                 advance()
     except Exception as error:
         if not isinstance(error, AtlasError) and not is_out_of_memory(error):
