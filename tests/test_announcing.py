@@ -112,7 +112,7 @@ def trials(request, monkeypatch) -> None:
         monkeypatch.setattr(time_estimate.Trials, name, seconds)
     monkeypatch.setattr(time_estimate.Trials, "unit", lambda self, layer: 1e-9 * self.cone(layer))
     monkeypatch.setattr(time_estimate.Trials, "sprite", lambda self, layer: 0.01)
-    monkeypatch.setattr(time_estimate.Trials, "climbing", lambda self, *a: 1e-9)
+    monkeypatch.setattr(time_estimate.Trials, "ascent_step", lambda self, *a: 1e-9)
 
 
 def everything(folder: Path) -> dict[str, tuple[int, int]]:
