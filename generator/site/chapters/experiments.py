@@ -171,7 +171,7 @@ def _summary_of_degradation(rise: Mapping[str, float], shallow: int, deep: int) 
         return f"{points} percentage points {direction} with {deep} layers than with {shallow}"
 
     return (
-        f"At the end the training error is {moved('plain')} without shortcuts, and {moved('residual')} with them "
+        f"Without shortcuts the training error at the end is {moved('plain')}; with shortcuts it is {moved('residual')} "
         "(means over the seeds)."
     )
 

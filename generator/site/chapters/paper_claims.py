@@ -153,7 +153,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         2, 12, RES2, RES2[:2],
         "Complex lined patterns in 2a; in 2b the channel is more discriminative.",
-        "The rule tests the second half alone: borne out if the share of positions at which the channel is active "
+        "Tests the second half alone: borne out if the share of positions at which the channel is active "
         f"falls by {percent(FALLS)} % of itself or more from res2a to res2b, partly from {percent(FALLS_A_LITTLE)} %.",
         _more_discriminative,
     ),
@@ -175,7 +175,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         3, 210, RES2, RES2[:1],
         "Nothing in 2a; parallel lines in 2b and 2c.",
-        "The rule tests the first half alone: borne out if the strongest value in res2a is at most a third of the "
+        "Tests the first half alone: borne out if the strongest value in res2a is at most a third of the "
         "layer's median channel's; partly up to two thirds.",
         _nothing_at_first,
         judges_dead=True,
