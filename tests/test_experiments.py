@@ -206,7 +206,7 @@ def planted() -> list[dict[str, str]]:
 def test_the_report_says_what_the_table_holds() -> None:
     found = degradation(planted())
     assert (
-        "Without shortcuts the training error at the end is 20.0 percentage points higher with 32 layers than"
+        "Without shortcuts the training error at the end is 20.0 percentage points higher with 32"
         in found.summary
     )
     assert "with shortcuts it is 10.0 percentage points lower with 32 layers than with 8" in found.summary

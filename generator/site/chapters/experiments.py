@@ -171,8 +171,8 @@ def _summary_of_degradation(rise: Mapping[str, float], shallow: int, deep: int) 
         return f"{points} percentage points {direction} with {deep} layers than with {shallow}"
 
     return (
-        f"Without shortcuts the training error at the end is {moved('plain')}; with shortcuts it is {moved('residual')} "
-        "(means over the seeds)."
+        f"Without shortcuts the training error at the end is {moved('plain')}; with shortcuts it is "
+        f"{moved('residual')} (means over the seeds)."
     )
 
 
