@@ -29,6 +29,7 @@ lint: .venv/tested
 	$(BIN)/lint-imports
 	$(BIN)/djlint templates --lint --quiet
 	$(BIN)/python tools/prettier.py --check --log-level warn site_src package.json
+	$(BIN)/python tools/plain_words.py
 
 format: .venv/tested
 	$(BIN)/ruff check --fix .

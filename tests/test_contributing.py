@@ -97,7 +97,7 @@ def test_the_examples_make_an_atlas_and_its_pages(tmp_path: Path, monkeypatch: p
     render_site([store.folder], tmp_path / "site")
     assert "decline" in (store.folder / "channels.csv").read_text().splitlines()[0].split(",")
     alive = int(np.flatnonzero(~store.arrays.layer("res2b")["dead"])[0])
-    assert "Decline over the nine" in (tmp_path / f"site/twin/res2b/{alive}.html").read_text("utf-8")
+    assert "Decline over the top-9" in (tmp_path / f"site/twin/res2b/{alive}.html").read_text("utf-8")
     assert 'id="decline"' in (tmp_path / "site/guide/statistics.html").read_text("utf-8")
 
 

@@ -1,7 +1,7 @@
 """Processes that work for this one: they decode pictures, draw, encode sprites, write pages and check links.
 
 They are started by loky and not by multiprocessing, whose processes import the caller's script again: a script without
-`if __name__ == "__main__"` would then begin its computation anew in each of them.
+`if __name__ == "__main__"` would then begin its computation again in each of them.
 """
 
 from __future__ import annotations

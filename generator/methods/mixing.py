@@ -2,7 +2,7 @@
 
 Input, Block and Output are the values of the shortcut, of the branch, and of their sum after the ReLU, all at the
 neuron in the middle of the map. The paper uses one optimised picture each for Input and Block. The same formulas serve
-for the nine pictures of a set that activate Input and Block most: a value is then the mean over the nine.
+for the nine pictures of a set that activate Input and Block most: a value is then the mean over these nine.
 """
 
 from __future__ import annotations

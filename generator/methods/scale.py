@@ -45,7 +45,7 @@ def scale_criteria(
 ) -> ScaleCriteria:
     """ΔB = [r(B(S(I*))) − r(B(I*))] / B(B*), ΔI = [r(I(S⁻¹(B*))) − r(I(B*))] / I(I*), r the ReLU.
 
-    All (C, k), a value a picture of the list (k = 1 for optimised pictures), NaN where there is none: the branch on
+    All (C, k), a value per picture of the list (k = 1 for optimised pictures), NaN where there is none: the branch on
     the input's pictures enlarged and as they are, the branch on its own pictures, and the same of the input.
     """
 

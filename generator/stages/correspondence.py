@@ -99,7 +99,7 @@ def picture_classes(inputs: Inputs, files: Sequence[PictureFile]) -> tuple[Hiera
 def write_classes(
     store: Store, files: Sequence[PictureFile], hierarchy: Hierarchy | None, classes: Classes
 ) -> None:
-    """classes.csv: one row a class, with its group in the hierarchy."""
+    """classes.csv: one row per class, with its group in the hierarchy."""
     rows: dict[int, list[Any]] = {}
     for file, number in zip(files, classes.of_picture.tolist(), strict=True):
         if number >= 0 and number not in rows:

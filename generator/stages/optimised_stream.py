@@ -143,7 +143,7 @@ def read_at(
     channels: np.ndarray,
     forward: int = CHUNK,
 ) -> np.ndarray:
-    """Readings at one picture a channel, (U, 4) float32 in the order of READ.
+    """Readings at one picture per channel, (U, 4) float32 in the order of READ.
 
     side: whose pictures they are; pixels: (U, H, W, 3) from 0 to 255; channels: (U,), of each picture its own; forward:
     pictures that the network takes at once.

@@ -63,7 +63,7 @@ def sampled(inputs: Inputs, run: Run) -> tuple[np.ndarray, int]:
 
 
 def _sample_file(inputs: Inputs, run: Run) -> ScoreFile:
-    """A row a picture of the sample: of every block Input, then Block, at the centre."""
+    """A row per picture of the sample: of every block Input, then Block, at the centre."""
     channels = [block.channels for block in inputs.stream_plan.blocks for _ in ("input", "block")]
     return run.store.work.score_file(channels, PASS)
 

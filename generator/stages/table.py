@@ -1,6 +1,6 @@
 """The stages, one row each: the whole way from the inputs to an atlas.
 
-Whoever has to know a stage reads its row here: the pipeline its order, the manifest its fingerprint, repair and
+Everything that has to know a stage reads its row here: the pipeline its order, the manifest its fingerprint, repair and
 verification which files are its own. A new stage is one file and one row (CONTRIBUTING.md has an example)."""
 
 from __future__ import annotations

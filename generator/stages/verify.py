@@ -265,7 +265,7 @@ def _compare_lists(
 
 @dataclass(frozen=True)
 class _List:
-    """The nine of a channel: values (9,) float32, pictures (9,) and units (9, 2)."""
+    """The top-9 of a channel: values (9,) float32, pictures (9,) and units (9, 2)."""
 
     values: np.ndarray
     pictures: np.ndarray

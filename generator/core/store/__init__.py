@@ -86,7 +86,7 @@ class Store(AtlasFolder):
             path.unlink(missing_ok=True)
 
     def clear_tiles(self, *, pictures: bool = True) -> None:
-        """Remove tiles, and unless told otherwise the pictures they were cut from, that were made from other inputs."""
+        """Remove tiles that were made from other inputs, and by default the pictures they were cut from."""
         self.work.clear_tiles()
         if pictures:
             shutil.rmtree(self.folder / "pictures", ignore_errors=True)

@@ -44,7 +44,7 @@ class Tables:
         write_atomically(self._folder / name, json_bytes(data))
 
     def read_json(self, name: str) -> Any | None:
-        """The content of a JSON file, or None if it is missing or damaged (it is then written anew)."""
+        """The content of a JSON file, or None if it is missing or damaged (it is then written again)."""
         return read_json(self._folder / name)
 
     def write(self, name: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -167,7 +167,7 @@ def _begins_with_a_picture(line: str, names: PictureNames) -> bool:
 
 
 def _json_rows(path: Path, text: str) -> list[Row]:
-    """A list of objects, one object a line, or one object of names and labels, as rows below a header."""
+    """A list of objects, one object per line, or one object of names and labels, as rows below a header."""
     remedy = 'write one object per line, {"file_name": "a.png", "label": "cat"}, or a CSV table'
     try:
         data = json.loads(text)

@@ -34,7 +34,7 @@ SORTINGS: Mapping[str, Sorting] = {
 }
 BAR, ROW = 480.0, 22  # px: length of a bar, height of its row
 PROFILES = {
-    "label_agreement": "label agreement of the nine",
+    "label_agreement": "label agreement of the top-9",
     "selectivity": "selectivity for classes",
     "group_selectivity": "selectivity for groups",
     "shared_previous": "pictures kept of nine",

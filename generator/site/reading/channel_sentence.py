@@ -58,6 +58,6 @@ def _label_clause(atlas: Atlas, info: LayerInfo, channel: int, *, alone: bool) -
         return ""
     label, count = labels[0]
     if count >= OFTEN:
-        pictures = "all nine" if count == TOP else f"{in_words(count)} of the nine"
+        pictures = "all nine" if count == TOP else f"{in_words(count)} of the top-9"
         return f"{pictures} are labelled “{label}”"
     return f"its nine pictures carry {in_words(len(labels))} labels" if alone else ""

@@ -54,7 +54,7 @@ def highlights(atlas: Atlas) -> list[Highlight]:
     """The channels of the home page, in the order of their stages.
 
     Of a stage's channels that are active and pictured in all its blocks: first those whose commonest label gains the
-    most of the nine pictures from the first to the last block, then those that keep one to six of the nine (both blocks
+    most of the nine pictures from the first to the last block, then those that keep one to six of these (both blocks
     respond to something similar, yet not the same), then those with the highest activation as a share of their layer's.
     The best of each stage are taken before the second best of any. Stages of one block are left out where others have
     more: nothing changes along them.

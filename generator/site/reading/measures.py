@@ -108,7 +108,7 @@ MEASURES: tuple[Measure, ...] = (
         "shared_previous",
         "pictures kept",
         "of 9",
-        "How many of the channel's nine pictures are also among the nine of the same channel number in the "
+        "How many of the channel's nine pictures are also among the top-9 of the same channel number in the "
         "previous block of the stage. The addition of a residual block ties the two channels together; "
         "between stages there is no such tie, so the first block of a stage has no value.",
         integer,
@@ -199,7 +199,7 @@ MEASURES: tuple[Measure, ...] = (
         "selectivity",
         "selectivity",
         "",
-        "How much less mixed than by chance the classes of the channel's strongest pictures are, far beyond the nine: "
+        "How much less mixed than by chance the classes of the channel's strongest pictures are, far beyond the top-9: "
         "1 − H / H₀ for the highest tenth of its positive scores (of all scores in a layer without a ReLU), where H is "
         "the entropy of those pictures' labels and H₀ the mean entropy of as many pictures taken at random. 0 is what "
         "chance gives; below 0 the classes are more mixed than that.",
@@ -233,9 +233,9 @@ MEASURES: tuple[Measure, ...] = (
         "M",
         "Longon's mix ratio (arXiv:2407.05340, section 3) on the pictures of this atlas: the block's output at the "
         "neuron in the middle of the map, averaged over the nine pictures that drive its Input there most (what "
-        "comes along the shortcut), divided by its average over the nine that drive its Block there most (what the "
-        "branch adds). Above 1 the input's feature reaches the output better than the block's: the channel skips; "
-        "below 1 it is overwritten; between 1/1.5 and 1.5 it is called a mixture. 10 where the output at the "
+        "comes along the shortcut), divided by its average over the nine pictures that drive its Block there most "
+        "(what the branch adds). Above 1 the input's feature reaches the output better than the block's: the channel "
+        "skips; below 1 it is overwritten; between 1/1.5 and 1.5 it is called a mixture. 10 where the output at the "
         "block's pictures is not above zero, 0 where it is not at the input's, and no value where it is at "
         "neither; a picture is listed only where it drives Input or Block above zero. The paper uses one "
         "optimised picture each instead of nine.",

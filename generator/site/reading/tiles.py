@@ -77,7 +77,7 @@ def tile_view(atlas: Atlas, info: LayerInfo) -> str:
 def tile_data(atlas: Atlas, names: Sequence[str], channel: int) -> str:
     """What the scripts need to draw the rows of these layers' tiles and to describe a tile, as compact JSON.
 
-    labels: text; rows: by layer, its receptive field [side, stride, centre], the ground around a tile, and the nine as
+    labels: text; rows: by layer, its receptive field [side, stride, centre], the ground around a tile, and the top-9 as
     [picture, value, row, column, label]; side: of the network's input; pictures: whether whole pictures are published;
     without: those of the rows that are not, if any; optimised: the layers that have an optimised picture, if any.
     """
