@@ -12,6 +12,7 @@ RUNS = (
     ["ascent", "--steps", "8"],
     ["site"],
     ["memory", "--counts", "1000", "10000"],
+    ["host"],
     ["whole_job", "--pictures", "64", "--channels", "8"],
 )
 

@@ -57,7 +57,7 @@ class Inputs:
     @property
     def forward(self) -> int:
         """Pictures per forward, the same for every pass: it decides the last bits."""
-        return FORWARD_BATCH[self.arithmetic[0]]
+        return FORWARD_BATCH.get(self.arithmetic[0], FORWARD_BATCH["cpu"])
 
     @property
     def scan_plan(self) -> ScanPlan:
