@@ -190,7 +190,7 @@ def test_every_class_of_imagenet_has_a_name() -> None:
 def test_a_wordnet_number_that_the_package_does_not_know_is_said() -> None:
     labels = from_names(["n01440764/1.png", "n99999999/1.png"])
     assert [one.name for one in labels.classes] == ["tench", "n99999999"]
-    assert "n99999999 is none of ImageNet's 1,000 classes" in labels.notes[0]
+    assert "n99999999 is not one of ImageNet's 1,000 classes" in labels.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -367,9 +367,9 @@ def test_lines_of_absent_pictures_are_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("filename,label\nimg 00.png,cat|Effusion\n", ["columns found: filename and label", "cat|Effusion", "wanted"]),
+        ("filename,label\nimg 00.png,cat|Effusion\n", ["columns found: filename and label", "cat|Effusion", "a table needs"]),
         ("image,width,high\nimg 00.png,96,97\n", ["columns found: image, width and high", "img 00.png, 96, 97"]),
-        ("img 00.png,cat,0.5\n", ["columns found: column 1, column 2 and column 3", "wanted"]),
+        ("img 00.png,cat,0.5\n", ["columns found: column 1, column 2 and column 3", "a table needs"]),
         ("image,cat,dog\nimg 00.png,1,0\n", ["columns found: image, cat and dog"]),
         ("filename,label,category\nimg 00.png,cat,pet\n", ["several columns may hold the labels, label and category"]),
         ("x.csv,cat\ny.csv,dog\n", ["no column names pictures of the folder", "x.csv and cat"]),
@@ -384,11 +384,11 @@ def test_lines_of_absent_pictures_are_counted(tmp_path: Path) -> None:
         ("cat img 00.png\n", ["without a label"]),
         ("other.png\n", ["line 1 is a file's name without a label"]),
         ("filename,labels\nimg 00.png,\"['cat', 'dog']\"\n", ["more than one label"]),
-        ('{"images": [{"file_name": "img 00.png"}], "annotations": [{"category_id": 3}]}', ["no list of objects"]),
+        ('{"images": [{"file_name": "img 00.png"}], "annotations": [{"category_id": 3}]}', ["not a list of objects"]),
         ("img 00.png,cat\nimg 00.png,dog\n", ["img 00.png has two labels, 'cat' (line 1) and 'dog' (line 2)"]),
         ("filename,label,label_id\nimg 00.png,cat,x\n", ["label_id 'x', not a number"]),
         ('{"file_name": "img 00.png"\n', ["line 1", "not JSON"]),
-        ("[1, 2]", ["no list of objects"]),
+        ("[1, 2]", ["not a list of objects"]),
         ("PK\x03\x04\0\0", ["not UTF-8 text"]),
     ],
 )  # fmt: skip

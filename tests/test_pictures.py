@@ -257,8 +257,8 @@ def test_links_that_lead_nowhere_and_what_is_no_file_are_listed(tmp_path: Path) 
         "a/gone": "a link to a file that does not exist",
         "a/gone.jpg": "a link to a file that does not exist",
         "a/pipe.png": "not a file that could hold a picture",
-        "a/self.jpg": "a link that leads round in a circle",
-        "a/up": "a link to a folder that holds it",
+        "a/self.jpg": "a link that leads back to itself",
+        "a/up": "a link to a folder that contains it",
     }
 
 

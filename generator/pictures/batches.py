@@ -1,4 +1,6 @@
-"""Decoding batches of pictures, in this process or ahead of it in others. No torch: the processes start at once."""
+"""Decode batches of pictures, in this process or ahead of it in worker processes.
+
+No torch is imported, so that worker processes start quickly."""
 
 from __future__ import annotations
 
@@ -15,8 +17,8 @@ from generator.pictures.decoding import PictureError, read_picture
 
 @dataclass(frozen=True)
 class BatchTask:
-    """Pictures to decode. root, paths: their files; indices: their numbers, to be handed on; slot: where in the memory
-    that the processes share the pixels go."""
+    """Pictures to decode. root, paths: their files; indices: their picture indices, handed on with the result; slot:
+    the part of the shared memory that takes the pixels."""
 
     root: str
     indices: tuple[int, ...]
@@ -27,9 +29,9 @@ class BatchTask:
 
 @dataclass(frozen=True)
 class Decoded:
-    """A batch's usable pictures, in order. indices, sizes (width and height of the files' pictures, px), digests
-    (SHA-256 of the files): of each; pixels: (n, crop, crop, 3) uint8 RGB, None while they lie in shared memory;
-    skipped: index and reason of every other picture."""
+    """The usable pictures of a batch, in order. indices: of the pictures; sizes: width and height of each before
+    preprocessing, in px; digests: SHA-256 of each file; pixels: (n, crop, crop, 3) uint8 RGB, None while they lie in
+    shared memory; skipped: index and reason of every unusable picture."""
 
     indices: tuple[int, ...]
     pixels: np.ndarray | None
@@ -46,14 +48,14 @@ def read_ahead(
     batch: int,
     workers: int,
 ) -> Iterator[tuple[Decoded, np.ndarray]]:
-    """Batches of `batch` pictures in the order given, each with its pixels (n, crop, crop, 3) uint8, which are only
-    valid until the next is asked for.
+    """Yield batches of `batch` pictures in the given order, each with its pixels (n, crop, crop, 3) uint8. The pixels
+    are valid only until the next batch is requested.
 
-    workers: processes that decode ahead of the caller, 0 for none. Raises AtlasError if one is killed.
+    workers: processes that decode ahead of the caller, 0 for none. Raises AtlasError if a process is killed.
     """
     starts = range(0, len(paths), batch)
     workers = min(workers, len(starts))
-    slots = AHEAD * workers + 1  # those under way, and the one that the caller looks at
+    slots = AHEAD * workers + 1  # the batches in progress, and the batch that the caller is reading
     side = preprocessing.crop
     tasks = (
         BatchTask(
@@ -61,9 +63,9 @@ def read_ahead(
             tuple(indices[first : first + batch].tolist()),
             paths[first : first + batch],
             preprocessing,
-            number % slots,
+            task_number % slots,
         )
-        for number, first in enumerate(starts)
+        for task_number, first in enumerate(starts)
     )
     shared = SharedBytes.of(slots * batch * side * side * 3) if workers else None
     try:
@@ -88,9 +90,7 @@ def read_ahead(
             shared.close()
 
 
-_slots: list[
-    np.ndarray
-] = []  # of a process that decodes: the memory that it shares, (slots, batch, crop, crop, 3)
+_slots: list[np.ndarray] = []  # in a worker process: the shared memory, (slots, batch, crop, crop, 3)
 
 
 def _begin(shared: SharedBytes | None, shape: tuple[int, ...]) -> None:
@@ -108,7 +108,7 @@ def _read_here(task: BatchTask) -> Decoded:
 
 
 def _decode(task: BatchTask, pixels: np.ndarray, *, sent: bool) -> Decoded:
-    """Decode into `pixels`; sent: whether the result holds them."""
+    """Decode into `pixels`, (batch, crop, crop, 3); sent: whether the result holds the pixels itself."""
     indices: list[int] = []
     sizes: list[tuple[int, int]] = []
     digests: list[str] = []
@@ -123,5 +123,5 @@ def _decode(task: BatchTask, pixels: np.ndarray, *, sent: bool) -> Decoded:
         indices.append(index)
         sizes.append((picture.width, picture.height))
         digests.append(picture.sha256)
-    found = pixels[: len(indices)] if sent else None
-    return Decoded(tuple(indices), found, tuple(sizes), tuple(digests), tuple(skipped))
+    sent_pixels = pixels[: len(indices)] if sent else None
+    return Decoded(tuple(indices), sent_pixels, tuple(sizes), tuple(digests), tuple(skipped))

@@ -1,4 +1,4 @@
-"""Decoding one picture file as the network needs it."""
+"""Decode a picture file to the pixels that the network takes."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from generator.core.records import Preprocessing
 
-# Pillow would also try formats that start other programs (EPS) or are no pictures.
+# Named, because Pillow would also try formats that start other programs (EPS) or are not pictures.
 Image.init()
 _FORMATS = tuple(f for f in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF") if f in Image.OPEN)
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the first bytes of a TIFF and of a BigTIFF
-_MOST_PIXELS = 100_000_000  # 300 MB decoded, in every worker at once
+_MOST_PIXELS = 100_000_000  # 300 MB decoded, in each worker process
 _MOST_BYTES = 1 << 29
 
 
 class PictureError(Exception):
-    """A picture file that cannot be used; its text is the reason, for the list of skipped files."""
+    """A picture file that cannot be used. The text of the error is the reason, for the list of skipped files."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded picture. pixels: (crop, crop, 3) uint8 RGB; width, height: of the whole picture, as it is turned, in
-    px; sha256: of the file's bytes."""
+    """A decoded picture. pixels: (crop, crop, 3) uint8 RGB; width, height: of the whole upright picture before
+    resizing, in px; sha256: of the file's bytes."""
 
     pixels: NDArray[np.uint8]
     width: int
@@ -43,17 +43,18 @@ class Picture:
 
 
 def read_picture(path: Path | str, preprocessing: Preprocessing) -> Picture:
-    """Decode a file, make it RGB, turn it upright (EXIF), resize and crop it: bit for bit torchvision's Resize and
-    CenterCrop on the decoded picture.
+    """Decode a file, convert it to RGB, turn it upright (EXIF), resize and crop it.
 
-    The preprocessing says what becomes of transparency and of EXIF's orientation; with 'drop' and without EXIF the
-    pixels are those of torchvision's ImageFolder. The first frame of an animation is taken; 16-bit greyscale is scaled
-    to 8 bits, where it is known which value is white. Raises PictureError with the reason if the file cannot be used.
+    Resizing and cropping equal torchvision's Resize and CenterCrop bit for bit. The preprocessing decides how
+    transparency and EXIF orientation are handled; with 'drop' and without EXIF the pixels are those of torchvision's
+    ImageFolder. Of an animation the first frame is used. 16-bit greyscale is scaled to 8 bits where the white value is
+    known. Raises PictureError with the reason if the file cannot be used.
     """
     data = _read_bytes(Path(path))
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd EXIF, odd palettes, sizes: what matters raises below
+            # Warnings about EXIF, palettes and sizes: what makes a picture unusable raises below.
+            warnings.simplefilter("ignore")
             image = _decode(data, preprocessing)
             width, height = image.size
             resized = _resize(image, preprocessing.resize, preprocessing.interpolation)
@@ -62,10 +63,10 @@ def read_picture(path: Path | str, preprocessing: Preprocessing) -> Picture:
         raise
     except UnidentifiedImageError as error:
         if data.startswith(_TIFF):
-            reason = "a kind of TIFF that cannot be read (bits per sample, sample format or compression)"
+            reason = "a TIFF variant that cannot be read (bits per sample, sample format or compression)"
             raise PictureError(reason) from error
         raise PictureError("not a picture of a known format") from error
-    except Exception as error:  # decoders meet broken files with every kind of exception
+    except Exception as error:  # decoders raise exceptions of every type on broken files
         text = str(error).strip().partition("\n")[0][:120] or type(error).__name__
         raise PictureError(f"damaged ({text})") from error
     return Picture(pixels, width, height, hashlib.sha256(data).hexdigest())
@@ -73,7 +74,7 @@ def read_picture(path: Path | str, preprocessing: Preprocessing) -> Picture:
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        # A pipe would keep its reader waiting for ever: opened so, it does not, and is told apart.
+        # Without O_NONBLOCK, opening a named pipe would wait for ever; fstat then recognises the pipe.
         with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise PictureError("not a file that could hold a picture")
@@ -111,8 +112,8 @@ _TURNS = {
 
 
 def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 (upright) if there is none or the EXIF is damaged: that alone spoils no
-    picture."""
+    """The EXIF orientation; 1 (upright) if there is none or the EXIF is damaged, which alone does not make a picture
+    unusable."""
     try:
         return int(image.getexif().get(0x0112, 1))
     except Exception:
@@ -139,22 +140,22 @@ def _as_rgb(image: Image.Image, data: bytes, preprocessing: Preprocessing) -> Im
 
 # -- samples of more than 8 bits -----------------------------------------------------------------------------
 #
-# A file of 16 bits often holds samples of 10, 12 or 14 (cameras, microscopes, DICOM exports). Taken as 16 bits they
-# would be nearly black, and the brightest sample of one picture is no proof of how many bits there are: so the number
-# comes from the file or from the user, or the picture is refused.
+# A 16-bit file often holds samples of 10, 12 or 14 bits (cameras, microscopes, DICOM exports). Read as 16 bits they
+# would be nearly black, and the brightest sample of a picture does not prove how many bits there are. The bit depth
+# therefore comes from the file or from the user; otherwise the picture is refused.
 
-_FEWER = (8, 10, 12, 14)  # bits that are common in files of 16
+_SMALLER_DEPTHS = (8, 10, 12, 14)  # bits per sample that are common in 16-bit files
 
 
 def _deep_greyscale(image: Image.Image, data: bytes, bits: int) -> Image.Image:
-    """Greyscale of more than 8 bits, or of floating point from 0 to 1, as 8 bits (Pillow's own convert would clip it);
-    bits: as the user says, 0 for nothing said."""
+    """Greyscale of more than 8 bits, or floating point from 0 to 1, as 8 bits. (Pillow's own conversion would clip it.)
+    bits: per sample as given by the user, 0 if not given."""
     samples: NDArray[Any] = np.asarray(image)
     if _is_signed_8(image):
         samples = samples.view(np.int8)
     if samples.dtype.kind == "f":
         if not np.isfinite(samples).all():
-            raise PictureError("floating-point samples that are no numbers")
+            raise PictureError("floating-point samples that are not finite numbers")
         if samples.min() < 0 or samples.max() > 1:
             raise PictureError(
                 f"floating-point samples outside 0 to 1 ({samples.min():g} to {samples.max():g})"
@@ -167,7 +168,7 @@ def _deep_greyscale(image: Image.Image, data: bytes, bits: int) -> Image.Image:
             np.uint8
         )  # white → 255, rounded
     if _tag(image, TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0 and not _is_signed_8(image):
-        grey = 255 - grey  # white is zero; Pillow minds it in 8 bits alone
+        grey = 255 - grey  # white is zero, which Pillow respects only in 8 bits
     key = image.info.get("transparency")
     if isinstance(key, int) and samples.dtype.kind != "f":
         return Image.fromarray(np.dstack([grey, np.where(samples == key, 0, 255).astype(np.uint8)]))
@@ -175,25 +176,25 @@ def _deep_greyscale(image: Image.Image, data: bytes, bits: int) -> Image.Image:
 
 
 def _bits(image: Image.Image, data: bytes, samples: NDArray[Any], given: int) -> int:
-    """How many bits the samples have: first what the file leaves no doubt of, then what the user says, then what the
-    file says besides. Raises PictureError where none of them says it and the samples look like fewer than 16."""
+    """Bits per sample: from the file's layout if that is unambiguous, else as given by the user, else from the file's
+    metadata. Raises PictureError where none of them tells and the samples look like fewer than 16 bits."""
     lowest, highest = int(samples.min()), int(samples.max())
     if highest > 65535 or (lowest < 0 and _tag(image, TiffImagePlugin.SAMPLEFORMAT) == 1):
         raise PictureError("integer samples of more than 16 bits")
     if lowest < 0:
         raise PictureError(f"negative samples (the lowest is {lowest:,})")
-    said = _certain_bits(image, data) or given or _likely_bits(image, data, samples)
-    if said:
-        if highest >> said:
-            raise PictureError(f"a sample of {highest:,} where samples of {said} bits were to be expected")
-        return said
-    if 0 < highest < 1 << _FEWER[-1]:
+    known = _certain_bits(image, data) or given or _likely_bits(image, data, samples)
+    if known:
+        if highest >> known:
+            raise PictureError(f"a sample of {highest:,}, too large for samples of {known} bits")
+        return known
+    if 0 < highest < 1 << _SMALLER_DEPTHS[-1]:
         raise PictureError(_too_dark("sample", highest))
     return 16
 
 
 def _too_dark(what: str, highest: int) -> str:
-    bits = next(bits for bits in _FEWER if highest < 1 << bits)
+    bits = next(bits for bits in _SMALLER_DEPTHS if highest < 1 << bits)
     return (
         f"the largest 16-bit {what} is {highest:,}, as in samples of {bits} bits, and the file does not say which "
         f"value is white (bits = {bits} or bits = 16 in the profile, --bits)"
@@ -201,7 +202,7 @@ def _too_dark(what: str, highest: int) -> str:
 
 
 def _certain_bits(image: Image.Image, data: bytes) -> int:
-    """Bits a sample by the file's own layout, 0 where that leaves it open."""
+    """Bits per sample by the file's layout, 0 where the layout does not tell."""
     if image.format == "PPM":
         return 16 if _ppm_white(data) < 65535 else 0  # Pillow has scaled the samples to 16 bits
     if _is_signed_8(image):
@@ -211,9 +212,11 @@ def _certain_bits(image: Image.Image, data: bytes) -> int:
 
 
 def _likely_bits(image: Image.Image, data: bytes, samples: NDArray[Any]) -> int:
-    """Bits a sample by what a file says of its samples beside its layout, 0 where it says nothing."""
+    """Bits per sample by the file's metadata, 0 where it does not tell."""
     highest = int(samples.max())
-    white = _tag(image, 281)  # MaxSampleValue: one that is no 2ⁿ − 1 is the brightest sample of this picture
+    white = _tag(
+        image, 281
+    )  # MaxSampleValue: a value other than 2ⁿ − 1 is only this picture's brightest sample
     if white >= max(highest, 255) and white < 65535 and white & (white + 1) == 0:
         return white.bit_length()
     is_signed = _tag(image, TiffImagePlugin.SAMPLEFORMAT) == 2
@@ -221,7 +224,8 @@ def _likely_bits(image: Image.Image, data: bytes, samples: NDArray[Any]) -> int:
         return 15
     significant = _png_significant(data)
     if 8 <= significant < 16:
-        # By the specification they were scaled up to 16 bits, by a shift or by repeating them; many writers do not.
+        # The specification asks writers to scale samples up to 16 bits, by a shift or by repeating the bits. Many do
+        # not.
         shift = 16 - significant
         shifted = samples >> shift << shift
         repeated = shifted | samples >> significant
@@ -232,9 +236,9 @@ def _likely_bits(image: Image.Image, data: bytes, samples: NDArray[Any]) -> int:
 
 
 def _is_deep_colour(image: Image.Image, data: bytes) -> bool:
-    """Whether the file's colours have 16 bits, of which Pillow keeps the upper 8."""
+    """Whether the file has 16-bit colours, of which Pillow keeps the upper 8 bits."""
     if image.format == "PNG":
-        return data[24:26] in (b"\x10\x02", b"\x10\x04", b"\x10\x06")  # IHDR: depth, kind of colour
+        return data[24:26] in (b"\x10\x02", b"\x10\x04", b"\x10\x06")  # IHDR: bit depth, colour type
     if image.format == "PPM":
         return image.mode == "RGB" and _ppm_white(data) == 65535
     return _tag(image, TiffImagePlugin.BITSPERSAMPLE) == 16
@@ -246,65 +250,65 @@ def _refuse_dark_colour(image: Image.Image, data: bytes, bits: int) -> None:
     bands = image.getextrema()
     count = 3 if image.mode in ("RGB", "RGBA") else len(bands)
     highest = max(int(band[1]) for band in bands[:count])  # type: ignore[index]
-    if highest < 1 << _FEWER[-1] - 8:
+    if highest < 1 << _SMALLER_DEPTHS[-1] - 8:
         raise PictureError(
-            f"no 16-bit colour is above {highest * 256 + 255:,}, as in samples of fewer bits: save it with 8 bits a "
-            "colour, or say bits = 16 if it is so dark (profile, --bits)"
+            f"no 16-bit colour is above {highest * 256 + 255:,}, as in samples of fewer bits: save it with 8 bits per "
+            "colour, or set bits = 16 if the picture really is this dark (profile, --bits)"
         )
 
 
 def _is_signed_8(image: Image.Image) -> bool:
-    """Whether Pillow took signed bytes for unsigned ones."""
+    """Whether Pillow has read signed bytes as unsigned bytes."""
     return image.mode == "L" and _tag(image, TiffImagePlugin.SAMPLEFORMAT) == 2
 
 
 def _tag(image: Image.Image, number: int) -> int:
-    """The first value of a TIFF's tag, −1 where there is none."""
+    """The first value of a TIFF tag, −1 where there is none."""
     tags = getattr(image, "tag_v2", {})
     value = tags.get(number, -1)
     return int(value[0] if isinstance(value, tuple) else value)
 
 
 def _ppm_white(data: bytes) -> int:
-    """The largest value that a PPM or PGM announces, 65535 where it cannot be read."""
+    """The white value (maxval) in the header of a PPM or PGM, 65535 where it cannot be read."""
     header = re.sub(rb"#[^\n]*", b"", data[:1000]).split(maxsplit=4)
     return int(header[3]) if len(header) > 3 and header[3].isdigit() else 65535
 
 
 def _png_significant(data: bytes) -> int:
-    """The least of the bits that a PNG's sBIT chunk calls significant, 0 where it has none."""
-    place = 8
-    while data.startswith(b"\x89PNG") and place + 8 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, place)
+    """The smallest number of significant bits in a PNG's sBIT chunk, 0 where there is no such chunk."""
+    offset = 8
+    while data.startswith(b"\x89PNG") and offset + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, offset)
         if kind == b"sBIT":
-            return min(data[place + 8 : place + 8 + length], default=0)
+            return min(data[offset + 8 : offset + 8 + length], default=0)
         if kind == b"IDAT":
             break
-        place += length + 12
+        offset += length + 12
     return 0
 
 
 def _resize(image: Image.Image, side: int | tuple[int, int], interpolation: str = "bilinear") -> Image.Image:
-    """The shorter side to `side` px (0: as it is), or the whole picture to (height, width)."""
+    """Resize the shorter side to `side` px (0: unchanged), or the whole picture to (height, width)."""
     width, height = image.size
-    how = Image.Resampling[interpolation.upper()]
+    resampling = Image.Resampling[interpolation.upper()]
     if isinstance(side, tuple):
-        return image if side == (height, width) else image.resize((side[1], side[0]), how)
+        return image if side == (height, width) else image.resize((side[1], side[0]), resampling)
     if side == 0 or min(width, height) == side:
         return image
     longer = int(side * max(width, height) / min(width, height))
     if longer * side > _MOST_PIXELS:
         raise PictureError(f"too elongated to resize ({width} × {height})")
     size = (side, longer) if width <= height else (longer, side)
-    return image.resize(size, how)
+    return image.resize(size, resampling)
 
 
 def _crop(image: Image.Image, side: int) -> NDArray[np.uint8]:
-    """The centre (side, side, 3); black where the picture is smaller."""
+    """The centre crop, (side, side, 3); black where the picture is smaller."""
     width, height = image.size
     if min(width, height) < side:
         ground = Image.new("RGB", (max(width, side), max(height, side)))
         ground.paste(image, (max(side - width, 0) // 2, max(side - height, 0) // 2))
         image, (width, height) = ground, ground.size
-    left, top = round((width - side) / 2), round((height - side) / 2)  # torchvision's rounding: to even
+    left, top = round((width - side) / 2), round((height - side) / 2)  # rounds to even, as torchvision does
     return np.array(image.crop((left, top, left + side, top + side)))

@@ -1,4 +1,4 @@
-"""Which files are pictures: by their suffix, and where they have none, by their first bytes."""
+"""Which files are pictures: by the suffix of the name or, where there is none, by the first bytes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# What lies next to pictures and is none: not counted among the files that could not be used.
+# Files that commonly lie next to pictures. They are not counted among the files that could not be used.
 _COMPANIONS = words(
     """
     txt csv tsv json jsonl ndjson geojson xml yaml yml toml ini cfg conf md rst rtf tex bib html htm css js doc
@@ -48,7 +48,7 @@ _COMPANIONS = words(
     url webloc lnk desktop ds_store license licence torrent aae thm xmp wav mp3 srt vtt
     """
 )
-# Folders that systems and programs make, with copies and thumbnails of pictures in them.
+# Folders made by operating systems and programs, with copies and thumbnails of pictures.
 _SYSTEM_FOLDERS = frozenset(
     (
         "__macosx",
@@ -67,7 +67,7 @@ _COMPANION_NAMES = re.compile(
 )
 _SUFFIX = re.compile(r"\.(?!\d+$)([^.\s/]{1,12})$")
 
-# First bytes → the format that is read.
+# First bytes → a format that can be read.
 _READ = (
     (re.compile(rb"\xff\xd8\xff"), "JPEG"),
     (re.compile(rb"\x89PNG\r\n\x1a\n"), "PNG"),
@@ -91,33 +91,34 @@ NO_PICTURE = "not a picture of a known format"
 
 
 def has_picture_suffix(name: str) -> bool:
-    """Whether a file's name ends as those of pictures do that can be read."""
+    """Whether a file name has the suffix of a picture format that can be read."""
     return name.lower().endswith(SUFFIXES)
 
 
 def is_system_folder(name: str) -> bool:
-    """Whether a folder is none of the user's: Synology's thumbnails, a zip's `__MACOSX`, a disk's recycle bin."""
+    """Whether a folder was made by a system: Synology's thumbnails, a zip's `__MACOSX`, a disk's recycle bin."""
     return name.casefold() in _SYSTEM_FOLDERS
 
 
 def suffix_of(name: str) -> str:
-    """The suffix in lower case without its dot; '' for none. A number is no suffix (`scan.0001`)."""
-    found = _SUFFIX.search(name)
-    return "" if found is None else found[1].lower()
+    """The suffix in lower case without its dot; '' if there is none. A number is not a suffix (`scan.0001`)."""
+    match = _SUFFIX.search(name)
+    return "" if match is None else match[1].lower()
 
 
 def is_companion(name: str) -> bool:
-    """Whether a file is of the kinds that lie next to pictures: tables, texts, programs, archives, a README."""
+    """Whether a file is of a kind that commonly lies next to pictures: a table, text, program, archive or README."""
     suffix = suffix_of(name)
     stem = name if not suffix else name[: -len(suffix) - 1]
     return suffix in _COMPANIONS or (not suffix and _COMPANION_NAMES.fullmatch(stem) is not None)
 
 
 def reason_against(path: str, name: str) -> str | None:
-    """Why a file whose name does not end as a picture's does cannot be used; None where it is a picture all the same.
+    """Why a file without a picture's suffix cannot be used; None if it is a picture nevertheless.
 
-    A file of a known suffix is not opened. One without a suffix is a picture if its first bytes say so; one with an
-    unknown suffix (`a.jpg.part`, `a.bak`) is not used, whatever it holds.
+    path: of the file; name: its last part. A file with a known suffix is not opened. A file without a suffix is a
+    picture if its first bytes are those of a picture. A file with an unknown suffix (`a.jpg.part`, `a.bak`) is never
+    used.
     """
     suffix = suffix_of(name)
     if suffix in _REASON:

@@ -1,4 +1,4 @@
-"""Picture sources: finding the files of a folder, reading them in batches."""
+"""Find the picture files of a folder and read them in batches."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from generator.pictures.formats import (
     reason_against,
 )
 
-METADATA = ("metadata.csv", "metadata.jsonl")  # what Hugging Face's ImageFolder reads labels from
+METADATA = ("metadata.csv", "metadata.jsonl")  # the files from which Hugging Face's ImageFolder reads labels
 
 # -- finding -------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)  # there may be a million
 class PictureFile:
-    """path: inside the folder, with forward slashes (surrogate escapes where a name is not UTF-8); label_id
-    −1 and label '' where nothing is known."""
+    """A picture file and its label. path: inside the folder, with forward slashes (surrogate escapes where a name is
+    not UTF-8); label_id: −1 without a label; label: the name of its class, '' without a label."""
 
     path: str
     label_id: int
@@ -45,11 +45,11 @@ class PictureFile:
 class PictureSet:
     """Pictures found in a folder, not yet opened.
 
-    source: the folder's name, to show; files: in bytewise order of their paths, which gives them their index;
-    listing: SHA-256 over path, size and time of change of every file: a cheap answer to "has the folder changed?";
-    passed_over: the files that are no pictures or of a format that is not read, with the reason; labels: where the
-    labels come from; classes: all classes of the folder, also those that a limit left without pictures; numbering: what
-    the classes' numbers mean.
+    source: the folder's name, for display; files: in bytewise order of their paths, which defines their indices;
+    listing: SHA-256 over path, size and modification time of every file, a cheap test of whether the folder has
+    changed; passed_over: the files that are not pictures or have a format that cannot be read, with the reason; labels:
+    where the labels come from; classes: all classes of the folder, including those without pictures because of a limit;
+    numbering: what the classes' numbers mean.
     """
 
     source: str
@@ -65,9 +65,9 @@ class PictureSet:
         return len(self.files)
 
     def wnids(self) -> list[str]:
-        """The WordNet number of every picture's class, '' where there is none."""
-        known = {(one.number, one.name): one.wnid for one in self.classes}
-        return [known.get((file.label_id, file.label), "") for file in self.files]
+        """The WordNet number of each picture's class, '' where there is none."""
+        wnid_of = {(known.number, known.name): known.wnid for known in self.classes}
+        return [wnid_of.get((file.label_id, file.label), "") for file in self.files]
 
 
 def find_pictures(
@@ -77,14 +77,16 @@ def find_pictures(
     limit: int | None = None,
     progress: Callable[[int], object] = lambda done: None,
 ) -> PictureSet:
-    """The pictures of a folder, at any depth. Hidden files, and texts, tables, programs and archives are no pictures;
-    every other file that cannot be used is listed with the reason.
+    """The pictures of a folder, at any depth.
 
-    labels: a label file (see labels.from_file), 'folders' (every top folder is a class) or 'none'; without one, a
-    labels.csv in the folder, else Hugging Face's metadata.csv or metadata.jsonl, else the names of folders or files,
-    say what the pictures show. limit: use that many files at most, evenly spaced over the sorted list, so that all
-    classes stay in. progress: called with the number of files and folders seen since. Raises AtlasError if there is no
-    such folder, no picture in it, or it is not clear what the labels are.
+    Hidden files, texts, tables, programs and archives are ignored. Every other file that cannot be used is listed with
+    the reason.
+
+    labels: a label file (see labels.from_file), 'folders' (every top folder is a class) or 'none'. Without it, the
+    labels come from a labels.csv in the folder, else from Hugging Face's metadata.csv or metadata.jsonl, else from the
+    names of folders or files. limit: the largest number of files used, evenly spaced over the sorted list, so that all
+    classes are represented. progress: called with the number of files and folders seen since the last call. Raises
+    AtlasError if the folder does not exist or holds no picture, or if the labels are ambiguous.
     """
     root = Path(folder)
     if not root.is_dir():
@@ -92,17 +94,17 @@ def find_pictures(
         raise AtlasError(what, root, "give a folder that holds pictures")
     if limit is not None and limit < 1:
         raise AtlasError(f"a limit of {limit} pictures leaves none", remedy="give a limit of at least 1")
-    found = _walk(root, progress)
-    passed_over = tuple(sorted(found.passed_over, key=lambda file: os.fsencode(file.path)))
-    if not found.pictures:
+    content = _walk(root, progress)
+    passed_over = tuple(sorted(content.passed_over, key=lambda file: os.fsencode(file.path)))
+    if not content.pictures:
         what = "no pictures found"
         if passed_over:
             what += f" ({len(passed_over):,} files cannot be used, the first {passed_over[0].path}: "
             what += f"{passed_over[0].reason})"
         raise AtlasError(what, root, f"files must end in {', '.join(SUFFIXES)}")
-    paths = sorted(found.pictures, key=os.fsencode)
-    read = _read_labels(root, paths, found.metadata, labels)
-    return listed_pictures(root, found.pictures, read, limit, passed_over)
+    paths = sorted(content.pictures, key=os.fsencode)
+    read = _read_labels(root, paths, content.metadata, labels)
+    return listed_pictures(root, content.pictures, read, limit, passed_over)
 
 
 def listed_pictures(
@@ -112,22 +114,24 @@ def listed_pictures(
     limit: int | None,
     passed_over: tuple[Skipped, ...] = (),
 ) -> PictureSet:
-    """The picture set of some files of a folder, which need not be there yet. listing: of every file by its path what
-    tells whether it has changed; read: the labels of all of them, in bytewise order of their paths."""
+    """The picture set of files that need not exist yet.
+
+    listing: by path, the bytes that change when the file does (size and modification time); read: the labels of these
+    files, in bytewise order of their paths; limit: the largest number of files used; passed_over: as in PictureSet."""
     paths = sorted(listing, key=os.fsencode)
-    nothing = naming.LabelClass(-1, "")
+    unlabelled = naming.LabelClass(-1, "")
     count = len(paths) if limit is None else min(limit, len(paths))
     chosen = [i * len(paths) // count for i in range(count)]
-    known = [read.of_picture[i] for i in chosen]
+    class_indices = [read.of_picture[i] for i in chosen]
     files = tuple(
-        PictureFile(paths[i], one.number, one.name)
-        for i, place in zip(chosen, known, strict=True)
-        for one in (nothing if place < 0 else read.classes[place],)
+        PictureFile(paths[i], known.number, known.name)
+        for i, index in zip(chosen, class_indices, strict=True)
+        for known in (unlabelled if index < 0 else read.classes[index],)
     )
     digest = hashlib.sha256()
     for file in files:
         digest.update(os.fsencode(file.path) + listing[file.path])
-    labelled = [place for place in known if place >= 0]
+    labelled = [index for index in class_indices if index >= 0]
     reading = LabelReading(read.source, len(labelled), len(set(labelled)), read.notes)
     return PictureSet(
         root.resolve().name,
@@ -172,59 +176,60 @@ def _from_names(root: Path, paths: Sequence[str]) -> naming.Labels:
 
 
 def evenly_spaced(count: int, most: int) -> np.ndarray:
-    """So many of the numbers below `count` at most, evenly spaced, the first and the last among them; (n,) int64."""
+    """At most `most` of the integers below `count`, evenly spaced, with the first and the last; (n,) int64."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
 
 
 @dataclass
-class _Found:
-    """What lies in a folder. pictures: path → what the listing says of it (size in bytes, time of change in ns);
-    metadata: Hugging Face's files of labels, in the folder and in the folders in it."""
+class _FolderContent:
+    """What a folder holds. pictures: path → size in bytes and modification time in ns, as bytes for the listing's
+    digest; passed_over: the files that cannot be used; metadata: Hugging Face's label files, at most one folder
+    deep."""
 
     pictures: dict[str, bytes] = field(default_factory=dict)
     passed_over: list[Skipped] = field(default_factory=list)
     metadata: list[str] = field(default_factory=list)
 
 
-def _walk(root: Path, progress: Callable[[int], object]) -> _Found:
-    found = _Found()
-    # A folder stands here with the folders it lies in, by device and inode: a link to one of them is a loop.
+def _walk(root: Path, progress: Callable[[int], object]) -> _FolderContent:
+    content = _FolderContent()
+    # Each folder with its parent folders, by device and inode: a link to one of these is a loop.
     waiting: list[tuple[str, str, frozenset[tuple[int, int]]]] = [(str(root), "", frozenset())]
     while waiting:
-        place, prefix, above = waiting.pop()
+        folder, prefix, above = waiting.pop()
         try:
-            here = os.stat(place)
-            identity = (here.st_dev, here.st_ino)
+            status = os.stat(folder)
+            identity = (status.st_dev, status.st_ino)
             if identity in above:
-                found.passed_over.append(Skipped(prefix.rstrip("/"), "a link to a folder that holds it"))
+                content.passed_over.append(Skipped(prefix.rstrip("/"), "a link to a folder that contains it"))
                 continue
-            entries = list(os.scandir(place))
+            entries = list(os.scandir(folder))
         except OSError as error:
             raise AtlasError(
-                f"the folder cannot be read ({error.strerror})", place, "check its permissions"
+                f"the folder cannot be read ({error.strerror})", folder, "check its permissions"
             ) from error
         for entry in entries:
             if entry.name.startswith("."):
                 continue
             try:
                 is_folder = entry.is_dir()
-            except OSError:  # a link that leads round in a circle
+            except OSError:  # a link that leads back to itself
                 is_folder = False
             if is_folder:
                 if is_system_folder(entry.name):
                     continue
                 waiting.append((entry.path, f"{prefix}{entry.name}/", above | {identity}))
             else:
-                _sort_in(found, entry, prefix)
+                _sort_in(content, entry, prefix)
         progress(len(entries))
-    return found
+    return content
 
 
-def _sort_in(found: _Found, entry: os.DirEntry[str], prefix: str) -> None:
-    """A file among the pictures, the files of labels, or those passed over."""
+def _sort_in(content: _FolderContent, entry: os.DirEntry[str], prefix: str) -> None:
+    """Add a file to the pictures, the label files or the files passed over."""
     path = prefix + entry.name
     if entry.name in METADATA and prefix.count("/") < 2:
-        found.metadata.append(path)
+        content.metadata.append(path)
     is_picture = has_picture_suffix(entry.name)
     if not is_picture and is_companion(entry.name):
         return
@@ -239,11 +244,11 @@ def _sort_in(found: _Found, entry: os.DirEntry[str], prefix: str) -> None:
         reason = f"cannot be read ({error.strerror})"
         if entry.is_symlink():
             loop = error.errno == errno.ELOOP
-            reason = "a link that leads round in a circle" if loop else "a link to a file that does not exist"
+            reason = "a link that leads back to itself" if loop else "a link to a file that does not exist"
     if reason is None:
-        found.pictures[path] = f"\0{status.st_size}\0{status.st_mtime_ns}\n".encode()
+        content.pictures[path] = f"\0{status.st_size}\0{status.st_mtime_ns}\n".encode()
     else:
-        found.passed_over.append(Skipped(path, reason))
+        content.passed_over.append(Skipped(path, reason))
 
 
 # -- reading in batches --------------------------------------------------------------------------------------
@@ -251,11 +256,11 @@ def _sort_in(found: _Found, entry: os.DirEntry[str], prefix: str) -> None:
 
 @dataclass(frozen=True)
 class PictureBatch:
-    """Consecutive pictures, the broken ones left out.
+    """Consecutive pictures, without those that cannot be decoded.
 
-    indices: (n,) int64, into PictureSet.files; pixels: (n, crop, crop, 3) uint8 RGB; sizes: width and height
-    of each file's picture, in px; digests: SHA-256 of each file; skipped: index and reason of the broken
-    ones.
+    indices: (n,) int64, into PictureSet.files; pixels: (n, crop, crop, 3) uint8 RGB; sizes: width and height of each
+    picture before preprocessing, in px; digests: SHA-256 of each file; skipped: index and reason of each picture that
+    cannot be decoded.
     """
 
     indices: Tensor
@@ -274,23 +279,23 @@ def read_batches(
     workers: int,
     pin: bool = False,
 ) -> Iterator[PictureBatch]:
-    """Decode pictures in batches, in the order of `indices`: each batch is the next `batch` of them, less the
-    broken.
+    """Decode pictures in batches, in the order of `indices`. Each batch is the next `batch` pictures, without those
+    that cannot be decoded.
 
-    workers: processes that decode ahead while the caller computes; 0 decodes in this process. pin: into
-    page-locked memory, for copying to a GPU. Raises AtlasError if a worker dies.
+    workers: processes that decode ahead while the caller computes; 0 decodes in this process. pin: decode into
+    page-locked memory, for copying to a GPU. Raises AtlasError if a worker process dies.
     """
     chosen = np.asarray(indices, np.int64)
     paths = tuple(pictures.files[index].path for index in chosen)
     ahead = read_ahead(str(pictures.root), chosen, paths, preprocessing, batch, workers)
     pin = pin and torch.cuda.is_available()
     for decoded, pixels in ahead:
-        # A copy: the next batch may be decoded into the memory of this one.
-        kept = torch.empty(pixels.shape, dtype=torch.uint8, pin_memory=pin)
-        kept.numpy()[:] = pixels
+        # Copied, because the next batch may be decoded into the same memory.
+        copied = torch.empty(pixels.shape, dtype=torch.uint8, pin_memory=pin)
+        copied.numpy()[:] = pixels
         yield PictureBatch(
             torch.tensor(decoded.indices, dtype=torch.int64),
-            kept,
+            copied,
             decoded.sizes,
             decoded.digests,
             decoded.skipped,

@@ -1,4 +1,4 @@
-"""What the pictures show, from the names of folders and files or from a label file: read in one way alone, or refused.
+"""The classes of pictures, from the names of folders and files or from a label file. Ambiguous labels are refused.
 
 >>> from generator.pictures.labels import from_names
 >>> [from_names(["cat/1.png", "dog/1.png"]).classes[i].name for i in (0, 1)]

@@ -1,4 +1,4 @@
-"""The classes that labels name: their numbers, readable names and WordNet numbers."""
+"""The classes named by labels: their numbers, readable names and WordNet numbers."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Literal
 from generator.core.errors import AtlasError
 from generator.core.hierarchy import imagenet_hierarchy
 
-# What a class's number means: its place in the order of the names, the number that the label itself is, or the number
-# that a label file gives beside the label.
+# What a class's number means: its position in the sorted names ("order"), the label itself ("numbers"), or the number
+# that a label file gives next to the label ("given").
 Numbering = Literal["order", "numbers", "given"]
 
 _WNID = re.compile(r"(?P<wnid>n\d{8})(?:[_\- ]+(?P<name>.*))?", re.DOTALL)
@@ -22,8 +22,8 @@ _INTEGER = re.compile(r"\d{1,9}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class LabelClass:
-    """A class of the pictures. number: its id; name: to show; wnid: its WordNet number (n01440764), '' where there is
-    none."""
+    """A class of the pictures. number: its id; name: for display; wnid: its WordNet number (n01440764), '' where there
+    is none."""
 
     number: int
     name: str
@@ -32,8 +32,9 @@ class LabelClass:
 
 @dataclass(frozen=True)
 class Labels:
-    """A reading of labels. of_picture: (N,) each picture's place in `classes`, −1 without a label; source: where the
-    labels come from, in words, '' without any; notes: sentences on what was left out or taken for granted."""
+    """The labels of N pictures. of_picture: (N,) for each picture the index of its class in `classes`, −1 without a
+    label; source: where the labels come from, in words, '' without labels; notes: sentences on what was left out or
+    assumed."""
 
     of_picture: list[int]
     classes: tuple[LabelClass, ...] = ()
@@ -43,49 +44,51 @@ class Labels:
 
 
 def no_labels(pictures: int, *notes: str) -> Labels:
-    """The reading of pictures of which nothing is known."""
+    """The labels of pictures without any label. notes: sentences that say why."""
     return Labels([-1] * pictures, notes=notes)
 
 
 def split_wnid(text: str) -> tuple[str, str] | None:
-    """WordNet number and name of `n01440764`, `n01440764_tench` or `n02085620-Chihuahua`, the name '' where there is
-    none; None for other texts."""
+    """The WordNet number and the name in `n01440764`, `n01440764_tench` or `n02085620-Chihuahua`. The name is '' where
+    there is none. None for other texts."""
     match = _WNID.fullmatch(text)
     return None if match is None else (match["wnid"], (match["name"] or "").replace("_", " ").strip())
 
 
 def wordnet_name(wnid: str) -> str:
-    """The package's name of a WordNet number: of ImageNet's 1,000 classes and the groups above them; '' of others."""
+    """The name of a WordNet number of ImageNet's 1,000 classes or of the groups above them; '' for other numbers."""
     tree = imagenet_hierarchy()
     return tree.titles.get(wnid, "")
 
 
 def as_integer(text: str) -> int | None:
-    """The number that a label is, None where it is none."""
+    """The label as an integer, None where it is not one."""
     return int(text) if _INTEGER.fullmatch(text) else None
 
 
 @dataclass(frozen=True)
 class Numbered:
-    """Distinct label texts as classes. place: of each text in `classes`."""
+    """Distinct label texts as classes. index: label text → index of its class in `classes`."""
 
-    place: dict[str, int]
+    index: dict[str, int]
     classes: tuple[LabelClass, ...]
     numbering: Numbering
     notes: tuple[str, ...]
 
 
 def number_labels(texts: Sequence[str], where: str | Path | None = None) -> Numbered:
-    """Number distinct label texts: integers are the numbers themselves; others are numbered in sorted order, as
-    torchvision's ImageFolder does. Texts that begin with the same WordNet number are one class, and so are texts that
-    differ in Unicode's normal form alone.
+    """Number distinct label texts.
 
-    Raises AtlasError where two texts are the same number (`1` and `01`).
+    If all are integers, these are the class numbers. Otherwise classes are numbered in sorted order, as torchvision's
+    ImageFolder does. Texts that begin with the same WordNet number are one class; so are texts that differ only in
+    Unicode's normal form.
+
+    where: the label file, for error messages. Raises AtlasError where two texts are the same number (`1` and `01`).
     """
-    members: dict[str, list[str]] = {}  # by what tells classes apart
+    members: dict[str, list[str]] = {}  # by WordNet number or normalised text
     for text in sorted(set(texts)):
-        found = split_wnid(text)
-        members.setdefault(unicodedata.normalize("NFC", text) if found is None else found[0], []).append(text)
+        split = split_wnid(text)
+        members.setdefault(unicodedata.normalize("NFC", text) if split is None else split[0], []).append(text)
     keys = sorted(members, key=lambda key: members[key][0])
     integers = [as_integer(key) for key in keys]
     numbers = [number for number in integers if number is not None]
@@ -94,29 +97,29 @@ def number_labels(texts: Sequence[str], where: str | Path | None = None) -> Numb
         numbers = list(range(len(keys)))
     _refuse_same_number(keys, numbers, where)
     classes: list[LabelClass] = []
-    place: dict[str, int] = {}
+    index: dict[str, int] = {}
     nameless = []
     for key, number in sorted(zip(keys, numbers, strict=True), key=lambda pair: pair[1]):
         name, wnid = describe(members[key])
         if wnid and name == wnid:
             nameless.append(wnid)
-        place |= dict.fromkeys(members[key], len(classes))
+        index |= dict.fromkeys(members[key], len(classes))
         classes.append(LabelClass(number, name, wnid))
     notes = (
         *([_nameless_note(nameless)] if nameless else ()),
-        *_alike_notes([one.name for one in classes if not one.wnid]),
+        *_alike_notes([label.name for label in classes if not label.wnid]),
     )
-    return Numbered(place, tuple(classes), "numbers" if numeric else "order", notes)
+    return Numbered(index, tuple(classes), "numbers" if numeric else "order", notes)
 
 
 def describe(texts: Sequence[str]) -> tuple[str, str]:
-    """Name and WordNet number ('' for none) of the class that these label texts mean: the name that they carry, else
-    the package's, else the number itself."""
-    found = [split for text in texts if (split := split_wnid(text)) is not None]
-    if not found:
+    """Name and WordNet number ('' for none) of the class that these label texts mean. The name is that in the texts,
+    else ImageNet's, else the number itself."""
+    splits = [split for text in texts if (split := split_wnid(text)) is not None]
+    if not splits:
         return texts[0], ""
-    wnid = found[0][0]
-    names = {name for _, name in found if name}
+    wnid = splits[0][0]
+    names = {name for _, name in splits if name}
     if len(names) == 1:
         return names.pop(), wnid
     return wordnet_name(wnid) or wnid, wnid
@@ -133,8 +136,8 @@ def _refuse_same_number(keys: Sequence[str], numbers: Sequence[int], where: str 
 
 
 def _alike_notes(names: Sequence[str]) -> tuple[str, ...]:
-    """A note on classes whose names differ in upper and lower case or in spaces alone: ImageFolder keeps them apart,
-    but they may be one class written in two ways."""
+    """A note on classes whose names differ only in case or in spaces. ImageFolder keeps them apart, but they may be one
+    class written in two ways."""
     groups: dict[str, list[str]] = {}
     for name in names:
         groups.setdefault(" ".join(name.casefold().split()), []).append(name)
@@ -144,26 +147,26 @@ def _alike_notes(names: Sequence[str]) -> tuple[str, ...]:
     shown = listed([repr(name) for name in alike[0]])
     more = f", and {counted(len(alike) - 1, 'more such group')}" if len(alike) > 1 else ""
     return (
-        f"{shown} differ in upper and lower case or in spaces alone and are taken as different classes{more}",
+        f"{shown} differ only in upper and lower case or in spaces and are taken as different classes{more}",
     )
 
 
 def _nameless_note(wnids: Sequence[str]) -> str:
     if len(wnids) == 1:
-        return f"the WordNet number {wnids[0]} is none of ImageNet's 1,000 classes and is shown as it is"
+        return f"the WordNet number {wnids[0]} is not one of ImageNet's 1,000 classes and is shown as it is"
     return (
-        f"{len(wnids)} WordNet numbers are none of ImageNet's 1,000 classes and are shown as they are, "
+        f"{len(wnids)} WordNet numbers are not among ImageNet's 1,000 classes and are shown as they are, "
         f"the first {wnids[0]}"
     )
 
 
 def listed(names: Sequence[str], most: int = 4) -> str:
-    """Names as part of a sentence: all, or the first few and how many more."""
+    """Names as part of a sentence: all of them, or the first `most` and the number of the others."""
     if len(names) > most:
         return f"{', '.join(names[:most])} and {len(names) - most:,} more"
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else list(names))
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:
-    """`1 picture`, `2 pictures`."""
+    """A number with its noun: `1 picture`, `2 pictures`. plural: where it is not the noun and an s."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

@@ -34,12 +34,14 @@ _FILE_NAME = re.compile(r"\S.*\.[A-Za-z]{3,4}(?=\s)")
 
 
 def from_file(labels: Path, paths: Sequence[str]) -> Labels:
-    """Labels from a file that the user names: a table (CSV, TSV, JSON lines) with a column of file names and one of
-    labels, perhaps `label_id`; lines of file name and label; or one label per line for the pictures in sorted order
-    of their names, as in ImageNet's validation ground truth.
+    """Labels from a file given by the user.
 
-    Integers are label ids as they stand; other labels are numbered in sorted order. Raises AtlasError if a picture has
-    no label, two, or one that may be meant for another picture.
+    The file is a table (CSV, TSV, JSON lines) with a column of file names, a column of labels and optionally
+    `label_id`; or lines of file name and label; or one label per line for the pictures sorted by name, as in ImageNet's
+    validation ground truth. Integers are used as class numbers; other labels are numbered in sorted order.
+
+    paths: of the pictures, inside their folder. Raises AtlasError if a picture has no label or two, or if a name fits
+    several pictures.
     """
     names = PictureNames(paths)
     read = _entries(labels, names)
@@ -49,25 +51,29 @@ def from_file(labels: Path, paths: Sequence[str]) -> Labels:
 
 
 def from_table(table: Path, paths: Sequence[str]) -> Labels:
-    """Labels from a labels.csv that lies among the pictures; a picture it does not name has none."""
+    """Labels from the file labels.csv in the folder of pictures. A picture that it does not name has no label.
+
+    Raises NoLabelColumn or AtlasError as from_file, except where pictures have no label."""
     names = PictureNames(paths)
-    aside = "; to leave it aside, give --labels folders or --labels none"
+    ignoring = "; to ignore the file, give --labels folders or --labels none"
     try:
         read = _entries(table, names)
     except NoLabelColumn as error:
-        raise NoLabelColumn(error.what, error.where, f"{error.remedy}{aside}") from None
+        raise NoLabelColumn(error.what, error.where, f"{error.remedy}{ignoring}") from None
     if not isinstance(read, Table):
         raise AtlasError(
-            "labels.csv is no table of file names and labels", table, f"give the columns path,label{aside}"
+            "labels.csv is not a table of file names and labels",
+            table,
+            f"give the columns path,label{ignoring}",
         )
     return _labels([(table, read, "")], paths, names, strict=False)
 
 
 def from_metadata(root: Path, files: Sequence[str], paths: Sequence[str]) -> Labels:
-    """Labels from Hugging Face's metadata.csv or metadata.jsonl, given by their paths inside the folder; each names the
-    pictures below its own folder. A picture that none names has no label.
+    """Labels from Hugging Face's metadata.csv or metadata.jsonl files. A picture that they do not name has no label.
 
-    Raises NoLabelColumn where a file is no table of labels, AtlasError where they contradict themselves.
+    files: their paths inside `root`; each names the pictures in its own folder and below. Raises NoLabelColumn where a
+    file is not a table of labels, AtlasError where the files contradict each other.
     """
     tables = []
     for file in files:
@@ -75,13 +81,13 @@ def from_metadata(root: Path, files: Sequence[str], paths: Sequence[str]) -> Lab
         below = [path for path in paths if not folder or path.startswith(f"{folder}/")]
         read = _entries(root / file, PictureNames(below))
         if not isinstance(read, Table):
-            raise NoLabelColumn("no table of file names and labels", root / file)
+            raise NoLabelColumn("not a table of file names and labels", root / file)
         tables.append((root / file, read, f"{folder}/" if folder else ""))
     return _labels(tables, paths, PictureNames(paths), strict=False)
 
 
 def _entries(path: Path, names: PictureNames) -> Table | list[Entry]:
-    """The file's table, or its lines of one label each."""
+    """The table in a file or, where it has one label per line, its lines."""
     text = read_text(path)
     if not text.strip():
         raise AtlasError("the label file is empty", path, "write lines of file name and label")
@@ -105,7 +111,7 @@ def _entries(path: Path, names: PictureNames) -> Table | list[Entry]:
 
 
 def _spaced(number: int, line: str, names: PictureNames) -> Entry | None:
-    """`img 00.png cat`: the longest beginning that is a picture's name, and the rest."""
+    """`img 00.png cat`: the longest prefix that is a picture's name, and the rest as the label."""
     ends = [match.start() for match in re.finditer(r"\s+", line)]
     for find in (names.named, names.find):
         for end in reversed(ends):
@@ -115,10 +121,10 @@ def _spaced(number: int, line: str, names: PictureNames) -> Entry | None:
 
 
 def _spaced_table(
-    path: Path, lines: Sequence[tuple[int, str]], found: Sequence[Entry | None], names: PictureNames
+    path: Path, lines: Sequence[tuple[int, str]], spaced: Sequence[Entry | None], names: PictureNames
 ) -> Table:
     entries = []
-    for (number, line), entry in zip(lines, found, strict=True):
+    for (number, line), entry in zip(lines, spaced, strict=True):
         if entry is not None:
             entries.append(entry)
         elif names.find(line):
@@ -127,7 +133,7 @@ def _spaced_table(
             )
         elif (absent := _FILE_NAME.match(line)) is not None:
             entries.append(Entry(number, absent[0], line[absent.end() :].strip()))
-        elif number != lines[0][0]:  # the first may be a header
+        elif number != lines[0][0]:  # the first line may be a header
             raise AtlasError(
                 f"line {number} begins with no picture of the folder: {line[:80]!r}",
                 path,
@@ -140,7 +146,7 @@ def _spaced_table(
 
 
 def _refuse_columns(path: Path, entries: Sequence[Entry]) -> None:
-    """Raise AtlasError where what follows the names is several columns: as many words in each line, one a number."""
+    """Raise AtlasError where several columns follow the names: as many words on each line, and one always a number."""
     rest = [entry.label.split() for entry in entries]
     width = len(rest[0])
     if width < 2 or any(len(words) != width for words in rest):
@@ -186,15 +192,15 @@ def _by_order(path: Path, entries: Sequence[Entry], pictures: PictureNames) -> L
     _refuse_other_orders(path, paths, order)
     numbered = number_labels([entry.label for entry in entries], path)
     of_picture = [-1] * len(paths)
-    for place, entry in zip(order, entries, strict=True):
-        of_picture[place] = numbered.place[entry.label]
+    for picture, entry in zip(order, entries, strict=True):
+        of_picture[picture] = numbered.index[entry.label]
     source = f"the label file {path.name}: one label per line, in the order of the pictures' names"
     return Labels(of_picture, numbered.classes, numbered.numbering, source, numbered.notes)
 
 
 def _keyed(label: str, pictures: PictureNames) -> bool:
-    """Whether a line may be more than a label: it begins or ends with a number (`0001 cat`), or holds a picture's name
-    (`a.png: cat`)."""
+    """Whether a line may hold more than a label: it begins or ends with a number (`0001 cat`), or contains a picture's
+    name (`a.png: cat`)."""
     words = [word for part in label.split() if (word := part.strip(":=><-()[]\"'"))]
     if len(words) < 2 and words == label.split():
         return False
@@ -203,26 +209,27 @@ def _keyed(label: str, pictures: PictureNames) -> bool:
 
 
 def _refuse_names(path: Path, entries: Sequence[Entry], pictures: PictureNames) -> None:
-    """Raise AtlasError where every line names another picture without its suffix, as the lists of a dataset's parts do:
-    such lines hold no labels."""
-    found = [pictures.find(entry.label) for entry in entries]
-    if all(found) and len({entry.label for entry in entries}) == len(entries) > 1:
+    """Raise AtlasError where every line names a different picture without its suffix, as lists of a dataset's splits
+    do: such lines are not labels."""
+    matches = [pictures.find(entry.label) for entry in entries]
+    if all(matches) and len({entry.label for entry in entries}) == len(entries) > 1:
         raise AtlasError(
             f"every line may be a picture's name without a label, the first {entries[0].label[:80]!r} of "
-            f"{pictures.paths[found[0][0]]}",
+            f"{pictures.paths[matches[0][0]]}",
             path,
             "write lines of file name and label; if the pictures lie in class folders, leave the file out",
         )
 
 
 def _refuse_other_orders(path: Path, paths: Sequence[str], order: Sequence[int]) -> None:
-    """Raise AtlasError where the pictures could as well be sorted otherwise: by path, or by the numbers in their
-    names."""
-    by_number = sorted(order, key=lambda place: _natural(PurePosixPath(paths[place]).name))
-    by_path = sorted(order, key=lambda place: paths[place])
+    """Raise AtlasError where sorting the pictures by path, or by the numbers in their names, gives another order."""
+    by_number = sorted(order, key=lambda picture: _natural(PurePosixPath(paths[picture]).name))
+    by_path = sorted(order, key=lambda picture: paths[picture])
     for other, what in ((by_number, "by the numbers in their names"), (by_path, "by their paths")):
         if other != list(order):
-            first = next(k for k, (one, two) in enumerate(zip(order, other, strict=True)) if one != two)
+            first = next(
+                k for k, (mine, theirs) in enumerate(zip(order, other, strict=True)) if mine != theirs
+            )
             raise AtlasError(
                 f"it is not clear in which order the lines name the pictures: sorted as text {paths[order[first]]} "
                 f"is number {first + 1}, {what} {paths[other[first]]} is",
@@ -241,28 +248,29 @@ def _natural(name: str) -> list[tuple[int, str]]:
 def _labels(
     tables: Sequence[tuple[Path, Table, str]], paths: Sequence[str], names: PictureNames, *, strict: bool
 ) -> Labels:
-    """tables: a file, what it says, and the folder (with a slash) whose pictures it names."""
-    found: dict[int, tuple[Path, Entry]] = {}
+    """Labels from the entries of tables. tables: each a file, its table, and the folder (with a slash) whose pictures
+    it names; strict: whether every picture must have a label."""
+    located: dict[int, tuple[Path, Entry]] = {}
     absent: list[str] = []
     for file, table, folder in tables:
         for entry in table.entries:
-            place = _picture(file, entry, folder, names)
-            if place is None:
+            picture = _picture(file, entry, folder, names)
+            if picture is None:
                 absent.append(entry.name)
                 continue
-            before = found.setdefault(place, (file, entry))
-            _refuse_two_labels(paths[place], before, (file, entry))
+            before = located.setdefault(picture, (file, entry))
+            _refuse_two_labels(paths[picture], before, (file, entry))
     path = tables[0][0]
-    unnamed = [name for place, name in enumerate(paths) if place not in found]
-    empty = [paths[place] for place in sorted(found) if not found[place][1].label]
-    bare = sorted((*unnamed, *empty), key=os.fsencode)
-    if bare and (strict or len(bare) == len(paths)):
+    unnamed = [name for picture, name in enumerate(paths) if picture not in located]
+    empty = [paths[picture] for picture in sorted(located) if not located[picture][1].label]
+    unlabelled = sorted((*unnamed, *empty), key=os.fsencode)
+    if unlabelled and (strict or len(unlabelled) == len(paths)):
         missing = f"; the file names {absent[0]!r}, which is not in the folder" if absent else ""
         raise AtlasError(
-            f"{len(bare)} of {len(paths)} pictures have no label, the first is {bare[0]}"
+            f"{len(unlabelled)} of {len(paths)} pictures have no label, the first is {unlabelled[0]}"
             + (
-                f" (line {_line_of(bare[0], paths, found)} names it and gives none)"
-                if bare[0] in empty
+                f" (line {_line_of(unlabelled[0], paths, located)} names it and gives none)"
+                if unlabelled[0] in empty
                 else ""
             )
             + missing,
@@ -272,11 +280,11 @@ def _labels(
             if strict
             else "name pictures by their paths inside the folder",
         )
-    of_place = {place: entry for place, (_, entry) in found.items() if entry.label}
-    numbering, classes, class_of, notes = _numbered(of_place.values(), path)
+    entry_of = {picture: entry for picture, (_, entry) in located.items() if entry.label}
+    numbering, classes, class_of, notes = _numbered(entry_of.values(), path)
     of_picture = [-1] * len(paths)
-    for place, entry in of_place.items():
-        of_picture[place] = class_of[entry.number, entry.label]
+    for picture, entry in entry_of.items():
+        of_picture[picture] = class_of[entry.number, entry.label]
     files = [f"{folder}{file.name}" for file, _, folder in tables]
     source = f"the label file {files[0]}" if len(files) == 1 else f"the label files {', '.join(files)}"
     source += f": {tables[0][1].how}"
@@ -292,25 +300,26 @@ def _labels(
     return Labels(of_picture, classes, numbering, source, tuple(notes))
 
 
-def _line_of(name: str, paths: Sequence[str], found: Mapping[int, tuple[Path, Entry]]) -> int:
-    return found[paths.index(name)][1].line
+def _line_of(name: str, paths: Sequence[str], located: Mapping[int, tuple[Path, Entry]]) -> int:
+    return located[paths.index(name)][1].line
 
 
 def _picture(file: Path, entry: Entry, folder: str, names: PictureNames) -> int | None:
-    found = names.find(folder + entry.name) if entry.name else []
+    matches = names.find(folder + entry.name) if entry.name else []
     if folder:
-        found = [place for place in found if names.paths[place].startswith(folder)]
-    if len(found) > 1:
+        matches = [picture for picture in matches if names.paths[picture].startswith(folder)]
+    if len(matches) > 1:
         raise AtlasError(
-            f"line {entry.line} names {entry.name}, which may be {names.paths[found[0]]} or {names.paths[found[1]]}",
+            f"line {entry.line} names {entry.name}, which may be {names.paths[matches[0]]} or "
+            f"{names.paths[matches[1]]}",
             file,
             "name pictures by their paths inside the folder",
         )
-    return found[0] if found else None
+    return matches[0] if matches else None
 
 
-def _refuse_two_labels(name: str, one: tuple[Path, Entry], other: tuple[Path, Entry]) -> None:
-    (_, first), (file, second) = one, other
+def _refuse_two_labels(name: str, earlier: tuple[Path, Entry], later: tuple[Path, Entry]) -> None:
+    (_, first), (file, second) = earlier, later
     if (first.label, first.number) != (second.label, second.number):
         raise AtlasError(
             f"{name} has two labels, {first.label!r} (line {first.line}) and {second.label!r} (line {second.line})",
@@ -322,7 +331,7 @@ def _refuse_two_labels(name: str, one: tuple[Path, Entry], other: tuple[Path, En
 def _numbered(
     entries: Iterable[Entry], path: Path
 ) -> tuple[Numbering, tuple[LabelClass, ...], Mapping[tuple[int | None, str], int], list[str]]:
-    """How classes are numbered, the classes, the place of each by number and label as they are written, and notes."""
+    """The numbering, the classes, the index of each class by number and label as written, and notes."""
     pairs = sorted(
         Counter((entry.number, entry.label) for entry in entries),
         key=lambda pair: (-1 if pair[0] is None else pair[0], pair[1]),
@@ -331,13 +340,13 @@ def _numbered(
         if any(number is not None for number, _ in pairs):
             label = next(label for number, label in pairs if number is None)
             raise AtlasError(
-                f"the label {label!r} has no number, others have", path, "give every label its number"
+                f"the label {label!r} has no number, but others have", path, "give every label its number"
             )
         numbered = number_labels([label for _, label in pairs], path)
-        place: dict[tuple[int | None, str], int] = {pair: numbered.place[pair[1]] for pair in pairs}
-        return numbered.numbering, numbered.classes, place, list(numbered.notes)
+        index_of: dict[tuple[int | None, str], int] = {pair: numbered.index[pair[1]] for pair in pairs}
+        return numbered.numbering, numbered.classes, index_of, list(numbered.notes)
     classes: list[LabelClass] = []
-    places: dict[tuple[int | None, str], int] = {}
+    index: dict[tuple[int | None, str], int] = {}
     seen: dict[int, str] = {}
     for number, label in pairs:
         assert number is not None
@@ -346,6 +355,6 @@ def _numbered(
                 f"the number {number} stands for two labels, {seen[number]!r} and {label!r}", path, "keep one"
             )
         seen[number] = label
-        places[number, label] = len(classes)
+        index[number, label] = len(classes)
         classes.append(LabelClass(number, *describe([label])))
-    return "given", tuple(classes), places, []
+    return "given", tuple(classes), index, []

@@ -20,23 +20,23 @@ from generator.pictures.labels.classes import (
     wordnet_name,
 )
 
-# Parts of a dataset: folders so named are no classes where they hold class folders, or where all are so named.
+# Splits of a dataset. Folders with these names are not classes if they hold class folders or if all have such names.
 _SPLITS = words(
     """
     train training trn val valid validation test testing tst dev eval evaluation holdout pred prediction
     """
 )
-_FILLERS = words("set data dataset split images imgs pictures")
-# Folders that hold pictures of all kinds, or what belongs to them.
+_SPLIT_NOUNS = words("set data dataset split images imgs pictures")
+# Names of folders that hold pictures of all classes, or files that belong to them.
 _CONTAINERS = words("images image imgs img jpegimages pictures photos data dataset")
-_SURELY_NO_CLASS = words("images imgs img jpegimages")
+_NEVER_A_CLASS = words("images imgs img jpegimages")
 _PARTS = words(
     "fold folds part parts batch batches chunk chunks shard shards archive volume"
-)  # what a download is cut into
-_POSSIBLE_CLASS = "train"  # the one name of a split that is also a thing to be seen
+)  # into which downloads are divided
+_POSSIBLE_CLASS = "train"  # the only name of a split that is also an object in pictures
 _NUMBERED_NAME = re.compile(
     r"(n\d{8})[_\-](?:.*[_\-])?\d+", re.ASCII
-)  # n01440764_10026, of ImageNet's own pictures
+)  # n01440764_10026, as ImageNet names its pictures
 _TRAILING_NUMBER = re.compile(r"[_\- ]+\d+$", re.ASCII)
 _NUMBER_AT_END = re.compile(r"[_\- ]*\d+$", re.ASCII)
 _WNID_AT_END = re.compile(r".*_(n\d{8})", re.DOTALL | re.ASCII)  # ILSVRC2012_val_00000293_n01440764
@@ -47,25 +47,26 @@ _OTHER_WAYS = (
 
 
 def from_names(paths: Sequence[str]) -> Labels:
-    """Labels that the paths themselves say.
+    """Labels from the paths of the pictures (inside their folder, with forward slashes).
 
-    Class folders: the top folders, as in torchvision's ImageFolder; below splits (train, val, …) and below a single
-    folder that holds everything, the folders in these. A picture outside the class folders has no label. Without
-    folders: file names that begin with a WordNet number. Folders without pictures do not count.
+    The class folders are the top folders, as in torchvision's ImageFolder. Where the top folders are splits (train,
+    val, …) or a single folder holds everything, the class folders are those one level below. A picture outside the
+    class folders has no label. Without folders, labels come from file names that begin with a WordNet number. Folders
+    without pictures are ignored.
 
     Raises AtlasError where it is not clear which folders are the classes.
     """
     root = _tree(paths)
     if not root.folders:
         return _from_file_names(paths)
-    found = _class_folders(root)
-    return _labels(paths, found) if found.names else no_labels(len(paths), *found.notes)
+    folders = _class_folders(root)
+    return _labels(paths, folders) if folders.names else no_labels(len(paths), *folders.notes)
 
 
 def from_top_folders(paths: Sequence[str]) -> Labels:
-    """Every top folder for a class, whatever it is called."""
+    """Labels from paths, with every top folder as a class, whatever its name."""
     tops = sorted({path.split("/", 1)[0] for path in paths if "/" in path})
-    return _labels(paths, _Found({top: top for top in tops}))
+    return _labels(paths, _ClassFolders({top: top for top in tops}))
 
 
 # -- which folders are classes ---------------------------------------------------------------------------------------
@@ -73,19 +74,21 @@ def from_top_folders(paths: Sequence[str]) -> Labels:
 
 @dataclass
 class _Folder:
-    """A folder with pictures in it or below. pictures: those directly in it."""
+    """A folder with pictures at any depth. pictures: the number directly in it; folders: by name."""
 
     path: str
     pictures: int = 0
     folders: dict[str, _Folder] = field(default_factory=dict)
 
     def total(self) -> int:
+        """The number of pictures at any depth."""
         return self.pictures + sum(folder.total() for folder in self.folders.values())
 
 
 @dataclass
-class _Found:
-    """names: path of a class folder → the class's name; splits: names of the splits they lie in."""
+class _ClassFolders:
+    """The class folders of a dataset. names: path of a folder → name of its class; splits: names of the splits that
+    hold them; notes: sentences on folders that are not classes."""
 
     names: dict[str, str] = field(default_factory=dict)
     splits: list[str] = field(default_factory=list)
@@ -103,7 +106,7 @@ def _tree(paths: Sequence[str]) -> _Folder:
     return root
 
 
-def _class_folders(folder: _Folder) -> _Found:
+def _class_folders(folder: _Folder) -> _ClassFolders:
     tops = folder.folders
     if _are_splits(list(tops)):
         return _in_splits(folder, list(tops))
@@ -118,7 +121,7 @@ def _class_folders(folder: _Folder) -> _Found:
             folder.path or None,
             _OTHER_WAYS,
         )
-    if len(tops) > 1 and (containers := [name for name in tops if name.casefold() in _SURELY_NO_CLASS]):
+    if len(tops) > 1 and (containers := [name for name in tops if name.casefold() in _NEVER_A_CLASS]):
         raise AtlasError(
             f"it is not clear which folders are the classes: {containers[0]} stands next to "
             f"{listed([name for name in tops if name != containers[0]])}",
@@ -141,19 +144,21 @@ def _class_folders(folder: _Folder) -> _Found:
         )
     if len(tops) == 1:
         return _single(next(iter(tops.items())))
-    return _Found({inner.path: name for name, inner in tops.items()})
+    return _ClassFolders({inner.path: name for name, inner in tops.items()})
 
 
-def _single(top: tuple[str, _Folder]) -> _Found:
-    """Of a single folder: it is looked through where class folders lie beneath it."""
+def _single(top: tuple[str, _Folder]) -> _ClassFolders:
+    """The class folders where there is a single top folder: those inside it, or this folder itself."""
     name, folder = top
     if not folder.folders:
         if name.casefold() in _CONTAINERS:
-            return _Found(notes=[f"all pictures lie in the folder {folder.path}, which names no class"])
-        return _Found({folder.path: name})
+            return _ClassFolders(
+                notes=[f"all pictures lie in the folder {folder.path}, which names no class"]
+            )
+        return _ClassFolders({folder.path: name})
     if folder.pictures:
         if len(folder.folders) == 1:
-            return _Found({folder.path: name})
+            return _ClassFolders({folder.path: name})
         if 10 * folder.pictures > folder.total():
             raise AtlasError(
                 f"it is not clear which folders are the classes: {name} holds pictures and the folders "
@@ -161,29 +166,29 @@ def _single(top: tuple[str, _Folder]) -> _Found:
                 folder.path,
                 _OTHER_WAYS,
             )
-    found = _class_folders(folder)
-    if not found.names and not found.splits and name.casefold() not in _CONTAINERS:
-        return _Found({folder.path: name})  # cat/images/1.png
-    return found
+    classes = _class_folders(folder)
+    if not classes.names and not classes.splits and name.casefold() not in _CONTAINERS:
+        return _ClassFolders({folder.path: name})  # cat/images/1.png
+    return classes
 
 
-def _in_splits(folder: _Folder, splits: list[str]) -> _Found:
-    """The class folders beneath splits; the same name in two splits is the same class."""
+def _in_splits(folder: _Folder, splits: list[str]) -> _ClassFolders:
+    """The class folders inside splits. The same name in two splits is the same class."""
     parts = [part for name in splits if (part := folder.folders[name]).folders]
-    found = _Found(splits=splits)
+    classes = _ClassFolders(splits=splits)
     for part in sorted(parts, key=lambda part: len(part.folders) == 1):
-        names = set(found.names.values())
-        if len(part.folders) == 1 and names & set(part.folders):  # of a class that other splits have too
-            found.names |= {inner.path: name for name, inner in part.folders.items()}
+        names = set(classes.names.values())
+        if len(part.folders) == 1 and names & set(part.folders):  # a class that other splits have too
+            classes.names |= {inner.path: name for name, inner in part.folders.items()}
         else:
             inner = _class_folders(part).names
-            found.names |= {path: name for path, name in inner.items() if name not in splits}
-    if not found.names:
+            classes.names |= {path: name for path, name in inner.items() if name not in splits}
+    if not classes.names:
         are = "is a split" if len(splits) == 1 else "are splits"
         them = "it holds" if len(splits) == 1 else "they hold"
-        found.notes.append(f"{listed(splits)} {are} of a dataset by name, and {them} no class folders")
-    _refuse_other_case(found.names)
-    return found
+        classes.notes.append(f"{listed(splits)} {are} of a dataset by name, and {them} no class folders")
+    _refuse_other_case(classes.names)
+    return classes
 
 
 def _refuse_other_case(names: dict[str, str]) -> None:
@@ -191,7 +196,7 @@ def _refuse_other_case(names: dict[str, str]) -> None:
     for path, name in names.items():
         if names[first := seen.setdefault(name.casefold(), path)] != name:
             raise AtlasError(
-                "two class folders differ in upper and lower case alone",
+                "two class folders differ only in upper and lower case",
                 f"{first} and {path}",
                 "give them one name, or a label file with --labels",
             )
@@ -202,34 +207,37 @@ def _tokens(name: str) -> list[str]:
 
 
 def _is_split(name: str) -> bool:
-    """Whether a folder's name is that of a dataset's part: train, Val, test_set, train2017."""
+    """Whether a folder's name is that of a split: train, Val, test_set, train2017."""
     tokens = _tokens(name)
-    return sum(token in _SPLITS for token in tokens) == 1 and set(tokens) <= _SPLITS | _FILLERS
+    return sum(token in _SPLITS for token in tokens) == 1 and set(tokens) <= _SPLITS | _SPLIT_NOUNS
 
 
 def _are_splits(names: Sequence[str]) -> bool:
-    """Whether all names are those of a dataset's parts, or of several the same but for the part: `seg_train` and
-    `seg_test`, not `train station` and `test tube`."""
+    """Whether all names are those of splits, or several names differ only in the split: `seg_train` and `seg_test`, but
+    not `train station` and `test tube`."""
     if all(map(_is_split, names)):
         return True
     tokens = [set(_tokens(name)) for name in names]
-    named = all(len(some & _SPLITS) == 1 for some in tokens)
-    return len(names) > 1 and named and len({frozenset(some - _SPLITS - _FILLERS) for some in tokens}) == 1
+    named = all(len(words & _SPLITS) == 1 for words in tokens)
+    return (
+        len(names) > 1 and named and len({frozenset(words - _SPLITS - _SPLIT_NOUNS) for words in tokens}) == 1
+    )
 
 
 def _shared_folders(tops: Sequence[_Folder]) -> list[str]:
-    """Two or more folders that lie in every one of these, which hold no pictures themselves: the classes may be those
-    (`colour/cat`, `grey/cat`). Splits and folders for pictures do not count: `cat/train`, `dog/train`."""
+    """Names of folders that all top folders hold, where no top folder holds pictures itself and there are two such
+    names or more. The classes may be these (`colour/cat`, `grey/cat`). Splits and containers are ignored: `cat/train`,
+    `dog/train`."""
     if any(top.pictures for top in tops):
         return []
     shared = set.intersection(*(set(top.folders) for top in tops))
-    found = sorted(name for name in shared if not _is_split(name) and name.casefold() not in _CONTAINERS)
-    return found if len(found) > 1 else []
+    names = sorted(name for name in shared if not _is_split(name) and name.casefold() not in _CONTAINERS)
+    return names if len(names) > 1 else []
 
 
 def _are_parts(names: Sequence[str]) -> bool:
-    """Whether the names are the same but for a number, and speak of pictures or of parts: `images_001` and
-    `images_002`, `HAM10000_images_part_1` and `…_part_2`, not `type_1` and `type_2`."""
+    """Whether the names differ only in a number and are those of pictures or parts: `images_001` and `images_002`,
+    `HAM10000_images_part_1` and `…_part_2`, but not `type_1` and `type_2`."""
     same = len({_NUMBER_AT_END.sub("", name.casefold()) for name in names}) == 1 < len(names)
     tokens = set(_tokens(names[0])) if same else set()
     return bool(tokens) and (tokens <= _CONTAINERS | _PARTS or bool(tokens & _PARTS and tokens & _CONTAINERS))
@@ -238,10 +246,10 @@ def _are_parts(names: Sequence[str]) -> bool:
 # -- labels ----------------------------------------------------------------------------------------------------------
 
 
-def _labels(paths: Sequence[str], found: _Found) -> Labels:
-    numbered = number_labels(list(found.names.values()))
-    class_of = {path: numbered.place[name] for path, name in found.names.items()}
-    known: dict[str, int] = {}  # by the folder that a picture lies in
+def _labels(paths: Sequence[str], folders: _ClassFolders) -> Labels:
+    numbered = number_labels(list(folders.names.values()))
+    class_of = {path: numbered.index[name] for path, name in folders.names.items()}
+    known: dict[str, int] = {}  # by folder
     of_picture = []
     for path in paths:
         parent = path.rpartition("/")[0]
@@ -249,16 +257,16 @@ def _labels(paths: Sequence[str], found: _Found) -> Labels:
             known[parent] = next((class_of[above] for above in _above(parent) if above in class_of), -1)
         of_picture.append(known[parent])
     count, classes = len(numbered.classes), numbered.classes
-    if all(found_class.wnid for found_class in classes):
+    if all(label.wnid for label in classes):
         source = f"the WordNet numbers in the names of {counted(count, 'class folder')}"
     elif numbered.numbering == "numbers":
         source = f"the numbers that name {counted(count, 'class folder')}"
     else:
         source = f"the names of {counted(count, 'class folder')}"
-    if found.splits:
-        source += f" in the {'split' if len(found.splits) == 1 else 'splits'} {listed(found.splits)}"
+    if folders.splits:
+        source += f" in the {'split' if len(folders.splits) == 1 else 'splits'} {listed(folders.splits)}"
     outside = [path for path, number in zip(paths, of_picture, strict=True) if number < 0]
-    notes = [*found.notes, *numbered.notes]
+    notes = [*folders.notes, *numbered.notes]
     if outside:
         notes.append(
             unlabelled_note(outside, "lies outside the class folders", "lie outside the class folders")
@@ -267,7 +275,7 @@ def _labels(paths: Sequence[str], found: _Found) -> Labels:
 
 
 def unlabelled_note(paths: Sequence[str], why: str, plural: str) -> str:
-    """Which pictures are used without a label, and why."""
+    """A sentence on pictures used without a label. why, plural: the reason for one picture and for several."""
     if len(paths) == 1:
         return f"1 picture {why} and is used without a label: {paths[0]}"
     return f"{len(paths):,} pictures {plural} and are used without a label, the first {paths[0]}"
@@ -280,13 +288,13 @@ def _above(path: str) -> Iterator[str]:
 
 
 def _from_file_names(paths: Sequence[str]) -> Labels:
-    """Of pictures that lie in no folders: `n01440764_tench.JPEG`, `n01440764_10026.JPEG`."""
+    """Labels of pictures outside any folder: `n01440764_tench.JPEG`, `n01440764_10026.JPEG`."""
     texts = [_class_text(PurePosixPath(path).stem) for path in paths]
     known = [text for text in texts if text is not None]
     if not known:
         return no_labels(len(paths), "the pictures lie in no class folders, and no label file was given")
     numbered = number_labels(known)
-    of_picture = [-1 if text is None else numbered.place[text] for text in texts]
+    of_picture = [-1 if text is None else numbered.index[text] for text in texts]
     outside = [path for path, text in zip(paths, texts, strict=True) if text is None]
     notes = list(numbered.notes)
     if outside:
@@ -300,12 +308,12 @@ def _from_file_names(paths: Sequence[str]) -> Labels:
 
 
 def _class_text(stem: str) -> str | None:
-    """The class that a file's name says, None for none; a number alone behind the WordNet number is the picture's."""
-    found = split_wnid(stem)
-    if found is None:
+    """The class in a file's name, None without one. A bare number after the WordNet number is the picture's own."""
+    split = split_wnid(stem)
+    if split is None:
         at_end = _WNID_AT_END.fullmatch(stem)
         return at_end[1] if at_end and wordnet_name(at_end[1]) else None
-    wnid, name = found
+    wnid, name = split
     if _NUMBERED_NAME.fullmatch(stem):
         name = _TRAILING_NUMBER.sub("", f" {name}").strip()
     if name:

@@ -1,4 +1,4 @@
-"""A label file's text as rows, and which of its columns name pictures, labels and numbers."""
+"""Read the text of a label file as rows, and find its columns of picture names, labels and numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from generator.pictures.formats import has_picture_suffix, words
 from generator.pictures.labels.classes import listed, split_wnid
 from generator.pictures.labels.matching import PictureNames
 
-# Headers as they stand in public datasets, in lower case, without spaces, hyphens and underscores.
+# Headers found in public datasets, in lower case, without spaces, hyphens and underscores.
 _NAME_HEADERS = words(
     """
     path filename file filepath filenames files image images imagename imagepath imagefile imagefilename
@@ -37,23 +37,23 @@ _ID_HEADERS = words(
     """
 )
 _WANTED = (
-    "wanted are a column of file names (filename, file_name, image, id or path) and one of labels (label, class, "
+    "a table needs a column of file names (filename, file_name, image, id or path) and a column of labels (label, class, "
     "category, breed, target …), separated by tabs, commas, semicolons or |"
 )
 _SEPARATORS = "\t,;|"
-_SAMPLE = 400  # rows that decide which column names pictures
-_MISSING = ("nan", "NaN")  # what pandas writes for no value
-_AND_NUMBERS = re.compile(r"\S+(\s+-?\d+(\.\d+)?){2,}")  # a label, and a box or the like
+_SAMPLE = 400  # rows from which the column of picture names is decided
+_MISSING = ("nan", "NaN")  # as pandas writes missing values
+_AND_NUMBERS = re.compile(r"\S+(\s+-?\d+(\.\d+)?){2,}")  # a label and numbers, for example of a bounding box
 
 
 class NoLabelColumn(AtlasError):
-    """A table without a column of labels, or without one that names pictures of the folder."""
+    """A table without a column of labels, or without a column of names of the folder's pictures."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What one line says. line: its number in the file, from 1; name: of the picture, as it is written; label: '' for
-    none; number: the label's, None where the file gives none."""
+    """The content of a line. line: its number in the file, from 1; name: of the picture, as written; label: '' for
+    none; number: of the class, None where the file gives none."""
 
     line: int
     name: str
@@ -63,18 +63,18 @@ class Entry:
 
 @dataclass(frozen=True)
 class Table:
-    """What a label file says. how: its form, in words, for the sentence on where labels come from."""
+    """The content of a label file. how: its form, in words, for the sentence on where the labels come from."""
 
     entries: list[Entry]
     how: str
 
 
-Row = tuple[int, list[str]]  # the line where it begins, its cells
+Row = tuple[int, list[str]]  # the number of its first line, its cells
 
 
 def read_text(path: Path) -> str:
-    """A label file's text: UTF-8, or UTF-16 and UTF-32 with their marks. Bytes that are not UTF-8 become surrogate
-    escapes, as in file names."""
+    """The text of a label file: UTF-8, or UTF-16 or UTF-32 with a byte order mark. Bytes that are not UTF-8 become
+    surrogate escapes, as in file names. Raises AtlasError if the file cannot be read or is not text."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -98,15 +98,16 @@ def read_text(path: Path) -> str:
 
 
 def read_table(path: Path, text: str, names: PictureNames) -> Table | None:
-    """The table that a text holds; None where it is no table (lines of one field, or separated by spaces).
+    """The table in a text; None where there is none (lines of one field, or fields separated by spaces).
 
-    Raises AtlasError where the table cannot be understood in one way alone.
+    path: the file, for its suffix and error messages; names: the pictures of the folder. Raises AtlasError where the
+    table is ambiguous.
     """
     if path.suffix.lower() in (".jsonl", ".ndjson", ".json") or text.lstrip()[:1] in ("{", "["):
         return _from_rows(_json_rows(path, text), names, path, "JSON")
-    text = re.sub(r'\A"?sep=[\t,;|]"?(?=\r|\n)', "", text)  # what Excel reads the separator from
+    text = re.sub(r'\A"?sep=[\t,;|]"?(?=\r|\n)', "", text)  # the line from which Excel reads the separator
     text = _without_comments(text, names)
-    found: list[tuple[int, int, str, list[Row]]] = []
+    candidates: list[tuple[int, int, str, list[Row]]] = []  # hits, columns, separator, rows
     for separator in _SEPARATORS:
         rows = _split(text, separator)
         if rows is None:
@@ -114,17 +115,19 @@ def read_table(path: Path, text: str, names: PictureNames) -> Table | None:
         width = max(len(cells) for _, cells in rows[:_SAMPLE])
         if width > 1:
             hits = _hits(rows, range(len(rows[0][1])), names.find)
-            found.append((max(hits.values()), width, separator, rows))
-    if not found:
+            candidates.append((max(hits.values()), width, separator, rows))
+    if not candidates:
         return None
-    best = max(hits for hits, *_ in found)
+    best = max(hits for hits, *_ in candidates)
     if best:
-        found = [one for one in found if one[0] == best]
-        if len(found) > 1:
-            marks = listed([_separator_name(one[2]) for one in found])
+        candidates = [candidate for candidate in candidates if candidate[0] == best]
+        if len(candidates) > 1:
+            marks = listed([_separator_name(separator) for _, _, separator, _ in candidates])
             raise AtlasError(f"the columns may be separated by {marks}", path, _WANTED)
-        return _from_rows(found[0][3], names, path, _separator_name(found[0][2]))
-    _, width, separator, rows = max(found, key=lambda one: (_is_header(one[3][0][1]), one[1]))
+        return _from_rows(candidates[0][3], names, path, _separator_name(candidates[0][2]))
+    *_, separator, rows = max(
+        candidates, key=lambda candidate: (_is_header(candidate[3][0][1]), candidate[1])
+    )
     if _is_header(rows[0][1]):
         return _from_rows(rows, names, path, _separator_name(separator))
     if all(len(cells) == len(rows[0][1]) for _, cells in rows):
@@ -153,7 +156,7 @@ def _split(text: str, separator: str) -> list[Row] | None:
 
 
 def _without_comments(text: str, names: PictureNames) -> str:
-    """The text with empty lines for comments (`# …`), so that the others keep their numbers."""
+    """The text with comments (`# …`) replaced by empty lines, so that line numbers stay."""
     if "#" not in text:
         return text
     return "".join(
@@ -167,7 +170,7 @@ def _begins_with_a_picture(line: str, names: PictureNames) -> bool:
 
 
 def _json_rows(path: Path, text: str) -> list[Row]:
-    """A list of objects, one object per line, or one object of names and labels, as rows below a header."""
+    """Rows below a header, from a list of objects, one object per line, or one object of names and labels."""
     remedy = 'write one object per line, {"file_name": "a.png", "label": "cat"}, or a CSV table'
     try:
         data = json.loads(text)
@@ -187,22 +190,22 @@ def _json_rows(path: Path, text: str) -> list[Row]:
                     ) from error
     except RecursionError as error:
         raise AtlasError("the label file's JSON is nested too deeply", path, remedy) from error
-    objects = [(line, one) for line, one in numbered if isinstance(one, dict)]
-    if not objects or len(objects) < len(numbered) or any(_is_nested(one) for _, one in objects):
-        raise AtlasError("the label file's JSON is no list of objects", path, remedy)
-    header = list(dict.fromkeys(str(key) for _, one in objects for key in one))
-    return [(0, header), *((line, [_cell(one.get(key)) for key in header]) for line, one in objects)]
+    objects = [(line, entry) for line, entry in numbered if isinstance(entry, dict)]
+    if not objects or len(objects) < len(numbered) or any(_is_nested(entry) for _, entry in objects):
+        raise AtlasError("the label file's JSON is not a list of objects", path, remedy)
+    header = list(dict.fromkeys(str(key) for _, entry in objects for key in entry))
+    return [(0, header), *((line, [_cell(entry.get(key)) for key in header]) for line, entry in objects)]
 
 
-def _is_nested(one: dict[str, Any]) -> bool:
-    """Whether an object holds lists of objects, as annotations of boxes do."""
+def _is_nested(entry: dict[str, Any]) -> bool:
+    """Whether an object holds lists of objects, as annotations of bounding boxes do."""
     return any(
-        isinstance(value, list) and any(isinstance(part, dict) for part in value) for value in one.values()
+        isinstance(value, list) and any(isinstance(part, dict) for part in value) for value in entry.values()
     )
 
 
 def _is_mapping(data: Any) -> bool:
-    """Whether JSON is one object of file names and labels."""
+    """Whether the JSON is one object that maps file names to labels."""
     return (
         isinstance(data, dict)
         and bool(data)
@@ -232,16 +235,16 @@ def _is_header(cells: Sequence[str]) -> bool:
 
 
 def _hits(rows: Sequence[Row], columns: Iterable[int], find: Callable[[str], list[int]]) -> dict[int, int]:
-    """By column, how many of the first rows name a picture there; of all rows where none of the first does."""
+    """By column, how many of the first rows name a picture in it; of the remaining rows where no column has any."""
     columns = list(columns)
-    found: dict[int, int] = {}
-    for some in (rows[:_SAMPLE], rows[_SAMPLE:]):
+    hits: dict[int, int] = {}
+    for sample in (rows[:_SAMPLE], rows[_SAMPLE:]):
         for column in columns:
-            cells = (cells[column] for _, cells in some if column < len(cells))
-            found[column] = sum(1 for cell in cells if cell and find(cell))
-        if any(found.values()):
+            cells = (cells[column] for _, cells in sample if column < len(cells))
+            hits[column] = sum(1 for cell in cells if cell and find(cell))
+        if any(hits.values()):
             break
-    return found
+    return hits
 
 
 def _from_rows(rows: Sequence[Row], names: PictureNames, path: Path, how: str) -> Table:
@@ -251,7 +254,7 @@ def _from_rows(rows: Sequence[Row], names: PictureNames, path: Path, how: str) -
     body = rows[1:] if has_header else rows
     shown = first if has_header else [f"column {number}" for number in range(1, len(first) + 1)]
     if not body:
-        raise _refused("the label file holds no line but its header", shown, rows, path)
+        raise _refused("the label file holds only a header", shown, rows, path)
     _refuse_ragged(rows, path)
     name = _name_column(header, body, names, shown, path)
     label, number = _label_columns(header, body, name, shown, path)
@@ -268,8 +271,8 @@ def _from_rows(rows: Sequence[Row], names: PictureNames, path: Path, how: str) -
 
 
 def _first_is_header(rows: Sequence[Row], names: PictureNames) -> bool:
-    """Whether the first row names the columns: it names no picture, and either its words are known, or the rows below
-    it name pictures in a column whose first cell is no file's name."""
+    """Whether the first row is a header: it names no picture, and either its words are known headers, or the rows below
+    name pictures in a column whose first cell is not a file's name."""
     first = rows[0][1]
     if any(cell and names.named(cell) for cell in first):
         return False
@@ -286,7 +289,7 @@ def _first_is_header(rows: Sequence[Row], names: PictureNames) -> bool:
 
 
 def _looks_like_a_name(text: str, others: Sequence[str]) -> bool:
-    """Whether a cell is a picture's name like those below it, of a picture that is not in the folder."""
+    """Whether a cell is like the picture names below it, but of a picture that is not in the folder."""
     if has_picture_suffix(text):
         return True
     shape = re.sub(r"\d+", "0", text)
@@ -324,7 +327,7 @@ def _name_column(
             if best:
                 return best[0]
     if known:
-        return known[0]  # of which no line names a picture that is here: that is said with the pictures
+        return known[0]  # no line names a picture of the folder, which is reported when pictures are assigned
     raise _refused("no column names pictures of the folder", shown, body, path)
 
 
@@ -335,7 +338,7 @@ def _same_pictures(rows: Sequence[Row], columns: Sequence[int], names: PictureNa
 def _label_columns(
     header: Sequence[str], body: Sequence[Row], name: int, shown: Sequence[str], path: Path
 ) -> tuple[int | None, int | None]:
-    """The columns of labels and of their numbers; one of them may be missing."""
+    """The columns of labels and of class numbers. One of them may be missing."""
     others = [
         column for column in range(len(header)) if column != name and not _is_index(header, body, column)
     ]
@@ -359,7 +362,7 @@ def _label_columns(
 
 
 def _is_index(header: Sequence[str], body: Sequence[Row], column: int) -> bool:
-    """Whether it is the column of line numbers that pandas writes, without a header or as `Unnamed: 0`."""
+    """Whether a column is the index that pandas writes, without a header or as `Unnamed: 0`."""
     named = any(header)
     if not named or (header[column] and not header[column].startswith("Unnamed")):
         return False
@@ -367,13 +370,13 @@ def _is_index(header: Sequence[str], body: Sequence[Row], column: int) -> bool:
 
 
 def _text_and_number(columns: Sequence[int], body: Sequence[Row]) -> tuple[list[int], list[int]]:
-    """Two columns of labels, if one holds the numbers of the other's texts: the texts, the numbers."""
+    """Columns of texts and of numbers, where one of two label columns numbers the other's texts one to one."""
     whole = [all(_is_number(cells[column]) for _, cells in body) for column in columns]
     if sum(whole) != 1:
         return list(columns), []
     number, text = columns[whole.index(True)], columns[whole.index(False)]
     pairs = {(cells[number], cells[text]) for _, cells in body}
-    if len({one for one, _ in pairs}) == len(pairs) == len({other for _, other in pairs}):
+    if len({code for code, _ in pairs}) == len(pairs) == len({name for _, name in pairs}):
         return [text], [number]
     return list(columns), []
 
@@ -383,7 +386,7 @@ def _is_number(text: str) -> bool:
 
 
 def _repeats(body: Sequence[Row], column: int) -> bool:
-    """Whether a column that nothing names as labels may hold them: some value occurs twice, or there is one line."""
+    """Whether a column without a known header may hold labels: a value occurs twice, or there is only one line."""
     return len(body) < 2 or len({cells[column] for _, cells in body}) < len(body)
 
 
@@ -403,19 +406,21 @@ def _given_number(text: str, line: int, column: str, path: Path) -> int | None:
 
 
 def _checked(entries: list[Entry], column: str, shown: Sequence[str], path: Path) -> list[Entry]:
-    """The entries, with `3.0` as 3 where all labels are such numbers; raises AtlasError where a cell holds more than
-    one label."""
-    found = []
+    """The entries, with `3.0` as 3 where all labels are such numbers. Raises AtlasError where a cell holds several
+    labels."""
+    checked = []
     whole = all(_is_number(entry.label) for entry in entries if entry.label and entry.label not in _MISSING)
     for entry in entries:
         check_label(entry.label, entry.line, column, path, shown)
         label = "" if entry.label in _MISSING else entry.label.partition(".")[0] if whole else entry.label
-        found.append(Entry(entry.line, entry.name, label, entry.number))
-    return found
+        checked.append(Entry(entry.line, entry.name, label, entry.number))
+    return checked
 
 
 def check_label(label: str, line: int, column: str, path: Path, shown: Sequence[str] = ()) -> None:
-    """Raise AtlasError where a cell holds more than one label, or what is not text."""
+    """Raise AtlasError where a cell holds more than one label, or bytes that are not text.
+
+    line, column: where the label stands; shown: the names of all columns, for the message."""
     if "|" in label or ";" in label or label.startswith(("[", "{")) or _AND_NUMBERS.fullmatch(label):
         what = f"line {line} holds more than one label or value in {column}, {_shown(label)!r}"
         columns = f"; columns found: {listed(list(shown), 8)}" if shown else ""
