@@ -15,12 +15,12 @@ from torch import nn
 from generator.core.correspondence import LayerResponses, centred_ranks
 from generator.core.progress import Reporter
 from generator.experiments import cardinality, refinement, zero_blocks
-from generator.experiments.comparing import DEPTH
+from generator.experiments.comparing import COMPARED_DEPTH
 from generator.experiments.reading import drawn_classes, read_layers
 from generator.experiments.running import run_experiments
 from generator.experiments.runs import BareRun, DesignRun, PathRun, Run, StackRun, network_of
 from generator.experiments.setting import QUICK, Setting
-from generator.experiments.shortcuts import KINDS
+from generator.experiments.shortcuts import SHORTCUT_DESIGNS
 from generator.experiments.training import build
 from generator.experiments.workshop import Workshop
 from generator.network.architecture import cost
@@ -181,7 +181,7 @@ def test_maps_are_what_the_forward_pass_makes() -> None:
 
 
 def test_a_blocks_cost_is_torchs_count() -> None:
-    for paths in cardinality.PATHS:
+    for paths in cardinality.CARDINALITIES:
         width = equal_width(64, paths)
         block = PathBlock(64, 64, paths, width, 1).to("meta")
         assert cost(block, 5, 64)["multiply_adds"] == 25 * block_cost(64, paths, width)
@@ -189,17 +189,17 @@ def test_a_blocks_cost_is_torchs_count() -> None:
 
 def test_the_papers_widths_come_out() -> None:
     """Table 2 of arXiv:1611.05431: 1×64d, 2×40d, 4×24d, 8×14d, 32×4d for blocks of 256 channels."""
-    assert [equal_width(256, paths) for paths in cardinality.PATHS] == [64, 40, 24, 14, 4]
+    assert [equal_width(256, paths) for paths in cardinality.CARDINALITIES] == [64, 40, 24, 14, 4]
 
 
 def test_cardinalities_cost_the_same() -> None:
     setting = Setting()
     costs = [
         cost(network_of(PathRun(1, paths, 1, 0), setting).to("meta"), setting.side)["multiply_adds"]
-        for paths in cardinality.PATHS
+        for paths in cardinality.CARDINALITIES
     ]
     assert max(costs) / min(costs) < 1.08
-    for blocks, paths, factor in cardinality.TWICE:
+    for blocks, paths, factor in cardinality.TWICE_THE_COST:
         run = PathRun(blocks, paths, factor, 0)
         doubled = cost(network_of(run, setting).to("meta"), setting.side)["multiply_adds"]
         assert 1.6 < doubled / costs[0] < 1.9  # stem, projections and the linear layer stay as they are
@@ -337,21 +337,23 @@ def test_the_committed_tables_are_whole() -> None:
             shape = by_seed(tables[name], *kind, "test_error").shape
             assert shape == (len(setting.seeds), setting.epochs)
     committed_kinds = {row["kind"] for row in tables["shortcuts"]}
-    assert committed_kinds == {"residual", *KINDS}
+    assert committed_kinds == {"residual", *SHORTCUT_DESIGNS}
     equal = {
         int(row["cardinality"]) for row in tables["cardinality"] if row["factor"] == row["blocks"] == "1"
     }
-    assert equal == set(cardinality.PATHS)
+    assert equal == set(cardinality.CARDINALITIES)
     dearer = {
         tuple(int(row[n]) for n in ("blocks", "cardinality", "factor")) for row in tables["cardinality"]
     }
-    assert dearer >= set(cardinality.TWICE)
+    assert dearer >= set(cardinality.TWICE_THE_COST)
     assert {int(row["seed"]) for row in tables["zero_hidden"]} == set(setting.seeds)
     page = experiments_page()
     assert page is not None and page.shortcuts is not None
-    assert page.shortcuts.depth == DEPTH
+    assert page.shortcuts.depth == COMPARED_DEPTH
     # The residual network with option A is one training, whichever table shows it.
-    same = [by_seed(tables[table], "residual", DEPTH, "test_error") for table in ("shortcuts", "order")]
+    same = [
+        by_seed(tables[table], "residual", COMPARED_DEPTH, "test_error") for table in ("shortcuts", "order")
+    ]
     np.testing.assert_array_equal(*same)
 
 

@@ -367,7 +367,10 @@ def test_lines_of_absent_pictures_are_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("filename,label\nimg 00.png,cat|Effusion\n", ["columns found: filename and label", "cat|Effusion", "a table needs"]),
+        (
+            "filename,label\nimg 00.png,cat|Effusion\n",
+            ["columns found: filename and label", "cat|Effusion", "a table needs"],
+        ),
         ("image,width,high\nimg 00.png,96,97\n", ["columns found: image, width and high", "img 00.png, 96, 97"]),
         ("img 00.png,cat,0.5\n", ["columns found: column 1, column 2 and column 3", "a table needs"]),
         ("image,cat,dog\nimg 00.png,1,0\n", ["columns found: image, cat and dog"]),

@@ -1,3 +1,3 @@
-"""Training studies of network designs on the drawn world, and the training of the demo's own networks.
+"""Training studies of network designs on the drawn world, and the training of the demo networks.
 
-The only room that trains. Its results are tables, which the site shows; no stage depends on it."""
+This is the only room that trains networks. It writes tables, which the site shows. No stage depends on it."""

@@ -1,4 +1,4 @@
-"""What the comparisons of designs write: how each run learned, beside what its network costs."""
+"""Runs and rows shared by the comparisons of designs: learning curves with the cost of each network."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from generator.network.architecture import cost
 if TYPE_CHECKING:
     from generator.experiments.workshop import Workshop
 
-DEPTH = 14  # layers with weights: two blocks a stage
+COMPARED_DEPTH = 14  # layers with weights: two blocks per stage
 
 
-def beside_residual(setting: Setting, kinds: Sequence[str]) -> list[Training]:
-    """The residual network with option A and its variants, seed by seed."""
-    found: list[Training] = []
+def runs_with_residual(setting: Setting, kinds: Sequence[str]) -> list[Training]:
+    """For each seed, a run of the residual network with option A and a run of each of the designs `kinds`."""
+    runs: list[Training] = []
     for seed in setting.seeds:
-        found += [Run(True, DEPTH, seed), *(DesignRun(kind, DEPTH, seed) for kind in kinds)]
-    return found
+        runs += [Run(True, COMPARED_DEPTH, seed), *(DesignRun(kind, COMPARED_DEPTH, seed) for kind in kinds)]
+    return runs
 
 
-def learned(workshop: Workshop, runs: Sequence[Training]) -> list[dict[str, Any]]:
-    """A row an epoch of each run, with parameters and multiply-adds of one picture."""
+def learning_curves(workshop: Workshop, runs: Sequence[Training]) -> list[dict[str, Any]]:
+    """One row per epoch of each run, with the parameters of its network and the multiply-adds per picture."""
     rows: list[dict[str, Any]] = []
     for run in runs:
-        _, found = workshop.trained(run)
-        price = cost(network_of(run, workshop.setting).to("meta"), workshop.setting.side)
-        who = {"kind": run.kind, "depth": run.depth, "seed": run.seed, **price}
-        rows += [{**who, "epoch": epoch, **row} for epoch, row in enumerate(found["curve"], 1)]
+        _, notes = workshop.trained(run)
+        costs = cost(network_of(run, workshop.setting).to("meta"), workshop.setting.side)
+        columns = {"kind": run.kind, "depth": run.depth, "seed": run.seed, **costs}
+        rows += [{**columns, "epoch": epoch, **row} for epoch, row in enumerate(notes["curve"], 1)]
     return rows

@@ -1,5 +1,5 @@
-"""Plain against residual networks at two depths: does depth make the training error worse (arXiv:1512.03385,
-section 4.1), and how do gradients fare?"""
+"""Plain and residual networks at two depths: does depth increase the training error, and how large are the gradients
+(arXiv:1512.03385, section 4.1)?"""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ if TYPE_CHECKING:
 
 
 def runs(setting: Setting) -> list[Run]:
-    """Plain and residual networks of every depth."""
+    """The plain and the residual network of every depth."""
     return plain_and_residual(setting)
 
 
 def tables(workshop: Workshop, runs: Sequence[Run]) -> Mapping[str, list[dict[str, Any]]]:
-    """degradation: a row an epoch of each run; gradients: a row a convolution of each run, at the start and the end."""
+    """degradation: one row per epoch of each run; gradients: one row per convolution of each run, at the start and the
+    end of training."""
     curves: list[dict[str, Any]] = []
     gradients: list[dict[str, Any]] = []
     for run in runs:
-        _, found = workshop.trained(run)
-        who = {"kind": run.kind, "depth": run.depth, "seed": run.seed}
-        curves += [{**who, "epoch": epoch, **row} for epoch, row in enumerate(found["curve"], 1)]
-        for when, norms in found["gradients"].items():
+        _, notes = workshop.trained(run)
+        columns = {"kind": run.kind, "depth": run.depth, "seed": run.seed}
+        curves += [{**columns, "epoch": epoch, **row} for epoch, row in enumerate(notes["curve"], 1)]
+        for when, norms in notes["gradients"].items():
             gradients += [
-                {**who, "when": when, "layer": layer, "norm": norm} for layer, norm in enumerate(norms, 1)
+                {**columns, "when": when, "layer": layer, "norm": norm} for layer, norm in enumerate(norms, 1)
             ]
     return {"degradation": curves, "gradients": gradients}

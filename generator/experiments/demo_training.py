@@ -1,12 +1,12 @@
-"""Trains the demo's network on the drawn world: `python -m generator.experiments.demo_training OUT`.
+"""Train the demo network on the drawn world: `python -m generator.experiments.demo_training OUT`.
 
-The learning rate rises, stays, and falls only at the end, so a run can be planned longer without losing
-what was done. Early epochs see the pictures reduced to 48 and 64 pixels, which costs a quarter to a half as
-much and teaches most of what there is to learn; the last ones see them whole, so that weights and running
-statistics fit 96.
+The learning rate rises, stays constant and falls only at the end, so that a run can be extended without losing the
+epochs already done. Early epochs see the pictures reduced to 48 and 64 pixels, which costs a quarter to a half as much
+and teaches most of the task. The last epochs see them at full size, so that weights and running statistics fit 96
+pixels.
 
-On a machine that others use too, one thread (OMP_NUM_THREADS=1) can be several times as fast as two: every
-operation waits for its slowest thread.
+On a shared machine, one thread (OMP_NUM_THREADS=1) can be several times as fast as two, because every operation waits
+for its slowest thread.
 """
 
 from __future__ import annotations
@@ -38,32 +38,32 @@ from generator.experiments import demo_accuracy as measure
 from generator.network.models.demo import DEMO_SIDE, MEAN, STD, demo_resnet
 from generator.network.models.demo_plain import demo_plain
 from generator.pictures.drawn import pool
-from generator.pictures.drawn.world import CLASSES, HELD_OUT_SEED, KINDS, TRAIN_SEED
+from generator.pictures.drawn.world import CLASSES, HELD_OUT_SEED, DRAWING_KINDS, TRAIN_SEED
 
 NETWORKS = {"residual": demo_resnet, "plain": demo_plain}
-_MIRROR = np.array([kind.mirror for kind in KINDS])
+_MIRROR = np.array([kind.mirror for kind in DRAWING_KINDS])
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a training run depends on, besides the drawings."""
+    """All that a training run depends on except the drawings."""
 
     seed: int = 0
     pictures: int = 13_200
     held_out: int = 2_200
-    sides: tuple[int, ...] = (48, 48, 48, 48, 64, 96)  # pixels, one an epoch
+    sides: tuple[int, ...] = (48, 48, 48, 48, 64, 96)  # pixels, of the pictures in each epoch
     batch: int = 64
-    rate: float = 4e-3  # AdamW's at its highest
-    # The share of it at the start of every epoch and at the end of the last; straight lines between them.
+    rate: float = 4e-3  # AdamW's highest learning rate
+    # The fraction of `rate` at the start of each epoch and at the end of the last, with straight lines between.
     shares: tuple[float, ...] = (1, 1, 1, 1, 1, 2 / 3, 0)
     decay: float = 0.05
     warm: float = 0.5  # epochs over which the rate first rises
     smoothing: float = 0.1
-    shift: int = 6  # pixels, whole pictures are moved by up to this much
-    window: int = 78  # pixels, a reduced picture shows a random window of at least this side
+    shift: int = 6  # pixels, the largest shift of a picture at full size
+    window: int = 78  # pixels, the smallest side of the random window that a reduced picture shows
 
 
-# The plain network is a control, not the demo: a third of the pictures, a few minutes on one core.
+# The plain network is only a control: a third of the pictures, a few minutes on one core.
 PLAIN = Settings(
     pictures=4_400, batch=32, rate=3e-3, sides=(48,) * 7 + (64, 96), shares=(1.0,) * 8 + (2 / 3, 0)
 )
@@ -78,10 +78,12 @@ def train(
     settings: Settings | None = None,
     progress: Reporter | None = None,
 ) -> dict[str, Any]:
-    """Train a network of NETWORKS from the seed; `weights.safetensors` and `training.json` go into `out_path`.
+    """Train a network of NETWORKS; write `weights.safetensors` and `training.json` into the folder `out_path`.
 
-    The drawings are kept in that folder too, as is a checkpoint after every epoch, from which an interrupted
-    run goes on. Returns what `training.json` holds.
+    The folder also keeps the drawings, and a checkpoint after each epoch from which an interrupted run resumes.
+
+    seed: of weights and batches, unless `settings` are given; device: 'auto' or torch's name of a device; kind: of
+    NETWORKS. Returns the content of `training.json`.
     """
     started = time.monotonic()
     settings = settings or (Settings(seed=seed) if kind == "residual" else replace(PLAIN, seed=seed))
@@ -90,15 +92,15 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     _tune_allocator()
     _seed_all(settings.seed)
-    place = _device(device)
+    chosen_device = _device(device)
     pictures = _drawn("drawing, to learn from", settings.pictures, TRAIN_SEED, folder, reporter)
     held_out = _drawn("drawing, held out", settings.held_out, HELD_OUT_SEED, folder, reporter)
 
-    network = NETWORKS[kind](len(CLASSES)).to(place).to(memory_format=torch.channels_last)
+    network = NETWORKS[kind](len(CLASSES)).to(chosen_device).to(memory_format=torch.channels_last)
     curve, before = _fit(network, pictures, held_out, settings, folder, reporter)
-    found = measure.predictions(network, held_out)
+    predicted = measure.predictions(network, held_out)
     seconds = before + time.monotonic() - started
-    record = _record(settings, found, curve, seconds, place)
+    record = _record(settings, predicted, curve, seconds, chosen_device)
     _save(network, record, folder)
     reporter.say(f"accuracy {record['accuracy']:.4f} on {settings.held_out:,} held-out drawings")
     return record
@@ -117,7 +119,7 @@ def _fit(
     folder: Path,
     reporter: Reporter,
 ) -> tuple[list[float], float]:
-    """All epochs; returns the mean loss of each and the seconds that earlier, interrupted runs took."""
+    """Train for all epochs. Returns the mean loss of each epoch, and the seconds of earlier, interrupted runs."""
     device = next(network.parameters()).device
     per_epoch = len(pictures) // settings.batch
     steps = per_epoch * len(settings.sides)
@@ -138,12 +140,12 @@ def _fit(
     with reporter.stage("training", steps * settings.batch, "pictures", done=done) as advance:
         for epoch in range(len(curve), len(settings.sides)):
             curve.append(_epoch(network, pictures, settings, epoch, optimiser, advance))
-            # A glance at some held-out drawings, to be read by whoever waits; nothing is chosen by it.
-            some = held_out[: 10 * len(CLASSES)]
-            right = measure.predictions(network, some) == np.arange(len(some)) % len(CLASSES)
+            # Progress on some held-out drawings, for display only: nothing is selected by it.
+            sample = held_out[: 10 * len(CLASSES)]
+            correct = measure.predictions(network, sample) == np.arange(len(sample)) % len(CLASSES)
             reporter.say(
                 f"epoch {epoch + 1} of {len(settings.sides)}: loss {curve[-1]:.4f}, "
-                f"right on {right.mean():.1%} of {len(some)} held-out drawings"
+                f"{correct.mean():.1%} correct on {len(sample)} held-out drawings"
             )
             state = {
                 "run": _run(settings, len(curve)),
@@ -158,7 +160,7 @@ def _fit(
 
 
 def _run(settings: Settings, done: int) -> str:
-    """All that the first `done` epochs depend on: longer or shorter runs may go on from them."""
+    """All that the first `done` epochs depend on, as a text. Runs that share it can resume from the same checkpoint."""
     planned = asdict(settings)
     planned["sides"] = settings.sides[:done]
     planned["shares"] = settings.shares[: done + 1]
@@ -166,7 +168,7 @@ def _run(settings: Settings, done: int) -> str:
 
 
 def _rate(settings: Settings, epoch: float) -> float:
-    """The learning rate that many epochs from the start."""
+    """The learning rate at a time in epochs from the start."""
     rising = min((epoch + 0.01) / settings.warm, 1.0)
     return settings.rate * rising * float(np.interp(epoch, range(len(settings.shares)), settings.shares))
 
@@ -179,7 +181,7 @@ def _epoch(
     optimiser: torch.optim.Optimizer,
     advance: Advance,
 ) -> float:
-    """One pass over the pictures in an order of its own; returns the mean loss."""
+    """One pass over the pictures, shuffled by seed and epoch; returns the mean loss."""
     network.train()
     device = next(network.parameters()).device
     total, count = 0.0, 0
@@ -200,7 +202,7 @@ def _epoch(
 def _batches(
     pictures: NDArray[np.uint8], settings: Settings, epoch: int, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Shuffled, mirrored, recoloured and moved pictures (B, 3, S, S) with their labels (B,)."""
+    """Shuffled, mirrored, recoloured and shifted pictures (B, 3, S, S) with their labels (B,)."""
     rng = np.random.default_rng([settings.seed, epoch])
     order = rng.permutation(len(pictures))
     side = settings.sides[epoch]
@@ -210,8 +212,8 @@ def _batches(
         chosen = pictures[picked]  # (B, 96, 96, 3), a copy
         flipped = (rng.random(len(picked)) < 0.5) & _MIRROR[labels]
         chosen[flipped] = chosen[flipped][:, :, ::-1]
-        # No class depends on its colours, so red, green and blue may change places. A whole batch is
-        # recoloured and moved alike: cheap, and over many batches as good as one by one.
+        # No class depends on its colours, so red, green and blue are permuted. A whole batch is recoloured and shifted
+        # in the same way, which is cheap and, over many batches, as good as picture by picture.
         chosen = chosen[..., rng.permutation(3)]
         if side == DEMO_SIDE:
             down, right = rng.integers(-settings.shift, settings.shift + 1, 2)
@@ -227,33 +229,33 @@ def _batches(
 
 
 def _moved(pictures: NDArray[np.uint8], down: int, right: int) -> NDArray[np.uint8]:
-    """Pictures (B, H, W, 3) moved by whole pixels; what comes in at the border repeats the border."""
+    """Pictures (B, H, W, 3) shifted by whole pixels. New pixels repeat the border."""
     rows = np.clip(np.arange(pictures.shape[1]) - down, 0, pictures.shape[1] - 1)
     columns = np.clip(np.arange(pictures.shape[2]) - right, 0, pictures.shape[2] - 1)
     return pictures[:, rows][:, :, columns]
 
 
 def _groups(network: nn.Module, decay: float) -> list[dict[str, Any]]:
-    """Weights decay; BatchNorm's scales and all offsets do not."""
+    """Parameter groups: weight decay for weights, none for BatchNorm's scales and all offsets."""
     matrices = [p for p in network.parameters() if p.ndim > 1]
     vectors = [p for p in network.parameters() if p.ndim <= 1]
     return [{"params": matrices, "weight_decay": decay}, {"params": vectors, "weight_decay": 0.0}]
 
 
 def _record(
-    settings: Settings, found: NDArray[np.int64], curve: list[float], seconds: float, device: torch.device
+    settings: Settings, predicted: NDArray[np.int64], curve: list[float], seconds: float, device: torch.device
 ) -> dict[str, Any]:
-    labels = np.arange(len(found)) % len(CLASSES)
-    right = found == labels
+    labels = np.arange(len(predicted)) % len(CLASSES)
+    correct = predicted == labels
     wrong: dict[tuple[str, str], int] = {}
-    for label, guess in zip(labels[~right], found[~right], strict=True):
+    for label, guess in zip(labels[~correct], predicted[~correct], strict=True):
         pair = (CLASSES[label], CLASSES[guess])
         wrong[pair] = wrong.get(pair, 0) + 1
     commonest = sorted(wrong.items(), key=lambda item: (-item[1], item[0]))[:20]
     return {
-        "accuracy": float(right.mean()),
-        "held_out": len(found),
-        "class_accuracy": {name: float(right[labels == i].mean()) for i, name in enumerate(CLASSES)},
+        "accuracy": float(correct.mean()),
+        "held_out": len(predicted),
+        "class_accuracy": {name: float(correct[labels == i].mean()) for i, name in enumerate(CLASSES)},
         "taken_for": [{"class": pair[0], "taken for": pair[1], "times": times} for pair, times in commonest],
         "loss": [round(value, 4) for value in curve],
         "settings": asdict(settings),
@@ -274,7 +276,7 @@ def _record(
 
 def _save(network: nn.Module, record: dict[str, Any], folder: Path) -> None:
     tensors = {name: value.float().cpu().contiguous() for name, value in network.state_dict().items()}
-    # A count of batches has no meaning as a fraction; keep it what it was.
+    # Integers, such as BatchNorm's count of batches, keep their type.
     for name, value in network.state_dict().items():
         if not value.is_floating_point():
             tensors[name] = value.cpu()
@@ -289,7 +291,7 @@ def _save(network: nn.Module, record: dict[str, Any], folder: Path) -> None:
         "versions": json.dumps(record["versions"]),
     }
     safetensors.torch.save_file(tensors, folder / "weights.safetensors", metadata)
-    (folder / "weights.safetensors").chmod(0o644)  # safetensors lets only the owner read
+    (folder / "weights.safetensors").chmod(0o644)  # safetensors writes files that only the owner can read
     (folder / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
@@ -316,22 +318,22 @@ def _seed_all(seed: int) -> None:
 
 
 def _tune_allocator() -> None:
-    """Keep freed memory: glibc gives large blocks back to the system and faults every page in again, which
-    doubles the time of a training step on a CPU."""
-    with suppress(OSError, AttributeError):  # only glibc has it
+    """Keep freed memory in the process. By default glibc returns large blocks to the system and faults every page in
+    again, which doubles the time of a training step on a CPU."""
+    with suppress(OSError, AttributeError):  # only glibc has mallopt
         libc = ctypes.CDLL("libc.so.6")
         libc.mallopt(-4, 0)  # M_MMAP_MAX
         libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
 
 
 def main() -> None:
-    """The command line: an output folder, a seed and a device."""
+    """Train from the command line, with an output folder, a seed and a device."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("out", type=Path, help="folder for weights.safetensors and training.json")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="auto")
+    parser.add_argument("--seed", type=int, default=0, help="of weights and batches (default 0)")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     arguments = parser.parse_args()
     train(arguments.out, seed=arguments.seed, device=arguments.device)
 

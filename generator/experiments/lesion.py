@@ -1,4 +1,4 @@
-"""One block removed at a time: how much does each matter (arXiv:1605.06431, section 4.1)?"""
+"""Lesion study: the accuracy after removing one block at a time (arXiv:1605.06431, section 4.1)."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 
 
 def runs(setting: Setting) -> list[Run]:
-    """Plain and residual networks of every depth."""
+    """The plain and the residual network of every depth."""
     return plain_and_residual(setting)
 
 
 def tables(workshop: Workshop, runs: Sequence[Run]) -> Mapping[str, list[dict[str, Any]]]:
-    """lesion: a row a block that keeps its input's shape (the others cannot be left out) of each run's network."""
+    """lesion: one row per block of each run's network. Blocks that change the shape of their input cannot be
+    removed."""
     rows: list[dict[str, Any]] = []
     for run in runs:
         network, _ = workshop.trained(run)

@@ -1,4 +1,4 @@
-"""What a network's channels answer to among the held-out drawings: the atlas's numbers, from maps at hand."""
+"""The top-9 pictures and score ranks of a network's channels over the held-out drawings, as the atlas computes them."""
 
 from __future__ import annotations
 
@@ -15,23 +15,25 @@ from generator.methods.purity import Classes
 from generator.pictures.drawn.families import drawn_hierarchy
 from generator.pictures.drawn.world import CLASSES
 
-BATCH = 220
+BATCH = 220  # drawings per forward pass
 
 Maps = Callable[[Tensor], Mapping[str, Tensor]]
 
 
 @torch.no_grad()
 def read_layers(maps: Maps, pictures: Tensor, *, signed: bool = False) -> dict[str, LayerResponses]:
-    """The nine strongest pictures of every channel and the ranks of all, layer by layer; a picture's score is the
-    channel's maximum over the map."""
+    """By layer, the top-9 pictures of each channel and the ranks of all pictures.
+
+    maps: a function from pictures (B, 3, S, S) to maps (B, C, H, W) by layer; pictures: (N, 3, S, S); signed: whether
+    maps may be negative. The score of a picture is the maximum of the channel's map."""
     tops: dict[str, TopUnits] = {}
     scores: dict[str, list[Tensor]] = {}
     for start in range(0, len(pictures), BATCH):
-        some = pictures[start : start + BATCH].contiguous(memory_format=torch.channels_last)
-        for name, found in maps(some).items():
+        batch = pictures[start : start + BATCH].contiguous(memory_format=torch.channels_last)
+        for name, layer_map in maps(batch).items():
             if name not in tops:
-                tops[name], scores[name] = TopUnits(found.shape[1], signed=signed), []
-            scores[name].append(tops[name].update(found, torch.arange(start, start + len(some))))
+                tops[name], scores[name] = TopUnits(layer_map.shape[1], signed=signed), []
+            scores[name].append(tops[name].update(layer_map, torch.arange(start, start + len(batch))))
     return {
         name: LayerResponses(top.images.numpy(), centred_ranks(torch.cat(scores[name]).numpy()))
         for name, top in tops.items()
@@ -40,7 +42,7 @@ def read_layers(maps: Maps, pictures: Tensor, *, signed: bool = False) -> dict[s
 
 @cache
 def drawn_classes(count: int) -> Classes:
-    """The classes of drawings 0 … count − 1, with their families."""
+    """The classes and families of drawings 0 … count − 1."""
     labels = [(number % len(CLASSES), CLASSES[number % len(CLASSES)]) for number in range(count)]
     tree = drawn_hierarchy()
     return Classes.of(labels, nodes_of(tree, [(name, "") for _, name in labels], strict=False), tree)

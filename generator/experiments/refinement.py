@@ -1,4 +1,4 @@
-"""Is refinement due to the shortcut? The atlas's scores in plain, residual and pre-activation networks."""
+"""Is refinement due to the shortcut? The atlas's refinement scores of plain, residual and pre-activation networks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from generator.core.correspondence import LayerResponses, strongest_match
-from generator.experiments.comparing import DEPTH
+from generator.experiments.comparing import COMPARED_DEPTH
 from generator.experiments.reading import drawn_classes, read_layers
 from generator.experiments.runs import DesignRun, Run, Training
 from generator.experiments.setting import Setting
@@ -24,51 +24,62 @@ PRE_ACTIVATION = "full pre-activation"
 
 
 def runs(setting: Setting) -> list[Training]:
-    """Plain, residual and pre-activation networks, of those that other experiments train."""
-    found: list[Training] = []
+    """Plain, residual and pre-activation networks, all trained for other experiments too."""
+    runs: list[Training] = []
     for seed in setting.seeds:
-        found += [Run(False, DEPTH, seed), Run(True, DEPTH, seed), DesignRun(PRE_ACTIVATION, DEPTH, seed)]
-    return found
+        runs += [
+            Run(False, COMPARED_DEPTH, seed),
+            Run(True, COMPARED_DEPTH, seed),
+            DesignRun(PRE_ACTIVATION, COMPARED_DEPTH, seed),
+        ]
+    return runs
 
 
 def tables(workshop: Workshop, runs: Sequence[Training]) -> Mapping[str, list[dict[str, Any]]]:
-    """refinement: a row a network: means over the channels of all pairs of neighbouring blocks of a stage, and the
-    tests of the atlas's pages; refinement_pairs: a row a pair."""
+    """refinement: one row per network, with means over the channels of all pairs of neighbouring blocks of a stage, and
+    the tests that the atlas's pages show; refinement_pairs: one row per pair."""
     networks, pairs = [], []
     pictures = workshop.pictures[1]
     for run in runs:
         network, _ = workshop.trained(run)
         assert isinstance(network, StudyNetwork)
-        who = {"kind": run.kind, "depth": run.depth, "seed": run.seed}
+        columns = {"kind": run.kind, "depth": run.depth, "seed": run.seed}
         layers = read_layers(network.maps, pictures, signed=run.kind == PRE_ACTIVATION)
-        parts, values = [], []
+        tests, values = [], []
         names = list(layers)
-        for place, (earlier, later) in enumerate(pairwise(names)):
-            if earlier.split(".")[0] != later.split(".")[0]:  # of two stages: the channels are others
+        for pair, (earlier, later) in enumerate(pairwise(names)):
+            if (
+                earlier.split(".")[0] != later.split(".")[0]
+            ):  # of different stages: equal channel indices mean different channels
                 continue
-            numbers, tests = compared(layers[earlier], layers[later], drawn_classes(len(pictures)), place)
+            numbers, permutations = compared(
+                layers[earlier], layers[later], drawn_classes(len(pictures)), pair
+            )
             values.append(numbers)
-            parts.append(tests)
-            pairs.append({**who, "earlier": earlier, "later": later, **means(numbers)})
-        joined = {name: np.concatenate([found[name] for found in values]) for name in values[0]}
-        networks.append({**who, **means(joined), **tested(parts)})
+            tests.append(permutations)
+            pairs.append({**columns, "earlier": earlier, "later": later, **means(numbers)})
+        joined = {name: np.concatenate([numbers[name] for numbers in values]) for name in values[0]}
+        networks.append({**columns, **means(joined), **tested(tests)})
     return {"refinement": networks, "refinement_pairs": pairs}
 
 
 def compared(
-    earlier: LayerResponses, later: LayerResponses, classes: Classes, place: int
+    earlier: LayerResponses, later: LayerResponses, classes: Classes, pair: int
 ) -> tuple[dict[str, np.ndarray], tuple[Permuted, Permuted]]:
-    """Each channel that is alive in both blocks: pictures kept, ρ, gain of agreement, refinement score, and the score
-    against the channel of the earlier block that matches it best, whatever its number; the tests by correspondence and
-    by direction."""
-    alive = earlier.active & later.active
+    """Numbers of each channel that is active in both blocks, and the permutation tests of their refinement scores.
+
+    The numbers, each (channels,): kept, pictures shared by the two top-9; rho, rank correlation; own_match, whether the
+    best match in the earlier block has the same index; match_rho, its rank correlation; gain, of agreement; score,
+    refinement score; match_score, the score against the best match. The tests: by correspondence and by direction.
+    pair: the pair's position in the network, from which the tests are seeded."""
+    active = earlier.active & later.active
     similarity = earlier.similarity(later)
     before, after = (
-        agreement(classes_of_nine(numbers.top_image, classes.of_picture), classes)
-        for numbers in (earlier, later)
+        agreement(classes_of_nine(responses.top_image, classes.of_picture), classes)
+        for responses in (earlier, later)
     )
     scores = refinement_scores(after, before, similarity.rho)  # (earlier, later)
-    channels = np.flatnonzero(alive)
+    channels = np.flatnonzero(active)
     matches = strongest_match(similarity.transposed().strength)[channels]
     numbers = {
         "kept": np.diagonal(similarity.shared)[channels].astype(np.float64),
@@ -79,23 +90,25 @@ def compared(
         "score": np.diagonal(scores)[channels].astype(np.float64),
         "match_score": scores[matches, channels].astype(np.float64),
     }
-    direction = exchanged(np.diagonal(scores), 3 * place + 2)
-    return numbers, (permuted(scores, 3 * place + 1), direction)
+    direction = exchanged(np.diagonal(scores), 3 * pair + 2)
+    return numbers, (permuted(scores, 3 * pair + 1), direction)
 
 
 def means(numbers: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """How many channels, and the mean of each number over those where it is known."""
-    found: dict[str, Any] = {"channels": len(numbers["kept"])}
+    """The number of channels, and the mean of each number over the channels where it is finite."""
+    row: dict[str, Any] = {"channels": len(numbers["kept"])}
     for name, values in numbers.items():
-        known = values[np.isfinite(values)]
-        found[name] = float(known.mean()) if known.size else float("nan")
-    return found
+        finite = values[np.isfinite(values)]
+        row[name] = float(finite.mean()) if finite.size else float("nan")
+    return row
 
 
-def tested(parts: Sequence[tuple[Permuted, Permuted]]) -> dict[str, float]:
-    """The mean score when channels are paired at random, and the p values of both tests."""
-    correspondence = sum((part[0] for part in parts[1:]), parts[0][0])
-    direction = sum((part[1] for part in parts[1:]), parts[0][1])
+def tested(tests: Sequence[tuple[Permuted, Permuted]]) -> dict[str, float]:
+    """The mean score when channels are paired at random, and the p values of both tests, over all pairs of blocks.
+
+    tests: of each pair, by correspondence and by direction."""
+    correspondence = sum((by_channel for by_channel, _ in tests[1:]), tests[0][0])
+    direction = sum((by_order for _, by_order in tests[1:]), tests[0][1])
     return {
         "permuted_score": float(correspondence.permuted.mean()) / max(1, correspondence.channels),
         "correspondence_p": correspondence.p,

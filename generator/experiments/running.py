@@ -1,4 +1,4 @@
-"""Runs experiments and writes their tables."""
+"""Run experiments and write their tables."""
 
 from __future__ import annotations
 
@@ -46,13 +46,14 @@ def run_experiments(
 ) -> list[Path]:
     """Run experiments and write their tables; returns the CSV files, folder/results/*.csv.
 
-    Stopped at any moment and called again it goes on; the same setting gives the same numbers on the same machine.
+    names: keys of EXPERIMENTS; folder: also keeps drawings and trained networks, so that an interrupted call resumes.
+    The same setting gives the same numbers on the same machine.
     """
     reporter = reporter or Reporter()
     workshop = Workshop(setting, folder, reporter)
     names = list(names)
     runs: dict[str, list[Training]] = {name: EXPERIMENTS[name].runs(setting) for name in names}
-    every = list(dict.fromkeys(run for some in runs.values() for run in some))
+    every = list(dict.fromkeys(run for needed in runs.values() for run in needed))
     with reporter.stage("training", len(every), "networks") as advance:
         for run in every:
             workshop.trained(run)
@@ -66,14 +67,15 @@ def run_experiments(
                 write_atomically(path, _csv(rows))
                 written.append(path)
             advance()
-    said = {**asdict(setting), **constants()}
-    write_atomically(folder / "results" / "setting.json", (json.dumps(said, indent=1) + "\n").encode())
+    record = {**asdict(setting), **constants()}
+    write_atomically(folder / "results" / "setting.json", (json.dumps(record, indent=1) + "\n").encode())
     return written
 
 
 def constants() -> dict[str, float]:
-    """What every setting shares and the report states. classes: of the drawn world; momentum: of SGD; probe: drawings
-    of the batch whose gradients are measured; rounds: of each test; scale, dropped, gate: of the shortcuts' designs."""
+    """Constants of all settings, which the report states. classes: of the drawn world; momentum: of SGD; probe:
+    drawings over which gradients are measured; rounds: of each permutation test; scale, dropped, gate: of the shortcut
+    designs."""
     return {
         "classes": len(CLASSES),
         "momentum": MOMENTUM,
@@ -86,7 +88,7 @@ def constants() -> dict[str, float]:
 
 
 def _csv(rows: Rows) -> bytes:
-    """Rows with the same columns as a CSV file, floats to six digits."""
+    """A CSV file of rows with equal columns, floats to six significant digits."""
     columns = list(rows[0])
     cells = (
         [f"{row[name]:.6g}" if isinstance(row[name], float) else row[name] for name in columns]

@@ -1,5 +1,4 @@
-"""Which networks experiments train: frozen dataclasses, whose fields are part of the key under which a result is
-kept."""
+"""The networks that experiments train: frozen dataclasses, whose fields are part of the key of a stored result."""
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ from generator.pictures.drawn.world import CLASSES
 
 
 class Training(Protocol):
-    """A network to train. kind: one of `study`'s; depth: layers with weights on the longest way."""
+    """A network to train. kind: of the networks in `study`; depth: layers with weights on the longest path."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
@@ -29,7 +28,7 @@ class Training(Protocol):
 
 
 def network_of(run: Training, setting: Setting) -> nn.Module:
-    """The network of a run, before its first weights are drawn."""
+    """The network of a run, before its weights are initialised."""
     return study.network(run.kind, run.depth, setting.width, setting.side, len(CLASSES))
 
 
@@ -71,7 +70,8 @@ class DesignRun:
 
 @dataclass(frozen=True)
 class PathRun:
-    """A network of grouped bottlenecks, `blocks` a stage; factor: what a block costs."""
+    """A network of grouped bottlenecks. blocks: per stage; cardinality: paths per block; factor: relative cost of a
+    block."""
 
     blocks: int
     cardinality: int
@@ -87,7 +87,7 @@ class PathRun:
         return 3 * STAGES * self.blocks + 2
 
     def widths(self, setting: Setting) -> list[int]:
-        """Of a path, stage by stage."""
+        """The width of a path in each stage."""
         return [
             equal_width(8 * setting.width * 2**stage, self.cardinality, self.factor)
             for stage in range(STAGES)
@@ -96,7 +96,7 @@ class PathRun:
 
 @dataclass(frozen=True)
 class StackRun:
-    """The network after AlexNet, without blocks."""
+    """The network modelled on AlexNet, without residual blocks."""
 
     seed: int
 
@@ -106,7 +106,7 @@ class StackRun:
 
 @dataclass(frozen=True)
 class BareRun:
-    """The same without the hidden layer's norm: why the others have one."""
+    """The network of StackRun without the norm of its hidden layer, to show what the norm is for."""
 
     seed: int
 
@@ -116,7 +116,8 @@ class BareRun:
 
 @dataclass(frozen=True)
 class ResumedRun:
-    """Training resumed for so many epochs, from a rate that falls to zero again, with new blocks or without."""
+    """Training of `before` resumed, with new blocks or without. epochs: number of them; rate: from which the learning
+    rate falls to zero again."""
 
     before: StackRun
     blocks: bool

@@ -1,4 +1,4 @@
-"""What the experiments' trainings have in common."""
+"""The setting shared by all trainings of the experiments."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from generator.network.models.study import STUDY_SIDE, STUDY_WIDTH
 
 @dataclass(frozen=True)
 class Setting:
-    """What all trainings of the experiments have in common. side: px to which the drawings are reduced; width:
-    channels of the first stage; rate: of SGD with momentum 0.9, falling in a straight line to zero; decay: of
-    weights."""
+    """The setting shared by all trainings of the experiments.
+
+    pictures, held_out: drawings to train on and to test on; side: px to which the drawings are reduced; width: channels
+    of the first stage; depths: of the plain and residual networks; rate: learning rate of SGD with momentum, which
+    falls linearly to zero; decay: weight decay."""
 
     pictures: int = 2200
     held_out: int = 880

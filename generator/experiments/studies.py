@@ -1,4 +1,4 @@
-"""Atlases of the networks that the experiments trained: one of each kind, to be looked at beside their report."""
+"""Atlases of the networks that the experiments trained, one of each kind, to accompany their report."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from generator.stages.profile import Profile
 def compute_studies(
     names: Iterable[str], setting: Setting, folder: Path, reporter: Reporter | None = None
 ) -> list[Path]:
-    """Atlases of the first seed's networks of these experiments; returns the folders, folder/atlases/<name>.
+    """Compute atlases of the first seed's networks of these experiments; returns the folders, folder/atlases/<name>.
 
-    They look through as many drawings as the experiments hold out, of a seed of their own. A network that is not
-    trained yet is trained first. A gated network has none: a product of two maps is no step of an atlas's graph.
+    An atlas has as many drawings as the experiments hold out, from a different seed. A network that is not trained yet
+    is trained first. Gated networks are left out: the atlas's graph has no product of two maps.
     """
     workshop = Workshop(setting, folder, reporter or Reporter())
     runs = {

@@ -1,4 +1,4 @@
-"""Training one small network on the drawn world, and what is noted on the way."""
+"""Train a small network on the drawn world; record its learning curve and gradient norms."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from generator.network.weights import he_initialise
 from generator.pictures.drawn.world import CLASSES
 
 MOMENTUM = 0.9  # of SGD
-PROBE = 220  # pictures of the batch whose gradients are measured
+PROBE = 220  # drawings over which gradients are measured
 
 
 def reduced(pictures: np.ndarray, side: int) -> Tensor:
-    """Drawings (N, 96, 96, 3) uint8 as the networks take them, (N, 3, side, side)."""
+    """Drawings (N, 96, 96, 3) uint8 as input of the networks, (N, 3, side, side), normalised."""
     parts = [
         F.interpolate(
             measure.prepared(pictures[start : start + 500], torch.device("cpu")), (side, side), mode="area"
@@ -33,7 +33,7 @@ def reduced(pictures: np.ndarray, side: int) -> Tensor:
 
 
 def build(run: Training, setting: Setting) -> nn.Module:
-    """The network of a run as it starts: its weights depend on the seed alone."""
+    """The network of a run before training. Its weights depend only on the seed."""
     network = network_of(run, setting)
     he_initialise(network, run.seed)
     for part in network.modules():
@@ -45,13 +45,14 @@ def build(run: Training, setting: Setting) -> nn.Module:
 def train(
     run: Training, setting: Setting, pictures: Tensor, held_out: Tensor, network: nn.Module | None = None
 ) -> tuple[nn.Module, dict[str, Any]]:
-    """Train a network, as `build` makes it or another; dropout depends on the seed alone.
+    """Train `network`, or the one that `build` makes. Dropout depends only on the seed.
 
-    Returns it in eval mode with `curve` (an epoch: training loss and error while it learned, error on held-out drawings
-    after it) and `gradients` (at the start and the end: the norm of the loss's gradient with respect to each
-    convolution's weights, in forward order)."""
+    pictures: (N, 3, S, S) to train on; held_out: (M, 3, S, S). Returns the network in eval mode, and a record: `curve`
+    (per epoch: training loss and error during the epoch, error on the held-out drawings after it) and `gradients` (at
+    the start and the end: the norm of the loss's gradient with respect to each convolution's weights, in forward
+    order)."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(run.seed)  # dropout alone draws from it
+        torch.manual_seed(run.seed)  # only dropout draws from it
         network = build(run, setting) if network is None else network
         return _train(network, run.seed, setting, pictures, held_out)
 
@@ -94,22 +95,24 @@ def _train(
 
 @torch.no_grad()
 def accuracy(network: nn.Module, pictures: Tensor) -> float:
-    """The share of drawings that are classified rightly; the network is left in eval mode."""
+    """The fraction of drawings (N, 3, S, S) that are classified correctly. The network is left in eval mode."""
     network.eval()
     labels = torch.arange(len(pictures)) % len(CLASSES)
-    right = [
-        int((network(some.contiguous(memory_format=torch.channels_last)).argmax(1) == known).sum())
-        for some, known in zip(pictures.split(220), labels.split(220), strict=True)
+    correct = [
+        int((network(batch.contiguous(memory_format=torch.channels_last)).argmax(1) == known).sum())
+        for batch, known in zip(pictures.split(220), labels.split(220), strict=True)
     ]
-    return sum(right) / len(pictures)
+    return sum(correct) / len(pictures)
 
 
 def gradient_norms(network: nn.Module, pictures: Tensor, labels: Tensor) -> list[float]:
-    """‖∂loss / ∂W‖ of every convolution on the first drawings, with batch statistics; the network stays as it was."""
-    kept = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    """‖∂loss / ∂W‖ of each convolution in forward order, over the first PROBE drawings, with batch statistics.
+
+    Weights and statistics are left unchanged, and the network in training mode."""
+    state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     network.train()
     weights = [part.weight for part in network.modules() if isinstance(part, nn.Conv2d)]
     loss = F.cross_entropy(network(pictures[:PROBE]), labels[:PROBE])
     norms = [float(gradient.norm()) for gradient in torch.autograd.grad(loss, weights)]
-    network.load_state_dict(kept)  # the running statistics moved
+    network.load_state_dict(state)  # restores the running statistics
     return norms

@@ -1,4 +1,4 @@
-"""The trainings of one setting: each is done once and kept with its weights, so that an interrupted run resumes."""
+"""The trainings of a setting. Each is done once and stored with its weights, so that an interrupted run resumes."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from generator.experiments.training import build, reduced, train
 from generator.pictures.drawn import pool
 from generator.pictures.drawn.world import HELD_OUT_SEED, TRAIN_SEED
 
-CODE = 1  # raise it when a change of the code changes any number: trainings are then done anew
+CODE = 1  # raise it when a change of the code changes any number: trainings are then repeated
 
 
-DIGEST = "sha256"  # in the notes: of them and of the weights
+DIGEST = "sha256"  # the key in a training's notes of the digest of notes and weights
 
 
 def _digest(weights: bytes, notes: dict[str, Any]) -> str:
@@ -34,7 +34,7 @@ def _digest(weights: bytes, notes: dict[str, Any]) -> str:
 
 
 class Workshop:
-    """The trainings of a setting in a folder: trained when first asked for, read from then on."""
+    """The trainings of a setting in a folder. A network is trained when first requested and read afterwards."""
 
     def __init__(self, setting: Setting, folder: Path, reporter: Reporter) -> None:
         self.setting, self.folder, self.reporter = setting, folder, reporter
@@ -42,18 +42,18 @@ class Workshop:
 
     @property
     def pictures(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """To learn from, and held out."""
+        """The drawings to train on and the held-out drawings, (N, 3, side, side) each."""
         if self._pictures is None:
             drawn = []
             for count, seed in ((self.setting.pictures, TRAIN_SEED), (self.setting.held_out, HELD_OUT_SEED)):
                 with self.reporter.stage("drawing", count, "pictures") as advance:
-                    found = pool.drawings(count, seed, self.folder / "drawings", progress=advance)
-                drawn.append(reduced(found, self.setting.side))
+                    images = pool.drawings(count, seed, self.folder / "drawings", progress=advance)
+                drawn.append(reduced(images, self.setting.side))
             self._pictures = (drawn[0], drawn[1])
         return self._pictures
 
     def weights(self, run: Training) -> Path:
-        """Where a run's weights are kept once it is trained; the notes lie beside them."""
+        """The file of a run's weights once it is trained. The notes lie next to it, with the suffix .json."""
         common = {
             name: value for name, value in asdict(self.setting).items() if name not in ("depths", "seeds")
         }
@@ -62,40 +62,43 @@ class Workshop:
         return self.folder / "runs" / name
 
     def trained(self, run: Training) -> tuple[nn.Module, dict[str, Any]]:
-        """A run's network and what was noted."""
+        """A run's network in eval mode and its notes (the run, and the record of `training.train`); trains it if
+        necessary."""
         weights = self.weights(run)
-        notes = weights.with_suffix(".json")
-        kept = self._kept(run)
-        if kept is None:
-            for path in (weights, notes):
+        notes_file = weights.with_suffix(".json")
+        stored = self._stored(run)
+        if stored is None:
+            for path in (weights, notes_file):
                 remove(path)
-            with one_thread_each(torch.device("cpu")):  # how a sum is shared changes its last bits
-                network, found = self._train(run)
+            with one_thread_each(
+                torch.device("cpu")
+            ):  # the order of additions, and so the last bits, depends on the threads
+                network, record = self._train(run)
             state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
             content = safetensors.torch.save(state)
-            said = json.loads(json.dumps({"run": asdict(run), **found}))
+            notes = json.loads(json.dumps({"run": asdict(run), **record}))
             write_atomically(weights, content)
-            write_atomically(notes, json.dumps({**said, DIGEST: _digest(content, said)}).encode())
-            kept = state, said
+            write_atomically(notes_file, json.dumps({**notes, DIGEST: _digest(content, notes)}).encode())
+            stored = state, notes
         network = build(run, self.setting)
-        network.load_state_dict(kept[0])
-        return network.to(memory_format=torch.channels_last).eval(), kept[1]
+        network.load_state_dict(stored[0])
+        return network.to(memory_format=torch.channels_last).eval(), stored[1]
 
-    def _kept(self, run: Training) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
-        """The weights and notes of a training that was done; None where it was not, or they are damaged, which a note
-        says."""
+    def _stored(self, run: Training) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
+        """The weights and notes of a finished training; None where there is none, or where they are damaged, which is
+        reported."""
         weights = self.weights(run)
-        notes = weights.with_suffix(".json")
-        if not notes.exists():
+        notes_file = weights.with_suffix(".json")
+        if not notes_file.exists():
             return None
         try:
-            content, said = weights.read_bytes(), json.loads(notes.read_bytes())
-            digest = said.pop(DIGEST, None)
-            if digest is None or digest == _digest(content, said):  # earlier versions kept none
-                return safetensors.torch.load(content), said
+            content, notes = weights.read_bytes(), json.loads(notes_file.read_bytes())
+            digest = notes.pop(DIGEST, None)
+            if digest is None or digest == _digest(content, notes):  # earlier versions stored no digest
+                return safetensors.torch.load(content), notes
         except (OSError, ValueError, AttributeError, TypeError, safetensors.SafetensorError):
             pass
-        self.reporter.note(f"{weights.name} is damaged: that network is trained again")
+        self.reporter.note(f"{weights.name} is damaged: its network is trained again")
         return None
 
     def _train(self, run: Training) -> tuple[nn.Module, dict[str, Any]]:
@@ -104,6 +107,6 @@ class Workshop:
         network = build(run, self.setting)
         network.load_state_dict(
             self.trained(run.before)[0].state_dict(), strict=False
-        )  # the new blocks have none
+        )  # the new blocks have no weights there
         again = replace(self.setting, epochs=run.epochs, rate=run.rate)
         return train(run, again, *self.pictures, network)

@@ -1,5 +1,5 @@
-"""Residual blocks of zero gain put before and after each layer of a trained network: what do they add when training is
-resumed (the outlook of arXiv:1701.02362)?"""
+"""Residual blocks of zero gain, inserted before and after each layer of a trained network: what do they add when
+training is resumed (the outlook of arXiv:1701.02362)?"""
 
 from __future__ import annotations
 
@@ -20,40 +20,41 @@ from generator.network.models.study.stacks import LAYERS, StackNetwork
 if TYPE_CHECKING:
     from generator.experiments.workshop import Workshop
 
-RATE = 0.2  # of the first training's rate
-SHARE = 3  # epochs: the first training's, divided by this
+RESUMED_RATE = 0.2  # of the first training's rate
+EPOCH_DIVISOR = 3  # resumed training has the first training's epochs divided by this
 
 
 def resumed(start: StackRun, blocks: bool, setting: Setting) -> ResumedRun:
-    return ResumedRun(start, blocks, max(1, setting.epochs // SHARE), RATE * setting.rate)
+    """The run that resumes the training of `start`, with new blocks or without."""
+    return ResumedRun(start, blocks, max(1, setting.epochs // EPOCH_DIVISOR), RESUMED_RATE * setting.rate)
 
 
 def runs(setting: Setting) -> list[Training]:
-    """Of each seed the network, and training resumed without the blocks and with them."""
-    found: list[Training] = []
+    """For each seed the network, and its training resumed without the blocks and with them."""
+    runs: list[Training] = []
     for seed in setting.seeds:
         start = StackRun(seed)
-        found += [start, resumed(start, False, setting), resumed(start, True, setting)]
-    return found + [BareRun(seed) for seed in setting.seeds]
+        runs += [start, resumed(start, False, setting), resumed(start, True, setting)]
+    return runs + [BareRun(seed) for seed in setting.seeds]
 
 
 def tables(workshop: Workshop, runs: Sequence[Training]) -> Mapping[str, list[dict[str, Any]]]:
-    """zero_blocks: a row a network; zero_features: a row a layer, how far its channels are what they were before
-    training was resumed; zero_branches: a row a new block, how much it adds to its input; zero_hidden: a row a
-    network whose hidden layer has no norm."""
+    """zero_blocks: one row per network; zero_features: one row per layer, with the similarity of its channels to those
+    before training was resumed; zero_branches: one row per new block, with how much it changes its input; zero_hidden:
+    one row per network whose hidden layer has no norm."""
     networks, features, branches, bare = [], [], [], []
     learning, held_out = workshop.pictures
     before: dict[str, LayerResponses] = {}
     for run in runs:
-        network, found = workshop.trained(run)
+        network, notes = workshop.trained(run)
         assert isinstance(network, StackNetwork)
-        who = {"kind": run.kind, "seed": run.seed}
+        columns = {"kind": run.kind, "seed": run.seed}
         row = {
-            **who,
+            **columns,
             "epochs": getattr(run, "epochs", workshop.setting.epochs),
             "rate": getattr(run, "rate", workshop.setting.rate),
             **cost(network_of(run, workshop.setting).to("meta"), workshop.setting.side),
-            "train_loss": found["curve"][-1]["train_loss"],
+            "train_loss": notes["curve"][-1]["train_loss"],
             "train_error": 1 - accuracy(network, learning),
             "test_error": 1 - accuracy(network, held_out),
         }
@@ -63,21 +64,21 @@ def tables(workshop: Workshop, runs: Sequence[Training]) -> Mapping[str, list[di
         networks.append(row)
         layers = read_layers(network.maps, held_out, signed=True)
         if isinstance(run, StackRun):
-            before = layers  # the two that resume it come next
+            before = layers  # the two runs that resume it come next
             continue
         for number in range(1, len(LAYERS) + 1):
-            places = ("layer", "after") if run.blocks else ("layer",)  # type: ignore[attr-defined]
+            positions = ("layer", "after") if run.blocks else ("layer",)  # type: ignore[attr-defined]
             features += [
                 {
-                    **who,
+                    **columns,
                     "layer": number,
-                    "place": place,
-                    **kept(before[f"layer{number}"], layers[f"{place}{number}"]),
+                    "place": position,
+                    **retained(before[f"layer{number}"], layers[f"{position}{number}"]),
                 }
-                for place in places
+                for position in positions
             ]
         if run.blocks:  # type: ignore[attr-defined]
-            branches += [{**who, **row} for row in added(network, held_out)]
+            branches += [{**columns, **row} for row in added(network, held_out)]
     return {
         "zero_blocks": networks,
         "zero_features": features,
@@ -86,10 +87,10 @@ def tables(workshop: Workshop, runs: Sequence[Training]) -> Mapping[str, list[di
     }
 
 
-def kept(own: LayerResponses, now: LayerResponses) -> dict[str, Any]:
-    """Over the channels of equal number: pictures of nine kept, ρ of the scores, and the share whose best match has
-    their own number."""
-    similarity = own.similarity(now)
+def retained(earlier: LayerResponses, later: LayerResponses) -> dict[str, Any]:
+    """Means over channels of equal index: pictures shared by the two top-9, rank correlation of the scores, and the
+    fraction whose best match has the same index."""
+    similarity = earlier.similarity(later)
     best = similarity.transposed().strength.argmax(1)
     return means(
         {
@@ -102,13 +103,13 @@ def kept(own: LayerResponses, now: LayerResponses) -> dict[str, Any]:
 
 @torch.no_grad()
 def added(network: StackNetwork, pictures: torch.Tensor) -> list[dict[str, Any]]:
-    """Of each new block, in forward order: how large what it changes is, ‖out − in‖ / ‖in‖ over all pictures."""
+    """The relative change ‖out − in‖ / ‖in‖ that each new block makes, over all pictures, in forward order."""
     pairs = [
         (f"before {number}", f"before{number}", f"in{number}") for number in range(1, len(LAYERS) + 1)
     ] + [(f"after {number}", f"layer{number}", f"after{number}") for number in range(1, len(LAYERS) + 1)]
     sums = {name: [0.0, 0.0] for name, *_ in pairs}
-    for some in pictures.split(220):
-        maps = network.maps(some.contiguous(memory_format=torch.channels_last))
+    for batch in pictures.split(220):
+        maps = network.maps(batch.contiguous(memory_format=torch.channels_last))
         for name, inside, outside in pairs:
             sums[name][0] += float((maps[outside] - maps[inside]).double().square().sum())
             sums[name][1] += float(maps[inside].double().square().sum())

@@ -37,7 +37,8 @@ _ID_HEADERS = words(
     """
 )
 _WANTED = (
-    "a table needs a column of file names (filename, file_name, image, id or path) and a column of labels (label, class, "
+    "a table needs a column of file names (filename, file_name, image, id or path) and a column of labels (label, "
+    "class, "
     "category, breed, target …), separated by tabs, commas, semicolons or |"
 )
 _SEPARATORS = "\t,;|"
