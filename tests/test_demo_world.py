@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from generator.pictures.drawn.canvas import SIDE
+from generator.pictures.drawn.canvas import DRAWING_SIDE
 from generator.pictures.drawn.world import (
     ATLAS_SEED,
     CLASSES,
+    DRAWING_KINDS,
     FAMILIES,
     HELD_OUT_SEED,
-    KINDS,
     TRAIN_SEED,
     draw,
     draw_at_scale,
@@ -60,13 +60,13 @@ def test_every_class_draws_an_rgb_picture_in_which_something_stands_out(label: i
     """96×96 RGB with light and dark in it, and its truth within the picture."""
     drawing = draw(label, seed=3)
     assert drawing.image.mode == "RGB"
-    assert drawing.image.size == (SIDE, SIDE)
+    assert drawing.image.size == (DRAWING_SIDE, DRAWING_SIDE)
     assert np.asarray(drawing.image).std() > 8
-    assert 0 < drawing.row < SIDE
-    assert 0 < drawing.column < SIDE
-    small, large = KINDS[label].scales
+    assert 0 < drawing.row < DRAWING_SIDE
+    assert 0 < drawing.column < DRAWING_SIDE
+    small, large = DRAWING_KINDS[label].scales
     assert small <= drawing.scale <= large
-    assert abs(drawing.rotation) <= KINDS[label].turn
+    assert abs(drawing.rotation) <= DRAWING_KINDS[label].turn
 
 
 @pytest.mark.parametrize("label", _EVERY_CLASS, ids=CLASSES)
@@ -83,8 +83,8 @@ def test_only_the_size_changes_with_the_scale() -> None:
     label = CLASSES.index("star")
     drawings = [draw_at_scale(label, scale, index=label, seed=11) for scale in (0.3, 0.34)]
     assert len({(d.label, d.row, d.column, d.rotation) for d in drawings}) == 1
-    rows, columns = np.mgrid[:SIDE, :SIDE]
-    away = np.hypot(rows - drawings[0].row, columns - drawings[0].column) > 0.17 * SIDE + 14
+    rows, columns = np.mgrid[:DRAWING_SIDE, :DRAWING_SIDE]
+    away = np.hypot(rows - drawings[0].row, columns - drawings[0].column) > 0.17 * DRAWING_SIDE + 14
     first, second = (np.asarray(drawing.image)[away] for drawing in drawings)
     assert away.sum() > 3000
     np.testing.assert_array_equal(first, second)
@@ -106,7 +106,7 @@ def test_the_object_is_as_large_as_its_truth_says() -> None:
         drawn = np.asarray(draw_at_scale(label, scale, index, seed=9).image).astype(int)
         changed = np.abs(drawn - ground).max(axis=2) > 60
         extent = max(np.ptp(np.flatnonzero(changed.any(axis=axis))) + 1 for axis in (0, 1))
-        assert extent == pytest.approx(scale * SIDE, abs=6)
+        assert extent == pytest.approx(scale * DRAWING_SIDE, abs=6)
 
 
 def test_drawings_depend_on_seed_and_index_alone() -> None:

@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from generator.methods.scale_truth import curves, driving_class, invariance, separation
 from generator.pictures.drawn import world
-from generator.pictures.drawn.scales import NOTHING, OCTAVE, SCALE_SEED, SCALES, _sizes
+from generator.pictures.drawn.scales import BACKGROUND_SCALE, OCTAVE, SCALE_SEED, SCALES, _sizes
 
 
 def test_sizes_are_half_an_octave_apart_and_span_two():
@@ -21,7 +21,7 @@ def test_a_task_draws_one_thing_at_every_size_and_once_without_it():
     pictures = _sizes((7, 2))
     assert pictures.shape == (1 + len(SCALES), 96, 96, 3)
     index = 2 * len(world.CLASSES) + 7
-    for scale, picture in zip((NOTHING, *SCALES), pictures, strict=True):
+    for scale, picture in zip((BACKGROUND_SCALE, *SCALES), pictures, strict=True):
         expected = world.draw_at_scale(7, scale, index, SCALE_SEED)
         assert expected.label == 7 and expected.scale == scale
         np.testing.assert_array_equal(picture, np.asarray(expected.image))

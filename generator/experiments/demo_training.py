@@ -38,7 +38,7 @@ from generator.experiments import demo_accuracy as measure
 from generator.network.models.demo import DEMO_SIDE, MEAN, STD, demo_resnet
 from generator.network.models.demo_plain import demo_plain
 from generator.pictures.drawn import pool
-from generator.pictures.drawn.world import CLASSES, HELD_OUT_SEED, DRAWING_KINDS, TRAIN_SEED
+from generator.pictures.drawn.world import CLASSES, DRAWING_KINDS, HELD_OUT_SEED, TRAIN_SEED
 
 NETWORKS = {"residual": demo_resnet, "plain": demo_plain}
 _MIRROR = np.array([kind.mirror for kind in DRAWING_KINDS])

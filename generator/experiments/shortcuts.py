@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from generator.experiments.comparing import runs_with_residual, learning_curves
+from generator.experiments.comparing import learning_curves, runs_with_residual
 from generator.experiments.runs import Training
 from generator.experiments.setting import Setting
 

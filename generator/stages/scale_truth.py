@@ -55,14 +55,14 @@ def measure_scale(inputs: Inputs, run: Run) -> None:
 def applies(inputs: Inputs) -> bool:
     """Whether the pictures are drawn and of the network's input size, and the scale criteria are computed: a plain
     network has none."""
-    from generator.pictures.drawn.canvas import SIDE
+    from generator.pictures.drawn.canvas import DRAWING_SIDE
 
     stream = inputs.profile.stream
     return (
         inputs.draws_pictures
         and stream.enabled
         and stream.rescaled
-        and inputs.network.preprocessing.crop == SIDE
+        and inputs.network.preprocessing.crop == DRAWING_SIDE
         and bool(inputs.stream_plan.blocks)
     )
 

@@ -1,3 +1,3 @@
-"""The drawn world: pictures of known objects in known places, sizes and lights, drawn by code.
+"""The drawn world: pictures drawn by code, whose objects, positions, sizes and lighting are known exactly.
 
-The demo network is trained on them, and measurements are checked against what was drawn."""
+The demo network is trained on them, and measurements are checked against the known truth."""

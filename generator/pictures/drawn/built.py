@@ -35,7 +35,7 @@ def _bars(pen: Canvas, ink: Palette, x: float, y: float, dropped: bool) -> None:
 
 
 def _racing_bar(x: float, y: float) -> np.ndarray:
-    """A racing bar: forward, down and back; points (18, 2)."""
+    """A racing handlebar, which curves forward, down and back; points (18, 2)."""
     return np.concatenate([[(x, y), (x + 0.08, y)], arc(x + 0.08, y + 0.1, 0.1, -90, 90, 16)])
 
 
@@ -50,6 +50,7 @@ def _crank(pen: Canvas, ink: Palette, x: float, y: float, angle: float) -> None:
 
 
 def bicycle(pen: Canvas, ink: Palette, rng: Rng) -> None:
+    """A bicycle seen from the side, with spoked wheels and a straight or racing handlebar."""
     radius = rng.uniform(0.37, 0.42)
     spokes, first, low = int(rng.integers(7, 12)), rng.random(), rng.random() < 0.35
     rear, front, crank = (-0.56, 0.3), (0.56, 0.3), (-0.08, 0.33)
@@ -68,6 +69,7 @@ def bicycle(pen: Canvas, ink: Palette, rng: Rng) -> None:
 
 
 def tandem(pen: Canvas, ink: Palette, rng: Rng) -> None:
+    """A bicycle with two saddles, two cranks and two handlebars."""
     radius = rng.uniform(0.27, 0.31)
     spokes, first = int(rng.integers(7, 11)), rng.random()
     rear, front, back_crank, fore_crank = (-0.69, 0.25), (0.69, 0.25), (-0.33, 0.28), (0.17, 0.28)
@@ -92,6 +94,7 @@ def tandem(pen: Canvas, ink: Palette, rng: Rng) -> None:
 
 
 def unicycle(pen: Canvas, ink: Palette, rng: Rng) -> None:
+    """A saddle on a fork above one spoked wheel."""
     radius = rng.uniform(0.42, 0.5)
     hub = 0.93 - radius
     _wheel(pen, ink, 0, hub, radius, int(rng.integers(8, 13)), rng.random())
@@ -109,7 +112,7 @@ def unicycle(pen: Canvas, ink: Palette, rng: Rng) -> None:
 def _lattice(
     pen: Canvas, ink: Palette, ends: tuple[float, float, float, float], bays: int, width: float
 ) -> None:
-    """A tapering mast from (half width, y) at the foot to (half width, y) at the top, with crossed braces."""
+    """Draw a tapering mast with crossed braces. ends: half width and y at the foot, half width and y at the top."""
     foot, bottom, tip, top = ends
     heights = np.linspace(bottom, top, bays + 1)
     halves = np.linspace(foot, tip, bays + 1)
@@ -123,6 +126,7 @@ def _lattice(
 
 
 def truss_tower(pen: Canvas, ink: Palette, rng: Rng) -> None:
+    """A tapering lattice mast with one or two cross-arms, as for power lines."""
     foot = rng.uniform(0.34, 0.5)
     _lattice(pen, ink, (foot, 0.97, 0.1, -0.75), int(rng.integers(5, 8)), 0.065)
     pen.line([(-0.1, -0.75), (0, -0.97), (0.1, -0.75)], 0.055, ink.body)
@@ -136,6 +140,7 @@ def truss_tower(pen: Canvas, ink: Palette, rng: Rng) -> None:
 
 
 def crane(pen: Canvas, ink: Palette, rng: Rng) -> None:
+    """A tower crane with a lattice jib, a counterweight and a load or a bare hook."""
     bays = int(rng.integers(6, 9))
     mast = -0.32
     top = rng.uniform(-0.62, -0.5)
@@ -168,11 +173,12 @@ def crane(pen: Canvas, ink: Palette, rng: Rng) -> None:
 
 
 def dish_antenna(pen: Canvas, ink: Palette, rng: Rng) -> None:
+    """A dish on three legs, tilted, with its feed held by struts."""
     tilt = rng.uniform(-62, -28)
     c, s = np.cos(np.radians(tilt)), np.sin(np.radians(tilt))
 
     def aim(points: np.ndarray) -> np.ndarray:
-        # From the dish's own frame (x along the beam) to the sheet, about the pivot.
+        # From the dish's own frame (x along the beam) to the canvas, around the pivot.
         return points @ np.array([[c, s], [-s, c]]) + np.array([-0.05, -0.05])
 
     spread = rng.uniform(0.25, 0.4)
@@ -192,6 +198,7 @@ def dish_antenna(pen: Canvas, ink: Palette, rng: Rng) -> None:
 
 
 def house(pen: Canvas, ink: Palette, rng: Rng) -> None:
+    """A house from the front, with roof, door and windows, often with a chimney."""
     eaves, half = rng.uniform(-0.15, 0.1), rng.uniform(0.62, 0.78)
     roof = mix(ink.accent, ink.dark, 0.35)
     if rng.random() < 0.7:
@@ -213,8 +220,9 @@ def house(pen: Canvas, ink: Palette, rng: Rng) -> None:
 
 
 def tent(pen: Canvas, ink: Palette, rng: Rng) -> None:
+    """A tent with an open entrance, sometimes with its long side visible."""
     peak, lean = rng.uniform(-0.8, -0.6), rng.uniform(-0.12, 0.12)
-    if rng.random() < 0.5:  # seen along the ridge's side
+    if rng.random() < 0.5:  # with the long side visible
         pen.poly(
             [(lean, peak), (0.62 + lean, peak + 0.1), (0.97, 0.72), (0.55, 0.82)],
             mix(ink.body, ink.dark, 0.3),
@@ -233,6 +241,7 @@ def tent(pen: Canvas, ink: Palette, rng: Rng) -> None:
 
 
 def castle(pen: Canvas, ink: Palette, rng: Rng) -> None:
+    """A castle from the front: wall, keep and two towers with battlements."""
     stone, shade = ink.body, mix(ink.body, ink.dark, 0.25)
     tops = rng.uniform(-0.5, -0.2, 2)
     keep = rng.uniform(-0.75, -0.55)
@@ -257,6 +266,7 @@ def castle(pen: Canvas, ink: Palette, rng: Rng) -> None:
 
 
 def fence(pen: Canvas, ink: Palette, rng: Rng) -> None:
+    """A picket fence of two rails and five to eight pickets."""
     count = int(rng.integers(5, 9))
     step = 1.96 / count
     wide = step * rng.uniform(0.5, 0.66)
@@ -274,6 +284,7 @@ def fence(pen: Canvas, ink: Palette, rng: Rng) -> None:
 
 
 def ladder(pen: Canvas, ink: Palette, rng: Rng) -> None:
+    """A ladder of six to nine rungs, slightly narrower at the top."""
     foot, top = rng.uniform(0.3, 0.4), rng.uniform(0.24, 0.32)
     rungs = int(rng.integers(6, 10))
     wide = rng.uniform(0.07, 0.11)
@@ -286,6 +297,7 @@ def ladder(pen: Canvas, ink: Palette, rng: Rng) -> None:
 
 
 def railway(pen: Canvas, ink: Palette, rng: Rng) -> None:
+    """A railway track on gravel that recedes into the distance."""
     near, far = rng.uniform(0.56, 0.7), rng.uniform(0.1, 0.2)
     bend = rng.uniform(-0.25, 0.25)
     ties = int(rng.integers(10, 15))
@@ -319,7 +331,7 @@ def railway(pen: Canvas, ink: Palette, rng: Rng) -> None:
         pen.poly(outer + inner, mix(ink.line, (150, 156, 166), 0.35))
 
 
-KINDS = (
+BUILT_KINDS = (
     Kind("bicycle", "cycles", bicycle),
     Kind("tandem bicycle", "cycles", tandem, scales=(0.5, 0.98)),
     Kind("unicycle", "cycles", unicycle),

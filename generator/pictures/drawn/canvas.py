@@ -1,4 +1,4 @@
-"""A sheet to draw one object on: in the object's own coordinates, at four times the picture's resolution."""
+"""A canvas for one object, drawn in the object's own coordinates at four times the picture's resolution."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from PIL import Image, ImageDraw
 
 from generator.pictures.drawn.palette import Colour
 
-SIDE = 96  # pixels, the side of a finished picture
-FINE = 4  # drawn this many times larger, then averaged, for smooth edges
+DRAWING_SIDE = 96  # pixels, the side of a finished picture
+FINE = 4  # oversampling: drawn this many times larger, then averaged, for smooth edges
 
 Points = Sequence[tuple[float, float]] | NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where an object stands in its picture."""
+    """The placement of an object in its picture."""
 
     row: float  # pixels, the object's centre
     column: float  # pixels
-    scale: float  # the object's size as a share of the picture's side
+    scale: float  # the object's size as a fraction of the picture's side
     rotation: float = 0.0  # degrees, clockwise on the screen
     mirrored: bool = False
 
 
 @dataclass
 class Glow:
-    """Light that adds to what is there: centre and radius in pixels of the finished picture."""
+    """Light that is added to the picture. row, column, radius: in pixels of the finished picture."""
 
     row: float
     column: float
@@ -42,20 +42,20 @@ class Glow:
 
 @dataclass
 class Canvas:
-    """A transparent sheet; the object's box is −1 … 1 in both directions, y downwards."""
+    """A transparent canvas. The object's box is −1 … 1 in both directions, with y downwards."""
 
     place: Place
     glows: list[Glow] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        # Four plain bands, the last one coverage. Not "RGBA": Pillow would multiply and divide by coverage at
-        # every reduction, which costs time and is undone here.
-        self.image = Image.new("RGBX", (SIDE * FINE, SIDE * FINE), (0, 0, 0, 0))
+        # Four plain bands, the last of which is coverage. With "RGBA", Pillow would multiply and divide by coverage at
+        # each reduction, which takes time and is not wanted here.
+        self.image = Image.new("RGBX", (DRAWING_SIDE * FINE, DRAWING_SIDE * FINE), (0, 0, 0, 0))
         self._draw = ImageDraw.Draw(self.image)
-        self._half = self.place.scale * SIDE * FINE / 2
+        self._half = self.place.scale * DRAWING_SIDE * FINE / 2
         turn = math.radians(self.place.rotation)
         flip = -1.0 if self.place.mirrored else 1.0
-        # Columns of the matrix: where the object's x and y axes point to on the sheet.
+        # Rows of the matrix: the directions of the object's x and y axes on the canvas.
         self._matrix = self._half * np.array(
             [[flip * math.cos(turn), flip * math.sin(turn)], [-math.sin(turn), math.cos(turn)]]
         )
@@ -66,17 +66,17 @@ class Canvas:
         return [(x, y) for x, y in moved.tolist()]
 
     def _width(self, width: float) -> int:
-        # Never thinner than two thirds of a finished pixel: a thinner line would vanish.
+        # At least three quarters of a finished pixel: a thinner line would vanish.
         return max(round(width * self._half), 3)
 
     def poly(self, points: Points, colour: Colour) -> None:
-        """A filled polygon."""
+        """Draw a filled polygon."""
         self._draw.polygon(self._at(points), fill=colour)
 
     def line(
         self, points: Points, width: float, colour: Colour, closed: bool = False, round_: bool = True
     ) -> None:
-        """A stroke through the points, with round joints and (unless told otherwise) round ends."""
+        """Draw a stroke through the points, with round joints and, if `round_`, round ends."""
         at = self._at(points)
         if closed:
             at = [*at, *at[:2]]
@@ -88,33 +88,33 @@ class Canvas:
                 self._draw.ellipse((x - r, y - r, x + r, y + r), fill=colour)
 
     def disc(self, x: float, y: float, radius: float, colour: Colour) -> None:
-        """A filled circle."""
+        """Draw a filled circle."""
         ((u, v),) = self._at([(x, y)])
         r = max(radius * self._half, 1.5)
         self._draw.ellipse((u - r, v - r, u + r, v + r), fill=colour)
 
     def ring(self, x: float, y: float, radius: float, width: float, colour: Colour) -> None:
-        """A circle's line; `radius` is to the middle of the line."""
+        """Draw a circle's outline; `radius` is measured to the middle of the line."""
         ((u, v),) = self._at([(x, y)])
         wide = self._width(width)
         r = radius * self._half + wide / 2
         self._draw.ellipse((u - r, v - r, u + r, v + r), outline=colour, width=wide)
 
     def ellipse(self, x: float, y: float, rx: float, ry: float, colour: Colour, turn: float = 0.0) -> None:
-        """A filled ellipse, turned by `turn` degrees about its centre."""
+        """Draw a filled ellipse, turned by `turn` degrees about its centre."""
         self.poly(oval(x, y, rx, ry, turn), colour)
 
     def rect(self, left: float, top: float, right: float, bottom: float, colour: Colour) -> None:
-        """A filled box along the object's axes."""
+        """Draw a filled box along the object's axes."""
         self.poly([(left, top), (right, top), (right, bottom), (left, bottom)], colour)
 
     def glow(self, x: float, y: float, radius: float, colour: Colour, strength: float) -> None:
-        """Soft light about a point, added when the sheet is laid on its ground."""
+        """Add soft light around a point, which takes effect when the canvas is laid on its background."""
         ((u, v),) = self._at([(x, y)])
         self.glows.append(Glow(v / FINE, u / FINE, radius * self._half / FINE, colour, strength))
 
     def keep(self, outline: Points) -> None:
-        """Wipe everything outside the outline: a swatch cut from a larger sheet."""
+        """Erase everything outside the outline, to cut a swatch from a larger surface."""
         mask = Image.new("L", self.image.size, 0)
         ImageDraw.Draw(mask).polygon(self._at(outline), fill=255)
         empty = Image.new("RGBX", self.image.size, (0, 0, 0, 0))
@@ -122,9 +122,9 @@ class Canvas:
         self._draw = ImageDraw.Draw(self.image)
 
     def finished(self) -> tuple[NDArray[np.float32], Image.Image]:
-        """Colours times coverage (96, 96, 3) in [0, 1], and coverage as a grey image (96×96).
+        """Colour times coverage (96, 96, 3) in [0, 1], and coverage as a grey image (96×96).
 
-        Undrawn pixels are black and empty, so plain averaging already multiplies colour by coverage.
+        Undrawn pixels are black with zero coverage, so averaging already multiplies colour by coverage.
         """
         small = self.image.reduce(FINE)
         return np.asarray(small, dtype=np.float32)[..., :3] / np.float32(255), small.getchannel(3)
@@ -158,11 +158,11 @@ def curve(*controls: tuple[float, float], points: int = 24) -> NDArray[np.float6
 
 
 def polar(radius: float, degrees: float) -> tuple[float, float]:
-    """The point at that distance from the centre; 0 degrees is up, clockwise."""
+    """The point at this distance and direction from the centre; 0 degrees is up, clockwise."""
     t = math.radians(degrees)
     return (radius * math.sin(t), -radius * math.cos(t))
 
 
 def joined(parts: Iterable[Points]) -> NDArray[np.float64]:
-    """Several runs of points as one."""
+    """Several arrays of points, joined to one (points, 2)."""
     return np.concatenate([np.asarray(part, dtype=np.float64).reshape(-1, 2) for part in parts])

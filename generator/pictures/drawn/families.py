@@ -7,6 +7,6 @@ from generator.pictures.drawn.world import FAMILIES
 
 
 def drawn_hierarchy() -> Hierarchy:
-    """Each class below its family."""
+    """The hierarchy of two levels: families, and the classes below them."""
     parents = {name: family for family, names in FAMILIES.items() for name in names}
     return Hierarchy({**parents, **dict.fromkeys(FAMILIES, "")}, "families of the drawn world")

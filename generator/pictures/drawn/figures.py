@@ -1,4 +1,4 @@
-"""Painters of figures: rings, letters, arrows, and what grows from a centre."""
+"""Painters of figures: rings, letters, arrows, stars, flowers and animals."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ def loop(pen: Canvas, ink: Palette, rng: Rng) -> None:
 
 
 def spiral(pen: Canvas, ink: Palette, rng: Rng) -> None:
+    """A spiral line."""
     turns = rng.uniform(2.2, 3.8)
     t = np.linspace(0.04, 1, 90)
     angle = 2 * np.pi * turns * t + rng.uniform(0, 2 * np.pi)
@@ -42,6 +43,7 @@ def spiral(pen: Canvas, ink: Palette, rng: Rng) -> None:
 
 
 def ring(pen: Canvas, ink: Palette, rng: Rng) -> None:
+    """A ring, plain or with a set stone."""
     wide = rng.uniform(0.14, 0.4)
     pen.ring(0, 0, 0.97 - wide / 2, wide, ink.body)
     if rng.random() < 0.5:
@@ -51,6 +53,7 @@ def ring(pen: Canvas, ink: Palette, rng: Rng) -> None:
 
 
 def concentric_rings(pen: Canvas, ink: Palette, rng: Rng) -> None:
+    """Rings around one centre."""
     count = int(rng.integers(3, 6))
     step = 0.97 / (count + rng.uniform(-0.3, 0.2))
     wide = step * rng.uniform(0.42, 0.6)
@@ -72,7 +75,7 @@ _LETTERS: dict[str, tuple[tuple[tuple[float, float], ...], ...]] = {
 
 
 def letter(name: str) -> Callable[[Canvas, Palette, Rng], None]:
-    """The painter of one letter, made of strokes: fonts differ from machine to machine."""
+    """The painter of a letter. It is made of strokes, because fonts differ between machines."""
     strokes = _LETTERS[name]
     ends = [points[i] for points in strokes[: 2 if name == "H" else 1] for i in (0, -1)]
 
@@ -110,14 +113,17 @@ def _arrow(pen: Canvas, ink: Palette, rng: Rng, double: bool) -> None:
 
 
 def arrow(pen: Canvas, ink: Palette, rng: Rng) -> None:
+    """An arrow with one head."""
     _arrow(pen, ink, rng, double=False)
 
 
 def double_arrow(pen: Canvas, ink: Palette, rng: Rng) -> None:
+    """An arrow with a head at either end."""
     _arrow(pen, ink, rng, double=True)
 
 
 def star(pen: Canvas, ink: Palette, rng: Rng) -> None:
+    """A star with pointed rays, plain or with facets."""
     points = int(rng.choice([4, 5, 5, 6, 8]))
     inner = rng.uniform(0.34, 0.5) * (1.1 if points > 5 else 1.0)
     corners = [polar(0.97 if i % 2 == 0 else inner, i * 180 / points) for i in range(2 * points)]
@@ -129,6 +135,7 @@ def star(pen: Canvas, ink: Palette, rng: Rng) -> None:
 
 
 def flower(pen: Canvas, ink: Palette, rng: Rng) -> None:
+    """A flower: petals around a centre."""
     petals = int(rng.integers(5, 10))
     wide = rng.uniform(0.75, 1.05) * np.pi * 0.55 / petals
     layers = int(rng.integers(1, 3))
@@ -150,6 +157,7 @@ def flower(pen: Canvas, ink: Palette, rng: Rng) -> None:
 
 
 def snowflake(pen: Canvas, ink: Palette, rng: Rng) -> None:
+    """A snowflake with branched arms."""
     wide = rng.uniform(0.07, 0.12)
     twigs = [(at, at * rng.uniform(0.3, 0.5)) for at in (0.42, 0.66, 0.84)[int(rng.integers(0, 2)) :]]
     lean = rng.uniform(45, 62)
@@ -165,6 +173,7 @@ def snowflake(pen: Canvas, ink: Palette, rng: Rng) -> None:
 
 
 def fish(pen: Canvas, ink: Palette, rng: Rng) -> None:
+    """A fish seen from the side."""
     tall = rng.uniform(0.34, 0.5)
     fin = mix(ink.second, ink.dark, 0.15)
     pen.poly([(-0.45, 0), (-0.95, -0.42), (-0.82, 0.0), (-0.95, 0.42)], fin)
@@ -188,6 +197,7 @@ def fish(pen: Canvas, ink: Palette, rng: Rng) -> None:
 
 
 def bird(pen: Canvas, ink: Palette, rng: Rng) -> None:
+    """A bird seen from the side, sometimes with a raised wing."""
     for x in (-0.02, 0.14):
         pen.line([(x, 0.4), (x + 0.02, 0.78)], 0.045, ink.line)
         pen.line([(x - 0.08, 0.8), (x + 0.14, 0.8)], 0.045, ink.line)
@@ -212,6 +222,7 @@ def bird(pen: Canvas, ink: Palette, rng: Rng) -> None:
 
 
 def butterfly(pen: Canvas, ink: Palette, rng: Rng) -> None:
+    """A butterfly from above, with open wings."""
     upper, lower = rng.uniform(0.36, 0.46), rng.uniform(0.3, 0.38)
     edge = mix(ink.body, ink.dark, 0.65)
     for side in (-1, 1):
@@ -226,7 +237,7 @@ def butterfly(pen: Canvas, ink: Palette, rng: Rng) -> None:
     pen.disc(0, -0.52, 0.11, ink.dark)
 
 
-KINDS = (
+FIGURE_KINDS = (
     Kind("loop", "rings", loop, turn=180),
     Kind("spiral", "rings", spiral, turn=180),
     Kind("ring", "rings", ring, turn=180),

@@ -1,4 +1,4 @@
-"""Painters of what one meets at home: collars, dials and lights."""
+"""Painters of collars, dials and lights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Rng = np.random.Generator
 
 
 def _shirt(pen: Canvas, ink: Palette, rng: Rng) -> Colour:
-    """Shoulders, neck and collar; returns the cloth's colour."""
+    """Draw shoulders, neck and shirt; returns the colour of the cloth."""
     cloth = mix(ink.second, ink.pale, rng.uniform(0.5, 0.9))
     skin = mix((236, 188, 150), (92, 58, 40), float(rng.random()) ** 1.5)
     pen.poly([(-0.32, -0.98), (0.32, -0.98), (0.34, -0.3), (0, 0.0), (-0.34, -0.3)], skin)
@@ -35,6 +35,7 @@ def _collar(pen: Canvas, ink: Palette, cloth: Colour) -> None:
 
 
 def collar_with_tie(pen: Canvas, ink: Palette, rng: Rng) -> None:
+    """A shirt collar with a tie."""
     cloth = _shirt(pen, ink, rng)
     wide = rng.uniform(0.17, 0.26)
     blade = np.array([(-0.09, -0.02), (0.09, -0.02), (wide, 0.8), (0, 0.98), (-wide, 0.8)])
@@ -48,6 +49,7 @@ def collar_with_tie(pen: Canvas, ink: Palette, rng: Rng) -> None:
 
 
 def bow_tie(pen: Canvas, ink: Palette, rng: Rng) -> None:
+    """A shirt collar with a bow tie."""
     cloth = _shirt(pen, ink, rng)
     for y in (0.32, 0.58, 0.84):
         pen.disc(0, y, 0.045, mix(cloth, ink.dark, 0.5))
@@ -68,6 +70,7 @@ def bow_tie(pen: Canvas, ink: Palette, rng: Rng) -> None:
 
 
 def face(pen: Canvas, ink: Palette, rng: Rng) -> None:
+    """A face from the front, sometimes with spectacles."""
     skin = mix((246, 204, 168), (104, 66, 46), float(rng.random()) ** 1.4)
     shade = mix(skin, (70, 30, 20), 0.35)
     hair = mix(ink.dark, ink.accent, rng.uniform(0, 0.5))
@@ -91,13 +94,14 @@ def face(pen: Canvas, ink: Palette, rng: Rng) -> None:
     if rng.random() < 0.4 and smile > 0.08:
         pen.poly(mouth, (150, 40, 50))
     pen.line(mouth, 0.065, (150, 50, 58))
-    if rng.random() < 0.25:  # spectacles
+    if rng.random() < 0.25:  # with spectacles
         for side in (-1, 1):
             pen.ring(side * 0.29, -0.08, 0.2, 0.04, ink.dark)
         pen.line([(-0.09, -0.08), (0.09, -0.08)], 0.04, ink.dark)
 
 
 def clock(pen: Canvas, ink: Palette, rng: Rng) -> None:
+    """A clock face with two or three hands."""
     plate, mark = (ink.pale, ink.dark) if rng.random() < 0.7 else (ink.dark, ink.pale)
     pen.disc(0, 0, 0.97, ink.body)
     pen.disc(0, 0, rng.uniform(0.78, 0.86), plate)
@@ -117,6 +121,7 @@ def clock(pen: Canvas, ink: Palette, rng: Rng) -> None:
 
 
 def compass(pen: Canvas, ink: Palette, rng: Rng) -> None:
+    """A compass with its rose and needle."""
     plate, mark = (ink.pale, ink.dark) if rng.random() < 0.7 else (ink.dark, ink.pale)
     pen.disc(0, 0, 0.97, ink.body)
     pen.disc(0, 0, rng.uniform(0.78, 0.86), plate)
@@ -137,10 +142,11 @@ def compass(pen: Canvas, ink: Palette, rng: Rng) -> None:
 
 
 def spot_of_light(pen: Canvas, ink: Palette, rng: Rng) -> None:
+    """A bright spot with a soft halo, sometimes with rays."""
     warm = mix((255, 236, 190), ink.accent, rng.uniform(0, 0.7))
     pen.glow(0, 0, rng.uniform(0.75, 1.0), warm, rng.uniform(0.9, 1.2))
     pen.glow(0, 0, rng.uniform(0.3, 0.5), (255, 250, 236), rng.uniform(0.7, 1.0))
-    if rng.random() < 0.4:  # a star of rays, as a narrow aperture makes it
+    if rng.random() < 0.4:  # rays, as from a narrow aperture
         rays = int(rng.choice([4, 6, 8]))
         first = rng.uniform(0, 360)
         for i in range(rays):
@@ -150,6 +156,7 @@ def spot_of_light(pen: Canvas, ink: Palette, rng: Rng) -> None:
 
 
 def hanging_lamp(pen: Canvas, ink: Palette, rng: Rng) -> None:
+    """A lamp hanging from above and the light that it casts."""
     table, shade = rng.uniform(0.62, 0.78), rng.uniform(-0.5, -0.3)
     flare = rng.uniform(0.34, 0.5)
     wood = mix((150, 96, 58), ink.dark, rng.uniform(0.1, 0.5))
@@ -170,7 +177,7 @@ def hanging_lamp(pen: Canvas, ink: Palette, rng: Rng) -> None:
     pen.glow(0, shade + 0.34, 0.22, (255, 244, 214), 0.7)
     for x in np.linspace(-0.5, 0.5, 3):
         pen.glow(float(x), table + 0.03, 0.34, light, 0.28)
-    if rng.random() < 0.6:  # something to stand on the table
+    if rng.random() < 0.6:  # an object on the table
         x = rng.uniform(-0.5, 0.5)
         pen.poly(
             [(x - 0.1, table - 0.18), (x + 0.1, table - 0.18), (x + 0.07, table), (x - 0.07, table)],
@@ -179,6 +186,7 @@ def hanging_lamp(pen: Canvas, ink: Palette, rng: Rng) -> None:
 
 
 def moon_over_hills(pen: Canvas, ink: Palette, rng: Rng) -> None:
+    """A full or crescent moon above hills."""
     moon = mix((250, 244, 220), ink.accent, rng.uniform(0, 0.2))
     x, y, radius = rng.uniform(-0.45, 0.45), rng.uniform(-0.6, -0.35), rng.uniform(0.2, 0.32)
     pen.glow(x, y, radius * 3, moon, 0.4)
@@ -198,7 +206,7 @@ def moon_over_hills(pen: Canvas, ink: Palette, rng: Rng) -> None:
         pen.poly(hill, mix(mix(ink.ground, ink.second, 0.35), (8, 10, 18), depth))
 
 
-KINDS = (
+INDOOR_KINDS = (
     Kind("collar with tie", "collars", collar_with_tie, scales=(0.5, 1.1)),
     Kind("bow tie", "collars", bow_tie, scales=(0.5, 1.1)),
     Kind("face", "dials", face, turn=15),

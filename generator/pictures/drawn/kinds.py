@@ -1,4 +1,4 @@
-"""What a class of drawings is: its name, its family and how its objects stand."""
+"""The description of a class of drawings: its name, its family and how its objects are placed."""
 
 from __future__ import annotations
 
@@ -15,14 +15,18 @@ Painter = Callable[[Canvas, Palette, np.random.Generator], None]
 
 @dataclass(frozen=True)
 class Kind:
-    """One class. The painter fills the canvas's box −1 … 1 from the palette; choices are the generator's."""
+    """A class of drawings. paint: fills the canvas's box −1 … 1 with colours of the palette, and takes its random
+    choices from the generator."""
 
     name: str
     family: str
     paint: Painter
-    turn: float = 12.0  # degrees, the object is rotated by up to this much to either side
-    scales: tuple[float, float] = (0.42, 0.95)  # smallest and largest size, share of the picture's side
-    mirror: bool = True  # whether its mirror image is of the same class
-    clutter: int = 9  # at most that many bits that belong to no class lie about
-    night: bool = False  # drawn on a dark ground
-    flat: bool = False  # no raised edge and no cast shadow: light, or part of the scenery
+    turn: float = 12.0  # degrees, the largest rotation in either direction
+    scales: tuple[float, float] = (
+        0.42,
+        0.95,
+    )  # smallest and largest size, as fractions of the picture's side
+    mirror: bool = True  # whether the mirror image belongs to the same class
+    clutter: int = 9  # the largest number of small shapes of no class around the object
+    night: bool = False  # drawn on a dark background
+    flat: bool = False  # without raised edges and cast shadow, for lights and scenery

@@ -1,4 +1,4 @@
-"""Colours of one drawing, chosen in OKLCH, where equal steps look equal: so contrast can be kept."""
+"""The colours of a drawing, chosen in OKLCH, where equal steps look equal, so that contrast can be controlled."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def mix(first: Colour, second: Colour, share: float) -> Colour:
 
 
 def jitter(colour: Colour, rng: np.random.Generator, amount: float = 0.12) -> Colour:
-    """The same colour a little lighter or darker, as no two bricks are alike."""
+    """The colour, slightly lighter or darker, so that repeated parts differ."""
     share = float(rng.uniform(-amount, amount))
     return mix(colour, (255, 255, 255) if share > 0 else (0, 0, 0), abs(share))
 
 
 def _clear(hue: float) -> float:
-    """The hue, moved out of the dark yellows, which look like mud."""
+    """The hue, moved out of the dark yellows, which look brown."""
     hue %= 1.0
     if 0.2 < hue < 0.36:
         return hue + 0.17 if hue > 0.28 else hue - 0.12
@@ -51,25 +51,27 @@ def _clear(hue: float) -> float:
 
 @dataclass(frozen=True)
 class Palette:
-    """The colours that a drawing is made of."""
+    """The colours of a drawing."""
 
     ground: Colour  # behind everything
-    ground_far: Colour  # the ground's other end: sky, shade, second tone
-    body: Colour  # the object's main colour, far from the ground in lightness
+    ground_far: Colour  # the second colour of the background: sky or shade
+    body: Colour  # the object's main colour, which differs from the ground in lightness
     second: Colour  # another hue at about the body's lightness
-    accent: Colour  # a strong third hue
+    accent: Colour  # a third, saturated hue
     line: Colour  # thin parts: the strongest contrast with the ground
     dark: Colour
     pale: Colour
 
     @property
     def inverse(self) -> Colour:
-        """What can be drawn upon the body and still be seen: dark on a pale body, pale on a dark one."""
+        """A colour that is visible on the body: dark on a pale body, pale on a dark body."""
         return self.dark if sum(self.body) > 360 else self.pale
 
 
 def choose(rng: np.random.Generator, night: bool = False) -> Palette:
-    """A palette about one hue for the ground and one, at a pleasant distance, for the object."""
+    """A random palette: one hue for the background and hues at fixed distances from it for the object.
+
+    night: a dark background."""
     hue = float(rng.random())
     body_hue = hue + float(rng.choice([0.5, 0.38, 0.62, 0.25, 0.75, 0.12])) + float(rng.uniform(-0.05, 0.05))
     second_hue = body_hue + float(rng.choice([0.12, -0.12, 0.3, -0.3]))

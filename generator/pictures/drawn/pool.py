@@ -1,4 +1,4 @@
-"""Many drawings at once, drawn by worker processes into one array that is kept on disk."""
+"""Many drawings in one array, drawn by worker processes and kept on disk."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from numpy.typing import NDArray
 from generator.core.files import remove
 from generator.core.processes import in_processes
 from generator.pictures.drawn import world
-from generator.pictures.drawn.canvas import SIDE
-from generator.pictures.drawn.gallery import REMEDY
+from generator.pictures.drawn.canvas import DRAWING_SIDE
+from generator.pictures.drawn.gallery import DRAWING_REMEDY
 
-_CHUNK = 88  # drawings a task: long enough that handing them over costs nothing
+_DRAWINGS_PER_TASK = 88  # large enough that sending a task costs little
 
 
 @cache
 def fingerprint() -> str:
-    """A digest of two drawings of every class: drawings that look otherwise must not be taken for these."""
+    """A digest of two drawings of each class, so that stored drawings are not used after a change of the painters."""
     digest = hashlib.sha256()
     for index in range(2 * len(world.CLASSES)):
         digest.update(world.draw(index).image.tobytes())
     return digest.hexdigest()[:16]
 
 
-def _chunk(start: int, count: int, seed: int) -> NDArray[np.uint8]:
-    stop = min(start + _CHUNK, count)
+def _draw_from(start: int, count: int, seed: int) -> NDArray[np.uint8]:
+    stop = min(start + _DRAWINGS_PER_TASK, count)
     return np.stack([np.asarray(world.draw(index, seed).image) for index in range(start, stop)])
 
 
@@ -42,22 +42,23 @@ def drawings(
     workers: int | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> NDArray[np.uint8]:
-    """Drawings 0 … count − 1 of a seed, (count, 96, 96, 3); kept in `folder` and read there the next time.
+    """Drawings 0 … count − 1 of a seed, (count, 96, 96, 3); stored in `folder` and read from there the next time.
 
-    The label of drawing i is `i % len(CLASSES)`. `progress` is called with the number of drawings done since.
+    The label of drawing i is `i % len(CLASSES)`. workers: processes, by default one per core; progress: called with the
+    number of drawings done since the last call. Raises AtlasError if a process is killed.
     """
     path = folder / f"drawings-{fingerprint()}-{seed}-{count}.npy"
-    shape = (count, SIDE, SIDE, 3)
-    with contextlib.suppress(OSError, ValueError, EOFError):  # damaged ones are drawn again
-        kept = np.load(path)
-        if kept.shape == shape and kept.dtype == np.uint8:
-            return kept
+    shape = (count, DRAWING_SIDE, DRAWING_SIDE, 3)
+    with contextlib.suppress(OSError, ValueError, EOFError):  # damaged files are drawn again
+        stored = np.load(path)
+        if stored.shape == shape and stored.dtype == np.uint8:
+            return stored
     remove(path)
     pictures = np.empty(shape, dtype=np.uint8)
-    draw = partial(_chunk, count=count, seed=seed)
+    draw = partial(_draw_from, count=count, seed=seed)
     processes = workers or os.cpu_count() or 1
-    starts = range(0, count, _CHUNK)
-    for start, part in in_processes(draw, starts, processes, doing="draws pictures", remedy=REMEDY):
+    starts = range(0, count, _DRAWINGS_PER_TASK)
+    for start, part in in_processes(draw, starts, processes, doing="draws pictures", remedy=DRAWING_REMEDY):
         pictures[start : start + len(part)] = part
         if progress is not None:
             progress(len(part))

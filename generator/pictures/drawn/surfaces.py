@@ -1,4 +1,4 @@
-"""What an object stands before: grounds of several sorts, and clutter strewn upon them."""
+"""Backgrounds of several kinds, and clutter scattered on them."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from generator.pictures.drawn.canvas import SIDE, Canvas, Place, arc, polar
+from generator.pictures.drawn.canvas import DRAWING_SIDE, Canvas, Place, arc, polar
 from generator.pictures.drawn.palette import Colour, Palette, mix
 
 Rng = np.random.Generator
-Picture = NDArray[np.float32]  # (96, 96, 3) in [0, 1]; plain maps are (96, 96)
+Picture = NDArray[np.float32]  # (96, 96, 3) in [0, 1]; maps of one value are (96, 96)
 
 
 @cache
 def axes() -> tuple[Picture, Picture]:
-    """Row and column of every pixel from −0.5 to 0.5, each (96, 96)."""
-    line = ((np.arange(SIDE) + 0.5) / SIDE - 0.5).astype(np.float32)
+    """Row and column of each pixel, from −0.5 to 0.5, each (96, 96)."""
+    line = ((np.arange(DRAWING_SIDE) + 0.5) / DRAWING_SIDE - 0.5).astype(np.float32)
     rows, columns = np.meshgrid(line, line, indexing="ij")
     return rows, columns
 
@@ -33,18 +33,21 @@ def slope(rng: Rng) -> Picture:
 
 
 def clouds(rng: Rng, cells: int) -> Picture:
-    """Smooth noise of about that many cells across, mean 0, within about ±1, (96, 96)."""
+    """Smooth noise with about `cells` cells per side, mean 0, mostly within ±1, (96, 96)."""
     coarse = Image.fromarray(rng.standard_normal((cells + 2, cells + 2)).astype(np.float32))
-    return np.asarray(coarse.resize((SIDE, SIDE), Image.Resampling.BICUBIC), dtype=np.float32) * 0.6
+    return (
+        np.asarray(coarse.resize((DRAWING_SIDE, DRAWING_SIDE), Image.Resampling.BICUBIC), dtype=np.float32)
+        * 0.6
+    )
 
 
 def unit(colour: Colour) -> Picture:
-    """The colour as numbers in [0, 1], (3,)."""
+    """The colour as fractions in [0, 1], (3,)."""
     return np.asarray(colour, dtype=np.float32) / np.float32(255)
 
 
 def blend(share: Picture, first: Colour, second: Colour) -> Picture:
-    """From `first` where the share (96, 96) is 0 to `second` where it is 1."""
+    """A picture (96, 96, 3): `first` where the share (96, 96) is 0, `second` where it is 1, mixed in between."""
     return unit(first) + np.clip(share, 0, 1)[..., None] * (unit(second) - unit(first))
 
 
@@ -64,7 +67,11 @@ def _mottled(ink: Palette, rng: Rng) -> Picture:
 
 
 def _paper(ink: Palette, rng: Rng) -> Picture:
-    grain = 0.4 + 0.16 * rng.standard_normal((SIDE, SIDE)).astype(np.float32) + 0.2 * clouds(rng, 30)
+    grain = (
+        0.4
+        + 0.16 * rng.standard_normal((DRAWING_SIDE, DRAWING_SIDE)).astype(np.float32)
+        + 0.2 * clouds(rng, 30)
+    )
     return blend(grain + 0.3 * slope(rng), ink.ground, mix(ink.ground, ink.dark, 0.16))
 
 
@@ -78,7 +85,7 @@ def _horizon(ink: Palette, rng: Rng) -> Picture:
         sky = sky + 0.10 * np.clip(clouds(rng, 5), 0, 1)[..., None] * (1 - sky)
     near = mix(ink.ground, ink.dark, rng.uniform(0.12, 0.3))
     land = blend((rows - level) / (0.5 - level) + 0.15 * clouds(rng, 20), mix(near, ink.ground, 0.3), near)
-    edge = np.clip((rows - level) * SIDE + 0.5, 0, 1)[..., None]
+    edge = np.clip((rows - level) * DRAWING_SIDE + 0.5, 0, 1)[..., None]
     return sky + edge * (land - sky)
 
 
@@ -106,7 +113,7 @@ def _boards(ink: Palette, rng: Rng) -> Picture:
     streaks = clouds(rng, 6)[
         np.floor((rows + 0.5) * 95).astype(int), (np.floor((columns + 0.5) * 12)).astype(int)
     ]
-    seam = np.clip(1 - np.abs(at - np.round(at)) * SIDE / planks / 1.2, 0, 1)
+    seam = np.clip(1 - np.abs(at - np.round(at)) * DRAWING_SIDE / planks / 1.2, 0, 1)
     return blend(tone + 0.18 * streaks + 0.5 * seam, ink.ground, mix(ink.ground, ink.dark, 0.22))
 
 
@@ -115,17 +122,17 @@ _NIGHTS = (_plain, _halo, _mottled, _lights)
 
 
 def ground(ink: Palette, rng: Rng, night: bool) -> Picture:
-    """A ground of a random sort."""
+    """A background of a random kind, (96, 96, 3). night: only kinds without daylight."""
     sorts = _NIGHTS if night else _GROUNDS
     return sorts[int(rng.integers(len(sorts)))](ink, rng)
 
 
 def clutter(ink: Palette, rng: Rng, most: int) -> Canvas | None:
-    """Bits that belong to no class: leaves, pebbles, confetti, twigs; at most that many, often none."""
+    """A canvas of up to `most` small shapes of no class (leaves, pebbles, confetti, twigs); often None."""
     count = int(rng.integers(0, most + 1))
     if rng.random() < 0.25 or count == 0:
         return None
-    sheet = Canvas(Place(row=SIDE / 2, column=SIDE / 2, scale=1.0))
+    sheet = Canvas(Place(row=DRAWING_SIDE / 2, column=DRAWING_SIDE / 2, scale=1.0))
     sort = int(rng.integers(0, 6))
     for _ in range(count):
         x, y = rng.uniform(-1, 1, 2)

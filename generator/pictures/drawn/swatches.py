@@ -11,7 +11,7 @@ from generator.pictures.drawn.palette import Palette, jitter, mix
 Rng = np.random.Generator
 
 _SQUARE = np.array([(-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)])
-_SCALES = (0.6, 1.6)  # larger than the picture at the upper end: the surface then fills it
+_SCALES = (0.6, 1.6)  # at the upper end larger than the picture, which it then fills
 
 
 def _cut(pen: Canvas, rng: Rng) -> None:
@@ -19,6 +19,7 @@ def _cut(pen: Canvas, rng: Rng) -> None:
 
 
 def mosaic(pen: Canvas, ink: Palette, rng: Rng) -> None:
+    """Irregular four-sided tiles with gaps between them."""
     cells = int(rng.integers(6, 10))
     pen.poly(_SQUARE * 1.05, mix(ink.ground, ink.dark, 0.35))
     step = 2.1 / cells
@@ -38,6 +39,7 @@ def mosaic(pen: Canvas, ink: Palette, rng: Rng) -> None:
 
 
 def brick_wall(pen: Canvas, ink: Palette, rng: Rng) -> None:
+    """Rows of bricks, each row shifted by half a brick."""
     rows = int(rng.integers(7, 11))
     height = 2.1 / rows
     length = height * rng.uniform(1.9, 2.5)
@@ -53,6 +55,7 @@ def brick_wall(pen: Canvas, ink: Palette, rng: Rng) -> None:
 
 
 def honeycomb(pen: Canvas, ink: Palette, rng: Rng) -> None:
+    """Hexagonal cells."""
     radius = rng.uniform(0.17, 0.27)
     wall = mix(ink.body, ink.dark, 0.45)
     pen.poly(_SQUARE * 1.05, wall)
@@ -69,6 +72,7 @@ def honeycomb(pen: Canvas, ink: Palette, rng: Rng) -> None:
 
 
 def chessboard(pen: Canvas, ink: Palette, rng: Rng) -> None:
+    """Squares in two alternating colours."""
     cells = int(rng.integers(5, 9))
     first, second = (ink.dark, ink.pale) if rng.random() < 0.4 else (ink.body, mix(ink.body, ink.pale, 0.75))
     step = 2 / cells
@@ -82,11 +86,12 @@ def chessboard(pen: Canvas, ink: Palette, rng: Rng) -> None:
 
 
 def scales(pen: Canvas, ink: Palette, rng: Rng) -> None:
+    """Overlapping round scales in rows."""
     radius = rng.uniform(0.19, 0.3)
     pen.poly(_SQUARE * 1.05, mix(ink.body, ink.dark, 0.3))
     down = radius * rng.uniform(0.6, 0.75)
     rows, columns = int(2.4 / down) + 1, int(2.4 / (2 * radius)) + 2
-    for i in range(rows, -1, -1):  # each row lies upon the one beneath it
+    for i in range(rows, -1, -1):  # each row overlaps the row below
         for j in range(columns):
             x = -1.3 + (2 * j + i % 2) * radius
             y = -1.25 + i * down
@@ -98,7 +103,7 @@ def scales(pen: Canvas, ink: Palette, rng: Rng) -> None:
 
 
 def _bands(pen: Canvas, ink: Palette, rng: Rng, middle: np.ndarray, count: int) -> None:
-    """Parallel bands along the line `middle` (points, 2), alternating over the sheet."""
+    """Draw `count` parallel bands along the line `middle` (points, 2) in alternating colours."""
     colours = [ink.body, mix(ink.body, ink.pale, 0.7)]
     if rng.random() < 0.4:
         colours = [ink.body, ink.pale, ink.second]
@@ -115,10 +120,12 @@ def _bands(pen: Canvas, ink: Palette, rng: Rng, middle: np.ndarray, count: int) 
 
 
 def stripes(pen: Canvas, ink: Palette, rng: Rng) -> None:
+    """Straight parallel bands."""
     _bands(pen, ink, rng, np.array([(-1.1, 0.0), (1.1, 0.0)]), int(rng.integers(7, 15)))
 
 
 def wave(pen: Canvas, ink: Palette, rng: Rng) -> None:
+    """Parallel bands along a sine wave."""
     x = np.linspace(-1.1, 1.1, 60)
     periods, height = rng.uniform(1.6, 3.2), rng.uniform(0.1, 0.17)
     y = height * np.sin(np.pi * periods * x + rng.uniform(0, 2 * np.pi))
@@ -126,13 +133,14 @@ def wave(pen: Canvas, ink: Palette, rng: Rng) -> None:
 
 
 def zigzag(pen: Canvas, ink: Palette, rng: Rng) -> None:
+    """Parallel bands along a zigzag line."""
     teeth = int(rng.integers(3, 7))
     x = np.linspace(-1.1, 1.1, 2 * teeth + 1)
     y = rng.uniform(0.1, 0.17) * np.where(np.arange(2 * teeth + 1) % 2, 1.0, -1.0)
     _bands(pen, ink, rng, np.stack([x, y], axis=1), int(rng.integers(6, 11)))
 
 
-KINDS = (
+SURFACE_KINDS = (
     Kind("mosaic", "tilings", mosaic, turn=180, scales=_SCALES),
     Kind("brick wall", "tilings", brick_wall, turn=12, scales=_SCALES),
     Kind("honeycomb", "tilings", honeycomb, turn=180, scales=_SCALES),

@@ -36,10 +36,9 @@ _ID_HEADERS = words(
     labelid labelidx labelindex labelnumber classid classidx classindex classnumber categoryid targetid
     """
 )
-_WANTED = (
-    "a table needs a column of file names (filename, file_name, image, id or path) and a column of labels (label, "
-    "class, "
-    "category, breed, target …), separated by tabs, commas, semicolons or |"
+_COLUMNS_NEEDED = (
+    "a table needs a column of file names (filename, file_name, image, id or path) and a column of labels "
+    "(label, class, category, breed, target …), separated by tabs, commas, semicolons or |"
 )
 _SEPARATORS = "\t,;|"
 _SAMPLE = 400  # rows from which the column of picture names is decided
@@ -124,7 +123,7 @@ def read_table(path: Path, text: str, names: PictureNames) -> Table | None:
         candidates = [candidate for candidate in candidates if candidate[0] == best]
         if len(candidates) > 1:
             marks = listed([_separator_name(separator) for _, _, separator, _ in candidates])
-            raise AtlasError(f"the columns may be separated by {marks}", path, _WANTED)
+            raise AtlasError(f"the columns may be separated by {marks}", path, _COLUMNS_NEEDED)
         return _from_rows(candidates[0][3], names, path, _separator_name(candidates[0][2]))
     *_, separator, rows = max(
         candidates, key=lambda candidate: (_is_header(candidate[3][0][1]), candidate[1])
@@ -425,7 +424,7 @@ def check_label(label: str, line: int, column: str, path: Path, shown: Sequence[
     if "|" in label or ";" in label or label.startswith(("[", "{")) or _AND_NUMBERS.fullmatch(label):
         what = f"line {line} holds more than one label or value in {column}, {_shown(label)!r}"
         columns = f"; columns found: {listed(list(shown), 8)}" if shown else ""
-        raise AtlasError(what + columns, path, f"give one label per picture; {_WANTED}")
+        raise AtlasError(what + columns, path, f"give one label per picture; {_COLUMNS_NEEDED}")
     if any("\udc80" <= character <= "\udcff" for character in label):
         raise AtlasError(f"the label of line {line} is not UTF-8", path, "save the label file as UTF-8 text")
 
@@ -438,7 +437,7 @@ def _refused(what: str, shown: Sequence[str], rows: Sequence[Row], path: Path) -
         f"{what}; columns found: {listed([name or 'without a name' for name in shown], 8)}; "
         f"for example {_shown(example)!r}",
         path,
-        _WANTED,
+        _COLUMNS_NEEDED,
     )
 
 
