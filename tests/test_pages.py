@@ -29,8 +29,9 @@ from generator.site.reading.channel import channel_page
 from generator.site.reading.channel_sentence import channel_sentence
 from generator.site.reading.comparison import comparable, compare
 from generator.site.reading.highlights import highlights
+from generator.site.reading.histogram import histogram
 from generator.site.reading.layer import layer_grid
-from generator.site.reading.measures import MEASURES, histogram
+from generator.site.reading.measures import MEASURES
 from generator.site.reading.relations import stage_pairs
 from generator.site.reading.tiles import covers_picture, tile_data, unit_mark
 

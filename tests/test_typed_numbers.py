@@ -27,7 +27,7 @@ from generator.site.chapters import first_layers, revisited
 from generator.site.chapters.experiment_tables import results
 from generator.site.chapters.published import FIGURES, QUOTED, quotations, quoted
 from generator.site.guide import site_sizes
-from generator.site.reading import measures
+from generator.site.reading import histogram
 from generator.stages import checkpointed_pass, profile, verify
 from tools.site_sizes import measured
 
@@ -176,7 +176,7 @@ STATED = {
         f"Differences below {revisited.FAINT} of 255",
         "white is the 99.5th percentile",
     ],
-    "statistics.md": [f"in {measures.BINS} bins"],
+    "statistics.md": [f"in {histogram.BINS} bins"],
     "hosting.md": [f"{SITE.max_site_bytes / 1e6:g} MB unless you change it"],
     "data.md": [f"{sprites.THUMB} px", f"{100 * verify.SCORE:g} %", f"{verify.LEVELS:g} of 255 levels"],
 }

@@ -10,7 +10,8 @@ from urllib.parse import quote
 
 from generator.core.records import LayerInfo
 from generator.site.reading.atlas import Atlas, GradientRow, in_full
-from generator.site.reading.measures import MEASURES, Measure
+from generator.site.reading.measure import Measure
+from generator.site.reading.measures import MEASURES
 from generator.site.reference import reference
 from generator.site.templates import render_template
 

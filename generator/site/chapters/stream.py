@@ -15,7 +15,8 @@ from generator.site.chapters.stream_figures import SMALL, STYLES, mix_histogram,
 from generator.site.chapters.stream_tables import blocks_csv, channels_csv
 from generator.site.formats import percent_fixed
 from generator.site.reading.atlas import Atlas
-from generator.site.reading.measures import BY_KEY, Measure
+from generator.site.reading.measure import Measure
+from generator.site.reading.measures import BY_KEY
 from generator.site.reading.stream import (
     BIN,
     KINDS,

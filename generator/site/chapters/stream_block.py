@@ -20,7 +20,8 @@ from generator.site.chapters.stream_figures import (
     scale_plot,
 )
 from generator.site.reading.atlas import Atlas
-from generator.site.reading.measures import BY_KEY, Measure
+from generator.site.reading.measure import Measure
+from generator.site.reading.measures import BY_KEY
 from generator.site.reading.stream import KINDS, NORMS, Kind, Stream, StreamBlock, TestResult
 from generator.site.writing import Site
 

@@ -9,7 +9,7 @@ import numpy as np
 from generator.site.figures.axis import Axis
 from generator.site.figures.svg_plots import Bar, Dot, Plot, by_block
 from generator.site.formats import correlation, round_number, significant
-from generator.site.reading.measures import Measure
+from generator.site.reading.measure import Measure
 from generator.site.reading.stream import BIN, LAST, Kind, StreamBlock
 
 STYLES: Mapping[str, str] = {

@@ -11,7 +11,7 @@ from generator.site.reading.atlas import Atlas
 from generator.site.reading.channel_sentence import channel_sentence
 from generator.site.reading.inputs import InputChannel, input_tree
 from generator.site.reading.layer_numbers import Layer
-from generator.site.reading.measures import Measure
+from generator.site.reading.measure import Measure
 from generator.site.reading.optimised import OptimisedPicture, optimised_picture
 from generator.site.reading.relations import (
     ChangeSentence,

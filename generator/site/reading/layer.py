@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from generator.core.records import LayerInfo
 from generator.site.reading.atlas import THUMB, Atlas, sheet_layout
 from generator.site.reading.layer_numbers import Layer
-from generator.site.reading.measures import Measure
+from generator.site.reading.measure import Measure
 from generator.site.reading.optimised import has_optimised
 from generator.site.reading.tiles import json_in_page
 

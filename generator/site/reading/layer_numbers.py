@@ -10,7 +10,9 @@ from functools import cached_property
 import numpy as np
 
 from generator.core.records import LayerInfo, SpriteInfo
-from generator.site.reading.measures import MEASURES, Measure, histogram
+from generator.site.reading.histogram import histogram
+from generator.site.reading.measure import Measure
+from generator.site.reading.measures import MEASURES
 
 PLACES = 96  # steps between a layer's lowest and highest value
 

@@ -1,55 +1,11 @@
-"""The statistics of a channel: how each is named, written and defined. A new one is one entry."""
+"""The statistics of a channel, with their definitions. A new one is one entry."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
 from generator.site.formats import correlation, integer, percent, signed, significant
-
-
-@dataclass(frozen=True)
-class Measure:
-    """One statistic of a channel; its key is the array's name and the anchor of its definition.
-
-    missing: the value that stands for "none"; listed: whether it stands among the numbers at a channel's side, and not
-    only on the page of its chapter; least, most: the bounds that follow from the definition, infinite where there is
-    none, in the units of the array.
-    """
-
-    key: str
-    name: str
-    unit: str
-    definition: str
-    format: Callable[[float], str]
-    missing: float = float("nan")
-    listed: bool = True
-    least: float = float("-inf")
-    most: float = float("inf")
-
-    def __post_init__(self) -> None:
-        if not self.unit:
-            object.__setattr__(self, "unit", self.range)
-
-    @property
-    def range(self) -> str:
-        """The bounds in words, as they stand behind a value; '' where there are none.
-
-        >>> [BY_KEY[key].range for key in ("shortcut_share", "label_agreement", "max")]
-        ['between 0 and 1', 'of at most 1', '']
-        """
-        least, most = significant(self.least), significant(self.most)
-        if np.isfinite(self.least):
-            return f"between {least} and {most}" if np.isfinite(self.most) else f"of at least {least}"
-        return f"of at most {most}" if np.isfinite(self.most) else ""
-
-    def present(self, values: np.ndarray) -> np.ndarray:
-        """Which channels have a value."""
-        has_value: np.ndarray = np.isfinite(values) & (values != self.missing)
-        return has_value
-
+from generator.site.reading.measure import Measure
 
 ACTIVATION = "act."
 
@@ -373,17 +329,3 @@ MEASURES: tuple[Measure, ...] = (
 )
 
 BY_KEY = {measure.key: measure for measure in MEASURES}
-BINS = 24
-
-
-def histogram(values: np.ndarray, present: np.ndarray) -> tuple[float, float, list[int]]:
-    """Lowest value, highest value, and the bars' heights in twelfths of the highest bar; a bar never
-    rounds to nothing.
-    """
-    shown = values[present].astype(np.float64)
-    if shown.size == 0:
-        return 0.0, 0.0, [0] * BINS
-    low, high = float(shown.min()), float(shown.max())
-    counts, _ = np.histogram(shown, bins=BINS, range=(low, high if high > low else low + 1.0))
-    heights = np.where(counts > 0, np.maximum(1, np.round(12 * counts / max(1, counts.max()))), 0)
-    return low, high, [int(height) for height in heights]

@@ -13,7 +13,8 @@ import numpy as np
 from generator.core.records import LayerInfo
 from generator.site.formats import correlation, percent_fixed, significant
 from generator.site.reading.atlas import Atlas
-from generator.site.reading.measures import BY_KEY, Measure
+from generator.site.reading.measure import Measure
+from generator.site.reading.measures import BY_KEY
 
 Kind = Literal["skips", "mixes", "is overwritten"]
 KINDS: tuple[Kind, ...] = ("skips", "mixes", "is overwritten")
