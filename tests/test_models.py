@@ -311,7 +311,7 @@ def test_the_papers_network_ends_at_res4f(shared_data: Path) -> None:
 def test_anothers_weights_are_refused(shared_data: Path, name: str) -> None:
     caffe = shared_data / "resnet50-caffe/resnet50-caffe-to-res4f.safetensors"
     cifar = shared_data / "resnet20-cifar10/resnet20_cifar10.safetensors"
-    with pytest.raises(AtlasError, match="give the weights of this very model"):
+    with pytest.raises(AtlasError, match="give a weights file of this model"):
         models.load(name, caffe if name == "resnet50" else cifar)
 
 

@@ -50,7 +50,7 @@ def test_every_file_is_written_by_the_stage_that_owns_it_alone(
     assert products >= {"top", "statistics", "connections", "classes", "refinement", "stream", "optimised"}
     assert files <= writers.keys()
     for name in files:
-        maker = table.maker(name)
+        maker = table.writer(name)
         assert set(writers[name]) == {END if maker is None else maker.name}, name
         assert maker is not None or name in table.TABLES, name
 
@@ -59,4 +59,4 @@ def test_no_two_stages_own_the_same_files() -> None:
     patterns = [(pattern, stage) for stage in table.STAGES for pattern in stage.patterns]
     examples = [(pattern.replace("*", "res2a"), stage) for pattern, stage in patterns]
     for path, stage in examples:
-        assert [other.name for other in table.STAGES if other.makes(path)] == [stage.name], path
+        assert [other.name for other in table.STAGES if other.writes(path)] == [stage.name], path

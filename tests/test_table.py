@@ -68,25 +68,25 @@ def test_a_row_may_stand_above_those_that_it_needs(monkeypatch):
     ],
 )
 def test_a_file_has_one_maker_or_none(path, maker):
-    assert [stage.name for stage in table.STAGES if stage.makes(path)] == ([maker] if maker else [])
-    assert (found := table.maker(path)) is None or found.name == maker
+    assert [stage.name for stage in table.STAGES if stage.writes(path)] == ([maker] if maker else [])
+    assert (found := table.writer(path)) is None or found.name == maker
 
 
 @pytest.mark.slow
 def test_every_file_of_an_atlas_has_one_maker(atlas):
     files = [path for path in files_of(atlas.folder) if path not in table.TABLES]
-    makers = {path: [stage.name for stage in table.STAGES if stage.makes(path)] for path in files}
+    makers = {path: [stage.name for stage in table.STAGES if stage.writes(path)] for path in files}
     assert len(files) > 50
     assert {path: names for path, names in makers.items() if len(names) != 1} == {}
 
 
 def test_a_layer_is_complete_by_its_own_files_alone():
     sprites = table.named("sprites")
-    assert sprites.makes_for("res2a", "sprites/res2a/3.webp")
-    assert sprites.makes_for("res2a", "thumbs/res2a.webp")
-    assert not sprites.makes_for("res2a", "sprites/res2b/3.webp")
-    assert not sprites.makes_for("res2a", "pictures/3.webp")  # of no layer
-    assert sprites.makes_for("a[1]", "thumbs/a[1].webp") and not sprites.makes_for("a[1]", "thumbs/a1.webp")
+    assert sprites.writes_for("res2a", "sprites/res2a/3.webp")
+    assert sprites.writes_for("res2a", "thumbs/res2a.webp")
+    assert not sprites.writes_for("res2a", "sprites/res2b/3.webp")
+    assert not sprites.writes_for("res2a", "pictures/3.webp")  # of no layer
+    assert sprites.writes_for("a[1]", "thumbs/a[1].webp") and not sprites.writes_for("a[1]", "thumbs/a1.webp")
 
 
 # -- what the pipeline does with a row ---------------------------------------------------------------------------------

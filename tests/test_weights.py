@@ -110,9 +110,9 @@ def _spoilt(folder: Path, kind: str) -> Path:
 @pytest.mark.parametrize(
     ("kind", "what"),
     [
-        ("code", "holds Python code, which is not run"),
+        ("code", "contains Python code, which is not run"),
         ("module", "holds Python code"),
-        ("cut", "cut short"),
+        ("cut", "truncated"),
         ("garbage", "damaged or not one of torch's"),
         ("zero", "damaged or not one of torch's"),
         ("list", "not a dictionary of tensors"),
@@ -191,17 +191,20 @@ def _without(state: State, *names: str) -> State:
     [
         (
             lambda s: _without(s, "layer2.1.conv2"),
-            r"lack the tensor layer2\.1\.conv2\.weight of shape \(32, 32, 3, 3\)",
+            r"no tensor layer2\.1\.conv2\.weight of shape \(32, 32, 3, 3\)",
         ),
-        (lambda s: _without(s, "layer2.1.conv2", "fc."), r"lack the tensor layer2\.1\.conv2\.weight"),
-        (lambda s: _without(s, "conv1"), r"lack the tensor conv1\.weight"),
-        (lambda s: _without(s, "layer", "fc"), r"lack the tensor layer1\.0\.conv1\.weight"),
+        (lambda s: _without(s, "layer2.1.conv2", "fc."), r"no tensor layer2\.1\.conv2\.weight"),
+        (lambda s: _without(s, "conv1"), r"no tensor conv1\.weight"),
+        (lambda s: _without(s, "layer", "fc"), r"no tensor layer1\.0\.conv1\.weight"),
         (
             lambda s: {**s, "layer1.0.conv1.weight": torch.ones(16, 16, 1, 1)},
             r"layer1\.0\.conv1\.weight has shape \(16, 16, 1, 1\), the network needs \(16, 16, 3, 3\)",
         ),
-        (lambda s: {**s, "layer3.3.conv1.weight": torch.ones(1)}, r"no place for layer3\.3\.conv1\.weight"),
-        (lambda s: {**s, "conv1.bias": torch.ones(16)}, r"no place for conv1\.bias"),
+        (
+            lambda s: {**s, "layer3.3.conv1.weight": torch.ones(1)},
+            r"that the network lacks: layer3\.3\.conv1\.weight",
+        ),
+        (lambda s: {**s, "conv1.bias": torch.ones(16)}, r"that the network lacks: conv1\.bias"),
         (lambda s: {**s, "bn1.running_var": -torch.ones(16)}, r"bn1\.running_var holds negative"),
     ],
 )

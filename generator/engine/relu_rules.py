@@ -1,4 +1,4 @@
-"""How a gradient passes back through a ReLU."""
+"""How a gradient passes back through a ReLU: the plain gradient, guided backpropagation, deconvnet."""
 
 from __future__ import annotations
 

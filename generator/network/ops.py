@@ -1,9 +1,10 @@
-"""The operations that a network is made of. An operation is one class here: its forward pass on whole maps and on
-windows, which positions of its input one position of its output depends on, its receptive field, whether it is drawn.
+"""The operations that a network is made of. An operation is one class here, with its forward pass on whole maps and on
+windows, the positions of its input that one position of its output depends on, its receptive field, and whether it is
+drawn.
 
-Three more places know operations by name, since they belong to other rooms or another concern: tracing.py (which module
-or function becomes which operation), engine/gradients/backward.py (the backward pass of single units) and the templates
-(what a drawing writes beside a volume)."""
+Three other places know operations by name: tracing.py (which module or function becomes which operation),
+engine/gradients/backward.py (the backward pass of single units) and the site's drawing of a network
+(site/figures/volume_words.py and site/chapters/architecture.py)."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ class Step:
 
     op: which operation; inputs: indices of the steps that it reads; scope: torchvision's path of the module that it
     came from. weight: (C_out, C_in / groups, k, k) of a conv, (C_out, C_in) of a linear, (C,) of an affine, (1,) where
-    that multiplies all channels alike; bias: (C_out,). kernel, stride, padding, dilation: in px of the input; kernel of
+    one factor multiplies all channels; bias: (C_out,). kernel, stride, padding, dilation: in px of the input; kernel of
     an adaptive_pool: side of its output. norm: torchvision's path of the BatchNorm folded into a conv, '' for none.
     """
 
@@ -75,8 +76,8 @@ class Step:
         return self.kind.forward(self, inputs, in_place)
 
     def input_window(self, window: Window) -> Window:
-        """The window of each input that a window of the output depends on, before any cut at the map's border; of an
-        operation that reads whole maps there is none."""
+        """The window of each input that a window of the output depends on, not cut at the map's border. Not for an
+        operation that reads whole maps."""
         if self.kind.reads != "window":
             return window
         return window.input_of(self.kernel, self.stride, self.padding, self.dilation)
@@ -115,12 +116,12 @@ class Op:
                 stride=source.stride * step.stride,
                 centre=source.centre + (reach / 2 - step.padding) * source.stride,
             )
-        # Joined paths (addition, concatenation) have one grid; the field of the sum is the widest of them.
+        # Paths that meet (addition, concatenation) have the same stride; the result sees what the widest of them sees.
         return max(known, key=lambda field: field.side)
 
 
 class Input(Op):
-    """The pictures, (B, 3, H, W); never run."""
+    """The pictures, (B, 3, H, W). It has no forward pass."""
 
     drawn = True
 
@@ -158,7 +159,7 @@ class Convolution(Op):
 
 
 class Affine(Op):
-    """A fixed scale and shift per channel: a BatchNorm in eval mode that no convolution took in."""
+    """A fixed scale and shift per channel: a BatchNorm in eval mode that is not folded into a convolution."""
 
     def forward(self, step: Step, inputs: Sequence[Tensor], in_place: bool) -> Tensor:
         assert step.weight is not None
@@ -195,7 +196,7 @@ class MaxPool(Op):
 
 
 class AveragePool(Op):
-    """Padding counts: every window is divided by k²."""
+    """The mean of each k × k window. Padding counts: every sum is divided by k²."""
 
     reads, drawn = "window", True
 

@@ -1,12 +1,11 @@
 """From a torch module to the graph of its steps, by torch.fx.
 
-`trace` is the seam: a module goes in, a Graph comes out, and nothing else in the house knows how it was read (but for
-`nodes`, from which architecture.py counts parameters). A reader turns one traced call into a Step: `MODULES` lists the
-readers by the module's class, `FUNCTIONS` by the function or method.
+`trace` takes a module and returns a Graph. No other code depends on how a module is read, except architecture.py, which
+counts parameters by `nodes`. A reader turns one traced call into a Step: `MODULES` lists the readers by the module's
+class, `FUNCTIONS` by the function or method.
 
-BatchNorm is folded into the convolution before it where nothing else reads that convolution; the fold is computed in
-float64. Any other BatchNorm stays as an `affine` step, a fixed scale and shift per channel: the network is in eval
-mode."""
+A BatchNorm in eval mode is a fixed scale and shift per channel. It is folded, in float64, into the convolution before
+it where nothing else reads that convolution; otherwise it becomes an `affine` step."""
 
 from __future__ import annotations
 
@@ -35,7 +34,7 @@ def nodes(module: nn.Module) -> list[fx.Node]:
     """torch.fx's own nodes of a module in eval mode, in forward order; raises AtlasError where it cannot be traced."""
     try:
         return list(_Tracer().trace(module.eval()).nodes)
-    except Exception as error:  # torch.fx raises many kinds; all mean the same to the user
+    except Exception as error:  # torch.fx raises many types of error; to the user all mean this one
         raise AtlasError(
             f"the network cannot be traced by torch.fx ({error})", type(module).__name__
         ) from error
@@ -44,7 +43,7 @@ def nodes(module: nn.Module) -> list[fx.Node]:
 def trace(module: nn.Module) -> Graph:
     """The steps of a module in eval mode, BatchNorms folded.
 
-    Raises AtlasError where the module cannot be traced, naming an operation or module that the atlas does not know.
+    Raises AtlasError where the module cannot be traced, or for an operation or module that the atlas does not know.
     """
     modules = dict(module.named_modules())
     steps: list[Step] = []
@@ -57,7 +56,7 @@ def trace(module: nn.Module) -> Graph:
             numbers[node] = len(steps)
             steps.append(Step("input", (), ""))
             continue
-        # A functional call has no module of its own: it belongs to the innermost module that was being run.
+        # A functional call has no module of its own: it belongs to the innermost module that calls it.
         stack = node.meta.get("nn_module_stack")
         scope = str(node.target) if node.op == "call_module" else (list(stack)[-1] if stack else scope)
         inputs = tuple(numbers[argument] for argument in node.all_input_nodes)
@@ -65,7 +64,7 @@ def trace(module: nn.Module) -> Graph:
             step = _step_of_module(modules[str(node.target)], inputs, scope)
         else:
             step = _step_of_call(_Call(node, inputs, numbers, scope))
-        if step is None:  # dropout and identity pass their input on
+        if step is None:  # dropout and identity return their input
             numbers[node] = inputs[0]
             continue
         numbers[node] = len(steps)
@@ -144,27 +143,27 @@ def _max_pool2d(
 def _max_pool(call: _Call) -> Step:
     bound = inspect.signature(_max_pool2d).bind(*call.node.args, **call.node.kwargs)
     bound.apply_defaults()
-    given = bound.arguments
-    if given["return_indices"]:
+    arguments = bound.arguments
+    if arguments["return_indices"]:
         raise call.unknown()
-    kernel = _square(given["kernel_size"])
+    kernel = _square(arguments["kernel_size"])
     return Step(
         "max_pool",
         call.inputs,
         call.scope,
         kernel=kernel,
-        stride=kernel if given["stride"] in (None, []) else _square(given["stride"]),
-        padding=_square(given["padding"]),
-        dilation=_square(given["dilation"]),
-        ceil_mode=given["ceil_mode"],
+        stride=kernel if arguments["stride"] in (None, []) else _square(arguments["stride"]),
+        padding=_square(arguments["padding"]),
+        dilation=_square(arguments["dilation"]),
+        ceil_mode=arguments["ceil_mode"],
     )
 
 
-def _passed_on(call: _Call) -> None:
+def _identity(call: _Call) -> None:
     return None
 
 
-# By torch's function, or by a method's name. A reader returns None where the input is passed on unchanged.
+# By torch's function, or by a method's name. A reader returns None for a call that returns its input.
 FUNCTIONS: dict[Any, Callable[[_Call], Step | None]] = {
     **dict.fromkeys((operator.add, operator.iadd, torch.add, "add", "add_"), _add),
     **dict.fromkeys((operator.mul, operator.imul, torch.mul, "mul", "mul_"), _multiply),
@@ -173,7 +172,7 @@ FUNCTIONS: dict[Any, Callable[[_Call], Step | None]] = {
     **dict.fromkeys((torch.cat, torch.concat), _concat),
     F.adaptive_avg_pool2d: _adaptive_pool,
     **dict.fromkeys((F.max_pool2d, torch.max_pool2d), _max_pool),
-    F.dropout: _passed_on,
+    F.dropout: _identity,
 }
 
 
@@ -240,7 +239,7 @@ def _linear(module: nn.Linear, inputs: tuple[int, ...], scope: str) -> Step:
     return Step("linear", inputs, scope, module.weight.detach(), bias)
 
 
-# Subclasses count too. A reader returns None where the module passes its input on in eval mode.
+# Subclasses count too. A reader returns None for a module that returns its input in eval mode.
 MODULES: dict[type[nn.Module], Callable[[Any, tuple[int, ...], str], Step | None]] = {
     nn.Conv2d: _convolution,
     nn.BatchNorm2d: _batch_norm,
@@ -277,26 +276,26 @@ def _fold(graph: Graph) -> Graph:
     """The graph with each affine step folded into the convolution or linear step before it, where nothing else reads
     that."""
     steps = list(graph.steps)
-    kept: list[int] = []
-    moved: dict[int, int] = {}  # a folded affine's readers read the convolution instead
+    remaining: list[int] = []
+    replaced_by: dict[int, int] = {}  # the convolution that stands in for a folded affine step
     for index, step in enumerate(steps):
-        step = replace(step, inputs=tuple(moved.get(i, i) for i in step.inputs))
+        step = replace(step, inputs=tuple(replaced_by.get(i, i) for i in step.inputs))
         steps[index] = step
         source = step.inputs[0] if step.inputs else -1
         foldable = step.op == "affine" and steps[source].op in ("conv", "linear")
         if foldable and graph.consumers[source] == [index]:
             steps[source] = _folded(steps[source], step)
-            moved[index] = source
+            replaced_by[index] = source
         else:
-            kept.append(index)
-    return Graph(tuple(steps)).keep(kept)
+            remaining.append(index)
+    return Graph(tuple(steps)).keep(remaining)
 
 
 def _folded(step: Step, affine: Step) -> Step:
     assert step.weight is not None
     assert affine.weight is not None
     assert affine.bias is not None
-    # The convolution keeps its own scope; the BatchNorm's is a neighbour's (conv1, bn1), and names no layer.
+    # The scope stays the convolution's (conv1): a BatchNorm's (bn1) names no layer.
     scale, shift = affine.weight.expand(len(step.weight)), affine.bias.expand(len(step.weight))
     weight = step.weight.double() * scale.view(-1, *[1] * (step.weight.dim() - 1))
     bias = shift if step.bias is None else shift + step.bias.double() * scale

@@ -26,7 +26,7 @@ SUFFIXES = (".safetensors", ".pt", ".pth")
 _WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights", "params")
 _PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
 _COUNTER = "num_batches_tracked"  # of a BatchNorm; nothing that runs in eval mode reads it
-_SAVE_SO = "save the tensors alone: torch.save(model.state_dict(), 'weights.pt')"
+_SAVE_TENSORS = "save the tensors alone: torch.save(model.state_dict(), 'weights.pt')"
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
@@ -71,17 +71,17 @@ def read_preprocessing(path: Path) -> dict[str, Any]:
         metadata = file.metadata() or {}
     if not {"mean", "std"} <= set(metadata):
         return {}
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for key in ("mean", "std", "value_range", "resize", "crop"):
         if key in metadata:
-            found[key] = _plain_numbers(metadata[key])
-    triples = all(isinstance(found[key], tuple) and len(found[key]) == 3 for key in ("mean", "std"))
-    sides = all(isinstance(found.get(key, 1), int) and found.get(key, 1) > 0 for key in ("resize", "crop"))
-    if not triples or min(found["std"]) <= 0 or found.get("value_range", 1) not in (1, 255) or not sides:
+            values[key] = _plain_numbers(metadata[key])
+    triples = all(isinstance(values[key], tuple) and len(values[key]) == 3 for key in ("mean", "std"))
+    sides = all(isinstance(values.get(key, 1), int) and values.get(key, 1) > 0 for key in ("resize", "crop"))
+    if not triples or min(values["std"]) <= 0 or values.get("value_range", 1) not in (1, 255) or not sides:
         return {}  # other keys with the same names; the preprocessing used instead is then reported as assumed
-    if "value_range" in found:
-        found["value_range"] = float(found["value_range"])
-    return found
+    if "value_range" in values:
+        values["value_range"] = float(values["value_range"])
+    return values
 
 
 def _plain_numbers(text: str) -> float | tuple[float, ...] | None:
@@ -97,7 +97,7 @@ def _plain_numbers(text: str) -> float | tuple[float, ...] | None:
 
 
 def state_sha256(state: Mapping[str, Tensor]) -> str:
-    """SHA-256 over names and numbers of tensors that come from no file."""
+    """SHA-256 over names and numbers of tensors, for weights that come from no file."""
     digest = hashlib.sha256()
     for name, tensor in state.items():
         digest.update(name.encode())
@@ -143,35 +143,37 @@ def fit(
     place = _places(needed, block_order)
     missing = [name for name in needed if name not in state]
     first_gap = min((place[name] for name in missing), default=len(block_order) + 2)
-    is_cut = bool(missing) and all(place[name] <= first_gap for name in needed if name in state)
+    is_truncated = bool(missing) and all(place[name] <= first_gap for name in needed if name in state)
     if missing and (
-        not is_cut or first_gap < 2
+        not is_truncated or first_gap < 2
     ):  # 0 is the stem, 1 the first block: no layer would be complete
         name = missing[0]
         raise AtlasError(
-            f"the weights lack the tensor {name} of shape {expected[name]}",
+            f"the weights file has no tensor {name} of shape {expected[name]}",
             source,
-            "give the weights of this very model",
+            "give a weights file of this model",
         )
-    kept = [name for name in needed if place[name] < first_gap]
-    for name in kept:
+    complete = [name for name in needed if place[name] < first_gap]
+    for name in complete:
         if tuple(state[name].shape) != expected[name]:
             raise AtlasError(
                 f"the tensor {name} has shape {tuple(state[name].shape)}, the network needs {expected[name]}",
                 source,
-                "give the weights of this very model",
+                "give a weights file of this model",
             )
         if name.endswith("running_var") and bool((state[name] < 0).any()):
             raise AtlasError(f"the tensor {name} holds negative variances", source)
-    _refuse_strangers(state, expected, block_order, cut=is_cut, source=source)
+    _refuse_unknown_tensors(state, expected, block_order, truncated=is_truncated, source=source)
     counters = {name: torch.tensor(0) for name in expected if name.endswith(_COUNTER)}
-    module.load_state_dict({**counters, **{name: state[name] for name in kept}}, strict=False, assign=True)
-    return block_order[first_gap - 2] if is_cut else None
+    module.load_state_dict(
+        {**counters, **{name: state[name] for name in complete}}, strict=False, assign=True
+    )
+    return block_order[first_gap - 2] if is_truncated else None
 
 
 def _places(names: Sequence[str], block_order: Sequence[str]) -> dict[str, int]:
-    """The part of the network of each tensor: 0 is the stem, n the n-th block, one more than the last block the
-    head."""
+    """The part of the network that each tensor belongs to: 0 is the stem, n the n-th block; the head has the number
+    after the last block's."""
     places: dict[str, int] = {}
     seen_block = False
     for name in names:
@@ -181,25 +183,31 @@ def _places(names: Sequence[str], block_order: Sequence[str]) -> dict[str, int]:
     return places
 
 
-def _refuse_strangers(
+def _refuse_unknown_tensors(
     state: Mapping[str, Tensor],
     expected: Mapping[str, Any],
     block_order: Sequence[str],
     *,
-    cut: bool,
+    truncated: bool,
     source: Path,
 ) -> None:
-    """Raises AtlasError for tensors that no layer takes: the file is then another network's. In a truncated file, a
-    head under another name (`classifier.weight` for `fc.weight`) is accepted."""
+    """Raises AtlasError for tensors that the module does not have: the file is then another network's. In a truncated
+    file, a head under another name (`classifier.weight` for `fc.weight`) is accepted."""
     body = {name.split(".")[0] for name in expected if not _is_head(name, expected, block_order)}
-    strangers = [
+    unknown = [
         name
         for name in state
-        if name not in expected and not name.endswith(_COUNTER) and (not cut or name.split(".")[0] in body)
+        if name not in expected
+        and not name.endswith(_COUNTER)
+        and (not truncated or name.split(".")[0] in body)
     ]
-    if strangers:
-        few = ", ".join(strangers[:3]) + (f" and {len(strangers) - 3} more" if len(strangers) > 3 else "")
-        raise AtlasError(f"the network has no place for {few}", source, "give the weights of this very model")
+    if unknown:
+        names = ", ".join(unknown[:3]) + (f" and {len(unknown) - 3} more" if len(unknown) > 3 else "")
+        raise AtlasError(
+            f"the weights file has tensors that the network lacks: {names}",
+            source,
+            "give a weights file of this model",
+        )
 
 
 def _is_head(name: str, expected: Mapping[str, Any], block_order: Sequence[str]) -> bool:
@@ -221,8 +229,8 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read_pickled(path: Path) -> dict[str, Tensor]:
-    if _is_cut_short(path):
-        raise AtlasError("the weights file is cut short", path, "copy or download it again")
+    if _is_truncated_zip(path):
+        raise AtlasError("the weights file is truncated", path, "copy or download it again")
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
             # torchvision's training script also stores its arguments: plain values in a Namespace.
@@ -231,7 +239,7 @@ def _read_pickled(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # pickle, zip and torch each raise their own kinds
         if "GLOBAL" in str(error) or "Unsupported class" in str(error):
             raise AtlasError(
-                "the weights file holds Python code, which is not run", path, _SAVE_SO
+                "the weights file contains Python code, which is not run", path, _SAVE_TENSORS
             ) from error
         raise AtlasError(
             f"the weights file is damaged or not one of torch's ({_brief(error)})",
@@ -241,8 +249,8 @@ def _read_pickled(path: Path) -> dict[str, Tensor]:
     return _unwrapped(content, path)
 
 
-def _is_cut_short(path: Path) -> bool:
-    """Whether a zip lacks its directory, which stands at its end."""
+def _is_truncated_zip(path: Path) -> bool:
+    """Whether the file is a zip without its directory, which stands at the end."""
     with path.open("rb") as file:
         if file.read(4) != b"PK\x03\x04":
             return False
@@ -266,7 +274,7 @@ def _unwrapped(content: object, path: Path, depth: int = 3) -> dict[str, Tensor]
         for wrapper in _WRAPPERS:
             if depth and isinstance(content.get(wrapper), Mapping):
                 return _unwrapped(content[wrapper], path, depth - 1)
-    raise AtlasError("the weights file is not a dictionary of tensors", path, _SAVE_SO)
+    raise AtlasError("the weights file is not a dictionary of tensors", path, _SAVE_TENSORS)
 
 
 def _without_prefixes(state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
@@ -276,7 +284,7 @@ def _without_prefixes(state: Mapping[str, Tensor], path: Path) -> dict[str, Tens
         while prefix := next((p for p in _PREFIXES if short.startswith(p)), None):
             short = short.removeprefix(prefix)
         if short in bare:
-            raise AtlasError(f"the weights file holds the tensor {short} twice", path, _SAVE_SO)
+            raise AtlasError(f"the weights file holds the tensor {short} twice", path, _SAVE_TENSORS)
         bare[short] = tensor
     return bare
 

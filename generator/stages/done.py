@@ -1,5 +1,5 @@
-"""Which part of the work is done already: by a run that was stopped, or by an earlier one whose atlas partly still
-holds. Reads the folder and changes nothing."""
+"""Which part of the work is done already, for the announcement and the time estimate: by a run that was interrupted, or
+by an earlier one whose atlas can partly be kept. Reads the folder and changes nothing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ IN_WORDS = {"scan": "scan", "embedding": "map of the pictures", "stream": "resid
 
 @dataclass(frozen=True)
 class Done:
-    """What of a run's work need not be done again. earlier: what repair.look saw in the folder."""
+    """What of a run's work need not be done again. earlier: the state of the folder, from `repair.examine`."""
 
     inputs: Inputs
     run: Run
@@ -51,7 +51,7 @@ class Done:
         if self.run.store.work.stamp(layer_stamp(stage.stamp, layer)) == key:
             return True
         damaged = self.earlier.to_repair()
-        return self._keeps(name) and not any(stage.makes_for(layer.name, path) for path in damaged)
+        return self._keeps(name) and not any(stage.writes_for(layer.name, path) for path in damaged)
 
     def _keeps(self, name: str) -> bool:
         """Whether a finished atlas has a stage's outputs, some of which may be damaged."""

@@ -1,5 +1,8 @@
-"""A profile becomes an atlas. This page and the table of stages are the whole way; a run resumes where an interrupted
-one stopped."""
+"""From a profile to an atlas: this module and the table of stages (table.py) show the whole way.
+
+An interrupted run resumes when it is called again. A stage is skipped where its stamp in the folder `work/` equals its
+fingerprint (`perform_alone`; keys.py has the fingerprints). A long stage continues from the parts that it saved
+(checkpointed_pass.py). A finished atlas is first compared with its checksums (repair.py)."""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from generator.engine.device import avoid_page_faults, choose_device, trim_memor
 from generator.engine.loops import compiled
 from generator.stages import keys, table
 from generator.stages.announcement import announce, announce_network, announce_pictures
-from generator.stages.aside import aside
+from generator.stages.background import background_stages
 from generator.stages.dreams import open_starts
 from generator.stages.inputs import Inputs
 from generator.stages.manifest import finish
@@ -31,7 +34,7 @@ from generator.stages.opening import (
 )
 from generator.stages.profile import Profile
 from generator.stages.ranks import Ranks, joined
-from generator.stages.repair import look, prepare
+from generator.stages.repair import examine, prepare
 from generator.stages.run import Run
 from generator.stages.unfinished import layer_stamp
 
@@ -44,12 +47,12 @@ def compute(
     dry_run: bool = False,
     site: bool = False,
 ) -> Store:
-    """Compute the atlas of a profile into a folder and return it; at once if it is there already.
+    """Compute the atlas of a profile into a folder and return it; at once where it is complete already.
 
-    First it says what it works with, what it will make and how long that takes. dry_run: stop there and write nothing;
-    site: whether pages are rendered afterwards, which counts in the estimate. Raises AtlasError for anything that the
-    user can put right. Killed at any moment and called again, it resumes and ends with the same bytes. Under torchrun
-    every process calls it; they share the pictures and the units.
+    First it reports the network, the pictures, what will be computed and how long that takes. dry_run: stop there and
+    write nothing; site: whether pages are rendered afterwards, which counts in the estimate. Raises AtlasError for
+    anything that the user can correct. Killed at any moment and called again, it resumes and ends with the same bytes.
+    Under torchrun every process calls it; they share the pictures and the units.
     """
     start = time.monotonic()
     avoid_page_faults()
@@ -86,7 +89,7 @@ def compute(
             others,
             starts,
         )
-        earlier = look(inputs, run)  # hashes every file that is there
+        earlier = examine(inputs, run)  # hashes every file that is there
         if earlier.is_complete:
             reporter.say(f"{folder} is complete and every checksum right: nothing to compute")
             return store
@@ -107,15 +110,15 @@ def compute(
 
 
 def perform_all(inputs: Inputs, run: Run) -> None:
-    """Run all stages in their order. While a GPU computes, the stages that need none run beside the others."""
-    with aside(run, perform_alone) as beside:
+    """Run all stages in their order. While a GPU computes, the stages that need none run in the background."""
+    with background_stages(run, perform_alone) as background:
         for stage in table.in_order():
-            beside.check()
-            if stage.beside and run.overlaps:
-                beside.begin(stage, inputs)
+            background.check()
+            if stage.cpu_only and run.overlaps:
+                background.begin(stage, inputs)
                 continue
-            if beside.holds(stage.needs):
-                beside.wait_for(stage.needs)
+            if background.holds(stage.needs):
+                background.wait_for(stage.needs)
                 run.ranks.meet()
             perform(stage, inputs, run)
 
@@ -128,7 +131,7 @@ def perform(stage: table.Stage, inputs: Inputs, run: Run) -> None:
 
 
 def perform_alone(stage: table.Stage, inputs: Inputs, run: Run) -> None:
-    """The same without waiting for the other processes of a torchrun."""
+    """As `perform`, without waiting for the other processes of a torchrun."""
     store, leads = run.store, run.ranks.leads
     layers = inputs.network.layers if stage.is_by_layer else ()
     key = "" if stage.key is None else stage.key(inputs)
@@ -148,15 +151,16 @@ def perform_alone(stage: table.Stage, inputs: Inputs, run: Run) -> None:
 
 
 def compile_loops(device: torch.device, reporter: Reporter, ranks: Ranks) -> None:
-    """Compile the loops that a CPU computes with, in one process: the others find the machine code on the disk. The
-    fingerprints say whether compiled loops are used."""
+    """Compile the loops that a CPU computes with, in one process: the others find the machine code on the disk.
+
+    Called before the fingerprints, which depend on whether compiled loops are used."""
     if ranks.leads and device.type == "cpu":
         compiled.prepare(reporter.say)
     ranks.meet()
 
 
 def note_passed_over(reporter: Reporter, files: Sequence[Skipped]) -> None:
-    """Say in the summary which files of the folder are no pictures."""
+    """Note for the summary how many files of the folder are no pictures, and the first of them."""
     if files:
         count, first = len(files), files[0]
         reporter.notes.append(

@@ -1,5 +1,5 @@
-"""What an earlier run left in the folder: what of it still holds is kept, damaged files are removed, and only what is
-missing is computed again."""
+"""What an earlier run left in the folder: intact files made from the same inputs are kept, damaged ones are removed,
+and only what is missing is computed again."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from generator.stages.manifest import all_keys
 from generator.stages.run import Run
 from generator.stages.unfinished import kept_stamp, layer_stamp
 
-EVERYTHING = "everything"  # what is computed again where nobody knows who wrote a damaged file
+EVERYTHING = "everything"  # is computed again where no stage claims a damaged file
 
 
 @dataclass(frozen=True)
 class Earlier:
-    """What a run finds in its folder.
+    """The state in which a run finds its folder.
 
     keys: the fingerprints of the atlas that was finished there, {} for none; date: of that atlas; faults: of its files
-    against their checksums, None where it has no checksums; is_complete: whether it is just the atlas that this run
-    would make, and undamaged.
+    against their checksums, None where it has no checksums; is_complete: whether it is the atlas that this run
+    would compute, and undamaged.
     """
 
     keys: Mapping[str, str]
@@ -31,8 +31,8 @@ class Earlier:
     is_complete: bool
 
     def to_repair(self) -> list[str]:
-        """Damaged files, and files of the atlas that its list of checksums does not name: the list itself may be what
-        was damaged."""
+        """Damaged files, and files of the atlas that its list of checksums does not name: the list itself may be
+        damaged."""
         if self.faults is None:
             return []
         roots = table.roots(repaired=True)
@@ -40,17 +40,17 @@ class Earlier:
         return sorted({*self.faults.damaged, *unlisted})
 
     def damaged_stages(self) -> set[str]:
-        """The stages with a damaged or missing file, without those that run every time; EVERYTHING where a file is
-        nobody's."""
+        """The stages with a damaged or missing file, without those that run every time; with EVERYTHING where no stage
+        claims such a file."""
         stages = set()
         for name in self.to_repair():
             if name in table.TABLES:
                 continue
-            maker = table.maker(name)
-            if maker is None:
+            writer = table.writer(name)
+            if writer is None:
                 stages.add(EVERYTHING)
-            elif maker.key is not None:
-                stages.add(maker.name)
+            elif writer.key is not None:
+                stages.add(writer.name)
         return stages
 
     def holds(self, stage: table.Stage, key: str) -> bool:
@@ -62,8 +62,8 @@ class Earlier:
         )
 
 
-def look(inputs: Inputs, run: Run) -> Earlier:
-    """Read what is in the folder, and hash every file of an atlas that was finished there."""
+def examine(inputs: Inputs, run: Run) -> Earlier:
+    """The state of the folder; hashes every file of an atlas that was finished there."""
     store = run.store
     if not store.is_finished():
         return Earlier({}, "", None, False)
@@ -80,7 +80,7 @@ def look(inputs: Inputs, run: Run) -> Earlier:
 
 
 def prepare(inputs: Inputs, run: Run, earlier: Earlier) -> None:
-    """Take over what still holds of a finished atlas, and withdraw its manifest: it is no longer true."""
+    """Take over what can be kept of a finished atlas, and withdraw its manifest, which is no longer true."""
     if run.ranks.leads and run.store.is_finished():
         current = all_keys(inputs)
         if earlier.keys.get("all") == current["all"]:
@@ -105,9 +105,9 @@ def take_over(inputs: Inputs, run: Run, earlier: Earlier) -> None:
         if stage.is_by_layer:
             run.store.work.write_stamp(kept_stamp(stage.stamp), key)
             for layer in inputs.network.layers:
-                if not any(stage.makes_for(layer.name, name) for name in damaged):
+                if not any(stage.writes_for(layer.name, name) for name in damaged):
                     run.store.work.write_stamp(layer_stamp(stage.stamp, layer), key)
-        elif not any(stage.makes(name) for name in damaged):
+        elif not any(stage.writes(name) for name in damaged):
             run.store.work.write_stamp(stage.stamp, key)
 
 

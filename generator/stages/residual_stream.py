@@ -1,4 +1,6 @@
-"""The pass over the pictures that reads the residual stream; a killed run resumes after its last save."""
+"""The pass over the pictures that reads the residual stream. A killed run resumes after its last save.
+
+The arithmetic is in engine/scan/stream.py; residual_stream_tables.py turns the readings into the files of the atlas."""
 
 from __future__ import annotations
 
@@ -63,13 +65,13 @@ def sampled(inputs: Inputs, run: Run) -> tuple[np.ndarray, int]:
 
 
 def _sample_file(inputs: Inputs, run: Run) -> ScoreFile:
-    """A row per picture of the sample: of every block Input, then Block, at the centre."""
+    """The file of the readings, one row per picture of the sample: Input, then Block, of every block, at the centre."""
     channels = [block.channels for block in inputs.stream_plan.blocks for _ in ("input", "block")]
     return run.store.work.score_file(channels, PASS)
 
 
 def _has_sample(inputs: Inputs, run: Run, batches: list[int]) -> bool:
-    """Whether the readings of all pictures of these batches that are in the sample are in their file."""
+    """Whether the file of the sample has the readings of all pictures of these batches that belong to the sample."""
     size, (rows, _) = inputs.stream_plan.batch, sampled(inputs, run)
     mine = np.concatenate([rows[:0], *(rows[batch * size : (batch + 1) * size] for batch in batches)])
     with _sample_file(inputs, run) as readings:
@@ -126,7 +128,7 @@ def read_in_forwards(
 
 
 def _units_between(units: BlockUnits, first: int, last: int) -> BlockUnits:
-    """Those of the pictures first … last − 1, which become pictures 0, 1 …"""
+    """The units of pictures first … last − 1, which become pictures 0, 1 …"""
     inside = (units.picture >= first) & (units.picture < last)
     columns = {column.name: getattr(units, column.name)[inside] for column in fields(BlockUnits)}
     return BlockUnits(**{**columns, "picture": columns["picture"] - first})
@@ -158,7 +160,7 @@ class _Units:
             self._tables[block.name] = table[np.argsort(picture, kind="stable")]
 
     def within(self, pictures: np.ndarray) -> dict[str, BlockUnits]:
-        """Those in a span of pictures."""
+        """The units in a span of pictures, by block."""
         first, last = int(pictures[0]), int(pictures[-1])
         of_block = {}
         for name, table in self._tables.items():

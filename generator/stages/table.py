@@ -1,7 +1,8 @@
 """The stages, one row each: the whole way from the inputs to an atlas.
 
-Everything that has to know a stage reads its row here: the pipeline its order, the manifest its fingerprint, repair and
-verification which files are its own. A new stage is one file and one row (CONTRIBUTING.md has an example)."""
+All code that needs to know the stages reads this table: the pipeline takes their order from it, the manifest their
+fingerprints, repair and verification the files that each stage writes. A new stage is one file and one row
+(CONTRIBUTING.md has an example)."""
 
 from __future__ import annotations
 
@@ -42,15 +43,16 @@ def always(inputs: Inputs) -> bool:
 class Stage:
     """One stage.
 
-    name: as keys.json and messages have it.
-    run: computes the outputs and writes them; called only where they are not there yet.
-    key: fingerprint of everything that the outputs depend on; None for a stage so quick that it runs every time.
-    outputs: the files that this stage alone writes, as patterns in which `*` stands for anything. With `{layer}` in
-        them every layer is complete by itself: the stage stamps each one, and repairs single files.
+    name: as it stands in keys.json and in messages.
+    run: computes the outputs and writes them; called only where the outputs are missing or out of date.
+    key: gives the fingerprint of everything that the outputs depend on; None for a stage so quick that it runs every
+        time.
+    outputs: the files that this stage alone writes, as patterns in which `*` stands for anything. Where a pattern has
+        `{layer}`, the stage stamps every layer by itself and can repair single files.
     needs: the stages whose outputs it reads; they are computed before it, wherever its row stands.
     when: whether the stage is wanted for these inputs; where it is not, its outputs are removed.
     ranks: who runs it under torchrun: the leading process, or all of them together, each with its share.
-    beside: it needs no device. While a GPU computes, it runs beside the stages that do not need it.
+    cpu_only: whether it needs no device; while a GPU computes other stages, it runs in the background.
     """
 
     name: str
@@ -60,11 +62,11 @@ class Stage:
     needs: tuple[str, ...] = ()
     when: Callable[[Inputs], bool] = always
     ranks: Literal["leader", "together"] = "leader"
-    beside: bool = False
+    cpu_only: bool = False
 
     @property
     def stamp(self) -> str:
-        """The name of its stamp and of the folder of its parts, under work/."""
+        """The name of its stamp, and of the folder of its saved parts, in `work/`."""
         return self.name.replace(" ", "-")
 
     @property
@@ -77,11 +79,11 @@ class Stage:
         """The outputs of all layers."""
         return tuple(pattern.replace("{layer}", "*") for pattern in self.outputs)
 
-    def makes(self, path: str) -> bool:
+    def writes(self, path: str) -> bool:
         """Whether it writes this file of the atlas."""
         return any(fnmatchcase(path, pattern) for pattern in self.patterns)
 
-    def makes_for(self, layer: str, path: str) -> bool:
+    def writes_for(self, layer: str, path: str) -> bool:
         """Whether it writes this file for this layer, as one of those that make the layer complete."""
         own = (pattern for pattern in self.outputs if "{layer}" in pattern)
         return any(fnmatchcase(path, pattern.replace("{layer}", glob.escape(layer))) for pattern in own)
@@ -125,7 +127,7 @@ STAGES: tuple[Stage, ...] = (
         ("embedding/embedding.json", "embedding/map.npz", "embedding/thumbs.webp"),
         needs=("features",),
         when=picture_map.is_wanted,
-        beside=True,
+        cpu_only=True,
     ),
     # The same channel from block to block, and the inputs inside a block.
     Stage(
@@ -134,7 +136,7 @@ STAGES: tuple[Stage, ...] = (
         keys.connections,
         ("layers/*/connections.npz",),
         needs=("scan",),
-        beside=True,
+        cpu_only=True,
     ),
     # Classes, refinement along a stage, the matches of every channel in other layers.
     Stage(
@@ -143,7 +145,7 @@ STAGES: tuple[Stage, ...] = (
         keys.correspondence,
         ("relations.json", "classes.csv", "matches/*.npz", "layers/*/classes.npz", "layers/*/refinement.npz"),
         needs=("scan", "labels"),
-        beside=True,
+        cpu_only=True,
     ),
     # One more pass: what every block passes on, adds and replaces.
     Stage(
@@ -246,9 +248,9 @@ def fingerprints(inputs: Inputs) -> dict[str, str]:
     return {stage.name: stage.key(inputs) for stage in STAGES if stage.key is not None}
 
 
-def maker(path: str) -> Stage | None:
+def writer(path: str) -> Stage | None:
     """The stage that writes a file of the atlas, None where no row names it."""
-    return next((stage for stage in STAGES if stage.makes(path)), None)
+    return next((stage for stage in STAGES if stage.writes(path)), None)
 
 
 def roots(*, repaired: bool = False) -> set[str]:

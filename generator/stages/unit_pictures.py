@@ -1,5 +1,7 @@
-"""Patches and gradients of every top-9 unit: one forward pass per picture serves all its units, or, where they are few
-and shallow, each has its own crop (generator/engine/gradients/crop_cost.py)."""
+"""Patches and gradient pictures (guided backpropagation and the other kinds) of every top-9 unit, as tiles.
+
+One forward pass per picture serves all its units. Where a picture has few units, all of shallow layers, each has a
+forward pass of its own on the crop that it sees (generator/engine/gradients/crop_cost.py)."""
 
 from __future__ import annotations
 
@@ -40,15 +42,17 @@ from generator.stages.unit_table import LARGEST_GROUP, UnitTable, group_size, gr
 
 CROPS_A_CALL = {"cpu": 64, "cuda": 512}
 FEEDERS = 4  # threads that feed a GPU: while some make patches and write tiles, the others keep it busy
-Call = Callable[[], int]  # writes some units' tiles and returns how many wanted ones
+Call = Callable[[], int]  # writes the tiles of a batch of units and returns how many of the units are wanted
 UNITS_A_CALL = 512  # bounds the memory of gradients as large as the picture: 300 MB at 224 px
 
 
 @dataclass(frozen=True)
 class PictureGroup:
-    """Some pictures and their units. number: its stamp's; pictures: their indices in images.csv, ascending; wanted:
-    (U,) bool, which units' tiles are needed; alone: (U,) bool, whether a unit's forward runs on a crop of
-    its own, alike for all units of a picture."""
+    """A group of pictures and the units in them.
+
+    number: of the group, for its stamp; pictures: their indices in images.csv, ascending; wanted: (U,) bool, which
+    units' tiles are needed; alone: (U,) bool, whether a unit's forward pass runs on a crop of its own, the same for all
+    units of a picture."""
 
     number: int
     pictures: np.ndarray
@@ -57,41 +61,43 @@ class PictureGroup:
     alone: np.ndarray
 
     def parts(self, chosen: np.ndarray, at_once: int, within: np.ndarray) -> Iterator[UnitBatch]:
-        """The chosen units in parts of one layer. within: the pictures that a part's places count in."""
+        """The chosen units ((U,) bool) in batches of one layer, at most `at_once` each.
+
+        within: the pictures in which the batches' `place` counts."""
         for index in np.unique(self.units.layer[chosen]):
             rows = np.nonzero(chosen & (self.units.layer == index))[0]
-            for some in np.split(rows, range(at_once, len(rows), at_once)):
-                # A part is done whole or not at all: last bits may depend on what is computed together.
-                if wanted := int(self.wanted[some].sum()):
-                    units = self.units.take(some)
+            for batch in np.split(rows, range(at_once, len(rows), at_once)):
+                # A batch is computed whole or not at all: last bits may depend on what is computed together.
+                if wanted := int(self.wanted[batch].sum()):
+                    units = self.units.take(batch)
                     yield UnitBatch(int(index), units, np.searchsorted(within, units.picture), wanted)
 
 
 @dataclass(frozen=True)
 class UnitBatch:
-    """Units of one layer (its index) that are pictured together. place: (U,) of each unit's picture among those at
-    hand; wanted: how many of the units to count."""
+    """Units of one layer whose tiles are computed together. layer: its index; place: (U,) of each unit's picture among
+    those of the group; wanted: how many of the units are wanted."""
 
     layer: int
     units: UnitTable
     place: np.ndarray
     wanted: int
 
-    def asked(self) -> Units:
+    def engine_units(self) -> Units:
         """The units as the engine takes them."""
         columns = (self.place, self.units.channel, self.units.row, self.units.column)
         return Units(*(torch.from_numpy(column) for column in columns))
 
 
 def tile_file(inputs: Inputs, run: Run, layer: LayerInfo) -> TileFile:
-    """The layer's tiles on disk, opened."""
+    """The file of the layer's tiles in work/, opened."""
     return run.store.work.tiles(layer.name, len(inputs.panels), inputs.native(layer))
 
 
 def picture_units(inputs: Inputs, run: Run) -> None:
-    """Write the tiles of every unit into work/tiles, and the pictures that appear into pictures/.
+    """Write the tiles of every unit into work/tiles, and the pictures that they are cut from into pictures/.
 
-    Groups of pictures that an earlier run finished are left alone; each process of a torchrun takes its share.
+    Groups of pictures that an earlier run finished are skipped; each process of a torchrun takes its share.
     """
     units = unit_table(inputs, run)
     if run.ranks.leads:
@@ -107,12 +113,12 @@ def picture_units(inputs: Inputs, run: Run) -> None:
     run.ranks.meet()
     alone = ForwardCosts(inputs.network).alone(units.layer, units.picture)
     rows = groups_of(units, alone, group_size(inputs))
-    asked = [number for number in range(len(rows)) if wanted[rows[number]].any()]
-    done = _done(
-        inputs, run, key, {number: units.take(rows[number][wanted[rows[number]]]) for number in asked}
+    needed = [number for number in range(len(rows)) if wanted[rows[number]].any()]
+    done = _finished_groups(
+        inputs, run, key, {number: units.take(rows[number][wanted[rows[number]]]) for number in needed}
     )
-    run.ranks.meet()  # every process has seen the same before any pictures a group
-    mine = run.ranks.share([number for number in asked if number not in done])
+    run.ranks.meet()  # every process has read the stamps before one of them writes any
+    mine = run.ranks.share([number for number in needed if number not in done])
     groups = [
         PictureGroup(n, np.unique(units.picture[r]), units.take(r), wanted[r], alone[r])
         for n, r in ((n, rows[n]) for n in mine)
@@ -126,14 +132,14 @@ def picture_units(inputs: Inputs, run: Run) -> None:
 
 
 def _has_sprites(inputs: Inputs, run: Run) -> bool:
-    """Whether every layer's sprites were made from the tiles already."""
+    """Whether the sprites of every layer are complete: the tiles are then not needed any more."""
     sprites = (layer_stamp(SPRITES, layer) for layer in inputs.network.layers)
     return all(run.store.work.stamp(stamp) == keys.sprites(inputs) for stamp in sprites)
 
 
-def _done(inputs: Inputs, run: Run, key: str, wanted: dict[int, UnitTable]) -> set[int]:
-    """Of the groups, with the units that are wanted of each, those that an earlier run pictured and whose tiles are
-    still what it wrote."""
+def _finished_groups(inputs: Inputs, run: Run, key: str, wanted: dict[int, UnitTable]) -> set[int]:
+    """The groups that an earlier run finished and whose tiles are still as it wrote them. wanted: by group, its wanted
+    units."""
     stamped = [number for number in wanted if run.store.work.stamp(_stamp(number)) == key]
     done: set[int] = set()
     with contextlib.ExitStack() as opened:
@@ -171,21 +177,23 @@ def _restore_pictures(inputs: Inputs, run: Run, missing: list[int]) -> None:
 
 
 def write_pictures(inputs: Inputs, run: Run, indices: np.ndarray, pixels: np.ndarray) -> int:
-    """Write the whole pictures that readers see behind a patch; counts as no unit. pixels: (n, H, W, 3)."""
+    """Write the whole pictures, which the pages show behind a patch. Returns 0, since a `Call` counts units.
+
+    indices: of the pictures in images.csv; pixels: (n, H, W, 3)."""
     sprites, store = inputs.profile.sprites, run.store
-    for index, one in zip(indices.tolist(), pixels, strict=True):
-        small = shrink(one, min(sprites.picture, one.shape[0]))
+    for index, picture in zip(indices.tolist(), pixels, strict=True):
+        small = shrink(picture, min(sprites.picture, picture.shape[0]))
         store.pictures.write(store.pictures.picture_path(index), webp(small, sprites.quality))
     return 0
 
 
 def _picture_groups(inputs: Inputs, run: Run, groups: list[PictureGroup], key: str) -> Iterator[int]:
-    """Picture the groups' units, yielding counts as they are done; a group is stamped once all of it is."""
+    """Write the tiles of the groups' units, yielding how many units were done; a group is stamped when all of it is."""
     files = usable_files(inputs, run)
-    asked = files[np.concatenate([np.empty(0, np.int64), *(group.pictures for group in groups)])]
-    batches = read_again(inputs, run, asked, batch=group_size(inputs))
+    chosen = files[np.concatenate([np.empty(0, np.int64), *(group.pictures for group in groups)])]
+    batches = read_again(inputs, run, chosen, batch=group_size(inputs))
     with contextlib.ExitStack() as opened:
-        # A thread a core, each with whole pieces of work: threads that share every small operation wait for each other.
+        # One thread per core, each with whole tasks: threads that share every small operation wait for each other.
         threads = opened.enter_context(one_thread_each(run.device))
         if run.device.type == "cuda":
             threads = max(threads, min(FEEDERS, os.cpu_count() or 1))
@@ -200,7 +208,7 @@ def _picture_groups(inputs: Inputs, run: Run, groups: list[PictureGroup], key: s
         before: tuple[PictureGroup, PictureBatch, list[Future[int]] | None] | None = None
         for group, batch in zip(groups, batches, strict=True):
             tasks = _submitted(pool, writer, group, batch)
-            if before is not None:  # one group's forward runs while the threads are at the last one's units
+            if before is not None:  # one group's forward pass runs while the threads work on the group before
                 yield from _finished(writer, *before, key)
             before = group, batch, tasks
         if before is not None:
@@ -210,7 +218,7 @@ def _picture_groups(inputs: Inputs, run: Run, groups: list[PictureGroup], key: s
 def _submitted(
     pool: ThreadPoolExecutor, writer: _TileWriter, group: PictureGroup, batch: PictureBatch
 ) -> list[Future[int]] | None:
-    """Start the group's tasks; None where the memory does not suffice for all of them at once."""
+    """Start the group's tasks; None where memory does not suffice for the group as a whole."""
     if writer.at_once < len(group.pictures):
         return None
     try:
@@ -218,55 +226,57 @@ def _submitted(
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-    writer.less(group)
+    writer.halve(group)
     return None
 
 
 def _finished(
     writer: _TileWriter, group: PictureGroup, batch: PictureBatch, tasks: list[Future[int]] | None, key: str
 ) -> Iterator[int]:
-    counted, full, failed = 0, False, tasks is None
+    counted, out_of_memory, failed = 0, False, tasks is None
     for task in as_completed(tasks or ()):
         try:
             count = task.result()
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            full = failed = True
+            out_of_memory = failed = True
             continue
         counted += count
         yield count
-    if full:
-        writer.less(group)
-    if failed:  # tiles have their places in their files: what was done already is written once more, the same
+    if out_of_memory:
+        writer.halve(group)
+    if (
+        failed
+    ):  # every tile has its place in a file: those written already are written again, with the same bytes
         yield writer.write_in_parts(group, batch) - counted
     writer.run.store.work.write_stamp(_stamp(group.number), key)
 
 
 class _TileWriter:
-    """Turns units into tiles. Its tasks are independent of each other and may run in any thread and order."""
+    """Writes the tiles of units. Its tasks are independent and may run in any thread and order."""
 
     def __init__(self, inputs: Inputs, run: Run, tiles: dict[str, TileFile]) -> None:
         self.inputs, self.run, self.tiles = inputs, run, tiles
         self.network = inputs.network.to(run.device, torch.float32)
         self.gradients = GradientPictures(self.network, inputs.profile.gradients)
-        self.at_once = max(LARGEST_GROUP.values())  # pictures a forward
+        self.at_once = max(LARGEST_GROUP.values())  # pictures per forward pass
         self.units_a_call = UNITS_A_CALL
         self.crops_a_call = CROPS_A_CALL[run.device.type]
 
     def write_in_parts(self, group: PictureGroup, batch: PictureBatch) -> int:
-        """The whole group in this thread, fewer and fewer pictures and units at once until the memory suffices;
-        returns how many wanted units it has."""
+        """Write the whole group in this thread, with fewer and fewer pictures and units at once until memory suffices;
+        return how many wanted units it has."""
         while True:
             try:
                 return sum(self._write(part, pixels) for part, pixels in self._parts(group, batch.pixels))
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
-            self.less(group)
+            self.halve(group)
 
-    def less(self, group: PictureGroup) -> None:
-        """Half as much at once as did not fit for this group."""
+    def halve(self, group: PictureGroup) -> None:
+        """Halve the pictures and units that are computed at once: for this group memory did not suffice."""
         self.units_a_call = self.run.smaller(self.units_a_call)
         self.at_once = max(1, min(self.at_once, len(group.pictures)) // 2)
 
@@ -284,7 +294,7 @@ class _TileWriter:
         return sum(call() for call in self.calls(group, pixels))
 
     def calls(self, group: PictureGroup, pixels: Tensor) -> list[Call]:
-        """Run the forward that the group's units share; return the calls that write their tiles."""
+        """Run the forward pass that the group's units share; return the calls that write their tiles."""
         calls = self._shared(group, pixels)
         for part in group.parts(group.alone, min(self.crops_a_call, self.units_a_call), group.pictures):
             calls.append(partial(self._picture_crops, part, pixels))
@@ -293,7 +303,7 @@ class _TileWriter:
         return calls
 
     def _shared(self, group: PictureGroup, pixels: Tensor) -> list[Call]:
-        """Calls for the units whose picture has one forward for all of them."""
+        """Calls for the units whose picture has one forward pass for all of them."""
         shared = ~group.alone
         if not shared.any():
             return []
@@ -304,15 +314,16 @@ class _TileWriter:
         parts = group.parts(shared, self.units_a_call, pictures)
         shrunk: dict[tuple[int, int], np.ndarray] = {}
         return [
-            partial(self._picture, part, pixels.numpy(), switches, part.asked(), shrunk) for part in parts
+            partial(self._picture, part, pixels.numpy(), switches, part.engine_units(), shrunk)
+            for part in parts
         ]
 
     def _picture_crops(self, part: UnitBatch, pixels: Tensor) -> int:
-        """Write the tiles of some units, each with a forward of its own on the crop that it sees."""
+        """Write the tiles of a batch of units, each with a forward pass of its own on the crop that it sees."""
         used, place = np.unique(part.place, return_inverse=True)
         part, pixels = replace(part, place=place), pixels[torch.from_numpy(used)]
         layer = self.network.layers[part.layer].name
-        cut, inside = crops(self.network, self.network.prepare(pixels), layer, part.asked())
+        cut, inside = crops(self.network, self.network.prepare(pixels), layer, part.engine_units())
         return self._picture(part, pixels.numpy(), forward_switches(self.network, cut, layer), inside, {})
 
     def _picture(
@@ -320,19 +331,21 @@ class _TileWriter:
         part: UnitBatch,
         pixels: np.ndarray,
         switches: Switches,
-        asked: Units,
+        switched: Units,
         shrunk: dict[tuple[int, int], np.ndarray],
     ) -> int:
-        """Write the tiles of some units. pixels: (n, H, W, 3) of the pictures that the part's places mean; asked: the
-        same units as they are counted in the switches; shrunk: what `patches` keeps of these pictures."""
+        """Write the tiles of a batch of units.
+
+        pixels: (n, H, W, 3), the pictures in which the batch's `place` counts; switched: the same units as they are
+        counted in the switches; shrunk: what `patches` keeps of these pictures."""
         layer, units = self.network.layers[part.layer], part.units
         native = self.inputs.native(layer)
         panels = []
         if self.inputs.profile.site.publish_patches:
             places = part.place, units.row, units.column
             panels.append(patches(pixels, layer.receptive_field, *places, native, shrunk))
-        panels += self.gradients.tiles(switches, layer.name, asked, native)
+        panels += self.gradients.tiles(switches, layer.name, switched, native)
         stacked = np.stack(panels, axis=1)  # (U, P, s, s, 3)
-        for unit, channel, slot in zip(stacked, units.channel, units.slot, strict=True):
-            self.tiles[layer.name].write(int(channel), int(slot), unit)
+        for tile, channel, slot in zip(stacked, units.channel, units.slot, strict=True):
+            self.tiles[layer.name].write(int(channel), int(slot), tile)
         return part.wanted

@@ -1,1 +1,1 @@
-"""A computed atlas as the pages need it: its layers, channels, measures and relations."""
+"""A computed atlas as the pages need it: its layers, channels, statistics (`measures`) and relations between layers."""

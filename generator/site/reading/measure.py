@@ -37,6 +37,7 @@ class Measure:
     def range(self) -> str:
         """The bounds in words, as they stand behind a value; '' where there are none.
 
+        >>> from generator.site.formats import percent
         >>> Measure("share", "share", "", "A share of the sum.", percent, least=0, most=1).range
         'between 0 and 1'
         >>> Measure("gain", "gain", "", "An increase.", percent, most=1).range

@@ -1,4 +1,4 @@
-"""While a GPU computes, stages that need none run beside the others: the atlas is the same, errors end the run in one
+"""While a GPU computes, stages that need none run in the background: the atlas is the same, errors end the run in one
 sentence, and a run that was killed meanwhile goes on. The CPU stands in for the GPU here."""
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from generator.stages import pipeline, profile, table
 from generator.stages.run import Run
 
 pytestmark = pytest.mark.slow  # whole atlases are computed
-BESIDE = [stage.name for stage in table.STAGES if stage.beside]
+CPU_ONLY = [stage.name for stage in table.STAGES if stage.cpu_only]
 
 
 @pytest.fixture(autouse=True)
@@ -47,12 +47,12 @@ def test_the_atlas_is_the_same_and_its_stages_did_overlap(small, atlas, tmp_path
     reporter = Reporter(quiet=True)
     pipeline.compute(profile.load(str(small)), tmp_path, reporter)
     assert file_bytes(tmp_path) == file_bytes(atlas.folder)
-    beside = {name for name, thread in threads.items() if thread.startswith("beside")}
-    assert beside == set(BESIDE)
+    background = {name for name, thread in threads.items() if thread.startswith("background")}
+    assert background == set(CPU_ONLY)
     assert "correspondence" in {stage.name for stage in reporter.stages}
 
 
-@pytest.mark.parametrize("name", BESIDE)
+@pytest.mark.parametrize("name", CPU_ONLY)
 def test_an_error_beside_ends_the_run_with_its_sentence_and_the_next_run_goes_on(
     name, small, atlas, tmp_path, monkeypatch
 ):

@@ -1,4 +1,4 @@
-"""Stages that need no device run in threads of their own while a GPU works on the pictures."""
+"""Stages in the background: those that need no device run in threads of their own while a GPU computes the others."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from generator.stages.inputs import Inputs
 from generator.stages.run import Run
 from generator.stages.table import Stage
 
-AT_ONCE = 2  # stages beside the others; each uses several cores
+AT_ONCE = 2  # stages in the background; each uses several cores
 
 
-class Aside:
-    """The stages that run beside the others. Under torchrun only the leading process runs any."""
+class BackgroundStages:
+    """The stages that run in the background. Under torchrun only the leading process runs any."""
 
     def __init__(
         self, pool: ThreadPoolExecutor, run: Run, perform: Callable[[Stage, Inputs, Run], None]
@@ -25,7 +25,7 @@ class Aside:
         self._begun: dict[str, Future[None]] = {}
 
     def begin(self, stage: Stage, inputs: Inputs) -> None:
-        """Begin a stage as soon as a thread is free and the stages that it needs are done."""
+        """Begin a stage. It runs as soon as a thread is free and the stages that it needs are done."""
         needed = [self._begun[name] for name in stage.needs if name in self._begun]
         # Two progress bars would overwrite each other: this stage is silent, and its times stand in the summary.
         silent = replace(self._run, reporter=Reporter(quiet=True))
@@ -43,30 +43,32 @@ class Aside:
         self._begun[stage.name] = self._pool.submit(work)
 
     def holds(self, names: Collection[str]) -> bool:
-        """Whether any of these stages was begun here."""
+        """Whether any of these stages runs, or ran, in the background."""
         return not self._begun.keys().isdisjoint(names)
 
     def check(self) -> None:
-        """Raise what a finished stage has raised."""
+        """Raise the error of a stage that has failed, if there is one."""
         self.wait_for([name for name, future in self._begun.items() if future.done()])
 
     def wait_for(self, names: Collection[str]) -> None:
-        """Wait for those of these stages that were begun here, and raise what one of them has raised."""
+        """Wait for those of these stages that run in the background; raise the error of one that fails."""
         for name in names:
             if name in self._begun:
                 self._begun[name].result()
 
     def wait(self) -> None:
-        """Wait for all, and raise what one of them has raised."""
+        """Wait for all; raise the error of one that fails."""
         self.wait_for(list(self._begun))
 
 
 @contextlib.contextmanager
-def aside(run: Run, perform: Callable[[Stage, Inputs, Run], None]) -> Iterator[Aside]:
-    """Stages begun inside are done at the end. After an error those that have not started are dropped, and the running
-    ones are waited for: they write to the atlas."""
-    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="beside") as pool:
-        stages = Aside(pool, run, perform)
+def background_stages(run: Run, perform: Callable[[Stage, Inputs, Run], None]) -> Iterator[BackgroundStages]:
+    """A context: stages begun inside it are complete when it ends.
+
+    After an error, stages that have not started are dropped. Running ones are waited for, because they write to the
+    atlas."""
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="background") as pool:
+        stages = BackgroundStages(pool, run, perform)
         try:
             yield stages
             stages.wait()
