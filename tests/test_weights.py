@@ -111,7 +111,7 @@ def _spoilt(folder: Path, kind: str) -> Path:
     ("kind", "what"),
     [
         ("code", "contains Python code, which is not run"),
-        ("module", "holds Python code"),
+        ("module", "contains Python code"),
         ("cut", "truncated"),
         ("garbage", "damaged or not one of torch's"),
         ("zero", "damaged or not one of torch's"),
