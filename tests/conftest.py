@@ -202,7 +202,7 @@ def _small_steps() -> Iterator[None]:
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(checkpointed_pass, "CHECKPOINT_SECONDS", -1.0)
-        patch.setattr(unit_table, "LARGEST_GROUP", 12)
+        patch.setattr(unit_table, "LARGEST_GROUP", {"cpu": 12, "cuda": 12})
         patch.setattr(runs.os, "cpu_count", lambda: 1)
         yield
     torch.set_num_threads(threads)
