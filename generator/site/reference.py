@@ -1,85 +1,162 @@
-"""The site's page on using the package from Python: signatures and docstrings, read from the source alone."""
+"""The reference of the public API on the site's page *Python*: signatures and docstrings of the names that the package
+exports, and of the types that these name. griffe reads them from the source; nothing is imported."""
 
 from __future__ import annotations
 
-import ast
+import functools
+import inspect
 import re
-from collections.abc import Iterator
-from html import escape
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-# What others may build on: rooms in the order of the work, each with its public names ("" stands for all of them).
-PUBLIC = (
-    "stages.profile", "stages.pipeline", "stages.verify", "core.store", "core.records", "network.models",
-    "network.models.model", "network.network", "pictures.reading", "engine.scan.scan",
-    "engine.gradients.unit_gradients", "network.receptive_field", "site.render", "site.writing",
-    "core.errors",
-)  # fmt: skip
-Definition = ast.FunctionDef | ast.ClassDef
+from griffe import Alias, Attribute, Class, Expr, ExprCall, ExprName, Function, GriffeLoader, Module, Object
+
+from generator.site.templates import render_template
 
 
+@dataclass(frozen=True)
+class Paragraph:
+    """Of a docstring. is_code: an example, whose lines stay as they are."""
+
+    text: str
+    is_code: bool
+
+
+@dataclass(frozen=True)
+class Member:
+    """A method or property of a class."""
+
+    signature: str
+    paragraphs: Sequence[Paragraph]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A function or class. names: of the package's types that it names, each with an entry of its own."""
+
+    name: str
+    signature: str
+    paragraphs: Sequence[Paragraph]
+    members: Sequence[Member]
+    names: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The variables of guide/reference.md. public: what the package exports; types: of their arguments and results."""
+
+    public: Sequence[Entry]
+    types: Sequence[Entry]
+
+
+@functools.cache
 def reference(package: Path | None = None) -> str:
-    """The reference as Markdown, a section a room."""
-    package = package or Path(__file__).resolve().parents[1]
-    return "\n\n".join(_room(package, name) for name in PUBLIC)
+    """The reference as Markdown. package: the folder of the package that is described, by default this one."""
+    folder = package or Path(__file__).resolve().parents[1]
+    module = GriffeLoader(search_paths=[folder.parent], allow_inspection=False).load(folder.name)
+    assert isinstance(module, Module)
+    exported = {str(name): _target(module, str(name)) for name in module.exports or ()}
+    public = dict(sorted(exported.items(), key=lambda item: item[1].is_class))  # functions first
+    types = {
+        named.name: named
+        for definition in public.values()
+        for named in _named_types(module, definition)
+        if named not in public.values()
+    }
+    shown = {*public, *types}
+    return render_template(
+        "guide/reference.md",
+        Reference(
+            [_entry(module, name, definition, shown) for name, definition in public.items()],
+            [_entry(module, name, definition, shown) for name, definition in sorted(types.items())],
+        ),
+    )
 
 
-def _room(package: Path, name: str) -> str:
-    path = package / (name.replace(".", "/") + ".py")
-    path = path if path.is_file() else package / name.replace(".", "/") / "__init__.py"
-    tree = ast.parse(path.read_text("utf-8"))
-    parts = [f"## generator.{name} {{#{name.replace('.', '-')}}}", _prose(ast.get_docstring(tree))]
-    for definition in _public(tree.body):
-        parts += _entry(name, definition)
-    return "\n\n".join(part for part in parts if part)
+def _resolved(member: Object | Alias) -> Object:
+    return member.final_target if isinstance(member, Alias) else member
 
 
-def _public(body: list[ast.stmt]) -> Iterator[Definition]:
-    for node in body:
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
-            yield node
+def _target(module: Module, name: str) -> Function | Class:
+    definition = _resolved(module[name])
+    assert isinstance(definition, (Function, Class)), name
+    return definition
 
 
-def _entry(room: str, node: Definition) -> list[str]:
-    """A heading, the signature, the docstring; of a class its documented methods too."""
-    anchor = f"{room}-{node.name}".replace(".", "-").lower()
-    parts = [f"### {node.name} {{#{anchor}}}", _code(_signature(node)), _prose(ast.get_docstring(node))]
-    if isinstance(node, ast.ClassDef):
-        for method in _public(node.body):
-            if isinstance(method, ast.FunctionDef) and (text := ast.get_docstring(method)):
-                parts += [_code(_signature(method, node.name)), _prose(text)]
-    return parts
-
-
-def _signature(node: Definition, owner: str = "") -> str:
-    if isinstance(node, ast.FunctionDef):
-        arguments = ast.unparse(node.args).removeprefix("self, ").removeprefix("cls, ")
-        arguments = "" if arguments in ("self", "cls") else arguments
-        returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
-        is_property = any(isinstance(one, ast.Name) and one.id == "property" for one in node.decorator_list)
-        name = f"{owner}.{node.name}" if owner else node.name
-        return f"{name}{returns}" if is_property else f"{name}({arguments}){returns}"
-    fields = [
-        f"    {ast.unparse(statement)}"
-        for statement in node.body
-        if isinstance(statement, ast.AnnAssign) and not ast.unparse(statement.target).startswith("_")
+def _entry(module: Module, name: str, definition: Function | Class, shown: set[str]) -> Entry:
+    names = {named.name for named in _named_types(module, definition)} & shown - {name}
+    if isinstance(definition, Function):
+        return Entry(name, _signature(definition, name), _paragraphs(definition), (), sorted(names))
+    fields = [f"    {_field(member)}" for member in _attributes(definition)]
+    members = [
+        Member(_signature(member, f"{name}.{member.name}"), _paragraphs(member))
+        for member in _methods(definition)
     ]
-    return "\n".join([f"class {node.name}", *fields])
+    made = definition.members.get("__init__")
+    head = f"class {name}"
+    if isinstance(made, Function) and "dataclass" not in definition.labels:
+        head = _signature(made, head).removesuffix(" -> None")
+    return Entry(name, "\n".join([head, *fields]), _paragraphs(definition), members, sorted(names))
 
 
-def _code(text: str) -> str:
-    # As HTML, so that nothing in it is taken for Markdown; the tabindex lets a keyboard scroll a long line.
-    return f'<pre tabindex="0"><code>{escape(text, quote=False)}</code></pre>'
+def _attributes(definition: Class) -> Iterator[Attribute]:
+    """The fields of a class, those of its bases too; no constants of the class itself."""
+    for name, member in definition.all_members.items():
+        target = _resolved(member)
+        if not isinstance(target, Attribute) or name.startswith("_") or "property" in target.labels:
+            continue
+        if target.annotation is not None or "class-attribute" not in target.labels:
+            yield target
 
 
-def _prose(text: str | None) -> str:
-    """A docstring as paragraphs; examples stay as they are."""
-    parts = [part for part in re.split(r"\n\s*\n", text or "") if part]
-    return "\n\n".join(_code(part) if part.startswith((">>>", " ")) else _paragraph(part) for part in parts)
+def _methods(definition: Class) -> Iterator[Function | Attribute]:
+    """The documented methods and properties of a class, those of its bases too."""
+    for name, member in definition.all_members.items():
+        target = _resolved(member)
+        is_method = isinstance(target, Function) or "property" in target.labels
+        if is_method and target.docstring and not name.startswith("_"):
+            assert isinstance(target, (Function, Attribute))
+            yield target
 
 
-def _paragraph(text: str) -> str:
-    html = escape(" ".join(text.split()), quote=False)
-    html = re.sub(r"`([^`]+)`", r"<code>\1</code>", html)
-    html = re.sub(r"arXiv:(\d{4}\.\d{4,5})", r'<a href="https://arxiv.org/abs/\1">arXiv:\1</a>', html)
-    return f"<p>{html}</p>"
+def _field(attribute: Attribute) -> str:
+    """`name: type = value`; of an attribute that is made in `__init__`, `name: type`."""
+    if attribute.annotation is None and isinstance(attribute.value, ExprCall):
+        return f"{attribute.name}: {attribute.value.function}"
+    value = "" if attribute.value is None else f" = {attribute.value}"
+    return f"{attribute.name}: {attribute.annotation}{value}"
+
+
+def _signature(definition: Function | Attribute, name: str) -> str:
+    if isinstance(definition, Function):
+        return str(definition.signature(name=name))
+    return f"{name} -> {definition.annotation}"
+
+
+def _paragraphs(definition: Function | Class | Attribute) -> list[Paragraph]:
+    text = inspect.cleandoc(definition.docstring.value) if definition.docstring else ""
+    parts = [part for part in re.split(r"\n\s*\n", text) if part]
+    return [
+        Paragraph(part, True) if part.startswith((">>>", " ")) else Paragraph(" ".join(part.split()), False)
+        for part in parts
+    ]
+
+
+def _named_types(module: Module, definition: Function | Class) -> Iterator[Class]:
+    """The package's public classes in a function's arguments and result, or in a class's fields."""
+    expressions: list[str | Expr | None] = []
+    if isinstance(definition, Function):
+        expressions = [*(parameter.annotation for parameter in definition.parameters), definition.returns]
+    else:
+        for attribute in _attributes(definition):
+            made = attribute.value.function if isinstance(attribute.value, ExprCall) else None
+            expressions.append(attribute.annotation or made)
+    for expression in expressions:
+        for part in expression.iterate() if isinstance(expression, Expr) else ():
+            path = part.canonical_path if isinstance(part, ExprName) else ""
+            if not path.startswith(f"{module.name}."):
+                continue
+            target = _resolved(module[path.removeprefix(f"{module.name}.")])
+            if isinstance(target, Class) and not target.name.startswith("_"):
+                yield target
