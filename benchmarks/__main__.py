@@ -1,4 +1,4 @@
-"""`make bench`: every benchmark at a size that two cores manage in about twenty minutes."""
+"""`make bench`: all benchmarks, at sizes that take about twenty minutes on two cores."""
 
 from __future__ import annotations
 

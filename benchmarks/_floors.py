@@ -1,4 +1,4 @@
-"""What a machine must do at the least: operations of forward passes and cones, and the rates measured beside them."""
+"""Lower bounds of the work: operations of forward passes and cones, and the measured rate of a convolution."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from generator.network.network import Network
 def cone_operations(
     network: Network, layer: str, sizes: dict[int, tuple[int, int, int]], units: Units
 ) -> tuple[int, int]:
-    """Floating-point operations of the convolutions in the units' cones.
+    """Floating-point operations of the convolutions in the units' cones: with windows limited to the size of the map,
+    and with each unit's windows clipped at the border of the map.
 
-    First with windows no larger than the map, then with each unit's windows cut off at the border of the map.
+    sizes: channels, height and width of the map of each step of the graph.
     """
     cone = Cone(network.graph, network.step(layer))
     whole = cut = 0
@@ -37,12 +38,12 @@ def cone_operations(
 
 
 def forward_operations(network: Network) -> int:
-    """Floating-point operations of the convolutions of one picture's forward to the last layer."""
+    """Floating-point operations of the convolutions of one picture's forward pass to the last layer."""
     return 2 * network.graph.multiply_adds(network.preprocessing.crop, network.steps[-1])
 
 
 def convolution_rate(device: torch.device, clock: Callable[[], float] = time.perf_counter) -> float:
-    """Operations a second of a large 3 × 3 convolution in fp32, the best of some runs."""
+    """Floating-point operations per second of a large 3 × 3 convolution in fp32, the best of twelve runs."""
     x = torch.randn(16, 128, 28, 28, device=device).contiguous(memory_format=torch.channels_last)
     weight = torch.randn(128, 128, 3, 3, device=device).contiguous(memory_format=torch.channels_last)
     seconds = take_turns({"convolution": lambda: F.conv2d(x, weight, None, 1, 1)}, 12, 3, clock)[

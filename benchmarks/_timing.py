@@ -1,5 +1,4 @@
-"""Timing things beside each other: they take turns, so that whatever else the machine does falls on all of
-them."""
+"""Interleaved timing: the runs take turns, so that other load of the machine affects all of them."""
 
 from __future__ import annotations
 
@@ -34,8 +33,10 @@ def take_turns(
     warmups: int = 1,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
-    """Seconds of every run, in rounds: each round runs all of them once. clock: time.process_time where
-    others crowd the machine; it counts waiting threads too, so set one thread."""
+    """Seconds of each run, in rounds that run all of them once.
+
+    repeats: timed rounds; warmups: rounds before these; clock: time.process_time on a busy machine (it counts waiting
+    threads too, so use one thread)."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(warmups + repeats):
         for name, run in runs.items():
@@ -49,17 +50,18 @@ def take_turns(
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Spread:
-    """How many times as fast ours is, round by round."""
+    """How many times as fast `ours` is as `theirs`, round by round."""
     return Spread.of([b / a for a, b in zip(ours, theirs, strict=True)])
 
 
 def report(
     title: str, seconds: dict[str, list[float]], amount: float, unit: str, against: Sequence[str]
 ) -> None:
-    """Print a Markdown table: the rate of every run, and its ratio to some of them; median (minimum –
-    maximum)."""
+    """Print a Markdown table of the rate of each run and its ratio to the runs `against`: median (minimum – maximum).
+
+    amount: how many `unit` a run processes."""
     print(f"\n### {title}\n\n{machine()}; {len(next(iter(seconds.values())))} interleaved rounds\n")
-    print("| | " + " | ".join([f"{unit} a second", *(f"× {name}" for name in against)]) + " |")
+    print("| | " + " | ".join([f"{unit} per second", *(f"× {name}" for name in against)]) + " |")
     print("|---" * (2 + len(against)) + "|")
     for name, times in seconds.items():
         ratios = [str(ratio(times, seconds[other])) for other in against]
@@ -67,7 +69,7 @@ def report(
 
 
 def machine() -> str:
-    """What this ran on, in words."""
+    """The device, threads and version of torch, in words."""
     if torch.cuda.is_available():
         return f"{torch.cuda.get_device_name()}, torch {torch.__version__}"
     return f"{platform.machine()} CPU, {torch.get_num_threads()} threads, torch {torch.__version__}"

@@ -1,16 +1,16 @@
-"""Optimised pictures of ResNet-50: ours in batch, and Lucent's render_vis one by one.
+"""Optimised pictures of ResNet-50: ours in batches, and Lucent's render_vis one at a time.
 
     python -m benchmarks.ascent [--repeats 3] [--steps 16] [--size 128] [--threads 1 --cpu-time]
 
-Random weights, the same for all; the same steps, size, Fourier parameters, learning rate and Lucid's standard
-transforms; all ways take turns in one process, page faults avoided for all of them.
+All share the same random weights, steps, size, Fourier parameters, learning rate and Lucid's standard transforms. They
+take turns in one process, with page faults avoided for all.
 
-- lucent: render_vis as its documentation has it: a picture below 224 px is enlarged to that before the network;
-- lucent, own size: the same with fixed_image_size, so that the network sees as many pixels as ours does;
-- lucent, own size, frozen: besides with requires_grad off for the weights, which a user may do;
+- lucent: render_vis as documented, which enlarges a picture below 224 px to that size before the network;
+- lucent, own size: with fixed_image_size, so that the network sees as many pixels as ours does;
+- lucent, own size, frozen: also with requires_grad off for the weights, which a user may set;
 - ours, ours in bf16: Ascender in batches.
 
-Channel objectives (mean of the map) of the last block of every stage; centre neurons of stages 2 and 3.
+Channel objectives (mean of the map) of the last block of each stage; centre neurons of stages 2 and 3.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def main() -> None:
     )
     print(", processor time\n" if options.cpu_time else "\n")
     head = ["lucent", "own size", "own size, frozen", "ours", "ours bf16"]
-    print("| objective | seconds a picture: " + " | ".join(head), end="")
+    print("| objective | seconds per picture: " + " | ".join(head), end="")
     print(" | ours × lucent | × own size | × frozen | bf16 × lucent | × own size | target |")
     print("|---" * 12 + "|")
     for objective, layer in CASES:
@@ -76,21 +76,21 @@ def _compare(
 ) -> None:
     batch = BATCH[objective]
     plan = AscentPlan(objective=objective, steps=options.steps, size=options.size, batch=batch, cool=0)
-    climbers = [Ascender(network, layer, replace(plan, precision=p)) for p in ("fp32", "bf16")]  # type: ignore[arg-type]
+    ascenders = [Ascender(network, layer, replace(plan, precision=p)) for p in ("fp32", "bf16")]  # type: ignore[arg-type]
     own = options.size
     runs: dict[str, Callable[[], object]] = {
         "lucent": partial(_lucent, learning, objective, layer, options, None),
         "own": partial(_lucent, learning, objective, layer, options, own),
         "frozen": partial(_lucent, frozen, objective, layer, options, own),
-        "ours": partial(climbers[0].ascend, range(batch)),
-        "bf16": partial(climbers[1].ascend, range(batch)),
+        "ours": partial(ascenders[0].ascend, range(batch)),
+        "bf16": partial(ascenders[1].ascend, range(batch)),
     }
     seconds = take_turns(runs, options.repeats, warmups=1, clock=clock)
     for ours in ("ours", "bf16"):
         seconds[ours] = [value / batch for value in seconds[ours]]
     pairs = [("ours", "lucent"), ("ours", "own"), ("ours", "frozen"), ("bf16", "lucent"), ("bf16", "own")]
     cells = [str(Spread.of(values)) for values in seconds.values()]
-    cells += [str(ratio(seconds[one], seconds[other])) for one, other in pairs]
+    cells += [str(ratio(seconds[ours], seconds[theirs])) for ours, theirs in pairs]
     print(f"| {objective}, {layer} | " + " | ".join(cells) + f" | ≥ {TARGETS[objective]} |", flush=True)
 
 
@@ -118,7 +118,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--layers", nargs="+", default=list(LAYERS))
     parser.add_argument("--threads", type=int)
-    parser.add_argument("--cpu-time", action="store_true", help="with --threads 1, on a crowded machine")
+    parser.add_argument(
+        "--cpu-time", action="store_true", help="processor time, on a busy machine; with --threads 1"
+    )
     parser.add_argument("--device", default="auto")
     return parser.parse_args()
 

@@ -1,11 +1,11 @@
-"""The whole job on one GPU beside its floors: 5,000 and then 50,000 JPEGs of ImageNet's usual size, ResNet-50, all that
-a default job makes, with the GPU's load stage by stage.
+"""The whole job on a GPU against its lower bounds: ResNet-50 with 5,000 and then 50,000 JPEGs of ImageNet's usual size,
+all products of a default job, and the GPU's load in each stage.
 
     python -m benchmarks.device_job [--pictures 5000 50000] [--layers all] [--weights FILE]
 
-Fits in eight minutes on an H100 with 16 cores, and wants nothing but torch, torchvision and the packages of
-pyproject.toml. Random weights by default: the work is the same as with trained ones. Without a GPU it runs on the CPU,
-where a few hundred pictures are enough to see that it works (--pictures 100 --channels 4).
+Takes about eight minutes on an H100 with 16 cores, and needs only torch, torchvision and the packages of
+pyproject.toml. Weights are random by default, because the work is the same as with trained weights. Without a GPU it
+runs on the CPU, where a hundred pictures show that it works (--pictures 100 --channels 4).
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ from generator.engine.device import avoid_page_faults, choose_device
 from generator.stages.pipeline import compute
 from generator.stages.profile import Profile
 
-CANVASES = 6  # per process, from whose pieces the pictures are put together
-SECONDS = 0.25  # between two looks at the GPU
+CANVASES = 6  # per process; the pictures are composed of pieces of them
+SAMPLING_SECONDS = 0.25  # between two samples of the GPU's load
 GPU_STAGES = ("scan", "residual stream", "patches and gradients")
 
 
 @dataclass
 class Timeline(Reporter):
-    """A reporter that remembers when each stage began and ended."""
+    """A reporter that records when each stage began and ended, in seconds of time.monotonic."""
 
     spans: list[tuple[str, float, float]] = field(default_factory=list)
 
@@ -59,13 +59,13 @@ class Load:
     """Samples the GPU's load while the job runs; without nvidia-smi it has no samples."""
 
     def __init__(self) -> None:
-        self.samples: list[tuple[float, float, float]] = []  # when, percent busy, MB in use
+        self.samples: list[tuple[float, float, float]] = []  # time, percent busy, MB in use
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Load:
         command = ["nvidia-smi", "--query-gpu=utilization.gpu,memory.used", "--format=csv,noheader,nounits"]
         if shutil.which(command[0]) and torch.cuda.is_available():
-            command.append(f"--loop-ms={int(SECONDS * 1000)}")
+            command.append(f"--loop-ms={int(SAMPLING_SECONDS * 1000)}")
             self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
             threading.Thread(target=self._read, daemon=True).start()
         return self
@@ -82,7 +82,7 @@ class Load:
                 self.samples.append((time.monotonic(), busy, memory))
 
     def mean(self, start: float, end: float) -> float | None:
-        """Percent busy between two times."""
+        """The mean percentage busy between two times, None without samples."""
         values = [busy for when, busy, _ in self.samples if start <= when <= end]
         return sum(values) / len(values) if values else None
 
@@ -104,7 +104,7 @@ def main() -> None:
 
 
 def run(options: argparse.Namespace, work: Path, count: int, rate: float) -> None:
-    """One job over the first `count` pictures, and its table."""
+    """Run a job over the first `count` pictures and print its table. rate: of a large convolution, FLOP/s."""
     atlas = work / f"atlas-{count}"
     compute_section = {"device": options.device, "batch": options.batch}
     profile = Profile.model_validate(
@@ -123,7 +123,7 @@ def run(options: argparse.Namespace, work: Path, count: int, rate: float) -> Non
         end = time.monotonic()
     print(f"\n{options.model}, {count:,} pictures, {options.layers}: {end - start:.1f} s\n")
     print(
-        "| stage | from | things | seconds | a second | × its floor | GPU busy |\n|---|---|---|---|---|---|---|"
+        "| stage | start, s | count | seconds | per second | × lower bound | GPU busy |\n|---|---|---|---|---|---|---|"
     )
     least = floors(profile, store, rate)
     begun = {name: (first, last) for name, first, last in reporter.spans}
@@ -159,26 +159,26 @@ def run(options: argparse.Namespace, work: Path, count: int, rate: float) -> Non
 
 
 def make_jpegs(folder: Path, count: int) -> None:
-    """Different JPEGs of about 100 KB, as ImageNet's are: pieces of a few drawn canvases, laid over each other."""
+    """Write `count` different JPEGs of about 100 KB, as in ImageNet: blended pieces of a few drawn canvases."""
     folder.mkdir(parents=True)
     processes = os.cpu_count() or 1
     size = -(-count // processes)
     with ProcessPoolExecutor(processes) as pool:
         starts = range(0, count, size)
-        list(pool.map(_make_some, [folder] * len(starts), starts, [min(s + size, count) for s in starts]))
+        list(pool.map(_make_range, [folder] * len(starts), starts, [min(s + size, count) for s in starts]))
 
 
-def _make_some(folder: Path, first: int, last: int) -> None:
+def _make_range(folder: Path, first: int, last: int) -> None:
     rng = np.random.default_rng(first)
     canvases = [_canvas(rng) for _ in range(CANVASES)]
     for number in range(first, last):
-        one, other = (_piece(canvases[k], rng) for k in rng.integers(0, CANVASES, 2))
-        picture = Image.blend(one, other, float(rng.uniform(0.2, 0.8)))
+        first_piece, second_piece = (_piece(canvases[k], rng) for k in rng.integers(0, CANVASES, 2))
+        picture = Image.blend(first_piece, second_piece, float(rng.uniform(0.2, 0.8)))
         picture.save(folder / f"{number:06d}.jpg", quality=90)
 
 
 def _canvas(rng: np.random.Generator) -> Image.Image:
-    """Colour fields, shapes and grain, three times as wide and high as a picture."""
+    """A canvas of colour fields, shapes and grain, three times as wide and high as a picture."""
     size = 3 * WIDTH, 3 * HEIGHT
     rough = Image.fromarray(rng.integers(0, 256, (30, 40, 3), dtype=np.uint8))
     canvas = rough.resize(size, Image.Resampling.BICUBIC)
@@ -208,7 +208,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--channels", type=int)
     parser.add_argument("--batch", type=int)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--work", help="where the pictures and the atlas go meanwhile")
+    parser.add_argument("--work", help="a folder for the pictures and the atlas during the run")
     return parser.parse_args()
 
 

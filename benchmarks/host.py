@@ -1,10 +1,9 @@
-"""What the host costs: the job with the device's arithmetic replaced by instant results.
+"""The cost of the host: the job with the arithmetic of the device replaced by instant results.
 
-Forward passes, reductions and gradients return numbers that were made before; everything around them is the job's own:
-handing over decoded pictures, keeping scores, cutting patches, writing tiles, encoding sprites, tables. So the rate at
-which a fast GPU could be fed shows on any machine. Printed by stage: wall time, and the CPU time of the thread that
-feeds the device, of the other threads of this process, and of the processes that it starts, per picture, unit or
-channel.
+Forward passes, reductions and gradients return prepared numbers. Everything else is the job's own: passing on decoded
+pictures, storing scores, cutting patches, writing tiles, encoding sprites, tables. This shows on any machine how fast a
+GPU could be supplied with work. Printed by stage: wall time, and the CPU time per picture, unit or channel of the
+thread that feeds the device, of the other threads of this process, and of the processes that it starts.
 
     python -m benchmarks.host [--pictures 400] [--channels 128]
 
@@ -45,14 +44,14 @@ GOALS = {"scan": 150.0, "residual stream": 150.0, "patches and gradients": 60.0}
 
 @dataclass
 class Cost:
-    """Seconds of one stage: by the clock, and of the CPU in the feeding thread, the other threads and the processes."""
+    """Seconds of a stage: wall time, and CPU time of the feeding thread, of the other threads and of the processes."""
 
     name: str
     unit: str
     count: int
     wall: float
     feeding: float
-    beside: float
+    other_threads: float
     processes: float
 
 
@@ -75,9 +74,9 @@ class Meter(Reporter):
 
 def _times() -> tuple[float, float, float]:
     """CPU seconds so far of this thread, of this process, and of the processes that it started."""
-    me = psutil.Process()
+    this_process = psutil.Process()
     children = 0.0
-    for child in me.children(recursive=True):
+    for child in this_process.children(recursive=True):
         try:
             used = child.cpu_times()
         except psutil.Error:
@@ -91,7 +90,7 @@ def _times() -> tuple[float, float, float]:
 
 
 class Instant:
-    """Stands in for the device: every channel has nine pictures, spread over all, at random places."""
+    """Replaces the device: each channel has nine random pictures, at random positions of its map."""
 
     def __init__(self, pictures: int) -> None:
         self.pictures = pictures
@@ -104,7 +103,7 @@ class Instant:
     def scan(
         self, network: Network, batch: Batch, state: ScanState, size: int, vectors: tuple[Vectors, ...] = ()
     ) -> np.ndarray:
-        """For scan._scan_forward."""
+        """Replaces scan._scan_forward."""
         n = len(batch.indices)
         with self._lock:
             if not self._filled:
@@ -130,16 +129,16 @@ class Instant:
             values = np.sort(self._random.random(shape, np.float32) + 0.5, axis=1)[:, ::-1]
             bits = np.ascontiguousarray(values).view(np.int32).astype(np.int64)
             key = torch.from_numpy((bits << 32) | (2**31 - 1 - pictures))
-            place = torch.from_numpy(self._random.integers(0, layer.height * layer.width, shape))
+            position = torch.from_numpy(self._random.integers(0, layer.height * layer.width, shape))
             state.tops[layer.name] = type(top).from_arrays(
-                {"key": key.numpy(), "place": place.numpy()}, signed=layer.signed
+                {"key": key.numpy(), "place": position.numpy()}, signed=layer.signed
             )
             moments.maximum = torch.ones_like(moments.maximum)
 
     def stream(
         self, network: Network, pixels: Tensor, plan: StreamPlan, units: dict[str, BlockUnits]
     ) -> dict[str, BlockReadings]:
-        """For stream.read_stream."""
+        """Replaces stream.read_stream."""
         n = len(pixels)
         readings = {}
         for block in plan.blocks:
@@ -149,21 +148,21 @@ class Instant:
 
     @staticmethod
     def update(state: StreamState, images: Tensor, readings: Any, units: Any) -> None:
-        """For StreamState.update."""
+        """Replaces StreamState.update."""
         state.pictures += len(images)
 
     @staticmethod
     def switches(network: Network, pictures: Tensor, last: str | None = None, **_: Any) -> Switches:
-        """For switches.forward_switches."""
+        """Replaces switches.forward_switches."""
         return Switches({}, {}, {}, {})
 
     @staticmethod
     def crops(network: Network, pictures: Tensor, layer: str, units: Units) -> tuple[Tensor, Units]:
-        """For switches.crops."""
+        """Replaces switches.crops."""
         return pictures[:1], units
 
     def tiles(self, kinds: int, units: Units, native: int) -> list[np.ndarray]:
-        """For GradientPictures.tiles."""
+        """Replaces GradientPictures.tiles."""
         key = len(units), native
         if key not in self._tiles:
             self._tiles[key] = np.full((*key, native, 3), 128, np.uint8)
@@ -186,20 +185,20 @@ def main() -> None:
         )
         meter = Meter()
         run(profile, Path(work) / "atlas", meter)
-    print(f"\n{options.model}, {options.pictures:,} pictures, {os.cpu_count()} cores: µs of CPU per thing\n")
+    print(f"\n{options.model}, {options.pictures:,} pictures, {os.cpu_count()} cores: µs of CPU time each\n")
     print(
-        "| stage | things | wall s | feeding thread | other threads | processes | goal |\n|---|---|---|---|---|---|---|"
+        "| stage | count | wall s | feeding thread | other threads | processes | goal |\n|---|---|---|---|---|---|---|"
     )
     for cost in meter.costs:
         each = 1e6 / max(1, cost.count)
         goal = f"{GOALS[cost.name]:.0f}" if cost.name in GOALS else ""
-        cells = (cost.feeding * each, cost.beside * each, cost.processes * each)
+        cells = (cost.feeding * each, cost.other_threads * each, cost.processes * each)
         numbers = " | ".join(f"{cell:,.0f}" for cell in cells)
         print(f"| {cost.name} | {cost.count:,} {cost.unit} | {cost.wall:.1f} | {numbers} | {goal} |")
 
 
 def run(profile: Profile, folder: Path, meter: Meter) -> None:
-    """The job with instant results."""
+    """Run the job with instant results."""
     instant = Instant(len(list(Path(str(profile.pictures.folder)).iterdir())))
     with ExitStack() as opened:
         for name, substitute in (

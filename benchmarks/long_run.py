@@ -1,8 +1,8 @@
-"""A long run that is killed again and again: 50,000 small JPEGs, the demo network, kill -9 five times.
+"""A long run that is killed repeatedly: 50,000 small JPEGs, the demo network, five times kill -9.
 
-The pictures are drawn in seconds: smooth random blots, each file different. A run is killed when a sixth, two sixths, …
-of the scan is done; the next goes on. Memory is the resident set of the scanning process, sampled every second: flat
-means that it is no larger at the end of the scan than early in it.
+The pictures are smooth random blots, each file different. A run is killed when a sixth, two sixths, … of the scan is
+done, and the next run resumes. Memory is the resident set of the scanning process, sampled four times per second. It is
+flat if it is no larger at the end of the scan than near its start.
 
     python -m benchmarks.long_run [--count 50000] [--kills 5] [--folder DIR]
 """
@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-SIDE = 96  # px, what the demo network sees
+PICTURE_SIDE = 96  # px, the input size of the demo network
 PROFILE = """
 name = "long-run"
 [network]
@@ -43,8 +43,8 @@ _DONE = re.compile(r"scan: ([\d,]+) of")
 
 @dataclass
 class Run:
-    """One process. pictures: scanned when it ended; memory: (seconds, MB) of its resident set during the scan; scans:
-    whether it is at that."""
+    """A process. code: exit status; pictures: number scanned when it ended; seconds: duration; scans: whether it is
+    scanning; memory: (seconds, MB) of its resident set during the scan."""
 
     code: int = 0
     pictures: int = 0
@@ -74,19 +74,21 @@ def main() -> None:
 
 
 def write_pictures(folder: Path, count: int) -> Path:
-    """So many different small JPEGs in a hundred folders; those there are left alone."""
+    """Write `count` different small JPEGs into a hundred folders; existing files are left as they are."""
     for index in range(count):
         path = folder / f"{index % 100:02d}" / f"{index:06d}.jpg"
         if path.exists():
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
         rough = np.random.default_rng(index).integers(0, 256, (5, 5, 3), dtype=np.uint8)
-        Image.fromarray(rough).resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(path, quality=80)
+        Image.fromarray(rough).resize((PICTURE_SIDE, PICTURE_SIDE), Image.Resampling.BICUBIC).save(
+            path, quality=80
+        )
     return folder
 
 
 def run_killed(folder: Path, pictures: Path, count: int, kills: int, out: str = "atlas") -> list[Run]:
-    """The job, killed `kills` times as it scans, and once to its end."""
+    """Run the job, killed `kills` times during the scan, and finally to its end."""
     profile = folder / "long-run.toml"
     profile.write_text(PROFILE.format(pictures=pictures.absolute()))
     stops = [count * (number + 1) // (kills + 1) for number in range(kills)]
@@ -101,13 +103,13 @@ def _run(profile: Path, out: Path, stop: int | None) -> Run:
     watcher = threading.Thread(target=_watch, args=(process, run, start), daemon=True)
     watcher.start()
     for line in process.stderr or ():
-        if found := _DONE.search(line):
-            run.pictures, run.scans = int(found[1].replace(",", "")), True
+        if match := _DONE.search(line):
+            run.pictures, run.scans = int(match[1].replace(",", "")), True
             if stop is not None and run.pictures >= stop:
                 process.send_signal(signal.SIGKILL)
                 break
         elif run.scans and not line.startswith("scan"):
-            run.scans = False  # later stages need what they need, however many pictures there are
+            run.scans = False  # the memory of later stages does not depend on the number of pictures
     process.communicate()
     run.code, run.seconds = process.returncode, time.monotonic() - start
     watcher.join()
@@ -127,14 +129,14 @@ def _watch(process: subprocess.Popen[str], run: Run, start: float) -> None:
 
 
 def flatness(run: Run) -> tuple[float, float]:
-    """The largest memory of the first and of the last quarter of what was sampled, in MB."""
+    """The largest resident set in the first and in the last quarter of the samples, in MB."""
     sizes = [size for _, size in run.memory]
     quarter = max(1, len(sizes) // 4)
     return (max(sizes[:quarter]), max(sizes[-quarter:])) if sizes else (0.0, 0.0)
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file of an atlas, its lock apart."""
+    """SHA-256 of each file of an atlas except its lock, by path."""
     files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != ".lock"]
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 

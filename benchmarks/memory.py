@@ -1,7 +1,7 @@
-"""Peak memory against the number of pictures: the whole job of a small network on 1,000, 10,000 and 50,000 pictures.
+"""Peak memory by number of pictures: the whole job of a small network on 1,000, 10,000 and 50,000 pictures.
 
-The pictures are the same few drawings over and over, as hard links, so that only their number grows. Every run is a
-process of its own; the figure is its largest resident set (decoding workers are processes of their own and not in it).
+The pictures are hard links to the same few drawings, so that only their number grows. Each run is a separate process;
+the figure is its largest resident set, without that of the worker processes that decode.
 
     python -m benchmarks.memory [--counts 1000 10000 50000] [--without-map]
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from generator.pictures.drawn.gallery import draw_pictures
 
-DRAWN = 200
+DRAWN = 200  # different drawings
 PROFILE = """
 name = "memory"
 [network]
@@ -45,7 +45,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--counts", type=int, nargs="+", default=[1000, 10_000, 50_000])
-    parser.add_argument("--without-map", action="store_true", help="leave out PCA and t-SNE of the pictures")
+    parser.add_argument(
+        "--without-map", action="store_true", help="leave out the map of the pictures (PCA and t-SNE)"
+    )
     options = parser.parse_args()
     counts = options.counts
     with tempfile.TemporaryDirectory() as work:
@@ -61,13 +63,13 @@ def main() -> None:
 
 
 def _peak(folder: Path, count: int) -> float:
-    """MB of the largest resident set of one job."""
+    """The largest resident set of a job with `count` pictures, in MB."""
     drawn = sorted((folder / "drawn").rglob("*.png"))
     pictures = folder / f"pictures-{count}"
     for index in range(count):
-        place = pictures / f"{index % 100:02d}" / f"{index}.png"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        os.link(drawn[index % len(drawn)], place)
+        path = pictures / f"{index % 100:02d}" / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.link(drawn[index % len(drawn)], path)
     command = [
         sys.executable,
         "-c",

@@ -2,10 +2,9 @@
 
     python -m benchmarks.scan [--batch 32] [--repeats 3] [--images FOLDER] [--precision fp32]
 
-ResNet-50 at 224 px with random weights; pixels already decoded unless a folder is given. All runs share one
-process and so one allocator: page faults are avoided for torchvision's bare forward too, which doubles its
-rate. What it does with glibc's defaults can only be seen in a process of its own (--default-malloc: that
-forward alone)."""
+ResNet-50 at 224 px with random weights; pixels are already decoded unless a folder is given. All runs share one process
+and so one allocator: page faults are avoided for torchvision's bare forward pass too, which doubles its rate. Its rate
+with glibc's defaults needs a separate process (--default-malloc measures only that forward pass)."""
 
 from __future__ import annotations
 
@@ -32,6 +31,8 @@ from generator.pictures.reading import find_pictures, read_batches
 
 @dataclass(frozen=True)
 class Preloaded:
+    """A batch with decoded pixels. indices: (B,) int64; pixels: (B, 224, 224, 3) uint8."""
+
     indices: Tensor
     pixels: Tensor
 
@@ -45,9 +46,7 @@ def main() -> None:
     network = models.load("resnet50", "random")
     pixels = torch.randint(0, 256, (options.batch, 224, 224, 3), dtype=torch.uint8)
     eager = torch.randn(options.batch, 3, 224, 224, device=device)
-    side_by_side = (
-        1 if device.type == "cuda" else torch.get_num_threads()
-    )  # batches in a round, ours and theirs
+    side_by_side = 1 if device.type == "cuda" else torch.get_num_threads()  # batches per round, for all runs
     runs: dict[str, Callable[[], object]] = {
         "torchvision, eager": lambda: _repeat(lambda: _eager(module, eager), side_by_side)
     }
@@ -95,8 +94,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", choices=["fp32", "tf32", "bf16"], default="fp32")
     parser.add_argument("--threads", type=int, help="of torch")
-    parser.add_argument("--cpu-time", action="store_true", help="time of this process, for a crowded machine")
-    parser.add_argument("--default-malloc", action="store_true")
+    parser.add_argument("--cpu-time", action="store_true", help="processor time, on a busy machine")
+    parser.add_argument("--default-malloc", action="store_true", help="only the bare forward pass")
     return parser.parse_args()
 
 
@@ -112,23 +111,22 @@ def _eager(module: torch.nn.Module, x: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def _bare(network: Network, pixels: Tensor, last: int) -> None:
-    """Folded, channels_last, additions and ReLUs done by the convolutions."""
+    """Forward pass: folded, channels_last, with additions and ReLUs fused into the convolutions."""
     for _ in network.graph.visit(network.prepare(pixels), {last}):
         pass
 
 
 @torch.inference_mode()
 def _unfused(network: Network, pixels: Tensor, last: int) -> None:
-    """Folded, channels_last, one call an operation: the best that torch alone offers."""
+    """Forward pass: folded, channels_last, one call per operation, the best that torch alone offers."""
     for index, _ in network.graph.run(network.prepare(pixels)):
         if index == last:
             break
 
 
 def _scan(network: Network, pixels: Tensor, device: torch.device, precision: str) -> Callable[[], None]:
-    """A scan in its steady state: half the channels' lists take in no picture of the batch, half take one.
-    (Among the first thousand pictures a channel takes in 51 in all, among the first 50,000 it takes in
-    87.)"""
+    """A scan in its steady state: of each batch, half of the channels add one picture to their lists, the others none.
+    (A channel adds 51 of the first thousand pictures, and 87 of the first 50,000.)"""
     plan = ScanPlan.of(network, len(pixels), precision)  # type: ignore[arg-type]
     state = ScanState.empty(plan, device)
     ready = network.to(device, plan.dtype)
@@ -140,7 +138,7 @@ def _scan(network: Network, pixels: Tensor, device: torch.device, precision: str
     for _ in scan(ready, batches, state):
         pass
     for top in state.tops.values():
-        # Scores that nothing beats, but for the last one in the lists, which every other channel leaves free.
+        # Unbeatable scores, except for the last entry of every second channel's list, which each run clears.
         top._key[:] = 2**62
     filled = {name: top._key.clone() for name, top in state.tops.items()}
 
@@ -148,7 +146,7 @@ def _scan(network: Network, pixels: Tensor, device: torch.device, precision: str
         for name, top in state.tops.items():
             top._key.copy_(filled[name])
             top._key[::2, -1] = 0
-        with one_thread_each(device):  # as the job does it: a thread a core, each with a batch
+        with one_thread_each(device):  # as in the job: one thread per core, each with a batch
             for _ in scan_side_by_side(ready, batches, state, threads=threads):
                 pass
 
@@ -156,13 +154,13 @@ def _scan(network: Network, pixels: Tensor, device: torch.device, precision: str
 
 
 def _zennit_crp(module: torch.nn.Module, x: Tensor) -> Callable[[], None] | None:
-    """Its feature visualisation pass over one batch, None where zennit-crp is not installed."""
+    """The feature visualisation pass of zennit-crp over a batch, None if it is not installed."""
     try:
         from crp.attribution import CondAttribution
         from crp.concepts import ChannelConcept
         from crp.visualization import FeatureVisualization
     except ImportError:
-        print("zennit-crp is not installed: left out (pip install zennit-crp)")
+        print("zennit-crp is not installed and left out (pip install zennit-crp)")
         return None
     names = [name for name, _ in module.named_modules() if name.count(".") == 1 and name.startswith("layer")]
     data = [(picture, 0) for picture in x.cpu()]
@@ -170,10 +168,10 @@ def _zennit_crp(module: torch.nn.Module, x: Tensor) -> Callable[[], None] | None
     def run() -> None:
         with tempfile.TemporaryDirectory() as folder:
             concepts = {name: ChannelConcept() for name in names}
-            pass_ = FeatureVisualization(CondAttribution(module), data, concepts, path=folder)
+            visualization = FeatureVisualization(CondAttribution(module), data, concepts, path=folder)
             from zennit.composites import EpsilonPlusFlat
 
-            pass_.run(EpsilonPlusFlat(), 0, len(data), len(data))
+            visualization.run(EpsilonPlusFlat(), 0, len(data), len(data))
 
     return run
 
@@ -185,8 +183,8 @@ def _from_folder(options: argparse.Namespace, network: Network, device: torch.de
     workers = max(1, (os.cpu_count() or 1) // 4)
 
     def batches() -> Iterator:
-        places = range(len(pictures))
-        return read_batches(pictures, places, network.preprocessing, batch=options.batch, workers=workers)
+        indices = range(len(pictures))
+        return read_batches(pictures, indices, network.preprocessing, batch=options.batch, workers=workers)
 
     def run() -> None:
         for _ in scan(ready, batches(), ScanState.empty(plan, device)):

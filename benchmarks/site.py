@@ -1,15 +1,15 @@
-"""How fast the site is written: our renderer at ResNet-50's size, MkDocs at a smaller one.
+"""The time to write a site: our renderer at ResNet-50's size, and MkDocs at a smaller size.
 
     python -m benchmarks.site                # 15,104 channel pages, five runs
     python -m benchmarks.site --pages 3000 --mkdocs 250 500
 
-The atlas is synthetic and lies in a temporary folder: every block output of ResNet-50, 15,104 channels of drawn
-numbers, a few drawn sprites used again and again. Timed is render_site as a whole: prose pages, channel pages, grids,
-copying of sprites, and measuring; the second run of each pair writes into a finished site, where nothing changes.
+The atlas is synthetic and in a temporary folder: all block outputs of ResNet-50, with 15,104 channels of random numbers
+and a few drawn sprites that are reused. The whole of render_site is timed: prose pages, channel pages, grids, copying
+of sprites, and measuring. The second run of each pair writes into a finished site, where nothing changes.
 
-MkDocs gets one Markdown page a channel, with the text that ours has, in the navigation as is its default. Its time
-grows faster than its number of pages; what is printed for the full number is a lower bound, a straight line through
-the two sizes timed.
+MkDocs gets one Markdown page per channel, with the text of our page, listed in the navigation as is its default. Its
+time grows faster than the number of pages, so the straight line through the two timed sizes gives a lower bound for the
+full number.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ sys.path.insert(0, str(ROOT / "tests"))  # make_small_atlas.py
 
 
 def synthetic_atlas(folder: Path, share: float) -> int:
-    """Write the atlas with this share of ResNet-50's channels; returns how many channels it has."""
+    """Write an atlas with this fraction of ResNet-50's channels; returns its number of channels."""
     from make_small_atlas import FULL_STAGES, make_atlas
 
     from generator.site.reading.atlas import Atlas
@@ -42,17 +42,17 @@ def synthetic_atlas(folder: Path, share: float) -> int:
 
 
 def spread(seconds: Sequence[float]) -> str:
-    """min / median / max."""
+    """Minimum, median and maximum, as text."""
     return f"{min(seconds):.1f} / {statistics.median(seconds):.1f} / {max(seconds):.1f} s"
 
 
 def time_ours(atlas: Path, out: Path, runs: int) -> tuple[list[float], list[float]]:
-    """Seconds of writing the site anew, and of writing it again without any change."""
+    """Seconds to write the site, and to write it again without any change, for each run."""
     from generator.site.render import render_site
 
     fresh, again = [], []
     for run in range(runs):
-        # A folder of its own: where as many files were removed just before, ext4 searches for inodes that have rested.
+        # A separate folder, because ext4 is slower to create files just after as many were removed.
         folder = out / str(run)
         fresh.append(render_site([atlas], folder).seconds)
         report = render_site([atlas], folder)
@@ -62,7 +62,7 @@ def time_ours(atlas: Path, out: Path, runs: int) -> tuple[list[float], list[floa
 
 
 def time_mkdocs(folder: Path, pages: int) -> float:
-    """Seconds that MkDocs with Material takes for so many channel pages."""
+    """Seconds that MkDocs with Material takes for this number of channel pages."""
     from mkdocs.commands.build import build
     from mkdocs.config import load_config
 
@@ -87,9 +87,9 @@ def time_mkdocs(folder: Path, pages: int) -> float:
 
 
 def main() -> None:
-    """Print the figures."""
+    """Time both renderers and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pages", type=int, default=15_104, help="channel pages, about")
+    parser.add_argument("--pages", type=int, default=15_104, help="approximate number of channel pages")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument(
         "--mkdocs", type=int, nargs=2, default=(250, 500), help="pages of the two MkDocs builds"
@@ -100,7 +100,7 @@ def main() -> None:
         channels = synthetic_atlas(folder / "atlas", options.pages / 15_104)
         fresh, again = time_ours(folder / "atlas", folder / "site", options.runs)
         print(f"ours, {channels:,} channel pages, {options.runs} runs, min / median / max")
-        print(f"  written anew       {spread(fresh)}")
+        print(f"  first writing      {spread(fresh)}")
         print(f"  nothing changed    {spread(again)}")
         few, many = options.mkdocs
         times = {count: [time_mkdocs(folder / "mkdocs", count) for _ in range(3)] for count in (few, many)}

@@ -1,10 +1,10 @@
-"""Back through convolutions with zeros skipped: `add_weighted` of loops/spread_loop.py in vector instructions against
-the same sum as plain @njit, on ResNet-50's own layers.
+"""The backward pass of convolutions with zeros skipped: `add_weighted` of loops/spread_loop.py in vector instructions
+against the same sum in plain @njit, on layers of ResNet-50.
 
     python -m benchmarks.spread_loop [--repeats 9] [--layers res2c …]
 
-Both compute the guided gradients of the same units in one thread and take turns. Ratios are of the least times, which a
-busy machine disturbs least; "difference" is the largest one, as a share of the largest gradient.
+Both compute the guided gradients of the same units in one thread and take turns. Ratios are of the minimum times, which
+other load affects least. "difference" is the largest difference, as a fraction of the largest gradient.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from generator.engine.loops import compiled, spread_loop
 from generator.engine.loops.spread_loop import BLOCK
 from generator.network import models
 
-U = np.uint64  # unsigned: numba checks signed indices for being negative, which keeps it from making vectors
+U = np.uint64  # unsigned, because numba's check for negative indices prevents vectorisation
 
 
 @register_jitable
 def plain_add_weighted(
     result: Any, at: Any, weight: Any, block: Any, begins: Any, factors: Any, low: Any, high: Any
 ) -> None:
-    """As spread_loop.add_weighted, but for the order of additions: all go to one sum."""
+    """As spread_loop.add_weighted, except for the order of additions: all go to one sum."""
     at, block = U(at), U(block)
     for k in range(U(low), U(high)):
         begin = block + U(begins[k])
@@ -60,10 +60,10 @@ def main() -> None:
     pictures = torch.randn(4, 3, 224, 224)
     instructions = compiled.loops()
     if instructions is None:
-        raise SystemExit("numba does not work here")
-    ways = {"vector instructions": instructions, "plain @njit": _with(instructions, plain_add_weighted)}
+        raise SystemExit("numba does not work on this machine")
+    variants = {"vector instructions": instructions, "plain @njit": _with(instructions, plain_add_weighted)}
     print(f"{machine()}; {options.repeats} interleaved rounds, processor time\n")
-    print("| layer | way | ms a unit | × vector instructions | difference |\n|---|---|---|---|---|")
+    print("| layer | loop | ms per unit | × vector instructions | difference |\n|---|---|---|---|---|")
     for layer in options.layers:
         switches = forward_switches(network, pictures, layer)
         info, count = network.layer(layer), max(8, CONE_UNITS[layer] // 4)
@@ -73,25 +73,24 @@ def main() -> None:
             *(torch.randint(0, limit, (count,)) for limit in limits),
         )
         runs, results = {}, {}
-        for name, loops in ways.items():
+        for name, loops in variants.items():
             engine = UnitGradients(network)
             with mock.patch.object(compiled, "_loops", lambda loops=loops: loops):
                 results[name] = engine.gradients(
                     switches, layer, units
-                )  # prepares the convolutions with these loops
+                )  # also prepares the convolutions with these loops
             runs[name] = partial(engine.gradients, switches, layer, units)
         seconds = take_turns(runs, options.repeats, clock=time.process_time)
-        right = results["vector instructions"]
+        expected = results["vector instructions"]
         for name, times in seconds.items():
-            difference = float((results[name] - right).abs().max() / right.abs().max())
+            difference = float((results[name] - expected).abs().max() / expected.abs().max())
             each = Spread.of([1e3 * second / count for second in times])
             times_as_long = min(times) / min(seconds["vector instructions"])
             print(f"| {layer} | {name} | {each} | {times_as_long:.2f} | {difference:.1g} |", flush=True)
 
 
 def _with(loops: compiled.Loops, add_weighted: Any) -> compiled.Loops:
-    """The loops with another add_weighted. "contract": products are added without rounding in between (fused
-    multiply–add), as the vector instructions do."""
+    """The loops with another add_weighted. "contract" allows fused multiply–add, which the vector instructions use."""
 
     def replaced(function: FunctionType) -> Any:
         names = {**vars(spread_loop), "add_weighted": add_weighted}

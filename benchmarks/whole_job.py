@@ -1,8 +1,9 @@
-"""The whole job beside its floors: ResNet-50, JPEGs of ImageNet's usual size, block outputs or all layers.
+"""The whole job against its lower bounds: ResNet-50, JPEGs of ImageNet's usual size, block outputs or all layers.
 
-Floors: operations of forward and cones over the measured rate of a large convolution; JPEGs over the measured decode
-rate of all cores; sprites over the measured encode rate of all cores. Random weights and drawn JPEGs: the work is the
-same as with real ones. 50,000 pictures want a GPU; for two cores give --pictures 100 --channels 16, or real ones:
+Lower bounds: operations of forward passes and cones at the measured rate of a large convolution; JPEGs at the measured
+decode rate of all cores; sprites at the measured encode rate of all cores. Weights are random and JPEGs drawn, because
+the work is the same as with real ones. 50,000 pictures need a GPU; on two cores use --pictures 100 --channels 16, or
+real pictures:
 
     python -m benchmarks.whole_job --model resnet50-caffe --weights FILE --images FOLDER
 
@@ -35,7 +36,7 @@ from generator.stages.pipeline import compute
 from generator.stages.profile import Profile
 
 WIDTH, HEIGHT = 500, 375  # of ImageNet's usual JPEG
-SAMPLE = 200  # units of a layer whose cones are counted
+SAMPLED_UNITS = 200  # units per layer whose cones are counted
 
 
 def main() -> None:
@@ -70,7 +71,7 @@ def main() -> None:
 
 
 def _table(reporter: Reporter, floors: dict[str, float]) -> None:
-    print("| stage | things | seconds | a second | × its floor |\n|---|---|---|---|---|")
+    print("| stage | count | seconds | per second | × lower bound |\n|---|---|---|---|---|")
     for stage in reporter.stages:
         rate = stage.count / stage.seconds if stage.seconds else 0.0
         floor = floors.get(stage.name)
@@ -81,7 +82,7 @@ def _table(reporter: Reporter, floors: dict[str, float]) -> None:
 
 
 def floors(profile: Profile, store: Store, rate: float) -> dict[str, float]:
-    """Seconds that each stage takes at least. rate: of a large convolution, FLOP/s."""
+    """A lower bound for the seconds of each stage. rate: of a large convolution, FLOP/s."""
     network, cores = open_network(profile).to("cpu", torch.float32), os.cpu_count() or 1
     count = store.manifest().pictures.count
     forward = forward_operations(network) * count / rate
@@ -96,11 +97,11 @@ def floors(profile: Profile, store: Store, rate: float) -> dict[str, float]:
     for layer in network.layers:
         numbers = store.arrays.layer(layer.name)
         channel, slot = np.nonzero(numbers["top_image"][: profile.layers.channels] >= 0)
-        some = np.random.default_rng(0).permutation(len(channel))[:SAMPLE]
-        row, column = numbers["top_unit"][channel[some], slot[some]].T
-        columns = (np.zeros_like(channel[some]), channel[some], row, column)
+        sample = np.random.default_rng(0).permutation(len(channel))[:SAMPLED_UNITS]
+        row, column = numbers["top_unit"][channel[sample], slot[sample]].T
+        columns = (np.zeros_like(channel[sample]), channel[sample], row, column)
         units = Units(*(torch.from_numpy(part.astype(np.int64)) for part in columns))
-        cones += cone_operations(network, layer.name, sizes, units)[1] / max(1, len(some)) * len(channel)
+        cones += cone_operations(network, layer.name, sizes, units)[1] / max(1, len(sample)) * len(channel)
         sprites += len(np.unique(channel))
     return {
         "scan": max(forward, decode),
@@ -116,19 +117,19 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--model", default="resnet50")
     parser.add_argument("--weights", default="random")
     parser.add_argument("--images", help="a folder of pictures instead of drawn JPEGs")
-    parser.add_argument("--pictures", type=int, default=1000, help="drawn JPEGs")
+    parser.add_argument("--pictures", type=int, default=1000, help="number of drawn JPEGs")
     parser.add_argument("--layers", default="blocks", choices=["blocks", "all"])
     parser.add_argument("--channels", type=int)
     parser.add_argument("--precision", default="fp32")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--atlas", help="where the atlas goes, and stays")
-    parser.add_argument("--work", help="where the JPEGs and the atlas go meanwhile")
+    parser.add_argument("--atlas", help="a folder for the atlas, which is kept")
+    parser.add_argument("--work", help="a folder for the JPEGs and the atlas during the run")
     return parser.parse_args()
 
 
 def _make_jpegs(folder: Path, count: int) -> None:
-    """Different smooth noise pictures with edges, quality 90: about 100 KB each, as ImageNet's are."""
+    """Write `count` JPEGs of smooth noise, quality 90: about 100 KB each, as in ImageNet."""
     rng = np.random.default_rng(0)
     folder.mkdir()
     for index in range(min(count, 500)):
@@ -137,12 +138,12 @@ def _make_jpegs(folder: Path, count: int) -> None:
         noise = rng.integers(-12, 13, (HEIGHT, WIDTH, 3))
         pixels = np.clip(np.asarray(picture).astype(int) + noise, 0, 255).astype(np.uint8)
         Image.fromarray(pixels).save(folder / f"{index:06d}.jpg", quality=90)
-    for index in range(500, count):  # the work of reading a picture again is the same
+    for index in range(500, count):  # reading the same picture again is the same work
         os.link(folder / f"{index % 500:06d}.jpg", folder / f"{index:06d}.jpg")
 
 
 def _decode_rate(paths: list[Path], preprocessing: Preprocessing) -> float:
-    """Pictures a second that one core decodes."""
+    """Pictures per second that one core decodes."""
     start = time.perf_counter()
     for path in paths:
         read_picture(path, preprocessing)
@@ -150,7 +151,7 @@ def _decode_rate(paths: list[Path], preprocessing: Preprocessing) -> float:
 
 
 def _encode_rate(folder: Path) -> float:
-    """Sprites a second that one core encodes, of this atlas's own."""
+    """Sprites of this atlas per second that one core encodes."""
     sprites = [np.asarray(Image.open(path)) for path in sorted(folder.glob("sprites/*/*.webp"))[::50][:40]]
     start = time.perf_counter()
     for sprite in sprites:
@@ -159,6 +160,7 @@ def _encode_rate(folder: Path) -> float:
 
 
 def machine_name(device: torch.device) -> str:
+    """The name of the GPU, or the number of cores."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{os.cpu_count()} cores"
 
 

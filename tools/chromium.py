@@ -1,4 +1,4 @@
-"""Find a Chromium for the browser tests, or get one."""
+"""Find a Chromium for the browser tests, or install one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 
 
 def find() -> str | None:
-    """Path of an installed Chromium, or of the one that Playwright downloaded."""
+    """The path of an installed Chromium or of Playwright's download, None if there is neither."""
     for name in NAMES:
         if path := shutil.which(name):
             return path
@@ -24,10 +24,12 @@ def find() -> str | None:
 
 
 def ensure() -> str:
-    """A Chromium's path; installs one where none is: Playwright's own download, else Debian's package when root."""
+    """The path of a Chromium. If there is none, install Playwright's download, else Debian's package if run as root.
+
+    Ends the program with a message if that fails."""
     if path := find():
         return path
-    print("no Chromium found; asking Playwright for its own", flush=True)
+    print("no Chromium found; downloading Playwright's", flush=True)
     subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], timeout=300, check=False)
     if path := find():
         return path

@@ -1,4 +1,4 @@
-"""Called by `make test`: the browser tests must never be skipped for want of a browser."""
+"""Make sure that the browser tests have a browser, so that they are never skipped. Called by `make test`."""
 
 from chromium import ensure
 

@@ -1,7 +1,7 @@
-"""docs/LICENCES.md: every package that an installation brings, with its licence.
+"""Write docs/LICENCES.md, the list of all packages that an installation includes, with their licences.
 
-python tools/licences.py            # writes the file from what is installed here
-python tools/licences.py --check    # fails where something installed here is missing in it, or has another licence
+python tools/licences.py            # writes the file from the packages installed here
+python tools/licences.py --check    # fails if an installed package is missing in the file or has another licence
 """
 
 from __future__ import annotations
@@ -26,33 +26,33 @@ CUDA builds.
 
 
 def installed() -> dict[str, str]:
-    """Package → licence of all that Residual Atlas needs, directly or not, and that is installed here."""
-    found: dict[str, str] = {}
+    """Package → licence, for all direct and indirect dependencies that are installed here."""
+    licences: dict[str, str] = {}
     waiting = [Requirement(text) for text in metadata.requires("residual-atlas") or ()]
     while waiting:
         requirement = waiting.pop()
         name = _plain(requirement.name)
-        if name in found or (requirement.marker and not requirement.marker.evaluate({"extra": ""})):
+        if name in licences or (requirement.marker and not requirement.marker.evaluate({"extra": ""})):
             continue
         try:
             package = metadata.distribution(requirement.name)
         except metadata.PackageNotFoundError:
-            continue  # of another platform
-        found[name] = licence(package.metadata)
+            continue  # for another platform
+        licences[name] = licence(package.metadata)
         waiting += [Requirement(text) for text in package.requires or ()]
-    return found
+    return licences
 
 
 def licence(about: metadata.PackageMetadata) -> str:
-    """An SPDX expression where the package gives one, else its classifier, else what it says."""
+    """The SPDX expression in a package's metadata, else its classifiers, else the first line of its licence field."""
     if expression := about.get("License-Expression"):
         return expression
     classifiers = [line for line in about.get_all("Classifier") or () if line.startswith("License :: ")]
     named = [line.split(" :: ")[-1] for line in classifiers if line != "License :: OSI Approved"]
     if named:
         return ", ".join(sorted(named))
-    said = (about.get("License") or "").strip().splitlines()
-    return said[0][:60] if said else "not stated"
+    lines = (about.get("License") or "").strip().splitlines()
+    return lines[0][:60] if lines else "not stated"
 
 
 def _plain(name: str) -> str:
@@ -60,19 +60,20 @@ def _plain(name: str) -> str:
 
 
 def written() -> dict[str, str]:
-    """What the file says."""
+    """Package → licence, as docs/LICENCES.md lists them."""
     rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \|$", FILE.read_text("utf-8"), re.M) if FILE.is_file() else []
     return {name: text for name, text in rows if name != "package"}
 
 
 def main() -> int:
+    """Write the file, or check it; returns the exit status."""
     here = installed()
     if "--check" in sys.argv:
         stale = sorted(name for name, text in here.items() if written().get(name) != text)
         for name in stale:
             print(f"{name}: {here[name]} here, {written().get(name, 'missing')} in {FILE}")
         return len(stale) > 0
-    rows = {**written(), **here}  # packages of other platforms stay
+    rows = {**written(), **here}  # keeps packages for other platforms
     FILE.write_text(HEAD + "".join(f"| {name} | {rows[name]} |\n" for name in sorted(rows)), "utf-8")
     return 0
 

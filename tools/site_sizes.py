@@ -1,9 +1,9 @@
-"""How large a site becomes: bytes of every kind of file, measured on a rendered site and scaled to all channels.
+"""The size of a site: bytes of each kind of file, measured on a rendered site and scaled to all channels.
 
     python -m tools.site_sizes site/resnet50 build/resnet50
 
-Writes generator/site/data/site_sizes.json, which the guide's page on hosting shows. The atlas may hold a few channels
-of every layer (`--layers all --channels 2`): pages and sprites of these are measured.
+Writes generator/site/data/site_sizes.json, which the guide's page on hosting shows. An atlas with a few channels of
+each layer (`--layers all --channels 2`) is sufficient: their pages and sprites are measured.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ FILE = Path(__file__).resolve().parent.parent / "generator" / "site" / "data" / 
 
 
 def measured(site: Path, atlas: Path) -> dict[str, Any]:
-    """groups: layers of one kind and stage, with their channels, and the mean bytes of a channel's page and sprite over
-    the `sample` channels that have a sprite; picture: mean bytes of a whole picture."""
+    """The content of site_sizes.json. groups: layers of equal kind and stage, with their channels and the mean bytes of
+    a channel's page and sprite over the `sample` channels that have a sprite; picture: mean bytes of a whole
+    picture."""
     manifest = Store(atlas).manifest()
     groups: dict[tuple[str, int], dict[str, int]] = {}
     for layer in manifest.layers:
@@ -45,5 +46,5 @@ def measured(site: Path, atlas: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    found = measured(Path(sys.argv[1]), Path(sys.argv[2]))
-    FILE.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    sizes = measured(Path(sys.argv[1]), Path(sys.argv[2]))
+    FILE.write_text(json.dumps(sizes, indent=1) + "\n", encoding="utf-8")

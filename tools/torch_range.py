@@ -1,8 +1,8 @@
-"""The quick tests at both ends of the supported range of torch and torchvision, each in an environment of its own.
+"""Run the quick tests at both ends of the supported range of torch and torchvision, in separate environments.
 
     python tools/torch_range.py [--folder build/torch-range] [low | high | both]
 
-Downloads several GB the first time. `low` is what pyproject.toml names as the least, `high` the newest on PyPI.
+The first run downloads several GB. `low` is the oldest version that pyproject.toml allows, `high` the newest on PyPI.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ TESTS = (
 
 
 def ends() -> dict[str, list[str]]:
-    """Requirements of torch and torchvision at either end."""
+    """Requirements of torch and torchvision at each end."""
     text = (ROOT / "pyproject.toml").read_text("utf-8")
-    least = {name: re.search(rf'"{name}>=([\d.]+)"', text) for name in ("torch", "torchvision")}
-    low = [f"{name}=={found[1]}.*" for name, found in least.items() if found]
+    oldest = {name: re.search(rf'"{name}>=([\d.]+)"', text) for name in ("torch", "torchvision")}
+    low = [f"{name}=={match[1]}.*" for name, match in oldest.items() if match]
     return {"low": low, "high": ["torch", "torchvision"]}
 
 
 def check(end: str, folder: Path) -> int:
-    """Install and test; returns pytest's exit code."""
-    place = folder / end
-    python = place / "bin" / "python"
+    """Install into `folder`/`end` and test; returns pytest's exit status."""
+    environment = folder / end
+    python = environment / "bin" / "python"
     if not python.exists():
-        venv.create(place, with_pip=True)
+        venv.create(environment, with_pip=True)
     install = [str(python), "-m", "pip", "install", "-q"]
     upgrade = ["--upgrade"] if end == "high" else []
     subprocess.run([*install, *upgrade, *ends()[end]], check=True)
@@ -50,6 +50,7 @@ def check(end: str, folder: Path) -> int:
 
 
 def main() -> int:
+    """Test the ends that were asked for; returns the largest exit status."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

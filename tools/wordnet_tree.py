@@ -1,9 +1,9 @@
-"""Make generator/core/hierarchies/imagenet.csv: WordNet 3.0's nouns above ImageNet's classes, as child, parent, name.
+"""Write generator/core/hierarchies/imagenet.csv: WordNet 3.0's nouns above ImageNet's classes, as child, parent, name.
 
     apt-get download wordnet-base && dpkg-deb -x wordnet-base*.deb wn
     python tools/wordnet_tree.py wn/usr/share/wordnet/data.noun PICTURES generator/core/hierarchies
 
-A noun with several hypernyms keeps its first; nouns with one child are left out, for they tell no classes apart.
+Of several hypernyms the first is used. Nouns with a single child are left out, because they separate no classes.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pathlib import Path
 
 
 def nouns(path: Path) -> dict[str, tuple[str, list[str]]]:
-    """By WordNet number (n and the offset): the first word, and the hypernyms' numbers."""
-    found = {}
+    """WordNet number (n and the offset) → the first word and the hypernyms' numbers, from a data.noun file."""
+    nouns_by_number = {}
     for line in path.read_text("utf-8").splitlines():
         if line.startswith("  "):  # the licence
             continue
@@ -25,17 +25,18 @@ def nouns(path: Path) -> dict[str, tuple[str, list[str]]]:
         words = int(fields[3], 16)
         pointers = fields[
             5 + 2 * words :
-        ]  # symbol, offset, part of speech, source and target; four a pointer
+        ]  # four fields per pointer: symbol, offset, part of speech, source and target
         above = [
             "n" + pointers[at + 1]
             for at in range(0, len(pointers) - 3, 4)
             if pointers[at] in ("@", "@i") and pointers[at + 2] == "n"
         ]
-        found["n" + fields[0]] = (fields[4].replace("_", " "), above)
-    return found
+        nouns_by_number["n" + fields[0]] = (fields[4].replace("_", " "), above)
+    return nouns_by_number
 
 
 def main(noun_file: Path, named_by_wnid: Path, out: Path) -> None:
+    """Write the table into `out`. named_by_wnid: a folder whose files or folders begin with the classes' numbers."""
     known = nouns(noun_file)
     names = (path.name for path in named_by_wnid.iterdir())
     classes = sorted({name[:9] for name in names if re.match(r"n\d{8}", name)})
