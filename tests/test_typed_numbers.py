@@ -46,7 +46,7 @@ STRUCTURE = (
     r"(?:He|Xie) et al\. \d{4}|\((?:19|20)\d\d\)",  # year of a cited paper
     r"\d+\s?×\s?\d+(?= (?:convolution|stem)|[,) ]|$)",  # the side of a kernel
     r"(?:ResNet|conv|resnet|fp)-?\d+",  # a name
-    r"of 9\b",  # of the nine: what the atlas is made of
+    r"of 9\b|\btop-9\b",  # the number of pictures that an atlas keeps per channel
     r"of 255\b|10[⁶⁹]|\b100(?: %|\*|~)|\*100\b|above 0\b|\d?\.\d[fg]\b",  # scales, shares in %, formats
     r"mean 0, variance 1|\(1 − g\)|max\(ρ, 0\)",  # a formula
     r"M above 1\b|and below 1\b|1/~|/?2?:? ?(?:with )?stride 2\b",  # a ratio of one; a stride that a design has
