@@ -22,9 +22,7 @@ TEXTS = (
     "docs/*.md",
     "*.md",
 )
-PER = (
-    "channel|pair|picture|layer|block|stage|network|unit|line|page|machine|row|tile|class|kernel|process|file"
-)
+PER = "channel|pair|picture|layer|block|stage|network|unit|line|page|machine|row|tile|class|kernel|process|file|weight"
 RULES = {
     r"answer(s|ed)? to": "responds to, is activated by",
     r"the nine(?! (?!(of|and|in|is|are|was|were|to|that|by|for|at|with|as|or|on|from|have)\b)[a-z])": "the top-9",
