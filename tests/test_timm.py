@@ -34,7 +34,7 @@ def test_without_timm_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch)
     ("name", "what"),
     [
         ("timm/resnetv2_5", "timm has no such model: resnetv2_5 — did you mean .*resnetv2_50"),
-        ("timm/vit_tiny_patch16_224", "no residual network that the atlas knows"),
+        ("timm/vit_tiny_patch16_224", "the atlas does not know this family"),
         ("timm/seresnet50", "does not know: mean in layer1.0.se"),
     ],
 )

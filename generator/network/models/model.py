@@ -15,11 +15,11 @@ from generator.network.network import Tap
 
 @dataclass(frozen=True)
 class Published:
-    """Weights with what is known about them.
+    """Weights, and what is known about them.
 
     name: shown on the pages; path: of the file on this machine; classes: names of the outputs, () if the file itself
-    gives them; preprocessing: for which these weights were trained, if it differs from the model's; is_known: whether
-    they are a release, whose preprocessing is known, and not a user's file.
+    gives them; preprocessing: with which these weights were trained, if it differs from the model's; is_known: whether
+    they are a published release, whose preprocessing is known, and not a user's file.
     """
 
     name: str
@@ -31,10 +31,10 @@ class Published:
 
 @dataclass(frozen=True)
 class Model:
-    """An entry of the registry. Adding a model is one file and one line in the registry.
+    """An entry of the registry (`MODELS` in the __init__.py here).
 
-    build: a module with this many outputs (its own initialisation does not matter); taps: its layers in
-    forward order;
+    text: what it is, in a few words; build: number of outputs → the module (its initial weights are not used);
+    taps: module → its layers in forward order;
     preprocessing: of weights that do not state their own; its `source` is '' where that is an assumption;
     weights: the names that `fetch` knows, the default first (none: the user must bring a file);
     fetch: such a name → the weights, downloaded if necessary;

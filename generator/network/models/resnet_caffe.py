@@ -1,9 +1,8 @@
-"""The original Caffe ResNet-50 of He et al. 2015: the network of Chu, Yang and Tadinada's figures.
+"""The original Caffe ResNet-50 of He et al. 2015, from which the figures of arXiv:1701.02362 were made.
 
-It differs from torchvision's `resnet50`: stride 2 sits in the first 1×1 convolution of a projection block and
-in its shortcut; conv1 has a bias; pool1 is not padded and rounds up; the input is 0–255 minus the mean, not
-divided.
-The tensor names are torchvision's.
+It differs from torchvision's `resnet50`. A projection block has stride 2 in its first 1×1 convolution and in its
+shortcut. conv1 has a bias. pool1 is not padded, and its size is rounded up. The input is 0–255 minus the mean, without
+a division by the standard deviation. The tensor names are torchvision's.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from torchvision.models.resnet import Bottleneck, conv1x1, conv3x3
 from generator.core.records import Preprocessing
 from generator.network.models.model import Model, residual_taps
 
-# RGB means of the released network (its own kernels were turned from BGR, see the data's README).
+# RGB means of the released network. It reads BGR; in the weights used here the first kernels are reordered to RGB.
 MEAN = (123.15163, 115.902885, 103.06262)
 
 
@@ -68,6 +67,6 @@ MODELS = (
         taps=residual_taps,
         # arXiv:1702.02362 resized the shorter side to 256 and took the 224 × 224 centre.
         preprocessing=Preprocessing(256, 224, MEAN, (1.0, 1.0, 1.0), value_range=255.0),
-        parameters=25_557_096,  # torchvision's and the 64 of conv1's bias
+        parameters=25_557_096,  # torchvision's count, and 64 for conv1's bias
     ),
 )

@@ -35,7 +35,7 @@ class BasicBlock(nn.Module):
 
 
 class CifarResNet(nn.Module):
-    """(B, 3, 32, 32) → (B, outputs); `blocks` basic blocks a stage."""
+    """(B, 3, 32, 32) → (B, outputs); `blocks` basic blocks per stage."""
 
     def __init__(self, blocks: int, outputs: int) -> None:
         super().__init__()
@@ -70,9 +70,8 @@ def _model(depth: int, parameters: int) -> Model:
         outputs=10,
         parameters=parameters,
         class_names=lambda outputs: CIFAR10 if outputs == 10 else (),
-        aliases={
-            "linear.": "fc."
-        },  # the name in akamaster/pytorch_resnet_cifar10, where most such weights come from
+        # The name in akamaster/pytorch_resnet_cifar10, from which most published weights come.
+        aliases={"linear.": "fc."},
     )
 
 

@@ -1,8 +1,8 @@
-"""timm's residual networks by timm's names (`timm/resnetv2_50`, `timm/resnet50.a1_in1k`); the extra [timm].
+"""timm's residual networks by timm's names (`timm/resnetv2_50`, `timm/resnet50.a1_in1k`). They need the extra [timm].
 
-timm's modules are brought into the form that the atlas reads: its fused norm-and-activation becomes the two, its
-pooling torch's. Weights are timm's own files. What such a network has beside convolutions, BatchNorm, ReLU, pooling and
-additions (squeeze-and-excitation, other norms and activations) is refused by name when it is read.
+timm's modules are rewritten in the form that the atlas reads: a fused norm and activation becomes two modules, the
+pooling torch's own. Weights are timm's own files. An operation other than convolution, BatchNorm, ReLU, pooling and
+addition (squeeze-and-excitation, other norms and activations) is refused by its name when the network is traced.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ PREFIX = "timm/"
 def find(name: str) -> Model:
     """The entry of `timm/…`; raises AtlasError where timm is not installed or has no such model."""
     timm = _timm(name)
-    wanted = name.removeprefix(PREFIX)
-    architecture, _, tag = wanted.partition(".")
+    timm_name = name.removeprefix(PREFIX)
+    architecture, _, tag = timm_name.partition(".")
     if not timm.is_model(architecture):
         near = difflib.get_close_matches(architecture, timm.list_models(), n=3)
         raise AtlasError(
-            "timm has no such model", wanted, f"did you mean {' or '.join(near)}?" if near else None
+            "timm has no such model", timm_name, f"did you mean {' or '.join(near)}?" if near else None
         )
-    tagged: Any = timm.get_pretrained_cfg(wanted) if tag else None
+    tagged: Any = timm.get_pretrained_cfg(timm_name) if tag else None
     config: Any = tagged or timm.get_pretrained_cfg(architecture)
     head = f"{config.classifier}.weight" if isinstance(config.classifier, str) else ""
     crop = config.input_size[-1]
     resize = math.floor(crop / config.crop_pct)
     return Model(
         name,
-        f"timm's {wanted}",
+        f"timm's {timm_name}",
         build=functools.partial(_build, architecture),
         taps=functools.partial(_taps, architecture),
         preprocessing=Preprocessing(
@@ -50,9 +50,7 @@ def find(name: str) -> Model:
             tuple(config.mean),
             tuple(config.std),
             interpolation=config.interpolation,
-            source=PUBLISHED
-            if tagged
-            else "",  # an architecture's weights may be anybody's, a tag's are one release
+            source=PUBLISHED if tagged else "",  # a tag names one release; without a tag nothing is known
         ),
         outputs=config.num_classes,
         class_names=imagenet_names,
@@ -81,7 +79,7 @@ def _build(architecture: str, outputs: int) -> nn.Module:
 
 
 def _plain(module: nn.Module) -> nn.Module:
-    """The module with timm's compound parts taken apart, in place."""
+    """The module with timm's compound modules replaced by torch's, in place."""
     from timm.layers import BatchNormAct2d, SelectAdaptivePool2d
 
     for name, part in list(module.named_children()):
@@ -98,19 +96,19 @@ def _plain(module: nn.Module) -> nn.Module:
 
 
 class _Renaming:
-    """From the names in timm's files to those of the module taken apart (`norm1.weight` → `norm1.bn.weight`)."""
+    """From the tensor names in timm's files to those of the rewritten module (`norm1.weight` → `norm1.bn.weight`)."""
 
     def __init__(self, architecture: str) -> None:
         self.architecture = architecture
 
     def __call__(self, name: str) -> str:
-        owner, _, leaf = name.rpartition(".")
-        return f"{owner}.bn.{leaf}" if owner in _compound(self.architecture) else name
+        module, _, tensor = name.rpartition(".")
+        return f"{module}.bn.{tensor}" if module in _compound(self.architecture) else name
 
 
 @functools.cache
 def _compound(architecture: str) -> frozenset[str]:
-    """Paths of the module's fused norm-and-activations."""
+    """Paths of the modules that fuse a norm and an activation."""
     import timm
     import torch
     from timm.layers import BatchNormAct2d
@@ -128,9 +126,9 @@ def _taps(architecture: str, module: nn.Module) -> tuple[Tap, ...]:
     if hasattr(module, "stages") and hasattr(module, "stem"):
         return _v2_taps(module)
     raise AtlasError(
-        "timm's model is no residual network that the atlas knows",
+        "the atlas does not know this family of timm's networks",
         architecture,
-        "it reads timm's ResNet and ResNetV2",
+        "choose one of timm's ResNet or ResNetV2 networks",
     )
 
 

@@ -1,7 +1,7 @@
-"""The small networks of the experiments (`study/residual-14`), so that an atlas can be computed of a trained one.
+"""The small networks of the experiments (`study/residual-14`), so that an atlas of a trained one can be computed.
 
 A name gives kind and depth, and width and side where they differ from the defaults (`study/plain-8-w2-s12`). The
-network reads pictures of 96 px, which an average pooling reduces to `side` px, as the experiments do before they train.
+network reads pictures of 96 px and reduces them to `side` px by average pooling, as the experiments do before training.
 No weights are published: `atlas experiments` trains them.
 """
 
@@ -27,7 +27,7 @@ STUDY_WIDTH, STUDY_SIDE = 8, 24  # channels of the first stage, px
 OUTPUTS = 44
 STACKS = ("stack", "stack resumed", "stack resumed with blocks", "stack without hidden norm")
 STUDY_KINDS = ("plain", "residual", *DESIGNS, *STACKS)  # and paths…-cost…
-# A gate multiplies two maps, which is not among the operations of an atlas's graph.
+# No atlas: a gate multiplies two maps, an operation that an atlas's graph does not have.
 UNSHOWN = ("exclusive gate",)
 _NAME = re.compile(r"(?P<kind>.+)-(?P<depth>\d+)(?:-w(?P<width>\d+)-s(?P<side>\d+))?")
 _PATHS = re.compile(r"paths(\d+)-cost(\d+)")
@@ -50,9 +50,9 @@ def network(kind: str, depth: int, width: int, side: int, outputs: int) -> nn.Mo
 
 
 def name_of(kind: str, depth: int, width: int = STUDY_WIDTH, side: int = STUDY_SIDE) -> str:
-    """The model's name, which `find` knows."""
-    usual = (width, side) == (STUDY_WIDTH, STUDY_SIDE)
-    return study_name(kind, depth) + ("" if usual else f"-w{width}-s{side}")
+    """The model's name in the registry: `find` takes it."""
+    is_default = (width, side) == (STUDY_WIDTH, STUDY_SIDE)
+    return study_name(kind, depth) + ("" if is_default else f"-w{width}-s{side}")
 
 
 def title_of(kind: str, depth: int) -> str:
@@ -66,7 +66,7 @@ def title_of(kind: str, depth: int) -> str:
 
 
 def find(name: str) -> Model:
-    """The registry's entry of `study/…`; raises AtlasError for a name that is no known network's."""
+    """The registry's entry of `study/…`; raises AtlasError for an unknown kind, or a side that does not divide 96."""
     match = _NAME.fullmatch(name.removeprefix(PREFIX))
     slug = match["kind"] if match else ""
     kinds = {study_name(kind, 0): kind for kind in STUDY_KINDS}
@@ -97,7 +97,7 @@ def find(name: str) -> Model:
 
 
 class Reduced(nn.Module):
-    """(B, 3, 96, 96) → (B, outputs): means of squares of pixels, then the network."""
+    """(B, 3, 96, 96) → (B, outputs): average pooling, then the network."""
 
     def __init__(self, network: nn.Module, factor: int) -> None:
         super().__init__()

@@ -15,13 +15,13 @@ from torchvision.models.resnet import conv1x1, conv3x3
 from generator.network.models.study.networks import MakeBlock
 from generator.network.zero_padding import ZeroPadShortcut
 
-SCALE = 0.5  # of both ways, arXiv:1603.05027, Table 1
-DROPPED = 0.5  # of the shortcut's values while training
-GATE = -6.0  # the first bias that Table 1 finds best for exclusive gates
+SCALE = 0.5  # of shortcut and branch, arXiv:1603.05027, Table 1
+DROPPED = 0.5  # share of the shortcut's values that dropout sets to zero
+GATE = -6.0  # initial bias of exclusive gates, the best of Table 1
 
 
 class Gate(nn.Module):
-    """g = σ(W x + b), a 1×1 convolution; b starts where the paper sets it."""
+    """g = σ(W x + b), W a 1×1 convolution. bias: the initial b, set by `close`."""
 
     def __init__(self, channels: int, planes: int, stride: int, bias: float) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class ShortcutBlock(nn.Module):
     """The block of arXiv:1512.03385 with another shortcut.
 
     projections: where sizes change ("changes") or everywhere ("all"), else zero padding; scale: of branch and shortcut;
-    gate: the first bias of a gate g that multiplies the branch, 1 − g the shortcut; dropout: of the shortcut.
+    gate: initial bias of a gate g; the branch is multiplied by g, the shortcut by 1 − g; dropout: of the shortcut.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class ShortcutBlock(nn.Module):
 
 
 class ReluOnlyBlock(nn.Module):
-    """arXiv:1603.05027, Figure 4(d): ReLU before each convolution, the norm behind it; the sum is signed."""
+    """arXiv:1603.05027, Figure 4(d): a ReLU before each convolution, a norm after it; the sum is signed."""
 
     def __init__(self, channels: int, planes: int, stride: int) -> None:
         super().__init__()
@@ -90,8 +90,8 @@ class ReluOnlyBlock(nn.Module):
 
 
 class PreActivationBlock(nn.Module):
-    """Figure 4(e): norm and ReLU before each convolution. The first block reads what the stem has already normalised
-    and rectified, before the ways part (appendix of the paper)."""
+    """Figure 4(e): norm and ReLU before each convolution. The first block has no norm of its own: shortcut and branch
+    both read the stem's output after its norm and ReLU (appendix of the paper)."""
 
     def __init__(self, channels: int, planes: int, stride: int, first: bool) -> None:
         super().__init__()
@@ -107,8 +107,8 @@ class PreActivationBlock(nn.Module):
         return summed
 
 
-def _shortcut(**how: object) -> MakeBlock:
-    return lambda channels, planes, stride, _: ShortcutBlock(channels, planes, stride, **how)  # type: ignore[arg-type]
+def _shortcut(**settings: object) -> MakeBlock:
+    return lambda channels, planes, stride, _: ShortcutBlock(channels, planes, stride, **settings)  # type: ignore[arg-type]
 
 
 def _normed(channels: int) -> nn.Module:
@@ -117,13 +117,13 @@ def _normed(channels: int) -> nn.Module:
 
 @dataclass(frozen=True)
 class Design:
-    """make: its blocks; closing: what stands behind the last one."""
+    """make: builds a block; closing: number of channels → the module after the last block."""
 
     make: MakeBlock
     closing: Callable[[int], nn.Module] | None = None
 
 
-# What differs from the residual network of option A, which has plain `Block`s.
+# The designs that are compared with the residual network of option A, which has `Block`s.
 DESIGNS: Mapping[str, Design] = {
     "projection where sizes change": Design(_shortcut(projections="changes")),
     "projection everywhere": Design(_shortcut(projections="all")),

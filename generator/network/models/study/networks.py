@@ -12,9 +12,9 @@ from generator.network.zero_padding import ZeroPadShortcut
 
 
 class Block(nn.Module):
-    """Two 3×3 convolutions; with a shortcut that has no parameters (option A), or plain.
+    """Two 3×3 convolutions, with a shortcut that has no parameters (option A) or without.
 
-    removed: the block passes its input on, which only a block that keeps its input's shape can.
+    removed: set to true, the block returns its input; only for a block that keeps its input's shape.
     """
 
     def __init__(self, channels: int, planes: int, stride: int, residual: bool) -> None:
@@ -42,7 +42,7 @@ class StudyNetwork(nn.Module):
     """(B, 3, H, W) → (B, outputs): three stages of `blocks` blocks, 6 · blocks + 2 layers, `width` channels in the
     first stage.
 
-    make: the blocks, where they are not `Block`s; closing: what follows the last of them.
+    make: builds a block, by default a `Block`; closing: number of channels → the module after the last block.
     """
 
     def __init__(
@@ -82,10 +82,10 @@ class StudyNetwork(nn.Module):
         return [(path, part) for path, part in self.named_modules() if isinstance(part, Block)]
 
     def maps(self, x: Tensor) -> dict[str, Tensor]:
-        """What each block gives, by its path; (B, 3, H, W) → (B, C, H', W') each."""
+        """The output of each block, by its path; (B, 3, H, W) → (B, C, H', W') each."""
         x = self.relu(self.bn1(self.conv1(x)))
-        found = {}
+        outputs = {}
         for stage in range(1, 4):
             for name, block in self.get_submodule(f"layer{stage}").named_children():
-                x = found[f"layer{stage}.{name}"] = block(x)
-        return found
+                x = outputs[f"layer{stage}.{name}"] = block(x)
+        return outputs

@@ -8,22 +8,24 @@ from torch import Tensor, nn
 from torchvision.models.resnet import conv1x1
 
 STAGES = 3
-EXPANSION = 4  # a block gives four times the bottleneck width of the network without groups
+EXPANSION = (
+    4  # output channels of a block, in multiples of the bottleneck's width in the network without groups
+)
 
 
 def block_cost(out: int, cardinality: int, width: int) -> int:
-    """Multiply-adds of a block with as many channels in as out, for one position of the map (section 3.3)."""
+    """Multiply-adds of a block with `out` channels at its input and output, for one position of the map (section 3.3)."""
     return cardinality * width * (2 * out + 9 * width)
 
 
 def equal_width(out: int, cardinality: int, factor: int = 1) -> int:
-    """The width of a path with which a block costs nearest to `factor` times what the one of a single path does."""
+    """The width of a path for which a block's cost is nearest to `factor` times that of the block with one path."""
     target = factor * block_cost(out, 1, out // EXPANSION)
     return min(range(1, out + 1), key=lambda width: abs(block_cost(out, cardinality, width) - target))
 
 
 class PathBlock(nn.Module):
-    """1×1, grouped 3×3, 1×1 (Figure 3(c)); a projection where sizes change."""
+    """Convolutions 1×1, grouped 3×3, 1×1 (Figure 3(c)); a projection where sizes change."""
 
     def __init__(self, channels: int, out: int, cardinality: int, width: int, stride: int) -> None:
         super().__init__()

@@ -1,5 +1,5 @@
-"""A small network after AlexNet, and residual blocks that change nothing until they are trained (arXiv:1701.02362,
-outlook)."""
+"""A small network modelled on AlexNet, and residual blocks that are the identity until they are trained
+(arXiv:1701.02362, outlook)."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ HIDDEN = 8  # units of the hidden linear layer, in multiples of the width
 
 
 class ZeroBlock(nn.Module):
-    """x + branch(x), rectified where x is; the branch's last gain is zero at first, so that the block gives its input
-    bit for bit."""
+    """x + branch(x). The branch's last gain is initially zero, so that the block returns its input bit for bit.
+
+    rectified: whether a ReLU follows, as where x comes from one."""
 
     def __init__(self, channels: int, rectified: bool) -> None:
         super().__init__()
@@ -30,8 +31,8 @@ class ZeroBlock(nn.Module):
         nn.init.zeros_(self.bn2.bias)
 
     def branch(self, x: Tensor) -> Tensor:
-        found: Tensor = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
-        return found
+        output: Tensor = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        return output
 
     def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) → the same shape
         summed = x + self.branch(x)
@@ -40,8 +41,10 @@ class ZeroBlock(nn.Module):
 
 class StackNetwork(nn.Module):
     """(B, 3, side, side) → (B, outputs): five convolutions and a hidden linear layer with batch norm and ReLU, three
-    max-poolings; blocks: with a `ZeroBlock` before and after each convolution; norm: whether the hidden layer has
-    its own."""
+    max-poolings.
+
+    blocks: whether a `ZeroBlock` stands before and after each convolution; norm: whether the hidden layer has a
+    BatchNorm."""
 
     def __init__(self, width: int, side: int, outputs: int, *, blocks: bool, norm: bool = True) -> None:
         super().__init__()
@@ -61,16 +64,17 @@ class StackNetwork(nn.Module):
         self.fc = nn.Linear(units, outputs)
 
     def maps(self, x: Tensor) -> dict[str, Tensor]:
-        """What goes into each layer, `before1`, what its block makes of it, `in1`, what the layer gives, `layer1`, and
-        what its block makes of that, `after1`."""
-        found = {}
+        """The maps at each layer n: `before{n}`, the input of the block before the layer; `in{n}`, that block's output;
+        `layer{n}`, the layer's output; `after{n}`, the output of the block after it. And `features`, after the last
+        pooling."""
+        maps = {}
         for number, (_, _, pooled) in enumerate(LAYERS, 1):
-            found[f"before{number}"] = x
-            x = found[f"in{number}"] = self.before[number - 1](x)
-            x = found[f"layer{number}"] = self.layers[number - 1](x)
-            x = found[f"after{number}"] = self.after[number - 1](x)
+            maps[f"before{number}"] = x
+            x = maps[f"in{number}"] = self.before[number - 1](x)
+            x = maps[f"layer{number}"] = self.layers[number - 1](x)
+            x = maps[f"after{number}"] = self.after[number - 1](x)
             x = F.max_pool2d(x, 2) if pooled else x
-        return {**found, "features": x}
+        return {**maps, "features": x}
 
     def forward(self, x: Tensor) -> Tensor:
         features = torch.flatten(self.maps(x)["features"], 1)
@@ -79,8 +83,8 @@ class StackNetwork(nn.Module):
 
 
 def stack_taps(module: nn.Module) -> tuple[Tap, ...]:
-    """The convolutions conv1 … conv5, and the blocks beside them: before2 and after1 have as many channels and are of
-    one stage."""
+    """The convolutions conv1 … conv5 and the blocks before and after them. after1 and before2 have the same number of
+    channels and belong to one stage."""
     taps = []
     for number in range(1, len(LAYERS) + 1):
         for place, stage in (("before", number - 1), ("layers", number), ("after", number)):
