@@ -16,11 +16,11 @@ from threadpoolctl import threadpool_limits
 from generator.pictures.reading import evenly_spaced
 
 COMPONENTS = 50  # the input of t-SNE; further components are mostly noise
-FEWEST = 8  # pictures; fewer make no map
-NEAREST = 10  # of the pictures that t-SNE placed; another picture is put at their median
+FEWEST = 8  # pictures that a map needs
+NEAREST = 10  # a picture that t-SNE did not place lies at the median of this many nearest ones that it did
 ROWS_AT_ONCE = 256  # pictures whose neighbours are computed at once
-HELD = 250_000  # numbers of other pictures' features, or of distances, held at once: 1 MB
-FITTED = 8_000_000  # numbers that PCA is fitted to at most; of more pictures, to evenly spaced ones
+HELD = 250_000  # features of other pictures, or distances, in memory at once: 1 MB
+FITTED = 8_000_000  # the most features that PCA is fitted to; beyond it, evenly spaced pictures are taken
 
 
 class Rows(Protocol):
@@ -44,8 +44,8 @@ class Components:
 
 @dataclass(frozen=True)
 class Placed:
-    """A t-SNE map. positions: (N, 2) float32; divergence: Kullback–Leibler, of the pictures that t-SNE placed itself;
-    exact: (N,) bool, which those are; perplexity: as used, lower than asked for where there are few pictures."""
+    """A t-SNE map. positions: (N, 2) float32; exact: (N,) bool, which pictures t-SNE placed itself; divergence:
+    Kullback–Leibler, of those; perplexity: as used, lower than the one given where there are few pictures."""
 
     positions: np.ndarray
     divergence: float

@@ -144,9 +144,8 @@ def fit(
     missing = [name for name in needed if name not in state]
     first_gap = min((place[name] for name in missing), default=len(block_order) + 2)
     is_truncated = bool(missing) and all(place[name] <= first_gap for name in needed if name in state)
-    if missing and (
-        not is_truncated or first_gap < 2
-    ):  # 0 is the stem, 1 the first block: no layer would be complete
+    # 0 is the stem, 1 the first block: without them no layer would be complete.
+    if missing and (not is_truncated or first_gap < 2):
         name = missing[0]
         raise AtlasError(
             f"the weights file has no tensor {name} of shape {expected[name]}",

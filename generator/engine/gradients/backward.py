@@ -1,7 +1,7 @@
 """The backward pass of one batch of units of one layer, step by step down the cone.
 
 Gradients are (U, h, w, C), one window per unit, so that a CPU's loops read the channels of a position one after the
-other. Of operations that several paths reach, the parts are added up when their turn comes."""
+other. Where several paths reach a step, their parts are added up before the step itself is passed."""
 
 from __future__ import annotations
 
@@ -41,32 +41,32 @@ class BackwardSettings:
 class GradientPart:
     """What one path contributes to the gradient at a step.
 
-    value: (U, h, w, C); place: rows and columns of the step's frame that it belongs to; own: whether nothing else reads
-    the tensor, so that it may be overwritten; clean: whether it is zero outside the map.
+    value: (U, h, w, C); place: rows and columns of the step's frame that it belongs to; writable: whether nothing else
+    reads the tensor, so that it may be overwritten; zero_outside: whether it is zero outside the map.
     """
 
     value: Tensor
     place: Place
-    own: bool
-    clean: bool
+    writable: bool
+    zero_outside: bool
 
 
 class UnitBackward:
     """The backward pass of one batch of units of one layer.
 
-    cone: of the layer's step; switches: of the units' pictures, up to that step; units: U units, no matter in which
-    order. `gradient` may be called once.
+    cone: of the layer's step; switches: of the units' pictures, up to that step; units: U units, in any order.
+    `gradient` may be called only once.
     """
 
     def __init__(self, settings: BackwardSettings, cone: Cone, switches: Switches, units: Units) -> None:
         self.settings, self.cone, self.switches = settings, cone, switches
-        of_rows, of_columns = _extremes(units.row), _extremes(units.column)
-        rows = cone.trimmed({i: size[1] for i, size in switches.sizes.items()}, of_rows)
-        columns = cone.trimmed({i: size[2] for i, size in switches.sizes.items()}, of_columns)
+        row_range, column_range = _extremes(units.row), _extremes(units.column)
+        rows = cone.trimmed({i: size[1] for i, size in switches.sizes.items()}, row_range)
+        columns = cone.trimmed({i: size[2] for i, size in switches.sizes.items()}, column_range)
         self.frames: dict[int, Frame] = {i: (rows[i], columns[i]) for i in cone.order}
         self.inside = {
-            i: rows[i].inside(switches.sizes[i][1], of_rows)
-            and columns[i].inside(switches.sizes[i][2], of_columns)
+            i: rows[i].inside(switches.sizes[i][1], row_range)
+            and columns[i].inside(switches.sizes[i][2], column_range)
             for i in cone.order
         }
         self.units = units.to(settings.device)
@@ -87,15 +87,18 @@ class UnitBackward:
             device=self.settings.device,
         )
         seed[torch.arange(count), 0, 0, self.units.channel] = 1
-        self._add(self.cone.top, GradientPart(seed, _whole(self.frames[self.cone.top]), own=True, clean=True))
+        self._add(
+            self.cone.top,
+            GradientPart(seed, _whole(self.frames[self.cone.top]), writable=True, zero_outside=True),
+        )
         for index in self.cone.order:
             if self.compiled and steps[index].op == "relu" and self.settings.rule != "deconvnet":
                 part = self._joined_and_rectified(index, self.compiled)
-                self._give(index, steps[index].inputs[0], part)
+                self._pass_on(index, steps[index].inputs[0], part)
                 continue
             joined = self._joined(index)
             if index == 0:
-                return self._reframed(self._settled(joined, index), self.frames[0], frame)
+                return self._reframed(self._zeroed_outside(joined, index), self.frames[0], frame)
             self._back(index, steps[index], joined)
         raise AssertionError("the input belongs to every cone")
 
@@ -110,67 +113,75 @@ class UnitBackward:
             case "avg_pool":
                 self._back_through_average(index, step, part)
             case "relu":
-                self._give(index, step.inputs[0], self._rectified(index, part))
+                self._pass_on(index, step.inputs[0], self._rectified(index, part))
             case "affine":
                 assert step.weight is not None
                 part.value = part.value * step.weight.to(part.value.dtype)
-                part.own = True
-                self._give(index, step.inputs[0], part)
+                part.writable = True
+                self._pass_on(index, step.inputs[0], part)
             case "add":
                 for source in step.inputs:
-                    self._give(
-                        index, source, GradientPart(part.value, part.place, own=False, clean=part.clean)
+                    self._pass_on(
+                        index,
+                        source,
+                        GradientPart(part.value, part.place, writable=False, zero_outside=part.zero_outside),
                     )
             case "concat":
                 sizes = [self.switches.sizes[source][0] for source in step.inputs]
                 for source, value in zip(step.inputs, part.value.split(sizes, 3), strict=True):
-                    self._give(index, source, GradientPart(value, part.place, own=False, clean=part.clean))
+                    self._pass_on(
+                        index,
+                        source,
+                        GradientPart(value, part.place, writable=False, zero_outside=part.zero_outside),
+                    )
             case _:
                 raise AssertionError(step.op)  # Cone has refused it
 
-    def _give(self, index: int, source: int, part: GradientPart) -> None:
+    def _pass_on(self, index: int, source: int, part: GradientPart) -> None:
         """Pass a gradient on to a step whose map has the same size."""
-        value, own, clean = part.value, part.own, part.clean
+        value, writable, zero_outside = part.value, part.writable, part.zero_outside
         frame = self._towards(index, source)
         if frame != self.frames[index]:
-            value, own, clean = self._reframed(value, self.frames[index], frame), True, True
+            value, writable, zero_outside = self._reframed(value, self.frames[index], frame), True, True
         (take_rows, rows), (take_columns, columns) = (
             frame[axis].meet(self.frames[source][axis], 1, 0) for axis in (0, 1)
         )  # fmt: skip
         value = value[:, take_rows, take_columns]
-        self._add(source, GradientPart(value, (rows, columns), own, clean))
+        self._add(source, GradientPart(value, (rows, columns), writable, zero_outside))
 
     def _rectified(self, index: int, part: GradientPart) -> GradientPart:
         rule, value = self.settings.rule, part.value
         if rule == "deconvnet":
-            value = value.relu_() if part.own else value.relu()
-            return GradientPart(value, part.place, own=True, clean=part.clean)
-        value = value.contiguous() if part.own else value.clone(memory_format=torch.contiguous_format)
+            value = value.relu_() if part.writable else value.relu()
+            return GradientPart(value, part.place, writable=True, zero_outside=part.zero_outside)
+        value = value.contiguous() if part.writable else value.clone(memory_format=torch.contiguous_format)
         where, table = self._index(self.frames[index], index).view(-1), self.switches.masks[index]
         rows = value.view(-1, value.shape[3])  # (U · h · w, C)
-        for part_of in self._slices(len(rows), value.shape[3]):
-            passed = rows[part_of].relu_() if rule == "guided" else rows[part_of]
-            mask = table.index_select(0, where[part_of])
-            # A CPU turns bytes into floats first and fast; a GPU multiplies by bytes in one go.
+        for positions in self._slices(len(rows), value.shape[3]):
+            passed = rows[positions].relu_() if rule == "guided" else rows[positions]
+            mask = table.index_select(0, where[positions])
+            # A CPU is faster with bytes converted to floats first; a GPU multiplies by bytes in one operation.
             passed.mul_(mask if value.is_cuda else mask.to(value.dtype))
-        return GradientPart(value, part.place, own=True, clean=True)
+        return GradientPart(value, part.place, writable=True, zero_outside=True)
 
     def _joined_and_rectified(self, index: int, compiled: Loops) -> GradientPart:
         """As `_joined` followed by `_rectified`, in one pass over the gradients."""
         frame, parts = self.frames[index], self.parts.pop(index, [])
         whole = _whole(frame)
-        base = next((part for part in parts if part.own and part.place == whole), None)
+        base = next((part for part in parts if part.writable and part.place == whole), None)
         base = base or next((part for part in parts if part.place == whole), None)
         others = [part for part in parts if part is not base]
         if base is None:
             sizes = (len(self.units), frame[0].size, frame[1].size, self.switches.sizes[index][0])
-            base = GradientPart(torch.zeros(sizes, dtype=self.settings.dtype), whole, own=True, clean=True)
+            base = GradientPart(
+                torch.zeros(sizes, dtype=self.settings.dtype), whole, writable=True, zero_outside=True
+            )
         if len(others) > 1:  # never in networks of the ResNet family
             self.parts[index] = [base, *others[1:]]
             base, others = self._joined(index), others[:1]
         value = base.value.contiguous()
-        result = value if base.own else torch.empty_like(value)
-        flat, layout = _flat(others[0]) if others else _nothing(value.dtype)
+        result = value if base.writable else torch.empty_like(value)
+        flat, layout = _flat(others[0]) if others else _no_part(value.dtype)
         compiled.rectify(
             value.numpy(),
             result.numpy(),
@@ -180,7 +191,7 @@ class UnitBackward:
             self.switches.masks[index].numpy(),
             self.settings.rule == "guided",
         )
-        return GradientPart(result, whole, own=True, clean=True)
+        return GradientPart(result, whole, writable=True, zero_outside=True)
 
     def _back_through_convolution(self, index: int, step: Step, part: GradientPart) -> None:
         source = step.inputs[0]
@@ -188,8 +199,8 @@ class UnitBackward:
         carried = self.settings.convolution(index)(value, out, self.frames[source])
         if carried is not None:
             # A 1 × 1 convolution keeps positions outside the map zero; larger kernels reach over the border.
-            clean = (step.kernel == 1 and not step.padding) or self.inside[source]
-            self._add(source, GradientPart(*carried, own=True, clean=clean))
+            zero_outside = (step.kernel == 1 and not step.padding) or self.inside[source]
+            self._add(source, GradientPart(*carried, writable=True, zero_outside=zero_outside))
 
     def _back_through_max_pool(self, index: int, step: Step, part: GradientPart) -> None:
         source = step.inputs[0]
@@ -198,7 +209,9 @@ class UnitBackward:
         if self.compiled:
             self._add(
                 source,
-                GradientPart(self._unpooled(index, step, value, out), _whole(into), own=True, clean=True),
+                GradientPart(
+                    self._unpooled(index, step, value, out), _whole(into), writable=True, zero_outside=True
+                ),
             )
             return
         # Taps as floats: torch compares floats into floats several times as fast as bytes into booleans.
@@ -214,7 +227,7 @@ class UnitBackward:
                 )  # fmt: skip
                 torch.eq(taps, tap, out=here).mul_(value[units])
                 result[units, rows, columns] += here[:, take_rows, take_columns]
-        self._add(source, GradientPart(result, _whole(into), own=True, clean=True))
+        self._add(source, GradientPart(result, _whole(into), writable=True, zero_outside=True))
 
     def _unpooled(self, index: int, step: Step, value: Tensor, out: Frame) -> Tensor:
         """A gradient (U, h, w, C) on a max-pool's frame `out`, carried to the positions that the pool took its values
@@ -247,7 +260,7 @@ class UnitBackward:
                 out[axis].meet(into[axis], step.stride, reach[axis]) for axis in (0, 1)
             )  # fmt: skip
             result[:, rows, columns] += value[:, take_rows, take_columns]
-        self._add(source, GradientPart(result, _whole(into), own=True, clean=self.inside[source]))
+        self._add(source, GradientPart(result, _whole(into), writable=True, zero_outside=self.inside[source]))
 
     # -- windows ---------------------------------------------------------------------------------------------
 
@@ -258,10 +271,10 @@ class UnitBackward:
         """The sum of what all paths contribute to a step, on the step's whole frame."""
         frame, parts = self.frames[index], self.parts.pop(index, [])
         whole = _whole(frame)
-        clean = all(part.clean for part in parts)
+        zero_outside = all(part.zero_outside for part in parts)
         if len(parts) == 1 and parts[0].place == whole:
             return parts[0]
-        base = next((part for part in parts if part.own and part.place == whole), None)
+        base = next((part for part in parts if part.writable and part.place == whole), None)
         if base is None:
             channels = self.switches.sizes[index][0]
             sizes = (len(self.units), frame[0].size, frame[1].size, channels)
@@ -271,16 +284,15 @@ class UnitBackward:
         for part in parts:
             if part is not base:
                 total[:, part.place[0], part.place[1]] += part.value
-        return GradientPart(total, whole, own=True, clean=clean)
+        return GradientPart(total, whole, writable=True, zero_outside=zero_outside)
 
-    def _settled(self, part: GradientPart, index: int) -> Tensor:
+    def _zeroed_outside(self, part: GradientPart, index: int) -> Tensor:
         """The gradient with zeros outside the map."""
-        if part.clean or self.inside[index]:
+        if part.zero_outside or self.inside[index]:
             return part.value
-        on_map = (
-            (self._index(self.frames[index], index) > 0).unsqueeze(3).to(part.value.dtype)
-        )  # (U, h, w, 1)
-        return part.value.mul_(on_map) if part.own else part.value * on_map
+        is_on_map = self._index(self.frames[index], index) > 0  # (U, h, w)
+        on_map = is_on_map.unsqueeze(3).to(part.value.dtype)
+        return part.value.mul_(on_map) if part.writable else part.value * on_map
 
     def _towards(self, index: int, source: int) -> Frame:
         """The step's frame, with the whole map where its source's frame is the whole map."""
@@ -294,7 +306,7 @@ class UnitBackward:
 
     def _aligned(self, index: int, source: int, part: GradientPart) -> tuple[Tensor, Frame]:
         """The gradient, zero outside the map, on a frame that lines up with its source's."""
-        value = self._settled(part, index)
+        value = self._zeroed_outside(part, index)
         frame = self._towards(index, source)
         return self._reframed(value, self.frames[index], frame), frame
 
@@ -326,14 +338,14 @@ class UnitBackward:
 Layout = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 
 
-def _nothing(dtype: torch.dtype) -> tuple[Tensor, Layout]:
+def _no_part(dtype: torch.dtype) -> tuple[Tensor, Layout]:
     return torch.zeros(1, dtype=dtype), ((0, 0, 0), (0, 0), (0, 0), (1, 1))
 
 
 def _flat(part: GradientPart) -> tuple[Tensor, Layout]:
     """A part's memory, and the layout by which compiled.Loops.rectify reads it."""
     if not part.value.numel():
-        return _nothing(part.value.dtype)
+        return _no_part(part.value.dtype)
     value = part.value if part.value.stride(3) == 1 else part.value.contiguous()
     reach = 1 + sum((n - 1) * s for n, s in zip(value.shape, value.stride(), strict=True))
     rows, columns = part.place

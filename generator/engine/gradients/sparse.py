@@ -15,12 +15,14 @@ from generator.network.graph import Graph
 from generator.network.ops import Step
 
 LANES, BLOCK = 8, 64  # as in spread_loop, which cannot be imported without numba
-GROUP = 16  # C_out must be a multiple; other widths go to torch, since a change would alter their last bits
+GROUP = 16  # C_out must be a multiple; torch computes other widths, whose last bits the loop would change
 
 
 def behind_relu(graph: Graph, index: int) -> bool:
-    """Whether a ReLU alone reads a step, perhaps behind additions and norms: the gradient of the step's output is then
-    zero wherever the ReLU was off and, guided, wherever the gradient was negative."""
+    """Whether only a ReLU reads a step, directly or after additions and norms.
+
+    The gradient of the step's output is then zero where the ReLU's input was not positive and, in guided
+    backpropagation, where the gradient was negative."""
     while len(readers := graph.consumers[index]) == 1:
         index = readers[0]
         if graph.steps[index].op not in ("add", "affine"):
@@ -62,6 +64,8 @@ class SparseTransposedConvolution:
         shape = (len(gradient), *size, self.within)
         count = shape[0] * shape[1] * shape[2] * shape[3]
         result = torch.zeros(count + LANES, dtype=gradient.dtype)
+        # 1 × 1: the caller writes to every stride-th position.
+        stride = 1 if self.step.kernel == 1 else self.step.stride
         self.loop(
             gradient.contiguous().view(-1).numpy(),
             self.weight.numpy(),
@@ -69,9 +73,7 @@ class SparseTransposedConvolution:
             tuple(gradient.shape),
             shape[1:],
             self.step.kernel,
-            1
-            if self.step.kernel == 1
-            else self.step.stride,  # 1 × 1: the caller writes to every stride-th position
+            stride,
             (-before[0], -before[1]),
         )
         return result[:count].view(shape)

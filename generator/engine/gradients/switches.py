@@ -1,6 +1,6 @@
-"""What a forward pass keeps for the backward passes of all units of its pictures: which ReLUs were on, and where each
-max-pool took its value from. Also the crops on which a single unit's forward pass can run instead of the whole
-picture."""
+"""The switches of a forward pass, which the backward passes of all units of its pictures need: where each ReLU's input
+was positive, and which position each max-pool took its value from. Also the crops on which a single unit's forward pass
+can run instead of the whole picture."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def forward_switches(
     """
     graph = network.graph
     end = network.steps[-1] if last is None else network.step(last)
-    kept = {network.step(layer) for layer in keep}
+    keep_steps = {network.step(layer) for layer in keep}
     switches = Switches({}, {}, {}, {})
     arg_max: dict[int, Tensor] = {}
     pictures = pictures.contiguous(memory_format=torch.channels_last)
@@ -86,7 +86,7 @@ def forward_switches(
             switches.masks[index] = _mask_table(output)
         elif step.op == "max_pool":
             switches.taps[index] = _tap_table(arg_max.pop(index), step, switches.sizes[step.inputs[0]][2])
-        if index in kept:
+        if index in keep_steps:
             switches.maps[index] = output.clone()
         if index == end:
             break
@@ -108,11 +108,10 @@ def _tap_table(arg_max: Tensor, pool: Step, width_in: int) -> Tensor:
     first_row = torch.arange(height, device=arg_max.device, dtype=torch.int32) * pool.stride - pool.padding
     first_column = torch.arange(width, device=arg_max.device, dtype=torch.int32) * pool.stride - pool.padding
     start = first_row[:, None] * width_in + first_column
-    past = (
-        arg_max.permute(0, 2, 3, 1).to(torch.int32) - start[:, :, None]
-    )  # row · W_in + column within the window
-    row = past.div(width_in, rounding_mode="floor")
-    column = past - row * width_in
+    # Within the window: row · W_in + column.
+    within = arg_max.permute(0, 2, 3, 1).to(torch.int32) - start[:, :, None]
+    row = within.div(width_in, rounding_mode="floor")
+    column = within - row * width_in
     table = torch.empty(1 + pictures * height * width, channels, dtype=torch.uint8, device=arg_max.device)
     table[0] = NOWHERE
     taps = row.div_(pool.dilation, rounding_mode="floor") * pool.kernel
@@ -127,7 +126,7 @@ def crop_side(field: ReceptiveField, extent: int) -> int:
 
 
 def _before(field: ReceptiveField) -> tuple[int, int]:
-    """How many px before the picture the field of unit 0 begins, and how many more it is to a multiple of the
+    """How many px before the picture the field of unit 0 begins, and how many px further before is a multiple of the
     stride."""
     before = -field.box(0, 0)[0]
     return before, -before % field.stride

@@ -1,5 +1,5 @@
-"""The pictures with the largest readings of one unit per channel, streamed, each with further readings of the
-picture."""
+"""The pictures with the largest readings of the unit in the middle of each channel's map, streamed, each with further
+readings of the same picture."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class CentreTops:
     """The k strongest pictures of each of C channels by one reading per picture, above zero only, each with P further
     readings of the same picture (`beside`). Ties go to the lower picture index. Memory: (8 + 4 P) k C bytes.
 
-    As in top_units.py, reading and index are packed into one key: the k largest are one set in whatever order pictures
-    come, and lists of different pictures can be merged.
+    As in top_units.py, reading and index are packed into one key: the k largest are the same set in any order of the
+    pictures, and lists of different pictures can be merged.
     """
 
     def __init__(self, channels: int, beside: int, k: int = TOP, device: torch.device | str = "cpu") -> None:
         self.k = k
-        self._key = torch.zeros(channels, k, dtype=torch.int64, device=device)  # descending; 0: nothing yet
+        self._key = torch.zeros(channels, k, dtype=torch.int64, device=device)  # descending; 0: empty
         self._beside = torch.zeros(channels, k, beside, device=device)
 
     @property

@@ -1,7 +1,7 @@
-"""Statistics of every channel of a layer over all pictures, streamed, in whatever order the pictures come.
+"""Statistics of every channel of a layer over all pictures, streamed in any order of the pictures.
 
-Each picture is reduced on its own, then added up in 64-bit integers. Sums of integers do not depend on their order, so
-batches, processes and resumed runs of any kind end with the same bits."""
+Each picture is reduced by itself; the results are added up in 64-bit integers. Sums of integers do not depend on their
+order, so batches, processes and resumed runs end with the same bits."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from torch import Tensor
 from generator.engine.loops.compiled import Loops, loops
 
 BITS = 32  # of the fraction: sums count in units of 2^-32
-WHOLE = 24  # a sum's high part counts in units of 2^24, its low part what is below
-LARGEST = (
-    2.0**64
-)  # of a value added: 2^23 such values fit into a sum. Activations of deep random networks grow large
-_TINY = 2.0**-100  # activations above zero are taken to be above this
-_CACHED = (
-    2**17
-)  # values reduced at once on a CPU: 512 KiB, which stay in a core's cache for all four reductions
-_SMALL = 2**14  # values of a map below which calls cost more than memory, so that pictures share them
+WHOLE = 24  # the high part of a sum counts in units of 2^24, the low part is the rest
+# Of a value added: 2^23 such values fit into a sum. Activations of deep random networks grow large.
+LARGEST = 2.0**64
+_TINY = 2.0**-100  # below every activation above zero, by assumption
+# Values reduced at once on a CPU: 512 KiB, which stay in a core's cache for all four reductions.
+_CACHED = 2**17
+_SMALL = (
+    2**14
+)  # values of a map; smaller maps are reduced several at once, since a call costs more than memory
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""One pass over the pictures, every layer at once: the strongest pictures and the statistics of every channel.
+"""The scan, batch by batch: the strongest pictures and the statistics of every channel, all layers in one pass.
 
-No activation map is kept: a layer's reductions read it while the forward pass waits, and the next step may overwrite
-it. What remains is a ScanState (state.py)."""
+No activation map is kept: a layer's map is reduced as soon as it is computed, and the next step may overwrite it. The
+result is a ScanState (state.py)."""
 
 from __future__ import annotations
 
@@ -74,7 +74,8 @@ def scan_side_by_side(
     exactly the rounds yielded so far.
 
     On a CPU, threads that each compute a batch (device.one_thread_each) need not wait for each other at every small
-    operation; the numbers are the same. vectors: what else to keep of every picture; it changes nothing of the rest.
+    operation; the numbers are the same. vectors: outputs of further steps to
+    keep for every picture; they do not change the scan's numbers.
     """
     yield from in_rounds(lambda batch: _scan_batch(network, batch, state, forward, vectors), batches, threads)
 

@@ -2,8 +2,8 @@
 (Block) and their sum after the ReLU (Output).
 
 It reads the neuron in the middle of the map, as in arXiv:2407.05340, on the picture and on two rescaled copies of it;
-and, for the contributions, the units among the top nine of the block's channels. What remains is a StreamState, whose
-size does not depend on the number of pictures and whose bits do not depend on the order in which batches come."""
+and, for the contributions, the units among the top nine of the block's channels. The result is a StreamState, whose
+size does not depend on the number of pictures, and whose bits do not depend on the order of the batches."""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@ index, within a map to the lower row, then the lower column (arXiv:1701.02362 ke
 only scores above zero are kept, so a dead channel's list stays empty; in a signed layer every score counts.
 
 Score and index are packed into one int64 key (positive floats have the order of their bits, negative ones the reverse).
-All keys differ, so the k largest are one set, in whatever order they come: batches, processes and resumed runs end with
-the same bits."""
+All keys differ, so the k largest are the same set in any order of the pictures: batches, processes and resumed runs end
+with the same bits."""
 
 from __future__ import annotations
 
@@ -20,9 +20,8 @@ from generator.core.records import TOP
 from generator.engine.loops.compiled import loops
 
 _INDICES = 2**31 - 1  # the largest picture index
-_LOWEST = (
-    2**31
-)  # added to a signed score's order, so that every key is above zero, which marks an empty entry
+# Added to a signed score's order, so that every key is above zero: zero marks an empty entry.
+_LOWEST = 2**31
 
 
 class TopUnits:
@@ -33,7 +32,7 @@ class TopUnits:
         self, channels: int, k: int = TOP, device: torch.device | str = "cpu", *, signed: bool = False
     ) -> None:
         self.k, self.signed = k, signed
-        self._key = torch.zeros(channels, k, dtype=torch.int64, device=device)  # descending; 0: nothing yet
+        self._key = torch.zeros(channels, k, dtype=torch.int64, device=device)  # descending; 0: empty
         self._place = torch.zeros(channels, k, dtype=torch.int64, device=device)  # row * width + column
         self._device = torch.device(device)
 
@@ -105,7 +104,9 @@ class TopUnits:
         self._key[lists], self._place[lists] = best, place
 
     def _take_all(self, maps: Tensor, row_maxima: Tensor, keys: Tensor) -> None:
-        """The same for all pictures, without copying anything from the device: that would make the host wait."""
+        """As `_take_few`, with the positions in all pictures.
+
+        Nothing is copied from the device: the host would have to wait for it."""
         batch, _, width, channels = maps.shape
         row = _first_largest(row_maxima, 1)  # (B, C)
         chosen_rows = maps.gather(1, row[:, None, None].expand(batch, 1, width, channels))[:, 0]  # (B, W, C)

@@ -14,7 +14,7 @@ EXPANSION = (
 
 
 def block_cost(out: int, cardinality: int, width: int) -> int:
-    """Multiply-adds of a block with `out` channels at its input and output, for one position of the map (section 3.3)."""
+    """Multiply-adds of a block with `out` channels at input and output, for one position of the map (section 3.3)."""
     return cardinality * width * (2 * out + 9 * width)
 
 
