@@ -10,7 +10,7 @@ import io
 import re
 import sys
 import tokenize
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,19 +53,6 @@ RULES = {
     r"behaviors?": "behaviour",
     r"(un)?labeled": "labelled",
 }  # fmt: skip
-# How many refused phrases a file may still have: a file that is corrected leaves this list.
-ALLOWED = {
-    "generator/experiments/demo_training.py": 1,
-    "generator/experiments/lesion.py": 1,
-    "generator/experiments/reading.py": 1,
-    "generator/experiments/refinement.py": 2,
-    "generator/experiments/runs.py": 1,
-    "generator/experiments/workshop.py": 1,
-    "generator/experiments/zero_blocks.py": 3,
-    "generator/pictures/drawn/canvas.py": 1,
-    "generator/pictures/drawn/scales.py": 2,
-    "generator/pictures/reading.py": 2,
-}
 PATTERNS = [
     (re.compile(rf"(?:{rule})(?![\w-])".replace(" ", r"\s+")), better) for rule, better in RULES.items()
 ]
@@ -101,19 +88,17 @@ def complaints(text: str) -> Iterator[tuple[int, str, str]]:
             yield text.count("\n", 0, match.start()) + 1, " ".join(match[0].split()), better
 
 
-def check(root: Path, allowed: Mapping[str, int]) -> list[str]:
-    """One message per refused phrase in the texts below `root`; allowed: as ALLOWED."""
+def check(root: Path) -> list[str]:
+    """One message per refused phrase in the texts below `root`."""
     messages = []
     for path in sorted(path for pattern in TEXTS for path in root.glob(pattern)):
-        name = path.relative_to(root).as_posix()
         source = path.read_text("utf-8")
-        refused = list(complaints(prose(source) if name.endswith(".py") else source))
-        if len(refused) > allowed.get(name, 0):
-            messages += [f"{name}:{line}: “{phrase}”; write: {better}" for line, phrase, better in refused]
+        for line, phrase, better in complaints(prose(source) if path.suffix == ".py" else source):
+            messages.append(f"{path.relative_to(root).as_posix()}:{line}: “{phrase}”; write: {better}")
     return messages
 
 
 if __name__ == "__main__":
-    messages = check(ROOT, ALLOWED)
+    messages = check(ROOT)
     print(*messages, sep="\n", end="\n" if messages else "")
     sys.exit(int(bool(messages)))
