@@ -1,5 +1,5 @@
-"""The command line: thin commands that import what they need when they are called. An AtlasError ends any of them with
-one sentence."""
+"""The command line. A command is thin and imports what it needs when it is called. An AtlasError ends it with one
+sentence."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def main() -> None:
 
 class _Numbers(click.ParamType):
     """Numbers with a separator between them: `0.485,0.456,0.406`, `224x320`. counts: how many numbers are allowed; one
-    number alone is passed on as it is, several as a list."""
+    value becomes a number, several become a list."""
 
     def __init__(self, name: str, kind: type, separator: str, counts: tuple[int, ...]) -> None:
         self.name, self.kind, self.separator, self.counts = name, kind, separator, counts
@@ -229,7 +229,7 @@ def _other(text: str) -> dict[str, str]:
 
 
 dry_run_option = click.option(
-    "--dry-run", is_flag=True, help="Say what would be done and how long it would take, and stop."
+    "--dry-run", is_flag=True, help="Print what would be computed and how long it would take, and stop."
 )
 
 
@@ -266,7 +266,7 @@ def compute(profile: str | None, out: Path | None, dry_run: bool, **options: Any
 @click.option("--seed", default=0, show_default=True, help="Seed for choosing the units.")
 @click.option("--device", default="auto", help="cpu, cuda or cuda:1  [default: the fastest there is]")
 def verify(atlas: Path, images: Path | None, weights: str | None, units: int, seed: int, device: str) -> None:
-    """Check that ATLAS, a folder, is undamaged and right.
+    """Check that the files of ATLAS, a folder, are undamaged and its numbers correct.
 
     Every file is compared with its checksum, and some units are computed again.
     """
@@ -284,7 +284,7 @@ def verify(atlas: Path, images: Path | None, weights: str | None, units: int, se
         )
     rest = report.units - report.exact
     click.echo(
-        f"{atlas}: {report.files:,} files as their checksums say; of {report.units} units computed again "
+        f"{atlas}: {report.files:,} files match their checksums; of {report.units} units computed again "
         f"{report.exact} are bit for bit the same" + (f", {rest} within the tolerances" if rest else "")
     )
 
@@ -352,7 +352,7 @@ def _render(atlases: Sequence[Path], out: Path, base_url: str, max_bytes: int | 
         raise AtlasError(f"the site has {len(broken)} broken links, the first {broken[0]}", out)
     reporter.summary(
         f"{out / 'index.html'}: {report.written:,} files written, {report.unchanged:,} unchanged, "
-        f"{report.bytes['total'] / 1e6:,.1f} MB; every link leads somewhere"
+        f"{report.bytes['total'] / 1e6:,.1f} MB; no link is broken"
     )
 
 
@@ -435,7 +435,7 @@ def explain(
     if assumption := network.preprocessing.assumption:
         click.echo(f"{assumption} (--mean, --std)", err=True)
     page = out or Path(f"{picture.stem}.html")
-    found = run(network, picture, chosen)
+    explanation = run(network, picture, chosen)
     about = {
         "picture": picture.name,
         "model": network.model,
@@ -446,8 +446,8 @@ def explain(
         "source": network.preprocessing.source,
         "assumption": network.preprocessing.assumption,
     }
-    write_atomically(page, explanation_html(found, about, atlas, page).encode("utf-8", "replace"))
-    click.echo(printable(f"{page}: {found.answer} — {found.head.advice}"))
+    write_atomically(page, explanation_html(explanation, about, atlas, page).encode("utf-8", "replace"))
+    click.echo(printable(f"{page}: {explanation.answer} — {explanation.head.advice}"))
 
 
 @main.group(name="list")

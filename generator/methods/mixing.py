@@ -18,8 +18,10 @@ FEW = 3  # fewer values make no statistic
 
 
 def mean_of_list(values: np.ndarray) -> np.ndarray:
-    """The mean over a list's pictures; (C, k), NaN where there is no picture → (C,) float64, NaN where there is none at
-    all."""
+    """The mean over the pictures of each channel's list.
+
+    (C, k), NaN where the list has fewer pictures → (C,) float64, NaN for an empty list.
+    """
     known = ~np.isnan(values)
     total = np.where(known, values, 0).astype(np.float64).sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):

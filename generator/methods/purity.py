@@ -66,13 +66,13 @@ class Classes:
 
     @property
     def repeat(self) -> bool:
-        """Whether some class has two pictures: otherwise no two pictures can share one."""
+        """Whether a class has two pictures; if not, no two pictures share a class."""
         known = self.of_picture[self.of_picture >= 0]
         return self.labelled and len(known) > len(np.unique(known))
 
     @property
     def group_of_picture(self) -> np.ndarray:
-        """(N,): as of_picture, by group."""
+        """(N,): number of each picture's group, −1 without a label."""
         assert self.groups is not None
         return np.where(self.of_picture >= 0, self.groups[self.of_picture], -1)
 
@@ -142,8 +142,9 @@ def expected_entropies(counts: np.ndarray) -> np.ndarray:
 
 
 def _hypergeometric(hits: np.ndarray, total: int, size: int, drawn: np.ndarray) -> np.ndarray:
-    """The probability of `hits` pictures of a class of `size` among `drawn` of `total`. SciPy's function takes minutes
-    for this table."""
+    """The probability that `drawn` of `total` pictures include `hits` of the `size` pictures of a class.
+
+    SciPy's function takes minutes for this table."""
     possible = (hits <= drawn) & (drawn - hits <= total - size)
     rest = np.where(possible, drawn - hits, 0)
     counted = np.where(possible, hits, 0)
@@ -152,7 +153,7 @@ def _hypergeometric(hits: np.ndarray, total: int, size: int, drawn: np.ndarray) 
 
 
 def _choose(n: int, k: np.ndarray) -> np.ndarray:
-    """The logarithm of n over k."""
+    """The logarithm of the binomial coefficient n over k."""
     return gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
 
 

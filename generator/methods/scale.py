@@ -1,8 +1,8 @@
 """Whether a channel responds to the same feature at two sizes (arXiv:2407.05340, section 4).
 
-A block holds a larger copy of its input's feature if its branch responds more to the input's pictures once they are
-enlarged, and its input responds more to the branch's pictures once they are reduced. If the output mixes the two about
-evenly, it responds to both sizes.
+The branch of a block has a larger copy of the input's feature if it responds more to the input's pictures when they are
+enlarged, and if the input responds more to the branch's pictures when they are reduced. If the output mixes the two
+about evenly, it responds to both sizes.
 """
 
 from __future__ import annotations

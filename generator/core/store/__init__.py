@@ -8,13 +8,13 @@
     classes.csv             the pictures' classes, each with its group in the hierarchy
     relations.json          how far layers correspond, what stages refine
     matches/<a>--<b>.npz    the best matches of every channel of two layers, in both directions
-    stream.json             what was read in the residual stream, block by block
+    stream.json             the readings in the residual stream, block by block
     stream_optimised.json   the same at optimised pictures, where the profile asks for them
     scale_truth.json        drawn pictures alone: the scale criteria against the true sizes
     sprites/<layer>/<channel>.webp   thumbs/<layer>.webp   pictures/<index>.webp
     rules.json, rules/<layer>-<kind>.webp   the gradient rules next to each other, for a few channels
     embedding/              features.npy (M, F): the vector before the classifier of each picture of the map; map.npz:
-                            their positions; embedding.json: how it was made; thumbs.webp: the pictures, small
+                            their positions; embedding.json: its settings and quality; thumbs.webp: the pictures, small
     optimised/<layer>/<channel>.webp   a channel's optimised picture; optimised/<layer>.webp: thumbnails of a layer's
     kernels/<layer>.webp    the first convolution's kernels as pixels
     deepdream/index.json    the dreams: of which pictures and layers, in which files, with which settings

@@ -1,5 +1,5 @@
-"""Arrays of an atlas: NumPy files, each written whole by one stage. Of a layer with C channels there are, as far as
-they were computed,
+"""Arrays of an atlas: NumPy files, each written whole by one stage. A layer with C channels has these, as far as they
+were computed:
 
     layers/<layer>/top.npz          top_value (C, 9) float32, top_image (C, 9) int32, top_unit (C, 9, 2) int32
                    statistics.npz   of the scan, (C,) each: dead, mean, std, max, …
@@ -184,7 +184,7 @@ class Arrays:
         return self._folder / "embedding" / name
 
     def features(self) -> RowFile:
-        """(M, F) float32 of the map's pictures, read row by row as they are asked for."""
+        """(M, F) float32 of the map's pictures; rows are read from the disk when they are indexed."""
         path = self._embedding_path("features.npy")
         try:
             return RowFile(path)
@@ -210,19 +210,19 @@ class Arrays:
         write_atomically(self._embedding_path("map.npz"), npz_bytes(arrays))
 
     def drop_embedding(self, *, features: bool = True) -> None:
-        """Remove the map; features: also what it was made from."""
+        """Remove the map; features: also the features that it was made from."""
         for name in ("map.npz", "embedding.json", "thumbs.webp"):
             self._embedding_path(name).unlink(missing_ok=True)
         if features:
             shutil.rmtree(self._folder / "embedding", ignore_errors=True)
 
-    # -- what renderings keep ------------------------------------------------------------------------------------------
+    # -- the cache of renderings ---------------------------------------------------------------------------------------
 
     def _cache_path(self, name: str) -> Path:
         return self._folder / ".cache" / f"{name}.npz"
 
     def cached(self, name: str, key: str) -> dict[str, np.ndarray] | None:
-        """Arrays kept under a name, if they were made from inputs with this fingerprint."""
+        """Arrays in the cache, None where they were made from inputs with another fingerprint."""
         path = self._cache_path(name)
         try:
             arrays = read_npz(path, "cache") if path.is_file() else {}
@@ -231,7 +231,7 @@ class Arrays:
         return arrays if str(arrays.pop("key", "")) == key else None
 
     def cache(self, name: str, key: str, arrays: Mapping[str, np.ndarray]) -> None:
-        """Keep arrays for the next rendering, where the folder can be written; they are no part of the atlas."""
+        """Keep arrays for the next rendering, if the folder is writable; they are not part of the atlas."""
         content = npz_bytes({**arrays, "key": np.array(key)})
         with contextlib.suppress(AtlasError):
             write_atomically(self._cache_path(name), content)

@@ -21,13 +21,8 @@ from generator.core.records import Manifest, manifest_from_json, to_json
 from generator.core.store.tables import json_bytes, read_json
 
 INPUT_PATHS = ".inputs.json"
-_REFUSED = (
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EROFS,
-    errno.EACCES,
-    errno.EPERM,
-)  # by the disk, not by the lock
+# Errors of the disk and of its permissions; any other error means that the file system has no locks.
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class AtlasFolder:
@@ -52,7 +47,7 @@ class AtlasFolder:
             yield
             return
         path = self.folder / ".lock"
-        with contextlib.ExitStack() as held:  # an error inside the job is none of the lock's
+        with contextlib.ExitStack() as held:  # errors of the job itself are not caught below
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 held.enter_context(FileLock(path, timeout=0, fallback_to_soft=False))
@@ -63,7 +58,7 @@ class AtlasFolder:
                     "wait for it, or choose another folder with --out",
                 ) from error
             except OSError as error:
-                if error.errno in _REFUSED:
+                if error.errno in _DISK_ERRORS:
                     raise disk_error(error, path) from error
                 raise AtlasError(
                     f"the folder cannot be locked ({error.strerror}), as on some network drives",
@@ -116,8 +111,10 @@ class AtlasFolder:
         return self.exists() or (self.folder / checksums.NAME).is_file()
 
     def made_from(self) -> tuple[Mapping[str, str], str]:
-        """Each stage's fingerprint of what the finished atlas was made from, and its date; from keys.json where the
-        manifest is damaged, {} and '' where both are."""
+        """The fingerprints of the finished atlas, by stage, and its date.
+
+        Where the manifest is damaged, the fingerprints come from keys.json and the date is ''; where both are damaged,
+        {} and ''."""
         date = ""
         with contextlib.suppress(AtlasError):
             manifest = self.manifest()
@@ -147,8 +144,9 @@ class AtlasFolder:
         return checksums.read_checksums(self.folder)
 
     def find_faults(self, progress: Callable[[int], object] = lambda done: None) -> Faults | None:
-        """Hash every file and compare it with the checksums; None where there are none. progress: called with the
-        number of files hashed since."""
+        """Hash every file and compare it with the checksums; None where there are none.
+
+        progress: called with the number of files hashed since the last call."""
         return checksums.find_faults(self.folder, progress)
 
     def write_checksums(self, roots: Collection[str], others: Mapping[str, bytes] | None = None) -> None:
@@ -176,5 +174,5 @@ class AtlasFolder:
         (self.folder / name).unlink(missing_ok=True)
 
     def drop_folder(self, name: str) -> None:
-        """Remove a folder of the atlas with all that is in it."""
+        """Remove a folder of the atlas with its content."""
         shutil.rmtree(self.folder / name, ignore_errors=True)

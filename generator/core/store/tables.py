@@ -20,7 +20,7 @@ IMAGE_COLUMNS = ("index", "path", "label_id", "label", "width", "height")
 
 
 def json_bytes(data: Any) -> bytes:
-    """Data as a JSON file; file names that are no valid UTF-8 keep their bytes."""
+    """The bytes of a JSON file; file names that are not valid UTF-8 keep their bytes."""
     text = json.dumps(data, indent=1, ensure_ascii=False, default=str) + "\n"
     return text.encode("utf-8", "surrogateescape")
 

@@ -1,5 +1,5 @@
 """What an interrupted run needs to resume: the parts of its passes, and stamps that say which results are complete.
-All of it lies in the folder `work/`, which goes when the atlas is finished."""
+All of it lies in the folder `work/`, which is removed when the atlas is finished."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def fingerprint(*parts: Any) -> str:
 
 
 class Work:
-    """The folder `work/` of one atlas folder. The parts of a pass lie in a folder that is named like it."""
+    """The folder `work/` of one atlas folder. The parts of a pass lie in a folder with the name of the pass."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "work"
 
     def clear(self) -> None:
-        """Remove all of it."""
+        """Remove the folder."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
     # -- parts of a pass -----------------------------------------------------------------------------------------------
@@ -54,7 +54,7 @@ class Work:
         write_atomically(self._part_path(name, pass_), npz_bytes(arrays))
 
     def drop_part(self, name: str, pass_: str) -> None:
-        """Remove a saved part, whatever lies in its place."""
+        """Remove a saved part, also where a folder lies in its place."""
         remove(self._part_path(name, pass_))
 
     def drop_parts(self, pass_: str) -> None:
@@ -64,15 +64,15 @@ class Work:
     # -- files that a pass fills in any order --------------------------------------------------------------------------
 
     def tiles(self, layer: str, panels: int, native: int) -> TileFile:
-        """The tiles of a layer that is being pictured, opened for reading and writing."""
+        """The tiles of a layer whose sprites are unfinished, opened for reading and writing."""
         return TileFile(self._folder / "tiles" / f"{layer}.u8", panels, native)
 
     def score_file(self, channels: Sequence[int], pass_: str) -> ScoreFile:
-        """The scores of a pass under way, opened. channels: how many each layer has."""
+        """The scores of an unfinished pass, opened. channels: how many each layer has."""
         return ScoreFile(self.pass_folder(pass_) / "scores.f32", channels)
 
     def vector_file(self, length: int, pass_: str) -> VectorFile:
-        """The vectors of a pass under way, opened. length: numbers per vector."""
+        """The vectors of an unfinished pass, opened. length: numbers per vector."""
         return VectorFile(self.pass_folder(pass_) / "vectors.f32", length)
 
     def clear_tiles(self) -> None:
@@ -94,12 +94,12 @@ class Work:
             return None
 
     def write_stamp(self, artefact: str, key: str) -> None:
-        """Say that the artefact is complete, made from inputs with this fingerprint."""
+        """Mark the artefact as complete, made from inputs with this fingerprint."""
         path = self._stamp_path(artefact)
         if path.is_dir():
             remove(path)
         write_atomically(path, key.encode())
 
     def unstamp(self, artefact: str) -> None:
-        """Say that the artefact is about to change: until it is stamped again it is not complete."""
+        """Mark the artefact as incomplete, before it changes."""
         remove(self._stamp_path(artefact))

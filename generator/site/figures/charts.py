@@ -68,7 +68,8 @@ def line_chart(
 
     lows, highs = [], []
     for own in series:
-        least = own.mean / 10 if logarithmic else -np.inf  # a band down to zero has no logarithm
+        # Zero has no logarithm: the band ends at a tenth of the mean.
+        least = own.mean / 10 if logarithmic else -np.inf
         lows.append(transformed(np.maximum(own.mean - own.spread, least)))
         highs.append(transformed(own.mean + own.spread))
     low, high = min(float(values.min()) for values in lows), max(float(values.max()) for values in highs)

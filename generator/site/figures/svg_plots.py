@@ -1,5 +1,5 @@
 """Figures as SVG, drawn when the site is built. Colours come from the site's styles by class, so that a figure is
-right in light and dark; nothing is styled in place, because the policy allows no such thing."""
+right in light and dark mode. It has no style attributes: the pages' Content-Security-Policy forbids them."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ class Plot:
         self._axes()
 
     def _axes(self) -> None:
-        for at, text in self.y.ticks:
-            self._parts.append(f'<path class="grid-line" d="M{LEFT} {at}H{self.right}"/>')
+        for position, text in self.y.ticks:
+            self._parts.append(f'<path class="grid-line" d="M{LEFT} {position}H{self.right}"/>')
             self._parts.append(
-                f'<text x="{LEFT - 6}" y="{px(at + 4)}" text-anchor="end">{escape(text)}</text>'
+                f'<text x="{LEFT - 6}" y="{px(position + 4)}" text-anchor="end">{escape(text)}</text>'
             )
-        for at, text in self.x.ticks:
+        for position, text in self.x.ticks:
             self._parts.append(
-                f'<text x="{at}" y="{self.floor + 15}" text-anchor="middle">{escape(text)}</text>'
+                f'<text x="{position}" y="{self.floor + 15}" text-anchor="middle">{escape(text)}</text>'
             )
         self._parts.append(f'<path class="axis" d="M{LEFT} {self.floor}H{self.right}"/>')
         self._parts.append(
@@ -74,7 +74,7 @@ class Plot:
         )
 
     def line(self, *, x: float | None = None, y: float | None = None) -> None:
-        """A line across the drawing at a value that matters."""
+        """A line across the drawing at a threshold on the x axis, on the y axis, or on both."""
         if x is not None:
             self._parts.append(f'<path class="threshold" d="M{self.x(x)} {TOP}V{self.floor}"/>')
         if y is not None:
@@ -92,7 +92,7 @@ class Plot:
                 )
 
     def bars(self, bars: Sequence[Bar]) -> None:
-        """Each bar is a link as high as the drawing, so that a short bar can be hit."""
+        """Each bar is a link as high as the drawing, so that a short bar can be clicked."""
         floor = self.y(max(0.0, self.y.low))
         for bar in bars:
             left, right, top = self.x(bar.start), self.x(bar.end), self.y(bar.value)

@@ -1,4 +1,5 @@
-"""The drawing of a network: boxes to scale, shortcuts above them, words below, in px. The SVG is in the template.
+"""The drawing of a network, laid out in px: boxes to scale, shortcuts above them, words below. The SVG is in the
+template.
 
 A box is as tall as the map is high, as deep as the map is wide (drawn obliquely) and as long as the map has channels.
 """
@@ -13,12 +14,12 @@ from generator.site.figures.axis import px
 from generator.site.figures.volume_words import sentence, stage_name, words_below
 from generator.site.formats import significant
 
-TALLEST = 132.0  # px of the input's side
-LONGEST, LONGEST_HEAD = 60.0, 150.0  # px of the most channels: of a map, of the classifier
-OBLIQUE = 0.28  # of a side that goes into the depth
-LEAST = 1.5  # px that every box has, so that it can be seen
-ADVANCE = 36.0  # px from box to box at the least: of short words below
-LETTER = 6.4  # px of a letter below, at most
+TALLEST = 132.0  # px for the input's side
+LONGEST, LONGEST_HEAD = 60.0, 150.0  # px for the most channels of a map, and of the classifier
+OBLIQUE = 0.28  # length of an oblique edge, as a share of the side that it draws
+LEAST = 1.5  # px of the smallest box, so that it can be seen
+ADVANCE = 36.0  # smallest distance in px from one box to the next
+LETTER = 6.4  # widest letter of the words below, in px
 GAP, BLOCK_GAP, STAGE_GAP = 8.0, 12.0, 26.0
 TOP, BELOW, MARGIN = 30.0, 56.0, 12.0  # for the stages' names above, for the blocks' below, on both sides
 LANE = 24.0  # above a block for its shortcut
@@ -113,7 +114,7 @@ class Proportions:
 
 @dataclass(frozen=True)
 class Box:
-    """A volume in its place, centred on the height `centre`; x: left edge of the front face; width and height: of the
+    """A volume with its position. centre: height of its middle; x: left edge of the front face; width, height: of the
     front face; depth: of the oblique edges."""
 
     volume: Volume
@@ -193,7 +194,7 @@ class PlacedGroup:
 
 
 def drawing(blueprint: Blueprint, address: Address) -> NetworkDrawing:
-    """A network in its place. address: where a layer's box leads."""
+    """The drawing of a network. address: where a layer's box leads."""
     proportions = Proportions.of(blueprint)
     placed = _placed(grouped(blueprint), proportions)
     boxes = [box for group in placed for box in group.boxes]
@@ -277,7 +278,7 @@ def _stages(placed: Iterable[PlacedGroup], blueprint: Blueprint) -> tuple[Stage,
 
 @dataclass(frozen=True)
 class ShortcutLine:
-    """A shortcut in its place. lane: the height of its level part; box: of a projection, centred on the lane."""
+    """A shortcut with its position. lane: the height of its level part; box: of a projection, centred on the lane."""
 
     kind: str
     path: str

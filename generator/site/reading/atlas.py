@@ -32,8 +32,8 @@ PANEL_NAMES = {
     "saliency": "saliency",
     "optimised": "optimised picture",
 }
-# Statistics that compare a channel with the block before, and the value that stands for none: they are known where the
-# channel is active in both blocks.
+# Statistics that compare a channel with the block before, and the value that stands for none. A channel has them where
+# it is active in both blocks.
 COMPARISONS = {
     "shared_previous": -1,
     "places_previous": -1,
@@ -59,8 +59,8 @@ class Around:
     """A layer's place among the others, the same for all its channels.
 
     before, after: the layers that ↑ and ↓ lead to; strip: the layers whose channel of the same number stands next to
-    this one's; inner: the convolutions of a block; inner_tied: those of them whose channel n is added into channel n of
-    the block.
+    this one's; inner: the convolutions of a block; inner_tied: those among them whose channel n is added into channel
+    n of the block.
     """
 
     before: LayerInfo | None
@@ -72,7 +72,7 @@ class Around:
 
 @dataclass(frozen=True)
 class GradientRow:
-    """A channel whose pictures are shown by every kind of gradient. kinds: of each there is a picture
+    """A channel whose pictures are shown by every kind of gradient. kinds: each has a picture
     rules/<layer>-<kind>.webp."""
 
     layer: str
@@ -140,7 +140,7 @@ class Atlas:
 
     @property
     def is_study(self) -> bool:
-        """Whether it is of one of the experiments' small networks."""
+        """Whether its network is one of the experiments' small networks."""
         return self.manifest.model.startswith(STUDY)
 
     @property
@@ -156,6 +156,7 @@ class Atlas:
         return frozenset(self.store.pictures.pictures())
 
     def layer(self, name: str) -> Layer:
+        """The layer's numbers, read once."""
         if name not in self._layers:
             self._layers[name] = Layer(
                 self.manifest.layer(name),
@@ -166,8 +167,8 @@ class Atlas:
         return self._layers[name]
 
     def _numbers(self, name: str) -> dict[str, np.ndarray]:
-        """A layer's arrays. A comparison with the block before has a value only for channels that are active in both:
-        every page that counts or averages comparisons takes them from here."""
+        """A layer's arrays. A comparison with the block before has a value only for channels that are active in both;
+        all pages that count or average comparisons use these arrays."""
         arrays = self.store.arrays.layer(name)
         if (earlier := self._earlier.get(name)) is None:
             return arrays
@@ -181,7 +182,7 @@ class Atlas:
 
     @cached_property
     def _earlier(self) -> dict[str, str]:
-        """Of each block the block before it in its stage, with whose channels its own are compared number by number."""
+        """By block, the block before it in its stage, with which it is compared channel by channel."""
         blocks = [layer for layer in self.manifest.layers if layer.kind == "block"]
         return {
             after.name: before.name
@@ -194,9 +195,11 @@ class Atlas:
         return frozenset(layer.name for layer in self.layers)
 
     def has(self, name: str) -> bool:
+        """Whether a layer of this name has pages."""
         return name in self._names
 
     def around(self, layer: LayerInfo) -> Around:
+        """The layer's place among the others."""
         if layer.name not in self._around:
             inner = self.inner_of(layer.name) if layer.kind in ("block", "layer") else []
             inner_tied = [other for other in inner if tied(self, other)]
@@ -216,17 +219,19 @@ class Atlas:
         return [layer for layer in self.blocks if layer.stage == stage]
 
     def inner_of(self, block: str) -> list[LayerInfo]:
+        """The convolutions inside a block that have pages."""
         return [layer for layer in self.layers if layer.is_inner and layer.block == block]
 
-    def shared(self, one: str, other: str) -> list[int]:
-        key = (one, other)
+    def shared(self, layer: str, other: str) -> list[int]:
+        """For every channel of `layer`: how many top-9 pictures it shares with the same channel of `other`."""
+        key = (layer, other)
         if key not in self._shared:
-            self._shared[key] = self.layer(one).shared_with(self.layer(other))
+            self._shared[key] = self.layer(layer).shared_with(self.layer(other))
         return self._shared[key]
 
     @cached_property
     def relations(self) -> Relations | None:
-        """relations.json; None in an atlas that was made before there was one."""
+        """relations.json; None in an atlas of a version that did not write it."""
         data = self.store.tables.read_json("relations.json")
         return None if data is None else relations_from_json(data)
 
@@ -263,8 +268,8 @@ class Atlas:
             for x in self.layers
             if x.stage == layer.stage and x.kind == layer.kind and suffix(x) == suffix(layer)
         ]
-        at = alike.index(layer)
-        return (alike[at - 1] if at else None, alike[at + 1] if at + 1 < len(alike) else None)
+        index = alike.index(layer)
+        return (alike[index - 1] if index else None, alike[index + 1] if index + 1 < len(alike) else None)
 
     def labels_of(self, layer: str, channel: int) -> list[tuple[str, int]]:
         """The labels of the channel's nine pictures, with how many carry each, most frequent first."""
@@ -273,8 +278,8 @@ class Atlas:
 
 
 def in_full(atlases: Sequence[Atlas]) -> tuple[list[Atlas], list[Atlas]]:
-    """The atlases that a page about all of them shows, and those that it only names: the experiments' networks are many
-    and small, and stand back beside others."""
+    """The atlases that a page about all atlases shows in full, and those that it only names: the many small networks of
+    the experiments, where there are others."""
     studies = [atlas for atlas in atlases if atlas.is_study]
     if len(studies) == len(atlases):
         return studies, []
@@ -288,7 +293,8 @@ def pairs_shown(atlas: Atlas) -> list[LayerPair]:
 
 
 def strip_layers(atlas: Atlas, layer: LayerInfo) -> list[LayerInfo]:
-    """What a channel is set beside: its stage's blocks; for the last convolution of a block, the block."""
+    """The layers whose channel of the same number a channel's page shows: the blocks of its stage; for the last
+    convolution of a block, the block."""
     if layer.kind == "block":
         return atlas.stage_blocks(layer.stage)
     ends = [x for x in atlas.layers if x.block == layer.block and x.block and x.channels == layer.channels]
@@ -301,7 +307,7 @@ def tied(atlas: Atlas, layer: LayerInfo) -> bool:
         return True
     if layer.kind == "projection":
         return True
-    # What a dense layer's name stands for is no sum but its last convolution, of kind "layer".
+    # A dense layer is no sum: its name stands for its last convolution, of kind "layer".
     if any(x.name == layer.block and x.kind == "layer" for x in atlas.manifest.layers):
         return False
     branch = [x for x in atlas.manifest.layers if x.kind == "branch" and x.block == layer.block]

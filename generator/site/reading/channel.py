@@ -55,7 +55,7 @@ class TopPictures:
 
 @dataclass(frozen=True)
 class Statistic:
-    """A number at the channel's side. value: None where the channel has none; place: where it lies between the layer's
+    """A statistic of the channel. value: None where the channel has none; place: where it lies between the layer's
     lowest and highest value, 0 to 96."""
 
     measure: Measure
@@ -122,7 +122,7 @@ class ChannelPage:
 
 
 def channel_page(atlas: Atlas, info: LayerInfo, channel: int, base_url: str) -> ChannelPage:
-    """base_url: where the site will be published, '' if that is not known."""
+    """The content of a channel's page. base_url: the address of the published site, '' if that is not known."""
     layer = atlas.layer(info.name)
     top = _top_pictures(atlas, layer, channel)
     address = f"{base_url}{atlas.name}/{info.name}/{channel}.html"
@@ -170,8 +170,8 @@ def _top_pictures(atlas: Atlas, layer: Layer, channel: int) -> TopPictures:
 
 
 def _statistics(layer: Layer, channel: int) -> list[Statistic]:
-    """Every statistic of the layer, also where the channel has no value: the histograms beside them are one picture for
-    the whole layer. None of a dead channel."""
+    """Every statistic of the layer, also where the channel has no value, because the histograms next to them are one
+    picture for the whole layer. Empty for a dead channel."""
     if layer.dead[channel]:
         return []
     return [
@@ -214,7 +214,7 @@ def _inside(atlas: Atlas, info: LayerInfo, channel: int) -> Inside:
 
 
 def _tile_data(atlas: Atlas, info: LayerInfo, channel: int, top: TopPictures) -> str:
-    """The data of every row that is drawn, and of the channel's own nine pictures, which are known even where it has no
+    """The data of every row that is drawn, and of the channel's own top-9 pictures, which are listed even without
     tiles."""
     around = atlas.around(info)
     names = [

@@ -1,4 +1,4 @@
-"""Two networks that looked at the same pictures, compared channel by channel."""
+"""Two networks with atlases of the same pictures, compared channel by channel."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ class NetworkComparison:
 
 
 def matches_in(comparisons: Sequence[NetworkComparison], layer: str, channel: int) -> list[NetworkMatches]:
-    """A channel's matches in each other network that has some."""
+    """A channel's matches, by the other networks in which it has any."""
     by_network = ((other.name, other.of_channel(layer, channel)) for other in comparisons)
     return [NetworkMatches(name, matches) for name, matches in by_network if matches]
 
 
 def comparable(atlas: Atlas, other: Atlas) -> bool:
-    """Whether two atlases are of the same pictures, so that their picture numbers mean the same. The experiments'
-    networks are many: each is compared only with the residual one of its depth."""
+    """Whether two atlases are of the same pictures, with the same numbers. Of the experiments' many networks, each is
+    compared only with the residual one of its depth."""
     if atlas.is_study and other.is_study and not _have_one_depth(atlas.manifest.model, other.manifest.model):
         return False
     pictures, others = atlas.manifest.pictures, other.manifest.pictures
@@ -88,7 +88,7 @@ def _have_one_depth(model: str, other: str) -> bool:
 
 def compare(atlas: Atlas, other: Atlas) -> NetworkComparison | None:
     """The matches of every channel of one network in all layers of another; None where the atlases keep no scores of
-    the same pictures. The result is kept in the first atlas's folder, hidden."""
+    the same pictures. The result is cached in the first atlas's folder."""
     rows, columns = ([layer.name for layer in each.layers if not layer.is_inner] for each in (atlas, other))
     key = fingerprint(
         [

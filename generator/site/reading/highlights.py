@@ -13,7 +13,10 @@ from generator.site.formats import in_words
 from generator.site.reading.atlas import Atlas
 
 HIGHLIGHTS = 3  # channels on a home page
-SOME_KEPT = (1, 6)  # of the nine pictures, from the first block to the last: similar, and yet not the same
+KEPT_RANGE = (
+    1,
+    6,
+)  # top-9 pictures that the first and the last block share: a similar feature, but not the same
 ROW_LABELS = 2  # labels named for each block
 
 
@@ -40,7 +43,8 @@ class Highlight:
 
 @dataclass(frozen=True, order=True)
 class _Candidate:
-    """Smaller is better: the rank in the stage, then the criteria with their signs changed."""
+    """A channel, with its criteria in the order of their weight. The smallest candidate is the best: the criteria have
+    their signs changed."""
 
     rank: int
     minus_gain: float
@@ -75,7 +79,7 @@ def highlights_rule(atlas: Atlas, chosen: Sequence[Highlight]) -> str:
     strongest = "the highest activation as a share of the layer's highest"
     if all(len(highlight.rows) == 1 for highlight in chosen):
         return f"Chosen automatically, not typical: the channels with {strongest}."
-    few, most = (in_words(number) for number in SOME_KEPT)
+    few, most = (in_words(number) for number in KEPT_RANGE)
     kept = f"the channels that keep {few} to {most} of their nine pictures"
     if atlas.class_labels:
         labels = "the channels whose commonest label gains most of the nine pictures from the first to the last block"
@@ -98,7 +102,7 @@ def _stages(atlas: Atlas) -> list[list[LayerInfo]]:
 
 
 def _candidates(atlas: Atlas, blocks: list[LayerInfo]) -> list[_Candidate]:
-    # Three blocks tell the story: of a long stage the first, the middle and the last.
+    # At most three blocks are shown: of a long stage the first, the middle and the last.
     shown = blocks if len(blocks) <= 3 else [blocks[0], blocks[len(blocks) // 2], blocks[-1]]
     first, last = blocks[0].name, blocks[-1].name
     full = np.all([atlas.layer(block.name).arrays["top_image"][:, -1] >= 0 for block in blocks], axis=0)
@@ -110,7 +114,7 @@ def _candidates(atlas: Atlas, blocks: list[LayerInfo]) -> list[_Candidate]:
         _Candidate(
             rank=0,
             minus_gain=-float(gain[channel]),
-            keeps_few_or_most=not SOME_KEPT[0] <= kept[channel] <= SOME_KEPT[1],
+            keeps_few_or_most=not KEPT_RANGE[0] <= kept[channel] <= KEPT_RANGE[1],
             minus_strength=-float(strength[channel]),
             channel=channel,
             blocks=shown,

@@ -61,7 +61,7 @@ class Layer:
 
     @cached_property
     def measures(self) -> list[MeasureColumn]:
-        """Every listed statistic that some channel has."""
+        """The listed statistics that at least one channel has."""
         columns = []
         for measure in MEASURES:
             values = self.arrays.get(measure.key)
@@ -107,7 +107,7 @@ class Layer:
         return [image for image in self.images[channel] if image >= 0]
 
     def shared_with(self, other: Layer) -> list[int]:
-        """For every channel: how many of its nine pictures the same channel there has among its nine."""
+        """For every channel: how many of its top-9 pictures are also top-9 pictures of the same channel of `other`."""
         mine, theirs = self.arrays["top_image"], other.arrays["top_image"]
         count = min(len(mine), len(theirs))
         same = (mine[:count, :, None] == theirs[:count, None, :]) & (mine[:count] >= 0)[:, :, None]

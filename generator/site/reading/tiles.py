@@ -79,7 +79,8 @@ def tile_data(atlas: Atlas, names: Sequence[str], channel: int) -> str:
 
     labels: text; rows: by layer, its receptive field [side, stride, centre], the ground around a tile, and the top-9 as
     [picture, value, row, column, label]; side: of the network's input; pictures: whether whole pictures are published;
-    without: those of the rows that are not, if any; optimised: the layers that have an optimised picture, if any.
+    without: the pictures of the rows that are not published, if any; optimised: the layers that have an optimised
+    picture, if any.
     """
     labels: dict[str, int] = {}
     rows: dict[str, object] = {}
