@@ -29,6 +29,12 @@ def test_a_negative_number_has_a_true_minus(name: str) -> None:
     assert text.startswith(MINUS) and "-" not in text
 
 
+@pytest.mark.parametrize("name", sorted(formats.FILTERS.keys() - {"fixed", "in_words", "mean_and_spread"}))
+@pytest.mark.parametrize("tiny", [3.2e-7, 4e-18, 1e-299])
+def test_a_tiny_number_has_no_hyphen(name: str, tiny: float) -> None:
+    assert "-" not in formats.FILTERS[name](tiny)
+
+
 @pytest.mark.parametrize("zero", [0.0, -0.0, 0.004, -0.004, np.float32(-0.001)])
 def test_zero_has_no_sign(zero: float) -> None:
     assert formats.correlation(zero) == formats.signed(zero) == formats.fixed(zero, 2) == "0.00"
@@ -53,7 +59,7 @@ def test_a_whole_number_has_separators_and_keeps_every_digit() -> None:
 
 def test_a_share_that_is_not_zero_does_not_read_as_zero() -> None:
     for share in 10.0 ** -np.arange(1, 9):
-        assert float(formats.percent(float(share))) > 0
+        assert float(formats.percent(float(share)).replace(MINUS, "-")) > 0
 
 
 def test_a_missing_number_is_a_dash() -> None:

@@ -38,7 +38,7 @@ from generator.site.render import render_site
 
 SMALL = Path(__file__).parent / "small_atlas"
 # A bar of a histogram: its block, its channels, the style of its kind.
-BAR = re.compile(r"<title>([^:<]+): (\d+) channels with [^<]*</title><path[^>]*/><path class=\"(\w+)\"")
+BAR = re.compile(r"<title>([^:<]+): (\d+) channels? with [^<]*</title><path[^>]*/><path class=\"(\w+)\"")
 
 
 def _with_stream(folder: Path) -> Store:
@@ -147,8 +147,10 @@ def test_every_channel_with_a_ratio_has_its_dot_and_stands_in_the_list_of_its_ba
 def test_the_bars_of_the_histograms_count_every_channel_once(atlas, site):
     text = (site / "small/stream.html").read_text("utf-8")
     for block in stream_blocks(atlas):
-        counts = re.findall(rf"<title>{block.info.name}: (\d+) channels with M", text)
+        counts = re.findall(rf"<title>{block.info.name}: (\d+) channels? with M", text)
         assert sum(map(int, counts)) == np.isfinite(block.ratio).sum()
+    assert re.search(r"is overwritten</span>\s+\(mixture", text)
+    assert ": 1 channel with M" in text and ": 1 channels" not in text
     # Bins of 0.25 from 0 to 5, and one more edge at 1 / 1.5.
     assert [block.bin_of(m) for m in (0, 0.249, 0.25, 0.66, 0.67, 4.99, 5, 10)] == [0, 0, 1, 2, 3, 20, 21, 21]
     names = [block.bin_name(n) for n in (0, 2, 3, 20, 21)]
@@ -187,13 +189,13 @@ def test_a_channel_s_line_follows_from_its_numbers(atlas):
     assert lines == [
         "At its strongest units the branch supplies 17 % of the positive input and the shortcut 83 %, on average. "
         "At the neuron in the middle of the map, pictures that drive the shortcut give higher outputs than pictures "
-        "that drive the branch (mix ratio 10.00; it skips).",
+        "that drive the branch (mix ratio 10.00; the channel skips).",
         "At its strongest units the branch supplies 50 % of the positive input and the shortcut 50 %, on average. "
         "At the neuron in the middle of the map, pictures that drive the shortcut give lower outputs than pictures "
-        "that drive the branch (mix ratio 0.10; it is overwritten).",
+        "that drive the branch (mix ratio 0.10; the channel is overwritten).",
         "At its strongest units the branch supplies 90 % of the positive input and the shortcut 10 %, on average. "
         "At the neuron in the middle of the map, pictures that drive the shortcut and pictures that drive the branch "
-        "give similar outputs (mix ratio 1.00; 0.667 to 1.5 is called mixed).",
+        "give similar outputs (mix ratio 1.00; 1/1.5 to 1.5 is called mixed).",
     ]
 
 

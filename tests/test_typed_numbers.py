@@ -58,7 +58,7 @@ HERE = {
     "experiments.html": r"\b(?:2|4|8|16|32)\*|top-1|at 50 layers|at 101 \(",  # the networks' widths; ResNeXt's names
     "network.html": r"top-1",
     "flow.html": r" 0 ",  # the first channel's number
-    "scale.html": r"Columns 3 to 5|: 1 for a channel|0\.5 is no agreement",  # the table's columns; ends of a scale
+    "scale.html": r"Columns 3 to 5|It is 1 for a channel|0\.5 is no agreement",  # the table's columns; ends of a scale
     "volumes.html": r"channels are 1 px long",  # the drawing's scale: so many, which are passed in, to one px
 }
 
@@ -170,8 +170,8 @@ STATED = {
         f"the first {embedding.COMPONENTS} principal components",
         f"more than {EMBEDDING.exact:,} pictures, {EMBEDDING.exact:,} of them, drawn with the seed",
         f"below {100 * first_layers.FAINT:g} % of the network's largest norm",
-        f"*coloured* from {100 * first_layers.COLOURED:g} % on",
-        f"a coherence of {first_layers.DIRECTED} on",
+        f"*coloured* if this share is {100 * first_layers.COLOURED:g} % or more",
+        f"its coherence is at least {first_layers.DIRECTED}",
         f"on {kernels.GRID} × {kernels.GRID} points",
         f"Differences below {revisited.FAINT} of 255",
         "white is the 99.5th percentile",

@@ -6,6 +6,7 @@ All write a true minus (−, U+2212). FILTERS are those of the templates, where 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
 from typing import Any
@@ -105,7 +106,7 @@ def percent(value: float) -> str:
     hundredfold = 100 * value
     if hundredfold >= 10 or hundredfold == 0:
         return f"{hundredfold:.0f}"
-    return f"{hundredfold:.1f}" if hundredfold >= 0.1 else f"{hundredfold:.1g}"
+    return f"{hundredfold:.1f}" if hundredfold >= 0.1 else _true_minus(f"{hundredfold:.1g}")
 
 
 def percent_fixed(value: float, digits: int = 0) -> str:
@@ -127,14 +128,17 @@ def p_value(p: float) -> str:
 
 
 def p_in_words(p: float) -> str:
-    """The p-value of a test with a known distribution, which can be tiny, with its letter.
+    r"""The p-value of a test with a known distribution, which can be tiny, with its letter.
 
     >>> p_in_words(0.0421), p_in_words(3.2e-7), p_in_words(0.0)
-    ('p 0.042', 'p 3e-07', 'p < 1e-300')
+    ('p 0.042', 'p 3\xa0×\xa010⁻⁷', 'p < 10⁻³⁰⁰')
     """
     if p < SMALLEST_P:
-        return f"p < {SMALLEST_P:g}"
-    return f"p {p:.2g}" if p >= 0.001 else f"p {p:.0e}"
+        return f"p < {power_of_ten(math.log10(SMALLEST_P))}"
+    if p >= 0.001:
+        return f"p {p:.2g}"
+    digit, exponent = f"{p:.0e}".split("e")
+    return f"p {digit}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}{power_of_ten(int(exponent))}"
 
 
 def multiply_adds(value: int, digits: int = 2) -> str:

@@ -46,7 +46,8 @@ def mix_histogram(
     name, ends = ("optimised M" if optimised else "M"), (*block.edges[1:], BEYOND)
     bars = []
     for number, (start, end, count) in enumerate(zip(block.edges, ends, counts.tolist(), strict=True)):
-        text = f"{block.info.name}: {count} channels with {name} {block.bin_name(number)}"
+        noun = "channel" if count == 1 else "channels"
+        text = f"{block.info.name}: {count} {noun} with {name} {block.bin_name(number)}"
         anchor = "optimised" if optimised else f"m{number}"
         bars.append(Bar(start, end, count, f"{page}#{anchor}", text, STYLES[block.bin_kind(number)]))
     plot.bars(bars)

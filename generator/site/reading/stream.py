@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from generator.core.records import LayerInfo
-from generator.site.formats import correlation, percent_fixed, significant
+from generator.site.formats import correlation, percent_fixed, round_number, significant
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.measure import Measure
 from generator.site.reading.measures import BY_KEY
@@ -258,8 +258,8 @@ def stream_sentence(block: StreamBlock, channel: int) -> str:
             f"shortcut {percent_fixed(share)} %, on average."
         )
     if kind := block.kind(ratio):
-        lower, upper = (significant(limit) for limit in block.limits)
-        called = f"{lower} to {upper} is called mixed" if kind == "mixes" else f"it {kind}"
+        limit = round_number(block.near_one)
+        called = f"1/{limit} to {limit} is called mixed" if kind == "mixes" else f"the channel {kind}"
         sentences.append(
             f"At the neuron in the middle of the map, {OUTCOMES[kind]} (mix ratio {correlation(ratio)}; {called})."
         )
