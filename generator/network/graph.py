@@ -59,9 +59,9 @@ class Graph:
     def digest(self, ends: Collection[int]) -> str:
         """SHA-256 of all that the outputs of some steps depend on: every operation that leads there with its settings
         and numbers, and how they are joined. Names of modules do not count, nor do other steps."""
-        kept = self._leading_to(ends)
-        number = {old: new for new, old in enumerate(kept)}
-        steps = [(self.steps[i].digest, [number[j] for j in self.steps[i].inputs]) for i in kept]
+        needed = self._leading_to(ends)
+        number = {old: new for new, old in enumerate(needed)}
+        steps = [(self.steps[i].digest, [number[j] for j in self.steps[i].inputs]) for i in needed]
         return hashlib.sha256(json.dumps([steps, [number[end] for end in ends]]).encode()).hexdigest()
 
     def _leading_to(self, ends: Collection[int]) -> list[int]:
@@ -72,13 +72,13 @@ class Graph:
                 needed.update(self.steps[index].inputs)
         return sorted(needed)
 
-    def keep(self, kept: list[int]) -> Graph:
+    def keep(self, remaining: list[int]) -> Graph:
         """The graph of these steps alone, in this order; they must read no other."""
-        number = {old: new for new, old in enumerate(kept)}
+        number = {old: new for new, old in enumerate(remaining)}
         return Graph(
             tuple(
                 replace(self.steps[old], inputs=tuple(number[i] for i in self.steps[old].inputs))
-                for old in kept
+                for old in remaining
             )
         )
 

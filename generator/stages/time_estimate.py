@@ -156,8 +156,8 @@ class _Work:
 
     def part(self, name: str) -> list[Part]:
         """The time of one of the parts that `asked` names."""
-        found = getattr(self, f"_{name.replace(' ', '_')}")()
-        return [found] if isinstance(found, Part) else [Part.about(name, found)]
+        estimate = getattr(self, f"_{name.replace(' ', '_')}")()
+        return [estimate] if isinstance(estimate, Part) else [Part.about(name, estimate)]
 
     # -- passes over the pictures ----------------------------------------------------------------------------------
 
@@ -204,8 +204,8 @@ class _Work:
         section, count = self.inputs.profile.embedding, self.pictures
         mapped = min(count, section.pictures)
         placed = min(mapped, section.exact)
-        found = self.inputs.network.last_vector
-        length = 0 if found is None else found[1]
+        last_vector = self.inputs.network.last_vector
+        length = 0 if last_vector is None else last_vector[1]
         products = 3 * mapped * mapped * length + mapped * length * min(length, mapped)
         return (placed * TSNE + products) * self.trials.plain + self._decoded(min(mapped, MOST_THUMBS), 0.0)
 
@@ -282,13 +282,15 @@ class _Work:
 
     def _optimised_stream(self) -> float:
         inputs, run, trials, network = self.inputs, self.run, self.trials, self.inputs.network
-        found = residuals(network)
+        residual_blocks = residuals(network)
         blocks = inputs.stream_plan.blocks
         middle = blocks[len(blocks) // 2]
         steps, side = inputs.profile.stream.optimised_steps, network.preprocessing.crop
         layer = network.layer(middle.name)
-        plan = recipe(layer, not found[middle.name].is_identity, side, steps)
-        rate = trials.ascent_step(found[middle.name].branch, plan, list(range(inputs.channels(layer))))
+        plan = recipe(layer, not residual_blocks[middle.name].is_identity, side, steps)
+        rate = trials.ascent_step(
+            residual_blocks[middle.name].branch, plan, list(range(inputs.channels(layer)))
+        )
         pictures = [
             (2 * inputs.channels(network.layer(block.name)), trials.cone(network.layer(block.name)))
             for block in blocks

@@ -73,22 +73,22 @@ class Trials:
 
     @cached_property
     def _pictures(self) -> tuple[np.ndarray, float]:
-        """Some pictures of the set, (n, H, W, 3) uint8, and the seconds that reading one takes; rough ones where none
-        can be read yet."""
+        """Pictures of the set, (n, H, W, 3) uint8, and the seconds that reading a picture takes. Where no picture can be
+        read yet, pictures of enlarged noise take their place."""
         inputs, side = self.inputs, self.inputs.network.preprocessing.crop
-        found: list[np.ndarray] = []
+        pictures: list[np.ndarray] = []
         seconds: list[float] = []
         for place in evenly_spaced(len(inputs.pictures), DECODED):
             start = time.perf_counter()
             try:
                 path = inputs.pictures.root / inputs.pictures.files[place].path
-                found.append(read_picture(path, inputs.network.preprocessing).pixels)
+                pictures.append(read_picture(path, inputs.network.preprocessing).pixels)
             except PictureError:
                 continue
             seconds.append(time.perf_counter() - start)
-        if found:
+        if pictures:
             later = seconds[1:] or seconds  # the first one also loads the decoder
-            return np.stack(found), sum(later) / len(later)
+            return np.stack(pictures), sum(later) / len(later)
         rough = np.random.default_rng(0).integers(0, 256, (2, side // 8 + 1, side // 8 + 1, 3), np.uint8)
         return rough.repeat(8, 1).repeat(8, 2)[:, :side, :side].copy(), 0.0
 
@@ -136,7 +136,7 @@ class Trials:
 
         def trial() -> None:
             for _ in in_rounds(
-                lambda some: read_stream(self._network, some, plan, units), batches, self.threads
+                lambda batch: read_stream(self._network, batch, plan, units), batches, self.threads
             ):
                 pass
 
@@ -261,7 +261,7 @@ class Trials:
     def _sprites(self) -> dict[int, tuple[int, float]]:
         """By stage: side of the tried layer's tiles in px, and seconds."""
         inputs, run = self.inputs, self.run
-        found: dict[int, tuple[int, float]] = {}
+        by_stage: dict[int, tuple[int, float]] = {}
         with ThreadPoolExecutor(run.encoders) as pool:
             for stage, layer in self._stages.items():
                 native = inputs.native(layer)
@@ -271,12 +271,12 @@ class Trials:
                 def encode(_: int, panels: np.ndarray = panels, factor: int = factor) -> bytes:
                     return webp(sprite(panels, factor), inputs.profile.sprites.quality)
 
-                if not found:
+                if not by_stage:
                     encode(0)  # the first one also loads the encoder
                 start = time.perf_counter()
                 list(pool.map(encode, range(run.encoders)))
-                found[stage] = (native * factor, time.perf_counter() - start)
-        return found
+                by_stage[stage] = (native * factor, time.perf_counter() - start)
+        return by_stage
 
     @cached_property
     def picture(self) -> float:

@@ -248,15 +248,16 @@ def _compare_lists(
             images = np.array([places.get(int(index), -1) for index in theirs["top_image"][channel]])
             lists[channel] = images
             stored = _List(theirs["top_value"][channel], images, theirs["top_unit"][channel])
-            found = _List(*(ours[key][channel] for key in ("top_value", "top_image", "top_unit")))
+            computed = _List(*(ours[key][channel] for key in ("top_value", "top_image", "top_unit")))
             alive = int((images >= 0).sum())
             report.units += alive
-            wrong = [slot for slot in range(alive) if not stored.agrees(found, slot)]
+            wrong = [slot for slot in range(alive) if not stored.agrees(computed, slot)]
             report.differences += [
-                f"{layer}:{channel}, number {slot + 1}: {stored.said(slot)} in the atlas, {found.said(slot)} computed"
+                f"{layer}:{channel}, number {slot + 1}: {stored.in_words(slot)} in the atlas, "
+                f"{computed.in_words(slot)} computed"
                 for slot in wrong
             ]
-            if stored.is_same(found):
+            if stored.is_same(computed):
                 same.add(f"{layer}:{channel}")
         top = {"top_value": ours["top_value"], "top_image": lists, "top_unit": theirs["top_unit"]}
         run.store.arrays.write_layer(layer, "top", top)
@@ -292,7 +293,7 @@ class _List:
         exact = self.values[slot] == other.values[slot]
         return not exact or np.array_equal(self.units[slot], other.units[slot])
 
-    def said(self, slot: int) -> str:
+    def in_words(self, slot: int) -> str:
         """The score and position of one slot, in words."""
         row, column = self.units[slot].tolist()
         return f"{self.values[slot]:.6g} at row {row}, column {column}"
