@@ -73,8 +73,9 @@ class Trials:
 
     @cached_property
     def _pictures(self) -> tuple[np.ndarray, float]:
-        """Pictures of the set, (n, H, W, 3) uint8, and the seconds that reading a picture takes. Where no picture can be
-        read yet, pictures of enlarged noise take their place."""
+        """Pictures of the set, (n, H, W, 3) uint8, and the seconds that reading a picture takes.
+
+        Where no picture can be read yet: enlarged noise, and 0 s."""
         inputs, side = self.inputs, self.inputs.network.preprocessing.crop
         pictures: list[np.ndarray] = []
         seconds: list[float] = []
