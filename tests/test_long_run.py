@@ -7,18 +7,14 @@ import pytest
 from benchmarks.long_run import digests, flatness, run_killed, write_pictures
 
 
+# In `make test`, test_faults kills a small job, and test_scan sees that the state does not grow with the pictures.
 @pytest.mark.alone
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("count", "kills", "growth"),
-    [
-        (300, 1, 1.5),  # a short scan begins with growing buffers
-        pytest.param(2500, 2, 1.15, marks=pytest.mark.long),
-    ],
-)
+@pytest.mark.long
 def test_killed_again_and_again_amid_many_pictures_it_ends_the_same_and_memory_stays_flat(
-    tmp_path, monkeypatch, count, kills, growth
+    tmp_path, monkeypatch
 ):
+    count, kills = 2500, 2
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     pictures = write_pictures(tmp_path / "pictures", count)
     runs = run_killed(tmp_path, pictures, count, kills=kills)
@@ -27,4 +23,4 @@ def test_killed_again_and_again_amid_many_pictures_it_ends_the_same_and_memory_s
     assert whole.code == 0
     assert digests(tmp_path / "atlas") == digests(tmp_path / "undisturbed")
     early, late = flatness(whole)
-    assert late < early * growth
+    assert late < early * 1.15

@@ -145,6 +145,15 @@ def test_every_batch_size_and_order_gives_the_same_bits():
         np.testing.assert_array_equal(table, scores)
 
 
+def test_what_a_scan_keeps_does_not_grow_with_the_pictures():
+    network, pictures = _network(_module()), _pictures()
+    short, _ = _scan(network, _batches(pictures[:16], 8), 8)
+    long, _ = _scan(network, _batches(pictures, 8), 8)
+    assert long.pictures > short.pictures
+    sizes = [{name: array.nbytes for name, array in state.arrays().items()} for state in (short, long)]
+    assert sizes[0] == sizes[1]
+
+
 def test_parts_merge_and_checkpoints_go_on_to_the_same_bits():
     network, pictures = _network(_module()), _pictures()
     batches = _batches(pictures, 8)
