@@ -57,11 +57,13 @@ def relate_layers(inputs: Inputs, run: Run) -> None:
     hierarchy, classes = picture_classes(inputs, pictures)
     write_classes(store, pictures, hierarchy, classes)
     pairs = layer_pairs(layers)
+    refined = {pair.target for pair in pairs if pair.tie == "stage"}  # `refine` writes theirs
     with run.reporter.stage("correspondence", len(layers) + len(pairs), "layers and pairs") as advance:
         expected = Expected.of(classes, store.tables.scored_pictures())
         for layer in layers:
             store.arrays.write_layer(layer.name, "classes", label_numbers(store, layer, classes, expected))
-            store.arrays.write_layer(layer.name, "refinement", no_block_before(layer.channels))
+            if layer.name not in refined:
+                store.arrays.write_layer(layer.name, "refinement", no_block_before(layer.channels))
             advance()
         results = PairResults(len(classes.of_picture))
         numbers_of: dict[str, LayerResponses] = {}

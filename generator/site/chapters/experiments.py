@@ -251,6 +251,6 @@ CHAPTER = SharedChapter(
     name="experiments",
     title="Designs, compared",
     template="experiments.html",
-    present=lambda atlases: experiments_page(atlases) is not None,
+    present=lambda atlases: results() is not None,
     write=write,
 )
