@@ -8,7 +8,7 @@ size does not depend on the number of pictures, and whose bits do not depend on 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -123,15 +123,18 @@ class StreamState:
         """Add a batch, read on the state's device. images: (n,) int64 picture indices; readings, units: by block."""
         self.pictures += len(images)
         images = images.to(next(iter(self.tops.values())).device) if self.tops else images
-        parts = _on_cpu({name: [read.shortcut, read.branch] for name, read in readings.items()})
         for name, read in readings.items():
             for side, others in BESIDE.items():
                 beside = torch.stack([getattr(read, other) for other in others], 2)  # (n, C, P)
                 self.tops[name, side].update(getattr(read, side), beside, images)
             self.sums[name].add(read.block.double())
+        sides = [(name, side) for name in readings for side in PARTS]
+        parts = [getattr(readings[name], side) for name, side in sides]
+        # Copied at once: each copy makes the host wait for the device.
+        flat, ends = torch.cat(parts).cpu().numpy(), np.cumsum([len(part) for part in parts])
+        for (name, side), values in zip(sides, np.split(flat, ends[:-1]), strict=True):
             channel, slot = units[name].channel.numpy(), units[name].slot.numpy()
-            for side, values in zip(PARTS, parts[name], strict=True):
-                self.parts[name, side][channel, slot] = values
+            self.parts[name, side][channel, slot] = values
 
     def merge(self, other: StreamState) -> None:
         """Add what another pass of the same plan read on other pictures; raises AtlasError for another plan's."""
@@ -261,19 +264,6 @@ def _read(
                 part = "shortcut" if side == "input" else "branch"
                 readings[block.name][part] = maps[tuple(index)]
     return readings
-
-
-def _on_cpu(groups: Mapping[str, Sequence[Tensor]]) -> dict[str, list[np.ndarray]]:
-    """Tensors of one type on the CPU, copied at once: every copy of its own would make the host wait for the device."""
-    flat = torch.cat([value.reshape(-1) for values in groups.values() for value in values]).cpu().numpy()
-    copied: dict[str, list[np.ndarray]] = {}
-    start = 0
-    for name, values in groups.items():
-        copied[name] = []
-        for value in values:
-            copied[name].append(flat[start : start + value.numel()].reshape(value.shape))
-            start += value.numel()
-    return copied
 
 
 @torch.no_grad()
