@@ -93,12 +93,12 @@ def choose_device(name: str | None = "auto", local_rank: int = 0, threads: int |
 
 
 @contextlib.contextmanager
-def one_thread_each(device: torch.device) -> Iterator[int]:
+def one_thread_each(device: torch.device, feeders: int = 1) -> Iterator[int]:
     """Within this context torch computes every operation in one thread on the CPU; yields how many threads may compute
-    at the same time. On a GPU nothing changes, and it yields 1."""
+    at the same time. On a GPU nothing changes, and it yields `feeders`, the threads that feed it."""
     threads = torch.get_num_threads()
     if device.type != "cpu":
-        yield 1
+        yield feeders
         return
     torch.set_num_threads(1)
     try:

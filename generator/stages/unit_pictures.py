@@ -6,7 +6,6 @@ forward pass of its own on the crop that it sees (generator/engine/gradients/cro
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -194,9 +193,7 @@ def _picture_groups(inputs: Inputs, run: Run, groups: list[PictureGroup], key: s
     batches = read_again(inputs, run, chosen, batch=group_size(inputs))
     with contextlib.ExitStack() as opened:
         # One thread per core, each with whole tasks: threads that share every small operation wait for each other.
-        threads = opened.enter_context(one_thread_each(run.device))
-        if run.device.type == "cuda":
-            threads = max(threads, min(FEEDERS, os.cpu_count() or 1))
+        threads = opened.enter_context(one_thread_each(run.device, FEEDERS))
         pool = opened.enter_context(
             ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
         )
