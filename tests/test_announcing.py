@@ -470,8 +470,8 @@ def test_twice_the_work_takes_twice_the_time(small, monkeypatch, capsys, tmp_pat
     assert 1.5 < wide["patches and gradients"].high / whole["patches and gradients"].high < 2
 
 
-def test_what_runs_beside_a_gpu_takes_time_only_where_it_takes_longer():
-    parts = Part("scan", 10, 20), Part("sprites", 5, 6), Part("map", 12, 40, beside=True)
+def test_what_runs_in_the_background_takes_time_only_where_it_takes_longer():
+    parts = Part("scan", 10, 20), Part("sprites", 5, 6), Part("map", 12, 40, in_background=True)
     assert (Estimate(parts).low, Estimate(parts).high) == (15, 40)
     assert (Estimate(parts[:2]).low, Estimate(parts[2:]).high) == (15, 40)
 

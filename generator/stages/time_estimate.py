@@ -44,12 +44,12 @@ LESS, MORE = 0.7, 1.4
 
 @dataclass(frozen=True)
 class Part:
-    """One part of the time that is left. low, high: seconds; beside: spent while the device computes other parts."""
+    """One part of the time that is left. low, high: seconds; in_background: while the device computes other parts."""
 
     name: str
     low: float
     high: float
-    beside: bool = False
+    in_background: bool = False
 
     @classmethod
     def about(cls, name: str, seconds: float) -> Part:
@@ -66,19 +66,19 @@ class Estimate:
     @property
     def low(self) -> float:
         """Seconds at the least."""
-        return _whole((part.beside, part.low) for part in self.parts)
+        return _whole((part.in_background, part.low) for part in self.parts)
 
     @property
     def high(self) -> float:
         """Seconds at the most."""
-        return _whole((part.beside, part.high) for part in self.parts)
+        return _whole((part.in_background, part.high) for part in self.parts)
 
 
 def _whole(parts: Iterable[tuple[bool, float]]) -> float:
-    """Seconds of all parts, each with whether it is done beside others: those count only where they take longer."""
+    """Seconds of all parts, each with whether it is in the background: those count only where they take longer."""
     seconds = {True: 0.0, False: 0.0}
-    for beside, part in parts:
-        seconds[beside] += part
+    for in_background, part in parts:
+        seconds[in_background] += part
     return max(seconds.values())
 
 
@@ -97,8 +97,8 @@ def estimate(
     try:
         with run.reporter.stage("timing this machine", len(names), "trials") as advance:
             for name in names:
-                aside = run.overlaps and name in ("map", "tables")
-                parts += [replace(part, beside=aside) for part in work.part(name)]
+                in_background = run.overlaps and name in ("map", "tables")  # of the stages that are cpu_only
+                parts += [replace(part, in_background=in_background) for part in work.part(name)]
                 advance()
     except Exception as error:
         if not isinstance(error, AtlasError) and not is_out_of_memory(error):
