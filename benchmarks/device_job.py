@@ -20,23 +20,20 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFilter
 
 from benchmarks._floors import convolution_rate
-from benchmarks.whole_job import HEIGHT, WIDTH, floors, machine_name
+from benchmarks._jpegs import make_jpegs
+from benchmarks.whole_job import floors, machine_name
 from generator.core.progress import Advance, Reporter
 from generator.engine.device import avoid_page_faults, choose_device
 from generator.stages.pipeline import compute
 from generator.stages.profile import Profile
 
-CANVASES = 6  # per process; the pictures are composed of pieces of them
 SAMPLING_SECONDS = 0.25  # between two samples of the GPU's load
 GPU_STAGES = ("scan", "residual stream", "patches and gradients")
 
@@ -153,48 +150,6 @@ def run(options: argparse.Namespace, work: Path, count: int, rate: float) -> Non
     size = sum(path.stat().st_size for path in atlas.rglob("*") if path.is_file())
     print(f"atlas: {size / 1e6:,.0f} MB", flush=True)
     shutil.rmtree(atlas)
-
-
-# -- pictures ------------------------------------------------------------------------------------------------------
-
-
-def make_jpegs(folder: Path, count: int) -> None:
-    """Write `count` different JPEGs of about 100 KB, as in ImageNet: blended pieces of a few drawn canvases."""
-    folder.mkdir(parents=True)
-    processes = os.cpu_count() or 1
-    size = -(-count // processes)
-    with ProcessPoolExecutor(processes) as pool:
-        starts = range(0, count, size)
-        list(pool.map(_make_range, [folder] * len(starts), starts, [min(s + size, count) for s in starts]))
-
-
-def _make_range(folder: Path, first: int, last: int) -> None:
-    rng = np.random.default_rng(first)
-    canvases = [_canvas(rng) for _ in range(CANVASES)]
-    for number in range(first, last):
-        first_piece, second_piece = (_piece(canvases[k], rng) for k in rng.integers(0, CANVASES, 2))
-        picture = Image.blend(first_piece, second_piece, float(rng.uniform(0.2, 0.8)))
-        picture.save(folder / f"{number:06d}.jpg", quality=90)
-
-
-def _canvas(rng: np.random.Generator) -> Image.Image:
-    """A canvas of colour fields, shapes and grain, three times as wide and high as a picture."""
-    size = 3 * WIDTH, 3 * HEIGHT
-    rough = Image.fromarray(rng.integers(0, 256, (30, 40, 3), dtype=np.uint8))
-    canvas = rough.resize(size, Image.Resampling.BICUBIC)
-    draw = ImageDraw.Draw(canvas)
-    for _ in range(300):
-        x, y, r = int(rng.integers(size[0])), int(rng.integers(size[1])), int(rng.integers(8, 90))
-        draw.ellipse((x - r, y - r, x + r, y + r), fill=tuple(rng.integers(0, 256, 3).tolist()))
-    canvas = canvas.filter(ImageFilter.GaussianBlur(1))
-    grain = rng.integers(-25, 26, (size[1], size[0], 3))
-    return Image.fromarray(np.clip(np.asarray(canvas).astype(int) + grain, 0, 255).astype(np.uint8))
-
-
-def _piece(canvas: Image.Image, rng: np.random.Generator) -> Image.Image:
-    x, y = int(rng.integers(2 * WIDTH)), int(rng.integers(2 * HEIGHT))
-    piece = canvas.crop((x, y, x + WIDTH, y + HEIGHT))
-    return piece.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else piece
 
 
 def _options() -> argparse.Namespace:

@@ -29,7 +29,7 @@ import psutil
 import torch
 from torch import Tensor
 
-from benchmarks.device_job import make_jpegs
+from benchmarks._jpegs import make_jpegs
 from generator.core.progress import Advance, Reporter
 from generator.engine.device import avoid_page_faults
 from generator.engine.gradients.switches import Switches, Units

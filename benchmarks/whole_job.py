@@ -24,6 +24,7 @@ import torch
 from PIL import Image
 
 from benchmarks._floors import cone_operations, convolution_rate, forward_operations
+from benchmarks._jpegs import make_jpegs
 from generator.core.progress import Reporter
 from generator.core.records import Preprocessing
 from generator.core.sprites import webp
@@ -35,7 +36,6 @@ from generator.stages.opening import open_network
 from generator.stages.pipeline import compute
 from generator.stages.profile import Profile
 
-WIDTH, HEIGHT = 500, 375  # of ImageNet's usual JPEG
 SAMPLED_UNITS = 200  # units per layer whose cones are counted
 
 
@@ -46,7 +46,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.work) as work:
         folder = Path(work)
         if options.images is None:
-            _make_jpegs(folder / "pictures", options.pictures)
+            make_jpegs(folder / "pictures", options.pictures)
         profile = Profile.model_validate(
             {
                 "name": options.model,
@@ -126,20 +126,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--atlas", help="a folder for the atlas, which is kept")
     parser.add_argument("--work", help="a folder for the JPEGs and the atlas during the run")
     return parser.parse_args()
-
-
-def _make_jpegs(folder: Path, count: int) -> None:
-    """Write `count` JPEGs of smooth noise, quality 90: about 100 KB each, as in ImageNet."""
-    rng = np.random.default_rng(0)
-    folder.mkdir()
-    for index in range(min(count, 500)):
-        rough = rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)
-        picture = Image.fromarray(rough).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
-        noise = rng.integers(-12, 13, (HEIGHT, WIDTH, 3))
-        pixels = np.clip(np.asarray(picture).astype(int) + noise, 0, 255).astype(np.uint8)
-        Image.fromarray(pixels).save(folder / f"{index:06d}.jpg", quality=90)
-    for index in range(500, count):  # reading the same picture again is the same work
-        os.link(folder / f"{index % 500:06d}.jpg", folder / f"{index:06d}.jpg")
 
 
 def _decode_rate(paths: list[Path], preprocessing: Preprocessing) -> float:
