@@ -7,11 +7,11 @@ import torch
 from scipy.stats import pearsonr, spearmanr
 
 from generator.core.records import Preprocessing, ReceptiveField, WeightsInfo
-from generator.core.sprites import GROUND
+from generator.core.sprites import GROUND, gradient_pixels
 from generator.engine.gradients.unit_gradients import UnitGradients, Units, forward_switches
 from generator.methods.gradients import GradientPictures, gradient_tiles, saliency_tiles
 from generator.methods.inputs import source_layer, strongest_inputs
-from generator.methods.patches import patch
+from generator.methods.patches import patch, patches
 from generator.methods.refinement import correlation, rank_correlation, shared_pictures
 from generator.network.models import load
 from generator.network.network import Network, Tap
@@ -36,6 +36,26 @@ def test_a_patch_over_the_edge_stands_in_its_place_on_the_ground():
 def test_a_field_larger_than_the_picture_shows_the_whole_picture():
     pixels = _coordinates(32)
     assert np.array_equal(patch(pixels, ReceptiveField(483, 16, 2.0), 1, 1, native=32), pixels)
+
+
+def test_patches_of_many_units_are_those_of_each_and_whole_pictures_are_shrunk_once():
+    pixels = np.stack([_coordinates(64), _coordinates(64)[::-1]])
+    place, row, column = np.array([0, 1, 1, 0]), np.array([0, 3, 15, 7]), np.array([15, 2, 0, 7])
+    units = list(zip(place.tolist(), row.tolist(), column.tolist(), strict=True))
+    for field, kept in ((ReceptiveField(19, 4, 2.0), []), (ReceptiveField(83, 8, 2.0), [(0, 32), (1, 32)])):
+        shrunk: dict[tuple[int, int], np.ndarray] = {}
+        tiles = patches(pixels, field, place, row, column, 32, shrunk)
+        assert np.array_equal(tiles, np.stack([patch(pixels[p], field, r, c, 32) for p, r, c in units]))
+        assert sorted(shrunk) == kept
+
+
+def test_gradients_are_scaled_on_the_device_to_the_bytes_that_numpy_gives():
+    scales = torch.logspace(-20, 10, 16)[:, None, None, None]
+    gradients = torch.randn(16, 3, 19, 19, generator=torch.Generator().manual_seed(0)) * scales
+    gradients[5] = 0
+    assert np.array_equal(
+        gradient_tiles(gradients, 19), gradient_pixels(gradients.permute(0, 2, 3, 1).numpy())
+    )
 
 
 def test_gradients_become_tiles_on_their_own_scale():
