@@ -38,8 +38,10 @@ from generator.core.records import (
     find_layer,
 )
 from generator.core.store import Store
+from generator.stages.classes import describe_classes
 from generator.stages.correspondence import relate_layers
 from generator.stages.ranks import Ranks
+from generator.stages.refinement import refine_stages
 from generator.stages.run import Run
 
 CLASSES = (
@@ -220,7 +222,7 @@ def strongest_inputs(layer: LayerInfo, layers: Sequence[LayerInfo], seed: int) -
 
 
 def relate(store: Store, layers: Sequence[LayerInfo], labels: Sequence[str]) -> None:
-    """Write relations.json, classes.csv and matches/ as the pipeline does."""
+    """Write what the pipeline writes on classes, correspondence and refinement."""
     tree = store.folder / "tree.csv"
     groups = {name: group for group, names in GROUPS.items() for name in names}
     with tree.open("w", newline="") as file:
@@ -233,7 +235,9 @@ def relate(store: Store, layers: Sequence[LayerInfo], labels: Sequence[str]) -> 
         hierarchy=read_hierarchy(tree),
         pictures=SimpleNamespace(files=files, classes=()),
     )
-    relate_layers(inputs, Run(store, torch.device("cpu"), Reporter(quiet=True), Ranks()))
+    run = Run(store, torch.device("cpu"), Reporter(quiet=True), Ranks())
+    for stage in (describe_classes, relate_layers, refine_stages):
+        stage(inputs, run)
     tree.unlink()
 
 

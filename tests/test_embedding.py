@@ -213,7 +213,7 @@ def _changed(small: Path, tmp_path: Path, text: str) -> profile.Profile:
 
 
 def _worked(reporter: Reporter) -> set[str]:
-    checks = {"fingerprints", "checksums", "connections", "correspondence"}
+    checks = {"fingerprints", "checksums", "connections", "classes", "correspondence", "refinement"}
     return {stage.name for stage in reporter.stages if stage.count} - checks
 
 

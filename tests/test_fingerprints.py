@@ -217,12 +217,12 @@ def _shipped(inputs: Ingredients) -> Ingredients:
 
 
 NUMBERS = {
-    "scan", "connections", "stream", "scale truth", "sprites", "correspondence", "gradient rules",
-    "optimised pictures", "features", "predictions", "embedding", "dreams",
+    "scan", "connections", "stream", "scale truth", "sprites", "classes", "correspondence", "refinement",
+    "gradient rules", "optimised pictures", "features", "predictions", "embedding", "dreams",
 }  # fmt: skip
 GRAPH = NUMBERS | {"optimised stream", "all"}  # what hangs on the network's own steps
 SCAN = NUMBERS | {"all"}
-LABELS = {"correspondence", "gradient rules", "dreams", "all"}
+LABELS = {"classes", "refinement", "gradient rules", "dreams", "all"}
 FILES = {"first layers", "all"}  # the weights' file, whose SHA-256 is published
 
 CHANGES: list[tuple[str, Change, set[str]]] = [
@@ -271,12 +271,12 @@ CHANGES: list[tuple[str, Change, set[str]]] = [
     (
         "hierarchy",
         lambda i: _set(hierarchy=i.hierarchy.replace("cat,,", "cat,insect,"))(i),
-        {"correspondence", "gradient rules", "all"},
+        {"classes", "refinement", "gradient rules", "all"},
     ),
     (
         "a group's name",
         lambda i: _set(hierarchy=i.hierarchy.replace("insects", "six legs"))(i),
-        {"correspondence", "all"},
+        {"classes", "refinement", "all"},
     ),
     # the profile
     ("name", _set(name="other"), {"all"}),
@@ -330,7 +330,12 @@ def test_a_change_makes_anew_what_depends_on_it_and_nothing_else(inputs, change,
 def test_the_shipped_hierarchy_counts_by_its_content(inputs):
     inputs.hierarchy = None
     before = all_keys(inputs.open())
-    assert _changed(before, all_keys(_shipped(inputs).open())) == {"correspondence", "gradient rules", "all"}
+    assert _changed(before, all_keys(_shipped(inputs).open())) == {
+        "classes",
+        "refinement",
+        "gradient rules",
+        "all",
+    }
 
 
 def test_the_drawn_worlds_hierarchy_and_scale_belong_to_drawn_pictures_alone(inputs):
@@ -340,7 +345,13 @@ def test_the_drawn_worlds_hierarchy_and_scale_belong_to_drawn_pictures_alone(inp
     drawn = opened.profile.model_dump()
     drawn["pictures"] |= {"folder": None, "drawn": 6}
     found = all_keys(replace(opened, profile=profile.validated(drawn, "test")))
-    assert _changed(all_keys(opened), found) == {"scale truth", "correspondence", "gradient rules", "all"}
+    assert _changed(all_keys(opened), found) == {
+        "scale truth",
+        "classes",
+        "refinement",
+        "gradient rules",
+        "all",
+    }
 
 
 def test_another_networks_first_layer_counts_by_its_numbers(inputs):
@@ -439,7 +450,7 @@ def _compute(inputs: Ingredients, pictures: Path, **pictures_section: Any) -> tu
     }
     reporter = Reporter(quiet=True)
     store = compute(profile.validated(data, "test"), inputs.folder / "atlas", reporter)
-    always = {"fingerprints", "checksums", "connections", "correspondence"}
+    always = {"fingerprints", "checksums", "connections", "classes", "correspondence", "refinement"}
     return store, {stage.name for stage in reporter.stages if stage.count} - always
 
 

@@ -87,7 +87,16 @@ def test_a_damaged_file_is_found_and_only_its_stages_run(atlas, small, copy, nam
     worked = {stage.name for stage in reporter.stages if stage.count}
     assert (
         worked
-        - {"fingerprints", "checksums", "connections", "correspondence", "statistics", "stream's tables"}
+        - {
+            "fingerprints",
+            "checksums",
+            "connections",
+            "classes",
+            "correspondence",
+            "refinement",
+            "statistics",
+            "stream's tables",
+        }
         == stages
     )
     assert any(str(path.relative_to(copy)) in note for note in reporter.notes)
@@ -107,9 +116,9 @@ def test_relations_damaged_or_of_another_hierarchy_are_made_anew_alone(atlas, sm
     compute(profile.load(str(small)).changed(pictures={"hierarchy": str(tree)}), copy, reporter)
     worked = {stage.name for stage in reporter.stages if stage.count}
     # Which channels show the kinds of gradients follows from the agreement of their labels.
-    changed = {"correspondence", "gradient rules"}
+    changed = {"classes", "refinement", "gradient rules"}
     assert worked <= {"fingerprints", "checksums", *changed}
-    relations = Store(copy).tables.read_json("relations.json")
+    relations = Store(copy).tables.read_json("classes.json")
     assert relations["hierarchy"] == "tree.csv" and relations["groups"] == ["class 0", "class 1", "class 2"]
     assert (copy / "classes.csv").read_text().splitlines()[1] == "0,class 0,class 0"
     compute(profile.load(str(small)), copy, Reporter(quiet=True))

@@ -73,7 +73,7 @@ def test_home_and_refinement_count_the_same_channels(tmp_path: Path) -> None:
     """Also where a channel is dead in one block and active in the next, which then has no picture to keep."""
     shutil.copytree(SMALL, tmp_path / "atlas")
     store = Store(tmp_path / "atlas")
-    relations = store.tables.read_json("relations.json")
+    relations = store.tables.read_json("refinement.json")
     assert relations is not None
     kept, rho = [], []
     for stage, names in ((2, ("res2a", "res2b", "res2c")), (3, ("res3a", "res3b", "res3c", "res3d"))):
@@ -98,7 +98,7 @@ def test_home_and_refinement_count_the_same_channels(tmp_path: Path) -> None:
         "rho": float(np.median(rho)),
         "channels": len(kept),
     }
-    store.tables.write_json("relations.json", relations)
+    store.tables.write_json("refinement.json", relations)
     atlas = Atlas(store.folder)
     here, there = counts(atlas), refinement_page(atlas)
     assert there.network is not None and there.network.changes.kept is not None

@@ -4,8 +4,8 @@ Pictures are the sample: channels of a network are few, fixed and correlated. Th
 halves HALVINGS times (repeated balanced half-sampling, McCarthy 1969, Review of the International Statistical Institute
 37). A statistic T has the standard error √ mean ((T(half) − T(other half)) / 2)², each half counting every one of its
 pictures twice. For a mean this is the usual standard error. For statistics of the nine strongest pictures it is closer
-than the bootstrap, which fills the nine with copies of some five pictures and so counts what pairs of pictures have in
-common too often (three times in place of once): intervals of a difference then cover 98 to 99.6 % in place of 95 %.
+than the bootstrap, which fills nine places with copies of some five pictures and counts what pairs of pictures have in
+common three times in place of once: intervals of a difference then cover 98 to 99.6 % in place of 95 %.
 
 The bound is `bound()` standard errors. With Student's t of 20 degrees of freedom (2.09) intervals of nominally 95 %
 cover 93 to 98 % on drawn pictures, where new sets of pictures can be drawn at will (benchmarks/coverage.py).

@@ -26,7 +26,9 @@ from generator.stages.inputs import Inputs
 # Raise a number when a change of the code changes any number or picture that it stands for: older work is then redone.
 CODE = 5  # everything
 CONNECTIONS = 1  # stages/connections.py alone
-CORRESPONDENCE = 2  # stages/correspondence.py alone
+CLASSES = 1  # stages/classes.py alone
+CORRESPONDENCE = 3  # stages/correspondence.py alone
+REFINEMENT = 1  # stages/refinement.py alone
 DREAMS = 1  # stages/dreams.py alone
 FIRST_LAYERS = 1  # stages/first_layers.py alone
 EMBEDDING = 3  # the map of the pictures
@@ -130,11 +132,22 @@ def connections(inputs: Inputs) -> str:
 
 
 @_once
-def correspondence(inputs: Inputs) -> str:
-    """relations.json and its numbers: the scan, the labels, and the classes' hierarchy with its names."""
+def class_numbers(inputs: Inputs) -> str:
+    """classes.json and its numbers: the scan, the labels, and the classes' hierarchy with its names."""
     tree = inputs.hierarchy
-    names = [sorted(tree.titles.items()), tree.source]
-    return fingerprint(classes(inputs), CORRESPONDENCE, names, _taps(inputs))
+    return fingerprint(classes(inputs), CLASSES, [sorted(tree.titles.items()), tree.source])
+
+
+@_once
+def correspondence(inputs: Inputs) -> str:
+    """relations.json and the matches."""
+    return fingerprint("correspondence", scan(inputs), CORRESPONDENCE, _taps(inputs))
+
+
+@_once
+def refinement(inputs: Inputs) -> str:
+    """refinement.json and its numbers."""
+    return fingerprint("refinement", class_numbers(inputs), REFINEMENT, _taps(inputs))
 
 
 # -- pictures of units -------------------------------------------------------------------------------------------------
@@ -166,7 +179,7 @@ def gradient_rules(inputs: Inputs) -> str:
     layers = [layer for layer in inputs.network.layers if not layer.is_inner]
     return fingerprint(
         "rules",
-        CORRESPONDENCE,
+        CLASSES,
         classes(inputs),
         [(layer.name, layer.stage, inputs.native(layer), inputs.wanted_side(layer)) for layer in layers],
         inputs.profile.layers.channels,

@@ -14,6 +14,7 @@ from typing import Literal
 
 from generator.stages import (
     architecture,
+    classes,
     connections,
     correspondence,
     dreams,
@@ -25,6 +26,7 @@ from generator.stages import (
     optimised_pictures,
     optimised_stream,
     picture_map,
+    refinement,
     residual_stream,
     scale_truth,
     scan,
@@ -138,13 +140,31 @@ STAGES: tuple[Stage, ...] = (
         needs=("scan",),
         cpu_only=True,
     ),
-    # Classes, refinement along a stage, the matches of every channel in other layers.
+    # What the strongest pictures and the scores of every channel say about classes.
+    Stage(
+        "classes",
+        classes.describe_classes,
+        keys.class_numbers,
+        ("classes.json", "classes.csv", "layers/*/classes.npz"),
+        needs=("scan", "labels"),
+        cpu_only=True,
+    ),
+    # The matches of every channel in other layers.
     Stage(
         "correspondence",
         correspondence.relate_layers,
         keys.correspondence,
-        ("relations.json", "classes.csv", "matches/*.npz", "layers/*/classes.npz", "layers/*/refinement.npz"),
-        needs=("scan", "labels"),
+        ("relations.json", "matches/*.npz"),
+        needs=("scan",),
+        cpu_only=True,
+    ),
+    # How every channel changes from block to block of its stage.
+    Stage(
+        "refinement",
+        refinement.refine_stages,
+        keys.refinement,
+        ("refinement.json", "layers/*/refinement.npz"),
+        needs=("scan", "classes"),
         cpu_only=True,
     ),
     # One more pass: what every block passes on, adds and replaces.
@@ -191,7 +211,7 @@ STAGES: tuple[Stage, ...] = (
         gradient_rules.compare_rules,
         keys.gradient_rules,
         ("rules.json", "rules/*.webp"),
-        needs=("scan", "correspondence"),
+        needs=("scan", "classes"),
     ),
     # The picture that maximises the activation of each channel.
     Stage(

@@ -6,7 +6,9 @@
     scan.json               what the scan used: pictures read and skipped
     predictions.npz         output (N,) int32, score (N,) float32: each picture's strongest output of the network
     classes.csv             the pictures' classes, each with its group in the hierarchy
-    relations.json          how far layers correspond, what stages refine
+    classes.json            what holds of all classes
+    relations.json          how far layers correspond
+    refinement.json         what stages refine
     matches/<a>--<b>.npz    the best matches of every channel of two layers, in both directions
     stream.json             the readings in the residual stream, block by block
     stream_optimised.json   the same at optimised pictures, where the profile asks for them

@@ -25,7 +25,8 @@ from generator.site.writing import Site
 
 LEVEL = 0.05  # a p value up to here is called significant
 LISTED = 6  # channels of each list
-RELATIONS_FILES = ("relations.json", "classes.csv")  # of the atlas; the site offers copies of them
+# Of the atlas; the site offers copies of them.
+RELATIONS_FILES = ("relations.json", "refinement.json", "classes.json", "classes.csv")
 
 
 @dataclass(frozen=True)

@@ -231,9 +231,12 @@ class Atlas:
 
     @cached_property
     def relations(self) -> Relations | None:
-        """relations.json; None in an atlas of a version that did not write it."""
-        data = self.store.tables.read_json("relations.json")
-        return None if data is None else relations_from_json(data)
+        """How layers are related; None in an atlas of a version that did not compute it."""
+        read = self.store.tables.read_json
+        data = read("relations.json")
+        if data is None:
+            return None
+        return relations_from_json(data, read("refinement.json") or {}, read("classes.json") or {})
 
     @cached_property
     def pairs_at(self) -> dict[str, list[LayerPair]]:

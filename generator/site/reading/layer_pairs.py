@@ -128,7 +128,7 @@ class NetworkMatches:
 
 @dataclass(frozen=True)
 class Relations:
-    """The content of relations.json.
+    """The content of relations.json, refinement.json and classes.json.
 
     pairs: in forward order; stages: by number; network: None where no stage has two blocks. hierarchy: name of the
     classes' hierarchy, None without one; groups: the names of its groups; rounds: permutations of a test; kept_shares:
@@ -144,27 +144,28 @@ class Relations:
     kept_shares: tuple[float, ...]
 
 
-def relations_from_json(data: Mapping[str, Any]) -> Relations:
-    network = data["network"]
+def relations_from_json(
+    relations: Mapping[str, Any], refinement: Mapping[str, Any], classes: Mapping[str, Any]
+) -> Relations:
+    """From relations.json, refinement.json and classes.json."""
+    network = refinement.get("network")
+    changes = {
+        (pair["source"], pair["target"]): _record(Changes, pair) for pair in refinement.get("pairs", ())
+    }
     return Relations(
-        pairs=tuple(_pair(pair) for pair in data["pairs"]),
-        stages={stage["stage"]: _record(Changes, stage) for stage in data["stages"]},
+        pairs=tuple(_pair(pair, changes) for pair in relations["pairs"]),
+        stages={stage["stage"]: _record(Changes, stage) for stage in refinement.get("stages", ())},
         network=_record(Changes, network) if network else None,
-        hierarchy=data["hierarchy"],
-        groups=tuple(data["groups"]),
-        rounds=data["rounds"],
-        kept_shares=tuple(data.get("kept_shares", ())),
+        hierarchy=classes.get("hierarchy"),
+        groups=tuple(classes.get("groups", ())),
+        rounds=refinement.get("rounds", 0),
+        kept_shares=tuple(classes.get("kept_shares", ())),
     )
 
 
-def _pair(data: Mapping[str, Any]) -> LayerPair:
-    counts = data.get("counts")
-    if not counts:
-        return _record(LayerPair, data)
-    # The pair's own entry names the test of the pictures kept `same_…`, a stage's and the network's `keep_…`.
-    keep = {f"keep_{key}": data.get(f"same_{key}") for key in ("mean", "permuted", "p")}
-    changes = _record(Changes, {**data, **keep, "pairs": 1, "channels": sum(counts.values())})
-    return _record(LayerPair, {**data, "changes": changes})
+def _pair(data: Mapping[str, Any], changes: Mapping[tuple[str, str], Changes]) -> LayerPair:
+    known = changes.get((data["source"], data["target"]), NO_CHANGES)
+    return _record(LayerPair, {**data, "changes": known})
 
 
 def _record(kind: type[Record], data: Mapping[str, Any]) -> Record:
