@@ -13,8 +13,8 @@ from generator.experiments.comparing import COMPARED_DEPTH
 from generator.experiments.reading import drawn_classes, read_layers
 from generator.experiments.runs import DesignRun, Run, Training
 from generator.experiments.setting import Setting
+from generator.methods.permutation import Permuted, exchanged, permuted, refinement_scores
 from generator.methods.purity import Classes, agreement, classes_of_nine
-from generator.methods.refinement import Permuted, exchanged, permuted, refinement_scores
 from generator.network.models.study.networks import StudyNetwork
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from generator.experiments.runs import Training
 from generator.experiments.setting import Setting
 from generator.experiments.training import MOMENTUM, PROBE
 from generator.experiments.workshop import Workshop
-from generator.methods.refinement import ROUNDS
+from generator.methods.permutation import ROUNDS
 from generator.network.models.study.designs import DROPPED, GATE, SCALE
 from generator.pictures.drawn.world import CLASSES
 

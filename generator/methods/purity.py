@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -58,6 +58,10 @@ class Classes:
             baseline,
             *(() if groups is None else groups),
         )
+
+    def of_rows(self, rows: np.ndarray) -> Classes:
+        """The same classes, of some of the pictures. rows: their numbers."""
+        return replace(self, of_picture=self.of_picture[rows])
 
     @property
     def labelled(self) -> bool:

@@ -1,24 +1,34 @@
-"""How a channel changes from one block to the next of its stage (arXiv:1701.02362, section 4)."""
+"""How a channel changes from one block to a later one of its stage (arXiv:1701.02362, section 4): two findings.
+
+Identity: whether the channel number still means the same pictures, held against channels of other numbers on the same
+pictures. Gain: by how much the label agreement of its nine pictures rises, with an interval from resampling pictures.
+"""
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import rankdata
+from threadpoolctl import threadpool_limits
 
-from generator.core.correspondence import CLEAR_GAIN, SEED, STRONG_CORRELATION, STRONG_PICTURES
-from generator.core.records import ReceptiveField
+from generator.core.correspondence import STRONG_PICTURES, rank_correlations, shared_counts
+from generator.core.records import TOP, ReceptiveField
+from generator.methods.purity import Classes
+from generator.methods.resampling import both_halves, bound, halvings, ranking, slots, standard_error
 
-ROUNDS = 999  # permutations of a test: the smallest p value is 1 in 1,000
-CHANGES = (
-    "change",
-    "blur",
-    "stay",
-    "refine",
-)  # by their code in `change_previous`; −1: no block before, or dead
+OVERLAPS = (0.01, 0.05, 0.1)  # shares of the pictures whose highest ones are compared
+IDENTITY_OVERLAP = 0.05  # the one that decides on identity
+UNTIED_LEVEL = 0.99  # of untied pairs, which a channel must exceed to be called the same
+ALONE = 10  # halvings in which each half has nine pictures of its own: for split-half reliability
+OVERLAP_HALVINGS = 20  # for the standard error of an overlap
+CHUNK = 64  # channels at a time
+UNKNOWN, UNCLEAR, BLURS, REFINES = -1, 0, 1, 2  # codes of a verdict
+BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1)  # set bits of a byte
+
+
+# -- pictures and places in common -------------------------------------------------------------------------------------
 
 
 def shared_pictures(top_image: np.ndarray, other_top_image: np.ndarray) -> np.ndarray:
@@ -51,25 +61,79 @@ def shared_places(units: StrongestUnits, other: StrongestUnits) -> np.ndarray:
     return (same & near).any(axis=2).sum(axis=1).astype(np.int32)
 
 
-def rank_correlation(scores: np.ndarray, other_scores: np.ndarray, chunk: int = 64) -> np.ndarray:
+# -- correlations ------------------------------------------------------------------------------------------------------
+
+
+def rank_correlation(scores: np.ndarray, other_scores: np.ndarray, chunk: int = CHUNK) -> np.ndarray:
     """Spearman's ρ of each channel's scores over all pictures; (N, C), (N, C) → (C,), NaN where one is constant.
 
     Ties, such as the many zeros of a channel that is seldom active, get their average rank.
     """
+    return rank_correlation_and_error(scores, other_scores, chunk)[0]
+
+
+def rank_correlation_and_error(
+    scores: np.ndarray, other_scores: np.ndarray, chunk: int = CHUNK
+) -> tuple[np.ndarray, np.ndarray]:
+    """Spearman's ρ of each channel and its standard error over pictures; (N, C), (N, C) → (C,) float32 each, NaN where
+    one of the two is constant.
+
+    The error is that of the infinitesimal jackknife (Jaeckel 1972; Efron 1982, chapter 6): the root of the mean square
+    of the pictures' influences, which include what a picture does to the ranks of all others.
+    """
     count, channels = scores.shape
-    result = np.full(channels, np.nan, np.float32)
-    if count < 2:
-        return result
-
-    def correlate(first: int) -> None:
+    rho, error = (np.full(channels, np.nan, np.float32) for _ in range(2))
+    if count < 3:
+        return rho, error
+    for first in range(0, channels, chunk):
         part = slice(first, first + chunk)
-        ranks = rankdata(scores[:, part], axis=0)
-        other_ranks = rankdata(other_scores[:, part], axis=0)
-        result[part] = correlation(ranks, other_ranks)
+        rho[part], error[part] = _correlated(np.asarray(scores[:, part]), np.asarray(other_scores[:, part]))
+    return rho, error
 
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # sorting lets other threads work
-        list(pool.map(correlate, range(0, channels, chunk)))
-    return result
+
+def _correlated(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    u, v = _Ranks.of(x), _Ranks.of(y)
+    covariance = (u.centred * v.centred).mean(axis=0)
+    squares = (u.centred**2).mean(axis=0), (v.centred**2).mean(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        scale = np.sqrt(squares[0] * squares[1])
+        rho = np.where(scale > 0, covariance / scale, np.nan)
+        moved = u.centred * v.centred - covariance + u.influence(v.centred) + v.influence(u.centred)
+        spread = [
+            (own.centred**2 - square + 2 * own.influence(own.centred)) / square
+            for own, square in zip((u, v), squares, strict=True)
+        ]
+        influence = moved / scale - rho * (spread[0] + spread[1]) / 2
+        error = np.sqrt((influence**2).mean(axis=0) / len(x))
+    return np.clip(rho, -1, 1), np.where(scale > 0, error, np.nan)
+
+
+@dataclass(frozen=True)
+class _Ranks:
+    """Ranks of columns, (N, c). centred: average ranks as shares of N, minus their mean; order: pictures by rising
+    score; start, end: of each picture's group of equal scores, as places in that order."""
+
+    centred: np.ndarray
+    order: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+
+    @classmethod
+    def of(cls, scores: np.ndarray) -> _Ranks:
+        columns = np.ascontiguousarray(scores.T)
+        low = rankdata(columns, method="min", axis=1).T.astype(np.int64) - 1
+        high = rankdata(columns, method="max", axis=1).T.astype(np.int64)
+        ranks = (low + high) / 2 / len(scores)
+        return cls(ranks - ranks.mean(axis=0), np.argsort(scores, axis=0, kind="stable"), low, high)
+
+    def influence(self, weights: np.ndarray) -> np.ndarray:
+        """How the mean of rank × weight moves when a picture's rank group gains a picture, (N, c): the mean weight of
+        the pictures above it (equal ones count half), minus what their ranks held before."""
+        sums = np.zeros((len(weights) + 1, weights.shape[1]))
+        np.cumsum(np.take_along_axis(weights, self.order, 0)[::-1], axis=0, out=sums[1:])
+        above = sums[::-1]  # above[k]: the sum over the places from k on
+        gained = (np.take_along_axis(above, self.start, 0) + np.take_along_axis(above, self.end, 0)) / 2
+        return gained / len(weights) - (self.centred * weights).mean(axis=0)
 
 
 def correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -81,74 +145,311 @@ def correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return np.where(scale > 0, (x * y).sum(axis=0) / scale, np.nan)
 
 
-def refinement_scores(agreement: np.ndarray, earlier: np.ndarray, rho: np.ndarray) -> np.ndarray:
-    """The refinement score of every channel (last axis: later) against every earlier one; (B,), (A,), (A, B) → (A, B).
-
-    max(ρ, 0) × (agreement later − agreement earlier): how much more alike the top nine pictures have become, weighted
-    by how similarly the two channels still rank the pictures. −1 … 1, NaN where either agreement is unknown.
-    """
-    return np.maximum(np.nan_to_num(rho), 0) * (agreement[None, :] - earlier[:, None])
-
-
-def kinds(shared: np.ndarray, rho: np.ndarray, score: np.ndarray) -> np.ndarray:
-    """How each channel changes from block to block, (C,) int8 by CHANGES.
-
-    refine, blur: it still matches its earlier self (3 pictures shared or ρ ≥ 0.5), and its score is 0.05 or more, or
-    −0.05 or less. Of the others, those that keep 3 pictures stay, and those that do not change.
-    """
-    with np.errstate(invalid="ignore"):
-        match = (shared >= STRONG_PICTURES) | (rho >= STRONG_CORRELATION)
-        gain = np.where(score >= CLEAR_GAIN, 3, np.where(score <= -CLEAR_GAIN, 1, -1))
-    rest = np.where(shared >= STRONG_PICTURES, 2, 0)
-    return np.where(match & (gain >= 0), gain, rest).astype(np.int8)
+# -- one block on the pictures whose scores are kept -------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Permuted:
-    """One pair's part in a test: the sum over its channels as they are, the sums as chance would have them (ROUNDS,),
-    and how many channels take part. Sums of several pairs add up to a stage's or a network's test."""
+class Halves:
+    """A measure on both halves of every halving, (P, C) each."""
 
-    observed: float
-    permuted: np.ndarray
-    channels: int
+    first: np.ndarray
+    second: np.ndarray
 
-    def __add__(self, other: Permuted) -> Permuted:
-        return Permuted(
-            self.observed + other.observed, self.permuted + other.permuted, self.channels + other.channels
+    def __sub__(self, other: Halves) -> Halves:
+        return Halves(self.first - other.first, self.second - other.second)
+
+    @property
+    def error(self) -> np.ndarray:
+        """(C,): the standard error."""
+        return standard_error(self.first, self.second)
+
+    def mean(self, channels: np.ndarray) -> Halves:
+        """The mean over some channels where it is finite, (P,) each. channels: (C,) bool."""
+        return Halves(_means(self.first[:, channels]), _means(self.second[:, channels]))
+
+
+def _means(values: np.ndarray) -> np.ndarray:
+    known = np.isfinite(values)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(known, values, 0).sum(axis=1) / known.sum(axis=1)
+
+
+@dataclass(frozen=True)
+class BlockSample:
+    """What the comparison needs of a block. order: (C, D) each channel's pictures, highest first, −1 for none; slots:
+    of both halves, (P, C, D); alone_slots: where each half has nine pictures of its own, (ALONE, C, D); highest: by
+    share of OVERLAPS which pictures are each channel's highest, (N, C) bool; overlapping: the same of the halves, in
+    bits; agreement: (C,) float64; agreements: on the halves; alone: of each half's own nine. The last three are None
+    without labels."""
+
+    order: np.ndarray
+    slots: tuple[np.ndarray, np.ndarray]
+    highest: tuple[np.ndarray, ...]
+    overlapping: tuple[np.ndarray, np.ndarray]
+    agreement: np.ndarray | None
+    agreements: Halves | None
+    alone: Halves | None
+    alone_slots: tuple[np.ndarray, np.ndarray]
+
+    @classmethod
+    def of(cls, scores: np.ndarray, classes: Classes | None, *, signed: bool) -> BlockSample:
+        """From the scores (N, C) of N pictures and their classes (None: not labelled, or not enough)."""
+        count = len(scores)
+        member = halvings(count)
+        full = np.argsort(-scores, axis=0, kind="stable")
+        positive = np.full(scores.shape, True) if signed else scores > 0
+        order = ranking(scores, signed=signed)
+        order[np.ptp(scores, axis=0) == 0] = -1  # dead: the score says nothing about pictures
+        doubled = both_halves(order, member)
+        alone = both_halves(order, member[:ALONE], times=1)
+        agreement = agreements = by_itself = None
+        if classes is not None:
+            similar, labelled = _similar(order, classes)
+            whole = slots(order, np.ones(count, bool), times=1)[None]
+            agreement = _agreement(whole, similar, labelled, classes.baseline)[0]
+            agreements = Halves(*(_agreement(part, similar, labelled, classes.baseline) for part in doubled))
+            by_itself = Halves(*(_agreement(part, similar, labelled, classes.baseline) for part in alone))
+        highest = tuple(_highest(full, positive, math.ceil(share * count)) for share in OVERLAPS)
+        return cls(
+            order=order,
+            slots=doubled,
+            highest=highest,
+            overlapping=_highest_of_halves(full, positive, member[:OVERLAP_HALVINGS]),
+            agreement=agreement,
+            agreements=agreements,
+            alone=by_itself,
+            alone_slots=alone,
         )
 
     @property
-    def p(self) -> float:
-        """The chance of as large a sum, one-sided: (1 + those as large) / (1 + ROUNDS)."""
-        return (1 + int((self.permuted >= self.observed).sum())) / (1 + len(self.permuted))
+    def nine(self) -> np.ndarray:
+        """(C, 9): the nine strongest of these pictures."""
+        return self.order[:, :TOP]
 
 
-def _exact(values: np.ndarray) -> np.ndarray:
-    """As multiples of 2⁻³², so that no sum of them depends on its order."""
-    return np.round(np.asarray(values, np.float64) * 2.0**32) / 2.0**32
+def _similar(order: np.ndarray, classes: Classes) -> tuple[np.ndarray, np.ndarray]:
+    """The similarity of the classes of every two ranked pictures, (C, D, D) float32, zero of a picture with itself; and
+    which have a class, (C, D) bool."""
+    of = np.where(order >= 0, classes.of_picture[np.maximum(order, 0)], -1)
+    similarity = classes.similarity.astype(np.float32)
+    result = similarity[of[:, :, None], of[:, None, :]]
+    diagonal = np.arange(order.shape[1])
+    result[:, diagonal, diagonal] = 0
+    return result, of >= 0
 
 
-def permuted(values: np.ndarray, stream: int, rounds: int = ROUNDS) -> Permuted:
-    """A quantity of pairs of channels, summed over equal numbers and over permuted ones; (A, A) → the part of a test.
+def _agreement(weights: np.ndarray, similar: np.ndarray, labelled: np.ndarray, baseline: float) -> np.ndarray:
+    """The label agreement of weighted lists of nine, (P, C, D) → (P, C) float64: over pairs of different pictures. NaN
+    where fewer than nine places are filled or a picture has no label."""
+    w = weights.astype(np.float32).transpose(1, 0, 2)  # (C, P, D)
+    with threadpool_limits(1):
+        together = ((w @ similar) * w).sum(axis=2, dtype=np.float64)  # (C, P)
+    total = w.sum(axis=2, dtype=np.float64)
+    pairs = total**2 - (w * w).sum(axis=2, dtype=np.float64)
+    full = (total == TOP) & ~((w > 0) & ~labelled[:, None, :]).any(axis=2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        value = (together / pairs - baseline) / (1 - baseline)
+    return np.where(full & (baseline < 1), value, np.nan).T
 
-    The null hypothesis: which earlier channel carries a later one's number does not matter. A channel whose value with
-    itself is unknown (NaN) takes no part. stream: numbers the pair, so that each has permutations of its own.
-    """
-    known = np.isfinite(np.diagonal(values))
-    values = _exact(values[np.ix_(known, known)])
-    random = np.random.default_rng([SEED, stream])
-    columns = np.arange(len(values))
-    sums = [values[random.permutation(len(values)), columns].sum() for _ in range(rounds)]
-    return Permuted(float(np.trace(values)), np.array(sums), len(values))
+
+def _highest(order: np.ndarray, positive: np.ndarray, number: int) -> np.ndarray:
+    """Which pictures are among each channel's `number` highest positive scores; order: (N, C) → (N, C) bool."""
+    result = np.zeros(order.shape, bool)
+    np.put_along_axis(result, order[:number], True, 0)
+    return result & positive
 
 
-def exchanged(values: np.ndarray, stream: int, rounds: int = ROUNDS) -> Permuted:
-    """A signed quantity of each channel, summed as it is and with every channel's two blocks exchanged at random, which
-    turns its sign; (C,), NaN where unknown.
+def _highest_of_halves(
+    order: np.ndarray, positive: np.ndarray, member: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """For each half the highest IDENTITY_OVERLAP of its pictures, as bits: (2, P, …) packed along the pictures."""
+    number = max(1, math.ceil(IDENTITY_OVERLAP * len(order) / 2))
+    # Far enough down the ranking to hold the highest of any half.
+    depth = min(len(order), 2 * number + 8 * math.ceil(math.sqrt(number)) + 8)
+    head = order[:depth]
+    halves: list[list[np.ndarray]] = [[], []]
+    for row in member:
+        for side, inside in enumerate((row, ~row)):
+            mine = inside[head]  # (depth, C)
+            chosen = mine & (np.cumsum(mine, axis=0) <= number)
+            result = np.zeros(order.shape, bool)
+            np.put_along_axis(result, head, chosen, 0)
+            halves[side].append(np.packbits(result & positive, axis=0))
+    return np.stack(halves[0]), np.stack(halves[1])
 
-    The null hypothesis: nothing tells the later block from the earlier. It takes the channels as independent.
-    """
-    values = _exact(values[np.isfinite(values)])
-    random = np.random.default_rng([SEED, stream])
-    signs = random.integers(0, 2, (rounds, len(values)), np.int8).astype(np.float64) * 2 - 1
-    return Permuted(float(values.sum()), signs @ values, len(values))
+
+# -- two blocks --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Untied:
+    """Of pairs of channels of different numbers on the same pictures: means and limits (their UNTIED_LEVEL quantile).
+    overlaps: by share of OVERLAPS."""
+
+    shared: float
+    shared_limit: float
+    rho: float
+    overlaps: tuple[float, ...]
+    overlap_limit: float
+
+
+@dataclass(frozen=True)
+class Change:
+    """How the channels of a block compare with the same numbers of an earlier one, (C,) each. *_error: standard errors
+    over pictures. overlaps: (C, 3), of the highest pictures by share of OVERLAPS; overlap_error: of IDENTITY_OVERLAP;
+    before, after: label agreements; gain: their difference; first, second: the gain on the two halves of the first
+    halving, each with nine pictures of its own; identity: whether the number keeps its pictures; known: whether both
+    channels are active."""
+
+    known: np.ndarray
+    shared: np.ndarray
+    shared_error: np.ndarray
+    rho: np.ndarray
+    rho_error: np.ndarray
+    overlaps: np.ndarray
+    overlap_error: np.ndarray
+    identity: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
+    gain: np.ndarray
+    gain_error: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+    kept_in_first: np.ndarray
+    untied: Untied
+    gains: Halves | None
+    alone: Halves | None
+    kept: Halves
+
+    def verdict(self, *, repeats: bool) -> np.ndarray:
+        """(C,) int8: REFINES or BLURS where the interval of the gain lies above or below zero, the channel keeps its
+        identity and gains repeat on other pictures; UNCLEAR otherwise, UNKNOWN where there is no gain."""
+        certain = np.abs(self.gain) > bound() * self.gain_error
+        code = np.where(self.gain > 0, REFINES, BLURS)
+        clear = certain & self.identity & repeats & (self.gain_error > 0)
+        known = self.known & np.isfinite(self.gain) & np.isfinite(self.gain_error)
+        return np.where(known, np.where(clear, code, UNCLEAR), UNKNOWN).astype(np.int8)
+
+
+def compare(
+    before: BlockSample,
+    after: BlockSample,
+    scores: tuple[np.ndarray, np.ndarray],
+    ranks: tuple[np.ndarray, np.ndarray],
+) -> Change:
+    """Two blocks of a stage. scores: of the earlier and the later block, (N, C) each; ranks: their centred ranks."""
+    shared = shared_counts(before.nine, after.nine)  # (C, C)
+    overlaps = [
+        (one.astype(np.float32).T @ other.astype(np.float32)) / max(1, math.ceil(share * len(one)))
+        for one, other, share in zip(before.highest, after.highest, OVERLAPS, strict=True)
+    ]
+    known = (before.order[:, 0] >= 0) & (after.order[:, 0] >= 0)
+    untied = _untied(shared, overlaps, rank_correlations(*ranks), known)
+    own = np.diagonal(shared).astype(np.int32)
+    own_overlaps = np.stack([np.diagonal(each) for each in overlaps], axis=1)
+    decisive = own_overlaps[:, OVERLAPS.index(IDENTITY_OVERLAP)]
+    least = max(STRONG_PICTURES, untied.shared_limit + 1)
+    identity = known & (own >= least) & (decisive > untied.overlap_limit)
+    rho, rho_error = rank_correlation_and_error(*scores)
+    gains = alone = None
+    nothing = np.full(len(known), np.nan)
+    first = second = gain = error = early = late = nothing
+    if before.agreements is not None and after.agreements is not None:
+        assert before.agreement is not None
+        assert after.agreement is not None
+        assert before.alone is not None
+        assert after.alone is not None
+        early, late = before.agreement, after.agreement
+        gains, alone = after.agreements - before.agreements, after.alone - before.alone
+        gain, error = late - early, gains.error
+        first, second = alone.first[0], alone.second[0]
+    kept = _kept(before.order, after.order, before.slots, after.slots)
+    alone_kept = _kept(
+        before.order,
+        after.order,
+        (before.alone_slots[0][:1], before.alone_slots[1][:1]),
+        (after.alone_slots[0][:1], after.alone_slots[1][:1]),
+    )
+    return Change(
+        known=known,
+        shared=own,
+        shared_error=kept.error,
+        rho=rho,
+        rho_error=rho_error,
+        overlaps=own_overlaps.astype(np.float32),
+        overlap_error=_overlap_error(before.overlapping, after.overlapping, len(before.highest[0])),
+        identity=identity,
+        before=early,
+        after=late,
+        gain=gain,
+        gain_error=error,
+        first=first,
+        second=second,
+        kept_in_first=alone_kept.first[0],
+        untied=untied,
+        gains=gains,
+        alone=alone,
+        kept=kept,
+    )
+
+
+def _untied(shared: np.ndarray, overlaps: list[np.ndarray], rho: np.ndarray, known: np.ndarray) -> Untied:
+    other = ~np.eye(len(shared), dtype=bool) & known[:, None] & known[None, :]
+    if not other.any():
+        return Untied(np.nan, 0.0, np.nan, tuple(np.nan for _ in overlaps), 0.0)
+    values = [np.asarray(each)[other] for each in (shared, *overlaps)]
+    means = [float(each.mean(dtype=np.float64)) for each in values]
+    limits = [float(np.quantile(each, UNTIED_LEVEL, method="higher")) for each in values]
+    correlations = rho[other]
+    finite = correlations[np.isfinite(correlations)]
+    return Untied(
+        shared=means[0],
+        shared_limit=limits[0],
+        rho=float(finite.mean(dtype=np.float64)) if finite.size else np.nan,
+        overlaps=tuple(means[1:]),
+        overlap_limit=limits[1 + OVERLAPS.index(IDENTITY_OVERLAP)],
+    )
+
+
+def _kept(
+    order: np.ndarray,
+    other: np.ndarray,
+    slots_of: tuple[np.ndarray, np.ndarray],
+    slots_of_other: tuple[np.ndarray, np.ndarray],
+) -> Halves:
+    """How many of nine places the two lists share on each half, (P, C): the smaller of the places that a picture takes
+    in the two."""
+    same = (order[:, :, None] == other[:, None, :]) & (order[:, :, None] >= 0)  # (C, D, D)
+    match = np.where(same.any(axis=2), same.argmax(axis=2), -1)  # (C, D): place in the other list
+    index, present = np.maximum(match, 0)[None], (match >= 0)[None]
+
+    def count(one: np.ndarray, two: np.ndarray) -> np.ndarray:
+        there = np.where(present, np.take_along_axis(two, np.broadcast_to(index, two.shape), 2), 0)
+        return np.minimum(one, there).sum(axis=2).astype(np.float64)
+
+    return Halves(*(count(one, two) for one, two in zip(slots_of, slots_of_other, strict=True)))
+
+
+def _overlap_error(
+    before: tuple[np.ndarray, np.ndarray], after: tuple[np.ndarray, np.ndarray], pictures: int
+) -> np.ndarray:
+    """The standard error of the overlap at IDENTITY_OVERLAP, (C,)."""
+    number = max(1, math.ceil(IDENTITY_OVERLAP * pictures / 2))
+    halves = [
+        np.stack([BITS[one & two].sum(axis=0) for one, two in zip(early, late, strict=True)])
+        for early, late in zip(before, after, strict=True)
+    ]
+    return standard_error(halves[0] / number, halves[1] / number).astype(np.float32)
+
+
+def congruence(halves: Halves, channels: np.ndarray) -> float:
+    """How far a difference repeats on other pictures: Σ xy / √(Σ x² Σ y²) over channels (Tucker's congruence), x on one
+    half of the pictures and y on the other; the mean over halvings. Unlike a correlation it counts a change that all
+    channels share as repeated. NaN where there is nothing to compare."""
+    values = []
+    for one, other in zip(halves.first[:, channels], halves.second[:, channels], strict=True):
+        known = np.isfinite(one) & np.isfinite(other)
+        scale = math.sqrt(float((one[known] ** 2).sum() * (other[known] ** 2).sum()))
+        if scale > 0:
+            values.append(float((one[known] * other[known]).sum()) / scale)
+    return float(np.mean(values)) if values else float("nan")

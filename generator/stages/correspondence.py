@@ -16,7 +16,7 @@ from generator.core.correspondence import (
     layer_pairs,
 )
 from generator.core.store import Store
-from generator.methods.refinement import Permuted, permuted
+from generator.methods.permutation import Permuted, permuted
 from generator.stages import keys
 from generator.stages.classes import living_top
 from generator.stages.inputs import Inputs

@@ -1,167 +1,282 @@
-"""Refinement: how every channel changes from block to block of its stage."""
+"""Refinement: how every channel changes from block to block of its stage, and from the first block to the last."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from generator.core.correspondence import Pair, Similarity, layer_pairs
+from generator.core.correspondence import centred_ranks, layer_pairs
+from generator.core.records import LayerInfo
+from generator.core.store import Store
+from generator.methods.directions import along, random_directions
+from generator.methods.purity import Classes
 from generator.methods.refinement import (
-    CHANGES,
-    ROUNDS,
-    Permuted,
+    BLURS,
+    OVERLAPS,
+    REFINES,
+    UNCLEAR,
+    BlockSample,
+    Change,
+    Halves,
     StrongestUnits,
-    exchanged,
-    kinds,
-    permuted,
-    refinement_scores,
+    compare,
+    congruence,
     shared_places,
 )
-from generator.stages.correspondence import layer_numbers, tested
+from generator.methods.resampling import HALVINGS, LEVEL, RELIABLE, bound, standard_error
+from generator.stages.classes import picture_classes
 from generator.stages.inputs import Inputs
+from generator.stages.picture_reading import usable_files
 from generator.stages.run import Run
 
 PRODUCT = "refinement"  # of a layer's arrays
+FILE = "refinement.json"
+FEATURED = 20  # channels whose gains on both halves are compared
 
 
 def refine_stages(inputs: Inputs, run: Run) -> None:
-    """Write refinement.npz of every layer, and what holds of stages and network (refinement.json)."""
+    """Write refinement.npz of every layer, and what holds of pairs of blocks and of stages (refinement.json)."""
     layers, store = inputs.network.layers, run.store
-    pairs = [(index, pair) for index, pair in enumerate(layer_pairs(layers)) if pair.tie == "stage"]
-    refined = {pair.target for _, pair in pairs}
-    with run.reporter.stage("refinement", len(layers) + len(pairs), "layers and pairs") as advance:
-        for layer in layers:
-            if layer.name not in refined:
-                store.arrays.write_layer(layer.name, PRODUCT, no_block_before(layer.channels))
+    chains = stage_chains(layers)
+    comparisons = sum(len(_spans(chain)) for chain in chains)
+    arrays: dict[str, dict[str, np.ndarray]] = {
+        layer.name: no_block_before(layer.channels) for layer in layers
+    }
+    entries: list[dict[str, Any]] = []
+    with run.reporter.stage(
+        "refinement", max(1, sum(map(len, chains)) + comparisons), "blocks and pairs"
+    ) as advance:
+        classes = _sample_classes(inputs, run) if chains else None
+        for chain in chains:
+            blocks = []
+            for layer in chain:
+                blocks.append(_Block.of(store, layer, classes))
+                advance()
+            for first, last in _spans(chain):
+                before, after = blocks[first], blocks[last]
+                change = compare(
+                    before.sample, after.sample, (before.scores, after.scores), (before.ranks, after.ranks)
+                )
+                suffix = "previous" if last - first == 1 else "stage"
+                repeats = repeating(change)
+                places = shared_places(before.units, after.units)
+                arrays[after.layer.name] |= change_arrays(change, places, suffix, repeats=repeats >= RELIABLE)
+                entries.append(_entry(before, after, change, repeats, suffix))
+                if len(chain) == 2:  # the only pair is the stage
+                    arrays[after.layer.name] |= change_arrays(
+                        change, places, "stage", repeats=repeats >= RELIABLE
+                    )
+                    entries.append({**entries[-1], "kind": "stage"})
+                advance()
+        if not chains:
             advance()
-        results = PairResults()
-        for index, pair in pairs:
-            source, target = layer_numbers(store, pair.source), layer_numbers(store, pair.target)
-            similarity = source.similarity(target)
-            alive = source.active[:, None] & target.active[None, :]
-            keep = permuted(np.where(alive, similarity.shared, np.nan), 3 * index)
-            stage = inputs.network.layer(pair.target).stage
-            scores = refine(inputs, run, pair, similarity, results)
-            results.keeping.append((stage, keep))
-            direction = exchanged(np.diagonal(scores), 3 * index + 2)
-            results.refining.append((stage, permuted(scores, 3 * index + 1), direction))
-            entry = (
-                _digest(results.values[-1][1])
-                | _refining([results.refining[-1][1:]])
-                | tested("keep", [keep])
+    for name, numbers in arrays.items():
+        store.arrays.write_layer(name, PRODUCT, numbers)
+    report = {
+        "pictures": len(store.tables.scored_pictures()),
+        "halvings": HALVINGS,
+        "level": LEVEL,
+        "bound": bound(),
+        "reliable": RELIABLE,
+        "comparisons": comparisons,
+        "simultaneous_bound": bound(comparisons),
+        "overlaps": list(OVERLAPS),
+        "featured": FEATURED,
+        "pairs": entries,
+    }
+    store.tables.write_json(FILE, report)
+
+
+def stage_chains(layers: Sequence[LayerInfo]) -> list[list[LayerInfo]]:
+    """The blocks of each stage, in order, as far as the addition ties their channels; stages of one block left out."""
+    layer_of = {layer.name: layer for layer in layers}
+    chains: list[list[LayerInfo]] = []
+    for pair in layer_pairs(layers):
+        if pair.tie != "stage":
+            continue
+        if chains and chains[-1][-1].name == pair.source:
+            chains[-1].append(layer_of[pair.target])
+        else:
+            chains.append([layer_of[pair.source], layer_of[pair.target]])
+    return chains
+
+
+def _spans(chain: Sequence[LayerInfo]) -> list[tuple[int, int]]:
+    """The pairs of blocks to compare, as places: neighbours, then the first with the last."""
+    neighbours = [(place, place + 1) for place in range(len(chain) - 1)]
+    return [*neighbours, (0, len(chain) - 1)] if len(chain) > 2 else neighbours
+
+
+def _sample_classes(inputs: Inputs, run: Run) -> Classes | None:
+    """The classes of the pictures whose scores are kept; None where they say nothing about agreement."""
+    files = [inputs.pictures.files[index] for index in usable_files(inputs, run)]
+    _, classes = picture_classes(inputs, files)
+    if not (classes.labelled and (classes.repeat or classes.groups is not None)):
+        return None
+    return classes.of_rows(run.store.tables.scored_pictures())
+
+
+@dataclass(frozen=True)
+class _Block:
+    """A block with what is known of it on the pictures whose scores are kept. directions: random ones of its features,
+    None without labels."""
+
+    layer: LayerInfo
+    scores: np.ndarray
+    ranks: np.ndarray
+    sample: BlockSample
+    directions: BlockSample | None
+    units: StrongestUnits
+
+    @classmethod
+    def of(cls, store: Store, layer: LayerInfo, classes: Classes | None) -> _Block:
+        numbers = store.arrays.layer(layer.name, "top")
+        scores = np.asarray(store.arrays.scores(layer.name))
+        directions = None
+        if classes is not None:
+            directions = BlockSample.of(
+                along(scores, random_directions(layer.channels)), classes, signed=True
             )
-            results.pairs.append({"source": pair.source, "target": pair.target, "pairs": 1, **entry})
-            advance()
-    store.tables.write_json("refinement.json", results.as_json())
-
-
-@dataclass
-class PairResults:
-    """What is known of the pairs so far, with their stage's number: refining, the tests of the refinement score by
-    correspondence and by direction; keeping, that of the pictures kept; values, the channels' statistics."""
-
-    pairs: list[dict[str, Any]] = field(default_factory=list)
-    refining: list[tuple[int, Permuted, Permuted]] = field(default_factory=list)
-    keeping: list[tuple[int, Permuted]] = field(default_factory=list)
-    values: list[tuple[int, dict[str, np.ndarray]]] = field(default_factory=list)
-
-    def as_json(self) -> dict[str, Any]:
-        """The content of refinement.json."""
-        stages = sorted({stage for stage, _ in self.values})
-        return {
-            "kinds": list(CHANGES),
-            "rounds": ROUNDS,
-            "pairs": self.pairs,
-            "stages": [{"stage": stage, **self.digest([stage])} for stage in stages],
-            "network": self.digest(stages) if stages else None,
-        }
-
-    def digest(self, stages: Sequence[int]) -> dict[str, Any]:
-        """What holds of these stages' channels together."""
-        values = [value for stage, value in self.values if stage in stages]
-        refining = [tests for stage, *tests in self.refining if stage in stages]
-        keeping = [test for stage, test in self.keeping if stage in stages]
-        joined = {name: np.concatenate([value[name] for value in values]) for name in values[0]}
-        return {
-            "pairs": len(values),
-            **_digest(joined),
-            **_refining(refining),
-            **tested("keep", keeping),
-        }
-
-
-def _digest(values: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Counts of what channels do, and means over those that are alive."""
-    code = values["change_previous"]
-    known = code >= 0
-    counts = {name: int((code == number).sum()) for number, name in enumerate(CHANGES)}
-    return {
-        "channels": int(known.sum()),
-        "counts": counts,
-        "kept": _mean(values["shared_previous"][known]),
-        "places": _mean(values["places_previous"][known]),
-        "rho": _mean(values["spearman_previous"][known], np.median),
-        "gain": _mean(values["gain"][known]),
-        "score": _mean(values["refinement_previous"][known]),
-    }
-
-
-def _mean(values: np.ndarray, how: Any = np.mean) -> float | None:
-    known = values[np.isfinite(values)].astype(np.float64)
-    return round(float(how(known)), 6) if known.size else None
-
-
-def _refining(tests: Sequence[Sequence[Permuted]]) -> dict[str, Any]:
-    """Both tests of the refinement score. refine_p: the larger p value, for only where both say so does a stage refine:
-    its channels, and not any others, and in this direction."""
-    entry = tested("correspondence", [correspondence for correspondence, _ in tests]) | tested(
-        "direction", [direction for _, direction in tests]
-    )
-    values = [entry["correspondence_p"], entry["direction_p"]]
-    return {
-        "refine_mean": entry["correspondence_mean"],
-        "refine_permuted": entry["correspondence_permuted"],
-        "refine_p": None if None in values else max(values),
-        "correspondence_p": values[0],
-        "direction_p": values[1],
-    }
+        return cls(
+            layer=layer,
+            scores=scores,
+            ranks=centred_ranks(scores),
+            sample=BlockSample.of(scores, classes, signed=not layer.rectified),
+            directions=directions,
+            units=StrongestUnits(numbers["top_image"], numbers["top_unit"], layer.receptive_field),
+        )
 
 
 def no_block_before(channels: int) -> dict[str, np.ndarray]:
-    """The statistics of a layer that has no block before it in its stage."""
-    nothing = np.full(channels, np.nan, np.float32)
+    """The arrays of a layer that has no block before it in its stage."""
+    return {"places_previous": np.full(channels, -1, np.int32)}
+
+
+def repeating(change: Change) -> float:
+    """How far the gains repeat on other pictures; −1 where there are none."""
+    if change.alone is None:
+        return -1.0
+    value = congruence(change.alone, change.identity)
+    return value if np.isfinite(value) else -1.0
+
+
+def change_arrays(change: Change, places: np.ndarray, suffix: str, *, repeats: bool) -> dict[str, np.ndarray]:
+    """A comparison as arrays of the later block, (C,) each. suffix: 'previous', or 'stage' for the first block's."""
+    whole: dict[str, np.ndarray] = {
+        "shared": np.where(change.known, change.shared, -1).astype(np.int32),
+        "places": np.where(change.known, places, -1).astype(np.int32),
+        "identity": np.where(change.known, change.identity, -1).astype(np.int8),
+        "change": change.verdict(repeats=repeats),
+    }
+    overlaps: dict[str, np.ndarray] = {
+        f"overlap{round(100 * share)}": change.overlaps[:, place] for place, share in enumerate(OVERLAPS)
+    }
+    real: dict[str, np.ndarray] = {
+        "shared_error": change.shared_error,
+        "spearman": change.rho,
+        "spearman_error": change.rho_error,
+        **overlaps,
+        "overlap5_error": change.overlap_error,
+        "gain": change.gain,
+        "gain_error": change.gain_error,
+        "gain_half": change.first,
+        "gain_other_half": change.second,
+    }
+    arrays = whole | {
+        name: np.where(change.known, values, np.nan).astype(np.float32) for name, values in real.items()
+    }
+    if suffix == "previous":  # of all pictures, in connections.npz
+        del arrays["shared"], arrays["spearman"]
+    return {f"{name}_{suffix}": values for name, values in arrays.items()}
+
+
+def _entry(before: _Block, after: _Block, change: Change, repeats: float, suffix: str) -> dict[str, Any]:
+    """What refinement.json says of two blocks."""
+    verdict = change.verdict(repeats=repeats >= RELIABLE)
+    known, judged = change.known, change.known & np.isfinite(change.gain)
+    kept = change.kept.mean(known)
+    entry: dict[str, Any] = {
+        "source": before.layer.name,
+        "target": after.layer.name,
+        "stage": after.layer.stage,
+        "kind": "blocks" if suffix == "previous" else "stage",
+        "channels": int(known.sum()),
+        "identity": int(change.identity.sum()),
+        "judged": int((judged & change.identity).sum()),
+        "refines": int((verdict == REFINES).sum()),
+        "blurs": int((verdict == BLURS).sum()),
+        "unclear": int((verdict == UNCLEAR).sum()),
+        "above": int((judged & change.identity & (change.gain > bound() * change.gain_error)).sum()),
+        "below": int((judged & change.identity & (change.gain < -bound() * change.gain_error)).sum()),
+        "kept": _number(change.shared[known].mean() if known.any() else np.nan),
+        "kept_error": _number(standard_error(kept.first, kept.second)),
+        "kept_untied": _number(change.untied.shared),
+        "kept_limit": change.untied.shared_limit,
+        "rho": _number(np.nanmedian(change.rho[known]) if known.any() else np.nan),
+        "rho_untied": _number(change.untied.rho),
+        "overlap": [_number(value) for value in _column_means(change.overlaps, known)],
+        "overlap_untied": [_number(value) for value in change.untied.overlaps],
+        "overlap_limit": _number(change.untied.overlap_limit),
+    }
+    return entry | (_gains(before, after, change, judged, repeats) if change.gains is not None else {})
+
+
+def _column_means(values: np.ndarray, rows: np.ndarray) -> Iterator[float]:
+    for column in values.T:
+        yield float(column[rows].mean(dtype=np.float64)) if rows.any() else float("nan")
+
+
+def _gains(
+    before: _Block, after: _Block, change: Change, judged: np.ndarray, repeats: float
+) -> dict[str, Any]:
+    """The mean gain of the channels, of random directions, and the difference, with standard errors over pictures; and
+    what becomes of the largest gains of one half on the other."""
+    assert change.gains is not None
+    assert before.directions is not None
+    assert after.directions is not None
+    own = change.gains.mean(judged)
+    directions, mean = _direction_gains(before.directions, after.directions)
+    gain = float(change.gain[judged].mean()) if judged.any() else float("nan")
+    featured = featured_channels(change)
     return {
-        "places_previous": np.full(channels, -1, np.int32),
-        "refinement_previous": nothing,
-        "change_previous": np.full(channels, -1, np.int8),
+        "before": _number(change.before[judged].mean() if judged.any() else np.nan),
+        "after": _number(change.after[judged].mean() if judged.any() else np.nan),
+        "gain": _number(gain),
+        "gain_error": _number(standard_error(own.first, own.second)),
+        "gain_directions": _number(mean),
+        "gain_directions_error": _number(standard_error(directions.first, directions.second)),
+        "directions": before.directions.order.shape[0],
+        "excess": _number(gain - mean),
+        "excess_error": _number(standard_error(own.first - directions.first, own.second - directions.second)),
+        "repeats": _number(repeats),
+        "featured_half": _number(change.first[featured].mean() if len(featured) else np.nan),
+        "featured_other_half": _number(change.second[featured].mean() if len(featured) else np.nan),
     }
 
 
-def refine(inputs: Inputs, run: Run, pair: Pair, similarity: Similarity, results: PairResults) -> np.ndarray:
-    """Write refinement.npz of the later block: how each channel refines itself; returns the refinement score of every
-    later channel against every earlier one."""
-    store, network = run.store, inputs.network
-    later, earlier = (
-        store.arrays.layer(name, "top", "statistics", "classes") for name in (pair.target, pair.source)
-    )
-    scores = refinement_scores(later["label_agreement"], earlier["label_agreement"], similarity.rho)
-    score = np.diagonal(scores).astype(np.float32)
-    rho, shared = np.diagonal(similarity.rho), np.diagonal(similarity.shared)
-    alive = ~(earlier["dead"] | later["dead"])
-    before, after = (
-        StrongestUnits(numbers["top_image"], numbers["top_unit"], network.layer(name).receptive_field)
-        for name, numbers in ((pair.source, earlier), (pair.target, later))
-    )
-    added = {
-        "places_previous": shared_places(after, before),
-        "refinement_previous": score,
-        "change_previous": np.where(alive, kinds(shared, rho, score), -1).astype(np.int8),
-    }
-    store.arrays.write_layer(pair.target, "refinement", added)
-    gain = later["label_agreement"] - earlier["label_agreement"]
-    values = {"shared_previous": shared, "spearman_previous": rho, "gain": gain, **added}
-    results.values.append((network.layer(pair.target).stage, values))
-    return scores
+def _direction_gains(before: BlockSample, after: BlockSample) -> tuple[Halves, float]:
+    assert before.agreements is not None
+    assert after.agreements is not None
+    assert before.agreement is not None
+    assert after.agreement is not None
+    gain = after.agreement - before.agreement
+    finite = np.isfinite(gain)
+    mean = float(gain[finite].mean()) if finite.any() else float("nan")
+    return (after.agreements - before.agreements).mean(finite), mean
+
+
+def featured_channels(change: Change, count: int = FEATURED) -> np.ndarray:
+    """The channels with the largest gain on the first half of the pictures, of those that keep their identity; chosen
+    without the second half, on which their gain can then be read."""
+    possible = np.flatnonzero(change.identity & np.isfinite(change.first) & np.isfinite(change.second))
+    order = np.argsort(-change.first[possible], kind="stable")
+    result: np.ndarray = possible[order[:count]]
+    return result
+
+
+def _number(value: float | np.floating[Any] | np.ndarray) -> float | None:
+    """Rounded as in the tables; None where it is not finite."""
+    return round(float(value), 6) if np.isfinite(value) else None
