@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,10 +30,10 @@ def mapped_copy(folder: Path, *, publish: bool = True) -> Store:
     found = embedding.components(features)
     assert found is not None
     placed = embedding.t_sne(found.positions, perplexity=5, seed=0, exact=100)
-    which, how_far = embedding.nearest(features, 9)
+    which, similarity = embedding.nearest(features, 9)
     tiles = [shrink(np.asarray(draw_picture(CLASSES[c], 100 + n, 96)), THUMB) for n, c in enumerate(kind)]
     arrays = {"pca": found.positions[:, :2], "tsne": placed.positions, "exact": placed.exact,
-              "neighbour": which, "distance": how_far}  # fmt: skip
+              "neighbour": which, "similarity": similarity}  # fmt: skip
     write_map(
         store,
         arrays,
@@ -65,7 +65,7 @@ def large_copy(folder: Path, count: int) -> Store:
     arrays |= {
         "exact": np.ones(count, bool),
         "neighbour": near,
-        "distance": random.random((count, 9), np.float32),
+        "similarity": random.random((count, 9), np.float32),
     }
     tiles = random.integers(0, 256, (2400, 1, 1, 3), np.uint8).repeat(THUMB, 1).repeat(THUMB, 2)
     write_map(store, arrays, tiles, np.array([0.2, 0.1]))
@@ -75,16 +75,23 @@ def large_copy(folder: Path, count: int) -> Store:
 def write_map(store: Store, arrays: dict[str, np.ndarray], tiles: np.ndarray, explained: np.ndarray) -> None:
     """tiles: the pictures that stand on the sheet, evenly spaced over all."""
     count = len(arrays["pca"])
+    listed = embedding.occurrences(arrays["neighbour"])
+    hubness = {
+        "found": asdict(embedding.spread_of(listed)),
+        "chance": asdict(embedding.spread_by_chance(*arrays["neighbour"].shape)),
+    }
     thumb = np.full(count, -1, np.int32)
     if len(tiles):
         thumb[np.linspace(0, count - 1, len(tiles)).round().astype(int)] = np.arange(len(tiles))
         sheet = webp(mosaic(tiles, thumb_columns(len(tiles))), 70)
         store.pictures.write(store.pictures.map_thumbs_path(), sheet)
-    store.arrays.write_embedding({"picture": np.arange(count, dtype=np.int32), **arrays, "thumb": thumb})
+    store.arrays.write_embedding(
+        {"picture": np.arange(count, dtype=np.int32), **arrays, "listed": listed, "thumb": thumb}
+    )
     store.tables.write_json(
         "embedding/embedding.json",
         {
-            "vector": "avgpool", "length": 384, "pictures": count, "precision": "fp32",
+            "vector": "avgpool", "length": 384, "averages": True, "hubness": hubness, "pictures": count, "precision": "fp32",
             "explained": explained.tolist(), "perplexity": 5.0, "seed": 0, "exact": int(arrays["exact"].sum()),
             "divergence": 0.5, "fitted": min(count, 7_812),
             "neighbours": arrays["neighbour"].shape[1], "scikit-learn": "1.5",

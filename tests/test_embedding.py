@@ -123,44 +123,105 @@ def test_t_sne_is_scikit_learns_with_the_settings_that_the_atlas_states(atlas) -
     assert found["exact"].all()
 
 
+def _cosines(features: np.ndarray) -> np.ndarray:
+    """(N, N), scikit-learn's, of centred rows; −∞ of a row with itself."""
+    from sklearn.metrics.pairwise import cosine_similarity
+
+    cosines = cosine_similarity(features - features.mean(0, dtype=np.float64))
+    np.fill_diagonal(cosines, -np.inf)
+    return cosines
+
+
 @pytest.mark.slow
 def test_neighbours_are_those_of_brute_force(atlas, hooked) -> None:
-    from sklearn.metrics import pairwise_distances
-
     found = atlas.arrays.embedding()
-    distances = pairwise_distances(hooked)
-    np.fill_diagonal(distances, np.inf)
-    expected = np.argsort(distances, axis=1, kind="stable")[:, :9]
-    np.testing.assert_allclose(found["distance"], np.take_along_axis(distances, expected, 1), rtol=1e-3)
-    gaps = np.diff(np.sort(distances, axis=1)[:, :10], axis=1).min(1) > 1e-4 * np.median(distances)
+    cosines = _cosines(hooked)
+    expected = np.argsort(-cosines, axis=1, kind="stable")[:, :9]
+    np.testing.assert_allclose(found["similarity"], np.take_along_axis(cosines, expected, 1), atol=2e-3)
+    gaps = -np.diff(-np.sort(-cosines, axis=1)[:, :10], axis=1).max(1) > 1e-3
     assert gaps.sum() > 20
     np.testing.assert_array_equal(found["neighbour"][gaps], expected[gaps])
 
 
-def test_neighbours_over_several_chunks_with_equal_pictures_come_by_distance_then_number() -> None:
+def test_neighbours_over_several_chunks_with_equal_pictures_come_by_similarity_then_number() -> None:
     rng = np.random.default_rng(0)
-    features = rng.integers(0, 3, (1200, 5)).astype(np.float32) + 100  # many equal rows and equal distances
-    which, how_far = method.nearest(features, 9, threads=2)
-    distances = np.linalg.norm(features[:, None].astype(np.float64) - features[None], axis=2)
-    np.fill_diagonal(distances, np.inf)
-    expected = np.sort(distances, axis=1)[:, :9]
-    np.testing.assert_allclose(how_far, expected, atol=1e-6)
-    np.testing.assert_allclose(np.take_along_axis(distances, which.astype(int), 1), expected, atol=1e-6)
+    features = (
+        rng.integers(0, 3, (1200, 5)).astype(np.float32) + 100
+    )  # many equal rows and equal similarities
+    which, similarity = method.nearest(features, 9, threads=2)
+    cosines = _cosines(features.astype(np.float64))
+    np.testing.assert_allclose(similarity, -np.sort(-cosines, axis=1)[:, :9], atol=1e-6)
+    np.testing.assert_allclose(
+        np.take_along_axis(cosines, which.astype(int), 1), similarity.astype(np.float64), atol=1e-6
+    )
     assert (which != np.arange(1200)[:, None]).all()
-    falls = (np.diff(which) < 0) & (np.diff(how_far) == 0)
+    falls = (np.diff(which) < 0) & (np.diff(similarity) == 0)
     assert not falls.any()
-    assert all(np.array_equal(a, b) for a, b in zip(method.nearest(features, 9, threads=1), (which, how_far)))  # noqa: B905
+    alone = method.nearest(features, 9, threads=1)
+    assert all(np.array_equal(a, b) for a, b in zip(alone, (which, similarity), strict=True))
+
+
+def test_neither_a_shift_of_all_features_nor_a_pictures_own_length_changes_its_nearest() -> None:
+    rng = np.random.default_rng(2)
+    features = rng.normal(size=(300, 12))
+    features -= features.mean(0)
+    which, similarity = method.nearest(features.astype(np.float32), 9)
+    moved, moved_similarity = method.nearest((features + 5).astype(np.float32), 9)
+    np.testing.assert_array_equal(moved, which)
+    np.testing.assert_allclose(moved_similarity, similarity, atol=1e-4)
+    both = np.concatenate([features, -features])  # whose mean stays zero when one pair gets longer
+    which, similarity = method.nearest(both.astype(np.float32), 9)
+    both[[7, 307]] *= 40
+    longer, longer_similarity = method.nearest(both.astype(np.float32), 9)
+    np.testing.assert_array_equal(longer, which)
+    np.testing.assert_allclose(longer_similarity, similarity, atol=1e-5)
+
+
+def test_a_picture_at_the_mean_is_similar_to_none() -> None:
+    corners = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1], [0, 0]], np.float32)
+    which, similarity = method.nearest(corners, 2)
+    assert similarity[4].tolist() == [0, 0] and which[4].tolist() == [0, 1]
+    assert similarity[:4].tolist() == [[0, 0]] * 4
 
 
 def test_however_little_is_held_at_once_the_neighbours_are_the_same(monkeypatch, tmp_path) -> None:
     features = np.random.default_rng(5).normal(size=(700, 6)).astype(np.float32)
     np.save(tmp_path / "features.npy", features)
-    which, how_far = method.nearest(features, 9)
+    which, similarity = method.nearest(features, 9)
     monkeypatch.setattr(method, "ROWS_AT_ONCE", 40)
     monkeypatch.setattr(method, "HELD", 1300)
-    again, distances = method.nearest(RowFile(tmp_path / "features.npy"), 9, threads=2)
+    again, similarities = method.nearest(RowFile(tmp_path / "features.npy"), 9, threads=2)
     np.testing.assert_array_equal(again, which)
-    np.testing.assert_array_equal(distances, how_far)
+    np.testing.assert_allclose(similarities, similarity, atol=1e-7)
+
+
+# -- hubness -------------------------------------------------------------------------------------------------
+
+
+def test_a_hub_is_counted_in_all_lists_and_so_is_who_is_in_none() -> None:
+    lists = np.array([[1, 2], [0, 2], [0, 1], [0, 1], [0, 1]])
+    listed = method.occurrences(lists)
+    assert listed.tolist() == [4, 4, 2, 0, 0]
+    spread = method.spread_of(listed)
+    # By hand: deviations 2, 2, 0, −2, −2; their cubes cancel.
+    assert (spread.largest, spread.unlisted, spread.skewness) == (4, 2, 0)
+    assert method.spread_of(np.array([0, 0, 0, 4])).skewness == pytest.approx(24 / 4 / 3**1.5)
+    assert method.spread_of(np.array([2, 2, 2])).skewness is None
+
+
+def test_chance_is_what_lists_drawn_at_random_give() -> None:
+    rng = np.random.default_rng(0)
+    rows, size, rounds = 60, 3, 400
+    expected = method.spread_by_chance(rows, size)
+    drawn = []
+    for _ in range(rounds):
+        keys = rng.random((rows, rows))
+        np.fill_diagonal(keys, 2)
+        drawn.append(method.spread_of(method.occurrences(np.argsort(keys, axis=1)[:, :size])))
+    assert expected.unlisted == pytest.approx(np.mean([spread.unlisted for spread in drawn]), abs=0.2)
+    assert expected.largest == pytest.approx(np.median([spread.largest for spread in drawn]), abs=1)
+    assert expected.skewness == pytest.approx(np.mean([spread.skewness for spread in drawn]), abs=0.06)
+    assert method.spread_by_chance(8, 7) == method.Spread(7, 0.0, None)
 
 
 def test_axes_fitted_to_some_pictures_place_all(monkeypatch, tmp_path) -> None:

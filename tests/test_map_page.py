@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -63,8 +64,11 @@ def test_the_script_hands_over_the_atlass_own_numbers(store: Store) -> None:
     assert classes == [image.label for image in images]
     assert data["files"] == [image.path for image in images]
     np.testing.assert_array_equal(_numbers(data["neighbour"], "<u2").reshape(-1, 9), arrays["neighbour"])
-    distance = _numbers(data["distance"], "<u2").reshape(-1, 9) / 65535 * data["farthest"]
-    np.testing.assert_allclose(distance, arrays["distance"], atol=1e-4 * data["farthest"])
+    similarity = _numbers(data["similarity"], "<i2").reshape(-1, 9) / 32767
+    np.testing.assert_allclose(similarity, arrays["similarity"], atol=2e-5)
+    np.testing.assert_array_equal(
+        _numbers(data["listed"], "<u4"), [(arrays["neighbour"] == n).sum() for n in range(len(images))]
+    )
     last = Atlas(store.folder).layer(data["nine"]["layer"])
     for picture, channels in data["nine"]["of"].items():
         assert all(int(picture) in last.nine(channel) for channel in channels)
@@ -86,6 +90,40 @@ def test_the_page_states_variance_seed_perplexity_and_divergence(site: Path) -> 
         assert (seen[..., 3] == 0).mean() > 0.5 and (
             seen[..., 3] > 200
         ).mean() > 0.01  # drawn, on clear ground
+
+
+def _how(site: Path) -> str:
+    """What the page says on how the map is made, as text."""
+    text = (site / "small" / "map.html").read_text()
+    return " ".join(re.sub(r"<[^>]+>", "", text[text.index('class="how"') :]).split())
+
+
+def test_the_page_names_the_pictures_in_most_lists_and_counts_those_in_none(site: Path, store: Store) -> None:
+    near = store.arrays.embedding()["neighbour"]
+    listed = [int((near == n).sum()) for n in range(len(near))]
+    hubs = sorted(range(len(near)), key=lambda n: (-listed[n], n))[:3]
+    images, text = store.tables.images(), _how(site)
+    assert "Most often: " + ", ".join(f"{images[n].label} ({listed[n]} times)" for n in hubs) in text
+    unlisted = listed.count(0)
+    assert f"In no list: {unlisted} picture{'' if unlisted == 1 else 's'}, at random fewer than 0.1." in text
+    deviations = np.array(listed) - 9
+    skewness = (deviations**3).mean() / (deviations**2).mean() ** 1.5
+    assert f"Skewness of the counts: {skewness:.2f}".replace("-", "−") in text
+
+
+def test_an_atlas_without_similarities_lists_no_nearest_and_no_hubs(store: Store, tmp_path: Path) -> None:
+    old = Store(Path(shutil.copytree(store.folder, tmp_path / "small")))
+    arrays = old.arrays.embedding()
+    old.arrays.write_embedding(
+        {name: arrays[name] for name in arrays if name not in ("similarity", "listed")}
+    )
+    made = old.tables.read_json("embedding/embedding.json")
+    old.tables.write_json("embedding/embedding.json", {key: made[key] for key in made if key != "hubness"})
+    render_site([old.folder], tmp_path / "site")
+    data = _data((tmp_path / "site" / "small" / "map.js").read_text())
+    assert data["neighbours"] == 0 and "neighbour" not in data
+    text = _how(tmp_path / "site")
+    assert "hubs" not in text and "cosine" not in text
 
 
 @pytest.mark.slow
@@ -271,6 +309,11 @@ def test_the_pointer_says_label_and_file_and_a_click_lists_the_nearest(
     _expect(buttons).to_have_count(9)
     assert [buttons.nth(n).get_attribute("title") for n in range(9)] == [images[i].path for i in nearest]
     _until(opened, lambda url: f"picture={alone}" in url)
+    similarity = store.arrays.embedding()["similarity"][alone]
+    shown_similarity = [buttons.nth(n).locator("small").inner_text() for n in range(9)]
+    assert shown_similarity == [f"{value:.2f}".replace("-", "−") for value in similarity.tolist()]
+    lists = int((store.arrays.embedding()["neighbour"] == alone).sum())
+    _expect(opened.locator(".picked .listed")).to_contain_text(f"nearest of {lists} other")
     buttons.nth(2).click()
     _expect(shown).to_have_text(images[nearest[2]].path)
     links = opened.locator(".picked a")

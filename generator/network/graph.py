@@ -119,14 +119,18 @@ class Graph:
             return None
         if step.op == "linear":
             return step.inputs[0], step.weight.shape[1]
-        pooled = self.steps[self._before_flatten(step.inputs[0])]
-        if step.op == "conv" and step.kernel == 1 and pooled.op == "adaptive_pool" and pooled.kernel == 1:
+        if step.op == "conv" and step.kernel == 1 and self.is_average(step.inputs[0]):
             return step.inputs[0], step.weight.shape[1]
         return None
 
     def module_of(self, index: int) -> str:
         """torchvision's path of the module whose output the step is, flattened or not."""
         return self.steps[self._before_flatten(index)].scope
+
+    def is_average(self, index: int) -> bool:
+        """Whether the step's output, flattened or not, is the mean of each channel's map."""
+        step = self.steps[self._before_flatten(index)]
+        return step.op == "adaptive_pool" and step.kernel == 1
 
     def _before_flatten(self, index: int) -> int:
         while self.steps[index].op == "flatten":

@@ -31,7 +31,8 @@ CORRESPONDENCE = 3  # stages/correspondence.py alone
 REFINEMENT = 1  # stages/refinement.py alone
 DREAMS = 1  # stages/dreams.py alone
 FIRST_LAYERS = 1  # stages/first_layers.py alone
-EMBEDDING = 3  # the map of the pictures
+FEATURES = 3  # the vectors before the classifier
+EMBEDDING = 1  # the map of the pictures, made from these vectors
 STREAM = 2  # the readings in the residual stream
 
 Key = Callable[[Inputs], str]
@@ -232,7 +233,7 @@ def features(inputs: Inputs) -> str:
     if not section.enabled or vector is None:
         return ""
     leads = inputs.network.graph.digest([vector[0]])
-    return fingerprint("features", EMBEDDING, scan(inputs), leads, section.pictures)
+    return fingerprint("features", FEATURES, scan(inputs), leads, section.pictures)
 
 
 @_once
@@ -254,6 +255,7 @@ def embedding(inputs: Inputs) -> str:
     vector = inputs.network.last_vector
     assert vector is not None
     return fingerprint(
+        EMBEDDING,
         features(inputs),
         inputs.network.graph.module_of(vector[0]),
         inputs.profile.embedding.model_dump(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -45,11 +45,11 @@ class MapTask:
 
 @dataclass(frozen=True)
 class MapResult:
-    """Where pictures lie. neighbours: (N, k) int32, the nearest others; distances: (N, k) float32, of those; placed: by
-    t-SNE."""
+    """Where pictures lie. neighbours: (N, k) int32, the nearest others; similarities: (N, k) float32, of those; placed:
+    by t-SNE."""
 
     neighbours: np.ndarray
-    distances: np.ndarray
+    similarities: np.ndarray
     placed: method.Placed
 
 
@@ -62,8 +62,8 @@ def place_pictures(task: MapTask, advance: Callable[[int], None] = lambda done: 
             method.t_sne, task.components, perplexity=task.perplexity, seed=task.seed, exact=task.exact
         )
         threads = max(1, min((os.cpu_count() or 1) - 1, MOST_THREADS))
-        neighbours, distances = method.nearest(features, NEIGHBOURS, threads, advance)
-        return MapResult(neighbours, distances, placing.result())
+        neighbours, similarities = method.nearest(features, NEIGHBOURS, threads, advance)
+        return MapResult(neighbours, similarities, placing.result())
 
 
 def is_wanted(inputs: Inputs) -> bool:
@@ -116,6 +116,7 @@ def _write(
     if processes:
         advance(len(pictures))
     advance(len(pictures))
+    listed = method.occurrences(result.neighbours)
     on_sheet = np.full(len(pictures), -1, np.int32)
     on_sheet[thumbs] = np.arange(len(thumbs))
     run.store.arrays.write_embedding(
@@ -125,7 +126,8 @@ def _write(
             "tsne": placed.positions,
             "exact": placed.exact,
             "neighbour": result.neighbours,
-            "distance": result.distances,
+            "similarity": result.similarities,
+            "listed": listed,
             "thumb": on_sheet,
         }
     )
@@ -136,6 +138,7 @@ def _write(
         {
             "vector": inputs.network.graph.module_of(vector[0]),
             "length": vector[1],
+            "averages": inputs.network.graph.is_average(vector[0]),
             "pictures": len(pictures),
             "precision": inputs.profile.compute.precision,
             "fitted": components.fitted,
@@ -145,6 +148,10 @@ def _write(
             "exact": int(placed.exact.sum()),
             "divergence": placed.divergence,
             "neighbours": result.neighbours.shape[1],
+            "hubness": {
+                "found": asdict(method.spread_of(listed)),
+                "chance": asdict(method.spread_by_chance(*result.neighbours.shape)),
+            },
             "thumbs": {"tile": THUMB, "columns": thumb_columns(len(thumbs)), "count": len(thumbs)},
             "scikit-learn": version("scikit-learn"),
         },

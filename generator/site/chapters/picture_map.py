@@ -22,6 +22,8 @@ from generator.site.writing import Site
 
 LAYOUTS = {"tsne": "t-SNE", "pca": "PCA"}
 STEPS = 65535  # of a place along the longer side of the map: a 16-bit number each
+FINEST = 32767  # stands for a similarity of 1: a signed 16-bit number each
+HUBS = 3  # named on the page
 
 
 @dataclass(frozen=True)
@@ -34,17 +36,31 @@ class Thumbnails:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """How evenly the pictures are spread over each other's lists of nearest pictures. largest: in how many lists the
+    picture is that is in most; unlisted: pictures that are in none; skewness: of the number of lists, None where it is
+    the same for all."""
+
+    largest: int
+    unlisted: float
+    skewness: float | None
+
+
+@dataclass(frozen=True)
 class Embedding:
     """How the map was made (embedding/embedding.json).
 
-    pictures: on the map; vector, length: name and size of the layer output that is embedded; precision: of the forward
-    pass; explained: share of the variance by principal component; fitted: pictures that the components were fitted to;
-    perplexity, seed, divergence: of t-SNE; exact: pictures that t-SNE placed itself; neighbours: listed per picture.
+    pictures: on the map; vector, length: name and size of the layer output that is embedded; averages: whether it is
+    the mean of each channel's map; precision: of the forward pass; explained: share of the variance by principal
+    component; fitted: pictures that the components were fitted to; perplexity, seed, divergence: of t-SNE; exact:
+    pictures that t-SNE placed itself; neighbours: listed per picture; found, chance: how evenly these lists are spread,
+    and how evenly lists drawn at random are expected to be; None where the atlas does not say.
     """
 
     pictures: int
     vector: str
     length: int
+    averages: bool
     precision: str
     explained: Sequence[float]
     fitted: int
@@ -53,16 +69,19 @@ class Embedding:
     divergence: float
     exact: int
     neighbours: int
+    found: Spread | None
+    chance: Spread | None
     sklearn: str
     thumbnails: Thumbnails
 
 
 def _embedding(data: Mapping[str, Any]) -> Embedding:
-    thumbs = data["thumbs"]
+    thumbs, hubness = data["thumbs"], data.get("hubness")
     return Embedding(
         pictures=data["pictures"],
         vector=data["vector"],
         length=data["length"],
+        averages=data.get("averages", False),
         precision=data["precision"],
         explained=data["explained"],
         fitted=data.get("fitted", data["pictures"]),
@@ -71,6 +90,8 @@ def _embedding(data: Mapping[str, Any]) -> Embedding:
         divergence=data["divergence"],
         exact=data["exact"],
         neighbours=data["neighbours"],
+        found=Spread(**hubness["found"]) if hubness else None,
+        chance=Spread(**hubness["chance"]) if hubness else None,
         sklearn=data["scikit-learn"],
         thumbnails=Thumbnails(thumbs["tile"], thumbs["columns"], thumbs["count"]),
     )
@@ -99,6 +120,11 @@ class PictureMap:
         self.labels = [atlas.class_labels[key] for key in classes]
         self.counts = np.bincount(self.class_of[self.class_of >= 0], minlength=len(classes)).tolist()
         self.places = {name: _unit(self.arrays[name]) for name in LAYOUTS}
+
+    @property
+    def has_neighbours(self) -> bool:
+        """Whether the atlas lists each picture's nearest, with their similarity."""
+        return {"neighbour", "similarity", "listed"} <= self.arrays.keys()
 
     @property
     def has_sheet(self) -> bool:
@@ -149,13 +175,25 @@ class ListedClass:
 
 
 @dataclass(frozen=True)
+class Hub:
+    """A picture that is in many others' lists. number: in images.csv; lists: how many."""
+
+    number: int
+    file: str
+    label: str
+    lists: int
+
+
+@dataclass(frozen=True)
 class MapPage:
-    """embedding: how the map was made; whole: pictures of the atlas; thumbnails: pictures that show one; groups: of
-    classes, by name; one without a name where there are no groups."""
+    """embedding: how the map was made; whole: pictures of the atlas; thumbnails: pictures that show one; hubs: the
+    pictures that are in most lists of nearest pictures; groups: of classes, by name; one without a name where there are
+    no groups."""
 
     embedding: Embedding
     whole: int
     thumbnails: int
+    hubs: Sequence[Hub]
     groups: Sequence[tuple[str, Sequence[ListedClass]]]
     classes: int
     layouts: Mapping[str, str]
@@ -194,17 +232,35 @@ def map_page(drawn: PictureMap) -> MapPage:
         embedding=drawn.embedding,
         whole=drawn.atlas.manifest.pictures.count,
         thumbnails=drawn.embedding.thumbnails.count if drawn.has_sheet else 0,
+        hubs=hubs(drawn),
         groups=list(groups.items()) if grouped else [("", classes)],
         classes=len(classes),
         layouts=LAYOUTS,
     )
 
 
+def hubs(drawn: PictureMap) -> list[Hub]:
+    """The pictures that are in most lists of nearest pictures, equal ones by their number; none where the atlas has no
+    such lists."""
+    if not drawn.has_neighbours:
+        return []
+    listed = drawn.arrays["listed"]
+    chosen = np.argsort(-listed, kind="stable")[:HUBS].tolist()
+    return [
+        Hub(
+            int(drawn.number[row]),
+            _readable(drawn.pictures[row].path),
+            "" if drawn.class_of[row] < 0 else drawn.labels[drawn.class_of[row]],
+            int(listed[row]),
+        )
+        for row in chosen
+    ]
+
+
 def map_script(drawn: PictureMap) -> str:
     """A script that hands the map over. Arrays are base64 of little-endian numbers; 65535 stands for none."""
     arrays, embedding = drawn.arrays, drawn.embedding
     picture_type = "<u2" if len(drawn.number) < STEPS else "<u4"
-    farthest = float(arrays["distance"].max()) or 1.0
     places = {name: np.rint(unit * STEPS) for name, unit in drawn.places.items()}
     data: dict[str, object] = {
         "model": drawn.atlas.name,
@@ -216,10 +272,7 @@ def map_script(drawn: PictureMap) -> str:
         "none": NONE,
         "files": [_readable(record.path) for record in drawn.pictures],
         "wide": int(picture_type[-1]),
-        "neighbours": embedding.neighbours,
-        "neighbour": _packed(arrays["neighbour"], picture_type),
-        "distance": _packed(np.rint(arrays["distance"] / farthest * STEPS), "<u2"),
-        "farthest": farthest,
+        "neighbours": 0,
         "axes": [
             f"PC {n}, {percent(share)} % of the variance"
             for n, share in enumerate(embedding.explained[:2], 1)
@@ -229,6 +282,11 @@ def map_script(drawn: PictureMap) -> str:
         "whole": None,
         "nine": _last_nines(drawn.atlas),
     }
+    if drawn.has_neighbours:
+        data["neighbours"] = embedding.neighbours
+        data["neighbour"] = _packed(arrays["neighbour"], picture_type)
+        data["similarity"] = _packed(np.rint(arrays["similarity"] * FINEST), "<i2")
+        data["listed"] = _packed(arrays["listed"], "<u4")
     if drawn.has_sheet:
         data["thumb"] = _packed(np.where(arrays["thumb"] < 0, STEPS, arrays["thumb"]), "<u2")
         data["sheet"] = {"tile": embedding.thumbnails.tile, "columns": embedding.thumbnails.columns}

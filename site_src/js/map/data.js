@@ -4,7 +4,7 @@ import { readLayout } from "./layout.js";
 
 /** Stands for no class, and for no thumbnail. */
 export const NONE = 65535;
-const STEPS = 65535; // of a distance or a place
+const FINEST = 32767; // a similarity of 1
 
 /** The pictures on the map, filled by readPictures. */
 export const pictures = {};
@@ -22,10 +22,8 @@ export function readPictures(given) {
     numbers: new Uint32Array(bytes(given.number).buffer), // of the pictures in the atlas
     files: given.files,
     axes: given.axes,
-    neighbourCount: given.neighbours,
-    neighbours: given.wide === 2 ? uint16(given.neighbour) : new Uint32Array(bytes(given.neighbour).buffer),
-    distances: uint16(given.distance),
-    farthest: given.farthest,
+    neighbourCount: given.neighbours, // 0 where the atlas lists none
+    ...(given.neighbours ? readNeighbours(given) : {}),
     thumbOf: given.thumb ? uint16(given.thumb) : null,
     sheet: given.sheet,
     isWhole: given.whole ? bytes(given.whole) : null, // whether the site holds the whole picture
@@ -44,13 +42,22 @@ export function colourOf(picture) {
   return number === NONE ? pictures.noClassColour : pictures.classes[number].colour;
 }
 
-/** The nearest pictures by their features: {neighbour, distance}, the nearest first. */
+/** The nearest pictures by the cosine of their features: {neighbour, similarity}, the nearest first. */
 export function neighboursOf(picture) {
-  const { neighbourCount, neighbours, distances, farthest } = pictures;
+  const { neighbourCount, neighbours, similarities } = pictures;
   return Array.from({ length: neighbourCount }, (_, rank) => {
     const place = picture * neighbourCount + rank;
-    return { neighbour: neighbours[place], distance: (distances[place] / STEPS) * farthest };
+    return { neighbour: neighbours[place], similarity: similarities[place] / FINEST };
   });
+}
+
+// neighbours, similarities: picture by picture; listed: in how many other pictures' lists each is.
+function readNeighbours(given) {
+  return {
+    neighbours: given.wide === 2 ? uint16(given.neighbour) : new Uint32Array(bytes(given.neighbour).buffer),
+    similarities: new Int16Array(bytes(given.similarity).buffer),
+    listed: new Uint32Array(bytes(given.listed).buffer),
+  };
 }
 
 function bytes(text) {

@@ -25,13 +25,23 @@ export function pick(picture) {
 export function describePicked() {
   const section = document.querySelector(".picked");
   if (state.picked < 0) {
-    const text = `Pick a picture to see its ${pictures.neighbourCount} nearest.`;
+    const count = pictures.neighbourCount;
+    const text = count ? `Pick a picture to see its ${count} nearest.` : "Pick a picture to see what it is.";
     section.replaceChildren(element("p", { class: "caption", text }));
     return;
   }
-  const heading = element("h3", { text: "nearest, with their distance" });
-  const neighbours = element("ol", { class: "nearest" }, neighboursOf(state.picked).map(neighbourItem));
-  section.replaceChildren(about(state.picked), heading, neighbours);
+  section.replaceChildren(about(state.picked), ...(pictures.neighbourCount ? nearest(state.picked) : []));
+}
+
+function nearest(picture) {
+  const { neighbourCount, listed } = pictures;
+  const times = `${listed[picture].toLocaleString("en")} other${listed[picture] === 1 ? "" : "s"}`;
+  const text = `It is itself among the ${neighbourCount} nearest of ${times} (mean: ${neighbourCount}).`;
+  return [
+    element("h3", { text: "nearest, with their cosine similarity" }),
+    element("ol", { class: "nearest" }, neighboursOf(picture).map(neighbourItem)),
+    element("p", { class: "caption listed", text }),
+  ];
 }
 
 function bringIntoSight(picture) {
@@ -61,11 +71,11 @@ function channelLinks(layer, channels) {
   return line;
 }
 
-function neighbourItem({ neighbour, distance }) {
+function neighbourItem({ neighbour, similarity }) {
   const button = element("button", { type: "button", title: pictures.files[neighbour] }, [
     smallPortrait(neighbour, NEIGHBOUR_SIDE),
     element("span", { text: labelOf(neighbour) }),
-    element("small", { text: distanceText(distance) }),
+    element("small", { text: similarityText(similarity) }),
   ]);
   button.addEventListener("click", () => {
     pick(neighbour);
@@ -74,6 +84,8 @@ function neighbourItem({ neighbour, distance }) {
   return element("li", {}, [button]);
 }
 
-function distanceText(distance) {
-  return distance < 999.5 ? distance.toPrecision(3) : Math.round(distance).toLocaleString("en");
+// With a true minus.
+function similarityText(similarity) {
+  const text = Math.abs(similarity).toFixed(2);
+  return similarity < 0 && Number(text) ? `−${text}` : text;
 }
