@@ -91,7 +91,8 @@ def write_map(store: Store, arrays: dict[str, np.ndarray], tiles: np.ndarray, ex
     store.tables.write_json(
         "embedding/embedding.json",
         {
-            "vector": "avgpool", "length": 384, "averages": True, "hubness": hubness, "pictures": count, "precision": "fp32",
+            "vector": "avgpool", "length": 384, "averages": True, "hubness": hubness,
+            "pictures": count, "precision": "fp32",
             "explained": explained.tolist(), "perplexity": 5.0, "seed": 0, "exact": int(arrays["exact"].sum()),
             "divergence": 0.5, "fitted": min(count, 7_812),
             "neighbours": arrays["neighbour"].shape[1], "scikit-learn": "1.5",
