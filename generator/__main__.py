@@ -150,6 +150,11 @@ def profile_options(command: Any) -> Any:
             type=click.Path(path_type=Path),
             help="Label file, 'folders' (each top folder is a class) or 'none'.",
         ),
+        click.option(
+            "--trained-on",
+            type=click.Choice(["yes", "no"]),
+            help="Whether the network was trained on these pictures; the site states it next to the accuracy.",
+        ),
         click.option("--model", help="The network (see: atlas list models)."),
         click.option(
             "--weights",
@@ -215,6 +220,7 @@ def _profile(name: str | None, options: dict[str, Any]) -> Any:
             "folder": text["images"],
             "labels": text["labels"],
             "limit": options["limit"],
+            "trained_on": None if options["trained_on"] is None else options["trained_on"] == "yes",
             **_preprocessing(options),
         },
         layers={"which": which, "channels": options["channels"]},

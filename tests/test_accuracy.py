@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +11,13 @@ import pytest
 import torch
 import torchvision
 from PIL import Image
+from scipy.stats import binom, binomtest
 
 from generator.core.head import Head, HeadKind
 from generator.core.hierarchy import imagenet_wnids
 from generator.core.progress import Reporter
 from generator.core.records import WeightsInfo
+from generator.methods.proportion import wilson_interval
 from generator.network import models
 from generator.network.network import Network
 from generator.pictures.decoding import read_picture
@@ -306,10 +309,45 @@ def test_the_basis_survives_the_manifest(tmp_path: Path) -> None:
     assert manifest.pictures.labels == LabelReading() and manifest.accuracy_basis == ""
     reading = LabelReading("the names of 2 class folders", 7, 2, ("a note",))
     pictures = PictureSetInfo("p", "", 9, (Skipped("a.heic", "why"),), reading)
-    full = replace(manifest, pictures=pictures, accuracy_basis="no accuracy: why")
+    assert manifest.pictures.trained_on is None and manifest.accuracy_interval is None
+    full = replace(
+        manifest,
+        pictures=replace(pictures, trained_on=False),
+        accuracy_basis="no accuracy: why",
+        accuracy_interval=(0.25, 0.75),
+        accuracy_pictures=9,
+    )
     import json
 
     assert manifest_from_json(json.loads(json.dumps(to_json(full)))) == full
+
+
+# -- the interval --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("hits", "trials"), [(0, 12), (12, 12), (1, 1), (7, 9), (761, 1000), (49_990, 50_000)]
+)
+def test_the_interval_is_the_one_that_inverts_the_score_test(hits: int, trials: int) -> None:
+    low, high = wilson_interval(hits, trials)
+    interval = binomtest(hits, trials).proportion_ci(method="wilson")
+    assert (low, high) == pytest.approx((interval.low, interval.high), abs=1e-12)
+    assert low <= hits / trials <= high
+    for end in {low, high} - {0.0, 1.0}:
+        z = abs(hits / trials - end) / math.sqrt(end * (1 - end) / trials)
+        assert z == pytest.approx(1.959964, abs=1e-4)
+
+
+@pytest.mark.parametrize("accuracy", [0.5, 0.76, 0.96])
+def test_nominal_95_percent_cover_92_to_98(accuracy: float) -> None:
+    """Exactly: over all outcomes of 400 independent pictures, each with its probability."""
+    trials = 400
+    covers = 0.0
+    for hits in range(trials + 1):
+        low, high = wilson_interval(hits, trials)
+        if low <= accuracy <= high:
+            covers += float(binom.pmf(hits, trials, accuracy))
+    assert 0.92 < covers < 0.98
 
 
 @pytest.mark.slow
@@ -356,3 +394,7 @@ def test_an_atlas_of_one_output_states_what_a_threshold_of_a_half_gives(
         dogs = torch.tensor([path.parent.name == "dog" for path in files])
         assert manifest.accuracy == pytest.approx(float(((scores.sigmoid() > 0.5) == dogs).float().mean()))
         assert 0 < manifest.accuracy < 1
+        test = binomtest(round(manifest.accuracy * len(files)), manifest.accuracy_pictures)
+        interval = test.proportion_ci(method="wilson")
+        assert manifest.accuracy_pictures == len(files)
+        assert manifest.accuracy_interval == pytest.approx((interval.low, interval.high))

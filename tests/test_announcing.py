@@ -206,6 +206,11 @@ def test_accuracy_is_promised_where_labels_are_among_the_outputs(
     said = announced(capsys, chosen, tmp_path / "build" / "small")
     assert said["accuracy"].startswith(says)
     assert len(said["accuracy"]) > len("none: ")
+    if says.startswith("can be"):
+        assert "--trained-on yes or no" in said["accuracy"]
+        stated = chosen.changed(pictures={"trained_on": False})
+        said = announced(capsys, stated, tmp_path / "build" / "small")
+        assert said["accuracy"].endswith("; the network was not trained on these pictures")
 
 
 @pytest.mark.slow

@@ -468,6 +468,9 @@ def test_other_class_names_and_labels_are_taken_up_without_a_new_scan(inputs, pi
     assert store.manifest().accuracy == pytest.approx((found[0] == truth).mean())
     before = {path: path.stat().st_mtime_ns for path in (store.folder / "scores").iterdir()}
     assert _compute(inputs, pictures)[1] == set()
+    assert store.manifest().pictures.trained_on is None
+    store, worked = _compute(inputs, pictures, trained_on=True)
+    assert worked == set() and store.manifest().pictures.trained_on is True
 
     inputs.classes = ["cat", "ant", "bee"]
     store, worked = _compute(inputs, pictures)

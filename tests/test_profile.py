@@ -23,6 +23,7 @@ def test_every_profile_of_the_package_is_valid_and_named_after_its_file(name):
         ("name = ", "not TOML"),
         (SMALL + "[pictures]\ncropp = 3\n", "did you mean crop"),
         (SMALL + '[pictures]\ncrop = "224"\n', "pictures.crop"),
+        (SMALL + '[pictures]\ntrained_on = "yes"\n', "pictures.trained_on"),
         (SMALL + "[compute]\nbatch = 0\n", "compute.batch"),
         (SMALL + '[compute]\nprecision = "fp8"\n', "compute.precision"),
         (SMALL.replace("mine", "../etc"), "name"),
@@ -63,6 +64,21 @@ def test_the_command_line_changes_a_copy_and_is_checked_too():
     assert demo.pictures.limit is None
     with pytest.raises(AtlasError, match=r"pictures\.limit"):
         demo.changed(pictures={"limit": 0})
+
+
+def test_whether_it_was_trained_on_the_pictures_is_forgotten_with_other_pictures_or_weights():
+    demo = profile.load("demo")
+    assert demo.pictures.trained_on is False
+    assert demo.changed(pictures={"limit": 5}).pictures.trained_on is False
+    for change in (
+        {"pictures": {"folder": "photos"}},
+        {"network": {"weights": "mine.pt"}},
+        {"network": {"model": "resnet18"}},
+    ):
+        assert demo.changed(**change).pictures.trained_on is None
+    stated = demo.changed(pictures={"folder": "photos", "trained_on": True})
+    assert stated.pictures.trained_on is True
+    assert profile.load("resnet50").pictures.trained_on is None
 
 
 def test_an_unknown_key_with_a_line_break_is_named_on_one_line(tmp_path):

@@ -21,6 +21,9 @@ UNUSED = (
     Skipped("<b>.jpg", "damaged (broken data stream)"),
 )
 
+MATCHED = "labels and outputs matched by equal names"
+UNSAID = "whether the network was trained on them is not said"
+
 
 def test_files_are_grouped_by_reason_the_most_frequent_first() -> None:
     assert unused_files(UNUSED) == [
@@ -39,22 +42,33 @@ def page(tmp_path: Path, **changes: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    ("accuracy", "basis", "shown"),
+    ("accuracy", "trained_on", "basis", "shown"),
     [
         (
             0.748,
-            "labels and outputs matched by equal names",
-            "74.8 % on these pictures; labels and outputs matched",
+            None,
+            MATCHED,
+            f"74.8 % (95 % interval 74.0 to 75.6 %) of 1,234 pictures; {UNSAID}; labels and outputs matched",
         ),
-        (None, "no accuracy: the weights are random", "none: the weights are random"),
+        (0.748, False, MATCHED, "of 1,234 pictures; the network was not trained on them; labels and"),
+        (
+            0.748,
+            True,
+            MATCHED,
+            "of 1,234 pictures; the network was trained on them, so it is expected to be lower on",
+        ),
+        (None, False, "no accuracy: the weights are random", "none: the weights are random"),
     ],
 )
 def test_the_page_says_where_labels_come_from_and_what_was_not_used(
-    tmp_path: Path, accuracy: float | None, basis: str, shown: str
+    tmp_path: Path, accuracy: float | None, trained_on: bool | None, basis: str, shown: str
 ) -> None:
     reading = LabelReading("the names of 3 class folders", 12, 3, ("1 picture lies outside: x.png",))
-    pictures = replace(Store(SMALL).manifest().pictures, skipped=UNUSED, labels=reading)
-    text = page(tmp_path, pictures=pictures, accuracy=accuracy, accuracy_basis=basis)
+    pictures = replace(
+        Store(SMALL).manifest().pictures, skipped=UNUSED, labels=reading, trained_on=trained_on
+    )
+    stated = {"accuracy_interval": (0.74, 0.756), "accuracy_pictures": 1234} if accuracy else {}
+    text = page(tmp_path, pictures=pictures, accuracy=accuracy, accuracy_basis=basis, **stated)
     assert shown in text
     assert f"12 of {pictures.count:,} pictures, 3 classes; from the names of 3 class folders" in text
     assert "1 picture lies outside: x.png" in text

@@ -181,13 +181,14 @@ class LabelReading:
 @dataclass(frozen=True)
 class PictureSetInfo:
     """The pictures. sha256 is over every usable file's relative path and bytes, in order of index; skipped: the files
-    that could not be used."""
+    that could not be used; trained_on: whether the network was trained on them, None where it is not said."""
 
     source: str
     sha256: str
     count: int
     skipped: tuple[Skipped, ...] = ()
     labels: LabelReading = field(default_factory=LabelReading)
+    trained_on: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -221,6 +222,8 @@ class Manifest:
     publish_patches: bool = True
     parameters: int = 0
     accuracy: float | None = None  # top-1 on these pictures, where labels and outputs mean the same classes
+    accuracy_interval: tuple[float, float] | None = None  # of 95 %: other pictures of the same kind
+    accuracy_pictures: int = 0  # whose class is known
     accuracy_basis: str = ""  # how labels and outputs were matched, or why there is no accuracy
     schema: int = SCHEMA
     classes: tuple[str, ...] = ()  # names of the network's outputs, where they are known
@@ -301,6 +304,7 @@ def manifest_from_json(data: Mapping[str, Any], path: Path | None = None) -> Man
     try:
         pictures = data["pictures"]
         preprocessing = data["preprocessing"]
+        accuracy_interval = data.get("accuracy_interval")
         return Manifest(
             **{
                 **data,
@@ -316,6 +320,7 @@ def manifest_from_json(data: Mapping[str, Any], path: Path | None = None) -> Man
                 ),
                 "layers": tuple(layer_from_json(layer) for layer in data["layers"]),
                 "classes": tuple(data.get("classes", ())),
+                "accuracy_interval": None if accuracy_interval is None else tuple(accuracy_interval),
                 "head": Head(**data["head"]) if data.get("head") else None,
                 "sprites": {
                     layer: SpriteInfo(tuple(sprite["panels"]), sprite["tile"], sprite.get("side", 0))

@@ -21,7 +21,8 @@ def compute_studies(
 ) -> list[Path]:
     """Compute atlases of the first seed's networks of these experiments; returns the folders, folder/atlases/<name>.
 
-    An atlas has as many drawings as the experiments hold out, from a different seed. A network that is not trained yet
+    An atlas has as many drawings as the experiments hold out, from a seed of which no network has seen a drawing. A
+    network that is not trained yet
     is trained first. Gated networks are left out: the atlas's graph has no product of two maps.
     """
     workshop = Workshop(setting, folder, reporter or Reporter())
@@ -42,7 +43,7 @@ def compute_studies(
                 "name": atlases[-1].name,
                 "title": study.title_of(run.kind, run.depth),
                 "network": {"model": model, "weights": str(workshop.weights(run)), "classes": str(classes)},
-                "pictures": {"drawn": setting.held_out},
+                "pictures": {"drawn": setting.held_out, "trained_on": False},
             }
         )
         compute(profile, atlases[-1], reporter)

@@ -51,7 +51,7 @@ def announce_pictures(reporter: Reporter, section: PicturesSection, network: Net
     """Print the pictures, where their labels come from, and whether there is an accuracy."""
     say(reporter, "pictures", pictures_text(section, sought))
     say(reporter, "labels", labels_text(sought.pictures))
-    say(reporter, "accuracy", accuracy_text(network, sought.pictures))
+    say(reporter, "accuracy", accuracy_text(network, sought.pictures, section.trained_on))
 
 
 def network_text(network: Network, layers: int) -> str:
@@ -142,12 +142,16 @@ def labels_text(pictures: PictureSet) -> str:
     return f"from {reading.source}: {_many(reading.classes, 'class', 'classes')} ({_few(names)}){bare}{notes}"
 
 
-def accuracy_text(network: Network, pictures: PictureSet) -> str:
-    """Whether there is an accuracy, and how labels and outputs are matched."""
+def accuracy_text(network: Network, pictures: PictureSet, trained_on: bool | None = None) -> str:
+    """Whether there is an accuracy, how labels and outputs are matched, and whether the network was trained on the
+    pictures, where the profile says so."""
     basis = accuracy_basis(network, pictures)
     if basis.numbers is None:
         return basis.sentence.replace("no accuracy: ", "none: ", 1)
-    return f"can be computed: {basis.sentence}"
+    trained = "it is not said whether the network was trained on these pictures (--trained-on yes or no)"
+    if trained_on is not None:
+        trained = f"the network was {'' if trained_on else 'not '}trained on these pictures"
+    return f"can be computed: {basis.sentence}; {trained}"
 
 
 # -- what will be --------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -22,6 +22,7 @@ from generator.core.input_paths import without_paths
 from generator.core.records import LabelReading, Manifest, PictureSetInfo, Skipped, title_of, to_json
 from generator.core.sprites import THUMB
 from generator.core.store import fingerprint
+from generator.methods.proportion import wilson_interval
 from generator.stages import table
 from generator.stages.first_layers import has_kernels, kernels_report
 from generator.stages.inputs import Inputs
@@ -70,6 +71,7 @@ def _stated(inputs: Inputs) -> list[Any]:
 def _manifest(inputs: Inputs, run: Run) -> Manifest:
     network, profile, store = inputs.network, inputs.profile, run.store
     scan: Mapping[str, Any] = store.tables.read_json("scan.json") or {}
+    accuracy = _accuracy(inputs, run)
     extra: dict[str, Any] = {"keys": all_keys(inputs), "thumb": THUMB}
     if profile.ascent is not None:
         extra["ascent"] = optimised_report(inputs, run)
@@ -86,6 +88,7 @@ def _manifest(inputs: Inputs, run: Run) -> Manifest:
             count=scan["pictures"],
             skipped=_skipped(inputs, scan["skipped"]),
             labels=_label_reading(inputs, run),
+            trained_on=profile.pictures.trained_on,
         ),
         preprocessing=network.preprocessing,
         profile=_public(profile.model_dump()),
@@ -106,7 +109,9 @@ def _manifest(inputs: Inputs, run: Run) -> Manifest:
         sprites={layer.name: inputs.sprite_info(layer) for layer in network.layers},
         publish_patches=profile.site.publish_patches,
         parameters=network.parameters,
-        accuracy=_accuracy(inputs, run),
+        accuracy=None if accuracy is None else accuracy.share,
+        accuracy_interval=None if accuracy is None else accuracy.interval,
+        accuracy_pictures=0 if accuracy is None else accuracy.pictures,
         accuracy_basis=inputs.accuracy_basis.sentence,
         classes=network.classes,
         head=network.head,
@@ -150,8 +155,25 @@ def _date(inputs: Inputs, run: Run) -> str:
         ) from None
 
 
-def _accuracy(inputs: Inputs, run: Run) -> float | None:
-    """The share of the pictures with a known class that the network gives this class; None where none is known."""
+@dataclass(frozen=True)
+class Accuracy:
+    """correct: of so many `pictures` with a known class, those that the network gives this class."""
+
+    correct: int
+    pictures: int
+
+    @property
+    def share(self) -> float:
+        return self.correct / self.pictures
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Of 95 %."""
+        return wilson_interval(self.correct, self.pictures)
+
+
+def _accuracy(inputs: Inputs, run: Run) -> Accuracy | None:
+    """How often the network is right; None where no picture's class is known."""
     numbers, predictions, head = (
         inputs.accuracy_basis.numbers,
         run.store.arrays.predictions(),
@@ -161,4 +183,5 @@ def _accuracy(inputs: Inputs, run: Run) -> float | None:
         return None
     truth = np.array(numbers)[usable_files(inputs, run)]
     known = truth >= 0
-    return float((head.predicted(*predictions)[known] == truth[known]).mean()) if known.any() else None
+    correct = int((head.predicted(*predictions)[known] == truth[known]).sum())
+    return Accuracy(correct, int(known.sum())) if known.any() else None

@@ -84,7 +84,8 @@ class PicturesSection(_Section):
     """folder: the pictures, or drawn = a number of drawn ones (the demo's world); labels: a label file, 'folders' or
     'none'; hierarchy: a CSV with the columns child and parent that says which classes are near each other (left out:
     the drawn world's families, WordNet where every label is a class of ImageNet, else none); limit: use that many,
-    evenly spaced.
+    evenly spaced; trained_on: whether the network was trained on these pictures, which the site states next to its
+    accuracy (left out: the site says that it is not known).
 
     What is done to each picture, where it differs from what the network's weights or its model say: resize: the shorter
     side in px (0: none), or [height, width]; fit: 'squash' resizes to a square whatever the aspect ratio, as large as
@@ -98,6 +99,7 @@ class PicturesSection(_Section):
     labels: str | None = None
     hierarchy: str | None = None
     limit: PositiveInt | None = None
+    trained_on: bool | None = None
     resize: Annotated[int | list[int] | None, PlainValidator(_resize)] = None
     crop: Annotated[int | None, PlainValidator(_crop)] = None
     fit: Literal["shorter", "squash"] | None = None
@@ -301,6 +303,8 @@ class Profile(_Section):
                 data["title"] = name
         if _values(sections, "pictures").get("folder") is not None:
             data["pictures"]["drawn"] = None  # other pictures than the profile's
+        if self._other_training(sections):
+            data["pictures"]["trained_on"] = None
         for section, values in sections.items():
             if isinstance(values, Mapping):
                 given = {key: value for key, value in values.items() if value is not None}
@@ -311,6 +315,15 @@ class Profile(_Section):
             else:
                 data[section] = values
         return validated(data, f"changes to {self.name}")
+
+    def _other_training(self, sections: Mapping[str, Any]) -> bool:
+        """Whether other pictures, another network or other weights replace those of which the profile says that the
+        network was, or was not, trained on them."""
+        network, pictures = _values(sections, "network"), _values(sections, "pictures")
+        return any(
+            values.get(key) is not None
+            for values, key in ((network, "model"), (network, "weights"), (pictures, "folder"))
+        )
 
     def _title_ends(self, sections: Mapping[str, Any]) -> bool:
         """Whether the title is one of the package's profiles' own, which speak of the network, the weights and the
