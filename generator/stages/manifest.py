@@ -157,7 +157,7 @@ def _date(inputs: Inputs, run: Run) -> str:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """correct: of so many `pictures` with a known class, those that the network gives this class."""
+    """pictures: how many have a known class; correct: how many of these the network gives it."""
 
     correct: int
     pictures: int
