@@ -143,7 +143,9 @@ class Instant:
         readings = {}
         for block in plan.blocks:
             centre, parts = torch.ones(n, block.channels), torch.ones(len(units[block.name].channel))
-            readings[block.name] = BlockReadings(centre, centre, centre, centre, centre, parts, parts)
+            readings[block.name] = BlockReadings(
+                *[centre] * 5, *[centre.double()] * 2, centre.long(), parts, parts
+            )
         return readings
 
     @staticmethod

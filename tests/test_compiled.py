@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import threading
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ import torch
 
 from generator.engine.gradients.unit_gradients import UnitGradients, Units, forward_switches
 from generator.engine.loops import compiled
+from generator.engine.scan import stream
 from generator.engine.scan.moments import Moments, reduce_maps
 from generator.engine.scan.top_units import TopUnits
 from generator.network import models
@@ -54,6 +55,23 @@ def test_compiled_loops_and_torch_find_the_same(layout, signed, monkeypatch):
         np.testing.assert_allclose(
             moments.sums[name].value(), moments_of_torch.sums[name].value(), rtol=1e-6, atol=1e-6
         )
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_the_parts_of_active_units_are_summed_alike_in_both_ways(layout, signed, monkeypatch):
+    pytest.importorskip("numba")
+    shortcut, branch = (torch.randn(3, 33, 7, 5).contiguous(memory_format=layout) for _ in range(2))
+    branch[:, 0] = -shortcut[:, 0]  # a sum of zero is not above it
+    sums = stream._active(shortcut, branch, signed=signed)
+    monkeypatch.setattr(compiled, "_loops", lambda: None)
+    sums_of_torch = stream._active(shortcut, branch, signed=signed)
+    assert torch.equal(sums["active_units"], sums_of_torch["active_units"])
+    assert int(sums["active_units"][:, 0].sum()) == (105 if signed else 0)
+    counted = ((shortcut + branch > 0) | signed).double()
+    for name, maps in (("active_shortcut", shortcut), ("active_branch", branch)):
+        for found in (sums, sums_of_torch):
+            torch.testing.assert_close(found[name], (maps * counted).sum((2, 3)), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("rule", ["guided", "plain", "deconvnet"])
@@ -216,7 +234,7 @@ def test_machine_code_that_cannot_be_kept_is_made_anew(monkeypatch):
 
     monkeypatch.setattr("numba.njit", njit, raising=False)
     found = compiled._loops.__wrapped__()
-    assert asked == [True, *[False] * 7]
+    assert asked == [True, *[False] * len(fields(compiled.Loops))]
     assert found is not None
 
 

@@ -18,9 +18,10 @@ from generator.core.records import Preprocessing, WeightsInfo
 from generator.core.store import Store
 from generator.engine.ascent.ascent import ascend
 from generator.engine.scan.centre_tops import CentreTops
+from generator.engine.scan.grouped_sums import GROUPS, GroupedSum, group_of
 from generator.engine.scan.stream import BlockUnits, StreamPlan, StreamState, enlarge, read_stream, reduce
 from generator.methods import mixing
-from generator.methods.contribution import mean_share, shortcut_share
+from generator.methods.contribution import mean_share, shortcut_share, signed_parts
 from generator.methods.scale import scale_criteria
 from generator.network import models
 from generator.network.models.resnet_cifar import CifarResNet
@@ -332,6 +333,58 @@ def test_shares_count_what_is_added_and_nothing_that_is_taken_away():
     assert np.isnan(mean_share(np.full((1, 9), np.nan), np.full((1, 9), np.nan))).all()
 
 
+def test_signed_parts_know_what_is_subtracted_and_how_far_pictures_move_them():
+    rng = np.random.default_rng(0)
+    groups, units = 20, 50
+    # Two channels: the shortcut gives 3 and the branch takes 1 away; both give 1.
+    shortcut = np.array([3.0, 1.0]) + rng.normal(0, 0.5, (400, groups, units, 2))
+    branch = np.array([-1.0, 1.0]) + rng.normal(0, 0.5, (400, groups, units, 2))
+    numbers = np.full((groups, 2), float(units))
+    parts = [signed_parts(s.sum(1), b.sum(1), numbers) for s, b in zip(shortcut, branch, strict=True)]
+    shares = np.array([part.share for part in parts])
+    np.testing.assert_allclose(shares.mean(0), [1.5, 0.5], atol=0.01)
+    errors = np.array([part.share_error for part in parts])
+    np.testing.assert_allclose(np.sqrt((errors**2).mean(0)), shares.std(0), rtol=0.15)
+    np.testing.assert_allclose(
+        np.mean([part.branch_error for part in parts], 0), 0.5 / np.sqrt(groups * units), rtol=0.1
+    )
+
+
+def test_signed_parts_of_few_groups_have_no_error_and_of_no_unit_no_value():
+    sums = np.zeros((20, 1))
+    none = signed_parts(sums, sums, sums)
+    assert np.isnan(none.shortcut).all() and np.isnan(none.share_error).all()
+    sums[3] = 1
+    one = signed_parts(sums, sums, sums)
+    assert (one.share, one.branch) == (0.5, 1) and np.isnan(one.share_error).all()
+
+
+def test_groups_of_pictures_are_of_one_size_whatever_the_order_of_the_pictures():
+    groups = group_of(torch.arange(44_000)).numpy()
+    for step in range(1, 45):  # classes in turn, or one after the other
+        counts = np.bincount(groups[::step], minlength=GROUPS)
+        expected = len(groups[::step]) / GROUPS
+        assert stats.chi2.sf(((counts - expected) ** 2 / expected).sum(), GROUPS - 1) > 1e-4
+
+
+def test_grouped_sums_are_exact_and_do_not_mind_order_or_parts():
+    rng = np.random.default_rng(0)
+    values = rng.integers(-(2**40), 2**40, (300, 4)) / 2**8  # multiples of 2^-32 have exact sums
+    values[::7] *= 2**8
+    images = torch.from_numpy(rng.permutation(10_000)[:300])
+    groups = group_of(images)
+    expected = np.zeros((GROUPS, 4))
+    np.add.at(expected, groups.numpy(), values)  # below 2^53 in units of 2^-8: exact as well
+    one, halves = GroupedSum(4), [GroupedSum(4), GroupedSum(4)]
+    one.add(torch.from_numpy(values), groups)
+    for rows in torch.randperm(300).split(37):
+        halves[int(rows[0]) % 2].add(torch.from_numpy(values)[rows], groups[rows])
+    halves[0].merge(halves[1])
+    np.testing.assert_array_equal(one.value(), expected)
+    for part in ("high", "low"):
+        assert torch.equal(getattr(one.fixed, part), getattr(halves[0].fixed, part))
+
+
 def test_the_mix_ratio_has_ten_and_zero_where_a_value_is_missing():
     output_at_input = np.array([2.0, 2.0, 0.0, 0.0, np.nan, 1.0, np.nan])
     output_at_block = np.array([1.0, 0.0, 1.0, 0.0, 1.0, np.nan, np.nan])
@@ -383,6 +436,11 @@ def test_the_readings_do_not_depend_on_the_batches():
             np.testing.assert_array_equal(tops.images, states[0].tops[key].images)
             np.testing.assert_allclose(tops.beside, states[0].tops[key].beside, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(state.mean_block("res2a"), states[0].mean_block("res2a"), rtol=1e-5)
+        for mine, first in zip(state.active_sums("res2a"), states[0].active_sums("res2a"), strict=True):
+            np.testing.assert_allclose(mine, first, rtol=1e-3, atol=1e-3)
+        for side in ("input", "block"):
+            changes = [x.mean_change("res2a", side) for x in (state, states[0])]
+            np.testing.assert_allclose(*changes, rtol=1e-4, atol=1e-5)
     again = StreamState.from_arrays(states[0].arrays())
     for name, array in states[0].arrays().items():
         np.testing.assert_array_equal(again.arrays()[name], array)
@@ -517,6 +575,47 @@ def test_the_ratio_and_the_criteria_are_those_of_the_hooks(atlas, hooked, block)
         assert numbers["scale_block"][channel] == pytest.approx(delta[0], rel=1e-2, abs=1e-3)
         assert numbers["scale_input"][channel] == pytest.approx(delta[1], rel=1e-2, abs=1e-3)
         assert numbers["scale_sum"][channel] == pytest.approx(sum(delta), rel=1e-2, abs=2e-3)
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_the_parts_of_all_active_units_are_those_of_the_hooks(atlas, hooked, block):
+    numbers, maps = atlas.arrays.layer(block), hooked[block]
+    active = maps["input"] + maps["block"] > 0
+    units = active.sum((0, 2, 3))
+    sums = {side: (maps[side] * active).sum((0, 2, 3)) for side in ("input", "block")}
+    for part, side in (("shortcut", "input"), ("branch", "block")):
+        np.testing.assert_allclose(numbers[f"active_{part}"], sums[side] / units, rtol=1e-3, atol=1e-4)
+    share = sums["input"] / (sums["input"] + sums["block"])
+    np.testing.assert_allclose(numbers["active_share"], share, rtol=1e-3, atol=1e-4)
+    # The standard errors, from the pictures without one group after the other.
+    groups = group_of(torch.arange(len(active))).numpy()
+    left_out = []
+    for group in np.unique(groups):
+        rest = {side: (maps[side] * active)[groups != group].sum((0, 2, 3)) for side in sums}
+        left_out.append(rest["input"] / (rest["input"] + rest["block"]))
+    n = len(left_out)
+    error = np.sqrt((n - 1) / n * ((np.array(left_out) - np.mean(left_out, 0)) ** 2).sum(0))
+    np.testing.assert_allclose(numbers["active_share_error"], error, rtol=1e-2, atol=1e-5)
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_the_changes_over_all_pictures_and_the_nine_s_errors_are_those_of_the_hooks(atlas, hooked, block):
+    numbers = atlas.arrays.layer(block)
+    maps = {side: _centre(values) for side, values in hooked[block].items()}
+    for side, rescaled, other in (("block", "block_enlarged", "input"), ("input", "input_reduced", "block")):
+        change = np.clip(maps[rescaled], 0, None) - np.clip(maps[side], 0, None)
+        images = numbers[f"centre_{side}_image"]
+        strongest = np.array(
+            [maps[side][row[row >= 0], c].mean() if row[0] >= 0 else np.nan for c, row in enumerate(images)]
+        )
+        np.testing.assert_allclose(
+            numbers[f"scale_{side}_random"], change.mean(0) / strongest, rtol=1e-2, atol=1e-3
+        )
+        for channel, row in enumerate(numbers[f"centre_{other}_image"]):
+            nine = change[row[row >= 0], channel]
+            if len(nine) >= mixing.FEW and np.isfinite(strongest[channel]):
+                error = stats.sem(nine) / strongest[channel]
+                assert numbers[f"scale_{side}_error"][channel] == pytest.approx(error, rel=1e-2, abs=1e-3)
 
 
 @pytest.mark.parametrize("block", BLOCKS)

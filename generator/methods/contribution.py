@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+
+FEWEST_GROUPS = 10  # fewer give no standard error
 
 
 def shortcut_share(shortcut: np.ndarray, branch: np.ndarray) -> np.ndarray:
@@ -25,3 +29,49 @@ def mean_share(shortcut: np.ndarray, branch: np.ndarray) -> np.ndarray:
     total = np.where(known, share, 0).sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(known.any(axis=1), total / known.sum(axis=1), np.nan).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class SignedParts:
+    """What the shortcut and the branch give on average at the units of a channel that are above zero, over all
+    positions and pictures; (C,) float64 each, NaN where there is no such unit.
+
+    shortcut, branch: mean parts with their signs, in the network's own units; share: shortcut / (shortcut + branch),
+    below 0 where the shortcut subtracts on average, above 1 where the branch does; the errors are standard errors over
+    pictures.
+    """
+
+    shortcut: np.ndarray
+    branch: np.ndarray
+    share: np.ndarray
+    shortcut_error: np.ndarray
+    branch_error: np.ndarray
+    share_error: np.ndarray
+
+
+def signed_parts(shortcut: np.ndarray, branch: np.ndarray, units: np.ndarray) -> SignedParts:
+    """From sums over the units of every group of pictures, and the numbers of these units; (G, C) float64 each.
+
+    The errors leave out one group after the other (delete-a-group jackknife, Kott 2001, Journal of Official Statistics
+    17): √ ((G − 1) / G · Σ (Tᵢ − mean)²) over the G groups that have a picture.
+    """
+    whole = [array.sum(axis=0)[None] for array in (shortcut, branch, units)]
+    values = _parts(*whole)[:, 0]
+    present = units.any(axis=1)
+    left_out = _parts(
+        *(total - array[present] for total, array in zip(whole, (shortcut, branch, units), strict=True))
+    )
+    groups = int(present.sum())
+    if groups >= FEWEST_GROUPS:
+        spread = ((left_out - left_out.mean(axis=1, keepdims=True)) ** 2).sum(axis=1)
+        errors = np.sqrt((groups - 1) / groups * spread)
+    else:
+        errors = np.full(values.shape, np.nan)
+    return SignedParts(*values, *errors)
+
+
+def _parts(shortcut: np.ndarray, branch: np.ndarray, units: np.ndarray) -> np.ndarray:
+    """(3, G, C): the mean parts and the shortcut's share."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.where(shortcut + branch > 0, shortcut / (shortcut + branch), np.nan)
+        return np.stack([shortcut / units, branch / units, share])

@@ -28,6 +28,17 @@ def mean_of_list(values: np.ndarray) -> np.ndarray:
         return np.where(known.any(axis=1), total / known.sum(axis=1), np.nan)
 
 
+def error_of_list(values: np.ndarray) -> np.ndarray:
+    """The standard error of `mean_of_list`, as if the list were drawn at random: sd / √k over its k pictures, with
+    k − 1 degrees of freedom. (C, k) → (C,) float64, NaN where the list has fewer than FEW pictures."""
+    known = ~np.isnan(values)
+    count = known.sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        deviation = np.where(known, values.astype(np.float64) - mean_of_list(values)[:, None], 0)
+        error = np.sqrt((deviation**2).sum(axis=1) / (count - 1) / count)
+    return np.where(count >= FEW, error, np.nan)
+
+
 def mix_ratio(output_at_input: np.ndarray, output_at_block: np.ndarray) -> np.ndarray:
     """M = O(I*) / O(B*); 10 where O(B*) is not above zero, else 0 where O(I*) is not.
 

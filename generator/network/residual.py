@@ -32,6 +32,11 @@ class Residual:
         """Whether the shortcut passes the block's input on unchanged."""
         return self.shortcut == self.fork
 
+    @property
+    def is_signed(self) -> bool:
+        """Whether the output is the sum itself, which may be below zero: no ReLU follows it."""
+        return self.output == self.add
+
 
 def find_residual(graph: Graph, output: int) -> Residual | None:
     """The residual block that ends at this step, or None where no sum of a shortcut and a branch ends there."""

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from generator.engine.scan.stream import BESIDE, StreamBlock, StreamState, residuals
+from generator.engine.scan.stream import BESIDE, RESCALED, StreamBlock, StreamState, residuals
 from generator.methods import mixing
-from generator.methods.contribution import mean_share
+from generator.methods.contribution import mean_share, signed_parts
 from generator.methods.scale import scale_criteria
 from generator.stages.block_correlation import block_correlations
 from generator.stages.inputs import Inputs
@@ -29,7 +29,8 @@ def write_stream(inputs: Inputs, run: Run, state: StreamState, pass_: str, rows:
         sides = [block.channels for block in state.plan.blocks for _ in ("input", "block")]
         correlations = block_correlations(run.store.folder, pass_, sides, rows, run.encoders)
         for block, correlation in zip(state.plan.blocks, correlations, strict=True):
-            numbers = block_numbers(state, block.name)
+            residual = residuals(inputs.network)[block.name]
+            numbers = block_numbers(state, block.name, signed=residual.is_signed)
             numbers["block_correlation"] = correlation
             if (magnitudes := inputs.network.magnitudes.get(block.name)) is not None:
                 numbers["convolution_weight"] = magnitudes.convolution.float().numpy()
@@ -57,8 +58,8 @@ def _remove_earlier(inputs: Inputs, run: Run) -> None:
     run.store.drop_file("stream.json")
 
 
-def block_numbers(state: StreamState, name: str) -> dict[str, np.ndarray]:
-    """All arrays of one block that follow from the readings alone."""
+def block_numbers(state: StreamState, name: str, *, signed: bool) -> dict[str, np.ndarray]:
+    """All arrays of one block that follow from the readings alone. signed: whether no ReLU follows the sum."""
     lists: dict[str, dict[str, np.ndarray]] = {}
     numbers: dict[str, np.ndarray] = {}
     for side, others in BESIDE.items():
@@ -85,13 +86,43 @@ def block_numbers(state: StreamState, name: str) -> dict[str, np.ndarray]:
         "block_at_input": mixing.mean_of_list(at_input["block"]).astype(np.float32),
         "block_mean": state.mean_block(name).astype(np.float32),
     }
+    numbers |= _active_numbers(state, name, signed=signed)
     if state.plan.rescaled:
+        numbers |= _scale_context(state, name, lists)
         numbers |= {
             "scale_block": criteria.block.astype(np.float32),
             "scale_input": criteria.input.astype(np.float32),
             "scale_sum": criteria.sum.astype(np.float32),
             "scale_invariant": criteria.invariant(ratio),
         }
+    return numbers
+
+
+def _active_numbers(state: StreamState, name: str, *, signed: bool) -> dict[str, np.ndarray]:
+    """What shortcut and branch give over all active units, with standard errors over pictures. Where the sum may be
+    below zero the shortcut has no share of it."""
+    parts = signed_parts(*state.active_sums(name))
+    kept = ("shortcut", "branch") if signed else ("shortcut", "branch", "share")
+    names = [f"{part}{end}" for part in kept for end in ("", "_error")]
+    return {f"active_{part}": getattr(parts, part).astype(np.float32) for part in names}
+
+
+def _scale_context(
+    state: StreamState, name: str, lists: dict[str, dict[str, np.ndarray]]
+) -> dict[str, np.ndarray]:
+    """What stands next to ΔB and ΔI, in the same unit (the strongest response): the change over all pictures
+    (scale_block_random, scale_input_random), and the standard error of ΔB and ΔI as if the nine pictures were drawn at
+    random (scale_block_error, scale_input_error; the strongest response is taken as it is)."""
+    numbers = {}
+    for side, other in (("block", "input"), ("input", "block")):
+        strongest = mixing.mean_of_list(lists[side]["value"])
+        after, before = (np.maximum(lists[other][key], 0) for key in (RESCALED[side], side))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            for key, value in (
+                (f"scale_{side}_random", state.mean_change(name, side)),
+                (f"scale_{side}_error", mixing.error_of_list(after - before)),
+            ):
+                numbers[key] = np.where(strongest > 0, value / strongest, np.nan).astype(np.float32)
     return numbers
 
 

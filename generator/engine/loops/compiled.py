@@ -31,6 +31,7 @@ class Loops:
     reduce: Callable[..., None]
     enter: Callable[..., None]
     add: Callable[..., None]
+    split: Callable[..., None]
     rectify: Callable[..., None]
     unpool: Callable[..., None]
     spread: Callable[..., None]
@@ -78,7 +79,7 @@ def _loops() -> Loops | None:
 
             from generator.engine.loops.spread_loop import spread, spread_narrow
 
-            functions = (_reduce, _enter, _add, _rectify, _unpool, spread, spread_narrow)
+            functions = (_reduce, _enter, _add, _split, _rectify, _unpool, spread, spread_narrow)
             compiled = Loops(*(njit(nogil=True, error_model="numpy", cache=cache)(f) for f in functions))
             _try(compiled)
             return compiled
@@ -103,6 +104,7 @@ def _try(compiled: Loops) -> None:
     keys, lists = np.array([[3, 1, 4, 1, 5], [9, 2, 6, 5, 3]]), np.zeros((2, 5, 2), np.int64)
     _same(compiled.enter, _enter, maps, rows, keys, lists[0], lists[1])
     _same(compiled.add, _add, 1e9 * rng.normal(size=(2, 5)), counts[0], counts[1], 24, 32)
+    _same(compiled.split, _split, maps, maps[::-1].copy(), False, sums[0], sums[1], counts)
     where, table = np.array([[[0, 1], [2, 1], [1, 2]]] * 2, np.int32), rng.integers(0, 2, (3, 5), np.uint8)
     layout = ((30, 10, 5), (3, 2), (0, 0), (1, 1))
     _same(compiled.rectify, _rectify, maps, maps.copy(), maps.ravel().copy(), layout, where, table, True)
@@ -212,6 +214,34 @@ def _add(values: Any, high: Any, low: Any, whole_bits: int, bits: int) -> None:
             units = low[c] + np.int64(np.rint((values[b, c] - whole * down) * unit))
             high[c] += np.int64(whole) + (units >> carried)
             low[c] = units & below
+
+
+def _split(shortcut: Any, branch: Any, everywhere: Any, by_shortcut: Any, by_branch: Any, units: Any) -> None:
+    """Sum two maps (B, H, W, C) float32, each on its own, over the positions where their sum is above zero (or over all
+    positions) → (B, C) each: the two sums and the number of positions. A row is summed in float32, the rows in
+    float64."""
+    batch, height, width, channels = shortcut.shape
+    first = np.empty(channels, np.float32)
+    second = np.empty(channels, np.float32)
+    counts = np.empty(channels, np.float32)
+    one, zero = np.ones(1, np.float32)[0], np.zeros(1, np.float32)[0]
+    for b in range(batch):
+        by_shortcut[b], by_branch[b], units[b] = 0, 0, 0
+        for h in range(height):
+            first[:] = 0
+            second[:] = 0
+            counts[:] = 0
+            for w in range(width):
+                left, right = shortcut[b, h, w], branch[b, h, w]
+                for c in range(channels):
+                    counted = everywhere | (left[c] + right[c] > zero)
+                    first[c] += left[c] if counted else zero
+                    second[c] += right[c] if counted else zero
+                    counts[c] += one if counted else zero
+            for c in range(channels):
+                by_shortcut[b, c] += first[c]
+                by_branch[b, c] += second[c]
+                units[b, c] += np.int64(counts[c])
 
 
 def _rectify(base: Any, result: Any, other: Any, layout: Any, where: Any, table: Any, guided: Any) -> None:

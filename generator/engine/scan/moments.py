@@ -103,14 +103,15 @@ class FixedSum:
         rest = ((values - whole * 2.0**WHOLE) * 2.0**BITS).round_().to(torch.int64)
         self.high += whole.to(torch.int64).sum(0)
         for part in rest.split(64):  # 64 rests stay below 2^63
-            self._carry(part.sum(0))
+            self.carry(part.sum(0))
 
     def merge(self, other: FixedSum) -> None:
         """Add another sum of as many channels."""
         self.high += other.high.to(self.high.device)
-        self._carry(other.low.to(self.low.device))
+        self.carry(other.low.to(self.low.device))
 
-    def _carry(self, units: Tensor) -> None:
+    def carry(self, units: Tensor) -> None:
+        """Add to the low part, (C,) int64 below 2^62."""
         units = units + self.low
         self.high += units >> (WHOLE + BITS)
         self.low = units & (2 ** (WHOLE + BITS) - 1)
