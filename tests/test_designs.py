@@ -39,7 +39,7 @@ from generator.site.chapters.experiment_designs import order as order_page
 from generator.site.chapters.experiment_designs import shortcuts as shortcuts_page
 from generator.site.chapters.experiment_features import refinement as refinement_page
 from generator.site.chapters.experiment_features import zero_blocks as zero_page
-from generator.site.chapters.experiment_tables import by_seed, compared, results
+from generator.site.chapters.experiment_tables import by_seed, results
 from generator.site.chapters.experiments import experiments_page
 from generator.site.figures.dots import dot_rows
 
@@ -355,14 +355,6 @@ def test_the_committed_tables_are_whole() -> None:
         by_seed(tables[table], "residual", COMPARED_DEPTH, "test_error") for table in ("shortcuts", "order")
     ]
     np.testing.assert_array_equal(*same)
-
-
-def test_a_comparison_says_what_the_seeds_say() -> None:
-    values = [np.array(v) for v in ([50.0, 52.0], [40.0, 48.0], [60.0, 53.0], [49.0, 53.0])]
-    assert compared(["A", "B", "C", "D"], values, "error") == (
-        "Against A (51.0 ± 1.4 %), the error is lower in every seed with B (−7.0); higher in every seed with C (+5.5); "
-        "lower in some seeds and not in others with D (0.0) (differences in percentage points, means over 2 seeds)."
-    )
 
 
 def test_dots_stand_at_their_values() -> None:

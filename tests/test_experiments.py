@@ -206,10 +206,13 @@ def planted() -> list[dict[str, str]]:
 def test_the_report_says_what_the_table_holds() -> None:
     found = degradation(planted())
     assert (
-        "Without shortcuts the training error at the end is 20.0 percentage points higher with 32"
+        "With 32 layers the training error at the end is, without shortcuts, 20.0 percentage points higher"
         in found.summary
     )
-    assert "with shortcuts it is 10.0 percentage points lower with 32 layers than with 8" in found.summary
+    assert (
+        "than with 8; with shortcuts 10.0 percentage points lower (95 % interval −10.0 to −10.0)"
+        in found.summary
+    )
     assert {row[0]: row[1] for row in found.table.rows}["plain, 32 layers"] == "51.0 ± 1.4"
     blocks = [
         {
@@ -224,7 +227,18 @@ def test_the_report_says_what_the_table_holds() -> None:
         for block, without in zip(("layer1.0", "layer2.1"), drops, strict=True)
     ]
     summary = lesion(blocks).summary
-    assert "costs the plain network 62.5 % of its accuracy on average, the residual one 5.0 %" in summary
+    assert "costs the plain network 62.5 % of its accuracy on average, the residual one 5.0 %." in summary
+
+
+def test_a_difference_that_three_seeds_do_not_show_is_not_called_clear() -> None:
+    rows = [
+        {"kind": kind, "depth": str(depth), "seed": str(seed), "epoch": "1", "test_error": "0.5",
+         "train_error": str(0.3 + (rise if depth == 32 else 0))}
+        for kind in ("plain", "residual") for depth in (8, 32) for seed, rise in enumerate((0.36, -0.19, 0.04))
+    ]  # fmt: skip
+    summary = degradation(rows).summary
+    # By hand: mean 7, standard deviation 27.6, t of 2 degrees of freedom 4.303.
+    assert "7.0 percentage points higher (95 % interval −61.7 to 75.7, not clearly different)" in summary
 
 
 def test_a_charts_lines_run_through_their_points() -> None:

@@ -35,6 +35,11 @@ def test_a_tiny_number_has_no_hyphen(name: str, tiny: float) -> None:
     assert "-" not in formats.FILTERS[name](tiny)
 
 
+@pytest.mark.parametrize("p", [0.0, 2e-266, 1e-7, 0.00099])
+def test_a_p_value_is_never_smaller_than_a_thousandth(p: float) -> None:
+    assert formats.p_value(p) == "< 0.001" and formats.p_in_words(p) == "p < 0.001"
+
+
 @pytest.mark.parametrize("zero", [0.0, -0.0, 0.004, -0.004, np.float32(-0.001)])
 def test_zero_has_no_sign(zero: float) -> None:
     assert formats.correlation(zero) == formats.signed(zero) == formats.fixed(zero, 2) == "0.00"

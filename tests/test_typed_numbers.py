@@ -22,13 +22,14 @@ from generator.core.records import TOP
 from generator.core.store import Store
 from generator.experiments.running import constants
 from generator.methods import embedding, kernels, purity
-from generator.methods.refinement import ROUNDS
+from generator.methods.permutation import ROUNDS
+from generator.methods.proportion import wilson_interval
 from generator.site.chapters import first_layers, revisited
 from generator.site.chapters.experiment_tables import results
 from generator.site.chapters.published import FIGURES, QUOTED, quotations, quoted
 from generator.site.guide import site_sizes
 from generator.site.reading import histogram
-from generator.stages import checkpointed_pass, profile, verify
+from generator.stages import checkpointed_pass, picture_map, profile, verify
 from tools.site_sizes import measured
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -52,10 +53,12 @@ STRUCTURE = (
     r"M above 1\b|and below 1\b|1/~|/?2?:? ?(?:with )?stride 2\b",  # a ratio of one; a stride that a design has
     r"[+-]1\b|\b1[+-]",  # the last of so many, counted from 0
     r" 1 (?=~)",  # compared with, for a plural
+    r"\b95 % intervals?",  # the confidence of all intervals
 )
 # What may stand in one template, with the reason.
 HERE = {
-    "experiments.html": r"\b(?:2|4|8|16|32)\*|top-1|at 50 layers|at 101 \(",  # the networks' widths; ResNeXt's names
+    # The networks' widths; ResNeXt's names; the degrees of freedom of Student's t.
+    "experiments.html": r"\b(?:2|4|8|16|32)\*|top-1|at 50 layers|at 101 \(|(?<=~)-1 degrees of freedom",
     "network.html": r"top-1",
     "flow.html": r" 0 ",  # the first channel's number
     "scale.html": r"Columns 3 to 5|It is 1 for a channel|0\.5 is no agreement",  # the table's columns; ends of a scale
@@ -149,6 +152,8 @@ def prose(path: Path) -> str:
     return re.sub(r"\s+", " ", text)
 
 
+RIGHT_OF_1000 = 761  # the example of an accuracy's interval
+LOW, HIGH = (f"{100 * end:.1f}" for end in wilson_interval(RIGHT_OF_1000, 1000))
 EMBEDDING, SITE = profile.EmbeddingSection(), profile.SiteSection()
 # What the guide says of the code's settings, from the constants themselves.
 STATED = {
@@ -175,6 +180,9 @@ STATED = {
         f"on {kernels.GRID} × {kernels.GRID} points",
         f"Differences below {revisited.FAINT} of 255",
         "white is the 99.5th percentile",
+        f"{RIGHT_OF_1000} correct of 1,000 give {RIGHT_OF_1000 / 10:.1f} %, with an interval from {LOW} to {HIGH} %",
+        f"mean((*n* − {picture_map.NEIGHBOURS})³)",
+        f"probability {picture_map.NEIGHBOURS} / (*M* − 1)",
     ],
     "statistics.md": [f"in {histogram.BINS} bins"],
     "hosting.md": [f"{SITE.max_site_bytes / 1e6:g} MB unless you change it"],
@@ -186,6 +194,9 @@ PROSE = (
     r"top-9|channel 150|3 of 9|shared / 9|#4|\bres\w+|fc7|ResNet-50|WordNet 3\.0|SHA-256",  # names
     r"\(0, 0\)|\[0, 1\]|max\(\*ρ\*, 0\)|1 − \*s\*₀|2 ln|\*H\* / 2⌋|× 0\.5 \+ 0\.5|e2i|× 3 weights|1/frequency|1/255",
     r"probability of 0\.5",
+    r"It runs from −1 to 1: 1 for|, 0 for unrelated|\*M\* − 1|JMLR 11, 2010|EMNLP 2013",  # the map
+    r"95 % interval|about 95 % contain|\[1927|1\.96|/ [24]\*n\*|1 / \*C\*",  # Wilson
+    r"\(1 − \*p\*\)|\(1 \+ \*z\*² / \*n\*\)",
     r"above 0\b|8 bits|It is 0 for|and 1 for|: 1 where|is 1 for|and 0 otherwise|, 0 for none",  # ends of scales
 )
 

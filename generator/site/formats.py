@@ -6,7 +6,6 @@ All write a true minus (−, U+2212). FILTERS are those of the templates, where 
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
 from typing import Any
@@ -14,7 +13,9 @@ from typing import Any
 import numpy as np
 
 ABSENT = "–"  # stands in tables where there is no number
-SMALLEST_P = 1e-300  # smaller p-values are rounding
+SMALLEST_P = (
+    0.001  # that is written: a smaller one depends on the assumptions of its test more than on the data
+)
 
 
 def _true_minus(text: str) -> str:
@@ -119,26 +120,24 @@ def percent_fixed(value: float, digits: int = 0) -> str:
 
 
 def p_value(p: float) -> str:
-    """The p-value of a permutation test, to three decimals.
+    """The p-value of a test to three decimals, without its letter.
 
-    >>> [p_value(p) for p in (0.001, 0.0341, 1.0)]
-    ['0.001', '0.034', '1.00']
+    >>> [p_value(p) for p in (0.001, 0.0341, 1.0, 2e-266)]
+    ['0.001', '0.034', '1.00', '< 0.001']
     """
+    if p < SMALLEST_P:
+        return f"< {SMALLEST_P}"
     return f"{p:.2f}" if p >= 0.0995 else f"{p:.3f}"
 
 
 def p_in_words(p: float) -> str:
-    r"""The p-value of a test with a known distribution, which can be tiny, with its letter.
+    """The p-value of a test with its letter.
 
-    >>> p_in_words(0.0421), p_in_words(3.2e-7), p_in_words(0.0)
-    ('p 0.042', 'p 3\xa0×\xa010⁻⁷', 'p < 10⁻³⁰⁰')
+    >>> p_in_words(0.0421), p_in_words(3.2e-7)
+    ('p = 0.042', 'p < 0.001')
     """
-    if p < SMALLEST_P:
-        return f"p < {power_of_ten(math.log10(SMALLEST_P))}"
-    if p >= 0.001:
-        return f"p {p:.2g}"
-    digit, exponent = f"{p:.0e}".split("e")
-    return f"p {digit}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}{power_of_ten(int(exponent))}"
+    text = p_value(p)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
 
 
 def multiply_adds(value: int, digits: int = 2) -> str:

@@ -8,12 +8,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from generator.site.chapters.experiment_tables import Row, Rows, Table, by_seed, compared, kinds_of
+from generator.site.chapters.experiment_differences import compared, differences, differences_table
+from generator.site.chapters.experiment_tables import Row, Rows, Table, by_seed, kinds_of
 from generator.site.figures.dots import DotRows, dot_rows
 from generator.site.formats import fixed, integer, interval, mean_and_spread
 
 Kind = tuple[str, int]  # a kind of network and its depth
 ERROR = "error on held-out drawings"
+POINTS = "percentage points"
 HEADS = ("parameters", "multiply-adds, 10⁶", "training error, %", "held-out error, %")
 
 # By kind in the table: name on the page; the kind that the others are compared with comes first.
@@ -34,11 +36,13 @@ ORDER = {
 
 @dataclass(frozen=True)
 class Comparison:
-    """Networks of one depth compared. summary: the result in words; dots: figures, one dot per seed."""
+    """Networks of one depth compared. summary: the result in words; dots: figures, one dot per seed; differences: from
+    the first network."""
 
     summary: str
     depth: int
     dots: Sequence[DotRows]
+    differences: Table
     table: Table
 
 
@@ -59,6 +63,7 @@ class Cardinality:
     paths: str
     narrowest: str
     dots: Sequence[DotRows]
+    differences: Table
     table: Table
 
 
@@ -93,10 +98,12 @@ def _compared_designs(rows: Rows, names: Mapping[str, str]) -> Comparison:
         [name, *cost_cells(_cost(rows, kind)), mean_and_spread(train_error), mean_and_spread(test_error)]
         for name, kind, train_error, test_error in zip(shown, kinds, train, test, strict=True)
     ]
+    others = differences(shown, test)
     return Comparison(
-        summary=compared(shown, test, ERROR),
+        summary=compared(shown[0], test[0], others, ERROR),
         depth=kinds[0][1],
         dots=[dot_rows(list(zip(shown, test, strict=True)), ERROR + ", %")],
+        differences=differences_table(others, f"against {shown[0]}", POINTS),
         table=Table(("network", *HEADS), body),
     )
 
@@ -151,11 +158,15 @@ def cardinality(rows: Rows) -> Cardinality:
     relative = [cost.multiply_adds / costs[0].multiply_adds for cost in costs]
     equal = [n for n, way in enumerate(ways) if way.costs_as(ways[0])]
     twice = [n for n in range(len(ways)) if n not in equal]
-    summary = compared([shown[n] for n in equal], [test[n] for n in equal], ERROR)
+    others = differences(shown, test)
+
+    def against_first(chosen: Sequence[int]) -> str:
+        return compared(shown[0], test[0], [others[n - 1] for n in chosen if n], ERROR)
+
+    summary = against_first(equal)
     if twice:
         times = interval(min(relative[n] for n in twice), max(relative[n] for n in twice), 2)
-        against = compared([shown[n] for n in [0, *twice]], [test[n] for n in [0, *twice]], ERROR)
-        summary += f" At {times} times the multiply-adds, a{against[1:]}"
+        summary += f" At {times} times the multiply-adds, a{against_first(twice)[1:]}"
     body = [
         [
             name,
@@ -176,6 +187,7 @@ def cardinality(rows: Rows) -> Cardinality:
         paths=ways[equal[-1]].paths,
         narrowest=ways[equal[-1]].first_width,
         dots=[dot_rows(list(zip(shown, test, strict=True)), ERROR + ", %")],
+        differences=differences_table(others, f"against {shown[0]}", POINTS),
         table=Table(("paths × width", "width by stage", "layers", *HEADS), body),
     )
 

@@ -3,84 +3,105 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from generator.site.chapters.experiment_designs import HEADS, Comparison, cost_cells, cost_of
-from generator.site.chapters.experiment_tables import Rows, Table, by_seed, compared, kinds_of, listed
+from generator.site.chapters.experiment_differences import (
+    Difference,
+    compared,
+    corrected,
+    difference,
+    differences_table,
+    estimate,
+)
+from generator.site.chapters.experiment_tables import Rows, Table, by_seed, kinds_of, listed
 from generator.site.figures.charts import LineChart, Series, line_chart
 from generator.site.figures.dots import dot_rows
-from generator.site.formats import fixed, mean_and_spread, round_number, signed
+from generator.site.formats import fixed, mean_and_spread
 
 REFINED = {"plain": "plain", "residual": "residual", "full pre-activation": "pre-activation"}
 
 
 class Score(NamedTuple):
-    """A column of the table refinement.csv. factor: that turns it into the unit of its head."""
+    """A column of the table refinement.csv. factor: that turns it into the unit of its head; is_compared: whether the
+    networks are compared in it."""
 
     digits: int
     factor: int
     head: str
+    is_compared: bool = False
 
 
 SCORES = {
-    "kept": Score(1, 1, "pictures kept, of 9"),
-    "rho": Score(2, 1, "ρ"),
+    "kept": Score(1, 1, "pictures kept, of 9", is_compared=True),
+    "rho": Score(2, 1, "ρ", is_compared=True),
     "own_match": Score(0, 100, "own best match, %"),
-    "gain": Score(3, 1, "gain of agreement"),
-    "score": Score(3, 1, "refinement score"),
+    "gain": Score(3, 1, "gain of agreement", is_compared=True),
+    "score": Score(3, 1, "ρ × gain"),
     "permuted_score": Score(3, 1, "… paired at random"),
     "match_score": Score(3, 1, "… with the best match"),
 }
-LEVEL = 0.05  # a seed with p below it counts
 
 
 def refinement(rows: Rows) -> Comparison:
-    """The scores of each kind of network: means over its channels, seed by seed."""
+    """The scores of each kind of network: means over its channels, seed by seed. That channels keep their number and
+    that their labels agree more are two findings, compared apart."""
     kinds = [kind for name in REFINED for kind in kinds_of(rows) if kind[0] == name]
     shown = [REFINED[kind] for kind, _ in kinds]
-
-    def column(name: str) -> list[np.ndarray]:
-        return [by_seed(rows, *kind, name)[:, 0] for kind in kinds]
-
-    values = {name: column(name) for name in SCORES}
-    tests = zip(column("correspondence_p"), column("direction_p"), strict=True)
-    larger_p = [np.maximum(*pair) for pair in tests]
-    seeds = len(larger_p[0])
-    significant = [f"{int((p < LEVEL).sum())} of {seeds}" for p in larger_p]
+    values = {
+        name: [score.factor * by_seed(rows, *kind, name)[:, 0] for kind in kinds]
+        for name, score in SCORES.items()
+    }
     body = [
-        [
-            name,
-            *(mean_and_spread(score.factor * values[key][n], score.digits) for key, score in SCORES.items()),
-            significant[n],
-        ]
+        [name, *(mean_and_spread(values[key][n], score.digits) for key, score in SCORES.items())]
         for n, name in enumerate(shown)
     ]
+    pairs = [
+        (key, name, own - values[key][0])
+        for key, score in SCORES.items()
+        if score.is_compared
+        for name, own in zip(shown[1:], values[key][1:], strict=True)
+    ]
+    family = corrected([difference(name, by_seed_difference) for _, name, by_seed_difference in pairs])
 
-    def each(key: str, unit: str = "") -> str:
-        score = SCORES[key]
-        means = [fixed(float((score.factor * own).mean()), score.digits) for own in values[key]]
-        return listed([f"{mean}{unit} ({name})" for name, mean in zip(shown, means, strict=True)])
+    def of(key: str) -> list[Difference]:
+        return [each for each, (name, _, _) in zip(family, pairs, strict=True) if name == key]
 
-    seeds_found = listed([f"{count} ({name})" for name, count in zip(shown, significant, strict=True)])
-    score_label = "refinement score, mean over the channels"
-    kept_label = "pictures of nine kept from block to block"
+    def sentence(key: str, quantity: str) -> str:
+        return compared(shown[0], values[key][0], of(key), quantity, "", SCORES[key].digits)
+
+    tables = [
+        differences_table(
+            [replace(each, name=f"{SCORES[key].head}: {each.name}") for each in of(key)],
+            f"against {shown[0]}",
+            "",
+            SCORES[key].digits,
+        )
+        for key, score in SCORES.items()
+        if score.is_compared
+    ]
+    own = listed(
+        [
+            f"{fixed(float(match.mean()), 0)} % ({name})"
+            for name, match in zip(shown, values["own_match"], strict=True)
+        ]
+    )
     return Comparison(
-        summary=compared(shown, values["score"], "refinement score of channels of equal number", "", 3)
-        + f" Channels paired at random score {each('permuted_score')}; both tests (p < {round_number(LEVEL)}) find "
-        f"refinement in {seeds_found} seeds. The best match in the block before has the channel's own number in "
-        f"{each('own_match', ' %')} of the channels; with the best match, whatever its number, the score is "
-        f"{each('match_score')}.",
+        summary=sentence("kept", "number of pictures of nine that a channel keeps from block to block")
+        + f" The best match in the block before has the channel's own number in {own} of the channels. "
+        + sentence("gain", "gain of label agreement from block to block"),
         depth=kinds[0][1],
         dots=[
-            dot_rows(list(zip(shown, values["score"], strict=True)), score_label),
-            dot_rows(list(zip(shown, values["kept"], strict=True)), kept_label),
+            dot_rows(
+                list(zip(shown, values["kept"], strict=True)), "pictures of nine kept from block to block"
+            ),
+            dot_rows(list(zip(shown, values["gain"], strict=True)), "gain of label agreement"),
         ],
-        table=Table(
-            ("network", *(score.head for score in SCORES.values()), f"p < {round_number(LEVEL)}"), body
-        ),
+        differences=Table(tables[0].heads, [row for table in tables for row in table.rows]),
+        table=Table(("network", *(score.head for score in SCORES.values())), body),
     )
 
 
@@ -162,14 +183,15 @@ def zero_blocks(networks: Rows, features: Rows, branches: Rows, bare: Rows) -> Z
 def _summary_of_zero_blocks(test: dict[str, np.ndarray], features: Rows) -> str:
     """test: error in % by kind, (seeds,)."""
     errors = [mean_and_spread(error) for error in test.values()]
-    kept = [fixed(by_layer(features, line, "kept").mean(), 1) for line in LINES]
-    differences = test["stack resumed with blocks"] - test["stack resumed"]
-    points = listed([signed(difference, 1) for difference in differences.tolist()])
+    kept = [by_layer(features, line, "kept").mean(1) for line in LINES]  # (seeds,) each
+    means = [fixed(float(own.mean()), 1) for own in kept]
+    lost = [estimate(own - kept[0]).signed_text() for own in kept[1:]]
+    points = estimate(test["stack resumed with blocks"] - test["stack resumed"]).signed_text()
     return (
         f"The trained network errs on {errors[0]} % of the held-out drawings; after further training without the "
-        f"blocks it errs on {errors[1]} %, with them on {errors[2]} % ({points} percentage points, seed by seed). A "
-        f"channel keeps {kept[0]} of its nine pictures in further training without blocks; with blocks {kept[1]} "
-        f"before its new block and {kept[2]} after it."
+        f"blocks it errs on {errors[1]} %, with them on {errors[2]} % (difference in percentage points: {points}). A "
+        f"channel keeps {means[0]} of its nine pictures in further training without blocks; with blocks {means[1]} "
+        f"before its new block (difference {lost[0]}) and {means[2]} after it ({lost[1]})."
     )
 
 

@@ -13,8 +13,6 @@ from importlib.resources.abc import Traversable
 
 import numpy as np
 
-from generator.site.formats import mean_and_spread, signed
-
 Row = Mapping[str, str]  # of a table, by column
 Rows = Sequence[Row]
 
@@ -132,30 +130,6 @@ def listed(names: Sequence[str]) -> str:
     ('a', 'a, b and c')
     """
     return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
-
-
-def compared(
-    names: Sequence[str], values: Sequence[np.ndarray], quantity: str, unit: str = "%", digits: int = 1
-) -> str:
-    """A sentence that compares the other networks with the first, seed by seed. values: (seeds,) of each network."""
-    groups: dict[str, list[str]] = {"lower": [], "higher": [], "": []}
-    for name, own in zip(names[1:], values[1:], strict=True):
-        difference = own - values[0]
-        direction = "lower" if (difference < 0).all() else "higher" if (difference > 0).all() else ""
-        groups[direction].append(f"{name} ({signed(float(difference.mean()), digits)})")
-    parts = [
-        f"{direction} in every seed with {listed(group)}"
-        for direction, group in groups.items()
-        if group and direction
-    ]
-    if groups[""]:
-        parts.append(f"lower in some seeds and not in others with {listed(groups[''])}")
-    first = " ".join([mean_and_spread(values[0], digits), unit]).strip()
-    differences = "differences in percentage points" if unit == "%" else "differences"
-    return (
-        f"Against {names[0]} ({first}), the {quantity} is {'; '.join(parts)} "
-        f"({differences}, means over {len(values[0])} seeds)."
-    )
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+
 from generator.core.records import study_name
 from generator.site.chapters.chapter import SharedChapter
 from generator.site.chapters.experiment_designs import Cardinality, Comparison, cardinality, order, shortcuts
+from generator.site.chapters.experiment_differences import LEVEL, Estimate, estimate, sign_test
 from generator.site.chapters.experiment_features import ZeroBlocks, refinement, zero_blocks
 from generator.site.chapters.experiment_tables import (
     SETTING_FILE,
@@ -22,7 +26,7 @@ from generator.site.chapters.experiment_tables import (
 )
 from generator.site.chapters.published import Quotations, quotations
 from generator.site.figures.charts import LineChart, Series, line_chart
-from generator.site.formats import fixed, mean_and_spread
+from generator.site.formats import fixed, interval, mean_and_spread
 from generator.site.reading.atlas import Atlas
 from generator.site.writing import Site
 
@@ -60,9 +64,14 @@ class Lesion:
 @dataclass(frozen=True)
 class ExperimentsPage:
     """The variables of experiments.html. A section is None where its tables are not committed; atlases: by table, those
-    of the site that show its networks; files: all that can be downloaded."""
+    of the site that show its networks; files: all that can be downloaded; sign_test: how often all seeds agree by
+    chance; level: below which a corrected p is called clear; drawings: half of the widest 95 % interval of an accuracy
+    on as many drawings as are held out."""
 
     setting: StudySetting
+    sign_test: str
+    level: float
+    drawings: float
     quoted: Quotations
     atlases: Mapping[str, Sequence[Atlas]]
     degradation: Degradation
@@ -88,6 +97,9 @@ def experiments_page(atlases: Sequence[Atlas] = ()) -> ExperimentsPage | None:
 
     return ExperimentsPage(
         setting=committed.setting,
+        sign_test=sign_test(len(committed.setting.seeds)),
+        level=LEVEL,
+        drawings=1.96 * math.sqrt(0.25 / committed.setting.held_out),
         quoted=quotations(),
         atlases={name: atlases_of(rows, atlases) for name, rows in tables.items()},
         degradation=degradation(tables["degradation"]),
@@ -135,8 +147,7 @@ def degradation(rows: Rows) -> Degradation:
 
     ends = {key: values[:, -1] for key, values in percent.items()}
     rise = {
-        kind: ends[kind, deep, "train_error"].mean() - ends[kind, shallow, "train_error"].mean()
-        for kind in KINDS
+        kind: estimate(ends[kind, deep, "train_error"] - ends[kind, shallow, "train_error"]) for kind in KINDS
     }
     return Degradation(
         summary=_summary_of_degradation(rise, shallow, deep),
@@ -162,17 +173,22 @@ def _name(kind: str, depth: int) -> str:
     return f"{kind}, {depth} layers"
 
 
-def _summary_of_degradation(rise: Mapping[str, float], shallow: int, deep: int) -> str:
+def _summary_of_degradation(rise: Mapping[str, Estimate], shallow: int, deep: int) -> str:
     """rise: of the training error from the shallow to the deep network, in percentage points, by kind."""
 
     def moved(kind: str) -> str:
-        direction = "higher" if rise[kind] > 0 else "lower"
-        points = fixed(abs(rise[kind]), 1)
-        return f"{points} percentage points {direction} with {deep} layers than with {shallow}"
+        direction = "higher" if rise[kind].mean > 0 else "lower"
+        points = f"{fixed(abs(rise[kind].mean), 1)} percentage points {direction}"
+        limits = rise[kind].limits
+        if limits is None:
+            return points
+        low, high = limits
+        unclear = ", not clearly different" if low <= 0 <= high else ""
+        return f"{points} (95 % interval {interval(low, high)}{unclear})"
 
     return (
-        f"Without shortcuts the training error at the end is {moved('plain')}; with shortcuts it is "
-        f"{moved('residual')} (means over the seeds)."
+        f"With {deep} layers the training error at the end is, without shortcuts, {moved('plain')} than with "
+        f"{shallow}; with shortcuts {moved('residual')}. Means over the seeds."
     )
 
 
@@ -208,17 +224,18 @@ def lesion(rows: Rows) -> Lesion:
         Series(_name(kind, deep), f"{kind} deep", range(1, len(blocks) + 1), lost[kind, deep])
         for kind in KINDS
     ]
-    plain, residual = (fixed(lost[kind, deep].mean(), 1) for kind in KINDS)
+    plain, residual = (estimate(lost[kind, deep].mean(1)).within(-np.inf, 100) for kind in KINDS)
     heads = (
         "network",
         "blocks tried",
-        "accuracy of the whole, %",
+        "accuracy of the whole, % (95 % interval)",
         "lost without one block: mean, %",
         "maximum, %",
     )
     return Lesion(
-        summary=f"With {deep} layers, leaving out one block costs the plain network {plain} % of its accuracy on "
-        f"average, the residual one {residual} %.",
+        summary=f"With {deep} layers, leaving out one block costs the plain network {plain.text()} % of its accuracy "
+        f"on average, the residual one {residual.text()} %"
+        + (" (means over the seeds; in brackets 95 % intervals)." if plain.limits else "."),
         charts=[line_chart(series, "block left out", "accuracy lost, % of the whole network's")],
         table=Table(
             heads,
@@ -226,7 +243,7 @@ def lesion(rows: Rows) -> Lesion:
                 [
                     _name(kind, depth),
                     str(values.shape[1]),
-                    mean_and_spread(accuracy[kind, depth][:, 0]),
+                    estimate(accuracy[kind, depth][:, 0]).within(0, 100).text(),
                     mean_and_spread(values.mean(1)),
                     mean_and_spread(values.max(1)),
                 ]

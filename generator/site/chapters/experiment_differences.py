@@ -1,0 +1,178 @@
+"""Differences between networks that were trained with the same seeds: means with intervals, and tests.
+
+The seeds are the sample. Networks are compared seed by seed, because a seed decides the first weights and the batches
+of all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from generator.site.chapters.experiment_tables import Table, listed
+from generator.site.formats import (
+    ABSENT,
+    fixed,
+    integer,
+    interval,
+    mean_and_spread,
+    or_absent,
+    p_value,
+    signed,
+    significant,
+)
+
+LEVEL = 0.05  # a corrected p value below it makes a difference clear
+
+
+class Estimate(NamedTuple):
+    """The mean over the seeds and its 95 % interval, None with one seed."""
+
+    mean: float
+    limits: tuple[float, float] | None
+
+    def text(self, digits: int = 1) -> str:
+        """The mean, in brackets the interval.
+
+        >>> Estimate(1.25, (0.5, 2.0)).text(), Estimate(1.25, None).text()
+        ('1.2 (0.5 to 2.0)', '1.2')
+        """
+        limits = "" if self.limits is None else f" ({interval(*self.limits, digits)})"
+        return f"{fixed(self.mean, digits)}{limits}"
+
+    def signed_text(self, digits: int = 1) -> str:
+        """The mean with its sign, then the interval, to stand in brackets.
+
+        >>> Estimate(1.25, (-0.5, 3.0)).signed_text()
+        '+1.2; −0.5 to 3.0'
+        """
+        limits = "" if self.limits is None else f"; {interval(*self.limits, digits)}"
+        return f"{signed(self.mean, digits)}{limits}"
+
+    def within(self, low: float, high: float) -> Estimate:
+        """The same, the interval cut to what the quantity can be."""
+        if self.limits is None:
+            return self
+        return Estimate(self.mean, (max(low, self.limits[0]), min(high, self.limits[1])))
+
+
+def estimate(values: np.ndarray) -> Estimate:
+    """Of one value per seed, (seeds,): Student's t with n − 1 degrees of freedom, for values that vary normally."""
+    from scipy.stats import t
+
+    mean, count = float(values.mean()), len(values)
+    if count < 2:
+        return Estimate(mean, None)
+    half = float(t.ppf(0.975, count - 1) * values.std(ddof=1) / np.sqrt(count))
+    return Estimate(mean, (mean - half, mean + half))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A network less the first of its table. lower, higher: seeds; p: of the two-sided paired t test that the mean
+    difference is zero, corrected by Holm for all differences of the table; None with one seed."""
+
+    name: str
+    estimate: Estimate
+    lower: int
+    higher: int
+    p: float | None
+
+    @property
+    def is_clear(self) -> bool:
+        return self.p is not None and self.p < LEVEL
+
+    @property
+    def seeds_text(self) -> str:
+        """How many seeds agree with the mean's sign."""
+        direction, count = ("lower", self.lower) if self.estimate.mean < 0 else ("higher", self.higher)
+        return f"{count} {direction}"
+
+
+def differences(names: Sequence[str], values: Sequence[np.ndarray]) -> list[Difference]:
+    """The other networks less the first. values: (seeds,) of each network."""
+    return corrected(
+        [difference(name, own - values[0]) for name, own in zip(names[1:], values[1:], strict=True)]
+    )
+
+
+def difference(name: str, values: np.ndarray) -> Difference:
+    """Of one difference per seed, (seeds,); its p is not corrected."""
+    from scipy.stats import t
+
+    p = None
+    if len(values) > 1:
+        error = values.std(ddof=1) / np.sqrt(len(values))
+        if error > 0:
+            p = float(2 * t.sf(abs(values.mean()) / error, len(values) - 1))
+        else:
+            p = float(values.mean() == 0)
+    return Difference(name, estimate(values), int((values < 0).sum()), int((values > 0).sum()), p)
+
+
+def corrected(family: Sequence[Difference]) -> list[Difference]:
+    """The same with their p values corrected by Holm (1979, Scandinavian Journal of Statistics 6): the smallest is
+    multiplied by the number of tests, the next by one less, and none is smaller than one before it."""
+    tested = sorted((each.p, number) for number, each in enumerate(family) if each.p is not None)
+    result, least = list(family), 0.0
+    for rank, (p, number) in enumerate(tested):
+        least = max(least, min(1.0, (len(tested) - rank) * p))
+        result[number] = replace(family[number], p=least)
+    return result
+
+
+def compared(
+    first: str,
+    values: np.ndarray,
+    others: Sequence[Difference],
+    quantity: str,
+    unit: str = "%",
+    digits: int = 1,
+) -> str:
+    """A sentence that compares the other networks with the first, whose values are (seeds,)."""
+
+    def with_effects(chosen: Sequence[Difference]) -> str:
+        return listed([f"{each.name} ({each.estimate.signed_text(digits)})" for each in chosen])
+
+    clear = [each for each in others if each.is_clear]
+    unclear = [each for each in others if not each.is_clear]
+    parts = [f"clearly different with {with_effects(clear)}"] if clear else []
+    if unclear:
+        parts.append(f"not clearly different with {with_effects(unclear)}")
+    own = " ".join([mean_and_spread(values, digits), unit]).strip()
+    points = "differences in percentage points" if unit == "%" else "differences"
+    seeds = f"means over {len(values)} seeds; 95 % intervals" if len(values) > 1 else "of one seed"
+    return f"Against {first} ({own}), the {quantity} is {'; '.join(parts)} ({points}, {seeds})."
+
+
+def differences_table(others: Sequence[Difference], head: str, unit: str, digits: int = 1) -> Table:
+    """A table of the differences. head: of the first column; unit: of the differences."""
+    return Table(
+        (head, f"difference, {unit}" if unit else "difference", "95 % interval", "seeds", "p, corrected"),
+        [
+            [
+                each.name,
+                signed(each.estimate.mean, digits),
+                ABSENT if each.estimate.limits is None else interval(*each.estimate.limits, digits),
+                each.seeds_text,
+                or_absent(each.p, p_value),
+            ]
+            for each in others
+        ],
+    )
+
+
+def sign_test(seeds: int) -> str:
+    """How often all of the seeds agree where there is no difference.
+
+    >>> sign_test(3)
+    'Where there is no difference, all 3 seeds still agree one time in 4 (sign test: p = 0.25, one-sided 0.125).'
+    """
+    return (
+        f"Where there is no difference, all {integer(seeds)} seeds still agree one time in "
+        f"{integer(2 ** (seeds - 1))} (sign test: p = {significant(0.5 ** (seeds - 1))}, one-sided "
+        f"{significant(0.5**seeds)})."
+    )
