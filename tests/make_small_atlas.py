@@ -227,7 +227,7 @@ def relate(store: Store, layers: Sequence[LayerInfo], labels: Sequence[str]) -> 
     groups = {name: group for group, names in GROUPS.items() for name in names}
     with tree.open("w", newline="") as file:
         csv.writer(file).writerows([("child", "parent"), *((x, groups.get(x, "thing")) for x in labels)])
-    section = SimpleNamespace(hierarchy=str(tree), drawn=None, folder="drawn")
+    section = SimpleNamespace(hierarchy=str(tree), drawn=None, folder="drawn", visual_features=None)
     files = store.tables.images()
     inputs: Any = SimpleNamespace(
         network=SimpleNamespace(layers=layers, layer=lambda name: find_layer(tuple(layers), name)),

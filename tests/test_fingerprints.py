@@ -220,6 +220,7 @@ NUMBERS = {
     "scan", "connections", "stream", "scale truth", "sprites", "classes", "correspondence", "refinement",
     "gradient rules", "optimised pictures", "features", "predictions", "embedding", "dreams",
 }  # fmt: skip
+BEHIND = {"features", "classes", "refinement"}  # pictures look alike by their final features
 GRAPH = NUMBERS | {"optimised stream", "all"}  # what hangs on the network's own steps
 SCAN = NUMBERS | {"all"}
 LABELS = {"classes", "refinement", "gradient rules", "dreams", "all"}
@@ -235,7 +236,7 @@ CHANGES: list[tuple[str, Change, set[str]]] = [
     ("stride of the pooling", _set(model=own(pool_stride=1)), GRAPH),
     ("kind of pooling", _set(model=own(pool="avg")), GRAPH),
     ("a ReLU less", _set(model=own(first_relu=False)), GRAPH),
-    ("behind the last layer", _set(model=own(scale=2)), {"features", "predictions", "embedding", "all"}),
+    ("behind the last layer", _set(model=own(scale=2)), BEHIND | {"predictions", "embedding", "all"}),
     # its taps
     (
         "a tap renamed",
@@ -306,8 +307,8 @@ CHANGES: list[tuple[str, Change, set[str]]] = [
     ("rescaled", _profile("stream", rescaled=False), {"stream", "scale truth", "all"}),
     ("optimised_steps", _profile("stream", optimised_steps=9), {"optimised stream", "all"}),
     ("embedding", _profile("embedding", perplexity=5.0), {"embedding", "all"}),
-    ("pictures of the map", _profile("embedding", pictures=4), {"features", "embedding", "all"}),
-    ("no map", _profile("embedding", enabled=False), {"features", "embedding", "all"}),
+    ("pictures of the map", _profile("embedding", pictures=4), BEHIND | {"embedding", "all"}),
+    ("no map", _profile("embedding", enabled=False), BEHIND | {"embedding", "all"}),
     ("ascent", _profile("ascent", steps=9), {"optimised pictures", "all"}),
     ("dreams", _profile("deepdream", steps=3), {"dreams", "all"}),
     ("a dream's start", _set(starts=(Start(1),)), {"dreams", "all"}),

@@ -29,7 +29,7 @@ from generator.methods.purity import (
     entropy,
     expected_entropies,
     purity,
-    selectivity,
+    threshold_entropies,
 )
 from generator.methods.refinement import (
     CHANGES,
@@ -133,25 +133,26 @@ def test_the_expected_entropy_is_what_drawing_at_random_gives():
     assert expected[7] == pytest.approx(np.mean(drawn), abs=4 * np.std(drawn) / np.sqrt(4000))
 
 
-def test_selectivity_is_one_for_a_class_detector_and_about_zero_for_noise():
+def test_the_entropy_above_a_threshold_is_zero_for_a_class_detector_and_that_of_chance_for_noise():
     of_picture = np.repeat(range(10), 40)
     random = np.random.default_rng(3)
     noise = random.uniform(0.1, 1, (400, 200))
     detector = (of_picture == 4)[:, None] + 0.01 * noise[:, :1]
-    found = selectivity(np.hstack([detector, noise]), of_picture, expected_entropies(np.bincount(of_picture)))
+    expected = expected_entropies(np.bincount(of_picture))
+    above = threshold_entropies(np.hstack([detector, noise]), of_picture, expected)
     step = KEPT_SHARES.index(0.1)
-    assert found.selectivity[0, step] == 1 and found.entropy[0, step] == 0
-    assert np.abs(found.selectivity[1:, step].mean()) < 0.01
+    assert above.entropy[0, step] == 0
+    assert above.entropy[1:, step].mean() == pytest.approx(above.by_chance[1:, step].mean(), rel=0.01)
     # Everything above zero is all pictures: the entropy of the classes themselves.
-    np.testing.assert_allclose(found.entropy[:, 0], np.log2(10), rtol=1e-6)
+    np.testing.assert_allclose(above.entropy[:, 0], np.log2(10), rtol=1e-6)
 
 
-def test_selectivity_does_not_depend_on_the_order_of_pictures_or_channels():
+def test_entropies_do_not_depend_on_the_order_of_pictures_or_channels():
     of_picture = np.random.default_rng(0).integers(-1, 7, 300)
     scores, order = _scores(2), np.random.default_rng(5).permutation(300)
     expected = expected_entropies(np.bincount(of_picture[of_picture >= 0]))
-    one = selectivity(scores, of_picture, expected)
-    other = selectivity(scores[order][:, ::-1], of_picture[order], expected)
+    one = threshold_entropies(scores, of_picture, expected)
+    other = threshold_entropies(scores[order][:, ::-1], of_picture[order], expected)
     np.testing.assert_array_equal(one.entropy, other.entropy[::-1])
 
 

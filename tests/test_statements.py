@@ -28,7 +28,8 @@ from generator.core.records import (
     title_of,
 )
 from generator.core.store import Store
-from generator.methods.purity import Classes, agreement, classes_of_nine, expected_entropies, selectivity
+from generator.methods.auroc import LabelSet, balanced_halvings, best_classes
+from generator.methods.purity import Classes, agreement, classes_of_nine
 from generator.methods.refinement import rank_correlation, refinement_scores
 from generator.site.chapters.paper_claims import CLAIMS, WORDS, Claim, Evidence
 from generator.site.chapters.refinement import refinement_page
@@ -141,7 +142,7 @@ def test_a_part_of_a_bar_leads_to_what_its_title_names(kind: str) -> None:
 
 @pytest.mark.parametrize("signed", [False, True])
 def test_every_value_lies_in_the_range_that_its_measure_names(signed: bool) -> None:
-    """Of noise, whose agreement and selectivity are below zero as often as above."""
+    """Of noise, whose agreement is below zero as often as above."""
     random = np.random.default_rng(7)
     of_picture = random.integers(0, 6, 200)
     scores = random.normal(size=(200, 300)) - (0 if signed else 0.3)
@@ -149,17 +150,17 @@ def test_every_value_lies_in_the_range_that_its_measure_names(signed: bool) -> N
     nine = np.argsort(-scores, axis=0)[:9].T
     classes = Classes.of([(int(n), f"c{n}") for n in of_picture], None, None)
     agreed = agreement(classes_of_nine(nine, classes.of_picture), classes)
-    expected = expected_entropies(np.bincount(of_picture))
-    chosen = selectivity(scores, of_picture, expected, signed=signed).selectivity[:, 3]
+    halves = balanced_halvings([of_picture], len(scores))
+    (best,) = best_classes(scores, halves, [LabelSet.of(of_picture, halves, 6)])
     rho = rank_correlation(scores, scores[:, ::-1])
     found = {
         "label_agreement": agreed,
-        "selectivity": chosen,
-        "group_selectivity": chosen,
+        "class_auroc": best.auroc,
+        "class_precision": best.precision,
         "spearman_previous": rho,
         "refinement_previous": np.diagonal(refinement_scores(agreed, agreed[::-1], np.diag(rho))),
     }
-    assert agreed.min() < 0 and chosen.min() < 0
+    assert agreed.min() < 0 and best.auroc.min() < 0.5
     for key, values in found.items():
         measure = BY_KEY[key]
         known = values[np.isfinite(values)]
@@ -183,7 +184,7 @@ def test_stored_numbers_lie_in_their_ranges_and_a_unit_never_names_a_wrong_one()
                 assert known.min() >= measure.least - slack and known.max() <= measure.most + slack, (
                     measure.key
                 )
-    assert {"label_agreement", "selectivity", "spearman_previous", "label_entropy"} <= seen
+    assert {"label_agreement", "spearman_previous", "label_entropy"} <= seen
     assert not [measure.key for measure in MEASURES if "…" in measure.unit]
 
 

@@ -21,7 +21,7 @@ from generator.core.correspondence import CHANCE_CHANNELS, CLEAR_GAIN, STRONG_CO
 from generator.core.records import TOP
 from generator.core.store import Store
 from generator.experiments.running import constants
-from generator.methods import embedding, kernels, purity
+from generator.methods import auroc, directions, embedding, kernels, purity, resampling
 from generator.methods.permutation import ROUNDS
 from generator.methods.proportion import wilson_interval
 from generator.site.chapters import first_layers, revisited
@@ -29,7 +29,7 @@ from generator.site.chapters.experiment_tables import results
 from generator.site.chapters.published import FIGURES, QUOTED, quotations, quoted
 from generator.site.guide import site_sizes
 from generator.site.reading import histogram
-from generator.stages import checkpointed_pass, picture_map, profile, verify
+from generator.stages import checkpointed_pass, class_measures, picture_map, profile, verify
 from tools.site_sizes import measured
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -168,7 +168,22 @@ STATED = {
         f"at most {profile.ComputeSection().score_pictures:,} evenly spaced pictures",
         ", ".join(f"{100 * share:g}" for share in purity.KEPT_SHARES[:-1])
         + f" and {100 * purity.KEPT_SHARES[-1]:g} % of a channel's positive scores",
-        f"1 − *H* / *H*₀, at {100 * purity.SELECTIVE_SHARE:g} %",
+        f"at least {auroc.FEWEST} pictures in each half",
+        "1 is a perfect detector of the class, 0.5 is chance",  # the ends of a scale
+        "on which chance is 0.5",
+        "(Mann and Whitney, 1947)",
+        "Lin's ([1998) in the [hierarchy, or 1 for the same class",
+        "DeLong's (1988)",
+        "near 1 DeLong's own interval",
+        "cover less than 92 %",  # tests/test_selectivity.py
+        "of ten pictures the AUROC of a random order still has a standard deviation of 0.09",  # likewise
+        f"the band holds the middle {100 * resampling.LEVEL:g} %",
+        "brought to mean 0 and standard deviation 1",
+        f"{class_measures.RANDOM_NINES:,} draws of nine labelled pictures",
+        f"{class_measures.RANDOM_ORDERS:,} orders of the pictures",
+        f"at most {directions.MOST}; each channel is first",
+        f"halves {resampling.HALVINGS} times ({auroc.SPLITS} times for AUROC)",
+        f"Below {resampling.RELIABLE} the measure does not repeat",
         f"for at most {CHANCE_CHANNELS} channels",
         f"more than {EMBEDDING.pictures:,} pictures, {EMBEDDING.pictures:,} evenly spaced ones are placed",
         f"at most {embedding.FITTED // 1_000_000} million numbers",

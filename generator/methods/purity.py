@@ -1,4 +1,4 @@
-"""How far a channel's pictures are of one class: purity, entropy, agreement, and selectivity above a threshold."""
+"""How far a channel's pictures are of one class: purity, entropy, agreement, and entropy above a threshold."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from generator.core.hierarchy import Hierarchy, similarities
 # A channel's positive scores, highest first: the share of them that each threshold leaves above it (arXiv:1701.02362
 # looks at the classes of the pictures above a rising threshold).
 KEPT_SHARES = (1.0, 0.5, 0.25, 0.1, 0.05, 0.01)
-SELECTIVE_SHARE = 0.1  # the share whose selectivity is a statistic of its own
 LARGEST_GROUP = 0.125  # share of the pictures: a larger group of the hierarchy is divided into its parts
 CHANNELS_AT_ONCE = 256
 
@@ -162,21 +161,21 @@ def _choose(n: int, k: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Selectivity:
+class ThresholdEntropies:
     """The classes of the pictures above each of T thresholds, (C, T) float32 each.
 
-    entropy: in bits; selectivity: 1 − entropy / mean entropy of as many pictures drawn at random: 0 is chance, 1 a
-    single class. NaN where fewer than two pictures are above the threshold.
+    entropy: in bits; by_chance: the mean entropy of as many pictures drawn at random. NaN where fewer than two pictures
+    are above the threshold.
     """
 
     entropy: np.ndarray
-    selectivity: np.ndarray
+    by_chance: np.ndarray
 
 
-def selectivity(
+def threshold_entropies(
     scores: np.ndarray, of_picture: np.ndarray, expected: np.ndarray, *, signed: bool = False
-) -> Selectivity:
-    """The selectivity of each channel above a rising threshold.
+) -> ThresholdEntropies:
+    """The entropy of the classes above a rising threshold, by channel.
 
     scores: (N, C); of_picture: (N,) classes, −1 without one; expected: expected_entropies of those classes. The
     thresholds leave the KEPT_SHARES highest of a channel's positive scores, rounded up; equal scores stay together.
@@ -206,7 +205,5 @@ def selectivity(
                 total > 1, np.abs((parts * logs).sum(axis=0)), np.nan
             )
             often[first : first + CHANNELS_AT_ONCE, step] = total
-    chance = expected[often]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        value = np.where(chance > 0, 1 - bits / chance, np.nan)
-    return Selectivity(bits.astype(np.float32), value.astype(np.float32))
+    chance = np.where(often > 1, expected[often], np.nan)
+    return ThresholdEntropies(bits.astype(np.float32), chance.astype(np.float32))

@@ -20,6 +20,7 @@ from generator.core.records import TOP
 HALVINGS = 100
 LEVEL = 0.95
 DEGREES = 20  # of freedom of Student's t; chosen by the coverage on drawn pictures
+RELIABLE = 0.5  # split-half reliability from which on channels of a layer are ranked by a measure
 SEED = 20170106  # the day of arXiv:1701.02362
 RELIABLE = 0.5  # split-half reliability from which on a measure is used for verdicts and rankings
 DEPTH = 40  # pictures of a channel's ranking that are enough for nine of any half: one half in ten million has fewer

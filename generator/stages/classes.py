@@ -3,44 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from generator.core.hierarchy import Hierarchy, nodes_of
-from generator.core.records import LayerInfo
 from generator.core.store import Store
-from generator.methods.purity import (
-    KEPT_SHARES,
-    SELECTIVE_SHARE,
-    Classes,
-    agreement,
-    classes_of_nine,
-    entropy,
-    expected_entropies,
-    purity,
-    selectivity,
-)
+from generator.methods.auroc import FEWEST, SPLITS
+from generator.methods.directions import along, random_directions
+from generator.methods.purity import KEPT_SHARES, Classes
+from generator.methods.resampling import HALVINGS, RELIABLE
 from generator.pictures.reading import PictureFile
+from generator.stages.class_measures import Labels, by_chance, channel_arrays, layer_report, measure
 from generator.stages.inputs import Inputs
 from generator.stages.picture_reading import usable_files
 from generator.stages.run import Run
+from generator.stages.visual_features import VisualFeatures, visual_features
 
 PRODUCT = "classes"  # of a layer's arrays
 
 
 def describe_classes(inputs: Inputs, run: Run) -> None:
-    """Write classes.npz of every layer, the classes as they were used (classes.csv) and what holds of them all
-    (classes.json)."""
+    """Write classes.npz of every layer, the classes as they were used (classes.csv) and what holds of them all and of
+    each layer (classes.json)."""
     layers, store = inputs.network.layers, run.store
     pictures = [inputs.pictures.files[index] for index in usable_files(inputs, run)]
     hierarchy, classes = picture_classes(inputs, pictures)
     write_classes(store, pictures, hierarchy, classes)
-    with run.reporter.stage("classes", len(layers), "layers") as advance:
-        expected = Expected.of(classes, store.tables.scored_pictures())
+    visual = visual_features(inputs, run)
+    reports = {}
+    with run.reporter.stage("classes", len(layers) + 1, "layers") as advance:
+        looks = None if visual is None else visual.looks
+        labels = Labels.of(classes, store.tables.scored_pictures(), looks)
+        chance = by_chance(labels)
+        advance()
         for layer in layers:
-            store.arrays.write_layer(layer.name, PRODUCT, label_numbers(store, layer, classes, expected))
+            numbers = store.arrays.layer(layer.name, "top", "statistics")
+            scores = np.asarray(store.arrays.scores(layer.name))
+            channels = measure(labels, scores, signed=not layer.rectified, top=living_top(numbers))
+            random = along(scores, random_directions(layer.channels))
+            directions = measure(labels, random, signed=True)
+            store.arrays.write_layer(layer.name, PRODUCT, channel_arrays(channels, numbers["dead"]))
+            reports[layer.name] = layer_report(channels, directions, numbers["dead"])
             advance()
     report = {
         "hierarchy": None if hierarchy is None else hierarchy.source,
@@ -48,8 +52,27 @@ def describe_classes(inputs: Inputs, run: Run) -> None:
         "groups": [hierarchy.titles.get(name, name) for name in classes.group_names] if hierarchy else [],
         "chance_similarity": round(classes.baseline, 6),
         "kept_shares": list(KEPT_SHARES),
+        "halvings": HALVINGS,
+        "splits": SPLITS,
+        "fewest": FEWEST,
+        "reliable": RELIABLE,
+        "enough": {kind: int(labelling.enough.sum()) for kind, labelling in labels.sets.items()},
+        "visual": _visual_report(visual),
+        "chance": chance,
+        "layers": reports,
     }
     store.tables.write_json("classes.json", report)
+
+
+def _visual_report(visual: VisualFeatures | None) -> dict[str, Any] | None:
+    if visual is None:
+        return None
+    return {
+        "network": visual.network,
+        "own": visual.own,
+        "pictures": len(visual.looks.vectors),
+        "chance_similarity": round(visual.looks.baseline, 6),
+    }
 
 
 def picture_classes(inputs: Inputs, files: Sequence[PictureFile]) -> tuple[Hierarchy | None, Classes]:
@@ -81,64 +104,6 @@ def write_classes(
     store.tables.write(
         "classes.csv", ["label_id", "label", "group"], [rows[number] for number in sorted(rows)]
     )
-
-
-@dataclass(frozen=True)
-class Expected:
-    """The entropies that chance would give the classes and the groups of the pictures whose scores are kept (`rows`);
-    None where they say nothing."""
-
-    rows: np.ndarray
-    classes: np.ndarray | None
-    groups: np.ndarray | None
-
-    @classmethod
-    def of(cls, classes: Classes, rows: np.ndarray) -> Expected:
-        """From the pictures' classes, for the pictures of these rows."""
-
-        def table(of_picture: np.ndarray) -> np.ndarray:
-            here = of_picture[rows]
-            return expected_entropies(np.bincount(here[here >= 0]))
-
-        grouped = classes.labelled and classes.groups is not None
-        return cls(
-            rows,
-            table(classes.of_picture) if classes.repeat else None,
-            table(classes.group_of_picture) if grouped else None,
-        )
-
-
-def label_numbers(
-    store: Store, layer: LayerInfo, classes: Classes, expected: Expected
-) -> dict[str, np.ndarray]:
-    """What a layer's pictures say about classes: statistics (C,), and entropies (C, T) above each threshold.
-
-    NaN throughout where nothing is labelled; for single classes also where no class has two pictures.
-    """
-    top_image, scores = (
-        living_top(store.arrays.layer(layer.name, "top", "statistics")),
-        store.arrays.scores(layer.name),
-    )
-    signed = not layer.rectified
-    nothing: np.ndarray = np.full(layer.channels, np.nan, np.float32)
-    none: np.ndarray = np.full((layer.channels, len(KEPT_SHARES)), np.nan, np.float32)
-    names = ("label_purity", "label_entropy", "label_agreement", "selectivity", "group_purity")
-    result: dict[str, np.ndarray] = dict.fromkeys((*names, "group_selectivity"), nothing)
-    result |= {"class_entropy": none, "group_entropy": none}
-    step = KEPT_SHARES.index(SELECTIVE_SHARE)
-    if classes.labelled and (classes.repeat or classes.groups is not None):
-        result["label_agreement"] = agreement(classes_of_nine(top_image, classes.of_picture), classes)
-    if expected.classes is not None:
-        nine = classes_of_nine(top_image, classes.of_picture)
-        above = selectivity(scores, classes.of_picture[expected.rows], expected.classes, signed=signed)
-        result |= {"label_purity": purity(nine), "label_entropy": entropy(nine)}
-        result |= {"selectivity": above.selectivity[:, step], "class_entropy": above.entropy}
-    if expected.groups is not None:
-        of_group = classes.group_of_picture
-        above = selectivity(scores, of_group[expected.rows], expected.groups, signed=signed)
-        result["group_purity"] = purity(classes_of_nine(top_image, of_group))
-        result |= {"group_selectivity": above.selectivity[:, step], "group_entropy": above.entropy}
-    return result
 
 
 def living_top(numbers: dict[str, np.ndarray]) -> np.ndarray:

@@ -18,7 +18,7 @@ import torch
 
 from generator.core.records import SCHEMA, to_json
 from generator.core.sprites import enlargement
-from generator.core.store import fingerprint
+from generator.core.store import Store, fingerprint
 from generator.engine.loops.compiled import kind
 from generator.methods.kernels import FirstLayer, first_layer
 from generator.stages.inputs import Inputs
@@ -26,7 +26,7 @@ from generator.stages.inputs import Inputs
 # Raise a number when a change of the code changes any number or picture that it stands for: older work is then redone.
 CODE = 5  # everything
 CONNECTIONS = 1  # stages/connections.py alone
-CLASSES = 1  # stages/classes.py alone
+CLASSES = 2  # stages/classes.py alone
 CORRESPONDENCE = 3  # stages/correspondence.py alone
 REFINEMENT = 1  # stages/refinement.py alone
 DREAMS = 1  # stages/dreams.py alone
@@ -136,7 +136,21 @@ def connections(inputs: Inputs) -> str:
 def class_numbers(inputs: Inputs) -> str:
     """classes.json and its numbers: the scan, the labels, and the classes' hierarchy with its names."""
     tree = inputs.hierarchy
-    return fingerprint(classes(inputs), CLASSES, [sorted(tree.titles.items()), tree.source])
+    named = [sorted(tree.titles.items()), tree.source]
+    return fingerprint(classes(inputs), CLASSES, named, visual_features(inputs))
+
+
+@_once
+def visual_features(inputs: Inputs) -> str:
+    """The features that say how alike pictures look: another atlas's, or the network's own."""
+    given = inputs.profile.pictures.visual_features
+    if given is None:
+        return features(inputs)
+    other = Store(given)
+    digests = []
+    for path in (other.arrays.features_path(), other.arrays.map_path()):
+        digests.append(hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "")
+    return fingerprint("visual", digests)
 
 
 @_once

@@ -83,9 +83,10 @@ def _is_pair(value: Any) -> bool:
 class PicturesSection(_Section):
     """folder: the pictures, or drawn = a number of drawn ones (the demo's world); labels: a label file, 'folders' or
     'none'; hierarchy: a CSV with the columns child and parent that says which classes are near each other (left out:
-    the drawn world's families, WordNet where every label is a class of ImageNet, else none); limit: use that many,
-    evenly spaced; trained_on: whether the network was trained on these pictures, which the site states next to its
-    accuracy (left out: the site says that it is not known).
+    the drawn world's families, WordNet where every label is a class of ImageNet, else none); visual_features: the
+    folder of an atlas of the same pictures, whose network's final features say how alike pictures look (left out: this
+    network's own); limit: use that many, evenly spaced; trained_on: whether the network was trained on these pictures,
+    which the site states next to its accuracy (left out: the site says that it is not known).
 
     What is done to each picture, where it differs from what the network's weights or its model say: resize: the shorter
     side in px (0: none), or [height, width]; fit: 'squash' resizes to a square whatever the aspect ratio, as large as
@@ -98,6 +99,7 @@ class PicturesSection(_Section):
     drawn: PositiveInt | None = None
     labels: str | None = None
     hierarchy: str | None = None
+    visual_features: str | None = None
     limit: PositiveInt | None = None
     trained_on: bool | None = None
     resize: Annotated[int | list[int] | None, PlainValidator(_resize)] = None

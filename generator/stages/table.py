@@ -146,7 +146,7 @@ STAGES: tuple[Stage, ...] = (
         classes.describe_classes,
         keys.class_numbers,
         ("classes.json", "classes.csv", "layers/*/classes.npz"),
-        needs=("scan", "labels"),
+        needs=("scan", "labels", "features"),
         cpu_only=True,
     ),
     # The matches of every channel in other layers.

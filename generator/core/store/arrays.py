@@ -183,9 +183,17 @@ class Arrays:
     def _embedding_path(self, name: str) -> Path:
         return self._folder / "embedding" / name
 
+    def features_path(self) -> Path:
+        """The file of the pictures' final features."""
+        return self._embedding_path("features.npy")
+
+    def map_path(self) -> Path:
+        """The file of the map's arrays."""
+        return self._embedding_path("map.npz")
+
     def features(self) -> RowFile:
         """(M, F) float32 of the map's pictures; rows are read from the disk when they are indexed."""
-        path = self._embedding_path("features.npy")
+        path = self.features_path()
         try:
             return RowFile(path)
         except (OSError, ValueError, EOFError) as error:
@@ -193,13 +201,17 @@ class Arrays:
                 f"the features cannot be read ({error})", path, "compute the atlas again"
             ) from error
 
+    def has_features(self) -> bool:
+        """Whether the atlas has the features of its pictures."""
+        return self.features_path().is_file()
+
     def write_features(self, shape: tuple[int, int], parts: Iterable[np.ndarray]) -> None:
         """Write the (M, F) float32 features of the map's pictures from their rows, part by part."""
-        write_array_atomically(self._embedding_path("features.npy"), shape, parts)
+        write_array_atomically(self.features_path(), shape, parts)
 
     def embedding(self) -> dict[str, np.ndarray]:
         """The arrays of the map of the pictures by name."""
-        return read_npz(self._embedding_path("map.npz"), "map of the pictures")
+        return read_npz(self.map_path(), "map of the pictures")
 
     def has_embedding(self) -> bool:
         """Whether the atlas has a map of the pictures."""
@@ -207,7 +219,7 @@ class Arrays:
 
     def write_embedding(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Write the map of the pictures."""
-        write_atomically(self._embedding_path("map.npz"), npz_bytes(arrays))
+        write_atomically(self.map_path(), npz_bytes(arrays))
 
     def drop_embedding(self, *, features: bool = True) -> None:
         """Remove the map; features: also the features that it was made from."""

@@ -35,8 +35,8 @@ SORTINGS: Mapping[str, Sorting] = {
 BAR, ROW = 480.0, 22  # px: length of a bar, height of its row
 PROFILES = {
     "label_agreement": "label agreement of the top-9",
-    "selectivity": "selectivity for classes",
-    "group_selectivity": "selectivity for groups",
+    "class_auroc": "AUROC of the best class",
+    "group_auroc": "AUROC of the best group",
     "shared_previous": "pictures kept of nine",
 }
 ENTROPIES = {"class_entropy": "classes", "group_entropy": "groups"}

@@ -152,22 +152,57 @@ MEASURES: tuple[Measure, ...] = (
         most=1,
     ),
     Measure(
-        "selectivity",
-        "selectivity",
+        "visual_agreement",
+        "visual agreement",
         "",
-        "How much less mixed than by chance the classes of the channel's strongest pictures are, far beyond the top-9: "
-        "1 − H / H₀ for the highest tenth of its positive scores (of all scores in a layer without a ReLU), where H is "
-        "the entropy of those pictures' labels and H₀ the mean entropy of as many pictures taken at random. 0 is what "
-        "chance gives; below 0 the classes are more mixed than that.",
+        "How alike the nine pictures look to a network: the mean cosine similarity of their final features (what the "
+        "classifier reads), centred on the mean of all pictures, scaled so that 0 is the mean of two pictures of the "
+        "whole set and 1 is nine equal pictures. Where the features are this network's own, its last layers agree with "
+        "them by construction.",
         correlation,
         most=1,
     ),
     Measure(
-        "group_selectivity",
-        "group selectivity",
-        "",
+        "class_auroc",
+        "best class",
+        "AUROC",
+        "How well the channel's scores tell the pictures of one class from all others: the chance that a picture of "
+        "the class has a higher score than another picture. The class is the best one on half of the pictures; the "
+        "number is its AUROC on the other half, so that 0.5 is chance. Only classes with at least ten pictures in each "
+        "half count.",
+        correlation,
+        least=0,
+        most=1,
+    ),
+    Measure(
+        "group_auroc",
+        "best group",
+        "AUROC",
         "The same with the groups of the hierarchy in place of the classes.",
         correlation,
+        least=0,
+        most=1,
+    ),
+    Measure(
+        "class_precision",
+        "precision for the best class",
+        "average precision",
+        "The average precision of the same class on the same half of the pictures: the mean, over the pictures of the "
+        "class, of the share of the class among the pictures with at least the same score. Chance is the share of the "
+        "class among all pictures.",
+        correlation,
+        listed=False,
+        least=0,
+        most=1,
+    ),
+    Measure(
+        "group_precision",
+        "precision for the best group",
+        "average precision",
+        "The same for the best group.",
+        correlation,
+        listed=False,
+        least=0,
         most=1,
     ),
     Measure(

@@ -1,0 +1,234 @@
+"""Class measures: AUROC and average precision, chance, random directions, halves, visual agreement."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from generator.methods import auroc
+from generator.methods.auroc import LabelSet, balanced_halvings, best_classes
+from generator.methods.directions import along, random_directions
+from generator.methods.half_nines import WEIGHTS, five_of_half, half_entropy, half_purity, half_similarity
+from generator.methods.purity import Classes
+from generator.methods.resampling import bound, halvings, ranking, slots
+from generator.methods.visual import Looks
+from generator.stages.class_measures import Labels, by_chance, channel_arrays, layer_report, measure
+
+KINDS = 6
+
+
+def _pictures(seed: int, count: int = 240, channels: int = 40) -> tuple[np.ndarray, np.ndarray]:
+    """Classes and scores with ties; channel c prefers class c % KINDS."""
+    random = np.random.default_rng(seed)
+    of_picture = random.permutation(count) % KINDS
+    prefers = of_picture[:, None] == np.arange(channels) % KINDS
+    scores = random.normal(0, 1, (count, channels)) + 1.2 * prefers
+    return of_picture, np.maximum(scores, 0).round(1).astype(np.float32)
+
+
+def _best(of_picture: np.ndarray, scores: np.ndarray) -> tuple[auroc.BestClass, np.ndarray]:
+    halves = balanced_halvings([of_picture], len(scores))
+    (best,) = best_classes(scores, halves, [LabelSet.of(of_picture, halves, of_picture.max() + 1)])
+    return best, halves
+
+
+# -- AUROC and average precision -----------------------------------------------------------------------------------
+
+
+def test_the_class_is_the_best_on_one_half_and_its_numbers_are_scikit_learn_s_on_the_other():
+    of_picture, scores = _pictures(0)
+    best, halves = _best(of_picture, scores)
+    first, second = halves[0], ~halves[0]
+    for channel in range(scores.shape[1]):
+        column = scores[:, channel]
+        areas = [roc_auc_score(of_picture[first] == kind, column[first]) for kind in range(KINDS)]
+        kind = int(best.best[channel])
+        assert kind == int(np.argmax(areas)) and best.chosen[channel] == pytest.approx(max(areas))
+        own = of_picture[second] == kind
+        assert best.auroc[channel] == pytest.approx(roc_auc_score(own, column[second]))
+        assert best.precision[channel] == pytest.approx(average_precision_score(own, column[second]))
+        assert best.prevalence[channel] == pytest.approx(own.mean())
+
+
+def test_every_halving_reads_on_each_half_the_class_that_is_best_on_the_other():
+    of_picture, scores = _pictures(1, channels=5)
+    best, halves = _best(of_picture, scores)
+    for split, half in enumerate(halves):
+        for here, (read, chosen_on) in enumerate(((half, ~half), (~half, half))):
+            for channel in range(5):
+                column = scores[:, channel]
+                areas = [roc_auc_score(of_picture[chosen_on] == k, column[chosen_on]) for k in range(KINDS)]
+                expected = roc_auc_score(of_picture[read] == int(np.argmax(areas)), column[read])
+                assert best.auroc_by_half[here, split, channel] == pytest.approx(expected)
+
+
+def test_the_interval_is_delong_s_with_one_more_picture_above_half_of_the_others():
+    """From the definition, with all pairs of pictures."""
+    of_picture, scores = _pictures(2, channels=7)
+    best, halves = _best(of_picture, scores)
+    second = ~halves[0]
+    for channel in range(7):
+        own = of_picture[second] == best.best[channel]
+        high, low = scores[second, channel][own], scores[second, channel][~own]
+        wins = (high[:, None] > low) + 0.5 * (high[:, None] == low)
+        shares = np.append(wins.mean(1), 0.5)
+        squared = shares.var() / len(high) + wins.mean(0).var(ddof=1) / len(low)
+        ends = shares.mean() + np.array([-1, 1]) * bound() * np.sqrt(squared)
+        assert (best.low[channel], best.high[channel]) == pytest.approx(tuple(np.clip(ends, 0, 1)), abs=1e-6)
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.0, 2.5])
+def test_intervals_of_an_auroc_cover_the_truth(shift):
+    """Normal scores, whose AUROC is known; classes of 20 pictures, ten of them in the half that is read."""
+    from scipy.stats import norm
+
+    truth = norm.cdf(shift / np.sqrt(2))
+    of_picture = np.arange(200) % 10
+    random = np.random.default_rng(5)
+    halves = balanced_halvings([of_picture], 200)
+    only = LabelSet(of_picture, np.arange(10) == 3)  # no choice: the truth is that of one class
+    scores = random.normal(0, 1, (200, 2000)) + shift * (of_picture == 3)[:, None]
+    (best,) = best_classes(scores.astype(np.float32), halves[:1], [only])
+    covered = ((best.low <= truth) & (truth <= best.high)).mean()
+    assert covered >= 0.92 and best.high.max() > best.low.max()
+
+
+def test_a_random_order_has_the_spread_that_the_guide_states():
+    of_picture = np.arange(2000) % 100
+    halves = balanced_halvings([of_picture], 2000)
+    orders = np.random.default_rng(0).random((2000, 1000), np.float32)
+    (best,) = best_classes(orders, halves[:1], [LabelSet.of(of_picture, halves, 100)])
+    assert best.auroc.std() == pytest.approx(0.09, abs=0.006)
+
+
+def test_classes_with_too_few_pictures_are_not_candidates_and_without_any_there_is_no_statement():
+    of_picture = np.repeat([0, 1, 2], [60, 60, 2 * auroc.FEWEST - 1])
+    scores = np.random.default_rng(0).normal(size=(len(of_picture), 300)) + 3 * (of_picture == 2)[:, None]
+    best, _ = _best(of_picture, scores)
+    assert set(best.best.tolist()) <= {0, 1}
+    alone = np.arange(200)
+    assert not LabelSet.of(alone, balanced_halvings([alone // 20, alone], 200), 200).carries_statements
+    assert LabelSet.of(alone // 20, balanced_halvings([alone // 20, alone], 200), 10).enough.all()
+
+
+def test_halvings_divide_groups_evenly_and_differ_where_each_class_has_one_picture():
+    groups, classes = np.arange(100) // 10, np.arange(100)
+    halves = balanced_halvings([groups, classes], 100)
+    assert all(np.abs(2 * np.bincount(groups[half], minlength=10) - 10).max() <= 1 for half in halves)
+    assert len(np.unique(np.concatenate([halves, ~halves]), axis=0)) == 2 * len(halves)
+
+
+def test_numbers_do_not_depend_on_how_many_channels_are_taken_at_once(monkeypatch):
+    of_picture, scores = _pictures(3)
+    whole, _ = _best(of_picture, scores)
+    monkeypatch.setattr(auroc, "CHANNELS_AT_ONCE", 7)
+    parts, _ = _best(of_picture, scores)
+    np.testing.assert_array_equal(whole.auroc, parts.auroc)
+    np.testing.assert_array_equal(whole.auroc_by_half, parts.auroc_by_half)
+
+
+# -- halves of the nine --------------------------------------------------------------------------------------------
+
+
+def test_five_pictures_of_a_half_take_the_nine_places():
+    _, scores = _pictures(4)
+    order = ranking(scores, signed=False)
+    for member in halvings(len(scores), 5):
+        five, places = five_of_half(order, member), slots(order, member)
+        for channel in range(len(order)):
+            taken = places[channel] > 0
+            if places[channel].sum() < 9:
+                assert (five[channel] == -1).all()
+            else:
+                assert five[channel].tolist() == order[channel][taken].tolist()
+                assert WEIGHTS.tolist() == places[channel][taken].tolist()
+
+
+def test_the_statistics_of_a_half_are_those_of_its_nine_places_without_pairs_of_one_picture_with_itself():
+    random = np.random.default_rng(0)
+    similarity = random.random((4, 4))
+    similarity = (similarity + similarity.T) / 2
+    five = random.integers(0, 4, (30, 5))
+    nine = np.repeat(five, WEIGHTS, axis=1)
+    picture = np.repeat(np.arange(5), WEIGHTS)
+    pairs = [(i, j) for i in range(9) for j in range(9) if picture[i] != picture[j]]
+    expected = [np.mean([similarity[row[i], row[j]] for i, j in pairs]) for row in nine]
+    np.testing.assert_allclose(half_similarity(five, similarity), expected)
+    shares = [np.bincount(row) / 9 for row in nine]
+    np.testing.assert_allclose(half_purity(five), [share.max() for share in shares])
+    bits = [-(share[share > 0] * np.log2(share[share > 0])).sum() for share in shares]
+    np.testing.assert_allclose(half_entropy(five), bits, atol=1e-12)
+
+
+# -- what channels are compared with -------------------------------------------------------------------------------
+
+
+def _labels(of_picture: np.ndarray, looks: Looks | None = None) -> Labels:
+    classes = Classes.of([(int(kind), f"class {kind}") for kind in of_picture], None, None)
+    return Labels.of(classes, np.arange(len(of_picture)), looks)
+
+
+def test_random_order_gives_chance_and_the_best_class_of_the_choosing_half_more():
+    of_picture = np.arange(300) % 10
+    labels = _labels(of_picture)
+    chance = by_chance(labels)
+    assert chance["class_auroc"]["mean"] == pytest.approx(0.5, abs=0.01)
+    assert chance["class_auroc_chosen"]["mean"] > 0.6
+    assert chance["label_agreement"]["mean"] == pytest.approx(0, abs=0.005)
+    random = np.random.default_rng(1)
+    values = [(np.bincount(of_picture[random.permutation(300)[:9]]).max() / 9) for _ in range(3000)]
+    assert chance["label_purity"]["mean"] == pytest.approx(np.mean(values), abs=0.01)
+
+
+def test_a_layer_of_detectors_is_better_than_its_directions_and_repeats_while_noise_does_neither():
+    of_picture, scores = _pictures(6, count=600, channels=30)
+    labels = _labels(of_picture)
+    dead = np.zeros(30, bool)
+
+    def report(scores: np.ndarray) -> dict:
+        channels = measure(labels, scores, signed=True)
+        return layer_report(
+            channels, measure(labels, along(scores, random_directions(30)), signed=True), dead
+        )
+
+    good = report(scores)["measures"]["class_auroc"]
+    assert good["difference"] > 3 * good["difference_error"] > 0
+    noise = report(np.random.default_rng(0).normal(size=scores.shape).astype(np.float32))["measures"]
+    for name in ("class_auroc", "label_agreement"):
+        assert abs(noise[name]["difference"]) < 3.5 * noise[name]["difference_error"]
+        assert abs(noise[name]["reliability"]) < 0.5
+
+
+def test_dead_channels_and_unlabelled_pictures_have_no_values():
+    _, scores = _pictures(7, channels=3)
+    dead = np.array([False, True, False])
+    arrays = channel_arrays(measure(_labels(np.full(240, 2)), scores, signed=False), dead)
+    assert np.isnan(arrays["class_auroc"]).all() and (arrays["best_class"] == -1).all()
+    of_picture, scores = _pictures(7, channels=3)
+    arrays = channel_arrays(measure(_labels(of_picture), scores, signed=False), dead)
+    assert (
+        np.isfinite(arrays["class_auroc"]).tolist() == [True, False, True] and arrays["best_class"][1] == -1
+    )
+    assert (arrays["label_agreement_error"][~dead] > 0).all()
+
+
+# -- visual agreement ----------------------------------------------------------------------------------------------
+
+
+def test_visual_agreement_is_the_scaled_mean_cosine_of_centred_features():
+    features = np.random.default_rng(0).gamma(1, 1, (50, 16)).astype(np.float32)
+    looks = Looks.of(features, np.arange(50), 60)
+    assert looks is not None
+    centred = features - features.mean(0)
+    unit = centred / np.linalg.norm(centred, axis=1, keepdims=True)
+    cosines = unit @ unit.T
+    off = ~np.eye(50, dtype=bool)
+    assert looks.baseline == pytest.approx(cosines[off].mean(), abs=1e-6)
+    nine = np.random.default_rng(1).permutation(50)[:9][None]
+    mean = cosines[np.ix_(nine[0], nine[0])][~np.eye(9, dtype=bool)].mean()
+    expected = (mean - looks.baseline) / (1 - looks.baseline)
+    assert looks.agreement(nine)[0] == pytest.approx(expected, abs=1e-5)
+    nine[0, 4] = 55  # a picture without features
+    assert np.isnan(looks.agreement(nine)[0])
+    assert Looks.of(np.ones((5, 3), np.float32), np.arange(5), 5) is None
