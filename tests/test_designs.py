@@ -221,7 +221,7 @@ def test_refinement_is_found_where_it_was_planted() -> None:
     def numbers(scores: np.ndarray) -> LayerResponses:
         return LayerResponses(np.argsort(-scores, axis=0, kind="stable")[:9].T, centred_ranks(scores))
 
-    found, tests = refinement.compared(
+    found, at_random = refinement.compared(
         numbers(np.column_stack([base, noise[:, 0]])),
         numbers(np.column_stack([later, noise[:, 0]])),
         classes,
@@ -231,7 +231,7 @@ def test_refinement_is_found_where_it_was_planted() -> None:
     assert found["score"][1] == pytest.approx(0)
     assert found["kept"][1] == 9
     assert found["own_match"].tolist() == [1, 1]
-    assert refinement.tested([tests])["permuted_score"] < float(found["score"].mean())
+    assert refinement.score_at_random([at_random]) < float(found["score"].mean())
 
 
 def test_layers_are_read_as_the_atlas_reads_them() -> None:

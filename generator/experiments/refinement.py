@@ -1,4 +1,4 @@
-"""Is refinement due to the shortcut? The atlas's refinement scores of plain, residual and pre-activation networks."""
+"""Is refinement due to the shortcut? Pictures kept and gain of agreement in plain, residual and pre-activation networks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from generator.experiments.comparing import COMPARED_DEPTH
 from generator.experiments.reading import drawn_classes, read_layers
 from generator.experiments.runs import DesignRun, Run, Training
 from generator.experiments.setting import Setting
-from generator.methods.permutation import Permuted, exchanged, permuted, refinement_scores
+from generator.methods.permutation import Permuted, permuted, refinement_scores
 from generator.methods.purity import Classes, agreement, classes_of_nine
 from generator.network.models.study.networks import StudyNetwork
 
@@ -36,8 +36,8 @@ def runs(setting: Setting) -> list[Training]:
 
 
 def tables(workshop: Workshop, runs: Sequence[Training]) -> Mapping[str, list[dict[str, Any]]]:
-    """refinement: one row per network, with means over the channels of all pairs of neighbouring blocks of a stage, and
-    the tests that the atlas's pages show; refinement_pairs: one row per pair."""
+    """refinement: one row per network, with means over the channels of all pairs of neighbouring blocks of a stage;
+    refinement_pairs: one row per pair."""
     networks, pairs = [], []
     pictures = workshop.pictures[1]
     for run in runs:
@@ -45,33 +45,33 @@ def tables(workshop: Workshop, runs: Sequence[Training]) -> Mapping[str, list[di
         assert isinstance(network, StudyNetwork)
         columns = {"kind": run.kind, "depth": run.depth, "seed": run.seed}
         layers = read_layers(network.maps, pictures, signed=run.kind == PRE_ACTIVATION)
-        tests, values = [], []
+        at_random, values = [], []
         names = list(layers)
         for pair, (earlier, later) in enumerate(pairwise(names)):
             if (
                 earlier.split(".")[0] != later.split(".")[0]
             ):  # of different stages: equal channel indices mean different channels
                 continue
-            numbers, permutations = compared(
+            numbers, permutation = compared(
                 layers[earlier], layers[later], drawn_classes(len(pictures)), pair
             )
             values.append(numbers)
-            tests.append(permutations)
+            at_random.append(permutation)
             pairs.append({**columns, "earlier": earlier, "later": later, **means(numbers)})
         joined = {name: np.concatenate([numbers[name] for numbers in values]) for name in values[0]}
-        networks.append({**columns, **means(joined), **tested(tests)})
+        networks.append({**columns, **means(joined), "permuted_score": score_at_random(at_random)})
     return {"refinement": networks, "refinement_pairs": pairs}
 
 
 def compared(
     earlier: LayerResponses, later: LayerResponses, classes: Classes, pair: int
-) -> tuple[dict[str, np.ndarray], tuple[Permuted, Permuted]]:
-    """Numbers of each channel that is active in both blocks, and the permutation tests of their refinement scores.
+) -> tuple[dict[str, np.ndarray], Permuted]:
+    """Numbers of each channel that is active in both blocks, and the scores of channels that are paired at random.
 
     The numbers, each (channels,): kept, pictures shared by the two top-9; rho, rank correlation; own_match, whether the
     best match in the earlier block has the same index; match_rho, its rank correlation; gain, of agreement; score,
-    refinement score; match_score, the score against the best match. The tests: by correspondence and by direction.
-    pair: the pair's position in the network, from which the tests are seeded."""
+    refinement score; match_score, the score against the best match. pair: the pair's position in the network, from
+    which the permutations are seeded."""
     active = earlier.active & later.active
     similarity = earlier.similarity(later)
     before, after = (
@@ -90,8 +90,7 @@ def compared(
         "score": np.diagonal(scores)[channels].astype(np.float64),
         "match_score": scores[matches, channels].astype(np.float64),
     }
-    direction = exchanged(np.diagonal(scores), 3 * pair + 2)
-    return numbers, (permuted(scores, 3 * pair + 1), direction)
+    return numbers, permuted(scores, 3 * pair + 1)
 
 
 def means(numbers: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -103,14 +102,7 @@ def means(numbers: Mapping[str, np.ndarray]) -> dict[str, Any]:
     return row
 
 
-def tested(tests: Sequence[tuple[Permuted, Permuted]]) -> dict[str, float]:
-    """The mean score when channels are paired at random, and the p values of both tests, over all pairs of blocks.
-
-    tests: of each pair, by correspondence and by direction."""
-    correspondence = sum((by_channel for by_channel, _ in tests[1:]), tests[0][0])
-    direction = sum((by_order for _, by_order in tests[1:]), tests[0][1])
-    return {
-        "permuted_score": float(correspondence.permuted.mean()) / max(1, correspondence.channels),
-        "correspondence_p": correspondence.p,
-        "direction_p": direction.p,
-    }
+def score_at_random(pairs: Sequence[Permuted]) -> float:
+    """The mean score when channels are paired at random, over all pairs of blocks."""
+    network = sum(pairs[1:], pairs[0])
+    return float(network.permuted.mean()) / max(1, network.channels)
