@@ -1,4 +1,4 @@
-"""Is refinement due to the shortcut? Pictures kept and gain of agreement in plain, residual and pre-activation networks."""
+"""Is refinement due to the shortcut? What channels keep and gain in plain, residual and pre-activation networks."""
 
 from __future__ import annotations
 
