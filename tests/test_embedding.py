@@ -48,6 +48,7 @@ def test_the_vector_is_what_the_networks_own_classifier_reads(name: str, length:
     graph = trace(module).to("cpu", torch.float64)
     found = graph.before_classifier()
     assert found is not None and found[1] == length
+    assert graph.is_average(found[0]) == (name != "alexnet")
     vector = next(values.flatten(1).clone() for step, values in graph.run(picture) if step == found[0])
     torch.testing.assert_close(vector, read[0].flatten(1), rtol=1e-9, atol=1e-9)
 
@@ -141,6 +142,12 @@ def test_neighbours_are_those_of_brute_force(atlas, hooked) -> None:
     gaps = -np.diff(-np.sort(-cosines, axis=1)[:, :10], axis=1).max(1) > 1e-3
     assert gaps.sum() > 20
     np.testing.assert_array_equal(found["neighbour"][gaps], expected[gaps])
+    counts = [int((found["neighbour"] == number).sum()) for number in range(len(hooked))]
+    assert found["listed"].tolist() == counts
+    said = atlas.tables.read_json("embedding/embedding.json")
+    hubness = said["hubness"]["found"]
+    assert (hubness["largest"], hubness["unlisted"]) == (max(counts), counts.count(0))
+    assert said["averages"] is True
 
 
 def test_neighbours_over_several_chunks_with_equal_pictures_come_by_similarity_then_number() -> None:
