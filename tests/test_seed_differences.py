@@ -24,7 +24,7 @@ def test_a_comparison_calls_clear_what_the_seeds_show() -> None:
         "Against A (50.0 ± 2.0 %), the error is clearly different with B (−9.8; −10.4 to −9.1); not clearly different "
         "with C (+4.0; −8.9 to 16.9) (differences in percentage points, means over 3 seeds; 95 % intervals)."
     )
-    rows = differences_table(others, "against A", "percentage points").rows
+    rows = differences_table(others, "against A").rows
     assert [row[:4] for row in rows] == [
         ["B", "−9.8", "−10.4 to −9.1", "3 lower"],
         ["C", "+4.0", "−8.9 to 16.9", "3 higher"],
@@ -65,7 +65,7 @@ def test_one_seed_has_no_interval_and_no_p_value() -> None:
     assert only.p is None and only.estimate.limits is None
     sentence = compared("A", values[0], [only], "error")
     assert "not clearly different with B (−10.0) (differences in percentage points, of one seed)" in sentence
-    assert differences_table([only], "", "").rows == [["B", "−10.0", "–", "1 lower", "–"]]
+    assert differences_table([only], "").rows == [["B", "−10.0", "–", "1 lower", "–"]]
 
 
 def test_equal_differences_in_all_seeds_have_an_interval_of_no_width() -> None:

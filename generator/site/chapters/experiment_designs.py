@@ -15,7 +15,6 @@ from generator.site.formats import fixed, integer, interval, mean_and_spread
 
 Kind = tuple[str, int]  # a kind of network and its depth
 ERROR = "error on held-out drawings"
-POINTS = "percentage points"
 HEADS = ("parameters", "multiply-adds, 10⁶", "training error, %", "held-out error, %")
 
 # By kind in the table: name on the page; the kind that the others are compared with comes first.
@@ -103,7 +102,7 @@ def _compared_designs(rows: Rows, names: Mapping[str, str]) -> Comparison:
         summary=compared(shown[0], test[0], others, ERROR),
         depth=kinds[0][1],
         dots=[dot_rows(list(zip(shown, test, strict=True)), ERROR + ", %")],
-        differences=differences_table(others, f"against {shown[0]}", POINTS),
+        differences=differences_table(others, f"against {shown[0]}"),
         table=Table(("network", *HEADS), body),
     )
 
@@ -187,7 +186,7 @@ def cardinality(rows: Rows) -> Cardinality:
         paths=ways[equal[-1]].paths,
         narrowest=ways[equal[-1]].first_width,
         dots=[dot_rows(list(zip(shown, test, strict=True)), ERROR + ", %")],
-        differences=differences_table(others, f"against {shown[0]}", POINTS),
+        differences=differences_table(others, f"against {shown[0]}"),
         table=Table(("paths × width", "width by stage", "layers", *HEADS), body),
     )
 

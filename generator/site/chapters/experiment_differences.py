@@ -148,10 +148,10 @@ def compared(
     return f"Against {first} ({own}), the {quantity} is {'; '.join(parts)} ({points}, {seeds})."
 
 
-def differences_table(others: Sequence[Difference], head: str, unit: str, digits: int = 1) -> Table:
-    """A table of the differences. head: of the first column; unit: of the differences."""
+def differences_table(others: Sequence[Difference], head: str, digits: int = 1) -> Table:
+    """A table of the differences. head: of the first column."""
     return Table(
-        (head, f"difference, {unit}" if unit else "difference", "95 % interval", "seeds", "p, corrected"),
+        (head, "difference", "95 % interval", "seeds", "p, corrected"),
         [
             [
                 each.name,

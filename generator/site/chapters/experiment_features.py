@@ -77,7 +77,6 @@ def refinement(rows: Rows) -> Comparison:
         differences_table(
             [replace(each, name=f"{SCORES[key].head}: {each.name}") for each in of(key)],
             f"against {shown[0]}",
-            "",
             SCORES[key].digits,
         )
         for key, score in SCORES.items()
