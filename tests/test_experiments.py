@@ -237,8 +237,8 @@ def test_a_difference_that_three_seeds_do_not_show_is_not_called_clear() -> None
         for kind in ("plain", "residual") for depth in (8, 32) for seed, rise in enumerate((0.36, -0.19, 0.04))
     ]  # fmt: skip
     summary = degradation(rows).summary
-    # By hand: mean 7, standard deviation 27.6, t of 2 degrees of freedom 4.303.
-    assert "7.0 percentage points higher (95 % interval −61.7 to 75.7, not clearly different)" in summary
+    # By hand: mean 7, standard deviation 27.62, t of 2 degrees of freedom 4.303: 4.303 × 27.62 / √3 = 68.6.
+    assert "7.0 percentage points higher (95 % interval −61.6 to 75.6, not clearly different)" in summary
 
 
 def test_a_charts_lines_run_through_their_points() -> None:
