@@ -7,7 +7,7 @@ from threadpoolctl import threadpool_limits
 
 from generator.methods.resampling import SEED
 
-MOST = 256  # directions of a layer
+MOST = 512  # directions of a layer: with fewer, their own spread would hide what channels gain
 
 
 def random_directions(channels: int, *, most: int = MOST) -> np.ndarray:

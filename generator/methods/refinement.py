@@ -24,6 +24,9 @@ UNTIED_LEVEL = 0.99  # of untied pairs, which a channel must exceed to be called
 ALONE = 10  # halvings in which each half has nine pictures of its own: for split-half reliability
 OVERLAP_HALVINGS = 20  # for the standard error of an overlap
 CHUNK = 64  # channels at a time
+# The variance that whole numbers add to a count of pictures, of all and of the halves: 1/12 each (Sheppard). Without it
+# the intervals of channels that keep none or all nine would have no width.
+WHOLE = 1 / 6
 UNKNOWN, UNCLEAR, BLURS, REFINES = -1, 0, 1, 2  # codes of a verdict
 BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1)  # set bits of a byte
 
@@ -299,7 +302,7 @@ class Change:
     over pictures. overlaps: (C, 3), of the highest pictures by share of OVERLAPS; overlap_error: of IDENTITY_OVERLAP;
     before, after: label agreements; gain: their difference; first, second: the gain on the two halves of the first
     halving, each with nine pictures of its own; identity: whether the number keeps its pictures; known: whether both
-    channels are active."""
+    channels are active; gains, kept: on the halves; alone, kept_alone: where each half has nine of its own."""
 
     known: np.ndarray
     shared: np.ndarray
@@ -315,11 +318,11 @@ class Change:
     gain_error: np.ndarray
     first: np.ndarray
     second: np.ndarray
-    kept_in_first: np.ndarray
     untied: Untied
     gains: Halves | None
     alone: Halves | None
     kept: Halves
+    kept_alone: Halves
 
     def verdict(self, *, repeats: bool) -> np.ndarray:
         """(C,) int8: REFINES or BLURS where the interval of the gain lies above or below zero, the channel keeps its
@@ -373,7 +376,7 @@ def compare(
     return Change(
         known=known,
         shared=own,
-        shared_error=kept.error,
+        shared_error=np.sqrt(kept.error**2 + WHOLE),
         rho=rho,
         rho_error=rho_error,
         overlaps=own_overlaps.astype(np.float32),
@@ -385,11 +388,11 @@ def compare(
         gain_error=error,
         first=first,
         second=second,
-        kept_in_first=alone_kept.first[0],
         untied=untied,
         gains=gains,
         alone=alone,
         kept=kept,
+        kept_alone=alone_kept,
     )
 
 

@@ -119,7 +119,7 @@ def address_examples(atlas: Atlas) -> str:
         examples.append(AddressExample("the fourth of its top-9 pictures", f"{page}#{FOURTH}"))
     measures = {column.measure.key: column.measure for column in numbers.measures}
     for key, up, order in (
-        ("refinement_previous", "", "highest first"),
+        ("overlap5_previous", "", "highest first"),
         ("spearman_previous", "&up=1", "lowest first"),
     ):
         if key in measures:

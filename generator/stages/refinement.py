@@ -184,6 +184,8 @@ def change_arrays(change: Change, places: np.ndarray, suffix: str, *, repeats: b
         "gain_error": change.gain_error,
         "gain_half": change.first,
         "gain_other_half": change.second,
+        "kept_half": change.kept_alone.first[0],
+        "kept_other_half": change.kept_alone.second[0],
     }
     arrays = whole | {
         name: np.where(change.known, values, np.nan).astype(np.float32) for name, values in real.items()

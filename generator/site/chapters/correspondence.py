@@ -10,15 +10,15 @@ import numpy as np
 from generator.core.correspondence import STRONG_CORRELATION, STRONG_PICTURES
 from generator.site.chapters.chapter import Chapter
 from generator.site.chapters.flow import write_flows
-from generator.site.chapters.refinement import LEVEL, has_relations_file
+from generator.site.chapters.refinement import has_relations_file
 from generator.site.figures.axis import Axis, Tick
 from generator.site.reading.atlas import Atlas, pairs_shown
 from generator.site.reading.comparison import NetworkComparison
 from generator.site.reading.layer_pairs import LayerPair, Tie
-from generator.site.reading.relations import stage_pairs
 from generator.site.writing import Site
 
 ROW = 24  # px of a pair in the figure
+LEVEL = 0.05  # a p value up to here is called significant
 CLOSEST = 12  # pairs of channels of two networks that are named
 TIES: Mapping[Tie, str] = {
     "stage": "neighbouring blocks of a stage",
@@ -141,7 +141,7 @@ def correspondence_page(
         strong_pictures=STRONG_PICTURES,
         strong_correlation=STRONG_CORRELATION,
         level=LEVEL,
-        has_refinement=bool(stage_pairs(atlas)),
+        has_refinement=atlas.refinement is not None,
         has_relations_file=has_relations_file(atlas),
     )
 

@@ -1,105 +1,87 @@
-"""The chapter *Refinement*: what channels do from block to block of a stage, counted, tested and drawn."""
+"""The chapter *Refinement*: whether channels keep their pictures along a stage, and whether their labels agree more."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from generator.core.correspondence import CLEAR_GAIN, STRONG_PICTURES
+from generator.core.correspondence import STRONG_PICTURES
 from generator.site.chapters.chapter import Chapter
 from generator.site.chapters.refinement_channels import ChannelList, channel_lists, refinement_csv
-from generator.site.chapters.refinement_figures import (
-    KINDS,
-    Bars,
-    EntropyCurves,
-    Profile,
-    bars,
-    entropy_curves,
-    profiles,
-)
+from generator.site.chapters.refinement_figures import Bars, bars
 from generator.site.chapters.refinement_pair import write_pairs
 from generator.site.reading.atlas import Atlas
-from generator.site.reading.layer_pairs import Changes
-from generator.site.reading.relations import stage_pairs
+from generator.site.reading.refinement import Comparison, Refinement, expected_by_chance, stage_statement
 from generator.site.writing import Site
 
-LEVEL = 0.05  # a p value up to here is called significant
 LISTED = 6  # channels of each list
 # Of the atlas; the site offers copies of them.
 RELATIONS_FILES = ("relations.json", "refinement.json", "classes.json", "classes.csv")
 
 
 @dataclass(frozen=True)
-class Row:
-    """A stage, or the network, in the table."""
+class StageRow:
+    """A stage. statement: on label agreement, '' without labels; chance: how many intervals of single channels would
+    lie above zero, and as many below, if nothing changed; repeats: whether gains of single channels repeat on other
+    pictures."""
 
-    name: str
-    changes: Changes
-
-    @property
-    def shares(self) -> list[float]:
-        """Of the channels of each kind."""
-        return [self.changes.counts[kind] / max(1, self.changes.channels) for kind in KINDS]
+    pair: Comparison
+    statement: str
+    chance: str
+    repeats: bool
 
 
 @dataclass(frozen=True)
 class RefinementPage:
-    """stages: rows of the table that are stages; network: its last row, None where there is one stage; labelled:
-    whether the label agreements are known; hierarchy: name of the classes' hierarchy; rounds: of the tests."""
+    """stages: first with last blocks; labelled: whether label agreements are known; hierarchy: name of the classes'
+    hierarchy; panels: of the sprites."""
 
-    kinds: Sequence[str]
-    stages: Sequence[Row]
-    network: Row | None
+    refinement: Refinement
+    stages: Sequence[StageRow]
     labelled: bool
     hierarchy: str | None
     groups: Sequence[str]
-    rounds: int
     bars: Bars
-    profiles: Sequence[Profile]
-    curves: EntropyCurves | None
     lists: Sequence[ChannelList]
     panels: Sequence[str]
     strong_pictures: int
-    clear_gain: float
-    level: float
     has_relations_file: bool
 
 
 def present(atlas: Atlas) -> bool:
-    return bool(stage_pairs(atlas))
+    return atlas.refinement is not None
 
 
 def write(site: Site, atlas: Atlas) -> None:
+    refinement = atlas.refinement
+    assert refinement is not None
     CHAPTER.write_page(site, atlas, refinement_page(atlas))
-    site.write(f"{atlas.name}/data/refinement.csv", refinement_csv(atlas))
+    site.write(f"{atlas.name}/data/refinement.csv", refinement_csv(atlas, refinement))
     write_pairs(site, atlas)
 
 
 def refinement_page(atlas: Atlas) -> RefinementPage:
     """The network's page, for an atlas where the chapter is present."""
-    pairs, relations = stage_pairs(atlas), atlas.relations
-    assert relations is not None
-    shown = {atlas.manifest.layer(pair.target).stage for pair in pairs}
-    stages = [Row(f"stage {stage}", changes) for stage, changes in relations.stages.items() if stage in shown]
-    lists = channel_lists(atlas, pairs, LISTED, pictured=True)
+    refinement, relations = atlas.refinement, atlas.relations
+    assert refinement is not None
+    lists = channel_lists(atlas, refinement, refinement.neighbours, LISTED, pictured=True)
     return RefinementPage(
-        kinds=KINDS,
-        stages=stages,
-        network=Row("network", relations.network) if relations.network and len(stages) > 1 else None,
-        labelled=any(row.changes.gain is not None for row in stages),
-        hierarchy=relations.hierarchy,
-        groups=relations.groups,
-        rounds=relations.rounds,
-        bars=bars(pairs),
-        profiles=profiles(atlas),
-        curves=entropy_curves(atlas),
-        lists=[each for each in lists if each.entries or each.left_out],
+        refinement=refinement,
+        stages=[stage_row(pair, refinement) for pair in refinement.stages],
+        labelled=any(pair.gains is not None for pair in refinement.stages),
+        hierarchy=relations.hierarchy if relations else None,
+        groups=relations.groups if relations else (),
+        bars=bars(refinement.neighbours),
+        lists=lists,
         panels=atlas.manifest.sprites[atlas.layers[0].name].panels,
         strong_pictures=STRONG_PICTURES,
-        clear_gain=CLEAR_GAIN,
-        level=LEVEL,
         has_relations_file=has_relations_file(atlas),
     )
+
+
+def stage_row(pair: Comparison, refinement: Refinement) -> StageRow:
+    repeats = pair.gains is not None and pair.gains.repeats >= refinement.reliable
+    return StageRow(pair, stage_statement(pair), expected_by_chance(pair), repeats)
 
 
 def has_relations_file(atlas: Atlas) -> bool:
@@ -110,7 +92,7 @@ CHAPTER = Chapter(
     name="refinement",
     title="Refinement",
     template="refinement.html",
-    summary="how many channels refine, stay, blur or change from block to block, with tests",
+    summary="whether channel numbers keep their pictures along a stage, and whether the labels agree more",
     present=present,
     write=write,
     styles=("relations",),

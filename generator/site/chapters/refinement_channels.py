@@ -1,48 +1,22 @@
-"""What single channels do from a block to the next of its stage: their numbers, and those that stand out."""
+"""What single channels do between two blocks of a stage: numbers, and lists chosen on one half of the pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from generator.site.csv_tables import csv_text, field
 from generator.site.reading.atlas import Atlas
-from generator.site.reading.layer_pairs import LayerPair
-from generator.site.reading.relations import CODES, number, stage_pairs
+from generator.site.reading.channel_change import ChannelChange, channel_change
+from generator.site.reading.refinement import Comparison, Refinement
 
+ERRORS = ("shared_error", "spearman_error", "overlap5_error", "gain_error")
 CSV_COLUMNS = (
-    "layer", "channel", "previous", "kind", "refinement", "shared", "places", "rho",
-    "agreement_before", "agreement", "purity_before", "purity", "group_purity_before", "group_purity",
+    "layer", "channel", "earlier", "kind", "shared", "places", "rho", "overlap1", "overlap5", "overlap10",
+    "agreement_before", "agreement", "gain", *ERRORS, "gain_half", "gain_other_half", "kept_half", "kept_other_half",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class ChannelChange:
-    """A channel that is active in both blocks of a pair.
-
-    before, layer: the two blocks; kind: one of CODES; score: refinement score; shared, places: pictures of nine kept,
-    and kept at the same place; rho: rank correlation; agreement_before, agreement: label agreements. None where not
-    known.
-    """
-
-    before: str
-    layer: str
-    channel: int
-    kind: str
-    score: float | None
-    shared: int
-    places: int
-    rho: float | None
-    agreement_before: float | None
-    agreement: float | None
-
-    @property
-    def gain(self) -> float | None:
-        if self.agreement is None or self.agreement_before is None:
-            return None
-        return self.agreement - self.agreement_before
 
 
 @dataclass(frozen=True)
@@ -61,70 +35,101 @@ class ListedChannel:
 
 @dataclass(frozen=True)
 class ChannelList:
-    """The channels that a rule ranks first. left_out: count of channels that rank before the last of them and are not
-    listed, because the atlas does not picture them in both blocks."""
+    """Channels chosen on one half of the pictures. rule: by what; half, other_half: the mean of that over the channels
+    listed, where they were chosen and on the other half; left_out: count of channels that rank before the last of them
+    and are not listed, because the atlas does not picture them in both blocks; value: the numbers of a channel on both
+    halves, in words."""
 
     name: str
     rule: str
+    half: float
+    other_half: float
     entries: Sequence[ListedChannel]
     left_out: int
 
 
-def channel_changes(atlas: Atlas, pair: LayerPair) -> list[ChannelChange]:
+@dataclass(frozen=True)
+class _Rule:
+    """What a list is chosen by. key: the first half's number, the larger the earlier; of: both halves' numbers."""
+
+    name: str
+    words: str
+    key: Callable[[ChannelChange], float]
+    of: Callable[[ChannelChange], tuple[float | None, float | None]]
+
+
+def _kept(change: ChannelChange) -> tuple[float | None, float | None]:
+    return change.kept_half, change.kept_other_half
+
+
+GAIN = _Rule(
+    "Largest gains",
+    "Channels that keep their pictures, by their gain in label agreement",
+    lambda change: change.half if change.half is not None else -np.inf,
+    lambda change: (change.half, change.other_half),
+)
+STEADY = _Rule(
+    "Steadiest", "Channels by pictures kept, most first", lambda change: change.kept_half or 0.0, _kept
+)
+CHANGED = _Rule(
+    "Most changed",
+    "Channels by pictures kept, fewest first",
+    lambda change: -(change.kept_half or 0.0),
+    _kept,
+)
+
+
+def channel_changes(atlas: Atlas, pair: Comparison, bound: float) -> list[ChannelChange]:
     """The pair's channels that are active in both blocks, in order."""
-    arrays = atlas.layer(pair.target).arrays
-    return [
-        ChannelChange(
-            before=pair.source,
-            layer=pair.target,
-            channel=channel,
-            kind=CODES[code],
-            score=_known(float(arrays["refinement_previous"][channel])),
-            shared=int(arrays["shared_previous"][channel]),
-            places=int(arrays["places_previous"][channel]),
-            rho=_known(float(arrays["spearman_previous"][channel])),
-            agreement_before=_known(number(atlas, pair.source, "label_agreement", channel)),
-            agreement=_known(number(atlas, pair.target, "label_agreement", channel)),
-        )
-        for channel, code in enumerate(arrays["change_previous"].tolist())
-        if code >= 0
-    ]
-
-
-def _known(value: float) -> float | None:
-    return value if np.isfinite(value) else None
+    channels = range(atlas.layer(pair.target).info.channels)
+    changes = (channel_change(atlas, pair, channel, bound) for channel in channels)
+    return [change for change in changes if change is not None]
 
 
 def channel_lists(
-    atlas: Atlas, pairs: Sequence[LayerPair], length: int, *, pictured: bool = False
+    atlas: Atlas, refinement: Refinement, pairs: Sequence[Comparison], length: int, *, pictured: bool = False
 ) -> list[ChannelList]:
-    """The most refined, the steadiest and the most changed channels of these pairs.
+    """The channels with the largest gains (only of pairs where gains repeat on other pictures), the steadiest and the
+    most changed ones, chosen on one half of the pictures.
 
     length: of each list at most; pictured: list only channels that the atlas pictures in both blocks.
     """
-    changes = [change for pair in pairs for change in channel_changes(atlas, pair)]
-    scored = [((-change.score,), change) for change in changes if change.score is not None]
-    correlated = [(change.rho, change) for change in changes if change.rho is not None]
-    steady = [((-change.shared, -change.places, -rho), change) for rho, change in correlated]
-    changed = [((change.shared, rho), change) for rho, change in correlated]
-
-    def first(name: str, rule: str, ranked: Sequence[tuple[tuple[float, ...], ChannelChange]]) -> ChannelList:
-        # Among equals, sorted() keeps the order of the pairs and of their channels.
-        ordered = [change for _, change in sorted(ranked, key=lambda item: item[0])]
-        entries = [ListedChannel(change, _frames(atlas, change)) for change in ordered]
-        shown = [
-            place
-            for place, entry in enumerate(entries)
-            if not pictured or not any(frame.absent for frame in entry.frames)
-        ][:length]
-        left_out = shown[-1] + 1 - len(shown) if shown else len(entries)
-        return ChannelList(name, rule, [entries[place] for place in shown], left_out)
-
-    return [
-        first("Most refined", "highest refinement score", scored),
-        first("Steadiest", "most pictures kept, then most places, then ρ", steady),
-        first("Most changed", "fewest pictures kept, then lowest ρ", changed),
+    changes = [(pair, change) for pair in pairs for change in channel_changes(atlas, pair, refinement.bound)]
+    repeating = [
+        change
+        for pair, change in changes
+        if pair.gains is not None and pair.gains.repeats >= refinement.reliable
+        if change.kind != "other" and change.half is not None and change.other_half is not None
     ]
+    counted = [change for _, change in changes if None not in _kept(change)]
+    lists = [
+        _list(atlas, rule, candidates, length, pictured=pictured)
+        for rule, candidates in ((GAIN, repeating), (STEADY, counted), (CHANGED, counted))
+    ]
+    return [each for each in lists if each.entries or each.left_out]
+
+
+def _list(
+    atlas: Atlas, rule: _Rule, candidates: Sequence[ChannelChange], length: int, *, pictured: bool
+) -> ChannelList:
+    # Among equals, sorted() keeps the order of the pairs and of their channels.
+    ordered = sorted(candidates, key=rule.key, reverse=True)
+    entries: list[ListedChannel] = []
+    left_out = seen = 0
+    for change in ordered:
+        if len(entries) == length:
+            break
+        frames = _frames(atlas, change)
+        seen += 1
+        if pictured and any(frame.absent for frame in frames):
+            continue
+        entries.append(ListedChannel(change, frames))
+        left_out = seen - len(entries)
+    if not entries:
+        left_out = len(ordered)
+    halves = [rule.of(entry.change) for entry in entries]
+    means = [float(np.mean([half[side] for half in halves])) if halves else float("nan") for side in (0, 1)]
+    return ChannelList(rule.name, rule.words, means[0], means[1], entries, left_out)
 
 
 def _frames(atlas: Atlas, change: ChannelChange) -> tuple[Frame, Frame]:
@@ -134,18 +139,23 @@ def _frames(atlas: Atlas, change: ChannelChange) -> tuple[Frame, Frame]:
     return before, after
 
 
-def refinement_csv(atlas: Atlas) -> str:
-    """A row per channel and pair of neighbouring blocks, in full precision."""
+def refinement_csv(atlas: Atlas, refinement: Refinement) -> str:
+    """A row per channel and pair of blocks, neighbours first, then first with last blocks; in full precision."""
     rows = []
-    for pair in stage_pairs(atlas):
-        for change in channel_changes(atlas, pair):
-            labels = [
-                field(number(atlas, layer, key, change.channel))
-                for key in ("label_agreement", "label_purity", "group_purity")
-                for layer in (pair.source, pair.target)
-            ]
+    for pair in (*refinement.neighbours, *refinement.stages):
+        arrays, suffix = atlas.layer(pair.target).arrays, "stage" if pair.whole else "previous"
+        for change in channel_changes(atlas, pair, refinement.bound):
+            overlaps = [_value(arrays, f"overlap{share}_{suffix}", change.channel) for share in (1, 5, 10)]
+            errors = [_value(arrays, f"{name}_{suffix}", change.channel) for name in ERRORS]
+            gain = _value(arrays, f"gain_{suffix}", change.channel)
             rows.append(
-                [change.layer, change.channel, change.before, change.kind, field(change.score),
-                 change.shared, change.places, field(change.rho), *labels]
+                [change.layer, change.channel, change.before, change.kind, change.shared, change.places,
+                 field(change.rho), *overlaps, field(change.then), field(change.now), gain, *errors,
+                 field(change.half), field(change.other_half), field(change.kept_half), field(change.kept_other_half)]
             )  # fmt: skip
     return csv_text(CSV_COLUMNS, rows)
+
+
+def _value(arrays: dict[str, np.ndarray], name: str, channel: int) -> object:
+    values = arrays.get(name)
+    return "" if values is None else field(float(values[channel]))

@@ -11,10 +11,8 @@ import numpy as np
 from generator.site.figures.axis import Axis, Tick
 from generator.site.formats import round_number
 from generator.site.reading.atlas import Atlas
-from generator.site.reading.layer_pairs import LayerPair
 from generator.site.reading.measures import BY_KEY
-
-KINDS = ("refine", "stay", "blur", "change")  # in the order in which bars and tables show them
+from generator.site.reading.refinement import KINDS, Comparison, Kind
 
 
 @dataclass(frozen=True)
@@ -26,11 +24,11 @@ class Sorting:
     words: str
 
 
-SORTINGS: Mapping[str, Sorting] = {
-    "refine": Sorting("refinement_previous", False, "refinement score, highest first"),
-    "stay": Sorting("shared_previous", False, "pictures kept, most first"),
-    "blur": Sorting("refinement_previous", True, "refinement score, lowest first"),
-    "change": Sorting("shared_previous", True, "pictures kept, fewest first"),
+SORTINGS: Mapping[Kind, Sorting] = {
+    "refine": Sorting("gain_previous", False, "gain in label agreement, highest first"),
+    "unclear": Sorting("overlap5_previous", False, "highest 5 % kept, most first"),
+    "blur": Sorting("gain_previous", True, "gain in label agreement, lowest first"),
+    "other": Sorting("overlap5_previous", True, "highest 5 % kept, fewest first"),
 }
 BAR, ROW = 480.0, 22  # px: length of a bar, height of its row
 PROFILES = {
@@ -47,7 +45,7 @@ NAME_HEIGHT, LOWEST_NAME = 13, 178  # px, of the names at the ends of curves
 class Part:
     """The channels of one kind; x and width in px."""
 
-    kind: str
+    kind: Kind
     count: int
     x: float
     width: float
@@ -58,7 +56,7 @@ class Part:
 class Bar:
     """A pair of blocks; y in px."""
 
-    pair: LayerPair
+    pair: Comparison
     y: int
     parts: Sequence[Part]
 
@@ -70,15 +68,15 @@ class Bars:
     height: int
 
 
-def bars(pairs: Sequence[LayerPair]) -> Bars:
+def bars(pairs: Sequence[Comparison]) -> Bars:
     """A bar per pair; the widths of its parts are the shares of its channels."""
     rows = [Bar(pair, number * ROW, _parts(pair)) for number, pair in enumerate(pairs)]
     return Bars(rows, BAR, len(rows) * ROW)
 
 
-def _parts(pair: LayerPair) -> list[Part]:
+def _parts(pair: Comparison) -> list[Part]:
     parts, start = [], 0.0
-    counts = pair.changes.counts
+    counts = pair.counts
     total = max(1, sum(counts.values()))
     for kind in KINDS:
         width = BAR * counts[kind] / total

@@ -1,4 +1,4 @@
-"""The refinement from one block to the next: a dot per channel, and the channels that stand out."""
+"""The refinement from one block to a later one of its stage: a dot per channel, and lists of channels."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from generator.site.chapters.neighbours import with_neighbours
-from generator.site.chapters.refinement_channels import (
-    ChannelChange,
-    ChannelList,
-    channel_changes,
-    channel_lists,
-)
-from generator.site.chapters.refinement_figures import KINDS
+from generator.site.chapters.refinement_channels import ChannelList, channel_changes, channel_lists
 from generator.site.figures.axis import Axis, Tick
 from generator.site.reading.atlas import Atlas
-from generator.site.reading.layer_pairs import LayerPair
-from generator.site.reading.relations import stage_pairs
+from generator.site.reading.channel_change import ChannelChange
+from generator.site.reading.refinement import (
+    KINDS,
+    Comparison,
+    Kind,
+    Refinement,
+    expected_by_chance,
+    stage_statement,
+)
 from generator.site.writing import Site
 
 LISTED = 12  # channels of each list
@@ -34,42 +35,56 @@ class Dot:
 @dataclass(frozen=True)
 class PairPage:
     """counts: of each kind its name, its channels and their share. zero: y of zero in px; labelled: whether y is the
-    gain in label agreement. before, after: the pairs next to it."""
+    gain in label agreement; statement, chance, repeats: as in a stage's row; flow: address of the page on which
+    channels correspond, '' for a whole stage; before, after: the pairs next to it."""
 
-    pair: LayerPair
-    counts: Sequence[tuple[str, int, float]]
+    pair: Comparison
+    refinement: Refinement
+    statement: str
+    chance: str
+    repeats: bool
+    counts: Sequence[tuple[Kind, int, float]]
     dots: Sequence[Dot]
     labelled: bool
     across: Sequence[Tick]
     up: Sequence[Tick]
     zero: float
     lists: Sequence[ChannelList]
-    before: LayerPair | None
-    after: LayerPair | None
+    flow: str
+    before: Comparison | None
+    after: Comparison | None
 
 
 def write_pairs(site: Site, atlas: Atlas) -> None:
-    """A page for each pair of neighbouring blocks."""
-    for before, pair, after in with_neighbours(stage_pairs(atlas)):
-        site.page_of(atlas, pair.refinement_address, "pair.html", pair_page(atlas, pair, before, after))
+    """A page for each pair of neighbouring blocks, and one for each longer stage."""
+    refinement = atlas.refinement
+    assert refinement is not None
+    for pairs in (refinement.neighbours, refinement.stages):
+        for before, pair, after in with_neighbours(pairs):
+            site.page_of(atlas, pair.address, "pair.html", pair_page(atlas, pair, before, after))
 
 
 def pair_page(
-    atlas: Atlas, pair: LayerPair, before: LayerPair | None = None, after: LayerPair | None = None
+    atlas: Atlas, pair: Comparison, before: Comparison | None = None, after: Comparison | None = None
 ) -> PairPage:
-    changes = [change for change in channel_changes(atlas, pair) if change.rho is not None]
+    refinement = atlas.refinement
+    assert refinement is not None
+    changes = [change for change in channel_changes(atlas, pair, refinement.bound) if change.rho is not None]
     labelled = any(change.gain is not None for change in changes)
     if labelled:
         changes = [change for change in changes if change.gain is not None]
     correlations = [change.rho or 0.0 for change in changes]
-    heights = [change.gain or 0.0 if labelled else float(change.shared) for change in changes]
+    heights = [change.gain.value if change.gain else float(change.shared) for change in changes]
     across = Axis.around([*correlations, 1.0], zero=True, start=56, end=700)
     up = Axis.around(heights, zero=True, start=400, end=16)
-    counts = pair.changes.counts
-    total = max(1, sum(counts.values()))
+    total = max(1, pair.channels)
     return PairPage(
         pair=pair,
-        counts=[(kind, counts[kind], counts[kind] / total) for kind in KINDS],
+        refinement=refinement,
+        statement=stage_statement(pair),
+        chance=expected_by_chance(pair),
+        repeats=pair.gains is not None and pair.gains.repeats >= refinement.reliable,
+        counts=[(kind, pair.counts[kind], pair.counts[kind] / total) for kind in KINDS],
         dots=[
             Dot(change, across(rho), up(height))
             for change, rho, height in zip(changes, correlations, heights, strict=True)
@@ -78,7 +93,8 @@ def pair_page(
         across=across.ticks,
         up=up.ticks,
         zero=up(0.0),
-        lists=[each for each in channel_lists(atlas, [pair], LISTED) if each.entries],
+        lists=channel_lists(atlas, refinement, [pair], LISTED),
+        flow="" if pair.whole else f"from-{pair.source}.html",
         before=before,
         after=after,
     )

@@ -22,6 +22,7 @@ from generator.site.reading.layer_pairs import (
     matches_by_channel,
     relations_from_json,
 )
+from generator.site.reading.refinement import Refinement, refinement_from_json
 from generator.site.reading.unique_labels import unique_labels
 
 PANEL_NAMES = {
@@ -39,7 +40,8 @@ COMPARISONS = {
     "places_previous": -1,
     "spearman_previous": np.nan,
     "pearson_previous": np.nan,
-    "refinement_previous": np.nan,
+    "gain_previous": np.nan,
+    "overlap5_previous": np.nan,
 }
 THUMB = 48  # px; side of a thumbnail where the manifest does not say
 
@@ -236,7 +238,13 @@ class Atlas:
         data = read("relations.json")
         if data is None:
             return None
-        return relations_from_json(data, read("refinement.json") or {}, read("classes.json") or {})
+        return relations_from_json(data, read("classes.json") or {})
+
+    @cached_property
+    def refinement(self) -> Refinement | None:
+        """What channels do between blocks of a stage; None where it was not computed, or no stage has two blocks."""
+        report = self.store.tables.read_json("refinement.json")
+        return None if not report else refinement_from_json(report, self.has)
 
     @cached_property
     def pairs_at(self) -> dict[str, list[LayerPair]]:

@@ -8,18 +8,13 @@ from dataclasses import dataclass
 from generator.core.records import LayerInfo
 from generator.site.citation import Citation, cite
 from generator.site.reading.atlas import Atlas
+from generator.site.reading.channel_change import ChangeSentence, change_sentences, verdict_of
 from generator.site.reading.channel_sentence import channel_sentence
 from generator.site.reading.inputs import InputChannel, input_tree
 from generator.site.reading.layer_numbers import Layer
 from generator.site.reading.measure import Measure
 from generator.site.reading.optimised import OptimisedPicture, optimised_picture
-from generator.site.reading.relations import (
-    ChangeSentence,
-    SimilarChannels,
-    change_sentence,
-    kind_of,
-    similar_channels,
-)
+from generator.site.reading.relations import SimilarChannels, similar_channels
 from generator.site.reading.tiles import Tile, covers_picture, tile_data, tile_view, tiles_of
 
 
@@ -67,14 +62,14 @@ class Statistic:
 class StageRow:
     """The channel of the same number in a block of the stage. here: whether it is this page's; absent: why it shows no
     tiles, or ''; compared with the block before: shared pictures, rank correlation (None where it is not known), and
-    what it does ('refine', 'stay', 'blur', 'change' or '')."""
+    what it does ('refines', 'blurs' or '')."""
 
     layer: str
     here: bool
     absent: str
     shared: int | None
     rho: float | None
-    kind: str
+    verdict: str
 
 
 @dataclass(frozen=True)
@@ -101,7 +96,7 @@ class Inside:
 class ChannelPage:
     """Everything that a channel's page shows.
 
-    sentence: about its numbers; change: how it changes from the block before; labels: of the nine pictures, with how
+    sentence: about its numbers; changes: how it changes from earlier blocks; labels: of the nine pictures, with how
     many carry each; strip: the blocks of the stage, empty where there is only one; data: JSON for the scripts, '' where
     there are no tiles.
     """
@@ -109,7 +104,7 @@ class ChannelPage:
     channel: int
     neighbours: Neighbours
     sentence: str
-    change: ChangeSentence | None
+    changes: Sequence[ChangeSentence]
     top: TopPictures
     optimised: OptimisedPicture | None
     statistics: Sequence[Statistic]
@@ -130,7 +125,7 @@ def channel_page(atlas: Atlas, info: LayerInfo, channel: int, base_url: str) -> 
         channel=channel,
         neighbours=_neighbours(atlas, info, channel),
         sentence=channel_sentence(atlas, info, channel),
-        change=change_sentence(atlas, info, channel),
+        changes=change_sentences(atlas, info, channel),
         top=top,
         optimised=optimised_picture(atlas, layer, channel),
         statistics=_statistics(layer, channel),
@@ -195,7 +190,7 @@ def _strip(atlas: Atlas, info: LayerInfo, channel: int) -> list[StageRow]:
                 absent=atlas.layer(other.name).absence(channel),
                 shared=atlas.shared(other.name, previous.name)[channel] if compared and previous else None,
                 rho=atlas.layer(other.name).correlations[channel] if compared else None,
-                kind=kind_of(atlas, other.name, channel) if compared else "",
+                verdict=verdict_of(atlas, other.name, channel) if compared else "",
             )
         )
     return rows if len(rows) > 1 else []

@@ -14,37 +14,6 @@ Record = TypeVar("Record")
 
 
 @dataclass(frozen=True)
-class Changes:
-    """What channels do from one block to the next of a stage: of one pair of blocks, of a stage, or of the network.
-
-    channels: how many are active in both blocks; counts: how many of them refine, stay, blur and change; kept, places:
-    mean number of the nine pictures kept, and kept at the same place; rho: median rank correlation; gain: mean
-    difference of the label agreements; score: mean refinement score. *_mean and *_permuted: the mean of a tested
-    quantity, and its mean when channel numbers are permuted; *_p: the test's p value. None where it is not known.
-    """
-
-    pairs: int
-    channels: int
-    counts: Mapping[str, int]
-    kept: float | None = None
-    places: float | None = None
-    rho: float | None = None
-    gain: float | None = None
-    score: float | None = None
-    refine_mean: float | None = None
-    refine_permuted: float | None = None
-    refine_p: float | None = None
-    correspondence_p: float | None = None
-    direction_p: float | None = None
-    keep_mean: float | None = None
-    keep_permuted: float | None = None
-    keep_p: float | None = None
-
-
-NO_CHANGES = Changes(pairs=0, channels=0, counts={})
-
-
-@dataclass(frozen=True)
 class LayerPair:
     """Two layers whose channels are compared, source before target.
 
@@ -55,7 +24,6 @@ class LayerPair:
     (*_shared) of a channel with its best match (best_*), with the best match by chance (chance_*), and with the channel
     of the same number (same_*). same_best: share of the channels whose best match has their own number; same_p: p value
     of the test that equal numbers share more pictures than permuted ones. None where it is not known.
-    changes: what the channels do from source to target; NO_CHANGES unless the two are neighbouring blocks of a stage.
     """
 
     source: str
@@ -70,17 +38,11 @@ class LayerPair:
     same_shared: float | None
     same_best: float | None
     same_p: float | None = None
-    changes: Changes = NO_CHANGES
 
     @property
     def name(self) -> str:
         """Of its file in matches/."""
         return f"{self.source}--{self.target}"
-
-    @property
-    def in_stage(self) -> bool:
-        """Whether the two are neighbouring blocks of a stage for whose channels the refinement is known."""
-        return self.tie == "stage" and bool(self.changes.counts)
 
     @property
     def is_tied(self) -> bool:
@@ -91,11 +53,6 @@ class LayerPair:
     def flow_address(self) -> str:
         """Of the page that draws how channels of source continue in target, below the network's folder."""
         return f"{self.target}/from-{self.source}.html"
-
-    @property
-    def refinement_address(self) -> str:
-        """Of the page on the refinement from source to target, below the network's folder."""
-        return f"{self.target}/refinement.html"
 
 
 @dataclass(frozen=True)
@@ -128,44 +85,26 @@ class NetworkMatches:
 
 @dataclass(frozen=True)
 class Relations:
-    """The content of relations.json, refinement.json and classes.json.
+    """The content of relations.json and classes.json.
 
-    pairs: in forward order; stages: by number; network: None where no stage has two blocks. hierarchy: name of the
-    classes' hierarchy, None without one; groups: the names of its groups; rounds: permutations of a test; kept_shares:
-    the shares of the pictures, from 1 down, above whose thresholds a layer's entropies are given.
+    pairs: in forward order; hierarchy: name of the classes' hierarchy, None without one; groups: the names of its
+    groups; kept_shares: the shares of the pictures, from 1 down, above whose thresholds a layer's entropies are given.
     """
 
     pairs: tuple[LayerPair, ...]
-    stages: Mapping[int, Changes]
-    network: Changes | None
     hierarchy: str | None
     groups: tuple[str, ...]
-    rounds: int
     kept_shares: tuple[float, ...]
 
 
-def relations_from_json(
-    relations: Mapping[str, Any], refinement: Mapping[str, Any], classes: Mapping[str, Any]
-) -> Relations:
-    """From relations.json, refinement.json and classes.json."""
-    network = refinement.get("network")
-    changes = {
-        (pair["source"], pair["target"]): _record(Changes, pair) for pair in refinement.get("pairs", ())
-    }
+def relations_from_json(relations: Mapping[str, Any], classes: Mapping[str, Any]) -> Relations:
+    """From relations.json and classes.json."""
     return Relations(
-        pairs=tuple(_pair(pair, changes) for pair in relations["pairs"]),
-        stages={stage["stage"]: _record(Changes, stage) for stage in refinement.get("stages", ())},
-        network=_record(Changes, network) if network else None,
+        pairs=tuple(_record(LayerPair, pair) for pair in relations["pairs"]),
         hierarchy=classes.get("hierarchy"),
         groups=tuple(classes.get("groups", ())),
-        rounds=refinement.get("rounds", 0),
         kept_shares=tuple(classes.get("kept_shares", ())),
     )
-
-
-def _pair(data: Mapping[str, Any], changes: Mapping[tuple[str, str], Changes]) -> LayerPair:
-    known = changes.get((data["source"], data["target"]), NO_CHANGES)
-    return _record(LayerPair, {**data, "changes": known})
 
 
 def _record(kind: type[Record], data: Mapping[str, Any]) -> Record:

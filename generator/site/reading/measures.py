@@ -102,12 +102,23 @@ MEASURES: tuple[Measure, ...] = (
         most=9,
     ),
     Measure(
-        "refinement_previous",
-        "refinement",
-        "score",
-        "How much more alike the classes of the nine pictures have become since the previous block of the stage, "
-        "weighted by how similarly both blocks order the pictures: max(ρ, 0) × (label agreement here − label agreement "
-        "there). The channel refines from 0.05 upwards and blurs from −0.05 downwards; see the page Method.",
+        "overlap5_previous",
+        "highest 5 % kept",
+        "share",
+        "Of the highest 5 % of the pictures by the channel's score, the share that is also among the highest 5 % of "
+        "the same channel number in the previous block of the stage. Unlike the rank correlation, it is not ruled by "
+        "the many weak scores. Channels of different numbers have what the page Refinement says.",
+        correlation,
+        least=0,
+        most=1,
+    ),
+    Measure(
+        "gain_previous",
+        "gain in label agreement",
+        "difference",
+        "Label agreement here less label agreement of the same channel number in the previous block of the stage. The "
+        "nine pictures are few: see its interval on the channel's page, and the page Refinement for whether gains "
+        "repeat on other pictures.",
         signed,
     ),
     Measure(
