@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import shutil
 from pathlib import Path
@@ -18,11 +16,10 @@ from generator.core.records import LayerInfo, ReceptiveField
 from generator.site.chapters import correspondence, refinement
 from generator.site.chapters.paper_claims import CLAIMS
 from generator.site.chapters.refinement import refinement_page
-from generator.site.chapters.refinement_channels import refinement_csv
 from generator.site.chapters.refinement_pair import pair_page
 from generator.site.chapters.revisited import revisited_page
 from generator.site.finder import CLASSES_PER_CHANNEL, finder_index
-from generator.site.formats import percent, significant
+from generator.site.formats import in_words, percent, significant
 from generator.site.home import stage_links
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.channel import channel_page
@@ -32,7 +29,6 @@ from generator.site.reading.highlights import highlights
 from generator.site.reading.histogram import histogram
 from generator.site.reading.layer import layer_grid
 from generator.site.reading.measures import MEASURES
-from generator.site.reading.relations import stage_pairs
 from generator.site.reading.tiles import covers_picture, tile_data, unit_mark
 
 SMALL = Path(__file__).parent / "small_atlas"
@@ -219,17 +215,24 @@ def test_patches_in_the_sprites_may_not_slip_through(tmp_path: Path) -> None:
         Atlas(tmp_path)
 
 
-def test_a_channel_says_how_it_refines_the_block_before(atlas: Atlas) -> None:
-    info = atlas.manifest.layer("res3b")
-    arrays = atlas.layer("res3b").arrays
+def test_a_channel_says_how_it_changes_since_the_block_before_and_since_the_stage_s_first(
+    atlas: Atlas,
+) -> None:
+    info = atlas.manifest.layer("res3d")
+    arrays = atlas.layer("res3d").arrays
     for channel in range(info.channels):
-        reading = channel_page(atlas, info, channel, "").change
-        code = int(arrays["change_previous"][channel])
-        assert (reading is None) == (code < 0)
-        if reading:
-            assert reading.verb == ("Changes from", "Blurs", "Stays as in", "Refines")[code]
-            assert f"keeps {arrays['shared_previous'][channel]} of its 9" in reading.text
-    assert channel_page(atlas, atlas.manifest.layer("res3a"), 0, "").change is None
+        changes = channel_page(atlas, info, channel, "").changes
+        expected = [f"{kind}" for kind in ("previous", "stage") if arrays[f"identity_{kind}"][channel] >= 0]
+        assert [change.layer for change in changes] == [
+            {"previous": "res3c", "stage": "res3a"}[x] for x in expected
+        ]
+        for change, kind in zip(changes, expected, strict=True):
+            verbs = {0: "No clear change", 1: "Blurs", 2: "Refines"}
+            keeps = arrays[f"identity_{kind}"][channel]
+            code = int(arrays[f"change_{kind}"][channel])
+            assert change.verb == (verbs[max(0, code)] if keeps else "Other pictures")
+            assert change.text.startswith(in_words(int(arrays[f"shared_{kind}"][channel])))
+    assert not channel_page(atlas, atlas.manifest.layer("res3a"), 0, "").changes
 
 
 def test_continuations_are_the_stored_matches_without_the_number_that_is_tied_anyhow(atlas: Atlas) -> None:
@@ -247,36 +250,38 @@ def test_continuations_are_the_stored_matches_without_the_number_that_is_tied_an
 def test_an_atlas_without_relations_has_no_pages_on_them(tmp_path: Path) -> None:
     shutil.copytree(SMALL, tmp_path / "old")
     (tmp_path / "old/relations.json").unlink()
+    (tmp_path / "old/refinement.json").unlink()
     old = Atlas(tmp_path / "old")
     assert not refinement.present(old) and not correspondence.present(old)
     page = channel_page(old, old.manifest.layer("res3b"), 0, "")
-    assert page.change is None and page.similar == []
+    assert not page.changes and page.similar == []
 
 
 def test_bars_and_dots_show_every_living_channel_once(atlas: Atlas) -> None:
     rows = refinement_page(atlas).bars.rows
-    assert [row.pair for row in rows] == stage_pairs(atlas)
+    assert atlas.refinement is not None
+    assert [row.pair for row in rows] == atlas.refinement.neighbours
     for row in rows:
         assert sum(part.width for part in row.parts) == pytest.approx(480, abs=0.3)
         alive = sum(part.count for part in row.parts)
-        codes = atlas.layer(row.pair.target).arrays["change_previous"]
+        codes = atlas.layer(row.pair.target).arrays["identity_previous"]
         assert alive == (codes >= 0).sum()
         dots = pair_page(atlas, row.pair).dots
         assert len({dot.change.channel for dot in dots}) == len(dots) <= alive
 
 
-def test_the_lists_are_in_the_order_that_they_name(atlas: Atlas) -> None:
-    refined, steady, changed = (
-        [entry.change for entry in each.entries] for each in refinement_page(atlas).lists
-    )
-    scores = [change.score for change in refined if change.score is not None]
-    assert scores == sorted(scores, reverse=True) and len(scores) == len(refined)
-    assert [c.shared for c in steady] == sorted((c.shared for c in steady), reverse=True)
-    assert [c.shared for c in changed] == sorted(c.shared for c in changed)
-    whole = list(csv.DictReader(io.StringIO(refinement_csv(atlas))))
-    assert max(float(row["refinement"]) for row in whole if row["refinement"]) == pytest.approx(
-        scores[0], rel=1e-4
-    )
+def test_the_lists_are_chosen_on_one_half_and_report_the_other(atlas: Atlas) -> None:
+    for each in refinement_page(atlas).lists:
+        halves = [
+            (entry.change.half, entry.change.other_half)
+            if each.name == "Largest gains"
+            else (entry.change.kept_half, entry.change.kept_other_half)
+            for entry in each.entries
+        ]
+        first = [half for half, _ in halves if half is not None]
+        assert len(first) == len(halves) and first == sorted(first, reverse=each.name != "Most changed")
+        assert each.half == pytest.approx(np.mean(first))
+        assert each.other_half == pytest.approx(np.mean([other for _, other in halves if other is not None]))
 
 
 def test_two_networks_on_the_same_pictures_find_each_other_s_channels(tmp_path: Path) -> None:

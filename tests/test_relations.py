@@ -21,6 +21,7 @@ from generator.core.correspondence import (
 from generator.core.errors import AtlasError
 from generator.core.hierarchy import Hierarchy, imagenet_hierarchy, nodes_of, read_hierarchy, similarities
 from generator.core.records import LayerInfo, ReceptiveField
+from generator.methods.permutation import exchanged, permuted, refinement_scores
 from generator.methods.purity import (
     KEPT_SHARES,
     Classes,
@@ -31,15 +32,7 @@ from generator.methods.purity import (
     purity,
     threshold_entropies,
 )
-from generator.methods.refinement import (
-    CHANGES,
-    StrongestUnits,
-    exchanged,
-    kinds,
-    permuted,
-    refinement_scores,
-    shared_places,
-)
+from generator.methods.refinement import StrongestUnits, shared_places
 
 
 def _top(scores: np.ndarray) -> np.ndarray:
@@ -293,14 +286,6 @@ def test_shared_places_are_within_one_stride_of_the_receptive_fields_middles():
     assert shared_places(StrongestUnits(image, unit, field), StrongestUnits(other, unit, field)).tolist() == [
         4
     ]
-
-
-def test_kinds_follow_their_thresholds():
-    shared = np.array([9, 5, 5, 2, 2, 2, 1, 3, 2])
-    rho = np.array([0.9, 0.9, 0.9, 0.4, 0.6, np.nan, 0.7, 0.3, 0.95])
-    score = np.array([0.0, 0.05, -0.05, 0.5, 0.2, np.nan, 0.04, np.nan, -0.3])
-    said = [CHANGES[code] for code in kinds(shared, rho, score)]
-    assert said == ["stay", "refine", "blur", "change", "refine", "change", "change", "stay", "blur"]
 
 
 def _refining_pair(seed: int, gain: float, channels: int = 60) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

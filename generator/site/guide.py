@@ -8,10 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from markupsafe import escape
+
+from generator.core.correspondence import STRONG_PICTURES
 from generator.core.records import LayerInfo
+from generator.site.chapters.refinement_channels import channel_changes
 from generator.site.reading.atlas import Atlas, GradientRow, in_full
 from generator.site.reading.measure import Measure
 from generator.site.reading.measures import MEASURES
+from generator.site.reading.refinement import NAMES, Comparison, Estimate
 from generator.site.reference import reference
 from generator.site.templates import render_template
 
@@ -31,6 +36,7 @@ def guide_parts(atlases: Sequence[Atlas]) -> Mapping[str, Callable[[], str]]:
         "layers of the atlases": lambda: layer_tables(atlases),
         "definitions of the statistics": definitions,
         "gradient rules of the atlases": lambda: gradient_rules(shown),
+        "worked example of the atlases": lambda: worked_example(shown[0]),
         "sizes of a site": site_sizes,
         "examples of addresses": lambda: address_examples(shown[0]),
         "reference of the package": reference,
@@ -168,6 +174,82 @@ def gradient_rules(atlases: Sequence[Atlas]) -> str:
         if atlas.gradient_rules
     ]
     return render_template("guide/gradient_rules.html", RuleTables(tables))
+
+
+# -- a worked example ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Example:
+    """A channel of a stage's last block, compared with its first: what its verdict is made of. least: pictures of nine
+    that identity asks for; similarity, chance: s and s₀ of the label agreement; then, now: label agreements; error:
+    standard error of the gain. The last ones are NaN without labels."""
+
+    atlas: str
+    title: str
+    pair: Comparison
+    channel: int
+    shared: int
+    least: int
+    overlap: float
+    identity: bool
+    labels: str
+    similarity: float
+    chance: float
+    then: float
+    now: float
+    gain: Estimate | None
+    error: float
+    verdict: str
+
+
+@dataclass(frozen=True)
+class WorkedExample:
+    """The variables of guide/worked_example.md."""
+
+    example: Example | None
+
+
+def worked_example(atlas: Atlas) -> str:
+    """A verdict of the atlas's last stage with all numbers behind it, as Markdown; empty where there is no stage."""
+    return render_template("guide/worked_example.md", WorkedExample(_example(atlas)))
+
+
+def _example(atlas: Atlas) -> Example | None:
+    refinement = atlas.refinement
+    if refinement is None or not refinement.stages:
+        return None
+    pair = refinement.stages[-1]
+    changes = channel_changes(atlas, pair, refinement.bound)
+    # One with a clear verdict, if there is one; else the first that has all numbers.
+    changes.sort(
+        key=lambda change: (change.kind not in ("refine", "blur"), change.gain is None, change.channel)
+    )
+    change = next((change for change in changes if change.overlap is not None), None)
+    if change is None or change.overlap is None:
+        return None
+    chance = atlas.chance_similarity
+    now = float("nan") if change.now is None else change.now
+    return Example(
+        atlas=atlas.name,
+        title=atlas.manifest.title,
+        pair=pair,
+        channel=change.channel,
+        shared=change.shared,
+        least=max(STRONG_PICTURES, int(pair.kept_limit) + 1),
+        overlap=change.overlap,
+        identity=change.kind != "other",
+        labels=escape(
+            ", ".join(f"{label} {count}" for label, count in atlas.labels_of(pair.target, change.channel))
+        ),
+        similarity=now * (1 - chance) + chance,
+        chance=chance,
+        then=float("nan") if change.then is None else change.then,
+        now=now,
+        gain=change.gain,
+        error=change.gain.reach / refinement.bound if change.gain else float("nan"),
+        verdict=NAMES[change.kind],
+    )
 
 
 # -- sizes ---------------------------------------------------------------------------------------------------------

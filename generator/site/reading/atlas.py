@@ -247,6 +247,12 @@ class Atlas:
         return None if not report else refinement_from_json(report, self.has)
 
     @cached_property
+    def chance_similarity(self) -> float:
+        """The mean similarity of the classes of two pictures, NaN where it is not known."""
+        value = (self.store.tables.read_json("classes.json") or {}).get("chance_similarity")
+        return float("nan") if value is None else float(value)
+
+    @cached_property
     def pairs_at(self) -> dict[str, list[LayerPair]]:
         """By layer, the compared pairs of layers that it is one of."""
         pairs: dict[str, list[LayerPair]] = {}

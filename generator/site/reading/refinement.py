@@ -17,6 +17,9 @@ KINDS: tuple[Kind, ...] = (
     "other",
 )  # in the order in which bars and tables show them
 VERDICTS: Mapping[int, Kind] = {2: "refine", 1: "blur", 0: "unclear"}  # by code of `change_…`
+NAMES: Mapping[Kind, str] = {
+    "refine": "refines", "unclear": "no clear change", "blur": "blurs", "other": "other pictures"
+}  # fmt: skip
 VERBS: Mapping[Kind, str] = {
     "refine": "Refines",
     "blur": "Blurs",
