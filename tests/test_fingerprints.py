@@ -217,7 +217,7 @@ def _shipped(inputs: Ingredients) -> Ingredients:
 
 
 NUMBERS = {
-    "scan", "connections", "stream", "scale truth", "sprites", "classes", "correspondence", "refinement",
+    "scan", "connections", "stream", "zooms", "scale truth", "sprites", "classes", "correspondence", "refinement",
     "gradient rules", "optimised pictures", "features", "predictions", "embedding", "dreams",
 }  # fmt: skip
 BEHIND = {"features", "classes", "refinement"}  # pictures look alike by their final features
@@ -304,7 +304,7 @@ CHANGES: list[tuple[str, Change, set[str]]] = [
     ("score_pictures", _profile("compute", score_pictures=3), SCAN),
     ("precision", _profile("compute", precision="tf32"), SCAN),
     ("batch", _profile("compute", batch=64, workers=3), set()),
-    ("rescaled", _profile("stream", rescaled=False), {"stream", "scale truth", "all"}),
+    ("rescaled", _profile("stream", rescaled=False), {"stream", "zooms", "scale truth", "all"}),
     ("optimised_steps", _profile("stream", optimised_steps=9), {"optimised stream", "all"}),
     ("embedding", _profile("embedding", perplexity=5.0), {"embedding", "all"}),
     ("pictures of the map", _profile("embedding", pictures=4), BEHIND | {"embedding", "all"}),

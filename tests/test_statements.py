@@ -566,6 +566,7 @@ def test_every_number_that_a_stage_adds_per_channel_is_defined(tmp_path: Path) -
         "scale_invariant",
         *BY_KEY,
     }
+    per_channel |= {f"{name}_error" for name in ("zoom_invariance", "zoom_correlation", "scale_truth")}
     per_channel |= {
         f"{name}_optimised" for name in ("block_at_input", "scale_block", "scale_input", "scale_invariant")
     }

@@ -13,9 +13,11 @@ import pytest
 from altering import alter_layer
 
 from generator.core.store import Store
+from generator.network.models import load
 from generator.site.chapters import scale, stream
-from generator.site.chapters.scale import criteria, ranked, scale_page
-from generator.site.chapters.scale_truth import Agreement, truth_gist
+from generator.site.chapters.scale import scale_page
+from generator.site.chapters.scale_chance import signs
+from generator.site.chapters.scale_truth import NAMES, shipped_validation
 from generator.site.chapters.stream import StreamPage, stream_page
 from generator.site.chapters.stream_block import ratio_plots
 from generator.site.chapters.stream_figures import STYLES, mix_histogram
@@ -68,6 +70,13 @@ def _with_stream(folder: Path) -> Store:
                 "scale_block": scale[0],
                 "scale_input": scale[1],
                 "scale_sum": scale.sum(0),
+                "scale_block_random": np.full(channels, 0.25, np.float32),
+                "scale_input_random": np.full(channels, -0.25, np.float32),
+                "scale_block_error": np.full(channels, 0.3, np.float32),
+                "scale_input_error": np.full(channels, 0.3, np.float32),
+                "zoom_invariance": rng.uniform(0, 1, channels).astype(np.float32),
+                "zoom_invariance_error": rng.uniform(0, 0.1, channels).astype(np.float32),
+                "zoom_correlation": rng.uniform(-1, 1, channels).astype(np.float32),
                 "mix_ratio_optimised": rng.uniform(0, 3, channels).astype(np.float32),
                 "scale_invariant": (scale > 0).all(0) & (ratio > 1 / 1.5) & (ratio < 1.5),
                 **{
@@ -88,14 +97,27 @@ def _with_stream(folder: Path) -> Store:
     store.tables.write_json(
         "stream_optimised.json", {"steps": 64, "blocks": [{"block": "res2b", "tests": {}}]}
     )
-    agreement = dict.fromkeys(("criteria", "invariant", "gain", "rank", "rank_gain"))
-    agreement["invariant"] = {"auc": 0.8, "p": 0.001, "yes": 5, "no": 20}
-    curve = {"block": "res2b", "channel": 2, "class": "<ring>", "invariance": 0.5}
-    curve["answers"] = {side: [0.0, 1.0, 2.0] for side in ("input", "block", "output")}
+    areas = {
+        "invariant": {"auc": 0.48, "low": 0.41, "high": 0.55, "pairs": 256},
+        "zoom_invariance": {"auc": 0.6, "low": 0.5, "high": 0.7, "pairs": 256},
+        "zoom_correlation": None,
+    }
+    row = {"channels": 20, "median": 0.7, "reliability": 0.5, "auc": areas}
+    curves = [
+        {"block": "res2b", "channel": channel, "class": "<ring>", "invariance": 0.5, "invariant": invariant,
+         "answers": {side: [0.0, 1.0, 2.0] for side in ("input", "block", "output")}}
+        for channel, invariant in ((2, True), (3, False))
+    ]  # fmt: skip
     store.tables.write_json(
         "scale_truth.json",
-        {"scales": [0.25, 0.5, 1.0], "drawings": 2, "classes": 3, "whole": agreement, "curves": [curve],
-         "blocks": [{"block": "res2b", "median": 0.7, **agreement}]},
+        {"scales": [0.25, 0.5, 1.0], "drawings": 2, "classes": 3, "driving": 3, "whole": row, "curves": curves,
+         "blocks": [{"block": "res2b", **row}]},
+    )  # fmt: skip
+    reliability = {"reliability": {"zoom_invariance": 0.25, "zoom_correlation": None}}
+    store.tables.write_json(
+        "zooms.json",
+        {"pictures": 36, "zooms": [0.5, 1.0, 2.0], "apart": [0.5, 1.0],
+         "blocks": [{"block": name, **reliability} for name in ("res2a", "res2b")]},
     )  # fmt: skip
     return store
 
@@ -230,14 +252,11 @@ def test_examples_are_channels_whose_pictures_the_atlas_holds(tmp_path):
         if int(sprite.stem) not in (0, 1, 3):
             sprite.unlink()
     atlas = Atlas(store.folder)
-    page, on_scale = _stream_page(atlas), scale_page(atlas)
+    page = _stream_page(atlas)
     assert page.examples and all(example.channel in (0, 1, 3) for example in page.examples)
     assert all(
         picture.address for example in page.examples for _, pictures in example.rows for picture in pictures
     )
-    invariant = [channel for _, channel in ranked(stream_blocks(atlas))]
-    assert invariant and on_scale.left_out == sum(channel not in (0, 1, 3) for channel in invariant)
-    assert len(on_scale.examples) == min(4, len(invariant) - on_scale.left_out)
     assert page.left_out > 0
     assert _stream_page(Atlas(_with_stream(tmp_path / "whole").folder)).left_out == 0
 
@@ -267,15 +286,32 @@ def test_a_bar_is_filled_by_the_sizes_of_its_two_parts_and_marks_what_takes_away
     ]
 
 
-def test_the_ranking_holds_just_the_invariant_channels_largest_sum_first(atlas):
-    blocks = stream_blocks(atlas)
-    best = ranked(blocks)
-    sums = [float(block.values("scale_sum")[channel]) for block, channel in best]
-    assert sums == sorted(sums, reverse=True) and len(best) >= 1
-    for block in blocks:
-        stored = block.arrays["scale_invariant"] & ~block.dead
-        np.testing.assert_array_equal(criteria(block)[1], stored)
-        assert {channel for other, channel in best if other is block} == set(np.flatnonzero(stored).tolist())
+def test_counts_of_the_criteria_stand_next_to_what_chance_gives(atlas):
+    page = scale_page(atlas)
+    for block, row in zip(stream_blocks(atlas), page.blocks, strict=True):
+        first, second, ratio = (block.values(key) for key in ("scale_block", "scale_input", "mix_ratio"))
+        alive = np.isfinite(first)
+        mixing = alive & (ratio > 1 / 1.5) & (ratio < 1.5)
+        for counted, among in ((row.all, alive), (row.mixing, mixing)):
+            n, above = among.sum(), [(value[among] > 0) for value in (first, second)]
+            assert (counted.count, counted.both) == (n, (above[0] & above[1]).sum())
+            assert counted.expected == pytest.approx(above[0].mean() * above[1].mean() * n)
+            assert counted.coins == n / 4
+        assert row.mixing.both == (block.arrays["scale_invariant"] & ~block.dead).sum()
+        # Student's t of 8 degrees of freedom: 2.306 standard errors.
+        clear = [first - 0.25 - 2.306 * 0.3 > 0, second + 0.25 - 2.306 * 0.3 > 0]
+        assert row.clear is not None and row.clear.both == (clear[0] & clear[1]).sum()
+    assert page.whole.all.both == sum(row.all.both for row in page.blocks)
+
+
+def test_the_criteria_say_nothing_where_signs_are_random():
+    """Independent signs: the count is what independence predicts, and a block that both signs share is more."""
+    rng = np.random.default_rng(0)
+    one, other, everything = rng.random(20_000) < 0.3, rng.random(20_000) < 0.4, np.ones(20_000, bool)
+    independent = signs(one, other, everything)
+    assert independent.both == pytest.approx(independent.expected, rel=0.05)
+    assert independent.share(independent.expected) == pytest.approx(0.12, abs=0.01)
+    assert signs(one, one, everything).both > 2 * signs(one, one, everything).expected
 
 
 def test_the_table_holds_every_channel_of_every_residual_block(atlas, site):
@@ -286,14 +322,51 @@ def test_the_table_holds_every_channel_of_every_residual_block(atlas, site):
     assert row["kind"] == "mixes" and row["scale_invariant"] == "1" and float(row["scale_sum"]) == 2
 
 
-def test_the_scale_page_says_how_the_criteria_fare_and_draws_the_answers_by_size(atlas, site):
+def test_the_scale_page_begins_with_the_validation_and_ranks_nothing(atlas, site):
     text = (site / "small/scale.html").read_text("utf-8")
-    assert "tell truly invariant channels from the others better than chance" in text and "0.80" in text
-    assert text.count('class="curve ') == 3 and "&lt;ring&gt;" in text
-    assert truth_gist(Agreement(0.4, 0.001, 5, 20)).startswith(
-        "Here the channels that meet the criteria are truly less"
+    lead = text.partition('<p class="sentence">')[2].partition("</p>")[0]
+    assert lead.startswith(
+        "On drawings of known size Longon&#39;s criteria do not find the invariant channels:"
     )
-    assert "do not tell" in truth_gist(Agreement(0.7, 0.2, 5, 20)) and "Too few" in truth_gist(None)
+    assert "0.48 (95 % interval 0.41 to 0.55; 0.5 is chance)" in lead and "ranks no channels" in lead
+    assert 'id="ranking"' not in text and not scale_page(atlas).ranked
+    assert text.count('class="curve ') == 6 and "&lt;ring&gt;" in text
+    assert "Scale invariant by" not in (site / "small/res2b/2.html").read_text("utf-8")
+
+
+def test_a_measure_that_is_good_enough_ranks_the_channels(tmp_path):
+    store = _with_stream(tmp_path / "small")
+    report = store.tables.read_json("scale_truth.json")
+    report["whole"]["auc"]["zoom_invariance"]["auc"] = 0.8
+    store.tables.write_json("scale_truth.json", report)
+    atlas = Atlas(store.folder)
+    page = scale_page(atlas)
+    assert "Channels are ranked by zoom invariance" in page.validation.sentences
+    values = [row.value for row in page.ranked]
+    every = np.concatenate([block.values("zoom_invariance") for block in stream_blocks(atlas)])
+    assert (
+        values == sorted(every[np.isfinite(every)].tolist(), reverse=True)[: len(values)] and len(values) > 5
+    )
+
+
+def test_an_atlas_without_known_sizes_shows_the_demo_network_s_validation(tmp_path):
+    store = _with_stream(tmp_path / "small")
+    (store.folder / "scale_truth.json").unlink()
+    (store.folder / "zooms.json").unlink()
+    page = scale_page(Atlas(store.folder))
+    source = page.validation.source
+    assert source is not None and source.network == "demo" and page.zooms is None
+    assert "made for the demo network and not for this one" in page.validation.sentences
+    render_site([store.folder], tmp_path / "site")
+    text = (tmp_path / "site/small/scale.html").read_text("utf-8")
+    assert source.sha256 in text and source.date in text and 'class="curve ' not in text
+
+
+def test_the_shipped_validation_is_that_of_the_shipped_weights():
+    shipped = shipped_validation()
+    info = load("demo").weights
+    assert shipped["source"]["sha256"] == info.sha256
+    assert set(shipped["truth"]["whole"]["auc"]) == set(NAMES)
 
 
 def test_the_ratio_at_optimised_pictures_stands_beside_the_natural_one(site):

@@ -21,15 +21,16 @@ from generator.core.correspondence import CHANCE_CHANNELS, CLEAR_GAIN, STRONG_CO
 from generator.core.records import TOP
 from generator.core.store import Store
 from generator.experiments.running import constants
-from generator.methods import auroc, directions, embedding, kernels, purity, resampling
+from generator.methods import auroc, directions, embedding, kernels, purity, resampling, scale
 from generator.methods.permutation import ROUNDS
 from generator.methods.proportion import wilson_interval
 from generator.site.chapters import first_layers, revisited
 from generator.site.chapters.experiment_tables import results
 from generator.site.chapters.published import FIGURES, QUOTED, quotations, quoted
+from generator.site.chapters.scale_truth import GOOD
 from generator.site.guide import site_sizes
 from generator.site.reading import histogram
-from generator.stages import checkpointed_pass, class_measures, picture_map, profile, verify
+from generator.stages import checkpointed_pass, class_measures, picture_map, profile, verify, zooms
 from tools.site_sizes import measured
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -61,7 +62,7 @@ HERE = {
     "experiments.html": r"\b(?:2|4|8|16|32)\*|top-1|at 50 layers|at 101 \(|(?<=~)-1 degrees of freedom",
     "network.html": r"top-1",
     "flow.html": r" 0 ",  # the first channel's number
-    "scale.html": r"Columns 3 to 5|It is 1 for a channel|0\.5 is no agreement",  # the table's columns; ends of a scale
+    "scale.html": r"the middle 80 %",  # as Plot.boxes draws them
     "volumes.html": r"channels are 1 px long",  # the drawing's scale: so many, which are passed in, to one px
 }
 
@@ -197,6 +198,10 @@ STATED = {
         "white is the 99.5th percentile",
         f"{RIGHT_OF_1000} correct of 1,000 give {RIGHT_OF_1000 / 10:.1f} %, with an interval from {LOW} to {HIGH} %",
         f"mean((*n* − {picture_map.NEIGHBOURS})³)",
+        f"At most {zooms.ZOOM_PICTURES} pictures of the set, evenly spaced, are shown at zooms ½, 1/√2, 1, √2 and 2:",
+        "between the responses at 1/√2 and √2",
+        f"(Student's *t*, {scale.DEGREES} degrees of freedom;",
+        f"only where its area is {GOOD} or more",
         f"probability {picture_map.NEIGHBOURS} / (*M* − 1)",
     ],
     "statistics.md": [f"in {histogram.BINS} bins"],

@@ -1,19 +1,24 @@
-"""How well the scale criteria identify channels whose response does not depend on the size of what is shown."""
+"""How far a channel's response depends on the size of what is shown, where the size is known, and how well measures
+that do not know it find the channels whose response depends on it least."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from scipy import stats
 
-from generator.methods.mixing import FEW
+DRIVING = (
+    3  # classes: of fewer, which ones they are is too uncertain (reliability 0.65 for one, 0.82 for three)
+)
+FEWEST = 9  # channels of a block with fewer have no thirds worth comparing
+HALVINGS = 50
+SEED = 20240704
 
 
-def driving_class(responses: np.ndarray) -> np.ndarray:
-    """For each channel the class with the largest response at any size; (classes, sizes, C) → (C,) int64."""
-    return responses.max(axis=1).argmax(axis=0)
+def driving_classes(responses: np.ndarray, count: int = DRIVING) -> np.ndarray:
+    """For each channel the classes with the largest response at any size, the largest first; (classes, sizes, C) →
+    (count, C) int64."""
+    return np.argsort(-responses.max(axis=1), axis=0, kind="stable")[:count]
 
 
 def curves(responses: np.ndarray, of: np.ndarray) -> np.ndarray:
@@ -38,29 +43,59 @@ def invariance(responses: np.ndarray, octave: int) -> np.ndarray:
         return np.where(most > 0, least / most, np.nan)
 
 
+def true_invariance(responses: np.ndarray, classes: np.ndarray, octave: int) -> np.ndarray:
+    """`invariance` over the classes that drive a channel most: the sum of the smallest responses as a share of the sum
+    of the largest; (classes, sizes, C) and (K, C) → (C,), NaN where no class has a response above zero."""
+    least, most = np.zeros(responses.shape[2]), np.zeros(responses.shape[2])
+    for of in classes:
+        curve = curves(responses, of)
+        largest = np.maximum(curve.max(axis=1), 0)
+        least += np.nan_to_num(invariance(curve, octave)) * largest
+        most += largest
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(most > 0, least / most, np.nan)
+
+
+def drawing_halves(classes: int, drawings: int, count: int = HALVINGS) -> np.ndarray:
+    """(count, classes, drawings) bool: which drawings are in the first half of each halving, half of those of every
+    class."""
+    random = np.random.default_rng([SEED, classes, drawings])
+    return random.random((count, classes, drawings)).argsort(axis=2) < drawings // 2
+
+
+def halved(values: np.ndarray, member: np.ndarray) -> np.ndarray:
+    """The mean over the drawings of one half; (classes, drawings, sizes, C) and (classes, drawings) bool → (classes,
+    sizes, C)."""
+    return np.stack([of_class[chosen].mean(axis=0) for of_class, chosen in zip(values, member, strict=True)])
+
+
 @dataclass(frozen=True)
 class Separation:
-    """How well a criterion separates large values from small ones. auc: the probability that a channel that meets it
-    has a larger value than one that does not, ties counting half; p: of the two-sided Mann–Whitney test; yes, no:
-    numbers of channels."""
+    """Of the pairs of one channel from the third with the highest true invariance and one from the third with the
+    lowest, in how many the former has the higher value; ties count half. wins: (…); pairs: how many there are."""
 
-    auc: float
-    p: float
-    yes: int
-    no: int
+    wins: np.ndarray
+    pairs: int
+
+    @property
+    def auc(self) -> np.ndarray:
+        """The share of the pairs: the area under the ROC curve; 0.5 is chance."""
+        return self.wins / self.pairs
 
 
-def separation(holds: np.ndarray, values: np.ndarray) -> Separation | None:
-    """The separation among the channels with a value; None where fewer than FEW channels meet the criterion, or fail
-    it."""
-    known = np.isfinite(values)
-    yes, no = values[known & holds], values[known & ~holds]
-    if min(len(yes), len(no)) < FEW:
+def separation(values: np.ndarray, truth: np.ndarray) -> Separation | None:
+    """How well a measure tells the truly most invariant channels of a block from the least invariant ones.
+
+    values: (C,), all finite; truth: (P, C), several measurements of the same channels. None where there are fewer than
+    FEWEST channels.
+    """
+    count = truth.shape[1]
+    if count < FEWEST:
         return None
-    test = stats.mannwhitneyu(yes, no, alternative="two-sided")
-    return Separation(float(test.statistic) / (len(yes) * len(no)), float(test.pvalue), len(yes), len(no))
-
-
-def as_dict(result: Any) -> dict[str, Any] | None:
-    """A result's fields, None for none."""
-    return None if result is None else dict(vars(result))
+    third = count // 3
+    order = np.argsort(truth, axis=1, kind="stable")
+    low, high = values[order[:, :third]], values[order[:, -third:]]  # (P, k) each
+    higher = high[:, :, None] > low[:, None, :]
+    equal = high[:, :, None] == low[:, None, :]
+    wins = higher.sum(axis=(1, 2)) + 0.5 * equal.sum(axis=(1, 2))
+    return Separation(wins, third * third)

@@ -114,12 +114,6 @@ def optimised_stream(inputs: Inputs) -> str:
 
 
 @_once
-def scale_truth(inputs: Inputs) -> str:
-    """The responses to drawn objects of known size."""
-    return fingerprint("truth", stream(inputs), inputs.draws_pictures)
-
-
-@_once
 def classes(inputs: Inputs) -> str:
     """What a channel's pictures say about classes."""
     given = inputs.profile.pictures.hierarchy is not None

@@ -31,6 +31,7 @@ from generator.stages import (
     scale_truth,
     scan,
     sprites,
+    zooms,
 )
 from generator.stages.inputs import Inputs
 from generator.stages.run import Run
@@ -187,13 +188,22 @@ STAGES: tuple[Stage, ...] = (
         when=optimised_stream.is_wanted,
         ranks="together",
     ),
-    # On drawn pictures: the scale criteria compared with the true sizes.
+    # The residual blocks' responses to some of the pictures, enlarged and reduced.
+    Stage(
+        "zooms",
+        zooms.measure_zooms,
+        zooms.key,
+        ("zooms.json", "layers/*/zooms.npz"),
+        needs=("scan",),
+        when=zooms.applies,
+    ),
+    # On drawn pictures: what is known of scale invariance compared with the true sizes.
     Stage(
         "scale truth",
         scale_truth.measure_scale,
-        keys.scale_truth,
+        scale_truth.key,
         ("scale_truth.json", "layers/*/scale.npz"),
-        needs=("stream",),
+        needs=("stream", "zooms"),
         when=scale_truth.applies,
     ),
     # Patches and gradients of every top-9 unit, one file per channel, and the pictures behind the patches.

@@ -16,7 +16,8 @@ from generator.engine.gradients.crop_cost import ForwardCosts
 from generator.engine.loops import compiled
 from generator.engine.scan.stream import residuals
 from generator.methods.gradients import RULES
-from generator.stages import scale_truth
+from generator.methods.zooms import ZOOMS
+from generator.stages import scale_truth, zooms
 from generator.stages.done import Done
 from generator.stages.dreams import dream_layers
 from generator.stages.dreams import plan_of as dream_plan
@@ -145,6 +146,7 @@ class _Work:
             "tables": True,
             "residual stream": done.needs("stream"),
             "optimised stream": done.needs("optimised stream"),
+            "zooms": done.needs("zooms"),
             "sizes": done.needs("scale truth"),
             "patches and gradients": len(self.units) > 0,
             "sprites": any(self.sprites.values()),
@@ -192,13 +194,18 @@ class _Work:
         left = self.pictures - self.done.pictures("stream")
         return self._decoded(left, self._forwards(left, self.trials.streamed))
 
+    def _zooms(self) -> float:
+        pictures = min(self.pictures, zooms.ZOOM_PICTURES)
+        seconds = self._forwards(pictures, len(ZOOMS) * self.trials.scanned) * self.run.ranks.world
+        return self._decoded(pictures, seconds)
+
     def _sizes(self) -> float:
         from generator.pictures.drawn.scales import SCALES
         from generator.pictures.drawn.world import CLASSES
 
         count = len(CLASSES) * scale_truth.DRAWINGS * (1 + len(SCALES))
         drawn = self.trials.start + count * self.trials.drawing / self.run.encoders
-        return drawn + count * self.trials.strongest
+        return drawn + self._forwards(count, self.trials.scanned) * self.run.ranks.world
 
     def _map(self) -> float:
         section, count = self.inputs.profile.embedding, self.pictures

@@ -22,7 +22,7 @@ from generator.engine.rounds import in_rounds
 from generator.engine.scan.plan import ScanPlan
 from generator.engine.scan.scan import scan_side_by_side
 from generator.engine.scan.state import ScanState
-from generator.engine.scan.stream import BlockUnits, read_stream, strongest
+from generator.engine.scan.stream import BlockUnits, read_stream
 from generator.methods.gradients import GradientPictures
 from generator.methods.patches import patch
 from generator.network.network import Network
@@ -143,13 +143,6 @@ class Trials:
 
         with one_thread_each(self.run.device):
             return self._second_time(trial) / self._forward
-
-    @cached_property
-    def strongest(self) -> float:
-        """One picture of those that are looked at for the largest value of every map alone; all threads compute it."""
-        plan = replace(self.inputs.stream_plan, batch=self._forward)
-        pixels = self._pixels(self._forward)
-        return self._second_time(lambda: strongest(self._network, pixels, plan)) / self._forward
 
     @cached_property
     def _forward(self) -> int:

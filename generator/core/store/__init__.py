@@ -12,7 +12,8 @@
     matches/<a>--<b>.npz    the best matches of every channel of two layers, in both directions
     stream.json             the readings in the residual stream, block by block
     stream_optimised.json   the same at optimised pictures, where the profile asks for them
-    scale_truth.json        drawn pictures alone: the scale criteria against the true sizes
+    zooms.json              the responses to enlarged and reduced pictures, block by block
+    scale_truth.json        drawn pictures alone: the measures of scale invariance against the true sizes
     sprites/<layer>/<channel>.webp   thumbs/<layer>.webp   pictures/<index>.webp
     rules.json, rules/<layer>-<kind>.webp   the gradient rules next to each other, for a few channels
     embedding/              features.npy (M, F): the vector before the classifier of each picture of the map; map.npz:

@@ -1,4 +1,4 @@
-"""The chapter *Scale*: scale-invariant channels by the criteria of arXiv:2407.05340, section 4."""
+"""The chapter *Scale*: whether channels respond to the same feature at several sizes, and how well that can be told."""
 
 from __future__ import annotations
 
@@ -9,30 +9,38 @@ import numpy as np
 from markupsafe import Markup
 
 from generator.site.chapters.chapter import Chapter
-from generator.site.chapters.scale_truth import ScaleTruth, scale_truth
-from generator.site.chapters.stream_examples import Example, example, is_shown
+from generator.site.chapters.scale_chance import ChanceRow, chance_plot, chance_rows
+from generator.site.chapters.scale_truth import GOOD, NAMES, RANKING, Validation, validation
 from generator.site.figures.axis import Axis
-from generator.site.figures.svg_plots import Bar, Plot, by_block
-from generator.site.formats import percent
+from generator.site.figures.svg_plots import Plot, by_block
+from generator.site.formats import correlation
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.stream import StreamBlock, stream_blocks
 from generator.site.writing import Site
 
 RANKED = 24  # channels in the list
-SHOWN = 4  # of them with pictures
 
 
 @dataclass(frozen=True)
-class BlockRow:
-    """A block in the table. both: channels that meet both criteria; invariant: those that mix too; *_share: of the
-    active channels."""
+class ZoomRow:
+    """A block. medians, reliability: by measure, None where there is none."""
 
     name: str
-    address: str
-    both: int
-    both_share: float
-    invariant: int
-    invariant_share: float
+    medians: Sequence[float | None]
+    reliability: Sequence[float | None]
+
+
+@dataclass(frozen=True)
+class ZoomPart:
+    """What the pictures at several zooms say. pictures: how many were read; zooms: the factors; apart: the two of the
+    correlation; names: of the measures; plots: their spread, block by block."""
+
+    pictures: int
+    zooms: Sequence[float]
+    apart: Sequence[float]
+    names: Sequence[tuple[str, str]]
+    rows: Sequence[ZoomRow]
+    plots: Sequence[Markup]
 
 
 @dataclass(frozen=True)
@@ -40,26 +48,24 @@ class RankedChannel:
     rank: int
     block: str
     channel: int
-    total: float
-    delta_block: float
-    delta_input: float
-    ratio: float
+    value: float
+    error: float
 
 
 @dataclass(frozen=True)
 class ScalePage:
-    """invariant: count of scale-invariant channels; share: of the active channels; ranked: the first of them; left_out:
-    those whose pictures the atlas does not hold; truth: None where the sizes in the pictures are not known."""
+    """near_one: bound of the mix ratio; whole: all blocks together; zooms: None where they were not computed; ranked:
+    the first channels by the measure that is good enough, named `ranking`, none where no measure is."""
 
-    invariant: int
-    share: float
+    validation: Validation
+    good: float
     near_one: float
     plot: Markup
-    blocks: Sequence[BlockRow]
+    blocks: Sequence[ChanceRow]
+    whole: ChanceRow
+    zooms: ZoomPart | None
+    ranking: str
     ranked: Sequence[RankedChannel]
-    examples: Sequence[Example]
-    left_out: int
-    truth: ScaleTruth | None
 
 
 def scaled_blocks(atlas: Atlas) -> list[StreamBlock]:
@@ -78,83 +84,78 @@ def write(site: Site, atlas: Atlas) -> None:
 def scale_page(atlas: Atlas) -> ScalePage:
     """The network's page, for an atlas where the chapter is present."""
     blocks = scaled_blocks(atlas)
-    invariant = ranked(blocks)
-    shown = [(block, channel) for block, channel in invariant if is_shown(atlas, block, channel)]
+    rows, whole = chance_rows(blocks)
+    truth = validation(atlas)
     return ScalePage(
-        invariant=len(invariant),
-        share=len(invariant) / max(1, sum(int((~block.dead).sum()) for block in blocks)),
+        validation=truth,
+        good=GOOD,
         near_one=blocks[0].near_one,
-        plot=invariance_plot(blocks).svg(),
-        blocks=[_row(block) for block in blocks],
-        ranked=[
-            RankedChannel(
-                rank=rank,
-                block=block.info.name,
-                channel=channel,
-                total=float(block.values("scale_sum")[channel]),
-                delta_block=float(block.values("scale_block")[channel]),
-                delta_input=float(block.values("scale_input")[channel]),
-                ratio=float(block.ratio[channel]),
-            )
-            for rank, (block, channel) in enumerate(invariant[:RANKED], 1)
-        ],
-        examples=[example(atlas, block, channel) for block, channel in shown[:SHOWN]],
-        left_out=len(invariant) - len(shown),
-        truth=scale_truth(atlas),
+        plot=chance_plot(rows).svg(),
+        blocks=rows,
+        whole=whole,
+        zooms=zoom_part(atlas, blocks),
+        ranking=NAMES.get(truth.usable, ""),
+        ranked=ranked(blocks, truth.usable)[:RANKED],
     )
 
 
-def criteria(block: StreamBlock) -> tuple[np.ndarray, np.ndarray]:
-    """Which channels meet both scale criteria, and which of those mix too; (C,) bool each."""
-    both = (block.values("scale_block") > 0) & (block.values("scale_input") > 0)
-    lower, upper = block.limits
-    return both, both & (block.ratio > lower) & (block.ratio < upper)
-
-
-def _row(block: StreamBlock) -> BlockRow:
-    both, invariant = (int(mask.sum()) for mask in criteria(block))
-    alive = max(1, int((~block.dead).sum()))
-    return BlockRow(
-        name=block.info.name,
-        address=f"{block.address}#scale",
-        both=both,
-        both_share=both / alive,
-        invariant=invariant,
-        invariant_share=invariant / alive,
+def zoom_part(atlas: Atlas, blocks: Sequence[StreamBlock]) -> ZoomPart | None:
+    report = atlas.store.tables.read_json("zooms.json")
+    if not report or not all(key in block.arrays for block in blocks for key in RANKING):
+        return None
+    reliability = {block["block"]: block["reliability"] for block in report["blocks"]}
+    rows = []
+    for block in blocks:
+        values = [block.values(key) for key in RANKING]
+        medians = [float(np.nanmedian(v)) if np.isfinite(v).any() else None for v in values]
+        of_block = reliability.get(block.info.name, {})
+        rows.append(ZoomRow(block.info.name, medians, [of_block.get(key) for key in RANKING]))
+    return ZoomPart(
+        pictures=report["pictures"],
+        zooms=report["zooms"],
+        apart=report["apart"],
+        names=[(key, NAMES[key]) for key in RANKING],
+        rows=rows,
+        plots=[spread_plot(blocks, key).svg() for key in RANKING],
     )
 
 
-def ranked(blocks: Sequence[StreamBlock]) -> list[tuple[StreamBlock, int]]:
-    """The scale-invariant channels of the network, the largest ΔB + ΔI first."""
+def spread_plot(blocks: Sequence[StreamBlock], key: str) -> Plot:
+    """The spread of a measure over the channels, block by block."""
+    marks = [(n + 0.5, block.info.name.removeprefix("res")) for n, block in enumerate(blocks)]
+    spreads = []
+    for block in blocks:
+        values = block.values(key)
+        known = values[np.isfinite(values)]
+        spreads.append(np.percentile(known, (10, 25, 50, 75, 90)).tolist() if len(known) else None)
+    everything = [value for spread in spreads if spread for value in spread]
+    x, y = Axis(0, len(blocks), "block", marks), Axis.over([*everything, 0.0, 1.0], NAMES[key])
+    plot = Plot(f"{NAMES[key].capitalize()}, block by block", x, y, by_block(len(blocks)), 240)
+    for n, (block, spread) in enumerate(zip(blocks, spreads, strict=True)):
+        if spread:
+            text = f"{block.info.name}: median {correlation(spread[2])}"
+            plot.boxes(n + 0.5, f"{block.address}#scale", text, spread)
+    return plot
+
+
+def ranked(blocks: Sequence[StreamBlock], key: str) -> list[RankedChannel]:
+    """The channels of the network by a measure, the largest first; none where there is no measure to rank by."""
     channels = []
     for number, block in enumerate(blocks):
-        total = block.values("scale_sum")
-        channels += [(-float(total[c]), number, c) for c in np.flatnonzero(criteria(block)[1]).tolist()]
-    return [(blocks[number], channel) for _, number, channel in sorted(channels)]
-
-
-def invariance_plot(blocks: Sequence[StreamBlock]) -> Plot:
-    """The share of the channels that meet both criteria, and of those that mix too, block by block."""
-    rows = [_row(block) for block in blocks]
-    marks = [(n + 0.5, row.name.removeprefix("res")) for n, row in enumerate(rows)]
-    highest = max(0.01, *(100 * row.both_share for row in rows))
-    x, y = Axis(0, len(rows), "block", marks), Axis(0, 1.05 * highest, "% of channels")
-    plot = Plot("Scale-invariant channels, block by block", x, y, by_block(len(rows)), 240)
-    bars = []
-    for n, row in enumerate(rows):
-        both = f"{row.name}: {percent(row.both_share)} % meet both criteria"
-        mixing = f"{row.name}: {percent(row.invariant_share)} % meet them and mix"
-        bars.append(Bar(n + 0.12, n + 0.5, 100 * row.both_share, row.address, both, "light"))
-        bars.append(Bar(n + 0.5, n + 0.88, 100 * row.invariant_share, row.address, mixing))
-    plot.bars(bars)
-    return plot
+        values = block.values(key)
+        channels += [(-float(values[c]), number, c) for c in np.flatnonzero(np.isfinite(values)).tolist()]
+    errors = [block.values(f"{key}_error") for block in blocks]
+    return [
+        RankedChannel(rank, blocks[number].info.name, channel, -value, float(errors[number][channel]))
+        for rank, (value, number, channel) in enumerate(sorted(channels), 1)
+    ]
 
 
 CHAPTER = Chapter(
     name="scale",
     title="Scale",
     template="scale.html",
-    summary="the channels that meet the criteria of scale invariance",
+    summary="which measures find channels that respond to the same feature at several sizes, and how many meet them",
     present=present,
     write=write,
     styles=("plots",),

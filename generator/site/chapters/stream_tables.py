@@ -9,7 +9,9 @@ from generator.site.reading.stream import KINDS, NORMS, StreamBlock
 
 MEASURES = (
     "shortcut_share", "mix_ratio", "block_at_input", "block_mean", "block_correlation", "norm_weight", "norm_scale",
-    "convolution_weight", "scale_block", "scale_input", "scale_sum", "scale_truth", "scale_gain",
+    "convolution_weight", "scale_block", "scale_input", "scale_sum", "scale_block_random", "scale_block_error",
+    "scale_input_random", "scale_input_error", "zoom_invariance", "zoom_invariance_error", "zoom_correlation",
+    "zoom_correlation_error", "scale_truth", "scale_truth_error", "scale_gain",
     "mix_ratio_optimised", "scale_block_optimised", "scale_input_optimised", "scale_sum_optimised",
 )  # fmt: skip
 TESTS = (*NORMS, "convolution_weight", "block_at_input", "block_correlation", "anova")

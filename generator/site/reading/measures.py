@@ -248,9 +248,9 @@ MEASURES: tuple[Measure, ...] = (
         "scale_sum",
         "scale metric",
         "ΔB + ΔI",
-        "The sum of the two scale criteria of arXiv:2407.05340, section 4, by which the paper ranks channels: see "
-        "ΔB and ΔI. A channel counts as scale invariant where both are above zero and the mix ratio lies "
-        "between 1/1.5 and 1.5.",
+        "The sum of the two scale criteria of arXiv:2407.05340, section 4: see ΔB and ΔI. The paper calls a channel "
+        "scale invariant where both are above zero and the mix ratio lies between 1/1.5 and 1.5. On drawings of known "
+        "size neither the sum nor the criteria find the invariant channels: see the page Scale.",
         significant,
     ),
     Measure(
@@ -259,7 +259,8 @@ MEASURES: tuple[Measure, ...] = (
         "of the strongest",
         "By how much more strongly the branch responds to the pictures of its input when they are enlarged twofold: "
         "the mean over the nine pictures of Input of [r(B(S x)) − r(B(x))], as a share of the branch's mean over "
-        "its own nine; r is the ReLU, S cuts out the middle half of the picture and resizes it to the whole.",
+        "its own nine; r is the ReLU, S cuts out the middle half of the picture and resizes it to the whole. ΔB′ "
+        "is ΔB less the mean change over all pictures, because rescaling changes the response to any picture.",
         significant,
         listed=False,
     ),
@@ -269,9 +270,36 @@ MEASURES: tuple[Measure, ...] = (
         "of the strongest",
         "By how much more strongly the input responds to the pictures of the branch when they are reduced to half: "
         "as ΔB, with Input and Block exchanged and S⁻¹, which resizes the picture to half and mirrors it at its "
-        "border up to the old size.",
+        "border up to the old size. ΔI′ is ΔI less the mean change over all pictures.",
         significant,
         listed=False,
+    ),
+    Measure(
+        "zoom_invariance",
+        "zoom invariance",
+        "least / greatest",
+        "The channel's smallest response divided by its largest, within an octave of zooms that contains the largest "
+        "(the best such octave). At most 400 pictures of the set are enlarged and reduced by ½, 1/√2, 1, √2 and 2. The "
+        "response at a zoom is the channel's mean over nine pictures less its mean over all; chosen are those of "
+        "highest mean rank at the other four zooms. It is 1 for a channel that responds alike to every size, but also "
+        "where the pictures hold its feature at many sizes: on drawings of known size it hardly finds the invariant "
+        "channels.",
+        correlation,
+        listed=False,
+        least=0,
+        most=1,
+    ),
+    Measure(
+        "zoom_correlation",
+        "zoom correlation",
+        "ρ",
+        "Spearman's rank correlation, over the same pictures, of the channel's responses to them at zooms 1/√2 and √2, "
+        "an octave apart: whether it orders the pictures alike at both. 0 is chance. On drawings of known size it "
+        "finds the invariant channels a little better than chance: see the page Scale.",
+        correlation,
+        listed=False,
+        least=-1,
+        most=1,
     ),
     Measure(
         "mix_ratio_optimised",
@@ -298,10 +326,11 @@ MEASURES: tuple[Measure, ...] = (
         "true invariance",
         "least / greatest",
         "Only where the pictures are those of the drawn world: the channel's smallest response divided by its largest, "
-        "within an octave of sizes that contains the largest (the best such octave). Six drawings of every class are "
-        "made at five sizes, half an octave apart, all else unchanged; the response is the mean, over the drawings of "
-        "the class that drives the channel most, of its strongest value less its strongest value on the same picture "
-        "with the object shrunk to a pixel.",
+        "within an octave of sizes that contains the largest (the best such octave), over the three classes that drive "
+        "it most: the sum of the three smallest responses over the sum of the three largest. Six drawings of every "
+        "class are made at five sizes, half an octave apart, all else unchanged; the response to a size is the mean, "
+        "over a class's drawings, of the channel's strongest value less its strongest value on the same picture with "
+        "the object shrunk to a pixel.",
         correlation,
         listed=False,
     ),
@@ -309,7 +338,7 @@ MEASURES: tuple[Measure, ...] = (
         "scale_gain",
         "gain in invariance",
         "difference",
-        "The channel's true invariance less that of what comes along the shortcut, for the same class.",
+        "The channel's true invariance less that of what comes along the shortcut, for the same classes.",
         correlation,
         listed=False,
     ),

@@ -26,6 +26,8 @@ NORMS = ("norm_weight", "norm_scale")
 LISTED = (
     "scale_block",
     "scale_input",
+    "zoom_invariance",
+    "zoom_correlation",
     "scale_truth",
     "scale_gain",
     "block_correlation",
@@ -221,23 +223,19 @@ class ContributionBar:
 
 @dataclass(frozen=True)
 class ChannelStream:
-    """What a channel's page says about the residual stream. invariant: whether the channel meets the criteria of scale
-    invariance."""
+    """What a channel's page says about the residual stream."""
 
     reading: str
     bars: Sequence[ContributionBar]
     numbers: Sequence[tuple[Measure, float]]
-    invariant: bool
 
 
 def channel_stream(block: StreamBlock, channel: int) -> ChannelStream:
     values = ((BY_KEY[key], float(block.values(key)[channel])) for key in LISTED)
-    invariant = block.arrays.get("scale_invariant")
     return ChannelStream(
         reading=stream_sentence(block, channel),
         bars=contribution_bars(block, channel),
         numbers=[(measure, value) for measure, value in values if np.isfinite(value)],
-        invariant=invariant is not None and bool(invariant[channel]),
     )
 
 
