@@ -24,7 +24,7 @@ from generator.core.hierarchy import Hierarchy
 from generator.methods.directions import along, random_directions
 from generator.methods.purity import Classes
 from generator.methods.refinement import BlockSample, Halves, compare
-from generator.methods.resampling import bound, standard_error
+from generator.methods.resampling import NORMAL, bound, standard_error
 
 SEED = 9_000_003  # of pictures that are neither in training nor in an atlas
 SET = 1000  # pictures
@@ -46,14 +46,17 @@ def main() -> None:
     parser.add_argument("--pool", type=Path, default=Path("build/coverage"))
     options = parser.parse_args()
     scores = _pool(options.pool, options.pictures)
-    sets = [slice(first, first + options.set) for first in range(0, options.pictures, options.set)]
+    # In the order of their numbers the classes alternate, so that each set would have as many pictures of every class:
+    # drawn at will, they do not.
+    order = np.random.default_rng(SEED).permutation(options.pictures)
+    sets = [np.sort(order[first : first + options.set]) for first in range(0, options.pictures, options.set)]
     print(f"{len(sets)} sets of {options.set} pictures; {bound():.3f} standard errors to each side")
     print("| blocks | channels | statistic | coverage, % | lowest tenth of channels, % | error / true sd |")
     print("|---|---|---|---|---|---|")
-    classes = drawn_classes(options.set)
     for pair in PAIRS:
         values: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
         for part in sets:
+            classes = drawn_classes(part)
             for name, read in _read(tuple(np.asarray(scores[x][part]) for x in pair), classes).items():
                 values.setdefault(name, []).append(read)
         for name, reads in values.items():
@@ -94,11 +97,12 @@ def _read(
     gain = float(change.gain[judged].mean())
     excess = gain - float(np.nanmean(mixed[1].agreement - mixed[0].agreement))  # type: ignore[operator]
     return {
-        "label agreement": (after.agreement, after.agreements.error),
+        "label agreement": (after.agreement, after.agreement_error),
         "gain": (change.gain, change.gain_error),
         "pictures kept": (change.shared.astype(np.float64), change.shared_error),
-        "rank correlation": (change.rho, change.rho_error),
+        "rank correlation": (change.rho, change.rho_error * NORMAL / bound()),
         "overlap at 5 %": (change.overlaps[:, 1], change.overlap_error),
+        "mean ρ": (np.array([np.nanmean(change.rho)]), np.array([change.mean_rho_error * NORMAL / bound()])),
         "mean gain": (np.array([gain]), np.array([standard_error(own.first, own.second)])),
         "mean gain beyond directions": (
             np.array([excess]),
@@ -112,14 +116,14 @@ def _agreements(sample: BlockSample) -> Halves:
     return sample.agreements
 
 
-def drawn_classes(pictures: int) -> Classes:
-    """The classes of the first pictures of the drawn world, with its families."""
+def drawn_classes(pictures: np.ndarray) -> Classes:
+    """The classes of pictures of the drawn world by their numbers, with its families."""
     from generator.pictures.drawn.world import CLASSES, FAMILIES
 
     parents = {name: family for family, names in FAMILIES.items() for name in names} | dict.fromkeys(
         FAMILIES, ""
     )
-    labels = [(number % len(CLASSES), CLASSES[number % len(CLASSES)]) for number in range(pictures)]
+    labels = [(number % len(CLASSES), CLASSES[number % len(CLASSES)]) for number in pictures.tolist()]
     return Classes.of(labels, [name for _, name in labels], Hierarchy(parents, "the drawn world"))
 
 

@@ -17,9 +17,9 @@ from generator.methods.refinement import (
     UNCLEAR,
     BlockSample,
     Change,
+    RankCorrelation,
     compare,
     congruence,
-    rank_correlation_and_error,
     shared_pictures,
 )
 from generator.methods.resampling import RELIABLE, bound, standard_error
@@ -87,19 +87,22 @@ def test_rank_correlation_is_scipy_s_and_its_error_that_of_new_pictures():
         x = np.maximum(common + random.normal(0, [0.3, 1, 3], (size, 3)), 0)  # ties at zero
         return x.astype(np.float32), (common + random.normal(0, 1, (size, 3))).astype(np.float32)
 
-    many = [rank_correlation_and_error(*draw(400)) for _ in range(200)]
+    many = [RankCorrelation.of(*draw(400)) for _ in range(200)]
     x, y = draw(400)
-    rho, _ = rank_correlation_and_error(x, y)
+    rho = RankCorrelation.of(x, y).rho
     np.testing.assert_allclose(rho, [spearmanr(x[:, c], y[:, c]).statistic for c in range(3)], rtol=1e-5)
-    true = np.std([found for found, _ in many], axis=0)
-    np.testing.assert_allclose(np.mean([error for _, error in many], axis=0), true, rtol=0.15)
+    true = np.std([found.rho for found in many], axis=0)
+    np.testing.assert_allclose(np.mean([found.error for found in many], axis=0), true, rtol=0.15)
+    of_mean = np.std([found.rho.mean() for found in many])
+    assert np.mean([found.mean_error for found in many]) == pytest.approx(of_mean, rel=0.15)
 
 
 def test_a_constant_channel_has_no_correlation():
     x = features(0)[:, :2].copy()
     x[:, 1] = 1
-    rho, error = rank_correlation_and_error(x, features(1)[:, :2])
-    assert np.isfinite([rho[0], error[0]]).all() and np.isnan([rho[1], error[1]]).all()
+    found = RankCorrelation.of(x, features(1)[:, :2])
+    assert np.isfinite([found.rho[0], found.error[0], found.mean_error]).all()
+    assert np.isnan([found.rho[1], found.error[1]]).all()
 
 
 def test_agreements_and_pictures_kept_are_those_of_the_nine():

@@ -72,29 +72,42 @@ def rank_correlation(scores: np.ndarray, other_scores: np.ndarray, chunk: int = 
 
     Ties, such as the many zeros of a channel that is seldom active, get their average rank.
     """
-    return rank_correlation_and_error(scores, other_scores, chunk)[0]
+    return RankCorrelation.of(scores, other_scores, chunk).rho
 
 
-def rank_correlation_and_error(
-    scores: np.ndarray, other_scores: np.ndarray, chunk: int = CHUNK
-) -> tuple[np.ndarray, np.ndarray]:
-    """Spearman's ρ of each channel and its standard error over pictures; (N, C), (N, C) → (C,) float32 each, NaN where
-    one of the two is constant.
+@dataclass(frozen=True)
+class RankCorrelation:
+    """Spearman's ρ of each channel and its standard error over pictures, (C,) float32 each, NaN where one of the two is
+    constant; mean_error: of the mean ρ of the channels that have one.
 
-    The error is that of the infinitesimal jackknife (Jaeckel 1972; Efron 1982, chapter 6): the root of the mean square
-    of the pictures' influences, which include what a picture does to the ranks of all others.
+    The errors are those of the infinitesimal jackknife (Jaeckel 1972; Efron 1982, chapter 6): the root of the mean
+    square of the pictures' influences, which include what a picture does to the ranks of all others.
     """
-    count, channels = scores.shape
-    rho, error = (np.full(channels, np.nan, np.float32) for _ in range(2))
-    if count < 3:
-        return rho, error
-    for first in range(0, channels, chunk):
-        part = slice(first, first + chunk)
-        rho[part], error[part] = _correlated(np.asarray(scores[:, part]), np.asarray(other_scores[:, part]))
-    return rho, error
+
+    rho: np.ndarray
+    error: np.ndarray
+    mean_error: float
+
+    @classmethod
+    def of(cls, scores: np.ndarray, other_scores: np.ndarray, chunk: int = CHUNK) -> RankCorrelation:
+        """From the scores of N pictures in two blocks, (N, C) each."""
+        count, channels = scores.shape
+        rho, error = (np.full(channels, np.nan, np.float32) for _ in range(2))
+        total = np.zeros(count)
+        if count < 3:
+            return cls(rho, error, float("nan"))
+        for first in range(0, channels, chunk):
+            part = slice(first, first + chunk)
+            rho[part], error[part], influence = _correlated(
+                np.asarray(scores[:, part]), np.asarray(other_scores[:, part])
+            )
+            total += np.where(np.isfinite(rho[part]), influence, 0).sum(axis=1)
+        known = int(np.isfinite(rho).sum())
+        mean = math.sqrt(float((total**2).mean()) / count) / known if known else float("nan")
+        return cls(rho, error, mean)
 
 
-def _correlated(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _correlated(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     u, v = _Ranks.of(x), _Ranks.of(y)
     covariance = (u.centred * v.centred).mean(axis=0)
     squares = (u.centred**2).mean(axis=0), (v.centred**2).mean(axis=0)
@@ -108,7 +121,7 @@ def _correlated(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         ]
         influence = moved / scale - rho * (spread[0] + spread[1]) / 2
         error = np.sqrt((influence**2).mean(axis=0) / len(x))
-    return np.clip(rho, -1, 1), np.where(scale > 0, error, np.nan)
+    return np.clip(rho, -1, 1), np.where(scale > 0, error, np.nan), influence
 
 
 @dataclass(frozen=True)
@@ -225,6 +238,15 @@ class BlockSample:
         )
 
     @property
+    def agreement_error(self) -> np.ndarray:
+        """(C,): the standard error of the label agreement. To that of the halves it adds what one picture of nine more
+        or less changes (8 of 36 pairs), as WHOLE does for a count: nine pictures of one class have a width too."""
+        assert self.agreement is not None
+        assert self.agreements is not None
+        error: np.ndarray = np.sqrt(self.agreements.error**2 + (8 / 36 * self.agreement) ** 2 / 12)
+        return error
+
+    @property
     def nine(self) -> np.ndarray:
         """(C, 9): the nine strongest of these pictures."""
         return self.order[:, :TOP]
@@ -302,13 +324,15 @@ class Change:
     over pictures. overlaps: (C, 3), of the highest pictures by share of OVERLAPS; overlap_error: of IDENTITY_OVERLAP;
     before, after: label agreements; gain: their difference; first, second: the gain on the two halves of the first
     halving, each with nine pictures of its own; identity: whether the number keeps its pictures; known: whether both
-    channels are active; gains, kept: on the halves; alone, kept_alone: where each half has nine of its own."""
+    channels are active; gains, kept, overlapped: on the halves; alone, kept_alone: where each half has nine of its own;
+    least: pictures of nine that identity asks for."""
 
     known: np.ndarray
     shared: np.ndarray
     shared_error: np.ndarray
     rho: np.ndarray
     rho_error: np.ndarray
+    mean_rho_error: float
     overlaps: np.ndarray
     overlap_error: np.ndarray
     identity: np.ndarray
@@ -323,6 +347,8 @@ class Change:
     alone: Halves | None
     kept: Halves
     kept_alone: Halves
+    overlapped: Halves
+    least: int
 
     def verdict(self, *, repeats: bool) -> np.ndarray:
         """(C,) int8: REFINES or BLURS where the interval of the gain lies above or below zero, the channel keeps its
@@ -353,7 +379,8 @@ def compare(
     decisive = own_overlaps[:, OVERLAPS.index(IDENTITY_OVERLAP)]
     least = max(STRONG_PICTURES, untied.shared_limit + 1)
     identity = known & (own >= least) & (decisive > untied.overlap_limit)
-    rho, rho_error = rank_correlation_and_error(*scores)
+    correlated = RankCorrelation.of(*scores)
+    overlapped = _overlapped(before.overlapping, after.overlapping, len(before.highest[0]))
     gains = alone = None
     nothing = np.full(len(known), np.nan)
     first = second = gain = error = early = late = nothing
@@ -377,10 +404,13 @@ def compare(
         known=known,
         shared=own,
         shared_error=np.sqrt(kept.error**2 + WHOLE),
-        rho=rho,
-        rho_error=rho_error,
+        rho=correlated.rho,
+        rho_error=correlated.error,
+        mean_rho_error=correlated.mean_error,
         overlaps=own_overlaps.astype(np.float32),
-        overlap_error=_overlap_error(before.overlapping, after.overlapping, len(before.highest[0])),
+        overlap_error=overlapped.error.astype(np.float32),
+        overlapped=overlapped,
+        least=int(least),
         identity=identity,
         before=early,
         after=late,
@@ -433,16 +463,16 @@ def _kept(
     return Halves(*(count(one, two) for one, two in zip(slots_of, slots_of_other, strict=True)))
 
 
-def _overlap_error(
+def _overlapped(
     before: tuple[np.ndarray, np.ndarray], after: tuple[np.ndarray, np.ndarray], pictures: int
-) -> np.ndarray:
-    """The standard error of the overlap at IDENTITY_OVERLAP, (C,)."""
+) -> Halves:
+    """The overlap at IDENTITY_OVERLAP on halves, (OVERLAP_HALVINGS, C) each."""
     number = max(1, math.ceil(IDENTITY_OVERLAP * pictures / 2))
-    halves = [
-        np.stack([BITS[one & two].sum(axis=0) for one, two in zip(early, late, strict=True)])
+    first, second = (
+        np.stack([BITS[one & two].sum(axis=0) for one, two in zip(early, late, strict=True)]) / number
         for early, late in zip(before, after, strict=True)
-    ]
-    return standard_error(halves[0] / number, halves[1] / number).astype(np.float32)
+    )
+    return Halves(first, second)
 
 
 def congruence(halves: Halves, channels: np.ndarray) -> float:

@@ -19,6 +19,9 @@ from generator.core.records import TOP
 
 HALVINGS = 100
 LEVEL = 0.95
+NORMAL = (
+    1.96  # standard errors of an interval whose error follows in closed form, from each picture's influence
+)
 DEGREES = 20  # of freedom of Student's t; chosen by the coverage on drawn pictures
 RELIABLE = 0.5  # split-half reliability from which on channels of a layer are ranked by a measure
 SEED = 20170106  # the day of arXiv:1701.02362

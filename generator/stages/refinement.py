@@ -24,9 +24,19 @@ from generator.methods.refinement import (
     StrongestUnits,
     compare,
     congruence,
+    rank_correlation,
     shared_places,
 )
-from generator.methods.resampling import HALVINGS, LEVEL, RELIABLE, bound, standard_error
+from generator.methods.resampling import (
+    HALVINGS,
+    LEVEL,
+    NORMAL,
+    RELIABLE,
+    bound,
+    halvings,
+    reliability,
+    standard_error,
+)
 from generator.stages.classes import picture_classes
 from generator.stages.inputs import Inputs
 from generator.stages.picture_reading import usable_files
@@ -80,6 +90,7 @@ def refine_stages(inputs: Inputs, run: Run) -> None:
         "halvings": HALVINGS,
         "level": LEVEL,
         "bound": bound(),
+        "normal": NORMAL,
         "reliable": RELIABLE,
         "comparisons": comparisons,
         "simultaneous_bound": bound(comparisons),
@@ -199,7 +210,7 @@ def _entry(before: _Block, after: _Block, change: Change, repeats: float, suffix
     """What refinement.json says of two blocks."""
     verdict = change.verdict(repeats=repeats >= RELIABLE)
     known, judged = change.known, change.known & np.isfinite(change.gain)
-    kept = change.kept.mean(known)
+    kept, overlap = change.kept.mean(known), change.overlapped.mean(known)
     entry: dict[str, Any] = {
         "source": before.layer.name,
         "target": after.layer.name,
@@ -217,13 +228,48 @@ def _entry(before: _Block, after: _Block, change: Change, repeats: float, suffix
         "kept_error": _number(standard_error(kept.first, kept.second)),
         "kept_untied": _number(change.untied.shared),
         "kept_limit": change.untied.shared_limit,
-        "rho": _number(np.nanmedian(change.rho[known]) if known.any() else np.nan),
+        "identity_error": _number(_identity_error(change)),
+        "rho": _number(np.nanmean(change.rho[known]) if known.any() else np.nan),
+        "rho_error": _number(change.mean_rho_error),
         "rho_untied": _number(change.untied.rho),
         "overlap": [_number(value) for value in _column_means(change.overlaps, known)],
+        "overlap_error": _number(standard_error(overlap.first, overlap.second)),
         "overlap_untied": [_number(value) for value in change.untied.overlaps],
         "overlap_limit": _number(change.untied.overlap_limit),
+        "reliability": {
+            "kept": _number(
+                reliability(change.kept_alone.first[:, known], change.kept_alone.second[:, known])
+            ),
+            "overlap5": _number(
+                reliability(change.overlapped.first[:, known], change.overlapped.second[:, known])
+            ),
+            "rho": _number(_rho_reliability(before.scores, after.scores, known)),
+            "label_agreement": _number(_agreement_reliability(after.sample, known)),
+        },
     }
     return entry | (_gains(before, after, change, judged, repeats) if change.gains is not None else {})
+
+
+def _identity_error(change: Change) -> float:
+    """The standard error of the share of channels that keep as many pictures as identity asks for."""
+    shares = [
+        (half[:, change.known] >= change.least).mean(axis=1)
+        for half in (change.kept.first, change.kept.second)
+    ]
+    return float(standard_error(*shares)) if change.known.any() else float("nan")
+
+
+def _rho_reliability(before: np.ndarray, after: np.ndarray, known: np.ndarray) -> float:
+    """Split-half reliability of ρ, from the first halving alone: ranks of halves are the dearest numbers here."""
+    member = halvings(len(before))[0]
+    halves = [rank_correlation(before[rows], after[rows])[known] for rows in (member, ~member)]
+    return reliability(halves[0][None], halves[1][None])
+
+
+def _agreement_reliability(sample: BlockSample, known: np.ndarray) -> float:
+    if sample.alone is None:
+        return float("nan")
+    return reliability(sample.alone.first[:, known], sample.alone.second[:, known])
 
 
 def _column_means(values: np.ndarray, rows: np.ndarray) -> Iterator[float]:

@@ -253,6 +253,15 @@ class Atlas:
         return float("nan") if value is None else float(value)
 
     @cached_property
+    def random_agreement(self) -> tuple[float, float] | None:
+        """Between which values the label agreement of nine random pictures lies in 95 % of cases; None where it is not
+        known."""
+        chance = (self.store.tables.read_json("classes.json") or {}).get("chance") or {}
+        band = chance.get("label_agreement") or {}
+        low, high = band.get("low"), band.get("high")
+        return None if low is None or high is None else (float(low), float(high))
+
+    @cached_property
     def pairs_at(self) -> dict[str, list[LayerPair]]:
         """By layer, the compared pairs of layers that it is one of."""
         pairs: dict[str, list[LayerPair]] = {}

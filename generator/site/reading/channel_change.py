@@ -103,12 +103,19 @@ def change_sentences(atlas: Atlas, info: LayerInfo, channel: int) -> Sequence[Ch
     for pair in pairs:
         change = channel_change(atlas, pair, channel, refinement.bound)
         if change is not None:
-            sentences.append(ChangeSentence(VERBS[change.kind], pair.source, change_text(pair, change)))
+            sentences.append(
+                ChangeSentence(
+                    VERBS[change.kind], pair.source, change_text(pair, change, atlas.random_agreement)
+                )
+            )
     return sentences
 
 
-def change_text(pair: Comparison, change: ChannelChange) -> str:
-    """The numbers behind a verdict: pictures kept and expected, places, label agreement with its interval."""
+def change_text(
+    pair: Comparison, change: ChannelChange, random_nines: tuple[float, float] | None = None
+) -> str:
+    """The numbers behind a verdict: pictures kept and expected, places, label agreement with its interval and the band
+    of random nines."""
     parts = []
     kept = f"{in_words(change.shared)} of the {in_words(TOP)} pictures {'is' if change.shared == 1 else 'are'} the same"
     if change.shared:
@@ -122,10 +129,15 @@ def change_text(pair: Comparison, change: ChannelChange) -> str:
     parts.append(kept)
     if change.gain is not None and change.then is not None and change.now is not None:
         gain = change.gain
-        parts.append(
+        text = (
             f"label agreement {correlation(change.then)} → {correlation(change.now)} (difference "
-            f"{signed(gain.value, 2)}, 95 % interval {signed(gain.low, 2)} to {signed(gain.high, 2)})"
+            f"{signed(gain.value, 2)}, 95 % interval {signed(gain.low, 2)} to {signed(gain.high, 2)}"
         )
+        if random_nines is not None:
+            text += (
+                f"; nine random pictures have {signed(random_nines[0], 2)} to {signed(random_nines[1], 2)}"
+            )
+        parts.append(f"{text})")
     return "; ".join(parts)
 
 

@@ -71,8 +71,9 @@ class Comparison:
     """Two blocks of a stage, neighbours or its first and last. channels: active in both; identity: of them, those that
     keep their pictures; judged: of those, with label agreements in both; refines, blurs: verdicts; above, below: whose
     interval of the gain lies above and below zero; kept: mean of nine; *_untied: means of channels of other numbers;
-    kept_limit, overlap_limit: what 99 % of those do not exceed; rho: median; overlap: by share of the highest pictures;
-    gains: None without labels."""
+    kept_limit, overlap_limit: what 99 % of those do not exceed; keeping: share of the channels that keep as many
+    pictures as identity asks for; rho: mean; overlap: by share of the highest pictures; overlap5: at 5 %; gains: None without
+    labels; reliability: split-half, by measure."""
 
     source: str
     target: str
@@ -80,6 +81,7 @@ class Comparison:
     whole: bool
     channels: int
     identity: int
+    keeping: Estimate | None
     judged: int
     refines: int
     blurs: int
@@ -88,12 +90,14 @@ class Comparison:
     kept: Estimate | None
     kept_untied: float | None
     kept_limit: float
-    rho: float | None
+    rho: Estimate | None
     rho_untied: float | None
     overlap: Sequence[float | None]
+    overlap5: Estimate | None
     overlap_untied: Sequence[float | None]
     overlap_limit: float | None
     gains: Gains | None
+    reliability: Mapping[str, float | None]
 
     @property
     def unclear(self) -> int:
@@ -155,17 +159,43 @@ def refinement_from_json(report: Mapping[str, Any], is_shown: Callable[[str], bo
 
 
 def _comparison(data: Mapping[str, Any], report: Mapping[str, Any]) -> Comparison:
-    names = {field.name for field in dataclasses.fields(Comparison)} - {"whole", "kept", "gains"}
+    names = {field.name for field in dataclasses.fields(Comparison)} - {
+        "whole",
+        "kept",
+        "rho",
+        "keeping",
+        "overlap5",
+        "gains",
+        "reliability",
+    }
     return Comparison(
         **{name: data[name] for name in names},
         whole=data["kind"] == "stage",
         kept=_estimate(data, "kept", report["bound"]),
+        keeping=_share(data, report["bound"]),
+        rho=_estimate(data, "rho", report["normal"]),
+        overlap5=_overlap(data, report["bound"]),
+        reliability=data["reliability"],
         gains=_gains(data, report),
     )
 
 
 def _estimate(data: Mapping[str, Any], name: str, bound: float) -> Estimate | None:
     value, error = data.get(name), data.get(f"{name}_error")
+    return None if value is None or error is None else Estimate(value, bound * error)
+
+
+def _share(data: Mapping[str, Any], bound: float) -> Estimate | None:
+    error = data["identity_error"]
+    return (
+        None
+        if error is None or not data["channels"]
+        else Estimate(data["identity"] / data["channels"], bound * error)
+    )
+
+
+def _overlap(data: Mapping[str, Any], bound: float) -> Estimate | None:
+    value, error = data["overlap"][1], data["overlap_error"]
     return None if value is None or error is None else Estimate(value, bound * error)
 
 
