@@ -72,8 +72,8 @@ class Comparison:
     keep their pictures; judged: of those, with label agreements in both; refines, blurs: verdicts; above, below: whose
     interval of the gain lies above and below zero; kept: mean of nine; *_untied: means of channels of other numbers;
     kept_limit, overlap_limit: what 99 % of those do not exceed; keeping: share of the channels that keep as many
-    pictures as identity asks for; rho: mean; overlap: by share of the highest pictures; overlap5: at 5 %; gains: None without
-    labels; reliability: split-half, by measure."""
+    pictures as identity asks for; rho: mean; overlap: by share of the highest pictures; overlap5: at 5 %; gains: None
+    without labels; reliability: split-half, by measure."""
 
     source: str
     target: str
