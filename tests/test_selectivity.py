@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
+from make_small_atlas import CLASSES, make_atlas
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from generator.methods import auroc
@@ -13,6 +16,12 @@ from generator.methods.half_nines import WEIGHTS, five_of_half, half_entropy, ha
 from generator.methods.purity import Classes
 from generator.methods.resampling import bound, halvings, ranking, slots
 from generator.methods.visual import Looks
+from generator.site.chapters.selectivity import selectivity_page
+from generator.site.reading.atlas import Atlas
+from generator.site.reading.channel_sentence import channel_sentence
+from generator.site.reading.class_sentences import class_sentences
+from generator.site.reading.highlights import highlights
+from generator.site.reading.layer import layer_grid
 from generator.stages.class_measures import Labels, by_chance, channel_arrays, layer_report, measure
 
 KINDS = 6
@@ -232,3 +241,78 @@ def test_visual_agreement_is_the_scaled_mean_cosine_of_centred_features():
     nine[0, 4] = 55  # a picture without features
     assert np.isnan(looks.agreement(nine)[0])
     assert Looks.of(np.ones((5, 3), np.float32), np.arange(5), 5) is None
+
+
+# -- pages ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Atlas:
+    """Four classes of 51 pictures."""
+    folder = tmp_path_factory.mktemp("selectivity") / "atlas"
+    make_atlas(folder, stages=((2, 3, 12),), inner=(), pictures=204, side=48, tile=12, labels=CLASSES[:4])
+    return Atlas(folder)
+
+
+def test_the_page_counts_what_the_stage_measured(pages: Atlas) -> None:
+    page = selectivity_page(pages)
+    report = pages.store.tables.read_json("classes.json")
+    assert report is not None
+    assert {"class_auroc", "label_agreement"} <= {section.measure.key for section in page.sections}
+    for section in page.sections:
+        of_layer = [layer["measures"].get(section.measure.key) for layer in report["layers"].values()]
+        known = [measure for measure in of_layer if measure is not None]
+        assert [row.mean.value for row in section.rows] == [measure["mean"] for measure in known]
+        reliable = [(measure["reliability"] or 0) >= report["reliable"] for measure in known]
+        assert section.repeats == sum(reliable)
+        with_error = [measure for measure in known if measure["difference_error"] is not None]
+        reach = [report["bound"] * measure["difference_error"] for measure in with_error]
+        differences = zip(with_error, reach, strict=True)
+        assert section.above == sum(measure["difference"] > width for measure, width in differences)
+    assert page.curves is not None and all(stage.by_chance for stage in page.curves.stages)
+
+
+def test_the_best_channel_of_a_class_is_the_one_that_the_choosing_half_says(pages: Atlas) -> None:
+    (best,) = (best for best in selectivity_page(pages).best if best.kind == "classes")
+    assert best.total == 4 and best.left_out == 0
+    for entry in best.entries:
+        number = list(pages.kind_names("class")).index(entry.name)
+        chosen = [
+            arrays["class_auroc_chosen"][arrays["best_class"] == number].max(initial=0)
+            for arrays in (pages.layer(layer.name).arrays for layer in pages.layers)
+        ]
+        assert entry.chosen == max(chosen)
+        arrays = pages.layer(entry.layer).arrays
+        assert entry.area.value == arrays["class_auroc"][entry.channel] != entry.chosen
+
+
+def test_a_channel_s_page_gives_each_class_measure_with_its_interval_and_chance(pages: Atlas) -> None:
+    info = pages.manifest.layer("res2c")
+    sentences = class_sentences(pages, info, 1)
+    assert re.search(r"“\w+.*”.*AUROC \d\.\d\d \(\d\.\d\d to \d\.\d\d\)", sentences[0])
+    assert re.search(r"label agreement \S+ \(\S+ to \S+; random nines: \S+ to \S+\)", sentences[-1])
+    assert class_sentences(pages, info, 5) == []  # dead
+
+
+def test_the_sort_menu_marks_measures_that_do_not_repeat(pages: Atlas) -> None:
+    report = pages.class_report
+    assert report is not None
+    for layer in pages.layers:
+        doubtful = layer_grid(pages, layer).doubtful
+        for key, known in report.layers[layer.name].measures.items():
+            if key in {sort.key for sort in layer_grid(pages, layer).sorts}:
+                assert (key in doubtful) == (known.reliability is None or known.reliability < 0.5)
+        assert "max" not in doubtful
+
+
+def test_where_each_class_has_one_picture_no_page_says_anything_of_single_classes(tmp_path) -> None:
+    labels = [f"thing {number}" for number in range(40)]
+    make_atlas(tmp_path / "atlas", stages=((2, 2, 8),), inner=(), pictures=40, labels=labels)
+    atlas = Atlas(tmp_path / "atlas")
+    assert not atlas.labels_repeat
+    for info in atlas.layers:
+        assert (atlas.layer(info.name).arrays["best_class"] == -1).all()
+        for channel in range(info.channels):
+            said = [channel_sentence(atlas, info, channel), *class_sentences(atlas, info, channel)]
+            assert not any(("label" in text and "carry" in text) or "class" in text for text in said)
+    assert all(not row.labels for highlight in highlights(atlas) for row in highlight.rows)

@@ -140,7 +140,7 @@ def home_entry(atlas: Atlas) -> HomeEntry:
         is_residual=adds(atlas, blueprint),
         panels=manifest.sprites[atlas.layers[0].name].panels,
         highlights=chosen,
-        rule=highlights_rule(atlas, chosen),
+        rule=highlights_rule(chosen),
         left_out=left_out(atlas),
         stages=stage_links(atlas),
         counts=counts(atlas),

@@ -13,12 +13,14 @@ from generator.site.chapters import (
     refinement,
     revisited,
     scale,
+    selectivity,
     stream,
 )
 from generator.site.chapters.chapter import Chapter, SharedChapter
 
 CHAPTERS: tuple[Chapter, ...] = (
     architecture.CHAPTER,
+    selectivity.CHAPTER,
     refinement.CHAPTER,
     correspondence.CHAPTER,
     stream.CHAPTER,

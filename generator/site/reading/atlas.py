@@ -14,6 +14,7 @@ import numpy as np
 from generator.core.errors import AtlasError
 from generator.core.records import STUDY, LayerInfo, Manifest, PictureRecord
 from generator.core.store import Store
+from generator.site.reading.class_report import ClassReport, class_report_from_json
 from generator.site.reading.layer_numbers import Layer, dead_channels
 from generator.site.reading.layer_pairs import (
     LayerPair,
@@ -260,6 +261,28 @@ class Atlas:
         band = chance.get("label_agreement") or {}
         low, high = band.get("low"), band.get("high")
         return None if low is None or high is None else (float(low), float(high))
+
+    @cached_property
+    def class_report(self) -> ClassReport | None:
+        """How the class measures stand next to chance; None in an atlas of a version that did not compute it."""
+        return class_report_from_json(self.store.tables.read_json("classes.json"))
+
+    def kind_names(self, kind: str) -> Sequence[str]:
+        """The names of the classes, or of the groups (kind: class or group), by number."""
+        if kind == "group":
+            return self.class_report.groups if self.class_report else ()
+        return self._class_names
+
+    @cached_property
+    def _class_names(self) -> list[str]:
+        classes = self.store.tables.class_groups()
+        return [self.class_labels.get((number, label), label) for number, label in classes]
+
+    @cached_property
+    def labels_repeat(self) -> bool:
+        """Whether any two pictures have the same label: if not, the labels of nine pictures say nothing in common."""
+        labels = [label for label in self.picture_labels if label]
+        return len(labels) > len(set(labels))
 
     @cached_property
     def pairs_at(self) -> dict[str, list[LayerPair]]:

@@ -10,6 +10,7 @@ from generator.site.citation import Citation, cite
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.channel_change import ChangeSentence, change_sentences, verdict_of
 from generator.site.reading.channel_sentence import channel_sentence
+from generator.site.reading.class_sentences import class_sentences
 from generator.site.reading.inputs import InputChannel, input_tree
 from generator.site.reading.layer_numbers import Layer
 from generator.site.reading.measure import Measure
@@ -96,15 +97,16 @@ class Inside:
 class ChannelPage:
     """Everything that a channel's page shows.
 
-    sentence: about its numbers; changes: how it changes from earlier blocks; labels: of the nine pictures, with how
-    many carry each; strip: the blocks of the stage, empty where there is only one; data: JSON for the scripts, '' where
-    there are no tiles.
+    sentence: about its numbers; classes: sentences on the classes of its pictures; changes: how it changes from earlier
+    blocks; labels: of the nine pictures, with how many carry each; strip: the blocks of the stage, empty where there is
+    only one; data: JSON for the scripts, '' where there are no tiles.
     """
 
     channel: int
     neighbours: Neighbours
     sentence: str
     changes: Sequence[ChangeSentence]
+    classes: Sequence[str]
     top: TopPictures
     optimised: OptimisedPicture | None
     statistics: Sequence[Statistic]
@@ -126,6 +128,7 @@ def channel_page(atlas: Atlas, info: LayerInfo, channel: int, base_url: str) -> 
         neighbours=_neighbours(atlas, info, channel),
         sentence=channel_sentence(atlas, info, channel),
         changes=change_sentences(atlas, info, channel),
+        classes=class_sentences(atlas, info, channel),
         top=top,
         optimised=optimised_picture(atlas, layer, channel),
         statistics=_statistics(layer, channel),

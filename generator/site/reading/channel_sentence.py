@@ -52,9 +52,9 @@ def _stage_clause(atlas: Atlas, info: LayerInfo, channel: int) -> str:
 
 def _label_clause(atlas: Atlas, info: LayerInfo, channel: int, *, alone: bool) -> str:
     """The label that most of the nine pictures carry; otherwise, where nothing else is said, how many labels they
-    carry; '' without labels."""
+    carry; '' without labels, and where no two pictures of the whole set have the same."""
     labels = atlas.labels_of(info.name, channel)
-    if not labels:
+    if not labels or not atlas.labels_repeat:
         return ""
     label, count = labels[0]
     if count >= OFTEN:

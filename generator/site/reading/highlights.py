@@ -8,21 +8,21 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from generator.core.records import LayerInfo
-from generator.site.formats import in_words
+from generator.core.records import TOP, LayerInfo
 from generator.site.reading.atlas import Atlas
 
 HIGHLIGHTS = 3  # channels on a home page
 KEPT_RANGE = (
     1,
-    6,
-)  # top-9 pictures that the first and the last block share: a similar feature, but not the same
+    TOP - 1,
+)  # top-9 images that the first and the last block share: a similar feature, not the same
 ROW_LABELS = 2  # labels named for each block
 
 
 @dataclass(frozen=True)
 class HighlightRow:
-    """A channel in one block. labels: the commonest of its nine pictures, with how many carry each; shared: how many of
+    """A channel in one block. labels: the commonest of its nine pictures, with how many carry each, none where no two
+    pictures of the set have the same; shared: how many of
     the nine it shares with the block shown before, None for the first."""
 
     layer: str
@@ -32,13 +32,11 @@ class HighlightRow:
 
 @dataclass(frozen=True)
 class Highlight:
-    """A channel along a stage. gain: how many more of the nine pictures carry the commonest label in the stage's last
-    block than in its first."""
+    """A channel along a stage."""
 
     channel: int
     stage: int
     rows: Sequence[HighlightRow]
-    gain: int
 
 
 @dataclass(frozen=True, order=True)
@@ -47,7 +45,6 @@ class _Candidate:
     their signs changed."""
 
     rank: int
-    minus_gain: float
     keeps_few_or_most: bool
     minus_strength: float
     channel: int
@@ -57,11 +54,11 @@ class _Candidate:
 def highlights(atlas: Atlas) -> list[Highlight]:
     """The channels of the home page, in the order of their stages.
 
-    Of a stage's channels that are active and pictured in all its blocks: first those whose commonest label gains the
-    most of the nine pictures from the first to the last block, then those that keep one to six of these (both blocks
-    respond to something similar, yet not the same), then those with the highest activation as a share of their layer's.
-    The best of each stage are taken before the second best of any. Stages of one block are left out where others have
-    more: nothing changes along them.
+    Of a stage's channels that are active and pictured in all its blocks: first those that keep one to eight of the nine
+    pictures from the first to the last block (both respond to something similar, yet not the same), then those with the
+    highest activation as a share of their layer's. No measure of classes takes part: from nine pictures none repeats
+    well enough on other pictures to choose channels by it. The best of each stage are taken before the second best of
+    any. Stages of one block are left out where others have more: nothing changes along them.
     """
     candidates: list[_Candidate] = []
     for blocks in _stages(atlas):
@@ -72,21 +69,16 @@ def highlights(atlas: Atlas) -> list[Highlight]:
     return [_highlight(atlas, candidate) for candidate in in_order]
 
 
-def highlights_rule(atlas: Atlas, chosen: Sequence[Highlight]) -> str:
+def highlights_rule(chosen: Sequence[Highlight]) -> str:
     """How the channels were chosen, in a sentence; '' where there are none."""
     if not chosen:
         return ""
     strongest = "the highest activation as a share of the layer's highest"
     if all(len(highlight.rows) == 1 for highlight in chosen):
-        return f"Chosen automatically, not typical: the channels with {strongest}."
-    few, most = (in_words(number) for number in KEPT_RANGE)
-    kept = f"the channels that keep {few} to {most} of their nine pictures"
-    if atlas.class_labels:
-        labels = "the channels whose commonest label gains most of the nine pictures from the first to the last block"
-        kept = f"{labels}; among equals, {kept}"
-    else:
-        kept += " from the first to the last block"
-    return f"Chosen automatically, not typical. In each stage: {kept}; then those with {strongest}."
+        return f"Chosen automatically: the channels with {strongest}. Not typical."
+    few, most = KEPT_RANGE
+    kept = f"of the channels that keep {few} to {most} of their nine pictures across the stage"
+    return f"Chosen automatically: {kept}, those with {strongest}. Not typical."
 
 
 def left_out(atlas: Atlas) -> int:
@@ -106,14 +98,12 @@ def _candidates(atlas: Atlas, blocks: list[LayerInfo]) -> list[_Candidate]:
     shown = blocks if len(blocks) <= 3 else [blocks[0], blocks[len(blocks) // 2], blocks[-1]]
     first, last = blocks[0].name, blocks[-1].name
     full = np.all([atlas.layer(block.name).arrays["top_image"][:, -1] >= 0 for block in blocks], axis=0)
-    gain = label_agreement(atlas, last) - label_agreement(atlas, first)
     kept = atlas.shared(last, first)
     strength = np.mean([_share_of_largest(atlas, block.name) for block in shown], axis=0)
     possible = _active(atlas, blocks) & _pictured(atlas, blocks) & full
     return [
         _Candidate(
             rank=0,
-            minus_gain=-float(gain[channel]),
             keeps_few_or_most=not KEPT_RANGE[0] <= kept[channel] <= KEPT_RANGE[1],
             minus_strength=-float(strength[channel]),
             channel=channel,
@@ -121,13 +111,6 @@ def _candidates(atlas: Atlas, blocks: list[LayerInfo]) -> list[_Candidate]:
         )
         for channel in np.flatnonzero(possible).tolist()
     ]
-
-
-def label_agreement(atlas: Atlas, layer: str) -> np.ndarray:
-    """(C,): how many of the nine pictures carry the most frequent label; zero where nothing is labelled."""
-    channels = range(atlas.layer(layer).info.channels)
-    labels = (atlas.labels_of(layer, channel) for channel in channels)
-    return np.array([counts[0][1] if counts else 0 for counts in labels])
 
 
 def _active(atlas: Atlas, blocks: Sequence[LayerInfo]) -> np.ndarray:
@@ -154,9 +137,9 @@ def _highlight(atlas: Atlas, candidate: _Candidate) -> Highlight:
     rows = [
         HighlightRow(
             layer=block.name,
-            labels=atlas.labels_of(block.name, channel)[:ROW_LABELS],
+            labels=atlas.labels_of(block.name, channel)[:ROW_LABELS] if atlas.labels_repeat else (),
             shared=atlas.shared(block.name, blocks[number - 1].name)[channel] if number else None,
         )
         for number, block in enumerate(blocks)
     ]
-    return Highlight(channel, blocks[0].stage, rows, int(-candidate.minus_gain))
+    return Highlight(channel, blocks[0].stage, rows)

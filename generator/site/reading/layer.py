@@ -61,13 +61,15 @@ class Cell:
 @dataclass(frozen=True)
 class LayerGrid:
     """A thumbnail per channel. columns: of the sheet of thumbnails; active: how many channels some picture activates;
-    sorts: the measures that the grid can be sorted by; label_names: the labels that it can be filtered by, in order;
+    sorts: the measures that the grid can be sorted by; doubtful: the keys of those whose order another set of pictures
+    would not repeat; label_names: the labels that it can be filtered by, in order;
     previous, next: layers of the network; inner: convolutions of the block; data: JSON for the script."""
 
     cells: Sequence[Cell]
     columns: int
     active: int
     sorts: Sequence[Measure]
+    doubtful: Sequence[str]
     label_names: Sequence[str]
     previous: LayerInfo | None
     next: LayerInfo | None
@@ -108,6 +110,7 @@ def layer_grid(atlas: Atlas, info: LayerInfo) -> LayerGrid:
         columns=columns,
         active=info.channels - sum(layer.dead),
         sorts=[column.measure for column in layer.measures],
+        doubtful=_doubtful(atlas, layer),
         label_names=sorted(label for label in labels if label),
         previous=atlas.layers[number - 1] if number else None,
         next=atlas.layers[number + 1] if number + 1 < len(atlas.layers) else None,
@@ -115,6 +118,12 @@ def layer_grid(atlas: Atlas, info: LayerInfo) -> LayerGrid:
         has_optimised=has_optimised(layer),
         data=_grid_data(layer, list(labels), labels_by_channel),
     )
+
+
+def _doubtful(atlas: Atlas, layer: Layer) -> list[str]:
+    report = atlas.class_report
+    keys = [column.measure.key for column in layer.measures]
+    return [key for key in keys if report is not None and report.does_not_repeat(layer.info.name, key)]
 
 
 def _cell(atlas: Atlas, layer: Layer, channel: int, columns: int, thumbnails: int) -> Cell:
