@@ -12,7 +12,7 @@ from generator.core.store import Store
 from generator.methods.auroc import FEWEST, SPLITS
 from generator.methods.directions import along, random_directions
 from generator.methods.purity import KEPT_SHARES, Classes
-from generator.methods.resampling import HALVINGS, RELIABLE, bound
+from generator.methods.resampling import HALVINGS, LEVEL, RELIABLE, bound
 from generator.pictures.reading import PictureFile
 from generator.stages.class_measures import Labels, by_chance, channel_arrays, layer_report, measure
 from generator.stages.inputs import Inputs
@@ -56,6 +56,7 @@ def describe_classes(inputs: Inputs, run: Run) -> None:
         "splits": SPLITS,
         "fewest": FEWEST,
         "reliable": RELIABLE,
+        "level": LEVEL,
         "bound": round(bound(), 6),
         "enough": {kind: int(labelling.enough.sum()) for kind, labelling in labels.sets.items()},
         "visual": _visual_report(visual),

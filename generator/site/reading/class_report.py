@@ -69,8 +69,8 @@ class VisualSource:
 @dataclass(frozen=True)
 class ClassReport:
     """fewest: pictures that a class needs in each half; reliable: the reliability from which on a measure repeats;
-    bound: standard errors that an interval reaches to each side; enough: by kind, how many classes have enough pictures
-    for an AUROC."""
+    level: of intervals and bands; bound: standard errors that an interval reaches to each side; enough: by kind, how
+    many classes have enough pictures for an AUROC."""
 
     hierarchy: str | None
     classes: int
@@ -78,6 +78,7 @@ class ClassReport:
     kept_shares: Sequence[float]
     fewest: int
     reliable: float
+    level: float
     bound: float
     enough: Mapping[str, int]
     visual: VisualSource | None
