@@ -121,10 +121,11 @@ def test_the_units_place_is_marked_where_the_whole_picture_is_shown(atlas: Atlas
     assert [tile.mark for tile in channel_page(atlas, last, 0, "").top.tiles] == [""] * 9
 
 
-    def test_an_unknown_statistic_is_ignored(atlas: Atlas) -> None: known = {column.measure.key for column in
-    atlas.layer("res2b").measures} # The small atlas has no optimised pictures and no residual stream, and its classes
-    have too few pictures for an AUROC. arrays = atlas.layer("res2b").arrays assert known == {m.key for m in MEASURES if
-    m.listed and np.isfinite(arrays.get(m.key, np.nan)).any()}
+def test_an_unknown_statistic_is_ignored(atlas: Atlas) -> None:
+    known = {column.measure.key for column in atlas.layer("res2b").measures}
+    # The small atlas has no optimised pictures, no residual stream, and too few pictures of a class for an AUROC.
+    arrays = atlas.layer("res2b").arrays
+    assert known == {m.key for m in MEASURES if m.listed and np.isfinite(arrays.get(m.key, np.nan)).any()}
 
 
 def test_first_block_of_a_stage_has_no_comparison(atlas: Atlas) -> None:
