@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from generator.core.records import LayerInfo
-from generator.site.figures.axis import Axis, Tick
+from generator.site.figures.axis import Axis, Tick, px
 from generator.site.formats import round_number
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.class_report import Band, ClassReport, Entropies
@@ -34,10 +34,10 @@ class Dot:
 
 @dataclass(frozen=True)
 class ChanceBand:
-    """What chance gives; y of the ends in px."""
+    """What chance gives, in px."""
 
     top: float
-    bottom: float
+    height: float
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def profile(report: ClassReport, key: str, blocks: Sequence[LayerInfo]) -> Profi
 
 
 def _chance(band: Band | None, up: Axis) -> ChanceBand | None:
-    return None if band is None else ChanceBand(up(band.high), up(band.low))
+    return None if band is None else ChanceBand(up(band.high), px(up(band.low) - up(band.high)))
 
 
 def _path(points: Sequence[tuple[float, float]]) -> str:
