@@ -22,6 +22,13 @@ from generator.engine.scan.grouped_sums import GROUPS, GroupedSum, group_of
 from generator.engine.scan.stream import BlockUnits, StreamPlan, StreamState, enlarge, read_stream, reduce
 from generator.methods import mixing
 from generator.methods.contribution import mean_share, shortcut_share, signed_parts
+from generator.methods.mix_intervals import (
+    NORMAL,
+    SampleNumbers,
+    rank_influence,
+    sample_numbers,
+    share_intervals,
+)
 from generator.methods.scale import scale_criteria
 from generator.network import models
 from generator.network.models.resnet_cifar import CifarResNet
@@ -385,6 +392,79 @@ def test_grouped_sums_are_exact_and_do_not_mind_order_or_parts():
         assert torch.equal(getattr(one.fixed, part), getattr(halves[0].fixed, part))
 
 
+def test_the_output_is_the_sum_that_was_read_so_it_can_be_made_anew_from_the_kept_readings():
+    torch.manual_seed(0)
+    network, _ = _network(_branch(nn.Conv2d(3, 3, 3, padding=1)), nn.Identity())
+    nothing = torch.empty(0, dtype=torch.int64)
+    units = {"res2a": BlockUnits(*[nothing] * 5)}
+    read = read_stream(network, _pixels(8), StreamPlan.of(network, 8), units)["res2a"]
+    assert torch.equal(read.output, (read.input + read.block).relu())
+
+
+def _sampled(seed: int, pictures: int = 300, channels: int = 30) -> tuple[np.ndarray, np.ndarray]:
+    """Input and Block of channels, some of whose sides are driven by the same pictures; a seed is a set of pictures."""
+    rng = np.random.default_rng(seed)
+    shared, own = rng.normal(size=(pictures, channels)), rng.normal(size=(2, pictures, channels))
+    weight = np.linspace(0, 1, channels)
+    gain = np.linspace(0.5, 2, channels)[::-1]
+    at_input = weight * shared + (1 - weight) * own[0]
+    return at_input.astype(np.float32), (gain * (0.3 * at_input + own[1])).astype(np.float32)
+
+
+def _numbers(sides: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, SampleNumbers]:
+    output = np.maximum(sum(sides), 0)
+    nine = [np.take_along_axis(output, np.argsort(-side, axis=0)[:9], axis=0).mean(0) for side in sides]
+    others = {"fixed": np.arange(sides[0].shape[1], dtype=np.float32)}
+    return nine[0] / nine[1], sample_numbers(*sides, (nine[0], nine[1]), others, signed=False)
+
+
+@pytest.mark.slow
+def test_intervals_hold_what_other_pictures_give_as_often_as_they_say():
+    sets = [_numbers(_sampled(seed)) for seed in range(60)]
+    ratios = np.array([ratio for ratio, _ in sets])
+    truth = np.median(ratios, axis=0)
+    inside = [(n.ratio_low <= truth) & (truth <= n.ratio_high) for _, n in sets]
+    assert 0.9 < np.mean(inside) < 0.99
+    rho = np.array([n.correlation for _, n in sets])
+    reach = NORMAL * np.array([n.correlation_error for _, n in sets])
+    assert 0.92 < np.mean(np.abs(rho - rho.mean(0)) <= reach) < 0.98
+    for read in (
+        lambda n: n.ratio_median,
+        lambda n: n.correlation_median,
+        lambda n: n.associations["fixed"],
+        lambda n: n.associations["block_at_input"],
+    ):
+        found = [read(n) for _, n in sets]
+        centre = np.mean([each.value for each in found])
+        assert np.mean([each.low <= centre <= each.high for each in found]) > 0.85
+
+
+def test_the_influence_of_pictures_on_a_rank_correlation_is_what_leaving_them_out_shows():
+    at_input, at_block = _sampled(1, pictures=400, channels=6)
+    rho, influence, counted = rank_influence(at_input, at_block)
+    for channel in range(6):
+        rows = counted[:, channel]
+        x, y = at_input[rows, channel], at_block[rows, channel]
+        assert rho[channel] == pytest.approx(stats.spearmanr(x, y).statistic, abs=1e-9)
+        effects = influence[rows, channel]
+        keep = np.ones(len(x), bool)
+        keep[:20] = False
+        without = stats.spearmanr(x[keep], y[keep]).statistic
+        assert without == pytest.approx(rho[channel] + effects[keep].mean(), abs=0.02)
+        np.testing.assert_allclose(effects.mean(), 0, atol=1e-5)
+
+
+def test_no_picture_and_few_pictures_give_no_interval_and_no_error():
+    nothing = np.zeros((0, 4), np.float32)
+    empty = sample_numbers(nothing, nothing, (np.full(4, np.nan),) * 2, {}, signed=False)
+    assert np.isnan(empty.ratio_low).all() and empty.ratio_median is None and empty.correlation_median is None
+    at_input, at_block = _sampled(2, pictures=4, channels=5)
+    few = sample_numbers(at_input, at_block, (np.ones(5), np.ones(5)), {}, signed=False)
+    assert len(few.ratio_low) == 5
+    error, median = share_intervals(np.full((5, 9), -1), np.full((5, 9), np.nan))
+    assert np.isnan(error).all() and median is None
+
+
 def test_the_mix_ratio_has_ten_and_zero_where_a_value_is_missing():
     output_at_input = np.array([2.0, 2.0, 0.0, 0.0, np.nan, 1.0, np.nan])
     output_at_block = np.array([1.0, 0.0, 1.0, 0.0, 1.0, np.nan, np.nan])
@@ -631,19 +711,38 @@ def test_the_statistics_are_scipy_s_own(atlas, hooked, block):
             rho = stats.spearmanr(maps["input"][active, channel], maps["block"][active, channel]).statistic
             np.testing.assert_allclose(numbers["block_correlation"][channel], rho, atol=2e-3)
     report = next(b for b in atlas.tables.read_json("stream.json")["blocks"] if b["block"] == block)
-    ratio, at_input = numbers["mix_ratio"].astype(np.float64), numbers["block_at_input"].astype(np.float64)
-    known = np.isfinite(ratio) & np.isfinite(at_input)
-    rho = stats.spearmanr(numbers["convolution_weight"][np.isfinite(ratio)], ratio[np.isfinite(ratio)])
-    found = report["tests"]["convolution_weight"]
-    assert (found["statistic"], found["p"]) == pytest.approx((rho.statistic, rho.pvalue), rel=1e-6)
-    groups = [at_input[known & (ratio > 1)], at_input[known & (ratio < 1)]]
-    if min(map(len, groups)) >= mixing.FEW:
-        anova = stats.f_oneway(*groups)
-        found = report["tests"]["anova"]
-        assert (found["statistic"], found["p"]) == pytest.approx((anova.statistic, anova.pvalue), rel=1e-6)
-    else:
-        assert report["tests"]["anova"] is None
-    assert report["tests"]["norm_weight"] is None  # He initialisation: every BatchNorm weight is 1
+    ratio = numbers["mix_ratio"].astype(np.float64)
+    known = np.isfinite(ratio)
+    for name in ("convolution_weight", "block_at_input"):
+        both = known & np.isfinite(numbers[name])
+        rho = stats.spearmanr(numbers[name][both], ratio[both]).statistic
+        found = report["associations"][name]
+        assert found["value"] == pytest.approx(rho, abs=1e-6) and found["low"] <= rho <= found["high"]
+    assert report["associations"]["norm_weight"] is None  # He initialisation: every BatchNorm weight is 1
+    for name in ("mix_ratio", "shortcut_share", "block_correlation", "active_share"):
+        found, values = report["medians"][name], numbers[name][np.isfinite(numbers[name])]
+        assert found["value"] == pytest.approx(np.median(values), abs=1e-5)
+        assert found["low"] < found["value"] < found["high"]
+    low, high = (numbers[f"mix_ratio_{end}"][known] for end in ("low", "high"))
+    tie = 1e-5 + 1e-5 * ratio[known]
+    has_ends = ~np.isnan(low)  # few of 40 pictures drive some channels
+    assert has_ends.mean() > 0.5
+    inside = (low <= ratio[known] + tie) & ((ratio[known] <= high + tie) | (ratio[known] == mixing.SKIPS))
+    assert inside[has_ends].all()
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_the_overlap_counts_pictures_on_both_lists_and_what_other_channels_share(atlas, block):
+    numbers = atlas.arrays.layer(block)
+    lists = [
+        [set(row[row >= 0].tolist()) for row in numbers[f"centre_{side}_image"]]
+        for side in ("input", "block")
+    ]
+    shared = np.array([[len(mine & theirs) for theirs in lists[1]] for mine in lists[0]])
+    np.testing.assert_array_equal(numbers["mix_overlap"], np.diagonal(shared))
+    report = next(b for b in atlas.tables.read_json("stream.json")["blocks"] if b["block"] == block)
+    untied = shared[~np.eye(len(shared), dtype=bool)].mean()
+    assert report["untied_overlap"] == pytest.approx(untied)
 
 
 @pytest.mark.slow

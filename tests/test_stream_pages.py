@@ -28,8 +28,8 @@ from generator.site.reading.atlas import Atlas
 from generator.site.reading.stream import (
     KINDS,
     ContributionBar,
+    Interval,
     StreamBlock,
-    TestResult,
     channel_stream,
     contribution_bars,
     stream_blocks,
@@ -64,7 +64,14 @@ def _with_stream(folder: Path) -> Store:
                 "top_branch": branch,
                 "top_shortcut": (numbers["top_value"] - branch) * alive,
                 "shortcut_share": rng.uniform(0, 1, channels).astype(np.float32),
+                "shortcut_share_error": np.full(channels, 0.02, np.float32),
+                "active_share": rng.normal(0.5, 0.4, channels).astype(np.float32),
+                "active_share_error": np.full(channels, 0.01, np.float32),
                 "mix_ratio": ratio,
+                # Channel 3's interval has no upper end, channel 2's lies within the limits of a mixture.
+                "mix_ratio_low": ratio * np.where(np.arange(channels) == 2, 0.9, 0.5).astype(np.float32),
+                "mix_ratio_high": ratio * np.where(np.arange(channels) == 3, np.inf, 1.25).astype(np.float32),
+                "mix_overlap": np.arange(channels, dtype=np.uint8) % 10,
                 "block_at_input": rng.normal(size=channels).astype(np.float32),
                 "convolution_weight": rng.uniform(size=channels).astype(np.float32),
                 "scale_block": scale[0],
@@ -87,15 +94,29 @@ def _with_stream(folder: Path) -> Store:
             },
             "stream",
         )
-        tests = {"convolution_weight": {"statistic": -0.5, "p": 0.01, "channels": channels}, "anova": None}
+        associations = {
+            "convolution_weight": {"value": -0.5, "low": -0.6, "high": -0.4},
+            "block_at_input": None,
+        }
+        medians = {"mix_ratio": {"value": 1.25, "low": 1.125, "high": None}, "shortcut_share": None}
         blocks.append(
             {"block": name, "channels": channels, "centre": [6, 6], "input": "res2a" if identity else "",
-             "branch": "", "identity": identity, "tests": tests}
+             "branch": "", "identity": identity, "untied_overlap": 0.25, "medians": medians,
+             "associations": associations}
         )  # fmt: skip
-    report = {"pictures": 36, "sample": 36, "rescaled": True, "near_one": 1.5, "blocks": blocks}
+    reach = {"shortcut_share": 2.0, "active_share": 2.0}
+    report = {
+        "pictures": 36,
+        "sample": 36,
+        "rescaled": True,
+        "near_one": 1.5,
+        "reach": reach,
+        "blocks": blocks,
+    }
     store.tables.write_json("stream.json", report)
     store.tables.write_json(
-        "stream_optimised.json", {"steps": 64, "blocks": [{"block": "res2b", "tests": {}}]}
+        "stream_optimised.json",
+        {"steps": 64, "blocks": [{"block": "res2b", "associations": {"mix_ratio": 0.375}}]},
     )
     areas = {
         "invariant": {"auc": 0.48, "low": 0.41, "high": 0.55, "pairs": 256},
@@ -172,6 +193,10 @@ def test_the_bars_of_the_histograms_count_every_channel_once(atlas, site):
         counts = re.findall(rf"<title>{block.info.name}: (\d+) channels? with M", text)
         assert sum(map(int, counts)) == np.isfinite(block.ratio).sum()
     assert re.search(r"is overwritten</span>\s+\(mixture", text)
+    # Identity blocks and projections stand apart, in the histograms and in the tables.
+    order = [match[1] for match in BAR.finditer(text.partition("Mix ratio at optimised")[0])]
+    assert order == sorted(order, key=lambda name: name != "res2b") and set(order) == {"res2a", "res2b"}
+    assert text.count('<th scope="rowgroup"') == 4
     assert ": 1 channel with M" in text and ": 1 channels" not in text
     # Bins of 0.25 from 0 to 5, and one more edge at 1 / 1.5.
     assert [block.bin_of(m) for m in (0, 0.249, 0.25, 0.66, 0.67, 4.99, 5, 10)] == [0, 0, 1, 2, 3, 20, 21, 21]
@@ -209,16 +234,58 @@ def test_a_channel_s_line_follows_from_its_numbers(atlas):
     block.arrays["shortcut_share"][:3] = 0.83, 0.5, 0.1
     lines = [stream_sentence(block, channel) for channel in range(3)]
     assert lines == [
-        "At its strongest units the branch supplies 17 % of the positive input and the shortcut 83 %, on average. "
-        "At the neuron in the middle of the map, pictures that drive the shortcut give higher outputs than pictures "
-        "that drive the branch (mix ratio 10.00; the channel skips).",
-        "At its strongest units the branch supplies 50 % of the positive input and the shortcut 50 %, on average. "
-        "At the neuron in the middle of the map, pictures that drive the shortcut give lower outputs than pictures "
-        "that drive the branch (mix ratio 0.10; the channel is overwritten).",
-        "At its strongest units the branch supplies 90 % of the positive input and the shortcut 10 %, on average. "
-        "At the neuron in the middle of the map, pictures that drive the shortcut and pictures that drive the branch "
-        "give similar outputs (mix ratio 1.00; 1/1.5 to 1.5 is called mixed).",
+        "At its strongest units the branch supplies 17 % of the positive input and the shortcut 83 % (± 4), on "
+        "average. At the neuron in the middle of the map, pictures that drive the shortcut give higher outputs than "
+        "pictures that drive the branch (mix ratio 10.00, 95 % interval 5.00 to 12.50; the channel skips). Of the "
+        "nine pictures that drive the shortcut most, 0 are also among the nine of the branch (different channels: 0.25 "
+        "on average).",
+        "At its strongest units the branch supplies 50 % of the positive input and the shortcut 50 % (± 4), on "
+        "average. At the neuron in the middle of the map, pictures that drive the shortcut give lower outputs than "
+        "pictures that drive the branch (mix ratio 0.10, 95 % interval 0.05 to 0.12; the channel is overwritten). Of "
+        "the nine pictures that drive the shortcut most, 1 is also among the nine of the branch (different channels: "
+        "0.25 on average); shared pictures move the ratio towards 1 by construction.",
+        "At its strongest units the branch supplies 90 % of the positive input and the shortcut 10 % (± 4), on "
+        "average. At the neuron in the middle of the map, pictures that drive the shortcut and pictures that drive the "
+        "branch give similar outputs (mix ratio 1.00, 95 % interval 0.90 to 1.25; 0.67 to 1.5 is called mixed). Of the "
+        "nine pictures that drive the shortcut most, 2 are also among the nine of the branch (different channels: 0.25 "
+        "on average); shared pictures move the ratio towards 1 by construction.",
     ]
+
+
+def test_a_channel_whose_interval_holds_a_limit_is_not_said_to_be_of_a_kind_for_certain(atlas):
+    block = replace(stream_blocks(atlas)[1], arrays=dict(stream_blocks(atlas)[1].arrays))
+    known = (~block.dead).sum()
+    for low, high, words in (
+        (1.4, 1.9, "whether the channel skips or mixes is not certain"),
+        (0.5, np.inf, "whether the channel skips or mixes or is overwritten is not certain"),
+        (1.6, np.inf, "95 % interval from 1.60 up; the channel skips"),
+    ):
+        for key, value in (("mix_ratio", 1.8), ("mix_ratio_low", low), ("mix_ratio_high", high)):
+            block.arrays[key] = np.full(block.info.channels, value)
+        one = replace(block)  # what is cached belongs to the old numbers
+        assert words in stream_sentence(one, int(np.flatnonzero(~block.dead)[0]))
+        assert one.counts[0] == (known, known if low == 1.6 else 0)
+    del block.arrays["mix_ratio_low"]
+    without = replace(block)
+    assert without.counts[0] == (known, None) and "interval" not in stream_sentence(without, 0)
+
+
+def test_an_atlas_without_intervals_has_its_pages_and_leaves_them_out(tmp_path):
+    store = _with_stream(tmp_path / "small")
+    report = store.tables.read_json("stream.json")
+    for block in report["blocks"]:
+        path = store.folder / "layers" / block["block"] / "stream.npz"
+        with np.load(path) as file:
+            kept = {k: v for k, v in file.items() if not re.search("_low|_high|_error|overlap|active", k)}
+        np.savez(path, **kept)
+        for key in ("medians", "associations", "untied_overlap"):
+            del block[key]
+    del report["reach"]
+    store.tables.write_json("stream.json", report)
+    render_site([store.folder], tmp_path / "site")
+    for page in ("stream.html", "res2b/stream.html", "res2b/0.html"):
+        text = (tmp_path / "site" / "small" / page).read_text("utf-8")
+        assert not re.search("for certain|95 %|± |by construction\\.|None|nan", text.partition("<main")[2])
 
 
 @pytest.mark.parametrize(("key", "unit"), [("norm_weight", "|γ|"), ("norm_scale", "|γ| / σ"), (None, "")])
@@ -231,16 +298,16 @@ def test_the_weight_of_a_norm_is_called_what_it_is(tmp_path, key, unit):
             numbers = store.arrays.layer(block["block"])
             values = np.linspace(0.5, 2, len(numbers["mix_ratio"]), dtype=np.float32)
             alter_layer(store, block["block"], {key: values}, "stream")
-            block["tests"][key] = {"statistic": 0.25, "p": 0.02, "channels": 12}
+            block["associations"][key] = {"value": 0.25, "low": 0.125, "high": 0.375}
     store.tables.write_json("stream.json", report)
     atlas = Atlas(store.folder)
     page = _stream_page(atlas)
     units = [unit] if key else []
-    assert [measure.unit for measure in page.norms] == units
+    assert [measure.unit for measure in page.others if "γ" in measure.unit] == units
     assert page.folded == (key == "norm_scale")
-    assert (TestResult(0.25, 0.02, 12) in page.blocks[0].tests) == bool(key)
+    assert (Interval(0.25, 0.125, 0.375) in page.groups[0].blocks[0].associations) == bool(key)
     block = stream_blocks(atlas)[1]
-    listed = [measure.unit for measure, _ in channel_stream(block, 1).numbers]
+    listed = [number.measure.unit for number in channel_stream(block, 1).numbers]
     assert [name for name in listed if "γ" in name] == units
     assert [plot.measure.unit for plot in ratio_plots(block) if "γ" in plot.measure.unit] == units
 

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from generator.methods.mix_intervals import Interval
+from generator.methods.resampling import bound
+
 FEWEST_GROUPS = 10  # fewer give no standard error
 
 
@@ -55,19 +58,41 @@ def signed_parts(shortcut: np.ndarray, branch: np.ndarray, units: np.ndarray) ->
     The errors leave out one group after the other (delete-a-group jackknife, Kott 2001, Journal of Official Statistics
     17): √ ((G − 1) / G · Σ (Tᵢ − mean)²) over the G groups that have a picture.
     """
-    whole = [array.sum(axis=0)[None] for array in (shortcut, branch, units)]
-    values = _parts(*whole)[:, 0]
+    values, left_out = _whole_and_left_out(shortcut, branch, units)
+    return SignedParts(*values, *_jackknife(left_out))
+
+
+def median_share(shortcut: np.ndarray, branch: np.ndarray, units: np.ndarray) -> Interval | None:
+    """The median over the channels of the share that SignedParts defines, with its interval over pictures; None where
+    no channel has one. Arguments as of signed_parts."""
+    values, left_out = _whole_and_left_out(shortcut, branch, units)
+    known = np.isfinite(values[2]) & np.isfinite(left_out[2]).all(axis=0)
+    if not known.any():
+        return None
+    value = float(np.median(values[2, known]))
+    reach = bound() * _jackknife(np.median(left_out[2][:, known], axis=1)[None]).item()
+    return Interval(value, value - reach, value + reach)
+
+
+def _whole_and_left_out(
+    shortcut: np.ndarray, branch: np.ndarray, units: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The parts and the share of all groups, (3, C), and without each group that has a picture, (3, G, C)."""
+    sums = (shortcut, branch, units)
+    whole = [array.sum(axis=0)[None] for array in sums]
     present = units.any(axis=1)
-    left_out = _parts(
-        *(total - array[present] for total, array in zip(whole, (shortcut, branch, units), strict=True))
-    )
-    groups = int(present.sum())
-    if groups >= FEWEST_GROUPS:
-        spread = ((left_out - left_out.mean(axis=1, keepdims=True)) ** 2).sum(axis=1)
-        errors = np.sqrt((groups - 1) / groups * spread)
-    else:
-        errors = np.full(values.shape, np.nan)
-    return SignedParts(*values, *errors)
+    rest = (total - array[present] for total, array in zip(whole, sums, strict=True))
+    return _parts(*whole)[:, 0], _parts(*rest)
+
+
+def _jackknife(left_out: np.ndarray) -> np.ndarray:
+    """The standard error from values (K, G, …) without each group → (K, …); NaN where there are too few groups."""
+    groups = left_out.shape[1]
+    if groups < FEWEST_GROUPS:
+        return np.full((len(left_out), *left_out.shape[2:]), np.nan)
+    spread = ((left_out - left_out.mean(axis=1, keepdims=True)) ** 2).sum(axis=1)
+    error: np.ndarray = np.sqrt((groups - 1) / groups * spread)
+    return error
 
 
 def _parts(shortcut: np.ndarray, branch: np.ndarray, units: np.ndarray) -> np.ndarray:

@@ -7,10 +7,7 @@ for the nine pictures of a set that activate Input and Block most: a value is th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-from scipy import stats
 
 SKIPS, OVERWRITES = 10.0, 0.0  # the ratio where one of its two values is not above zero
 NEAR_ONE = 1.5  # from 1/1.5 to 1.5 a ratio is near 1: the paper's bound for scale invariance
@@ -55,46 +52,3 @@ def mix_ratio(output_at_input: np.ndarray, output_at_block: np.ndarray) -> np.nd
 def near_one(ratio: np.ndarray) -> np.ndarray:
     """Whether the channel mixes: 1/1.5 < M < 1.5."""
     return (ratio > 1 / NEAR_ONE) & (ratio < NEAR_ONE)
-
-
-def rank_correlation_where(x: np.ndarray, y: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Spearman's ρ of each column of x and y over the rows where the mask holds; (N, C) each → (C,) float32, NaN
-    where fewer than three rows are left or one is constant."""
-    result = np.full(x.shape[1], np.nan, np.float32)
-    for channel in np.flatnonzero(where.sum(axis=0) >= FEW):
-        rows = where[:, channel]
-        left, right = x[rows, channel], y[rows, channel]
-        if np.ptp(left) > 0 and np.ptp(right) > 0:
-            result[channel] = stats.spearmanr(left, right).statistic
-    return result
-
-
-@dataclass(frozen=True)
-class Association:
-    """A statistic (ρ or F), its two-sided p, and the number of channels it was computed from."""
-
-    statistic: float
-    p: float
-    channels: int
-
-
-def ratio_against(ratio: np.ndarray, other: np.ndarray) -> Association | None:
-    """Spearman's ρ of the mix ratio against another number of each channel; None where fewer than FEW
-    channels have both, or one is constant."""
-    known = np.isfinite(ratio) & np.isfinite(other)
-    if known.sum() < FEW or np.ptp(ratio[known]) == 0 or np.ptp(other[known]) == 0:
-        return None
-    test = stats.spearmanr(ratio[known], other[known])
-    return Association(float(test.statistic), float(test.pvalue), int(known.sum()))
-
-
-def skip_against_overwrite(ratio: np.ndarray, block: np.ndarray) -> Association | None:
-    """One-way ANOVA of the branch's values between the channels with M > 1 and those with M < 1: F and p;
-    None where a group has fewer than FEW channels, or nothing varies."""
-    groups = [block[chosen & np.isfinite(block)] for chosen in (ratio > 1, ratio < 1)]
-    if min(map(len, groups)) < FEW or np.ptp(np.concatenate(groups)) == 0:
-        return None
-    test = stats.f_oneway(*groups)
-    if not np.isfinite(test.pvalue):
-        return None
-    return Association(float(test.statistic), float(test.pvalue), sum(map(len, groups)))

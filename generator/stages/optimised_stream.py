@@ -4,7 +4,7 @@ every channel. The numbers at the set's own pictures are kept too."""
 from __future__ import annotations
 
 from collections.abc import Collection, Generator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from generator.engine.ascent.transforms import Transforms, jitter, random_rotate
 from generator.engine.device import use_tf32
 from generator.engine.scan.stream import StreamBlock, StreamPlan, enlarge, read_centres, reduce, residuals
 from generator.methods import mixing
+from generator.methods.mix_intervals import rank_correlation
 from generator.methods.scale import scale_criteria
 from generator.network.network import Network
 from generator.network.residual import Residual
@@ -242,15 +243,12 @@ def _write(inputs: Inputs, run: Run, readings: Readings) -> None:
         numbers = run.store.arrays.layer(block.name, "stream")
         run.store.arrays.write_layer(block.name, PRODUCT, optimised)
         ratio = optimised["mix_ratio_optimised"]
-        tests: dict[str, mixing.Association | None] = {
-            name: mixing.ratio_against(ratio, numbers[name])
-            for name in ("norm_weight", "norm_scale", "convolution_weight")
-            if name in numbers
-        }
-        tests["natural"] = mixing.ratio_against(ratio, numbers["mix_ratio"])
-        tests["anova"] = mixing.skip_against_overwrite(ratio, optimised["block_at_input_optimised"])
-        results = {name: None if test is None else asdict(test) for name, test in tests.items()}
-        blocks.append({"block": block.name, "tests": results})
+        fixed = ("norm_weight", "norm_scale", "convolution_weight", "mix_ratio")
+        others = {name: numbers[name] for name in fixed if name in numbers}
+        others["block_at_input"] = optimised["block_at_input_optimised"]
+        # The pictures are optimised and no sample of any: there are no intervals over pictures.
+        associations = {name: rank_correlation(ratio, values) for name, values in others.items()}
+        blocks.append({"block": block.name, "associations": associations})
     run.store.tables.write_json(FILE, {"steps": inputs.profile.stream.optimised_steps, "blocks": blocks})
 
 

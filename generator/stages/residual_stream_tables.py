@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from generator.engine.scan.stream import BESIDE, RESCALED, StreamBlock, StreamState, residuals
-from generator.methods import mixing
-from generator.methods.contribution import mean_share, signed_parts
+from generator.engine.scan.stream import BESIDE, PARTS, RESCALED, StreamBlock, StreamState, residuals
+from generator.methods import contribution, mix_intervals, mixing
+from generator.methods.mix_intervals import Interval, SampleNumbers
+from generator.methods.resampling import bound
 from generator.methods.scale import scale_criteria
-from generator.stages.block_correlation import block_correlations
 from generator.stages.inputs import Inputs
 from generator.stages.run import Run
+from generator.stages.stream_sampling import BlockRead, sampled_blocks
 
 PRODUCT = "stream"  # of a layer's arrays
 
@@ -26,26 +27,38 @@ def write_stream(inputs: Inputs, run: Run, state: StreamState, pass_: str, rows:
     _remove_earlier(inputs, run)
     blocks: list[dict[str, Any]] = []
     with run.reporter.stage("stream's tables", len(state.plan.blocks), "blocks") as advance:
-        sides = [block.channels for block in state.plan.blocks for _ in ("input", "block")]
-        correlations = block_correlations(run.store.folder, pass_, sides, rows, run.encoders)
-        for block, correlation in zip(state.plan.blocks, correlations, strict=True):
-            residual = residuals(inputs.network)[block.name]
-            numbers = block_numbers(state, block.name, signed=residual.is_signed)
-            numbers["block_correlation"] = correlation
-            if (magnitudes := inputs.network.magnitudes.get(block.name)) is not None:
-                numbers["convolution_weight"] = magnitudes.convolution.float().numpy()
-                if magnitudes.norm is not None:
-                    # Where the statistics are folded into the weight, γ itself is not known.
-                    name = "norm_scale" if magnitudes.folded else "norm_weight"
-                    numbers[name] = magnitudes.norm.float().numpy()
+        known = residuals(inputs.network)
+        read = [
+            _read(inputs, state, block.name, signed=known[block.name].is_signed)
+            for block in state.plan.blocks
+        ]
+        sampled = sampled_blocks(run.store.folder, pass_, read, rows, run.encoders)
+        for block, of_all, sample in zip(state.plan.blocks, read, sampled, strict=True):
+            numbers = block_numbers(state, block.name, signed=of_all.signed)
+            shares = contribution.shortcut_share(*(state.parts[block.name, side] for side in PARTS))
+            top_image = run.store.arrays.layer(block.name, "top")["top_image"]
+            share_error, share_median = mix_intervals.share_intervals(top_image, shares)
+            numbers |= {
+                "shortcut_share_error": share_error.astype(np.float32),
+                "mix_ratio_low": sample.ratio_low.astype(np.float32),
+                "mix_ratio_high": sample.ratio_high.astype(np.float32),
+                "block_correlation": sample.correlation.astype(np.float32),
+                "block_correlation_error": sample.correlation_error.astype(np.float32),
+                **of_all.others,
+            }
             run.store.arrays.write_layer(block.name, PRODUCT, numbers)
-            blocks.append(block_report(inputs, block, numbers))
+            blocks.append(_block_report(inputs, block, state, numbers, sample, share_median))
             advance()
     report = {
         "pictures": state.pictures,
         "sample": rows,
         "rescaled": state.plan.rescaled,
         "near_one": mixing.NEAR_ONE,
+        # How many standard errors (the arrays *_error) an interval of 95 % reaches to each side.
+        "reach": {
+            **dict.fromkeys(("shortcut_share", "active_shortcut", "active_branch", "active_share"), bound()),
+            "block_correlation": mix_intervals.NORMAL,
+        },
         "blocks": blocks,
     }
     run.store.tables.write_json("stream.json", report)
@@ -58,18 +71,37 @@ def _remove_earlier(inputs: Inputs, run: Run) -> None:
     run.store.drop_file("stream.json")
 
 
-def block_numbers(state: StreamState, name: str, *, signed: bool) -> dict[str, np.ndarray]:
-    """All arrays of one block that follow from the readings alone. signed: whether no ReLU follows the sum."""
+def _read(inputs: Inputs, state: StreamState, name: str, *, signed: bool) -> BlockRead:
+    """What the resampling of a block needs to know of all pictures, and of the weights."""
+    others = {}
+    if (magnitudes := inputs.network.magnitudes.get(name)) is not None:
+        others["convolution_weight"] = magnitudes.convolution.float().numpy()
+        if magnitudes.norm is not None:
+            # Where the statistics are folded into the weight, γ itself is not known.
+            others["norm_scale" if magnitudes.folded else "norm_weight"] = magnitudes.norm.float().numpy()
+    at_input, at_block = (_lists(state, name)[side]["output"] for side in ("input", "block"))
+    return BlockRead((mixing.mean_of_list(at_input), mixing.mean_of_list(at_block)), others, signed)
+
+
+def _lists(state: StreamState, name: str) -> dict[str, dict[str, np.ndarray]]:
+    """By side what was read at its nine pictures, (C, 9) each, NaN where there is none; `value`: the side itself."""
     lists: dict[str, dict[str, np.ndarray]] = {}
-    numbers: dict[str, np.ndarray] = {}
     for side, others in BESIDE.items():
         top = state.tops[name, side]
-        images, values = top.images.numpy(), top.values.numpy()
         beside = top.beside.numpy()
         lists[side] = {other: beside[:, :, place] for place, other in enumerate(others)}
-        lists[side]["value"] = np.where(images >= 0, values, np.nan)
-        numbers[f"centre_{side}_image"] = images.astype(np.int32)
-        numbers[f"centre_{side}_value"] = values
+        lists[side]["value"] = np.where(top.images.numpy() >= 0, top.values.numpy(), np.nan)
+    return lists
+
+
+def block_numbers(state: StreamState, name: str, *, signed: bool) -> dict[str, np.ndarray]:
+    """All arrays of one block that follow from the readings alone. signed: whether no ReLU follows the sum."""
+    lists = _lists(state, name)
+    numbers: dict[str, np.ndarray] = {}
+    for side in BESIDE:
+        top = state.tops[name, side]
+        numbers[f"centre_{side}_image"] = top.images.numpy().astype(np.int32)
+        numbers[f"centre_{side}_value"] = top.values.numpy()
         numbers[f"centre_{side}_output"] = np.nan_to_num(lists[side]["output"])
     at_input, at_block = lists["input"], lists["block"]
     ratio = mixing.mix_ratio(mixing.mean_of_list(at_input["output"]), mixing.mean_of_list(at_block["output"]))
@@ -77,12 +109,13 @@ def block_numbers(state: StreamState, name: str, *, signed: bool) -> dict[str, n
         at_input["block_enlarged"], at_input["block"], at_block["value"],
         at_block["input_reduced"], at_block["input"], at_input["value"],
     )  # fmt: skip
-    shortcut, branch = (state.parts[name, side] for side in ("shortcut", "branch"))
+    shortcut, branch = (state.parts[name, side] for side in PARTS)
     numbers |= {
         "top_shortcut": np.nan_to_num(shortcut),
         "top_branch": np.nan_to_num(branch),
-        "shortcut_share": mean_share(shortcut, branch),
+        "shortcut_share": contribution.mean_share(shortcut, branch),
         "mix_ratio": ratio.astype(np.float32),
+        "mix_overlap": mix_intervals.overlap(numbers["centre_input_image"], numbers["centre_block_image"]),
         "block_at_input": mixing.mean_of_list(at_input["block"]).astype(np.float32),
         "block_mean": state.mean_block(name).astype(np.float32),
     }
@@ -101,7 +134,7 @@ def block_numbers(state: StreamState, name: str, *, signed: bool) -> dict[str, n
 def _active_numbers(state: StreamState, name: str, *, signed: bool) -> dict[str, np.ndarray]:
     """What shortcut and branch give over all active units, with standard errors over pictures. Where the sum may be
     below zero the shortcut has no share of it."""
-    parts = signed_parts(*state.active_sums(name))
+    parts = contribution.signed_parts(*state.active_sums(name))
     kept = ("shortcut", "branch") if signed else ("shortcut", "branch", "share")
     names = [f"{part}{end}" for part in kept for end in ("", "_error")]
     return {f"active_{part}": getattr(parts, part).astype(np.float32) for part in names}
@@ -126,18 +159,26 @@ def _scale_context(
     return numbers
 
 
-def block_report(inputs: Inputs, block: StreamBlock, numbers: dict[str, np.ndarray]) -> dict[str, Any]:
-    """What stream.json says of one block: where its Input comes from, and what is associated with the mix ratio,
-    computed from the numbers as they are stored."""
+def _block_report(
+    inputs: Inputs,
+    block: StreamBlock,
+    state: StreamState,
+    numbers: dict[str, np.ndarray],
+    sample: SampleNumbers,
+    share_median: Interval | None,
+) -> dict[str, Any]:
+    """What stream.json says of one block: where its Input comes from, medians over its channels and what goes along
+    with the mix ratio, each with its interval over pictures, and the overlap of the lists of different channels."""
     residual = residuals(inputs.network)[block.name]
     names = dict(zip(inputs.network.steps, (layer.name for layer in inputs.network.layers), strict=True))
-    ratio = numbers["mix_ratio"]
-    tests: dict[str, mixing.Association | None] = {
-        name: mixing.ratio_against(ratio, numbers[name])
-        for name in ("norm_weight", "norm_scale", "convolution_weight", "block_at_input", "block_correlation")
-        if name in numbers
+    lists = (numbers["centre_input_image"], numbers["centre_block_image"])
+    medians = {
+        "shortcut_share": share_median,
+        "mix_ratio": sample.ratio_median,
+        "block_correlation": sample.correlation_median,
     }
-    tests["anova"] = mixing.skip_against_overwrite(ratio, numbers["block_at_input"])
+    if not residual.is_signed:
+        medians["active_share"] = contribution.median_share(*state.active_sums(block.name))
     return {
         "block": block.name,
         "channels": block.channels,
@@ -145,5 +186,17 @@ def block_report(inputs: Inputs, block: StreamBlock, numbers: dict[str, np.ndarr
         "input": names.get(residual.shortcut, ""),
         "branch": names.get(residual.branch, ""),
         "identity": residual.is_identity,
-        "tests": {name: None if test is None else asdict(test) for name, test in tests.items()},
+        "untied_overlap": finite(mix_intervals.untied_overlap(*lists)),
+        "medians": {name: interval_json(interval) for name, interval in medians.items()},
+        "associations": {name: interval_json(interval) for name, interval in sample.associations.items()},
     }
+
+
+def interval_json(interval: Interval | None) -> dict[str, float | None] | None:
+    """The value and the ends; an end that is not finite is null."""
+    return None if interval is None else {key: finite(value) for key, value in asdict(interval).items()}
+
+
+def finite(value: float) -> float | None:
+    """The number, None where it is not finite: JSON has no such numbers."""
+    return value if np.isfinite(value) else None

@@ -13,7 +13,7 @@ from generator.site.chapters.stream_block import OptimisedPart, optimised_part, 
 from generator.site.chapters.stream_examples import Example, clearest
 from generator.site.chapters.stream_figures import SMALL, STYLES, mix_histogram, shares_by_block
 from generator.site.chapters.stream_tables import blocks_csv, channels_csv
-from generator.site.formats import percent_fixed
+from generator.site.formats import correlation, in_words
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.measure import Measure
 from generator.site.reading.measures import BY_KEY
@@ -21,47 +21,65 @@ from generator.site.reading.stream import (
     BIN,
     KINDS,
     NORMS,
+    Interval,
     Kind,
     Stream,
     StreamBlock,
-    TestResult,
     stream_blocks,
     stream_of,
 )
 from generator.site.writing import Site
 
+# Statistics that the mix ratio is compared with, over the channels of a block.
+OTHERS = (*NORMS, "convolution_weight", "block_at_input", "block_correlation")
+
 
 @dataclass(frozen=True)
 class BlockRow:
-    """A block in the table and the figures. share, ratio, rho: medians over the channels; counts: of each kind;
-    tests: those of the page's `norms`, of the convolution's weight, and the analysis of variance."""
+    """A block in the tables and the figures. share, active, ratio, rho: medians over the channels; counts: of each
+    kind, and how many of them for certain (None where the atlas has no intervals); overlap: pictures that a channel's
+    two lists share, on average, and untied_overlap those of different channels; associations: of the mix ratio with
+    the page's `others`."""
 
     name: str
     address: str
-    identity: bool
-    share: float | None
-    ratio: float | None
-    counts: Sequence[int]
+    share: Interval | None
+    active: Interval | None
+    ratio: Interval | None
+    counts: Sequence[tuple[int, int | None]]
     without_ratio: int
-    tests: Sequence[TestResult | None]
-    rho: float | None
+    overlap: float | None
+    untied_overlap: float | None
+    rho: Interval | None
+    associations: Sequence[Interval | None]
     histogram: Markup
     optimised: OptimisedPart | None
 
 
 @dataclass(frozen=True)
-class StreamPage:
-    """kinds: each with its style; norms: the statistics of the branch's last BatchNorm that the atlas has; folded:
-    whether that is γ / σ; totals: channels of each kind; left_out: channels that could not be examples; steps: of the
-    optimisation, 0 where no pictures were optimised."""
+class BlockGroup:
+    """The blocks whose shortcut is the identity, or those where it is a projection. totals: channels of each kind, and
+    how many of them for certain."""
 
-    gist: str
-    kinds: Sequence[tuple[Kind, str]]
-    totals: Sequence[int]
+    name: str
     blocks: Sequence[BlockRow]
-    norms: Sequence[Measure]
+    totals: Sequence[tuple[int, int | None]]
+
+
+@dataclass(frozen=True)
+class StreamPage:
+    """kinds: each with its style; others: the statistics that the mix ratio is compared with; folded: whether that of
+    the branch's last BatchNorm is γ / σ; active_shares: None where the atlas has none; left_out: channels that could
+    not be examples; steps: of the optimisation, 0 where no pictures were optimised."""
+
+    gist: Sequence[str]
+    kinds: Sequence[tuple[Kind, str]]
+    groups: Sequence[BlockGroup]
+    others: Sequence[Measure]
     folded: bool
+    has_intervals: bool
     shares: Markup
+    active_shares: Markup | None
     examples: Sequence[Example]
     left_out: int
     pictures_count: int
@@ -87,17 +105,21 @@ def write(site: Site, atlas: Atlas) -> None:
 
 def stream_page(atlas: Atlas, stream: Stream) -> StreamPage:
     blocks = stream.blocks
-    norms = [key for key in NORMS if any(key in block.arrays for block in blocks)]
+    others = [key for key in OTHERS if any(key in block.arrays for block in blocks)]
     examples, left_out = clearest(atlas, blocks)
     steps = stream.optimised.steps if stream.optimised else 0
     return StreamPage(
-        gist=gist(blocks),
+        gist=[gist(name, group) for name, group in grouped(blocks)],
         kinds=[(kind, STYLES[kind]) for kind in KINDS],
-        totals=[sum(block.count(kind) for block in blocks) for kind in KINDS],
-        blocks=[_row(block, norms, optimised=bool(steps)) for block in blocks],
-        norms=[BY_KEY[key] for key in norms],
-        folded="norm_scale" in norms,
+        groups=[
+            BlockGroup(name, [_row(block, others, optimised=bool(steps)) for block in group], _totals(group))
+            for name, group in grouped(blocks)
+        ],
+        others=[BY_KEY[key] for key in others],
+        folded="norm_scale" in others,
+        has_intervals=any(block.has_intervals for block in blocks),
         shares=shares_by_block(blocks).svg(),
+        active_shares=_active_shares(blocks),
         examples=examples,
         left_out=left_out,
         pictures_count=stream.pictures,
@@ -108,51 +130,71 @@ def stream_page(atlas: Atlas, stream: Stream) -> StreamPage:
     )
 
 
-def _row(block: StreamBlock, norms: Sequence[str], *, optimised: bool) -> BlockRow:
+def grouped(blocks: Sequence[StreamBlock]) -> list[tuple[str, list[StreamBlock]]]:
+    """The blocks with an identity shortcut and those with a projection, each with its name; empty groups left out."""
+    groups = [
+        (name, [block for block in blocks if block.identity == identity])
+        for name, identity in (("identity shortcut", True), ("projection", False))
+    ]
+    return [(name, group) for name, group in groups if group]
+
+
+def _totals(blocks: Sequence[StreamBlock]) -> list[tuple[int, int | None]]:
+    columns = zip(*(block.counts for block in blocks), strict=True)
+    return [
+        (
+            sum(count for count, _ in column),
+            sum(sure or 0 for _, sure in column) if column[0][1] is not None else None,
+        )
+        for column in columns
+    ]
+
+
+def _row(block: StreamBlock, others: Sequence[str], *, optimised: bool) -> BlockRow:
     return BlockRow(
         name=block.info.name,
         address=block.address,
-        identity=block.identity,
-        share=median(block.values("shortcut_share")),
-        ratio=median(block.ratio),
-        counts=[block.count(kind) for kind in KINDS],
+        share=block.median("shortcut_share"),
+        active=block.median("active_share"),
+        ratio=block.median("mix_ratio"),
+        counts=block.counts,
         without_ratio=block.info.channels - block.known,
-        tests=[block.tests.get(key) for key in (*norms, "convolution_weight", "anova")],
-        rho=median(block.values("block_correlation")),
+        overlap=block.mean("mix_overlap"),
+        untied_overlap=block.untied_overlap,
+        rho=block.median("block_correlation"),
+        associations=[block.associations.get(key) for key in others],
         histogram=mix_histogram(block, block.address).svg(),
         optimised=optimised_part(block, block.address, SMALL) if optimised else None,
     )
 
 
-def median(values: np.ndarray) -> float | None:
-    """Of the finite values; None where there is none."""
-    known = values[np.isfinite(values)]
-    return float(np.median(known)) if len(known) else None
+def _active_shares(blocks: Sequence[StreamBlock]) -> Markup | None:
+    has_values = any(np.isfinite(block.values("active_share")).any() for block in blocks)
+    return shares_by_block(blocks, "active_share").svg() if has_values else None
 
 
-def gist(blocks: Sequence[StreamBlock]) -> str:
-    """Which blocks skip most and which overwrite most, in one sentence from the counts."""
-    known = [block for block in blocks if block.known]
-    if not known:
-        return "No channel has a mix ratio."
+def gist(name: str, blocks: Sequence[StreamBlock]) -> str:
+    """The spread of the blocks' median mix ratios and of their shares, in one sentence. name: of the group."""
+    noun = "block" if len(blocks) == 1 else "blocks"
+    start = f"In the {in_words(len(blocks))} {noun} with {'an' if name[0] in 'aeiou' else 'a'} {name}"
+    parts = []
+    for key, what in (("mix_ratio", "the median mix ratio"), ("active_share", "the shortcut's median share")):
+        medians = [(found, block) for block in blocks if (found := block.median(key)) is not None]
+        if not medians:
+            continue
+        low, high = (pick(medians, key=lambda pair: pair[0].value) for pick in (min, max))
+        if len(medians) == 1:
+            parts.append(f"{what} is {_with_ends(low[0])}")
+        else:
+            ends = " to ".join(f"{_with_ends(found)} in {block.info.name}" for found, block in (low, high))
+            parts.append(f"{what} is {ends}")
+    return f"{start}, {' and '.join(parts)}." if parts else f"{start}, no channel has a mix ratio."
 
-    def share(block: StreamBlock, kind: Kind) -> float:
-        return block.count(kind) / max(1, block.known)
 
-    most = max(known, key=lambda block: share(block, "skips"))
-    least = min(known, key=lambda block: share(block, "skips"))
-    over = max(known, key=lambda block: share(block, "is overwritten"))
-    overwritten = share(over, "is overwritten")
-    most_text = f"{percent_fixed(share(most, 'skips'))} % of its channels that have a ratio"
-    over_text = (
-        f"{over.info.name} overwrites most ({percent_fixed(overwritten, 1)} %)"
-        if overwritten
-        else "no block overwrites"
-    )
-    return (
-        f"{most.info.name} skips most ({most_text}), "
-        f"{least.info.name} least ({percent_fixed(share(least, 'skips'))} %); {over_text}."
-    )
+def _with_ends(interval: Interval) -> str:
+    if interval.low is None or interval.high is None:
+        return correlation(interval.value)
+    return f"{correlation(interval.value)} ({correlation(interval.low)} to {correlation(interval.high)})"
 
 
 CHAPTER = Chapter(

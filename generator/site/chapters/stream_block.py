@@ -22,10 +22,10 @@ from generator.site.chapters.stream_figures import (
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.measure import Measure
 from generator.site.reading.measures import BY_KEY
-from generator.site.reading.stream import KINDS, NORMS, Kind, Stream, StreamBlock, TestResult
+from generator.site.reading.stream import KINDS, NORMS, Interval, Kind, Stream, StreamBlock
 from generator.site.writing import Site
 
-# Statistics that are plotted against the mix ratio and tested with it.
+# Statistics that are plotted against the mix ratio.
 PLOTTED = {
     "norm_weight": "Weight of the branch's last BatchNorm",
     "norm_scale": "Scale of the branch's last BatchNorm",
@@ -34,15 +34,17 @@ PLOTTED = {
     "block_correlation": "Rank correlation of the branch with its input",
 }
 
+MEDIANS = ("shortcut_share", "active_share", "mix_ratio", "block_correlation")  # whose medians the page gives
+
 
 @dataclass(frozen=True)
 class RatioPlot:
-    """A statistic against the mix ratio."""
+    """A statistic against the mix ratio. rho: their rank correlation over the channels."""
 
     caption: str
     measure: Measure
     svg: Markup
-    test: TestResult | None
+    rho: Interval | None
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,11 @@ class OptimisedPart:
 
 
 @dataclass(frozen=True)
-class OptimisedTest:
-    """What the mix ratio at optimised pictures was tested with. statistic: ρ or F."""
+class OptimisedAssociation:
+    """The rank correlation of the mix ratio at optimised pictures with another statistic, over the channels."""
 
     name: str
-    statistic: str
-    result: TestResult | None
+    rho: float | None
 
 
 @dataclass(frozen=True)
@@ -73,10 +74,15 @@ class Bin:
 @dataclass(frozen=True)
 class StreamBlockPage:
     """input, branch: pages of the layers that the two sides come from, '' where the site has none; counts: of each kind
-    its name, style and channels; without_ratio: count; before, after: the blocks next to it."""
+    its name, style, channels, and how many of them for certain (None where the atlas has no intervals); medians: over
+    the channels; overlap, untied_overlap: pictures that the two lists of a channel and of different channels share, on
+    average; without_ratio: count; before, after: the blocks next to it."""
 
     layer: LayerInfo
-    counts: Sequence[tuple[Kind, str, int]]
+    counts: Sequence[tuple[Kind, str, int, int | None]]
+    medians: Sequence[tuple[Measure, Interval]]
+    overlap: float | None
+    untied_overlap: float | None
     without_ratio: int
     identity: bool
     input: str
@@ -84,10 +90,9 @@ class StreamBlockPage:
     histogram: Markup
     bins: Sequence[Bin]
     plots: Sequence[RatioPlot]
-    anova: TestResult | None
     optimised: OptimisedPart | None
     optimised_plot: Markup | None
-    optimised_tests: Sequence[OptimisedTest]
+    optimised_associations: Sequence[OptimisedAssociation]
     steps: int
     scale: Markup | None
     middle: int
@@ -113,7 +118,10 @@ def block_page(
     scale = scale_plot(block)
     return StreamBlockPage(
         layer=block.info,
-        counts=[(kind, STYLES[kind], block.count(kind)) for kind in KINDS],
+        counts=[(kind, STYLES[kind], *count) for kind, count in zip(KINDS, block.counts, strict=True)],
+        medians=[(BY_KEY[key], found) for key in MEDIANS if (found := block.median(key)) is not None],
+        overlap=block.mean("mix_overlap"),
+        untied_overlap=block.untied_overlap,
         without_ratio=block.info.channels - block.known,
         identity=block.identity,
         input=block.input if atlas.has(block.input) else "",
@@ -121,10 +129,9 @@ def block_page(
         histogram=mix_histogram(block, "", LARGE).svg(),
         bins=_bins(block),
         plots=ratio_plots(block),
-        anova=block.tests.get("anova"),
         optimised=optimised,
         optimised_plot=optimised_plot(block).svg() if optimised else None,
-        optimised_tests=_optimised_tests(stream, block),
+        optimised_associations=_optimised_associations(stream, block),
         steps=stream.optimised.steps if stream.optimised else 0,
         scale=scale.svg() if scale else None,
         middle=MIDDLE,
@@ -144,7 +151,9 @@ def _bins(block: StreamBlock) -> list[Bin]:
 def ratio_plots(block: StreamBlock) -> list[RatioPlot]:
     """A plot for each statistic of PLOTTED that some channel has."""
     return [
-        RatioPlot(caption, BY_KEY[key], ratio_plot(block, BY_KEY[key], caption).svg(), block.tests.get(key))
+        RatioPlot(
+            caption, BY_KEY[key], ratio_plot(block, BY_KEY[key], caption).svg(), block.associations.get(key)
+        )
         for key, caption in PLOTTED.items()
         if np.isfinite(block.values(key)).any()
     ]
@@ -164,12 +173,14 @@ def optimised_part(block: StreamBlock, page: str, size: tuple[int, int]) -> Opti
     )
 
 
-def _optimised_tests(stream: Stream, block: StreamBlock) -> list[OptimisedTest]:
-    tests = stream.optimised.tests.get(block.info.name, {}) if stream.optimised else {}
+def _optimised_associations(stream: Stream, block: StreamBlock) -> list[OptimisedAssociation]:
+    found = stream.optimised.associations.get(block.info.name, {}) if stream.optimised else {}
     norms = [key for key in NORMS if key in block.arrays]
     return [
-        OptimisedTest("the set's own pictures", "ρ", tests.get("natural")),
-        *(OptimisedTest(BY_KEY[key].name, "ρ", tests.get(key)) for key in norms),
-        OptimisedTest("the convolution's weight", "ρ", tests.get("convolution_weight")),
-        OptimisedTest("what the branch adds, skip against overwrite", "F", tests.get("anova")),
+        OptimisedAssociation("the mix ratio at the set's own pictures", found.get("mix_ratio")),
+        *(OptimisedAssociation(BY_KEY[key].name, found.get(key)) for key in norms),
+        OptimisedAssociation("the convolution's weight", found.get("convolution_weight")),
+        OptimisedAssociation(
+            "what the branch adds at Input's optimised picture", found.get("block_at_input")
+        ),
     ]

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from generator.site.reading.atlas import Atlas
-from generator.site.reading.stream import KINDS, Kind, StreamBlock
+from generator.site.reading.stream import KINDS, Kind, StreamBlock, ratio_range
 
 Side = Literal["input", "block"]
 SIDES: Mapping[Side, str] = {"input": "along the shortcut", "block": "from the branch"}
@@ -30,13 +30,16 @@ class DrivingPicture:
 
 @dataclass(frozen=True)
 class Example:
-    """A channel with the pictures of both sides. mark: receptive field of the unit in the middle of the map, an SVG
-    path in px of an input of `side` px, '' where it covers all."""
+    """A channel with the pictures of both sides. interval: of the mix ratio, '' where the atlas has none; overlap:
+    pictures that both sides' lists share, None where it is not known. mark: receptive field of the unit in the middle
+    of the map, an SVG path in px of an input of `side` px, '' where it covers all."""
 
     block: str
     channel: int
     kind: str
     ratio: float
+    interval: str
+    overlap: int | None
     share: float
     scale_block: float
     scale_input: float
@@ -54,6 +57,8 @@ def example(atlas: Atlas, block: StreamBlock, channel: int) -> Example:
         channel=channel,
         kind=block.kinds[channel],
         ratio=value("mix_ratio"),
+        interval=ratio_range(*ends) if (ends := block.ratio_interval(channel)) else "",
+        overlap=int(value("mix_overlap")) if np.isfinite(value("mix_overlap")) else None,
         share=value("shortcut_share"),
         scale_block=value("scale_block"),
         scale_input=value("scale_input"),
@@ -97,17 +102,17 @@ def is_shown(atlas: Atlas, block: StreamBlock, channel: int) -> bool:
     return not atlas.shows_pictures or images <= atlas.published
 
 
-DISTANCES: Mapping[Kind, Callable[[float], float]] = {
-    "skips": lambda ratio: -ratio,
-    "mixes": lambda ratio: abs(np.log(ratio)),
-    "is overwritten": lambda ratio: ratio,
-}  # the smallest is the clearest channel of the kind
+DISTANCES: Mapping[Kind, Callable[[float, float, float], float]] = {
+    "skips": lambda ratio, low, high: -low,
+    "mixes": lambda ratio, low, high: abs(np.log(ratio)),
+    "is overwritten": lambda ratio, low, high: high,
+}  # from the ratio and the ends of its interval; the smallest is the clearest channel of the kind
 
 
 def clearest(atlas: Atlas, blocks: Sequence[StreamBlock]) -> tuple[list[Example], int]:
-    """The clearest channels of each kind, at most one per block: mixtures nearest to 1, the largest ratios below
-    NO_NUMBER, the smallest above 0. Only channels whose pictures the atlas holds; the second value is the count of the
-    others."""
+    """The clearest channels of each kind, at most one per block: mixtures nearest to 1, and those whose interval lies
+    farthest from the limit. Only channels that are of their kind for certain, where the atlas has intervals, and whose
+    pictures it holds; the second value is the count of the others."""
     examples: list[Example] = []
     left_out = 0
     for kind in KINDS:
@@ -116,7 +121,7 @@ def clearest(atlas: Atlas, blocks: Sequence[StreamBlock]) -> tuple[list[Example]
             candidates = _candidates(block, kind)
             shown = [channel for channel in candidates if is_shown(atlas, block, channel)]
             left_out += len(candidates) - len(shown)
-            ranked = [(DISTANCES[kind](float(block.ratio[c])), number, c) for c in shown]
+            ranked = [(_distance(block, kind, c), number, c) for c in shown]
             best += sorted(ranked)[:1]
         examples += [
             example(atlas, blocks[number], channel) for _, number, channel in sorted(best)[:OF_A_KIND]
@@ -124,11 +129,18 @@ def clearest(atlas: Atlas, blocks: Sequence[StreamBlock]) -> tuple[list[Example]
     return examples, left_out
 
 
+def _distance(block: StreamBlock, kind: Kind, channel: int) -> float:
+    ratio = float(block.ratio[channel])
+    return DISTANCES[kind](ratio, *(block.ratio_interval(channel) or (ratio, ratio)))
+
+
 def _candidates(block: StreamBlock, kind: Kind) -> list[int]:
-    """The channels of a kind with nine pictures on both sides."""
+    """The channels of a kind with nine pictures on both sides, for certain where the atlas has intervals."""
     full = np.all([(block.arrays[f"centre_{side}_image"] >= 0).all(1) for side in SIDES], axis=0)
     return [
         channel
         for channel in np.flatnonzero(full).tolist()
-        if block.kinds[channel] == kind and 0 < block.ratio[channel] < NO_NUMBER
+        if block.kinds[channel] == kind
+        and 0 < block.ratio[channel] < NO_NUMBER
+        and (block.certain[channel] or not block.has_intervals)
     ]

@@ -10,6 +10,7 @@ from generator.site.figures.axis import Axis
 from generator.site.figures.svg_plots import Bar, Dot, Plot, by_block
 from generator.site.formats import correlation, round_number, significant
 from generator.site.reading.measure import Measure
+from generator.site.reading.measures import BY_KEY
 from generator.site.reading.stream import BIN, LAST, Kind, StreamBlock
 
 STYLES: Mapping[str, str] = {
@@ -55,17 +56,24 @@ def mix_histogram(
     return plot
 
 
-def shares_by_block(blocks: Sequence[StreamBlock]) -> Plot:
-    """The spread of the shares along the shortcut, block by block."""
-    marks = [(n + 0.5, block.info.name.removeprefix("res")) for n, block in enumerate(blocks)]
-    label = "Share that came along the shortcut, block by block"
-    x, y = Axis(0, len(blocks), "block", marks), Axis(0, 1, "along the shortcut")
-    plot = Plot(label, x, y, by_block(len(blocks)), 240)
-    for n, block in enumerate(blocks):
-        values = block.values("shortcut_share")
-        values = values[np.isfinite(values)]
-        if len(values):
-            spread = np.percentile(values, (10, 25, 50, 75, 90)).tolist()
+def shares_by_block(blocks: Sequence[StreamBlock], key: str = "shortcut_share") -> Plot:
+    """The spread of the shortcut's shares, block by block; projections have an asterisk. key: of the share."""
+    names = [block.info.name.removeprefix("res") + ("" if block.identity else "*") for block in blocks]
+    marks = [(n + 0.5, name) for n, name in enumerate(names)]
+    known = [values[np.isfinite(values)] for values in (block.values(key) for block in blocks)]
+    spreads = [
+        np.percentile(values, (10, 25, 50, 75, 90)).tolist() if len(values) else [] for values in known
+    ]
+    ends = [end for spread in spreads for end in spread]
+    label = f"{BY_KEY[key].name}, block by block"
+    signed = key != "shortcut_share"  # the share of signed sums has no bounds
+    y = Axis.over([0.0, 1.0, *ends], "shortcut's share") if signed else Axis(0, 1, "shortcut's share")
+    plot = Plot(label, Axis(0, len(blocks), "block", marks), y, by_block(len(blocks)), 240)
+    if signed:
+        plot.line(y=0)
+        plot.line(y=1)
+    for n, (block, spread) in enumerate(zip(blocks, spreads, strict=True)):
+        if spread:
             plot.boxes(n + 0.5, block.address, f"{block.info.name}: median {correlation(spread[2])}", spread)
     return plot
 

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from generator.site.csv_tables import csv_text, field
-from generator.site.reading.stream import KINDS, NORMS, StreamBlock
+from generator.site.reading.stream import NORMS, StreamBlock
 
 MEASURES = (
-    "shortcut_share", "mix_ratio", "block_at_input", "block_mean", "block_correlation", "norm_weight", "norm_scale",
-    "convolution_weight", "scale_block", "scale_input", "scale_sum", "scale_block_random", "scale_block_error",
-    "scale_input_random", "scale_input_error", "zoom_invariance", "zoom_invariance_error", "zoom_correlation",
-    "zoom_correlation_error", "scale_truth", "scale_truth_error", "scale_gain",
+    "shortcut_share", "shortcut_share_error", "active_share", "active_share_error", "active_shortcut",
+    "active_shortcut_error", "active_branch", "active_branch_error", "mix_ratio", "mix_ratio_low", "mix_ratio_high",
+    "mix_overlap", "block_at_input", "block_mean", "block_correlation", "block_correlation_error", "norm_weight",
+    "norm_scale", "convolution_weight", "scale_block", "scale_input", "scale_sum", "scale_block_random",
+    "scale_block_error", "scale_input_random", "scale_input_error", "zoom_invariance", "zoom_invariance_error",
+    "zoom_correlation", "zoom_correlation_error", "scale_truth", "scale_truth_error", "scale_gain",
     "mix_ratio_optimised", "scale_block_optimised", "scale_input_optimised", "scale_sum_optimised",
 )  # fmt: skip
-TESTS = (*NORMS, "convolution_weight", "block_at_input", "block_correlation", "anova")
+MEDIANS = ("shortcut_share", "active_share", "mix_ratio", "block_correlation")
+ASSOCIATIONS = (*NORMS, "convolution_weight", "block_at_input", "block_correlation")
+ENDS = ("", "_low", "_high")
 
 
 def channels_csv(blocks: Sequence[StreamBlock]) -> str:
@@ -25,20 +29,30 @@ def channels_csv(blocks: Sequence[StreamBlock]) -> str:
         invariant = block.arrays.get("scale_invariant")
         for channel, values in enumerate(zip(*columns, strict=True)):
             is_invariant = "" if invariant is None else int(invariant[channel])
-            rows.append(
-                [block.info.name, channel, block.kinds[channel], is_invariant, *(field(v) for v in values)]
-            )
-    return csv_text(["block", "channel", "kind", "scale_invariant", *MEASURES], rows)
+            sure = int(block.certain[channel]) if block.has_intervals and block.kinds[channel] else ""
+            kind = block.kinds[channel]
+            rows.append([block.info.name, channel, kind, sure, is_invariant, *(field(v) for v in values)])
+    return csv_text(["block", "channel", "kind", "certain", "scale_invariant", *MEASURES], rows)
 
 
 def blocks_csv(blocks: Sequence[StreamBlock]) -> str:
-    """A row per block: how many channels of each kind, and the tests."""
-    heads = [f"{test}_{part}" for test in TESTS for part in ("statistic", "p", "channels")]
+    """A row per block: how many channels of each kind, medians over the channels, and rank correlations of the mix
+    ratio, each with its interval."""
+    heads = [f"median_{key}{end}" for key in MEDIANS for end in ENDS]
+    heads += [f"rho_{key}{end}" for key in ASSOCIATIONS for end in ENDS]
     rows: list[Sequence[object]] = []
     for block in blocks:
-        results: list[object] = []
-        for test in TESTS:
-            result = block.tests.get(test)
-            results += ["", "", ""] if result is None else [result.statistic, result.p, result.channels]
-        rows.append([block.info.name, block.info.channels, *(block.count(kind) for kind in KINDS), *results])
-    return csv_text(["block", "channels", "skips", "mixes", "overwritten", *heads], rows)
+        intervals = [block.median(key) for key in MEDIANS] + [
+            block.associations.get(key) for key in ASSOCIATIONS
+        ]
+        results = [
+            field(end)
+            for interval in intervals
+            for end in ((None,) * 3 if interval is None else (interval.value, interval.low, interval.high))
+        ]
+        counts = [count for pair in block.counts for count in pair]
+        shortcut = "identity" if block.identity else "projection"
+        shared = [field(block.mean("mix_overlap")), field(block.untied_overlap)]
+        rows.append([block.info.name, shortcut, block.info.channels, *counts, *shared, *results])
+    kinds = [f"{kind}{end}" for kind in ("skips", "mixes", "overwritten") for end in ("", "_certain")]
+    return csv_text(["block", "shortcut", "channels", *kinds, "overlap", "untied_overlap", *heads], rows)

@@ -230,6 +230,45 @@ MEASURES: tuple[Measure, ...] = (
         most=1,
     ),
     Measure(
+        "active_share",
+        "shortcut's signed share",
+        "of the sum",
+        "The shortcut's part of what the channel's active units received: S / (S + B), where S and B are what the "
+        "shortcut and the branch give, with their signs, summed over all units above zero of all pictures. Below 0 the "
+        "shortcut subtracts on average, above 1 the branch does. Not given where a block ends without a ReLU.",
+        correlation,
+        listed=False,
+    ),
+    Measure(
+        "active_shortcut",
+        "shortcut at active units",
+        ACTIVATION,
+        "What the shortcut gives, with its sign, on average over all units of the channel that are above zero, of all "
+        "pictures (over all units where a block ends without a ReLU).",
+        significant,
+        listed=False,
+    ),
+    Measure(
+        "active_branch",
+        "branch at active units",
+        ACTIVATION,
+        "What the branch gives, with its sign, on average over the same units.",
+        significant,
+        listed=False,
+    ),
+    Measure(
+        "mix_overlap",
+        "pictures on both sides",
+        "of 9",
+        "How many of the nine pictures that drive the channel's Input most are also among the nine that drive its "
+        "Block most. Shared pictures have the same output on both sides, so they move the mix ratio towards 1 by "
+        "construction.",
+        integer,
+        listed=False,
+        least=0,
+        most=9,
+    ),
+    Measure(
         "mix_ratio",
         "mix ratio",
         "M",

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from generator.core.records import LayerInfo
-from generator.site.formats import correlation, percent_fixed, round_number, significant
+from generator.site.formats import correlation, percent_fixed, significant
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.measure import Measure
 from generator.site.reading.measures import BY_KEY
@@ -30,6 +30,10 @@ LISTED = (
     "zoom_correlation",
     "scale_truth",
     "scale_gain",
+    "mix_overlap",
+    "active_share",
+    "active_shortcut",
+    "active_branch",
     "block_correlation",
     "block_at_input",
     "block_mean",
@@ -39,21 +43,19 @@ LISTED = (
 
 
 @dataclass(frozen=True)
-class TestResult:
-    """A test over the channels of a block. statistic: ρ, or F of an analysis of variance."""
+class Interval:
+    """A value with the ends of its interval of 95 % over pictures; None for an end that there is not."""
 
-    __test__ = False  # pytest would take it for a test
-
-    statistic: float
-    p: float
-    channels: int
+    value: float
+    low: float | None = None
+    high: float | None = None
 
 
-Tests = Mapping[str, TestResult | None]
+Intervals = Mapping[str, Interval | None]
 
 
-def tests_from_json(data: Mapping[str, Any]) -> Tests:
-    return {name: None if result is None else TestResult(**result) for name, result in data.items()}
+def intervals_from_json(data: Mapping[str, Any]) -> Intervals:
+    return {name: None if ends is None else Interval(**ends) for name, ends in data.items()}
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,9 @@ class StreamBlock:
     arrays: the layer's, by name; dead: (C,) bool; near_one: bound of a mixture, M between 1/near_one and near_one;
     input, branch: the layers that the shortcut and the branch come from, '' where the atlas does not name one;
     identity: whether the shortcut is the identity; centre: row and column of the unit in the middle of the map;
-    tests: by name, of the mix ratio against other statistics.
+    untied_overlap: pictures that the two lists of different channels share on average, None where it is not known;
+    medians: over the channels, by the statistic's key; associations: rank correlations of the mix ratio with other
+    statistics; reach: standard errors to each side of an interval, by the statistic's key.
     """
 
     info: LayerInfo
@@ -74,7 +78,10 @@ class StreamBlock:
     branch: str = ""
     identity: bool = True
     centre: tuple[int, int] = (0, 0)
-    tests: Tests = field(default_factory=dict)
+    untied_overlap: float | None = None
+    medians: Intervals = field(default_factory=dict)
+    associations: Intervals = field(default_factory=dict)
+    reach: Mapping[str, float] = field(default_factory=dict)
 
     def values(self, key: str) -> np.ndarray:
         """(C,) float64; NaN where the channel has none or is dead."""
@@ -101,6 +108,57 @@ class StreamBlock:
 
     def count(self, kind: Kind) -> int:
         return self.kinds.count(kind)
+
+    def ratio_interval(self, channel: int) -> tuple[float, float] | None:
+        """The ends of the mix ratio's interval, the upper one infinite where there is none; None without interval."""
+        low, high = (float(self.values(f"mix_ratio_{end}")[channel]) for end in ("low", "high"))
+        return None if np.isnan(low) or np.isnan(high) else (low, high)
+
+    @cached_property
+    def has_intervals(self) -> bool:
+        """Whether the atlas holds intervals of the mix ratio."""
+        return "mix_ratio_low" in self.arrays and "mix_ratio_high" in self.arrays
+
+    @cached_property
+    def certain(self) -> list[bool]:
+        """By channel whether the whole interval of the mix ratio is of the channel's kind."""
+        low, high = (self.values(f"mix_ratio_{end}").tolist() for end in ("low", "high"))
+        return [
+            kind != NO_KIND and self.kind(one) == kind == self.kind(other)
+            for kind, one, other in zip(self.kinds, low, high, strict=True)
+        ]
+
+    def certain_count(self, kind: Kind) -> int:
+        return sum(sure and mine == kind for sure, mine in zip(self.certain, self.kinds, strict=True))
+
+    @property
+    def counts(self) -> list[tuple[int, int | None]]:
+        """Of each kind how many channels, and how many for certain; None where the atlas has no intervals."""
+        return [
+            (self.count(kind), self.certain_count(kind) if self.has_intervals else None) for kind in KINDS
+        ]
+
+    def median(self, key: str) -> Interval | None:
+        """Over the channels, with its interval where the atlas has one; None where no channel has a value."""
+        if (interval := self.medians.get(key)) is not None:
+            return interval
+        values = self._known(key)
+        return Interval(float(np.median(values))) if len(values) else None
+
+    def mean(self, key: str) -> float | None:
+        """Over the channels; None where no channel has a value."""
+        values = self._known(key)
+        return float(np.mean(values)) if len(values) else None
+
+    def _known(self, key: str) -> np.ndarray:
+        values = self.values(key)
+        known: np.ndarray = values[np.isfinite(values)]
+        return known
+
+    def error_reach(self, key: str, channel: int) -> float | None:
+        """How far the interval of a statistic reaches to each side; None where the atlas has none."""
+        error, reach = float(self.values(f"{key}_error")[channel]), self.reach.get(key)
+        return None if reach is None or np.isnan(error) else reach * error
 
     @property
     def known(self) -> int:
@@ -146,10 +204,11 @@ class StreamBlock:
 
 @dataclass(frozen=True)
 class OptimisedStream:
-    """What stream_optimised.json holds: steps of the optimisation, and tests by block."""
+    """What stream_optimised.json holds: steps of the optimisation, and by block the rank correlations of the mix ratio
+    at optimised pictures with other statistics."""
 
     steps: int
-    tests: Mapping[str, Tests]
+    associations: Mapping[str, Mapping[str, float | None]]
 
 
 @dataclass(frozen=True)
@@ -170,14 +229,17 @@ def stream_of(atlas: Atlas) -> Stream | None:
     if not report:
         return None
     near_one = float(report["near_one"])
-    blocks = [_block(atlas, block, near_one) for block in report["blocks"] if atlas.has(block["block"])]
+    reach = report.get("reach", {})
+    blocks = [
+        _block(atlas, block, near_one, reach) for block in report["blocks"] if atlas.has(block["block"])
+    ]
     blocks = [block for block in blocks if "mix_ratio" in block.arrays]
     if not blocks:
         return None
     return Stream(blocks, report["pictures"], report["sample"], near_one, _optimised(atlas))
 
 
-def _block(atlas: Atlas, data: Mapping[str, Any], near_one: float) -> StreamBlock:
+def _block(atlas: Atlas, data: Mapping[str, Any], near_one: float, reach: Mapping[str, float]) -> StreamBlock:
     layer = atlas.layer(data["block"])
     row, column = data["centre"]
     return StreamBlock(
@@ -189,7 +251,10 @@ def _block(atlas: Atlas, data: Mapping[str, Any], near_one: float) -> StreamBloc
         branch=data["branch"],
         identity=data["identity"],
         centre=(row, column),
-        tests=tests_from_json(data["tests"]),
+        untied_overlap=data.get("untied_overlap"),
+        medians=intervals_from_json(data.get("medians", {})),
+        associations=intervals_from_json(data.get("associations", {})),
+        reach=reach,
     )
 
 
@@ -197,8 +262,8 @@ def _optimised(atlas: Atlas) -> OptimisedStream | None:
     report = atlas.store.tables.read_json("stream_optimised.json")
     if not report:
         return None
-    tests = {block["block"]: tests_from_json(block["tests"]) for block in report.get("blocks", ())}
-    return OptimisedStream(report.get("steps", 0), tests)
+    associations = {block["block"]: block.get("associations", {}) for block in report.get("blocks", ())}
+    return OptimisedStream(report.get("steps", 0), associations)
 
 
 def stream_blocks(atlas: Atlas) -> Sequence[StreamBlock]:
@@ -222,20 +287,32 @@ class ContributionBar:
 
 
 @dataclass(frozen=True)
+class StreamNumber:
+    """A statistic of a channel. reach: of its interval to each side, None where there is none."""
+
+    measure: Measure
+    value: float
+    reach: float | None
+
+
+@dataclass(frozen=True)
 class ChannelStream:
     """What a channel's page says about the residual stream."""
 
     reading: str
     bars: Sequence[ContributionBar]
-    numbers: Sequence[tuple[Measure, float]]
+    numbers: Sequence[StreamNumber]
 
 
 def channel_stream(block: StreamBlock, channel: int) -> ChannelStream:
-    values = ((BY_KEY[key], float(block.values(key)[channel])) for key in LISTED)
+    values = (
+        StreamNumber(BY_KEY[key], float(block.values(key)[channel]), block.error_reach(key, channel))
+        for key in LISTED
+    )
     return ChannelStream(
         reading=stream_sentence(block, channel),
         bars=contribution_bars(block, channel),
-        numbers=[(measure, value) for measure, value in values if np.isfinite(value)],
+        numbers=[number for number in values if np.isfinite(number.value)],
     )
 
 
@@ -247,21 +324,57 @@ OUTCOMES: Mapping[Kind, str] = {
 
 
 def stream_sentence(block: StreamBlock, channel: int) -> str:
-    """What the channel's numbers say, in one or two sentences; '' without them."""
-    share, ratio = float(block.values("shortcut_share")[channel]), float(block.ratio[channel])
+    """What the channel's numbers say, in a few sentences; '' without them."""
+    share = float(block.values("shortcut_share")[channel])
     sentences = []
     if np.isfinite(share):
+        reach = block.error_reach("shortcut_share", channel)
+        spread = "" if reach is None else f" (± {percent_fixed(reach)})"
         sentences.append(
             f"At its strongest units the branch supplies {percent_fixed(1 - share)} % of the positive input and the "
-            f"shortcut {percent_fixed(share)} %, on average."
+            f"shortcut {percent_fixed(share)} %{spread}, on average."
         )
-    if kind := block.kind(ratio):
-        limit = round_number(block.near_one)
-        called = f"1/{limit} to {limit} is called mixed" if kind == "mixes" else f"the channel {kind}"
-        sentences.append(
-            f"At the neuron in the middle of the map, {OUTCOMES[kind]} (mix ratio {correlation(ratio)}; {called})."
-        )
+    if kind := block.kinds[channel]:
+        sentences += [_ratio_sentence(block, channel, kind), *_overlap_sentence(block, channel)]
     return " ".join(sentences)
+
+
+def _ratio_sentence(block: StreamBlock, channel: int, kind: Kind) -> str:
+    ratio, limits = float(block.ratio[channel]), " to ".join(significant(limit, 2) for limit in block.limits)
+    called = f"{limits} is called mixed" if kind == "mixes" else f"the channel {kind}"
+    ends = block.ratio_interval(channel)
+    start = f"At the neuron in the middle of the map, {OUTCOMES[kind]}"
+    if ends is None:
+        return f"{start} (mix ratio {correlation(ratio)}; {called})."
+    words = f"mix ratio {correlation(ratio)}, 95 % interval {ratio_range(*ends)}"
+    if block.certain[channel]:
+        return f"{start} ({words}; {called})."
+    upper, lower = (KINDS.index(found) for end in reversed(ends) if (found := block.kind(end)))
+    others = " or ".join(other for other in KINDS[upper : lower + 1] if other != kind)
+    return f"{start} in this set ({words}); whether the channel {kind} or {others} is not certain."
+
+
+def _overlap_sentence(block: StreamBlock, channel: int) -> list[str]:
+    """How many pictures the two lists share, and what that means for the ratio; nothing where it is not known."""
+    overlap = float(block.values("mix_overlap")[channel])
+    if np.isnan(overlap):
+        return []
+    expected = block.untied_overlap
+    by_others = "" if expected is None else f" (different channels: {correlation(expected)} on average)"
+    count = f"{int(overlap)} {'is' if overlap == 1 else 'are'}"
+    text = f"Of the nine pictures that drive the shortcut most, {count} also among the nine of the branch{by_others}"
+    return [f"{text}; shared pictures move the ratio towards 1 by construction." if overlap else f"{text}."]
+
+
+def ratio_range(low: float, high: float) -> str:
+    """The interval of a mix ratio in words.
+
+    >>> ratio_range(0.5, 1.25), ratio_range(3, float("inf"))
+    ('0.50 to 1.25', 'from 3.00 up')
+    """
+    return (
+        f"{correlation(low)} to {correlation(high)}" if np.isfinite(high) else f"from {correlation(low)} up"
+    )
 
 
 def contribution_bars(block: StreamBlock, channel: int) -> list[ContributionBar]:
