@@ -120,7 +120,8 @@ def sample_numbers(
     }
     fixed = {name: (values, np.broadcast_to(values, left_out.shape)) for name, values in others.items()}
     return SampleNumbers(
-        ratio_low=ratio_of(whole - reach),
+        # A ratio without a denominator stands as SKIPS: its interval begins there or below.
+        ratio_low=np.where(whole >= 1, np.minimum(ratio_of(whole - reach), SKIPS), ratio_of(whole - reach)),
         ratio_high=ratio_of(whole + reach),
         correlation=rho,
         correlation_error=_influence_error(influence, counted),
