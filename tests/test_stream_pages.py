@@ -237,17 +237,17 @@ def test_a_channel_s_line_follows_from_its_numbers(atlas):
         "At its strongest units the branch supplies 17 % of the positive input and the shortcut 83 % (± 4), on "
         "average. At the neuron in the middle of the map, pictures that drive the shortcut give higher outputs than "
         "pictures that drive the branch (mix ratio 10.00, 95 % interval 5.00 to 12.50; the channel skips). Of the "
-        "nine pictures that drive the shortcut most, 0 are also among the nine of the branch (different channels: 0.25 "
+        "nine pictures that drive the shortcut most, 0 are also among the branch's nine (different channels: 0.25 "
         "on average).",
         "At its strongest units the branch supplies 50 % of the positive input and the shortcut 50 % (± 4), on "
         "average. At the neuron in the middle of the map, pictures that drive the shortcut give lower outputs than "
         "pictures that drive the branch (mix ratio 0.10, 95 % interval 0.05 to 0.12; the channel is overwritten). Of "
-        "the nine pictures that drive the shortcut most, 1 is also among the nine of the branch (different channels: "
+        "the nine pictures that drive the shortcut most, 1 is also among the branch's nine (different channels: "
         "0.25 on average); shared pictures move the ratio towards 1 by construction.",
         "At its strongest units the branch supplies 90 % of the positive input and the shortcut 10 % (± 4), on "
         "average. At the neuron in the middle of the map, pictures that drive the shortcut and pictures that drive the "
         "branch give similar outputs (mix ratio 1.00, 95 % interval 0.90 to 1.25; 0.67 to 1.5 is called mixed). Of the "
-        "nine pictures that drive the shortcut most, 2 are also among the nine of the branch (different channels: 0.25 "
+        "nine pictures that drive the shortcut most, 2 are also among the branch's nine (different channels: 0.25 "
         "on average); shared pictures move the ratio towards 1 by construction.",
     ]
 

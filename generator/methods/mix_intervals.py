@@ -25,7 +25,7 @@ from generator.methods.mixing import FEW, SKIPS
 from generator.methods.resampling import SEED, both_halves, bound, halvings, ranking, slots, standard_error
 
 OWN = 0.5  # weight of a channel's own squared error; the rest is that of the block's median
-# For the error of a rank correlation over channels a share of the pictures is left out, so many times.
+# For the error of a rank correlation over channels a random share of the pictures is left out, TIMES times.
 LEFT_OUT, TIMES = 0.25, 40
 NORMAL = 1.96  # standard errors to each side of a Spearman's ρ over hundreds of pictures
 _EXACT = 2.0**20  # influences are rounded to 1 / _EXACT: their sums are then exact in any order
@@ -275,7 +275,7 @@ def share_intervals(image: np.ndarray, share: np.ndarray) -> tuple[np.ndarray, I
     """The standard error of each channel's mean share, (C,), and the median over the channels with its interval.
 
     image, share: the nine pictures of each channel (−1 for none) and the shares of their units, (C, 9). Only pictures
-    among the nine are known, so a half's list ends with them.
+    among these are known, so a half's list ends with them.
     """
     known = (image >= 0) & np.isfinite(share)
     pictures, numbers = np.unique(image, return_inverse=True)

@@ -260,8 +260,8 @@ MEASURES: tuple[Measure, ...] = (
         "mix_overlap",
         "pictures on both sides",
         "of 9",
-        "How many of the nine pictures that drive the channel's Input most are also among the nine that drive its "
-        "Block most. Shared pictures have the same output on both sides, so they move the mix ratio towards 1 by "
+        "How many of the nine pictures that drive the channel's Input most are also among the nine pictures that "
+        "drive its Block most. Shared pictures have the same output on both sides, so they move the mix ratio towards 1 by "
         "construction.",
         integer,
         listed=False,

@@ -362,7 +362,9 @@ def _overlap_sentence(block: StreamBlock, channel: int) -> list[str]:
     expected = block.untied_overlap
     by_others = "" if expected is None else f" (different channels: {correlation(expected)} on average)"
     count = f"{int(overlap)} {'is' if overlap == 1 else 'are'}"
-    text = f"Of the nine pictures that drive the shortcut most, {count} also among the nine of the branch{by_others}"
+    text = (
+        f"Of the nine pictures that drive the shortcut most, {count} also among the branch's nine{by_others}"
+    )
     return [f"{text}; shared pictures move the ratio towards 1 by construction." if overlap else f"{text}."]
 
 
