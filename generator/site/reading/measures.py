@@ -261,8 +261,8 @@ MEASURES: tuple[Measure, ...] = (
         "pictures on both sides",
         "of 9",
         "How many of the nine pictures that drive the channel's Input most are also among the nine pictures that "
-        "drive its Block most. Shared pictures have the same output on both sides, so they move the mix ratio towards 1 by "
-        "construction.",
+        "drive its Block most. Shared pictures have the same output on both sides, so they move the mix ratio towards "
+        "1 by construction.",
         integer,
         listed=False,
         least=0,
