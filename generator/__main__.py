@@ -155,6 +155,11 @@ def profile_options(command: Any) -> Any:
             type=click.Choice(["yes", "no"]),
             help="Whether the network was trained on these pictures; the site states it next to the accuracy.",
         ),
+        click.option(
+            "--visual-features",
+            type=click.Path(path_type=Path),
+            help="Folder of an atlas of the same pictures, whose network says how alike pictures look.",
+        ),
         click.option("--model", help="The network (see: atlas list models)."),
         click.option(
             "--weights",
@@ -211,7 +216,8 @@ def _profile(name: str | None, options: dict[str, Any]) -> Any:
     layers = options["layers"]
     which = layers if layers in (None, "blocks", "all") else [part.strip() for part in layers.split(",")]
     text = {
-        key: None if options[key] is None else str(options[key]) for key in ("images", "labels", "classes")
+        key: None if options[key] is None else str(options[key])
+        for key in ("images", "labels", "classes", "visual_features")
     }
     return chosen.changed(
         name=options["name"],
@@ -219,6 +225,7 @@ def _profile(name: str | None, options: dict[str, Any]) -> Any:
         pictures={
             "folder": text["images"],
             "labels": text["labels"],
+            "visual_features": text["visual_features"],
             "limit": options["limit"],
             "trained_on": None if options["trained_on"] is None else options["trained_on"] == "yes",
             **_preprocessing(options),

@@ -42,6 +42,7 @@ def test_a_published_profile_keeps_names_alone_and_gets_its_places_back(tmp_path
                 "folder": f"{here}/pictures/",
                 "labels": os.path.relpath(f"{here}/labels.csv"),
                 "hierarchy": f"{here}/tree.csv",
+                "visual_features": f"{here}/other",
             },
             "kernels": {"others": [{"model": "resnet18", "weights": f"{here}/other.pt"}, {"model": "demo"}]},
             "deepdream": {"pictures": [f"{here}/start.png", 3]},

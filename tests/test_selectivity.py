@@ -9,6 +9,8 @@ import pytest
 from make_small_atlas import CLASSES, make_atlas
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from generator.core.errors import AtlasError
+from generator.core.store import Store
 from generator.methods import auroc
 from generator.methods.auroc import LabelSet, balanced_halvings, best_classes
 from generator.methods.directions import along, random_directions
@@ -23,6 +25,7 @@ from generator.site.reading.class_sentences import class_sentences
 from generator.site.reading.highlights import highlights
 from generator.site.reading.layer import layer_grid
 from generator.stages.class_measures import Labels, by_chance, channel_arrays, layer_report, measure
+from generator.stages.visual_features import other_features
 
 KINDS = 6
 
@@ -241,6 +244,33 @@ def test_visual_agreement_is_the_scaled_mean_cosine_of_centred_features():
     nine[0, 4] = 55  # a picture without features
     assert np.isnan(looks.agreement(nine)[0])
     assert Looks.of(np.ones((5, 3), np.float32), np.arange(5), 5) is None
+
+
+def test_another_networks_features_must_be_of_the_same_pictures_and_be_there(tmp_path) -> None:
+    make_atlas(tmp_path / "other", stages=((2, 1, 4),), inner=(), stem=4, pictures=20, side=48, tile=12)
+    store = Store(tmp_path / "other")
+    digest = store.manifest().pictures.sha256
+    with pytest.raises(AtlasError, match="is of other pictures"):
+        other_features(str(tmp_path / "other"), "another", 20)
+    with pytest.raises(AtlasError, match="has no final features"):
+        other_features(str(tmp_path / "other"), digest, 20)
+    features = np.random.default_rng(0).normal(size=(20, 6)).astype(np.float32)
+    store.arrays.write_features(features.shape, [features])
+    store.arrays.write_embedding({"picture": np.arange(20, dtype=np.int32)})
+    store.tables.write_json("embedding/embedding.json", {})
+    found = other_features(str(tmp_path / "other"), digest, 20)
+    assert found is not None and not found.own and found.network == store.manifest().title
+    expected = Looks.of(features, np.arange(20), 20)
+    assert expected is not None
+    np.testing.assert_array_equal(found.looks.vectors, expected.vectors)
+
+
+def test_nine_pictures_of_one_class_do_not_seem_certain() -> None:
+    of_picture = np.repeat(range(5), 40)
+    scores = (of_picture == 2)[:, None] + 0.1 * np.random.default_rng(0).random((200, 3))
+    measured = measure(_labels(of_picture), scores.astype(np.float32), signed=False)
+    arrays = channel_arrays(measured, np.zeros(3, bool))
+    assert arrays["label_agreement"].tolist() == [1, 1, 1] and arrays["label_agreement_error"].min() > 0.06
 
 
 # -- pages ---------------------------------------------------------------------------------------------------------

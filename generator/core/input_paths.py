@@ -16,6 +16,7 @@ _KEYS = (
     ("pictures", "folder"),
     ("pictures", "labels"),
     ("pictures", "hierarchy"),
+    ("pictures", "visual_features"),
 )
 
 

@@ -14,6 +14,7 @@ from generator.core.checksums import UNREADABLE, file_digests
 from generator.core.errors import AtlasError
 from generator.core.hierarchy import nodes_of, read_hierarchy
 from generator.core.progress import Reporter
+from generator.core.store import Store
 from generator.methods.kernels import FirstLayer, first_layer
 from generator.network import models
 from generator.network.network import Network
@@ -108,6 +109,10 @@ def seek_pictures(section: PicturesSection, folder: Path, reporter: Reporter) ->
     if section.hierarchy is not None:
         named = [(file.label, file.path) for file in sought.pictures.files]
         nodes_of(read_hierarchy(Path(section.hierarchy)), named, strict=True, wnids=sought.pictures.wnids())
+    if section.visual_features is not None:
+        Store(
+            section.visual_features
+        ).manifest()  # raises where there is no atlas, before anything is computed
     return sought
 
 

@@ -34,7 +34,8 @@ def visual_features(inputs: Inputs, run: Run) -> VisualFeatures | None:
     count = len(usable_files(inputs, run))
     given = inputs.profile.pictures.visual_features
     if given is not None:
-        return _of_other(inputs, given, count)
+        scan = run.store.tables.read_json("scan.json") or {}
+        return other_features(given, scan.get("pictures_sha256", ""), count)
     if not run.store.arrays.has_features():
         return None
     numbers = np.flatnonzero(mapped(inputs)[usable_files(inputs, run)] >= 0)
@@ -42,14 +43,15 @@ def visual_features(inputs: Inputs, run: Run) -> VisualFeatures | None:
     return None if looks is None else VisualFeatures(looks, "")
 
 
-def _of_other(inputs: Inputs, folder: str, count: int) -> VisualFeatures | None:
+def other_features(folder: str, pictures_sha256: str, count: int) -> VisualFeatures | None:
+    """The features of the atlas in this folder; raises AtlasError where it is of other pictures, or has none."""
     store = Store(folder)
     manifest = store.manifest()
-    if manifest.pictures.sha256 != inputs.digest or manifest.pictures.count != count:
+    if manifest.pictures.sha256 != pictures_sha256:
         raise AtlasError(
             "the atlas that visual_features names is of other pictures",
             folder,
-            "compute that atlas from the same pictures, or leave visual_features out",
+            "name one of the same pictures, or leave visual_features out",
         )
     if not store.arrays.has_embedding() or not store.arrays.has_features():
         raise AtlasError(
