@@ -15,11 +15,9 @@ import numpy as np
 
 from generator.core.records import TOP, LayerInfo
 
-MATCHES = 5  # listed per channel
 STRONG_PICTURES, STRONG_CORRELATION = 3, 0.5  # either makes two channels a match
 CLEAR_GAIN = 0.05  # from here on a refinement score counts
-CHANCE_CHANNELS = 256  # per layer, compared with shuffled pictures
-SEED = 20170106  # of every shuffle, the day of arXiv:1701.02362
+SEED = 20170106  # of everything drawn at random, the day of arXiv:1701.02362
 CHUNK = 256  # channels at a time whose correlations are computed
 RANKED = 64  # channels at a time that one thread ranks
 
@@ -133,29 +131,18 @@ class Similarity:
     @classmethod
     def of(cls, shared: np.ndarray, rho: np.ndarray) -> Similarity:
         """The similarity that follows from shared pictures and rank correlations, (A, B) each."""
-        positive = np.maximum(np.nan_to_num(rho), 0)
-        return cls(shared, rho, ((shared / np.float32(TOP) + positive) / 2).astype(np.float32))
+        return cls(shared, rho, strengths(shared, rho))
 
     def transposed(self) -> Similarity:
         """The similarity of the second layer's channels to the first one's."""
         return Similarity(self.shared.T, self.rho.T, self.strength.T)
 
-    def matches(self, count: int = MATCHES) -> dict[str, np.ndarray]:
-        """Each channel's best matches, strongest first, ties by the lower number: channel int32, −1 where there are
-        fewer; shared int16, rho float32; (A, count) each.
 
-        Only a strong match is listed: at least STRONG_PICTURES shared pictures, or ρ ≥ STRONG_CORRELATION.
-        """
-        count = min(count, self.strength.shape[1])
-        best = np.argsort(-self.strength, axis=1, kind="stable")[:, :count]
-        shared, rho = (np.take_along_axis(values, best, 1) for values in (self.shared, self.rho))
-        with np.errstate(invalid="ignore"):
-            strong = (shared >= STRONG_PICTURES) | (rho >= STRONG_CORRELATION)
-        return {
-            "channel": np.where(strong, best, -1).astype(np.int32),
-            "shared": np.where(strong, shared, 0).astype(np.int16),
-            "rho": np.where(strong, rho, np.nan).astype(np.float32),
-        }
+def strengths(shared: np.ndarray, rho: np.ndarray) -> np.ndarray:
+    """The mean of shared / 9 and of a rank correlation where it is positive, float32 from 0 to 1."""
+    positive = np.maximum(np.nan_to_num(rho), 0)
+    strength: np.ndarray = ((shared / np.float32(TOP) + positive) / 2).astype(np.float32)
+    return strength
 
 
 @dataclass(frozen=True)
@@ -176,66 +163,8 @@ class LayerResponses:
             shared_counts(self.top_image, other.top_image), rank_correlations(self.ranks, other.ranks)
         )
 
-    def sample(self, most: int) -> LayerResponses:
-        """At most `most` of the active channels, evenly spaced."""
-        active = np.flatnonzero(self.active)
-        chosen = active[np.linspace(0, len(active) - 1, min(most, len(active))).round().astype(int)]
-        return LayerResponses(self.top_image[chosen], self.ranks[:, chosen])
-
-    def shuffled(self, pictures: int) -> LayerResponses:
-        """The same responses to pictures in another order: no channel corresponds to any other layer's any more."""
-        random = np.random.default_rng(SEED)
-        order = random.permutation(pictures).astype(self.top_image.dtype)
-        moved = np.where(self.top_image >= 0, order[self.top_image], -1)
-        return LayerResponses(moved, self.ranks[random.permutation(len(self.ranks))])
-
 
 def strongest_match(strength: np.ndarray) -> np.ndarray:
     """The column of each row's largest value, the first of several."""
     indices: np.ndarray = strength.argmax(axis=1)
     return indices
-
-
-def correspondence_summary(
-    source: LayerResponses, target: LayerResponses, similarity: Similarity, pictures: int
-) -> dict[str, float | int | None]:
-    """How far two layers correspond: means over the target's active channels.
-
-    best_rho, best_shared: of each channel and its best match in the source; chance_rho, chance_shared: the same for at
-    most CHANCE_CHANNELS of them with the source's pictures shuffled. Where both layers have as many channels: same_rho,
-    same_shared, of channels of equal number, and same_best, the share whose best match has their own number.
-    """
-    active = np.flatnonzero(target.active)
-    nothing = dict.fromkeys(
-        ("best_rho", "best_shared", "chance_rho", "chance_shared", "same_rho", "same_shared", "same_best")
-    )
-    if not len(active) or not source.active.any():
-        return {"channels": len(active), **nothing}
-    transposed = similarity.transposed()
-    chosen = strongest_match(transposed.strength[active])
-    sample = target.sample(CHANCE_CHANNELS)
-    chance = sample.similarity(source.shuffled(pictures))
-    rows = np.arange(len(sample.top_image))
-    of_chance = strongest_match(chance.strength)
-    means: dict[str, float | int | None] = {
-        "channels": len(active),
-        "best_rho": _mean(transposed.rho[active, chosen]),
-        "best_shared": _mean(transposed.shared[active, chosen]),
-        "chance_rho": _mean(chance.rho[rows, of_chance]),
-        "chance_shared": _mean(chance.shared[rows, of_chance]),
-    }
-    if len(source.top_image) != len(target.top_image):
-        return {**nothing, **means}
-    return {
-        **nothing,
-        **means,
-        "same_rho": _mean(transposed.rho[active, active]),
-        "same_shared": _mean(transposed.shared[active, active]),
-        "same_best": _mean(chosen == active),
-    }
-
-
-def _mean(values: np.ndarray) -> float | None:
-    """The mean of the finite values, to six digits as in the tables; None where there is none."""
-    known = values[np.isfinite(values)].astype(np.float64)
-    return round(float(known.mean()), 6) if known.size else None

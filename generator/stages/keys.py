@@ -27,7 +27,7 @@ from generator.stages.inputs import Inputs
 CODE = 5  # everything
 CONNECTIONS = 1  # stages/connections.py alone
 CLASSES = 2  # stages/classes.py alone
-CORRESPONDENCE = 3  # stages/correspondence.py alone
+CORRESPONDENCE = 4  # stages/correspondence.py alone
 REFINEMENT = 3  # stages/refinement.py alone
 DREAMS = 1  # stages/dreams.py alone
 FIRST_LAYERS = 1  # stages/first_layers.py alone

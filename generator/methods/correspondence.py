@@ -1,0 +1,267 @@
+"""How far two layers correspond: means over channels with intervals over pictures, next to untied pairs and chance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from generator.core.correspondence import shared_counts, strengths, strongest_match
+from generator.core.matching import Compared, Criterion, ScoredLayer
+from generator.core.records import TOP
+from generator.methods.rank_intervals import mean_error
+from generator.methods.resampling import bound, halvings, slots, standard_error
+
+SEARCHES = 30  # halvings in which the best matches are searched again
+SAMPLE = 256  # channels of the second layer, at most, whose matches are searched again
+HUBS = 5  # pictures named per layer
+BAND = 0.95  # of the untied pairs lie in the band that figures show
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A layer with the order of its strongest pictures: (C, D) rows of its scores, −1 for none (resampling.ranking)."""
+
+    layer: ScoredLayer
+    order: np.ndarray
+
+
+def correspondence(source: Ranked, target: Ranked, both: Compared, *, tied: bool) -> dict[str, Any]:
+    """What relations.json says of a pair of layers; values that are not known are left out.
+
+    tied: whether the network adds channels of equal numbers, so that these are no untied pairs.
+
+    channels: active ones of the target. match_shared, match_partial: the criterion of a match. untied_*: mean, spread
+    (standard deviation) and band of the pairs of active channels, without equal numbers where tied. best_*: means over
+    channels of the target and their most similar channel, of another number where tied; chance_*: the same for as many
+    random directions. matched, matching, several: channels of the target with a match, of the source with a match, and
+    with several, of another number where tied; *_expected: as many by chance. repeated: the share of the matches on
+    half of the pictures that are matches on the other half. Where both layers have as many channels, same_*: means
+    over equal numbers; same_best: the share whose most similar channel has their own number; same_matched: the share
+    that match. *_margin: half the width of the interval of 95 % over pictures.
+    """
+    matching, chance = both.matching, both.chance
+    rows, columns = np.flatnonzero(source.layer.active), np.flatnonzero(target.layer.active)
+    result: dict[str, Any] = {"channels": len(columns)}
+    if chance is None:
+        return result
+    untied = np.ones((len(rows), len(columns)), bool)
+    if tied:
+        untied &= rows[:, None] != columns
+    corner = np.ix_(rows, columns)
+    rho, partial, shared, strength, is_match = (
+        values[corner]
+        for values in (
+            matching.rho,
+            matching.partial,
+            matching.shared,
+            matching.strength,
+            matching.is_match & ~_equal(matching.shared.shape, tied),
+        )
+    )
+    result |= {"match_shared": chance.criterion.shared, "match_partial": chance.criterion.partial}
+    result |= _untied(rho[untied], partial[untied], shared[untied])
+    best = strongest_match(np.where(untied, strength, -1).T)
+    at = np.arange(len(columns))
+    found = untied[best, at]  # a single channel has no other number
+    of_chance = chance.best()
+    result |= {
+        "best_rho": _mean(rho[best, at][found]),
+        "best_partial": _mean(partial[best, at][found]),
+        "best_shared": _mean(shared[best, at][found]),
+        "chance_partial": _mean(of_chance[0]),
+        "chance_shared": _mean(of_chance[1]),
+        "matched": int(is_match.any(axis=0).sum()),
+        "matched_expected": round(chance.matched, 2),
+        "matching": int(is_match.any(axis=1).sum()),
+        "matching_expected": round(chance.matching(), 2),
+        "several": int((is_match.sum(axis=1) > 1).sum()),
+        "several_expected": round(chance.matching(2), 2),
+    }
+    search = _searched(source, target, both, chance.criterion, tied=tied)
+    result |= {"repeated": search.repeated, "best_partial_margin": search.margin(search.best)}
+    if len(source.layer.top_image) == len(target.layer.top_image):
+        result |= _same(source, target, both) | {"same_best_margin": search.margin(search.own)}
+    return {name: value for name, value in result.items() if value is not None}
+
+
+def _equal(shape: tuple[int, int], tied: bool) -> np.ndarray:
+    """(A, B) bool: the pairs of equal numbers, where they are tied."""
+    return np.eye(*shape, dtype=bool) if tied else np.zeros(shape, bool)
+
+
+def _untied(rho: np.ndarray, partial: np.ndarray, shared: np.ndarray) -> dict[str, float | None]:
+    """Means, spread and band of untied pairs."""
+    known = partial[np.isfinite(partial)]
+    band = np.quantile(known, [(1 - BAND) / 2, (1 + BAND) / 2]) if known.size else [np.nan, np.nan]
+    return {
+        "untied_rho": _mean(rho),
+        "untied_rho_spread": _mean(rho, np.std),
+        "untied_partial": _mean(partial),
+        "untied_partial_spread": _mean(partial, np.std),
+        "untied_partial_low": _mean(np.asarray(band[0])),
+        "untied_partial_high": _mean(np.asarray(band[1])),
+        "untied_shared": _mean(shared),
+    }
+
+
+def _same(source: Ranked, target: Ranked, both: Compared) -> dict[str, float | None]:
+    """What holds of channels of equal numbers that are active in both layers."""
+    active = np.flatnonzero(source.layer.active & target.layer.active)
+    if not len(active):
+        return {}
+    matching = both.matching
+    x, y = source.layer.ranks[:, active], target.layer.ranks[:, active]
+    rho, rho_error = mean_error(x, x, y, y)
+    partial, partial_error = mean_error(x, both.left[:, active], y, both.right[:, active])
+    best = strongest_match(
+        np.where(source.layer.active[:, None], matching.strength, -1).T[active]
+    )
+    return {
+        "same_rho": _number(rho),
+        "same_rho_margin": _number(bound() * rho_error),
+        "same_partial": _number(partial),
+        "same_partial_margin": _number(bound() * partial_error),
+        "same_shared": _mean(matching.shared[active, active]),
+        "same_shared_margin": _number(bound() * shared_error(source.order[active], target.order[active], len(x))),
+        "same_best": _mean(best == active),
+        "same_matched": _mean(matching.is_match[active, active]),
+    }
+
+
+def shared_error(order: np.ndarray, other: np.ndarray, pictures: int) -> float:
+    """The standard error of the mean number of shared pictures of equal rows of two rankings, (C, D) each."""
+    equal = (order[:, :, None] == other[:, None, :]) & (order[:, :, None] >= 0)
+    place = np.where(equal.any(axis=2), equal.argmax(axis=2), -1)
+    means = []
+    for member in halvings(pictures):
+        for half in (member, ~member):
+            mine, theirs = slots(order, half), slots(other, half)
+            common = np.where(place >= 0, np.minimum(mine, np.take_along_axis(theirs, np.maximum(place, 0), 1)), 0)
+            means.append(common.sum() / len(order))
+    values = np.array(means).reshape(-1, 2)
+    return float(standard_error(values[:, 0], values[:, 1]))
+
+
+# -- searches on halves of the pictures --------------------------------------------------------------------------------
+
+
+@dataclass
+class _Search:
+    """Searches for the best matches on both halves of every halving. own: share whose most similar channel has their
+    own number; best: mean ρ′ of the most similar (other) channel; again, matches: matches found on both halves, and on
+    one half."""
+
+    own: list[tuple[float, float]] = field(default_factory=list)
+    best: list[tuple[float, float]] = field(default_factory=list)
+    again: int = 0
+    matches: int = 0
+
+    @property
+    def repeated(self) -> float | None:
+        return round(2 * self.again / self.matches, 6) if self.matches else None
+
+    @staticmethod
+    def margin(values: list[tuple[float, float]]) -> float | None:
+        halves = np.array(values, np.float64).reshape(-1, 2)
+        return _number(bound() * float(standard_error(halves[:, 0], halves[:, 1]))) if len(halves) else None
+
+
+def _searched(source: Ranked, target: Ranked, both: Compared, criterion: Criterion, *, tied: bool) -> _Search:
+    """Search the matches of at most SAMPLE channels of the target, evenly spaced, on halves of the pictures.
+
+    A half's most similar channel is found with each picture counted twice, as in all intervals; its matches are those
+    of a set of half as many pictures, by the same criterion.
+    """
+    rows, columns = np.flatnonzero(source.layer.active), np.flatnonzero(target.layer.active)
+    sample = columns[np.linspace(0, len(columns) - 1, min(SAMPLE, len(columns))).round().astype(int)]
+    own = rows[:, None] == sample
+    left, right = both.left[:, rows], both.right[:, sample]
+    order, other = source.order[rows], target.order[sample]
+    search = _Search()
+    members = halvings(len(left), SEARCHES)
+    for member, partials in zip(members, _half_correlations(left, right, members), strict=True):
+        found, shares, means = [], [], []
+        for half, partial in zip((member, ~member), partials, strict=True):
+            strength = strengths(_half_shared(order, other, half, 2), partial)
+            best = strongest_match(strength.T)
+            shares.append(float(own[best, np.arange(len(sample))].mean()))
+            apart = strongest_match(np.where(own & tied, -1, strength).T)
+            means.append(float(np.nanmean(partial[apart, np.arange(len(sample))])))
+            found.append(criterion.met(_half_shared(order, other, half, 1), partial) & ~(own & tied))
+        search.own.append((shares[0], shares[1]))
+        search.best.append((means[0], means[1]))
+        search.again += int((found[0] & found[1]).sum())
+        search.matches += int(found[0].sum() + found[1].sum())
+    return search
+
+
+def _half_correlations(
+    left: np.ndarray, right: np.ndarray, members: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Correlations of unit residuals over the pictures of each half; (N, A), (N, B), (P, N) → P times two (A, B).
+
+    The residuals are multiples of 2⁻²⁴, so that the sums over one half are exactly those over all pictures less those
+    over the other half.
+    """
+    whole = left.T @ right
+    for member in members:
+        first = left[member].T @ right[member]
+        yield (
+            _correlation(first, left[member], right[member]),
+            _correlation(whole - first, left[~member], right[~member]),
+        )
+
+
+def _correlation(products: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """From the sums of products of two sets of columns; NaN where one is constant."""
+    sums, others = left.sum(axis=0), right.sum(axis=0)
+    squares = (left * left).sum(axis=0) - sums * sums / len(left)
+    other_squares = (right * right).sum(axis=0) - others * others / len(right)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        scale = np.sqrt(np.maximum(squares, 0))[:, None] * np.sqrt(np.maximum(other_squares, 0))
+        values: np.ndarray = (products - sums[:, None] * others / len(left)) / np.where(scale > 1e-9, scale, np.nan)
+    return values
+
+
+def _half_shared(order: np.ndarray, other: np.ndarray, member: np.ndarray, times: int) -> np.ndarray:
+    """Pictures that the nine of every two channels share if only a half's pictures are there, each `times` times;
+    (A, D), (B, D) → (A, B)."""
+    mine, theirs = slots(order, member, times), slots(other, member, times)
+    return sum(
+        (
+            shared_counts(np.where(mine >= copies, order, -1), np.where(theirs >= copies, other, -1))
+            for copies in range(1, times + 1)
+        ),
+        start=np.zeros((len(order), len(other)), np.int16),
+    )
+
+
+# -- hub pictures ------------------------------------------------------------------------------------------------------
+
+
+def hubs(top_image: np.ndarray, pictures: int) -> dict[str, Any]:
+    """The pictures that are among the top-9 of most channels, ties by the lower number, and in how many channels each
+    picture would be if all were so equally often."""
+    counts = np.bincount(top_image[top_image >= 0], minlength=pictures)
+    active = int((top_image[:, 0] >= 0).sum())
+    most = np.argsort(-counts, kind="stable")[:HUBS]
+    return {
+        "channels": active,
+        "expected": round(min(TOP, pictures) * active / max(1, pictures), 6),
+        "pictures": [
+            {"picture": int(picture), "channels": int(counts[picture])} for picture in most if counts[picture]
+        ],
+    }
+
+
+def _mean(values: np.ndarray, how: Any = np.mean) -> float | None:
+    """The mean of the finite values, to six digits as in the tables; None where there is none."""
+    known = np.asarray(values)[np.isfinite(values)].astype(np.float64)
+    return _number(float(how(known))) if known.size else None
+
+
+def _number(value: float) -> float | None:
+    return round(value, 6) if np.isfinite(value) else None
