@@ -18,6 +18,7 @@ import numpy as np
 from generator.core.correspondence import (
     CHUNK,
     SEED,
+    STRONG_PICTURES,
     LayerResponses,
     centred_ranks,
     rank_correlations,
@@ -28,7 +29,6 @@ from generator.core.records import TOP
 
 MATCHES = 5  # listed per channel
 EXPECTED = 0.05  # matches of a channel expected by chance in all that it is compared with
-LEAST_SHARED = 3  # pictures; fewer never make a match
 DIRECTIONS = 1024  # random directions of a layer, at least
 RESOLVED = 10  # random pairs above a level, at least, for their count to be a quantile
 FINE = 2.0**24  # residuals are rounded to multiples of 1 / FINE
@@ -42,9 +42,10 @@ DIRECTION_BITS = 2.0**20  # of the vectors that are regressed out
 def common_vectors(*ranks: np.ndarray) -> np.ndarray:
     """What all channels of each layer share about the pictures: the layers' mean centred ranks; (N, C) each → (N, K)
     int64, each scaled to 2²⁰ and rounded."""
-    vectors = np.stack([layer.sum(axis=1, dtype=np.int64) for layer in ranks], axis=1)
+    vectors: np.ndarray = np.stack([layer.sum(axis=1, dtype=np.int64) for layer in ranks], axis=1)
     largest = np.maximum(np.abs(vectors).max(axis=0, initial=0), 1)
-    return np.rint(vectors * (DIRECTION_BITS / largest)).astype(np.int64)
+    scaled: np.ndarray = np.rint(vectors * (DIRECTION_BITS / largest)).astype(np.int64)
+    return scaled
 
 
 def unit_residuals(ranks: np.ndarray, common: np.ndarray) -> np.ndarray:
@@ -214,8 +215,16 @@ class Chance:
         """Of every channel of the second layer and its strongest random direction: ρ′ and shared pictures, each
         (repeats, B)."""
         chosen = strengths(self.shared, self.partial).argmax(axis=1)[:, None]
-        partial, shared = (np.take_along_axis(values, chosen, 1)[:, 0] for values in (self.partial, self.shared))
+        partial, shared = (
+            np.take_along_axis(values, chosen, 1)[:, 0] for values in (self.partial, self.shared)
+        )
         return partial, shared
+
+    def best_of_directions(self) -> np.ndarray:
+        """Of every random direction and its most similar channel of the second layer: ρ′, (repeats, A)."""
+        chosen = strengths(self.shared, self.partial).argmax(axis=2)[..., None]
+        values: np.ndarray = np.take_along_axis(self.partial, chosen, 2)[..., 0]
+        return values
 
 
 @dataclass(frozen=True)
@@ -257,9 +266,7 @@ def compared(
     else:
         is_match = np.zeros(shared.shape, bool)
     rho = rank_correlations(source.ranks, target.ranks)
-    return Compared(
-        Matching(shared, rho, partial, strengths(shared, partial), is_match), chance, left, right
-    )
+    return Compared(Matching(shared, rho, partial, strengths(shared, partial), is_match), chance, left, right)
 
 
 def criterion(shared: np.ndarray, partial: np.ndarray, searched: int) -> Criterion:
@@ -268,7 +275,7 @@ def criterion(shared: np.ndarray, partial: np.ndarray, searched: int) -> Criteri
     share = EXPECTED / 2 / searched
     counts = np.bincount(shared.ravel(), minlength=TOP + 2)
     reached = counts[::-1].cumsum()[::-1] / shared.size  # by count, the share of pairs with at least so many
-    pictures = next(count for count in range(LEAST_SHARED, TOP + 2) if reached[count] <= share)
+    pictures = next(count for count in range(STRONG_PICTURES, TOP + 2) if reached[count] <= share)
     return Criterion(pictures, level(partial[np.isfinite(partial)], share))
 
 

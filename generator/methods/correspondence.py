@@ -116,16 +116,16 @@ def _same(source: Ranked, target: Ranked, both: Compared) -> dict[str, float | N
     x, y = source.layer.ranks[:, active], target.layer.ranks[:, active]
     rho, rho_error = mean_error(x, x, y, y)
     partial, partial_error = mean_error(x, both.left[:, active], y, both.right[:, active])
-    best = strongest_match(
-        np.where(source.layer.active[:, None], matching.strength, -1).T[active]
-    )
+    best = strongest_match(np.where(source.layer.active[:, None], matching.strength, -1).T[active])
     return {
         "same_rho": _number(rho),
         "same_rho_margin": _number(bound() * rho_error),
         "same_partial": _number(partial),
         "same_partial_margin": _number(bound() * partial_error),
         "same_shared": _mean(matching.shared[active, active]),
-        "same_shared_margin": _number(bound() * shared_error(source.order[active], target.order[active], len(x))),
+        "same_shared_margin": _number(
+            bound() * shared_error(source.order[active], target.order[active], len(x))
+        ),
         "same_best": _mean(best == active),
         "same_matched": _mean(matching.is_match[active, active]),
     }
@@ -139,7 +139,9 @@ def shared_error(order: np.ndarray, other: np.ndarray, pictures: int) -> float:
     for member in halvings(pictures):
         for half in (member, ~member):
             mine, theirs = slots(order, half), slots(other, half)
-            common = np.where(place >= 0, np.minimum(mine, np.take_along_axis(theirs, np.maximum(place, 0), 1)), 0)
+            common = np.where(
+                place >= 0, np.minimum(mine, np.take_along_axis(theirs, np.maximum(place, 0), 1)), 0
+            )
             means.append(common.sum() / len(order))
     values = np.array(means).reshape(-1, 2)
     return float(standard_error(values[:, 0], values[:, 1]))
@@ -222,7 +224,9 @@ def _correlation(products: np.ndarray, left: np.ndarray, right: np.ndarray) -> n
     other_squares = (right * right).sum(axis=0) - others * others / len(right)
     with np.errstate(invalid="ignore", divide="ignore"):
         scale = np.sqrt(np.maximum(squares, 0))[:, None] * np.sqrt(np.maximum(other_squares, 0))
-        values: np.ndarray = (products - sums[:, None] * others / len(left)) / np.where(scale > 1e-9, scale, np.nan)
+        values: np.ndarray = (products - sums[:, None] * others / len(left)) / np.where(
+            scale > 1e-9, scale, np.nan
+        )
     return values
 
 

@@ -17,19 +17,19 @@ from generator.site.reading.layer_pairs import LayerPair, Match, Tie
 from generator.site.writing import Site
 
 LISTED = 40  # channels with pictures
-CSV_COLUMNS = ("layer", "channel", "other", "rank", "match", "shared", "rho")
+CSV_COLUMNS = (
+    "layer", "channel", "other", "rank", "match", "shared", "rho", "partial_rho", "least_shared", "least_partial_rho",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line from a channel's best match in the source, at y, to the channel of the target, at z; in px. same: whether
-    the two are tied by their equal numbers."""
+    """A line from a channel's strongest match in the source, at y, to the channel of the target, at z; in px."""
 
     match: Match
     channel: int
     y: float
     z: float
-    same: bool
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,9 @@ class Family:
 class FlowPage:
     """One pair of layers.
 
-    without: count of active channels of the target without a match; lasting: of channels of the source that are a
-    match, of another number where numbers are tied; many: of those, the ones that are a match of several.
-    unpictured: count of the target's channels that have a match and that the atlas does not picture. *_sheet: columns
-    and rows of the layer's sheet of thumbnails. before, after: the pairs next to it.
+    without: count of active channels of the target without a match. unpictured: count of the target's channels that
+    have a match and that the atlas does not picture. *_sheet: columns and rows of the layer's sheet of thumbnails.
+    before, after: the pairs next to it.
     """
 
     pair: LayerPair
@@ -66,8 +65,6 @@ class FlowPage:
     target: LayerInfo
     lines: Sequence[Line]
     without: int
-    lasting: int
-    many: int
     families: Sequence[Family]
     unpictured: int
     source_sheet: tuple[int, int]
@@ -88,13 +85,10 @@ def write_flows(site: Site, atlas: Atlas, ties: Mapping[Tie, str]) -> None:
 def flow_page(
     atlas: Atlas, pair: LayerPair, tie: str, before: LayerPair | None = None, after: LayerPair | None = None
 ) -> FlowPage:
-    """A line for the best match of every channel, and the strongest matches with their pictures."""
+    """A line for the strongest match of every channel, and the strongest matches with their pictures; of tied layers,
+    matches of another number."""
     source, target = atlas.layer(pair.source), atlas.layer(pair.target)
-    backward, forward = atlas.matches(pair, forward=False), atlas.matches(pair, forward=True)
-    counts = [
-        sum(match.channel != channel or not pair.is_tied for match in matches)
-        for channel, matches in enumerate(forward)
-    ]
+    backward = atlas.matches(pair, forward=False)
     families, unpictured = _families(atlas, pair, backward)
     return FlowPage(
         pair=pair,
@@ -103,8 +97,6 @@ def flow_page(
         target=target.info,
         lines=_lines(pair, source.info, target.info, backward),
         without=sum(not matches and not target.dead[channel] for channel, matches in enumerate(backward)),
-        lasting=sum(count > 0 for count in counts),
-        many=sum(count > 1 for count in counts),
         families=families,
         unpictured=unpictured,
         source_sheet=_sheet(atlas, pair.source),
@@ -120,17 +112,12 @@ def _lines(
 ) -> list[Line]:
     left = Axis(0, max(1, source.channels - 1), start=14, end=446)
     right = Axis(0, max(1, target.channels - 1), start=14, end=446)
-    return [
-        Line(
-            match=matches[0],
-            channel=channel,
-            y=left(matches[0].channel),
-            z=right(channel),
-            same=pair.is_tied and matches[0].channel == channel,
-        )
-        for channel, matches in enumerate(backward)
-        if matches
-    ]
+    lines = []
+    for channel, matches in enumerate(backward):
+        others = [match for match in matches if not (pair.is_tied and match.channel == channel)]
+        if others:
+            lines.append(Line(others[0], channel, y=left(others[0].channel), z=right(channel)))
+    return lines
 
 
 def _sheet(atlas: Atlas, layer: str) -> tuple[int, int]:
@@ -161,10 +148,9 @@ def _families(atlas: Atlas, pair: LayerPair, backward: Sequence[Sequence[Match]]
 
     def rank(family: Family) -> tuple[bool, float]:
         _, match = family.matches[0]
-        rho = max(
-            0.0, round(match.rho or 0.0, 2)
-        )  # as the page writes it, so that equal rows keep their order
-        return family.channel.absent, -(match.shared / 9 + rho)
+        # As the page writes it, so that equal rows keep their order.
+        partial = max(0.0, round(match.partial or 0.0, 2))
+        return family.channel.absent, -(match.shared / 9 + partial)
 
     unpictured = sum(family.channel.absent for family in families)
     return sorted(families, key=rank)[:LISTED], unpictured
@@ -183,6 +169,18 @@ def _csv_rows(
     if f"{side}_channel" not in arrays:
         return
     matches, shared, rho = (arrays[f"{side}_{name}"] for name in ("channel", "shared", "rho"))
+    partial = arrays.get(f"{side}_partial", np.full(rho.shape, np.nan))
+    least = (pair.match_shared or "", "" if pair.match_partial is None else field(pair.match_partial))
     for at in zip(*np.nonzero(matches >= 0), strict=True):
         channel, rank = at
-        yield layer, channel, other, rank + 1, matches[at], shared[at], field(rho[at])
+        yield (
+            layer,
+            channel,
+            other,
+            rank + 1,
+            matches[at],
+            shared[at],
+            field(rho[at]),
+            field(partial[at]),
+            *least,
+        )

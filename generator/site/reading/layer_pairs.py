@@ -20,24 +20,50 @@ class LayerPair:
     tie: how the network joins them ('stage': neighbouring blocks of a stage, whose equal channel numbers are added;
     'boundary': across a stage's boundary; 'plain': neighbouring layers without an addition; 'added': a branch's last
     convolution and its block; 'inside': convolutions of a block).
-    channels: how many were compared. Means over them: rank correlation (*_rho) and number of shared pictures
-    (*_shared) of a channel with its best match (best_*), with the best match by chance (chance_*), and with the channel
-    of the same number (same_*). same_best: share of the channels whose best match has their own number; same_p: p value
-    of the test that equal numbers share more pictures than permuted ones. None where it is not known.
+    channels: how many of the target are active. The numbers are those of relations.json, None where they are not known:
+    untied_*, of pairs that nothing ties; same_*, of channels of equal number; best_*, of a channel and its most similar
+    one (of another number where numbers are tied), chance_*, of a channel and its most similar random direction; *_rho,
+    rank correlation, *_partial, partial rank correlation, *_shared, pictures shared; *_margin, half the width of the
+    interval of 95 % over pictures. match_shared, match_partial: what makes a match. matched, matching, several:
+    channels of the target with a match, of the source with a match and with several; *_expected: as many by chance.
+    repeated: share of the matches on half of the pictures that are matches on the other half.
     """
 
     source: str
     target: str
     tie: Tie
     channels: int
-    best_rho: float | None
-    best_shared: float | None
-    chance_rho: float | None
-    chance_shared: float | None
-    same_rho: float | None
-    same_shared: float | None
-    same_best: float | None
-    same_p: float | None = None
+    match_shared: int | None = None
+    match_partial: float | None = None
+    untied_rho: float | None = None
+    untied_rho_spread: float | None = None
+    untied_partial: float | None = None
+    untied_partial_spread: float | None = None
+    untied_partial_low: float | None = None
+    untied_partial_high: float | None = None
+    untied_shared: float | None = None
+    best_rho: float | None = None
+    best_partial: float | None = None
+    best_partial_margin: float | None = None
+    best_shared: float | None = None
+    chance_partial: float | None = None
+    chance_shared: float | None = None
+    matched: int | None = None
+    matched_expected: float | None = None
+    matching: int | None = None
+    matching_expected: float | None = None
+    several: int | None = None
+    several_expected: float | None = None
+    repeated: float | None = None
+    same_rho: float | None = None
+    same_rho_margin: float | None = None
+    same_partial: float | None = None
+    same_partial_margin: float | None = None
+    same_shared: float | None = None
+    same_shared_margin: float | None = None
+    same_best: float | None = None
+    same_best_margin: float | None = None
+    same_matched: float | None = None
 
     @property
     def name(self) -> str:
@@ -57,22 +83,24 @@ class LayerPair:
 
 @dataclass(frozen=True)
 class Match:
-    """A channel that matches another one. shared: how many of the nine pictures both have; rho: rank correlation, None
-    where it is not known."""
+    """A channel that matches another one. shared: how many of the nine pictures both have; rho: rank correlation;
+    partial: partial rank correlation; None where it is not known."""
 
     channel: int
     shared: int
     rho: float | None
+    partial: float | None
 
 
 @dataclass(frozen=True)
 class DistantMatch:
-    """A channel of another network that matches one of this network; shared and rho as in `Match`."""
+    """A channel of another network that matches one of this network; the numbers as in `Match`."""
 
     layer: str
     channel: int
     shared: int
     rho: float | None
+    partial: float | None
 
 
 @dataclass(frozen=True)
@@ -84,14 +112,28 @@ class NetworkMatches:
 
 
 @dataclass(frozen=True)
+class Hubs:
+    """The pictures that are among the top-9 of most channels of a layer. channels: how many are active; expected: how
+    many of them each picture would have if all had equally many; pictures: number of the picture and its channels, most
+    first."""
+
+    layer: str
+    channels: int
+    expected: float
+    pictures: Sequence[tuple[int, int]]
+
+
+@dataclass(frozen=True)
 class Relations:
     """The content of relations.json and classes.json.
 
-    pairs: in forward order; hierarchy: name of the classes' hierarchy, None without one; groups: the names of its
-    groups; kept_shares: the shares of the pictures, from 1 down, above whose thresholds a layer's entropies are given.
+    pairs: in forward order; hubs: by layer; hierarchy: name of the classes' hierarchy, None without one; groups: the
+    names of its groups; kept_shares: the shares of the pictures, from 1 down, above whose thresholds a layer's
+    entropies are given.
     """
 
     pairs: tuple[LayerPair, ...]
+    hubs: tuple[Hubs, ...]
     hierarchy: str | None
     groups: tuple[str, ...]
     kept_shares: tuple[float, ...]
@@ -101,10 +143,16 @@ def relations_from_json(relations: Mapping[str, Any], classes: Mapping[str, Any]
     """From relations.json and classes.json."""
     return Relations(
         pairs=tuple(_record(LayerPair, pair) for pair in relations["pairs"]),
+        hubs=tuple(_hubs(layer) for layer in relations.get("hubs", ())),
         hierarchy=classes.get("hierarchy"),
         groups=tuple(classes.get("groups", ())),
         kept_shares=tuple(classes.get("kept_shares", ())),
     )
+
+
+def _hubs(data: Mapping[str, Any]) -> Hubs:
+    pictures = [(picture["picture"], picture["channels"]) for picture in data["pictures"]]
+    return Hubs(data["layer"], data["channels"], data["expected"], pictures)
 
 
 def _record(kind: type[Record], data: Mapping[str, Any]) -> Record:
@@ -118,12 +166,18 @@ def matches_by_channel(
 ) -> list[list[Match]]:
     """By channel of the pair's source (forward) or target (backward), its matches in the other layer, strongest
     first."""
-    columns = (arrays[f"{side}_{name}"].tolist() for name in ("channel", "shared", "rho"))
+    columns = [arrays[f"{side}_{name}"] for name in ("channel", "shared", "rho")]
+    unknown = np.full(columns[0].shape, np.nan)
+    columns.append(arrays.get(f"{side}_partial", unknown))
     return [
         [
-            Match(channel, shared, None if np.isnan(rho) else rho)
-            for channel, shared, rho in zip(*row, strict=True)
+            Match(channel, shared, _known(rho), _known(partial))
+            for channel, shared, rho, partial in zip(*row, strict=True)
             if channel >= 0
         ]
-        for row in zip(*columns, strict=True)
+        for row in zip(*(column.tolist() for column in columns), strict=True)
     ]
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else value

@@ -14,12 +14,15 @@ from generator.site.reading.layer_pairs import Match
 class SimilarChannels:
     """A channel's best matches in a neighbouring layer, strongest first. flow: address of the page that draws all
     matches of the two layers, below the network's folder; tied: whether the network adds channels of equal numbers, so
-    that the match of the same number is not listed."""
+    that the match of the same number is not listed; untied_rho, untied_shared: mean rank correlation and shared
+    pictures of the two layers' untied pairs, None where they are not known."""
 
     layer: str
     matches: Sequence[Match]
     flow: str
     tied: bool
+    untied_rho: float | None
+    untied_shared: float | None
 
 
 def similar_channels(atlas: Atlas, info: LayerInfo, channel: int) -> list[SimilarChannels]:
@@ -35,5 +38,9 @@ def similar_channels(atlas: Atlas, info: LayerInfo, channel: int) -> list[Simila
         ]
         if matches:
             layer = pair.target if forward else pair.source
-            similar.append(SimilarChannels(layer, matches, pair.flow_address, pair.is_tied))
+            similar.append(
+                SimilarChannels(
+                    layer, matches, pair.flow_address, pair.is_tied, pair.untied_rho, pair.untied_shared
+                )
+            )
     return similar
