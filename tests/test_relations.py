@@ -1,4 +1,4 @@
-"""Purity, refinement and correspondence against SciPy and against answers planted beforehand."""
+"""Purity and refinement against SciPy and against answers planted beforehand."""
 
 from __future__ import annotations
 
@@ -6,21 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest, spearmanr
+from scipy.stats import binomtest
 from scipy.stats import entropy as scipy_entropy
 
-from generator.core.correspondence import (
-    LayerResponses,
-    Similarity,
-    centred_ranks,
-    correspondence_summary,
-    layer_pairs,
-    rank_correlations,
-    shared_counts,
-)
 from generator.core.errors import AtlasError
 from generator.core.hierarchy import Hierarchy, imagenet_hierarchy, nodes_of, read_hierarchy, similarities
-from generator.core.records import LayerInfo, ReceptiveField
+from generator.core.records import ReceptiveField
 from generator.methods.permutation import exchanged, permuted, refinement_scores
 from generator.methods.purity import (
     KEPT_SHARES,
@@ -33,15 +24,6 @@ from generator.methods.purity import (
     threshold_entropies,
 )
 from generator.methods.refinement import StrongestUnits, shared_places
-
-
-def _top(scores: np.ndarray) -> np.ndarray:
-    order = np.argsort(-scores, axis=0, kind="stable")[:9].T
-    return np.where(np.take_along_axis(scores.T, order, 1) > 0, order, -1).astype(np.int32)
-
-
-def _numbers(scores: np.ndarray) -> LayerResponses:
-    return LayerResponses(_top(scores), centred_ranks(scores))
 
 
 def _scores(seed: int, pictures: int = 300, channels: int = 40) -> np.ndarray:
@@ -184,90 +166,6 @@ def test_a_label_that_the_hierarchy_lacks_is_named():
         nodes_of(VEHICLES, [("tench", "a"), ("whale", "b")], strict=True)
 
 
-# -- correspondence ------------------------------------------------------------------------------------------------
-
-
-def test_rank_correlations_of_all_pairs_are_scipy_s_and_exact_in_any_order():
-    one, two = _scores(0), _scores(1)
-    two[:, 3] = 1.0  # constant
-    found = rank_correlations(centred_ranks(one), centred_ranks(two))
-    theirs = spearmanr(one, np.delete(two, 3, axis=1)).statistic[:40, 40:]
-    np.testing.assert_allclose(np.delete(found, 3, axis=1), theirs, rtol=1e-5, atol=1e-7)
-    assert np.isnan(found[:, 3]).all()
-    order = np.random.default_rng(9).permutation(300)
-    again = rank_correlations(centred_ranks(one[order])[:, ::-1], centred_ranks(two[order]))
-    np.testing.assert_array_equal(again[::-1], found)
-
-
-def test_shared_pictures_of_all_pairs_are_set_intersections():
-    one, two = _top(_scores(0)), _top(_scores(1))
-    two[5] = -1
-    expected = [[len(set(a) & set(b) - {-1}) for b in two.tolist()] for a in one.tolist()]
-    assert shared_counts(one, two).tolist() == expected
-
-
-def test_a_permutation_across_a_boundary_is_recovered():
-    earlier = _scores(0)
-    order = np.random.default_rng(4).permutation(40)
-    noise = 0.3 * np.random.default_rng(5).normal(size=(300, 40)).astype(np.float32)
-    later = np.maximum(earlier[:, order] + noise, 0)
-    similarity = _numbers(earlier).similarity(_numbers(later))
-    assert similarity.transposed().matches()["channel"][:, 0].tolist() == order.tolist()
-    assert similarity.matches()["channel"][order, 0].tolist() == list(range(40))
-
-
-def test_a_channel_that_is_split_in_two_keeps_both_matches():
-    earlier = _scores(0)
-    later = np.hstack([earlier[:, :1], _scores(7)[:, 1:], 0.9 * earlier[:, :1]])
-    found = _numbers(earlier).similarity(_numbers(later)).matches()
-    assert found["channel"][0, :2].tolist() == [0, 40]
-    assert found["shared"][0, :2].tolist() == [9, 9]
-
-
-def test_unrelated_layers_have_few_matches_and_chance_says_so():
-    one, two = _numbers(_scores(0)), _numbers(_scores(1))
-    similarity = one.similarity(two)
-    assert (similarity.matches()["channel"] >= 0).mean() < 0.02
-    found = correspondence_summary(one, two, similarity, 300)
-    assert found["best_shared"] == pytest.approx(found["chance_shared"], abs=0.4)
-    assert found["same_rho"] == pytest.approx(0, abs=0.05)
-    assert found["same_best"] <= 0.15
-
-
-def test_dead_channels_match_nothing():
-    scores = _scores(0)
-    scores[:, 2] = 0
-    found = _numbers(scores).similarity(_numbers(scores))
-    assert found.matches()["channel"][2].tolist() == [-1] * 5
-    assert correspondence_summary(_numbers(scores), _numbers(scores), found, 300)["channels"] == 39
-
-
-def _layer(name: str, kind: str, stage: int, channels: int, block: str = "") -> LayerInfo:
-    field = ReceptiveField(3, 1, 0.0)
-    return LayerInfo(name, name, kind, block, stage, channels, 8, 8, True, field)  # type: ignore[arg-type]
-
-
-def test_the_pairs_follow_the_network():
-    layers = [
-        _layer("conv1", "stem", 1, 8),
-        _layer("res2a_branch1", "projection", 2, 16, "res2a"),
-        _layer("res2a_branch2a", "branch", 2, 4, "res2a"),
-        _layer("res2a_branch2b", "branch", 2, 16, "res2a"),
-        _layer("res2a", "block", 2, 16, "res2a"),
-        _layer("res2b", "block", 2, 16, "res2b"),
-        _layer("res3a", "block", 3, 32, "res3a"),
-    ]
-    assert [(pair.name, pair.tie) for pair in layer_pairs(layers)] == [
-        ("conv1--res2a_branch2a", "inside"),
-        ("res2a_branch2a--res2a_branch2b", "inside"),
-        ("conv1--res2a", "boundary"),
-        ("res2a_branch1--res2a", "added"),
-        ("res2a_branch2b--res2a", "added"),
-        ("res2a--res2b", "stage"),
-        ("res2b--res3a", "boundary"),
-    ]
-
-
 # -- refinement ----------------------------------------------------------------------------------------------------
 
 
@@ -341,8 +239,3 @@ def test_parts_of_a_test_add_up_and_unknown_channels_take_no_part():
     both = part + permuted(refinement_scores(*_refining_pair(2, 0.1)), 6, 99)
     assert both.channels == 119 and both.p == 0.01
     np.testing.assert_array_equal(permuted(values, 5, 99).permuted, part.permuted)
-
-
-def test_likeness_joins_pictures_and_ranks():
-    similarity = Similarity.of(np.array([[9, 0]]), np.array([[1.0, np.nan]]))
-    assert similarity.strength.tolist() == [[1.0, 0.0]]

@@ -16,12 +16,13 @@ from pathlib import Path
 import pytest
 from jinja2 import Environment
 
-from generator.core import hierarchy, sprites
-from generator.core.correspondence import CHANCE_CHANNELS, CLEAR_GAIN, STRONG_CORRELATION, STRONG_PICTURES
+from generator.core import hierarchy, matching, sprites
+from generator.core.correspondence import CLEAR_GAIN, STRONG_PICTURES
 from generator.core.records import TOP
 from generator.core.store import Store
 from generator.experiments.running import constants
 from generator.methods import auroc, directions, embedding, kernels, purity, resampling, scale
+from generator.methods import correspondence as searches
 from generator.methods.permutation import ROUNDS
 from generator.methods.proportion import wilson_interval
 from generator.site.chapters import first_layers, revisited
@@ -161,10 +162,8 @@ STATED = {
     "method.md": [
         f"{ROUNDS} rounds each",
         f"(1 + rounds with at least this score) / {1 + ROUNDS:,}",
-        f"{ROUNDS} permutations of the numbers",
         f"its score is {CLEAR_GAIN} or more",
         f"its score is −{CLEAR_GAIN} or less",
-        f"*ρ* ≥ {STRONG_CORRELATION}",
         f"their {TOP * (TOP - 1) // 2} pairs of classes",
         f"at most {profile.ComputeSection().score_pictures:,} evenly spaced pictures",
         ", ".join(f"{100 * share:g}" for share in purity.KEPT_SHARES[:-1])
@@ -185,7 +184,15 @@ STATED = {
         f"at most {directions.MOST}; each channel is first",
         f"halves {resampling.HALVINGS} times ({auroc.SPLITS} times for AUROC)",
         f"Below {resampling.RELIABLE} the measure does not repeat",
-        f"for at most {CHANCE_CHANNELS} channels",
+        "*ρ* ≥ 0.5",  # of refinement
+        f"at least {matching.DIRECTIONS:,} directions",
+        f"has {matching.EXPECTED} matches by chance",
+        f"a share {matching.EXPECTED / 2:g} / *A* of the pairs",
+        f"at random {resampling.HALVINGS} times ({searches.SEARCHES} times for the most similar channel",
+        f"for at most {searches.SAMPLE} channels of the later layer",
+        f"an interval of {100 * resampling.LEVEL:g} %",
+        f"in {TOP} *C* / *N*",
+        "Hampel 1974",
         f"more than {EMBEDDING.pictures:,} pictures, {EMBEDDING.pictures:,} evenly spaced ones are placed",
         f"at most {embedding.FITTED // 1_000_000} million numbers",
         f"the first {embedding.COMPONENTS} principal components",

@@ -29,6 +29,7 @@ from generator.core.records import TOP
 
 MATCHES = 5  # listed per channel
 EXPECTED = 0.05  # matches of a channel expected by chance in all that it is compared with
+BAND = 0.95  # of the untied pairs lie in the band that figures show
 DIRECTIONS = 1024  # random directions of a layer, at least
 RESOLVED = 10  # random pairs above a level, at least, for their count to be a quantile
 FINE = 2.0**24  # residuals are rounded to multiples of 1 / FINE

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from generator.core.correspondence import shared_counts, strengths, strongest_match
-from generator.core.matching import Compared, Criterion, ScoredLayer
+from generator.core.matching import BAND, Compared, Criterion, ScoredLayer
 from generator.core.records import TOP
 from generator.methods.rank_intervals import mean_error
 from generator.methods.resampling import bound, halvings, slots, standard_error
@@ -17,7 +17,6 @@ from generator.methods.resampling import bound, halvings, slots, standard_error
 SEARCHES = 30  # halvings in which the best matches are searched again
 SAMPLE = 256  # channels of the second layer, at most, whose matches are searched again
 HUBS = 5  # pictures named per layer
-BAND = 0.95  # of the untied pairs lie in the band that figures show
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from generator.core.matching import EXPECTED
+from generator.core.matching import BAND, EXPECTED
 from generator.site.chapters.chapter import Chapter
 from generator.site.chapters.flow import write_flows
 from generator.site.chapters.refinement import has_relations_file
@@ -143,6 +143,7 @@ class CorrespondencePage:
     networks: int
     others: Sequence[OtherNetwork]
     expected: float
+    band: float
     hubs: Sequence[HubPicture]
     has_refinement: bool
     has_relations_file: bool
@@ -170,6 +171,7 @@ def correspondence_page(
         networks=len(atlases),
         others=[_other_network(comparison) for comparison in comparisons],
         expected=EXPECTED,
+        band=BAND,
         hubs=hub_pictures(atlas),
         has_refinement=atlas.refinement is not None,
         has_relations_file=has_relations_file(atlas),
