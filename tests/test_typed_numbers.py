@@ -193,6 +193,7 @@ STATED = {
         f"an interval of {100 * resampling.LEVEL:g} %",
         f"in {TOP} *C* / *N*",
         "Hampel 1974",
+        "√ mean ((*T*(half) − *T*(other half)) / 2)²",
         f"more than {EMBEDDING.pictures:,} pictures, {EMBEDDING.pictures:,} evenly spaced ones are placed",
         f"at most {embedding.FITTED // 1_000_000} million numbers",
         f"the first {embedding.COMPONENTS} principal components",
