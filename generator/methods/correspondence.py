@@ -230,7 +230,7 @@ def _correlation(products: np.ndarray, left: np.ndarray, right: np.ndarray) -> n
 
 
 def _half_shared(order: np.ndarray, other: np.ndarray, member: np.ndarray, times: int) -> np.ndarray:
-    """Pictures that the nine of every two channels share if only a half's pictures are there, each `times` times;
+    """Pictures in the top-9 of both of every two channels if only a half's pictures are there, each `times` times;
     (A, D), (B, D) → (A, B)."""
     mine, theirs = slots(order, member, times), slots(other, member, times)
     return sum(
