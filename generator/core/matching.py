@@ -275,7 +275,7 @@ def criterion(shared: np.ndarray, partial: np.ndarray, searched: int) -> Criteri
     half of them by shared pictures and half by ρ′. shared, partial: of the random pairs."""
     share = EXPECTED / 2 / searched
     counts = np.bincount(shared.ravel(), minlength=TOP + 2)
-    reached = counts[::-1].cumsum()[::-1] / shared.size  # by count, the share of pairs with at least this many
+    reached = counts[::-1].cumsum()[::-1] / shared.size  # of pairs, with at least this many
     pictures = next(count for count in range(STRONG_PICTURES, TOP + 2) if reached[count] <= share)
     return Criterion(pictures, level(partial[np.isfinite(partial)], share))
 
