@@ -86,7 +86,10 @@ def _read(
     """By statistic its values and standard errors over the channels, or over the pair (one value)."""
     before, after = (BlockSample.of(part, classes, signed=False) for part in scores)
     change = compare(before, after, scores, (centred_ranks(scores[0]), centred_ranks(scores[1])))
-    mixed = [BlockSample.of(along(x, random_directions(x.shape[1])), classes, signed=True) for x in scores]
+    mixed = [
+        BlockSample.of(along(x, random_directions(x.shape[1])), classes, signed=True, overlaps=False)
+        for x in scores
+    ]
     assert after.agreement is not None
     assert after.agreements is not None
     assert change.gains is not None

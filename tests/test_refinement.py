@@ -62,7 +62,8 @@ def excess(before: np.ndarray, after: np.ndarray, classes: Classes) -> tuple[flo
     """The mean gain beyond random directions, and its standard error."""
     change = compared(before, after, classes)
     mixed = [
-        BlockSample.of(along(x, random_directions(CHANNELS)), classes, signed=True) for x in (before, after)
+        BlockSample.of(along(x, random_directions(CHANNELS)), classes, signed=True, overlaps=False)
+        for x in (before, after)
     ]
     assert change.gains is not None
     assert mixed[0].agreements is not None

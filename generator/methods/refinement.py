@@ -10,13 +10,20 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
 from threadpoolctl import threadpool_limits
 
 from generator.core.correspondence import STRONG_PICTURES, rank_correlations, shared_counts
 from generator.core.records import TOP, ReceptiveField
 from generator.methods.purity import Classes
-from generator.methods.resampling import both_halves, bound, halvings, ranking, slots, standard_error
+from generator.methods.resampling import (
+    both_halves,
+    bound,
+    falling_order,
+    halvings,
+    ranking,
+    slots,
+    standard_error,
+)
 
 OVERLAPS = (0.01, 0.05, 0.1)  # shares of the pictures whose highest ones are compared
 IDENTITY_OVERLAP = 0.05  # the one that decides on identity
@@ -137,10 +144,20 @@ class _Ranks:
     @classmethod
     def of(cls, scores: np.ndarray) -> _Ranks:
         columns = np.ascontiguousarray(scores.T)
-        low = rankdata(columns, method="min", axis=1).T.astype(np.int64) - 1
-        high = rankdata(columns, method="max", axis=1).T.astype(np.int64)
-        ranks = (low + high) / 2 / len(scores)
-        return cls(ranks - ranks.mean(axis=0), np.argsort(scores, axis=0, kind="stable"), low, high)
+        order = np.argsort(columns, axis=1, kind="stable")
+        rising = np.take_along_axis(columns, order, 1)
+        begins = np.ones(rising.shape, bool)
+        begins[:, 1:] = rising[:, 1:] != rising[:, :-1]
+        places = np.arange(len(scores))
+        starts = np.maximum.accumulate(np.where(begins, places, 0), axis=1)
+        ends = np.full(rising.shape, len(scores))
+        ends[:, :-1] = np.where(begins[:, 1:], places[1:], len(scores))
+        ends = np.minimum.accumulate(ends[:, ::-1], axis=1)[:, ::-1]
+        low, high = np.empty_like(starts), np.empty_like(ends)
+        np.put_along_axis(low, order, starts, 1)
+        np.put_along_axis(high, order, ends, 1)
+        ranks = ((low + high) / 2 / len(scores)).T
+        return cls(ranks - ranks.mean(axis=0), order.T, low.T, high.T)
 
     def influence(self, weights: np.ndarray) -> np.ndarray:
         """How the mean of rank × weight moves when a picture's rank group gains a picture, (N, c): the mean weight of
@@ -208,13 +225,16 @@ class BlockSample:
     alone_slots: tuple[np.ndarray, np.ndarray]
 
     @classmethod
-    def of(cls, scores: np.ndarray, classes: Classes | None, *, signed: bool) -> BlockSample:
-        """From the scores (N, C) of N pictures and their classes (None: not labelled, or not enough)."""
+    def of(
+        cls, scores: np.ndarray, classes: Classes | None, *, signed: bool, overlaps: bool = True
+    ) -> BlockSample:
+        """From the scores (N, C) of N pictures and their classes (None: not labelled, or not enough). overlaps: whether
+        the highest pictures are wanted."""
         count = len(scores)
         member = halvings(count)
-        full = np.argsort(-scores, axis=0, kind="stable")
+        full = falling_order(scores)
         positive = np.full(scores.shape, True) if signed else scores > 0
-        order = ranking(scores, signed=signed)
+        order = ranking(scores, signed=signed, order=full)
         order[np.ptp(scores, axis=0) == 0] = -1  # dead: the score says nothing about pictures
         doubled = both_halves(order, member)
         alone = both_halves(order, member[:ALONE], times=1)
@@ -225,12 +245,16 @@ class BlockSample:
             agreement = _agreement(whole, similar, labelled, classes.baseline)[0]
             agreements = Halves(*(_agreement(part, similar, labelled, classes.baseline) for part in doubled))
             by_itself = Halves(*(_agreement(part, similar, labelled, classes.baseline) for part in alone))
-        highest = tuple(_highest(full, positive, math.ceil(share * count)) for share in OVERLAPS)
+        highest: tuple[np.ndarray, ...] = ()
+        overlapping = (np.zeros(0, np.uint8), np.zeros(0, np.uint8))
+        if overlaps:
+            highest = tuple(_highest(full, positive, math.ceil(share * count)) for share in OVERLAPS)
+            overlapping = _highest_of_halves(full, positive, member[:OVERLAP_HALVINGS])
         return cls(
             order=order,
             slots=doubled,
             highest=highest,
-            overlapping=_highest_of_halves(full, positive, member[:OVERLAP_HALVINGS]),
+            overlapping=overlapping,
             agreement=agreement,
             agreements=agreements,
             alone=by_itself,

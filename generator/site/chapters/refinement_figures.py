@@ -18,9 +18,9 @@ class Sorting:
 
 
 SORTINGS: Mapping[Kind, Sorting] = {
-    "refine": Sorting("gain_previous", False, "agreement gained, highest first"),
+    "refine": Sorting("gain_previous", False, "label gain, highest first"),
     "unclear": Sorting("overlap5_previous", False, "highest 5 % kept, most first"),
-    "blur": Sorting("gain_previous", True, "agreement gained, lowest first"),
+    "blur": Sorting("gain_previous", True, "label gain, lowest first"),
     "other": Sorting("overlap5_previous", True, "highest 5 % kept, fewest first"),
 }
 BAR, ROW = 480.0, 22  # px: length of a bar, height of its row

@@ -114,7 +114,7 @@ MEASURES: tuple[Measure, ...] = (
     ),
     Measure(
         "gain_previous",
-        "agreement gained",
+        "label gain",
         "difference",
         "Label agreement here less label agreement of the same channel number in the previous block of the stage. The "
         "nine pictures are few: see its interval on the channel's page, and the page Refinement for whether gains "
