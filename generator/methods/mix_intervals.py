@@ -193,8 +193,6 @@ def rank_influence(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray
     values below x and y, ρ = 12 E[F G] − 3, and a row's influence is 12 (F(x) G(y) + E[G(Y); X ≥ x] + E[F(X); Y ≥ y])
     less its mean.
     """
-    from scipy.stats import rankdata
-
     rho = np.full(x.shape[1], np.nan)
     influence, counted = np.zeros(x.shape, np.float32), x > 0
     for channel in np.flatnonzero(counted.sum(axis=0) >= FEW).tolist():
@@ -203,19 +201,33 @@ def rank_influence(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray
         if np.ptp(first) == 0 or np.ptp(second) == 0:
             continue
         count = len(first)
-        below = [(rankdata(values) - 0.5) / count for values in (first, second)]
+        orders = [np.argsort(values, kind="stable") for values in (first, second)]
+        below = [
+            (_ranks(values, order) - 0.5) / count
+            for values, order in zip((first, second), orders, strict=True)
+        ]
         centred = [part - part.mean() for part in below]
         scale = np.sqrt((centred[0] ** 2).sum() * (centred[1] ** 2).sum())
         rho[channel] = (centred[0] * centred[1]).sum() / scale
         above = []
-        for values, other in ((first, below[1]), (second, below[0])):
-            order = np.argsort(values, kind="stable")[::-1]
+        for order, other in zip(orders, below[::-1], strict=True):
             sums = np.empty(count)
-            sums[order] = np.cumsum(other[order]) / count
+            sums[order[::-1]] = np.cumsum(other[order[::-1]]) / count
             above.append(sums)
         effect = 12 * (below[0] * below[1] + above[0] + above[1])
         influence[rows, channel] = effect - effect.mean()
     return rho, influence, counted
+
+
+def _ranks(values: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Ranks from 1, equal values having the mean of theirs; order: what sorts the values."""
+    if (np.diff(values[order]) == 0).any():
+        from scipy.stats import rankdata
+
+        return np.asarray(rankdata(values))
+    ranks = np.empty(len(values))
+    ranks[order] = np.arange(1, len(values) + 1)
+    return ranks
 
 
 def _influence_error(influence: np.ndarray, counted: np.ndarray) -> np.ndarray:
