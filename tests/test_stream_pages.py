@@ -17,7 +17,7 @@ from generator.network.models import load
 from generator.site.chapters import scale, stream
 from generator.site.chapters.scale import scale_page
 from generator.site.chapters.scale_chance import signs
-from generator.site.chapters.scale_truth import NAMES, shipped_validation
+from generator.site.chapters.scale_truth import NAMES, shipped_validation, validation
 from generator.site.chapters.stream import StreamPage, stream_page
 from generator.site.chapters.stream_block import ratio_plots
 from generator.site.chapters.stream_figures import STYLES, mix_histogram
@@ -419,6 +419,24 @@ def test_a_measure_that_is_good_enough_ranks_the_channels(tmp_path):
     assert (
         values == sorted(every[np.isfinite(every)].tolist(), reverse=True)[: len(values)] and len(values) > 5
     )
+
+
+@pytest.mark.parametrize(
+    ("auc", "low", "words"),
+    [
+        (0.55, 0.5, "do not find"),
+        (0.3, 0.2, "do not find"),
+        (0.7, 0.6, "hardly find"),
+        (0.85, 0.7, "criteria find"),
+    ],
+)
+def test_the_first_sentence_says_no_more_than_the_interval(tmp_path, auc, low, words):
+    store = _with_stream(tmp_path / "small")
+    report = store.tables.read_json("scale_truth.json")
+    report["whole"]["auc"]["invariant"] = {"auc": auc, "low": low, "high": auc + 0.1, "pairs": 256}
+    store.tables.write_json("scale_truth.json", report)
+    sentences = validation(Atlas(store.folder)).sentences
+    assert words in sentences and sentences.count("find the invariant channels") == 1
 
 
 def test_an_atlas_without_known_sizes_shows_the_demo_network_s_validation(tmp_path):

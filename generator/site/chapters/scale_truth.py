@@ -20,6 +20,7 @@ from generator.site.formats import correlation, interval, significant
 from generator.site.reading.atlas import Atlas
 
 GOOD = 0.8  # the area under the ROC curve that a measure must reach before a page ranks channels by it; set beforehand
+CHANCE = 0.5
 SIDES = ("input", "block", "output")
 RANKING = ("zoom_invariance", "zoom_correlation")  # the measures that a page would rank by
 NAMES = {
@@ -131,10 +132,10 @@ class Validation:
         areas, parts = self.whole.areas, []
         if "invariant" in areas:
             area = areas["invariant"]
-            verdict = "find" if area.low > 0.5 and area.auc >= GOOD else "do not find"
+            verdict = "do not find" if area.low <= CHANCE else "hardly find" if area.auc < GOOD else "find"
             parts.append(
                 f"{where} Longon's criteria {verdict} the invariant channels: area under the ROC curve "
-                f"{correlation(area.auc)} (95 % interval {interval(area.low, area.high, 2)}; 0.5 is chance)."
+                f"{correlation(area.auc)} (95 % interval {interval(area.low, area.high, 2)}; {CHANCE} is chance)."
             )
         zooms = [f"{NAMES[key]} {areas[key].in_words}" for key in RANKING if key in areas]
         if zooms:
