@@ -27,6 +27,7 @@ from generator.stages import (
     residual_stream,
     scale_truth,
     unit_pictures,
+    zooms,
 )
 from generator.stages.pipeline import compute
 
@@ -137,6 +138,13 @@ PASSES: dict[str, tuple[Any, str, Callable[..., int], int, str]] = {
         lambda network, pixels, plan, units: plan.batch,
         8,
         "stream.json",
+    ),
+    "zooms": (
+        zooms,
+        "read_zooms",
+        lambda network, pixels, plan: plan.batch,
+        8,
+        "zooms.json",
     ),
     "optimised stream, its ascent": (
         ascent.Ascender,

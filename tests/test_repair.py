@@ -49,6 +49,8 @@ DAMAGES: list[tuple[str, Callable[[Path], None], set[str]]] = [
     ("layers/res2b/refinement.npz", _empty, set()),
     ("layers/res2b/stream.npz", _flip, {"residual stream"}),
     ("stream.json", _flip, {"residual stream"}),
+    ("layers/res2b/zooms.npz", Path.unlink, {"zooms", "zooms' tables"}),
+    ("zooms.json", _flip, {"zooms", "zooms' tables"}),
     ("predictions.npz", _flip, {"predictions"}),
     ("embedding/features.npy", _flip, {"features"}),
     ("embedding/map.npz", _flip, {"map of the pictures"}),
