@@ -172,7 +172,7 @@ def _best_channels(atlas: Atlas, report: ClassReport, kind: str) -> BestChannels
     names = atlas.kind_names(kind)
     for layer in atlas.layers:
         arrays = atlas.layer(layer.name).arrays
-        if f"best_{kind}" not in arrays:
+        if f"best_{kind}" not in arrays or report.does_not_repeat(layer.name, f"{kind}_auroc"):
             continue
         best, chosen = arrays[f"best_{kind}"], arrays[f"{kind}_auroc_chosen"]
         for number in np.unique(best[best >= 0]).tolist():
