@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from generator.core.correspondence import LayerResponses, Pair, centred_ranks, layer_pairs
+from generator.core.correspondence import Pair, layer_pairs
 from generator.core.matching import Matching, ScoredLayer, compared
 from generator.core.records import LayerInfo
 from generator.core.store import Store
@@ -43,14 +43,6 @@ def relate_layers(inputs: Inputs, run: Run) -> None:
     ]
     store.arrays.keep_matches([pair.name for pair in pairs])
     store.tables.write_json("relations.json", {"format": keys.CORRESPONDENCE, "pairs": entries, "hubs": most})
-
-
-def layer_numbers(store: Store, name: str) -> LayerResponses:
-    """What the comparison of layers needs of one: its top-9 pictures and its ranked scores."""
-    return LayerResponses(
-        living_top(store.arrays.layer(name, "top", "statistics")),
-        centred_ranks(np.asarray(store.arrays.scores(name))),
-    )
 
 
 def ranked_layer(store: Store, layer: LayerInfo) -> Ranked:

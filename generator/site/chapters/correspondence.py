@@ -206,7 +206,7 @@ def _figure(pairs: Sequence[LayerPair]) -> Figure:
         )
         for number, pair in enumerate(drawn)
     ]
-    return Figure(rows, len(rows) * ROW + 40, axis.ticks)
+    return Figure(rows, len(rows) * ROW + 46, axis.ticks)
 
 
 def tie_means(atlas: Atlas) -> list[TieMeans]:
