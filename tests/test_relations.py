@@ -12,7 +12,7 @@ from scipy.stats import entropy as scipy_entropy
 from generator.core.errors import AtlasError
 from generator.core.hierarchy import Hierarchy, imagenet_hierarchy, nodes_of, read_hierarchy, similarities
 from generator.core.records import ReceptiveField
-from generator.methods.permutation import exchanged, permuted, refinement_scores
+from generator.experiments.permutation import permuted, refinement_scores
 from generator.methods.purity import (
     KEPT_SHARES,
     Classes,
@@ -197,37 +197,21 @@ def _refining_pair(seed: int, gain: float, channels: int = 60) -> tuple[np.ndarr
     return earlier + gain + random.normal(0, 0.1, channels), earlier, rho
 
 
-def _p(scores: np.ndarray, stream: int, rounds: int) -> float:
-    return max(permuted(scores, stream, rounds).p, exchanged(np.diagonal(scores), stream + 1, rounds).p)
+def test_scores_of_paired_channels_lie_above_those_of_permuted_numbers():
+    part = permuted(refinement_scores(*_refining_pair(0, 0.1)), 0, 999)
+    assert part.p == 0.001 and part.observed > part.permuted.max()
 
 
-def test_a_planted_refining_stage_is_detected():
-    assert _p(refinement_scores(*_refining_pair(0, 0.1)), 0, 999) == 0.001
-    p = [_p(refinement_scores(*_refining_pair(seed, 0.05)), seed, 99) for seed in range(40)]
-    assert sum(value <= 0.05 for value in p) >= 36
-
-
-def test_a_stage_that_stays_is_called_refining_no_more_often_than_the_level_says():
-    p = [_p(refinement_scores(*_refining_pair(seed, 0.0)), seed, 99) for seed in range(300)]
-    for level in (0.05, 0.2):
-        below = sum(value <= level for value in p)
-        assert binomtest(below, 300, level, "greater").pvalue > 0.001, (level, below)
-
-
-def test_both_tests_are_calibrated_where_there_is_no_correspondence_and_no_direction():
-    """Only the permutation is of channels whose agreement rises all the same: that is no refinement."""
-    by_numbers, by_direction = [], []
+def test_the_permutation_is_calibrated_where_nothing_corresponds():
+    """Also of channels whose agreement rises all the same."""
+    p = []
     for seed in range(400):
         random = np.random.default_rng(seed)
         earlier, rho = random.uniform(0, 0.8, 40), random.normal(0, 0.2, (40, 40))
-        scores = refinement_scores(random.uniform(0.2, 1, 40), earlier, rho)
-        by_numbers.append(permuted(scores, seed, 99).p)
-        scores = refinement_scores(random.uniform(0, 0.8, 40), earlier, rho)
-        by_direction.append(exchanged(np.diagonal(scores), seed, 99).p)
-    for p in (by_numbers, by_direction):
-        for level in (0.05, 0.2, 0.5):
-            below = sum(value <= level for value in p)
-            assert binomtest(below, 400, level).pvalue > 0.001, (level, below)
+        p.append(permuted(refinement_scores(random.uniform(0.2, 1, 40), earlier, rho), seed, 99).p)
+    for level in (0.05, 0.2, 0.5):
+        below = sum(value <= level for value in p)
+        assert binomtest(below, 400, level).pvalue > 0.001, (level, below)
 
 
 def test_parts_of_a_test_add_up_and_unknown_channels_take_no_part():

@@ -20,10 +20,10 @@ from generator.core import hierarchy, matching, sprites
 from generator.core.correspondence import CLEAR_GAIN, STRONG_PICTURES
 from generator.core.records import TOP
 from generator.core.store import Store
+from generator.experiments.permutation import ROUNDS
 from generator.experiments.running import constants
 from generator.methods import auroc, directions, embedding, kernels, purity, resampling, scale
 from generator.methods import correspondence as searches
-from generator.methods.permutation import ROUNDS
 from generator.methods.proportion import wilson_interval
 from generator.site.chapters import first_layers, revisited
 from generator.site.chapters.experiment_tables import results

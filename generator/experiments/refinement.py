@@ -10,10 +10,10 @@ import numpy as np
 
 from generator.core.correspondence import LayerResponses, strongest_match
 from generator.experiments.comparing import COMPARED_DEPTH
+from generator.experiments.permutation import Permuted, permuted, refinement_scores
 from generator.experiments.reading import drawn_classes, read_layers
 from generator.experiments.runs import DesignRun, Run, Training
 from generator.experiments.setting import Setting
-from generator.methods.permutation import Permuted, permuted, refinement_scores
 from generator.methods.purity import Classes, agreement, classes_of_nine
 from generator.network.models.study.networks import StudyNetwork
 

@@ -20,11 +20,11 @@ from generator.experiments import (
     shortcuts,
     zero_blocks,
 )
+from generator.experiments.permutation import ROUNDS
 from generator.experiments.runs import Training
 from generator.experiments.setting import Setting
 from generator.experiments.training import MOMENTUM, PROBE
 from generator.experiments.workshop import Workshop
-from generator.methods.permutation import ROUNDS
 from generator.network.models.study.designs import DROPPED, GATE, SCALE
 from generator.pictures.drawn.world import CLASSES
 

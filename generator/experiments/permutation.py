@@ -60,15 +60,3 @@ def permuted(values: np.ndarray, stream: int, rounds: int = ROUNDS) -> Permuted:
     columns = np.arange(len(values))
     sums = [values[random.permutation(len(values)), columns].sum() for _ in range(rounds)]
     return Permuted(float(np.trace(values)), np.array(sums), len(values))
-
-
-def exchanged(values: np.ndarray, stream: int, rounds: int = ROUNDS) -> Permuted:
-    """A signed quantity of each channel, summed as it is and with every channel's two blocks exchanged at random, which
-    turns its sign; (C,), NaN where unknown.
-
-    The null hypothesis: nothing tells the later block from the earlier. It takes the channels as independent.
-    """
-    values = _exact(values[np.isfinite(values)])
-    random = np.random.default_rng([SEED, stream])
-    signs = random.integers(0, 2, (rounds, len(values)), np.int8).astype(np.float64) * 2 - 1
-    return Permuted(float(values.sum()), signs @ values, len(values))
