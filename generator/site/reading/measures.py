@@ -291,6 +291,7 @@ MEASURES: tuple[Measure, ...] = (
         "scale invariant where both are above zero and the mix ratio lies between 1/1.5 and 1.5. On drawings of known "
         "size neither the sum nor the criteria find the invariant channels: see the page Scale.",
         significant,
+        listed=False,
     ),
     Measure(
         "scale_block",

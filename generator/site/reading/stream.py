@@ -24,6 +24,7 @@ BIN, LAST = 0.25, 5.0
 # Of the branch's last BatchNorm: γ, or γ / σ where the statistics are folded in.
 NORMS = ("norm_weight", "norm_scale")
 LISTED = (
+    "scale_sum",
     "scale_block",
     "scale_input",
     "zoom_invariance",
