@@ -47,3 +47,12 @@ def half_entropy(five: np.ndarray) -> np.ndarray:
     share = ((five[:, :, None] == five[:, None, :]) * WEIGHTS).sum(axis=2) / TOP
     bits = -(np.log2(share) * WEIGHTS).sum(axis=1) / TOP
     return np.where((five >= 0).all(axis=1), np.abs(bits), np.nan)
+
+
+def widened_error(error: np.ndarray, agreement: np.ndarray) -> np.ndarray:
+    """The standard error of an agreement of nine pictures: that of the halves, and what one of the nine more or less
+    changes. A picture takes part in 8 of 36 pairs; a step of s adds s² / 12 (Sheppard). Without it the interval of nine
+    pictures of one class, which all halves repeat, would have no width. Shape of both: (C,)."""
+    step = (TOP - 1) / (TOP * (TOP - 1) / 2) * agreement
+    result: np.ndarray = np.sqrt(error**2 + step**2 / 12)
+    return result

@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from generator.core.correspondence import STRONG_PICTURES, rank_correlations, shared_counts
 from generator.core.records import TOP, ReceptiveField
+from generator.methods.half_nines import widened_error
 from generator.methods.purity import Classes
 from generator.methods.resampling import (
     both_halves,
@@ -263,12 +264,10 @@ class BlockSample:
 
     @property
     def agreement_error(self) -> np.ndarray:
-        """(C,): the standard error of the label agreement. To that of the halves it adds what one picture of nine more
-        or less changes (8 of 36 pairs), as WHOLE does for a count: nine pictures of one class have a width too."""
+        """(C,): the standard error of the label agreement."""
         assert self.agreement is not None
         assert self.agreements is not None
-        error: np.ndarray = np.sqrt(self.agreements.error**2 + (8 / 36 * self.agreement) ** 2 / 12)
-        return error
+        return widened_error(self.agreements.error, self.agreement)
 
     @property
     def nine(self) -> np.ndarray:

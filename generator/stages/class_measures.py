@@ -13,7 +13,13 @@ import numpy as np
 
 from generator.core.records import TOP
 from generator.methods.auroc import BestClass, LabelSet, balanced_halvings, best_classes
-from generator.methods.half_nines import five_of_half, half_entropy, half_purity, half_similarity
+from generator.methods.half_nines import (
+    five_of_half,
+    half_entropy,
+    half_purity,
+    half_similarity,
+    widened_error,
+)
 from generator.methods.purity import (
     KEPT_SHARES,
     Classes,
@@ -33,10 +39,6 @@ AREAS = tuple(f"{kind}_{measure}" for kind in KINDS for measure in ("auroc", "pr
 RANDOM_NINES = 4000
 RANDOM_ORDERS = 1000
 SEED = 1701
-# An agreement near 1 may be the same in all halves. Its standard error is at least that of replacing one of the nine
-# pictures by a random one, which takes 8 of 36 pairs, with a probability of 1 in 10: intervals then cover 92 % on drawn
-# pictures in place of 88 %.
-LEAST_ERROR = 2 / TOP * 0.3
 Halves = tuple[np.ndarray, np.ndarray]  # (P, C) each: of the first and of the second half of every halving
 
 
@@ -202,8 +204,7 @@ def channel_arrays(measured: Measured, dead: np.ndarray) -> dict[str, np.ndarray
         halves = measured.halves.get(name)
         result[f"{name}_error"] = nothing
         if halves is not None:
-            error = np.maximum(standard_error(*halves), LEAST_ERROR * np.abs(result[name]))
-            result[f"{name}_error"] = alive(error)
+            result[f"{name}_error"] = alive(widened_error(standard_error(*halves), result[name]))
     for kind in KINDS:
         best = measured.best.get(kind)
         result[f"best_{kind}"] = (

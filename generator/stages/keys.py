@@ -26,7 +26,7 @@ from generator.stages.inputs import Inputs
 # Raise a number when a change of the code changes any number or picture that it stands for: older work is then redone.
 CODE = 5  # everything
 CONNECTIONS = 1  # stages/connections.py alone
-CLASSES = 2  # stages/classes.py alone
+CLASSES = 3  # stages/classes.py alone
 CORRESPONDENCE = 4  # stages/correspondence.py alone
 REFINEMENT = 3  # stages/refinement.py alone
 DREAMS = 1  # stages/dreams.py alone
