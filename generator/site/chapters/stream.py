@@ -187,7 +187,7 @@ def gist(name: str, blocks: Sequence[StreamBlock]) -> str:
             parts.append(f"{what} is {_with_ends(low[0])}")
         else:
             ends = " to ".join(f"{_with_ends(found)} in {block.info.name}" for found, block in (low, high))
-            parts.append(f"{what} is {ends}")
+            parts.append(f"{what} runs from {ends}")
     return f"{start}, {' and '.join(parts)}." if parts else f"{start}, no channel has a mix ratio."
 
 
