@@ -20,8 +20,19 @@ from generator.core import hierarchy, matching, sprites
 from generator.core.correspondence import STRONG_PICTURES
 from generator.core.records import TOP
 from generator.core.store import Store
+from generator.engine.scan.grouped_sums import GROUPS
 from generator.experiments.running import constants
-from generator.methods import auroc, directions, embedding, kernels, purity, resampling, scale
+from generator.methods import (
+    auroc,
+    directions,
+    embedding,
+    kernels,
+    mix_intervals,
+    mixing,
+    purity,
+    resampling,
+    scale,
+)
 from generator.methods import correspondence as searches
 from generator.methods.proportion import wilson_interval
 from generator.methods.refinement import IDENTITY_OVERLAP, OVERLAPS, UNTIED_LEVEL
@@ -62,8 +73,10 @@ HERE = {
     # The networks' widths; ResNeXt's names; the degrees of freedom of Student's t.
     "experiments.html": r"\b(?:2|4|8|16|32)\*|top-1|at 50 layers|at 101 \(|(?<=~)-1 degrees of freedom",
     "network.html": r"top-1",
-    "refinement.html": r"highest 5 %|of 99 % of the pairs",  # see the test of identity's limits
+    "refinement.html": r"highest 5 %|of 99 % of the pairs|overlap5",  # see the test of identity's limits
     "flow.html": r" 0 ",  # the first channel's number
+    "stream.html": r"Below 0 the shortcut|above 1 the|near(?:est to)? 1\b",  # the ends of a share, a ratio of one
+    "stream_block.html": r"towards 1 by construction",
     "scale.html": r"the middle 80 %",  # as Plot.boxes draws them
     "volumes.html": r"channels are 1 px long",  # the drawing's scale: so many, which are passed in, to one px
 }
@@ -185,6 +198,12 @@ STATED = {
         "(*T*(half) − *T*(other half)) / 2 ]²",
         "hold at 95 % for all",
         "can keep none of its nine pictures at *ρ* = 0.7",
+        f"two random halves {resampling.HALVINGS} times, and *M*",
+        f"one of {GROUPS} random groups of pictures",
+        f"a random quarter of the pictures {mix_intervals.TIMES} times",
+        f"From 1/{mixing.NEAR_ONE} to {mixing.NEAR_ONE} a channel",
+        f"Input and Block of up to {profile.ComputeSection().score_pictures:,} pictures",
+        f"(Student's *t*, {resampling.DEGREES} degrees of freedom)",
         ", ".join(f"{100 * share:g}" for share in purity.KEPT_SHARES[:-1])
         + f" and {100 * purity.KEPT_SHARES[-1]:g} % of a channel's positive scores",
         f"at least {auroc.FEWEST} pictures in each half",
@@ -243,6 +262,9 @@ PROSE = (
     r"It runs from −1 to 1: 1 for|, 0 for unrelated|\*M\* − 1|JMLR 11, 2010|EMNLP 2013",  # the map
     r"95 % interval|about 95 % contain|\[1927|1\.96|/ [24]\*n\*|1 / \*C\*",  # Wilson
     r"\(1 − \*p\*\)|\(1 \+ \*z\*² / \*n\*\)",
+    r"below 0 the shortcut|above 1 the branch|near 1 by construction|\(1 [+−] \*m\*\)|\*m\*₂\) / 2|between −1 and 1",
+    r"2407\.05340, section 3|mean 0 and variance 1 in every|90 to 100 % of 40 sets|about 94 to 96 % of cases",
+    r"new sets of 1,000 pictures|Over 40 sets, intervals of nominally 95 %",  # benchmarks/coverage_stream.py
     r"above 0\b|8 bits|It is 0 for|and 1 for|: 1 where|is 1 for|and 0 otherwise|, 0 for none",  # ends of scales
 )
 
