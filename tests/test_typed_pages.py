@@ -22,7 +22,7 @@ MODULES = [
 # Not frozen: they are filled while they are used.
 FILLED = {"SiteReport", "Layer"}
 # What these functions return is JSON of the atlas, as it was read: records are made of it in the same file.
-RETURN_JSON = {"dream_index", "reference_json"}
+RETURN_JSON = {"dream_index", "reference_json", "shipped_validation"}
 
 
 @pytest.mark.parametrize("name", MODULES)
