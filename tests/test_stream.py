@@ -743,6 +743,8 @@ def test_the_overlap_counts_pictures_on_both_lists_and_what_other_channels_share
     report = next(b for b in atlas.tables.read_json("stream.json")["blocks"] if b["block"] == block)
     untied = shared[~np.eye(len(shared), dtype=bool)].mean()
     assert report["untied_overlap"] == pytest.approx(untied)
+    assert report["repeats"].keys() == {"mix_ratio", "block_correlation"}
+    assert all(value is None or -1 <= value <= 1 for value in report["repeats"].values())
 
 
 @pytest.mark.slow

@@ -22,12 +22,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from generator.methods.mixing import FEW, SKIPS
-from generator.methods.resampling import SEED, both_halves, bound, halvings, ranking, slots, standard_error
+from generator.methods.resampling import (
+    SEED,
+    both_halves,
+    bound,
+    halvings,
+    ranking,
+    reliability,
+    slots,
+    standard_error,
+)
 
 OWN = 0.5  # weight of a channel's own squared error; the rest is that of the block's median
 # For the error of a rank correlation over channels a random share of the pictures is left out, TIMES times.
 LEFT_OUT, TIMES = 0.25, 40
 NORMAL = 1.96  # standard errors to each side of a Spearman's ρ over hundreds of pictures
+ALONE = 10  # halvings for the split-half reliability
 _EXACT = 2.0**20  # influences are rounded to 1 / _EXACT: their sums are then exact in any order
 
 
@@ -45,7 +55,8 @@ class SampleNumbers:
     """What a block's kept pictures say. (C,) float64 each: ratio_low, ratio_high: interval of the mix ratio, `high`
     infinite where it has no upper end; correlation, correlation_error: Spearman's ρ of Block with Input over the
     pictures that drive Input above zero, and its standard error. ratio_median, correlation_median: over the channels,
-    None where no channel has one; associations: of the mix ratio with other numbers, over the channels."""
+    None where no channel has one; associations: of the mix ratio with other numbers, over the channels; repeats: the
+    split-half reliability of mix_ratio (as the balance) and block_correlation, NaN where there is none."""
 
     ratio_low: np.ndarray
     ratio_high: np.ndarray
@@ -54,6 +65,7 @@ class SampleNumbers:
     ratio_median: Interval | None
     correlation_median: Interval | None
     associations: dict[str, Interval | None]
+    repeats: dict[str, float]
 
 
 def balance(at_input: np.ndarray, at_block: np.ndarray) -> np.ndarray:
@@ -104,6 +116,12 @@ def sample_numbers(
     ]
     error = moderated(standard_error(*halves))
     reach = bound() * error
+    # For reliability each half has nine pictures of its own.
+    of_alone = {side: both_halves(order, member[:ALONE], times=1) for side, order in orders.items()}
+    alone = [
+        balance(*(_means(order, of_alone[side][half], output) for side, order in orders.items()))
+        for half in (0, 1)
+    ]
     rho, influence, counted = rank_influence(at_input, at_block)
     rho_halves = [_part_correlations(rho, influence, counted, rows) for rows in (member, ~member)]
     # The same without a quarter of the pictures.
@@ -130,6 +148,10 @@ def sample_numbers(
         associations={
             name: _association(_stored(whole), _stored(left_out), *values)
             for name, values in (fixed | moved).items()
+        },
+        repeats={
+            "mix_ratio": reliability(*alone),
+            "block_correlation": reliability(*(part[:ALONE] for part in rho_halves)),
         },
     )
 

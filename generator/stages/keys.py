@@ -33,7 +33,7 @@ DREAMS = 1  # stages/dreams.py alone
 FIRST_LAYERS = 1  # stages/first_layers.py alone
 FEATURES = 3  # the vectors before the classifier
 EMBEDDING = 1  # the map of the pictures, made from these vectors
-STREAM = 3  # the readings in the residual stream
+STREAM = 4  # the readings in the residual stream
 
 Key = Callable[[Inputs], str]
 

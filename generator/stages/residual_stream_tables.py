@@ -189,6 +189,7 @@ def _block_report(
         "untied_overlap": finite(mix_intervals.untied_overlap(*lists)),
         "medians": {name: interval_json(interval) for name, interval in medians.items()},
         "associations": {name: interval_json(interval) for name, interval in sample.associations.items()},
+        "repeats": {name: finite(value) for name, value in sample.repeats.items()},
     }
 
 

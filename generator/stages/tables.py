@@ -39,5 +39,7 @@ def _field(value: np.generic) -> object:
     if isinstance(value, np.bool_):
         return int(value)
     if isinstance(value, np.floating):
-        return "" if not np.isfinite(value) else repr(float(value)) if value.dtype == np.float64 else str(value)
+        return (
+            "" if not np.isfinite(value) else repr(float(value)) if value.dtype == np.float64 else str(value)
+        )
     return value

@@ -38,7 +38,8 @@ OTHERS = (*NORMS, "convolution_weight", "block_at_input", "block_correlation")
 class BlockRow:
     """A block in the tables and the figures. share, active, ratio, rho: medians over the channels; counts: of each
     kind, and how many of them for certain (None where the atlas has no intervals); overlap: pictures that a channel's
-    two lists share, on average, and untied_overlap those of different channels; associations: of the mix ratio with
+    two lists share, on average, and untied_overlap those of different channels; repeats: split-half reliability of the
+    mix ratio and of rho; associations: of the mix ratio with
     the page's `others`."""
 
     name: str
@@ -51,6 +52,7 @@ class BlockRow:
     overlap: float | None
     untied_overlap: float | None
     rho: Interval | None
+    repeats: Sequence[float | None]
     associations: Sequence[Interval | None]
     histogram: Markup
     optimised: OptimisedPart | None
@@ -162,6 +164,7 @@ def _row(block: StreamBlock, others: Sequence[str], *, optimised: bool) -> Block
         overlap=block.mean("mix_overlap"),
         untied_overlap=block.untied_overlap,
         rho=block.median("block_correlation"),
+        repeats=[block.repeats.get(key) for key in ("mix_ratio", "block_correlation")],
         associations=[block.associations.get(key) for key in others],
         histogram=mix_histogram(block, block.address).svg(),
         optimised=optimised_part(block, block.address, SMALL) if optimised else None,

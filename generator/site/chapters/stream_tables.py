@@ -53,6 +53,20 @@ def blocks_csv(blocks: Sequence[StreamBlock]) -> str:
         counts = [count for pair in block.counts for count in pair]
         shortcut = "identity" if block.identity else "projection"
         shared = [field(block.mean("mix_overlap")), field(block.untied_overlap)]
+        shared += [field(block.repeats.get(key)) for key in ("mix_ratio", "block_correlation")]
         rows.append([block.info.name, shortcut, block.info.channels, *counts, *shared, *results])
     kinds = [f"{kind}{end}" for kind in ("skips", "mixes", "overwritten") for end in ("", "_certain")]
-    return csv_text(["block", "shortcut", "channels", *kinds, "overlap", "untied_overlap", *heads], rows)
+    return csv_text(
+        [
+            "block",
+            "shortcut",
+            "channels",
+            *kinds,
+            "overlap",
+            "untied_overlap",
+            "repeats_mix_ratio",
+            "repeats_block_correlation",
+            *heads,
+        ],
+        rows,
+    )

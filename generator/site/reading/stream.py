@@ -67,6 +67,7 @@ class StreamBlock:
     input, branch: the layers that the shortcut and the branch come from, '' where the atlas does not name one;
     identity: whether the shortcut is the identity; centre: row and column of the unit in the middle of the map;
     untied_overlap: pictures that the two lists of different channels share on average, None where it is not known;
+    repeats: split-half reliability by measure;
     medians: over the channels, by the statistic's key; associations: rank correlations of the mix ratio with other
     statistics; reach: standard errors to each side of an interval, by the statistic's key.
     """
@@ -80,6 +81,7 @@ class StreamBlock:
     identity: bool = True
     centre: tuple[int, int] = (0, 0)
     untied_overlap: float | None = None
+    repeats: Mapping[str, float | None] = field(default_factory=dict)
     medians: Intervals = field(default_factory=dict)
     associations: Intervals = field(default_factory=dict)
     reach: Mapping[str, float] = field(default_factory=dict)
@@ -256,6 +258,7 @@ def _block(atlas: Atlas, data: Mapping[str, Any], near_one: float, reach: Mappin
         medians=intervals_from_json(data.get("medians", {})),
         associations=intervals_from_json(data.get("associations", {})),
         reach=reach,
+        repeats=data.get("repeats", {}),
     )
 
 
