@@ -630,7 +630,8 @@ def test_explain_takes_the_same_options(tmp_path: Path) -> None:
 
 
 def test_no_key_is_forgotten_on_the_command_line_or_in_the_record() -> None:
-    keys = set(PicturesSection.model_fields) - {"folder", "drawn", "labels", "hierarchy", "limit"}
+    others = {"folder", "drawn", "labels", "hierarchy", "limit", "trained_on", "visual_features"}
+    keys = set(PicturesSection.model_fields) - others
     options = {"like_imagefolder": True, "value_range": "1"}
     options |= dict.fromkeys(("mean", "std", "resize", "crop", "fit", "interpolation", "bits"), 1)
     assert set(_preprocessing(options)) == keys

@@ -286,7 +286,7 @@ def level(values: np.ndarray, share: float) -> float:
     Where fewer than RESOLVED values are above it, Fisher's z beyond the last resolved quantile is taken as normal, with
     the spread that this quantile has.
     """
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
     if not values.size:
         return 1.0
@@ -295,5 +295,5 @@ def level(values: np.ndarray, share: float) -> float:
     reached = float(np.partition(values, rank)[rank])
     if resolved > share:
         middle, edge = (np.arctanh(min(v, 1 - 1e-7)) for v in (float(np.median(values)), reached))
-        reached = float(np.tanh(middle + (edge - middle) * norm.isf(share) / norm.isf(min(resolved, 0.4))))
+        reached = float(np.tanh(middle + (edge - middle) * ndtri(1 - share) / ndtri(1 - min(resolved, 0.4))))
     return min(1.0, float(np.ceil(reached * 1e4) / 1e4))

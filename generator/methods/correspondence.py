@@ -190,7 +190,9 @@ def _searched(source: Ranked, target: Ranked, both: Compared, criterion: Criteri
             best = strongest_match(strength.T)
             shares.append(float(own[best, np.arange(len(sample))].mean()))
             apart = strongest_match(np.where(own & tied, -1, strength).T)
-            means.append(float(np.nanmean(partial[apart, np.arange(len(sample))])))
+            best_partial = partial[apart, np.arange(len(sample))]
+            best_partial = best_partial[np.isfinite(best_partial)]
+            means.append(float(best_partial.mean(dtype=np.float64)) if best_partial.size else float("nan"))
             found.append(criterion.met(_half_shared(order, other, half, 1), partial) & ~(own & tied))
         search.own.append((shares[0], shares[1]))
         search.best.append((means[0], means[1]))

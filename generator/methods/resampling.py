@@ -59,9 +59,9 @@ def standard_error(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 def bound(comparisons: int = 1) -> float:
     """How many standard errors an interval reaches to each side, at a level of 95 % for all comparisons together
     (Bonferroni)."""
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
-    return float(t.ppf(1 - (1 - LEVEL) / 2 / max(1, comparisons), DEGREES))
+    return float(stdtrit(DEGREES, 1 - (1 - LEVEL) / 2 / max(1, comparisons)))
 
 
 def falling_order(scores: np.ndarray) -> np.ndarray:

@@ -194,6 +194,15 @@ def mean_and_spread(values: Sequence[float] | np.ndarray, digits: int = 1) -> st
     return f"{mean} ± {numbers.std(ddof=1):.{digits}f}" if len(numbers) > 1 else mean
 
 
+def readable_path(path: str) -> str:
+    """A path as text for a page: bytes that are not UTF-8 are replaced.
+
+    >>> readable_path("a" + chr(0xDCFF)) == "a" + chr(0xFFFD)
+    True
+    """
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def or_absent(value: float | None, form: Callable[[float], str], absent: str = ABSENT) -> str:
     """The number in a form, or what stands where there is none (None or NaN).
 

@@ -229,7 +229,7 @@ def _entry(before: _Block, after: _Block, change: Change, repeats: float, suffix
         "kept_untied": _number(change.untied.shared),
         "kept_limit": change.untied.shared_limit,
         "identity_error": _number(_identity_error(change)),
-        "rho": _number(np.nanmean(change.rho[known]) if known.any() else np.nan),
+        "rho": _number(_mean(change.rho[known])),
         "rho_error": _number(change.mean_rho_error),
         "rho_untied": _number(change.untied.rho),
         "overlap": [_number(value) for value in _column_means(change.overlaps, known)],
@@ -248,6 +248,12 @@ def _entry(before: _Block, after: _Block, change: Change, repeats: float, suffix
         },
     }
     return entry | (_gains(before, after, change, judged, repeats) if change.gains is not None else {})
+
+
+def _mean(values: np.ndarray) -> float:
+    """Of the finite ones; NaN where there is none."""
+    finite = values[np.isfinite(values)]
+    return float(finite.mean(dtype=np.float64)) if finite.size else float("nan")
 
 
 def _identity_error(change: Change) -> float:

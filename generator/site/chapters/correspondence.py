@@ -13,6 +13,7 @@ from generator.site.chapters.chapter import Chapter
 from generator.site.chapters.flow import write_flows
 from generator.site.chapters.refinement import has_relations_file
 from generator.site.figures.axis import Axis, Tick
+from generator.site.formats import readable_path
 from generator.site.reading.atlas import Atlas, pairs_shown
 from generator.site.reading.comparison import NetworkComparison
 from generator.site.reading.layer_pairs import LayerPair, Tie
@@ -262,7 +263,7 @@ def hub_pictures(atlas: Atlas) -> list[HubPicture]:
             HubPicture(
                 layer=hubs.layer,
                 name=atlas.picture_labels[number],
-                file=atlas.pictures[number].path,
+                file=readable_path(atlas.pictures[number].path),
                 address=address or (f"map.html#picture={number}" if map_places else ""),
                 channels=channels,
                 active=hubs.channels,

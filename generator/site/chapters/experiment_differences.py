@@ -61,12 +61,12 @@ class Estimate(NamedTuple):
 
 def estimate(values: np.ndarray) -> Estimate:
     """Of one value per seed, (seeds,): Student's t with n − 1 degrees of freedom, for values that vary normally."""
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     mean, count = float(values.mean()), len(values)
     if count < 2:
         return Estimate(mean, None)
-    half = float(t.ppf(0.975, count - 1) * values.std(ddof=1) / np.sqrt(count))
+    half = float(stdtrit(count - 1, 0.975) * values.std(ddof=1) / np.sqrt(count))
     return Estimate(mean, (mean - half, mean + half))
 
 
@@ -101,13 +101,13 @@ def differences(names: Sequence[str], values: Sequence[np.ndarray]) -> list[Diff
 
 def difference(name: str, values: np.ndarray) -> Difference:
     """Of one difference per seed, (seeds,); its p is not corrected."""
-    from scipy.stats import t
+    from scipy.special import stdtr
 
     p = None
     if len(values) > 1:
         error = values.std(ddof=1) / np.sqrt(len(values))
         if error > 0:
-            p = float(2 * t.sf(abs(values.mean()) / error, len(values) - 1))
+            p = float(2 * stdtr(len(values) - 1, -abs(values.mean()) / error))
         else:
             p = float(values.mean() == 0)
     return Difference(name, estimate(values), int((values < 0).sum()), int((values > 0).sum()), p)

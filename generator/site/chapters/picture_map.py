@@ -16,7 +16,7 @@ from generator.site.chapters.chapter import Chapter
 from generator.site.figures.colours import NONE, class_colours
 from generator.site.figures.point_maps import Sheet, point_map
 from generator.site.finder import data_script
-from generator.site.formats import percent
+from generator.site.formats import percent, readable_path
 from generator.site.reading.atlas import Atlas
 from generator.site.writing import Site
 
@@ -249,7 +249,7 @@ def hubs(drawn: PictureMap) -> list[Hub]:
     return [
         Hub(
             int(drawn.number[row]),
-            _readable(drawn.pictures[row].path),
+            readable_path(drawn.pictures[row].path),
             "" if drawn.class_of[row] < 0 else drawn.labels[drawn.class_of[row]],
             int(listed[row]),
         )
@@ -270,7 +270,7 @@ def map_script(drawn: PictureMap) -> str:
         "class": _packed(np.where(drawn.class_of < 0, STEPS, drawn.class_of), "<u2"),
         "classes": [list(row) for row in zip(drawn.labels, drawn.colours, drawn.groups, strict=True)],
         "none": NONE,
-        "files": [_readable(record.path) for record in drawn.pictures],
+        "files": [readable_path(record.path) for record in drawn.pictures],
         "wide": int(picture_type[-1]),
         "neighbours": 0,
         "axes": [
@@ -298,11 +298,6 @@ def map_script(drawn: PictureMap) -> str:
 
 def _packed(values: np.ndarray, kind: str) -> str:
     return base64.b64encode(np.ascontiguousarray(values, kind).tobytes()).decode("ascii")
-
-
-def _readable(path: str) -> str:
-    """A file name that any reader can decode."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _last_nines(atlas: Atlas) -> dict[str, object] | None:

@@ -92,9 +92,9 @@ def corrected(block: StreamBlock) -> list[np.ndarray] | None:
     """The lower ends of the intervals of ΔB′ and of ΔI′, (C,) each; None where they were not computed."""
     if not all(f"scale_{side}_random" in block.arrays for side in SIDES):
         return None
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
-    reach = float(t.ppf((1 + LEVEL) / 2, DEGREES))
+    reach = float(stdtrit(DEGREES, (1 + LEVEL) / 2))
     return [
         block.values(f"scale_{side}")
         - block.values(f"scale_{side}_random")
