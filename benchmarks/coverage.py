@@ -94,7 +94,7 @@ def _read(
     assert after.agreements is not None
     assert change.gains is not None
     judged = np.isfinite(change.gain)
-    own = change.gains.mean(judged)
+    own, kept = change.gains.mean(judged), change.kept.mean(change.known)
     random = _agreements(mixed[1]) - _agreements(mixed[0])
     directions = random.mean(np.ones(random.first.shape[1], bool))
     gain = float(change.gain[judged].mean())
@@ -106,6 +106,10 @@ def _read(
         "rank correlation": (change.rho, change.rho_error * NORMAL / bound()),
         "overlap at 5 %": (change.overlaps[:, 1], change.overlap_error),
         "mean ρ": (np.array([np.nanmean(change.rho)]), np.array([change.mean_rho_error * NORMAL / bound()])),
+        "mean pictures kept": (
+            np.array([change.shared[change.known].mean()]),
+            np.array([standard_error(kept.first, kept.second)]),
+        ),
         "mean gain": (np.array([gain]), np.array([standard_error(own.first, own.second)])),
         "mean gain beyond directions": (
             np.array([excess]),
