@@ -232,7 +232,7 @@ def test_a_channel_says_how_it_changes_since_the_block_before_and_since_the_stag
             keeps = arrays[f"identity_{kind}"][channel]
             code = int(arrays[f"change_{kind}"][channel])
             assert change.verb == (verbs[max(0, code)] if keeps else "Other pictures")
-            assert change.text.startswith(in_words(int(arrays[f"shared_{kind}"][channel])))
+            assert change.text.startswith(in_words(int(arrays[f"kept_{kind}"][channel])))
     assert not channel_page(atlas, atlas.manifest.layer("res3a"), 0, "").changes
 
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.stats import spearmanr
+from scipy.stats import false_discovery_control, spearmanr
+from scipy.stats import t as student
 
 from generator.core.correspondence import centred_ranks
 from generator.methods.directions import along, random_directions
@@ -18,11 +19,13 @@ from generator.methods.refinement import (
     BlockSample,
     Change,
     RankCorrelation,
+    Spread,
     compare,
     congruence,
+    discoveries,
     shared_pictures,
 )
-from generator.methods.resampling import RELIABLE, bound, standard_error
+from generator.methods.resampling import RELIABLE, bound, of_directions, standard_error
 
 PICTURES, KINDS, CHANNELS = 800, 20, 60
 CLASSES = Classes.of([(n % KINDS, f"class {n % KINDS}") for n in range(PICTURES)], None, None)
@@ -53,28 +56,36 @@ def compared(
     return compare(one, two, (before, after), (centred_ranks(before), centred_ranks(after)))
 
 
-def verdict(change: Change) -> np.ndarray:
-    assert change.alone is not None
-    return change.verdict(repeats=congruence(change.alone, change.identity) >= RELIABLE)
+def verdict(
+    before: np.ndarray, after: np.ndarray, classes: Classes = CLASSES, *, signed: bool = False
+) -> np.ndarray:
+    """As the stage gives it: next to random directions of the same blocks."""
+    return compared(before, after, classes, signed=signed).verdict(
+        Spread.of(*directions_of(before, after, classes))
+    )
+
+
+def directions_of(before: np.ndarray, after: np.ndarray, classes: Classes) -> list[BlockSample]:
+    mixtures = random_directions(CHANNELS)
+    return [BlockSample.of(along(x, mixtures), classes, signed=True, overlaps=False) for x in (before, after)]
 
 
 def excess(before: np.ndarray, after: np.ndarray, classes: Classes) -> tuple[float, float]:
-    """The mean gain beyond random directions, and its standard error."""
+    """The mean gain beyond random directions, and its standard error over pictures and directions."""
     change = compared(before, after, classes)
-    mixed = [
-        BlockSample.of(along(x, random_directions(CHANNELS)), classes, signed=True, overlaps=False)
-        for x in (before, after)
-    ]
+    mixed = directions_of(before, after, classes)
     assert change.gains is not None
+    assert mixed[0].agreement is not None
+    assert mixed[1].agreement is not None
     assert mixed[0].agreements is not None
     assert mixed[1].agreements is not None
-    every = np.ones(CHANNELS, bool)
-    own, random = (
-        change.gains.mean(np.isfinite(change.gain)),
-        (mixed[1].agreements - mixed[0].agreements).mean(every),
-    )
-    gain = np.nanmean(change.gain) - np.nanmean(mixed[1].agreement - mixed[0].agreement)  # type: ignore[operator]
-    return float(gain), float(standard_error(own.first - random.first, own.second - random.second))
+    of_each = mixed[1].agreement - mixed[0].agreement
+    judged, every = np.isfinite(change.gain), np.ones(CHANNELS, bool)
+    own, random = change.gains.mean(judged), (mixed[1].agreements - mixed[0].agreements).mean(every)
+    error = standard_error(own.first - random.first, own.second - random.second)
+    errors = (mixed[1].agreements - mixed[0].agreements).error
+    variance = of_directions(of_each, errors, int(judged.sum()))
+    return float(change.gain[judged].mean() - of_each.mean()), float(np.sqrt(error**2 + variance))
 
 
 # -- against oracles -----------------------------------------------------------------------------------------------
@@ -129,6 +140,13 @@ def test_an_unlabelled_picture_among_the_nine_leaves_no_agreement():
     assert np.isnan(sample.agreement[5]) and np.isfinite(sample.agreement).sum() > CHANNELS / 2
 
 
+def test_discoveries_are_benjamini_and_hochberg_s():
+    random = np.random.default_rng(3)
+    ratios = np.concatenate([random.standard_t(20, 90), random.standard_t(20, 10) + 5])
+    p = 2 * student.sf(np.abs(ratios), 20)
+    np.testing.assert_array_equal(discoveries(ratios), false_discovery_control(p) <= 0.1)
+
+
 # -- planted answers -----------------------------------------------------------------------------------------------
 
 
@@ -136,7 +154,7 @@ def test_planted_refinement_is_found_and_its_mirror_is_blurring():
     planted = dict.fromkeys(range(30), 0.9)
     before = features(0)
     after = later(before, 1, planted)
-    forwards, backwards = verdict(compared(before, after)), verdict(compared(after, before))
+    forwards, backwards = verdict(before, after), verdict(after, before)
     assert (forwards[:30] == REFINES).mean() >= 0.5 and (backwards[:30] == BLURS).mean() >= 0.5
     assert (forwards[30:] == UNCLEAR).mean() >= 0.95 and (backwards[30:] == UNCLEAR).mean() >= 0.95
     gain, error = excess(before, after, CLASSES)
@@ -147,7 +165,7 @@ def test_a_gain_that_all_channels_share_repeats():
     before = features(0)
     change = compared(before, later(before, 1, dict.fromkeys(range(CHANNELS), 0.9)))
     assert change.alone is not None
-    assert congruence(change.alone, change.identity) > RELIABLE and (verdict(change) == REFINES).mean() > 0.5
+    assert congruence(change.alone, change.identity) > RELIABLE
 
 
 # -- nothing where nothing is --------------------------------------------------------------------------------------
@@ -159,7 +177,7 @@ def test_with_labels_permuted_nothing_is_found():
     for seed in range(3):
         order = np.random.default_rng(seed).permutation(PICTURES)
         classes = replace(CLASSES, of_picture=CLASSES.of_picture[order])
-        assert (verdict(compared(before, after, classes)) == UNCLEAR).mean() >= 0.95
+        assert (verdict(before, after, classes) == UNCLEAR).mean() >= 0.95
         gain, error = excess(before, after, classes)
         assert abs(gain) < bound(16) * error
 
@@ -169,8 +187,8 @@ def test_channels_rotated_apart_keep_no_identity():
     after = later(before, 1, dict.fromkeys(range(12), 0.9))
     turned = [along(x, np.linalg.qr(np.random.default_rng(s).normal(size=(CHANNELS, CHANNELS)))[0])
               for s, x in enumerate((before, after))]  # fmt: skip
-    change = compared(*turned, signed=True)
-    assert change.identity.mean() < 0.05 and not (np.abs(verdict(change)) > UNCLEAR).any()
+    assert compared(turned[0], turned[1], signed=True).identity.mean() < 0.05
+    assert not (verdict(turned[0], turned[1], signed=True) > UNCLEAR).any()
 
 
 def test_channels_rotated_alike_do_not_refine_more_than_random_directions():
@@ -178,7 +196,7 @@ def test_channels_rotated_alike_do_not_refine_more_than_random_directions():
     after = later(before, 1, dict.fromkeys(range(12), 0.9))
     turn = np.linalg.qr(np.random.default_rng(5).normal(size=(CHANNELS, CHANNELS)))[0]
     one, two = (along(x, turn) for x in (before, after))
-    assert (verdict(compared(one, two, signed=True)) > UNCLEAR).mean() <= 0.05
+    assert (verdict(one, two, signed=True) > UNCLEAR).mean() <= 0.05
     gain, error = excess(one, two, CLASSES)
     assert abs(gain) < bound(16) * error
 

@@ -35,7 +35,16 @@ from generator.methods import (
 )
 from generator.methods import correspondence as searches
 from generator.methods.proportion import wilson_interval
-from generator.methods.refinement import IDENTITY_OVERLAP, OVERLAPS, UNTIED_LEVEL
+from generator.methods.refinement import (
+    ALONE,
+    FALSE_SHARE,
+    IDENTITY_OVERLAP,
+    OVERLAP_HALVINGS,
+    OVERLAPS,
+    REPEATED,
+    UNTIED_LEVEL,
+    WHOLE,
+)
 from generator.site.chapters import first_layers, revisited
 from generator.site.chapters.experiment_tables import results
 from generator.site.chapters.published import FIGURES, QUOTED, quotations, quoted
@@ -179,13 +188,20 @@ STATED = {
         f"into two random halves, {resampling.HALVINGS} times",
         f"reaches {resampling.bound():.2f} standard errors to each side",
         f"(Student's *t* with {resampling.DEGREES} degrees of freedom)",
-        f"reach {resampling.NORMAL} standard errors",
         f"A measure below {resampling.RELIABLE} is not used",
-        f"(congruence of {resampling.RELIABLE} or more)",
         "*Overlap* at "
         + ", ".join(f"{100 * share:g}" for share in OVERLAPS[:-1])
         + f" and {100 * OVERLAPS[-1]:g} %",
-        f"the overlap at {100 * IDENTITY_OVERLAP:g} % exceed those of {100 * UNTIED_LEVEL:g} % of the pairs",
+        f"the overlap at {100 * IDENTITY_OVERLAP:g} % exceeds that of {100 * UNTIED_LEVEL:g} % of the pairs",
+        f"those of which {100 * FALSE_SHARE:g} % are expected to be false",
+        f"selection at {100 * FALSE_SHARE:g} %",
+        f"by Student's *t* with {resampling.DEGREES} degrees of freedom, and Benjamini",
+        f"overlaps: the mean over {OVERLAP_HALVINGS}; others: over at least {ALONE},",
+        "has 1/6 added",
+        "([1995)",
+        f"intervals reach {resampling.NORMAL} standard errors, elsewhere {resampling.bound():.2f}",
+        "several hold together at 95 %",
+        "√(*v* (1/*C* + 1/*R*))",
         f"up to {directions.MOST} orthonormal directions",
         f"± {resampling.bound():.3f} × ",
         "40 sets of 1,000 pictures, the demo network. Intervals of nominally 95 %",  # benchmarks/coverage.py
@@ -193,7 +209,6 @@ STATED = {
         "its intervals of a gain cover up to 99.6 %",  # likewise
         "McCarthy 1969",
         "International Statistical Institute 37",
-        "so that all hold at 95 %",
         "and the 95 % interval reaches",
         "(*T*(half) − *T*(other half)) / 2 ]²",
         "hold at 95 % for all",
@@ -293,7 +308,8 @@ def test_the_guides_words_for_numbers_are_the_codes() -> None:
 
 def test_levels_that_pages_write_out_are_the_codes() -> None:
     assert resampling.LEVEL == 0.95
-    assert (IDENTITY_OVERLAP, UNTIED_LEVEL) == (0.05, 0.99)
+    assert (IDENTITY_OVERLAP, UNTIED_LEVEL, WHOLE) == (0.05, 0.99, 1 / 6)
+    assert REPEATED * ALONE == 9  # nine of ten halvings
 
 
 # -- quotations and settings of the report --------------------------------------------------------------------------

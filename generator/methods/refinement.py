@@ -17,6 +17,7 @@ from generator.core.records import TOP, ReceptiveField
 from generator.methods.half_nines import widened_error
 from generator.methods.purity import Classes
 from generator.methods.resampling import (
+    DEGREES,
     both_halves,
     bound,
     falling_order,
@@ -28,6 +29,9 @@ from generator.methods.resampling import (
 
 OVERLAPS = (0.01, 0.05, 0.1)  # shares of the pictures whose highest ones are compared
 IDENTITY_OVERLAP = 0.05  # the one that decides on identity
+FALSE_SHARE = 0.1  # of the verdicts on single channels that may be false
+REPEATED = 0.9  # of the halvings in which a gain must have its sign on both halves
+FEWEST = 20  # random directions that show a spread
 UNTIED_LEVEL = 0.99  # of untied pairs, which a channel must exceed to be called the same
 ALONE = 10  # halvings in which each half has nine pictures of its own: for split-half reliability
 OVERLAP_HALVINGS = 20  # for the standard error of an overlap
@@ -347,8 +351,8 @@ class Change:
     over pictures. overlaps: (C, 3), of the highest pictures by share of OVERLAPS; overlap_error: of IDENTITY_OVERLAP;
     before, after: label agreements; gain: their difference; first, second: the gain on the two halves of the first
     halving, each with nine pictures of its own; identity: whether the number keeps its pictures; known: whether both
-    channels are active; gains, kept, overlapped: on the halves; alone, kept_alone: where each half has nine of its own;
-    least: pictures of nine that identity asks for."""
+    channels are active; gains, kept, overlapped: on the halves; alone, kept_alone: with nine of each
+    half's own."""
 
     known: np.ndarray
     shared: np.ndarray
@@ -371,16 +375,68 @@ class Change:
     kept: Halves
     kept_alone: Halves
     overlapped: Halves
-    least: int
 
-    def verdict(self, *, repeats: bool) -> np.ndarray:
-        """(C,) int8: REFINES or BLURS where the interval of the gain lies above or below zero, the channel keeps its
-        identity and gains repeat on other pictures; UNCLEAR otherwise, UNKNOWN where there is no gain."""
-        certain = np.abs(self.gain) > bound() * self.gain_error
-        code = np.where(self.gain > 0, REFINES, BLURS)
-        clear = certain & self.identity & repeats & (self.gain_error > 0)
+    def verdict(self, spread: Spread) -> np.ndarray:
+        """(C,) int8: REFINES or BLURS where the channel keeps its pictures, the interval of its gain excludes zero, the
+        gain is beyond what random directions show (FALSE_SHARE of such verdicts are expected to be false), and its sign
+        repeats on other pictures; UNCLEAR otherwise, UNKNOWN where there is no gain. spread: of the directions."""
         known = self.known & np.isfinite(self.gain) & np.isfinite(self.gain_error)
+        judged = known & self.identity & (self.gain_error > 0)
+        if self.alone is None or not judged.any():
+            return np.where(known, UNCLEAR, UNKNOWN).astype(np.int8)
+        ratio = np.zeros(len(known))
+        ratio[judged] = self.gain[judged] / self.gain_error[judged]
+        beyond = (ratio - spread.middle) / spread.width
+        clear = judged & (np.abs(ratio) > bound()) & (np.sign(beyond) == np.sign(ratio))
+        clear[judged] &= discoveries(beyond[judged])
+        same = (np.sign(self.alone.first) == np.sign(self.gain)) & (
+            np.sign(self.alone.second) == np.sign(self.gain)
+        )
+        clear &= same.mean(axis=0) >= REPEATED
+        code = np.where(self.gain > 0, REFINES, BLURS)
         return np.where(known, np.where(clear, code, UNCLEAR), UNKNOWN).astype(np.int8)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How gains of random directions, in standard errors, are distributed: the middle, and the width as a multiple of
+    what Student's t has, at least 1. above, below: shares whose own interval lies above and below zero."""
+
+    middle: float
+    width: float
+    above: float
+    below: float
+
+    @classmethod
+    def of(cls, before: BlockSample, after: BlockSample) -> Spread:
+        """From the same random directions in two blocks."""
+        assert before.agreement is not None
+        assert after.agreement is not None
+        assert before.agreements is not None
+        assert after.agreements is not None
+        error = (after.agreements - before.agreements).error
+        gain = after.agreement - before.agreement
+        known = np.isfinite(gain) & np.isfinite(error) & (error > 0)
+        if known.sum() < FEWEST:
+            return cls(0.0, 1.0, float("nan"), float("nan"))
+        ratio = gain[known] / error[known]
+        low, middle, high = np.quantile(ratio, [0.025, 0.5, 0.975])
+        width = max(1.0, float(high - low) / (2 * bound()))
+        return cls(float(middle), width, float((ratio > bound()).mean()), float((ratio < -bound()).mean()))
+
+
+def discoveries(ratios: np.ndarray) -> np.ndarray:
+    """Which of these values, Student's t if nothing changed, are too large: Benjamini and Hochberg's (1995) procedure
+    at FALSE_SHARE, two-sided; (n,) → (n,) bool."""
+    from scipy.special import stdtr
+
+    p = 2 * stdtr(DEGREES, -np.abs(ratios))
+    order = np.argsort(p, kind="stable")
+    passing = p[order] <= FALSE_SHARE * np.arange(1, len(p) + 1) / len(p)
+    result = np.zeros(len(p), bool)
+    if passing.any():
+        result[order[: int(np.flatnonzero(passing)[-1]) + 1]] = True
+    return result
 
 
 def compare(
@@ -400,8 +456,7 @@ def compare(
     own = np.diagonal(shared).astype(np.int32)
     own_overlaps = np.stack([np.diagonal(each) for each in overlaps], axis=1)
     decisive = own_overlaps[:, OVERLAPS.index(IDENTITY_OVERLAP)]
-    least = max(STRONG_PICTURES, untied.shared_limit + 1)
-    identity = known & (own >= least) & (decisive > untied.overlap_limit)
+    identity = known & (own >= STRONG_PICTURES) & (decisive > untied.overlap_limit)
     correlated = RankCorrelation.of(*scores)
     overlapped = _overlapped(before.overlapping, after.overlapping, len(before.highest[0]))
     gains = alone = None
@@ -433,7 +488,6 @@ def compare(
         overlaps=own_overlaps.astype(np.float32),
         overlap_error=overlapped.error.astype(np.float32),
         overlapped=overlapped,
-        least=int(least),
         identity=identity,
         before=early,
         after=late,

@@ -28,7 +28,6 @@ NORMAL = (
 DEGREES = 20  # of freedom of Student's t; chosen by the coverage on drawn pictures
 RELIABLE = 0.5  # split-half reliability from which on channels of a layer are ranked by a measure
 SEED = 20170106  # the day of arXiv:1701.02362
-RELIABLE = 0.5  # split-half reliability from which on a measure is used for verdicts and rankings
 SORTED = 64  # channels at a time that one thread sorts
 DEPTH = 40  # pictures of a channel's ranking that are enough for nine of any half: one half in ten million has fewer
 
@@ -111,6 +110,20 @@ def both_halves(order: np.ndarray, member: np.ndarray, times: int = 2) -> tuple[
     first = np.stack([slots(order, row, times) for row in member])
     second = np.stack([slots(order, ~row, times) for row in member])
     return first, second
+
+
+def of_directions(values: np.ndarray, errors: np.ndarray, channels: int) -> float:
+    """How far the mean over channels less the mean over random directions would move with other directions: a variance.
+    If channels were nothing but directions, both means would be of random ones.
+
+    values, errors: of the directions, with their standard errors over pictures, whose part in the variance is left
+    out, because the halves count it; channels: how many there are."""
+    known = np.isfinite(values) & np.isfinite(errors)
+    count = int(known.sum())
+    if count < 2 or not channels:
+        return float("nan")
+    between = float(values[known].var(ddof=1)) - float((errors[known] ** 2).mean())
+    return max(0.0, between) * (1 / channels + 1 / count)
 
 
 def reliability(first: np.ndarray, second: np.ndarray) -> float:

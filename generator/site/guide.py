@@ -236,7 +236,7 @@ def _example(atlas: Atlas) -> Example | None:
         pair=pair,
         channel=change.channel,
         shared=change.shared,
-        least=max(STRONG_PICTURES, int(pair.kept_limit) + 1),
+        least=STRONG_PICTURES,
         overlap=change.overlap,
         identity=change.kind != "other",
         labels=escape(

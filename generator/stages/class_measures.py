@@ -30,7 +30,7 @@ from generator.methods.purity import (
     purity,
     threshold_entropies,
 )
-from generator.methods.resampling import halvings, ranking, reliability, standard_error
+from generator.methods.resampling import halvings, of_directions, ranking, reliability, standard_error
 from generator.methods.visual import Looks
 
 NINES = ("label_agreement", "label_purity", "label_entropy", "group_purity", "visual_agreement")
@@ -251,7 +251,14 @@ def layer_report(channels: Measured, directions: Measured, dead: np.ndarray) -> 
             "directions_low": low,
             "directions_high": high,
             "difference": _rounded(difference),
-            "difference_error": _rounded(_error([a - b for a, b in zip(means, other_means, strict=True)])),
+            "difference_error": _rounded(
+                np.sqrt(
+                    _error([a - b for a, b in zip(means, other_means, strict=True)]) ** 2
+                    + of_directions(
+                        others, standard_error(*directions.halves[name]), int(np.isfinite(alive).sum())
+                    )
+                )
+            ),
             "reliability": _rounded(reliability(first, second)),
         }
     entropies = {

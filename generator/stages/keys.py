@@ -26,9 +26,9 @@ from generator.stages.inputs import Inputs
 # Raise a number when a change of the code changes any number or picture that it stands for: older work is then redone.
 CODE = 5  # everything
 CONNECTIONS = 1  # stages/connections.py alone
-CLASSES = 3  # stages/classes.py alone
+CLASSES = 4  # stages/classes.py alone
 CORRESPONDENCE = 4  # stages/correspondence.py alone
-REFINEMENT = 3  # stages/refinement.py alone
+REFINEMENT = 4  # stages/refinement.py alone
 DREAMS = 1  # stages/dreams.py alone
 FIRST_LAYERS = 1  # stages/first_layers.py alone
 FEATURES = 3  # the vectors before the classifier

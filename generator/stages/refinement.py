@@ -8,19 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from generator.core.correspondence import centred_ranks, layer_pairs
+from generator.core.correspondence import STRONG_PICTURES, centred_ranks, layer_pairs
 from generator.core.records import LayerInfo
 from generator.core.store import Store
 from generator.methods.directions import along, random_directions
 from generator.methods.purity import Classes
 from generator.methods.refinement import (
     BLURS,
+    FALSE_SHARE,
     OVERLAPS,
     REFINES,
     UNCLEAR,
     BlockSample,
     Change,
     Halves,
+    Spread,
     StrongestUnits,
     compare,
     congruence,
@@ -34,6 +36,7 @@ from generator.methods.resampling import (
     RELIABLE,
     bound,
     halvings,
+    of_directions,
     reliability,
     standard_error,
 )
@@ -60,6 +63,8 @@ def refine_stages(inputs: Inputs, run: Run) -> None:
         "refinement", max(1, sum(map(len, chains)) + comparisons), "blocks and pairs"
     ) as advance:
         classes = _sample_classes(inputs, run) if chains else None
+        # Units are known of the top-9 over all pictures only.
+        complete = len(store.tables.scored_pictures()) == len(store.tables.images())
         for chain in chains:
             blocks = []
             for layer in chain:
@@ -71,14 +76,12 @@ def refine_stages(inputs: Inputs, run: Run) -> None:
                     before.sample, after.sample, (before.scores, after.scores), (before.ranks, after.ranks)
                 )
                 suffix = "previous" if last - first == 1 else "stage"
-                repeats = repeating(change)
-                places = shared_places(before.units, after.units)
-                arrays[after.layer.name] |= change_arrays(change, places, suffix, repeats=repeats >= RELIABLE)
-                entries.append(_entry(before, after, change, repeats, suffix))
+                verdict = change.verdict(spread_between(before, after))
+                places = shared_places(before.units, after.units) if complete else None
+                arrays[after.layer.name] |= change_arrays(change, verdict, places, suffix)
+                entries.append(_entry(before, after, change, verdict, suffix))
                 if len(chain) == 2:  # the only pair is the stage
-                    arrays[after.layer.name] |= change_arrays(
-                        change, places, "stage", repeats=repeats >= RELIABLE
-                    )
+                    arrays[after.layer.name] |= change_arrays(change, verdict, places, "stage")
                     entries.append({**entries[-1], "kind": "stage"})
                 advance()
         if not chains:
@@ -92,6 +95,7 @@ def refine_stages(inputs: Inputs, run: Run) -> None:
         "bound": bound(),
         "normal": NORMAL,
         "reliable": RELIABLE,
+        "false_share": FALSE_SHARE,
         "comparisons": comparisons,
         "simultaneous_bound": bound(comparisons),
         "overlaps": list(OVERLAPS),
@@ -166,27 +170,32 @@ def no_block_before(channels: int) -> dict[str, np.ndarray]:
     return {"places_previous": np.full(channels, -1, np.int32)}
 
 
-def repeating(change: Change) -> float:
-    """How far the gains repeat on other pictures; −1 where there are none."""
-    if change.alone is None:
-        return -1.0
-    value = congruence(change.alone, change.identity)
-    return value if np.isfinite(value) else -1.0
+def spread_between(before: _Block, after: _Block) -> Spread:
+    """Of the gains of random directions; as if there were none without labels."""
+    if before.directions is None or after.directions is None:
+        return Spread(0.0, 1.0, float("nan"), float("nan"))
+    return Spread.of(before.directions, after.directions)
 
 
-def change_arrays(change: Change, places: np.ndarray, suffix: str, *, repeats: bool) -> dict[str, np.ndarray]:
-    """A comparison as arrays of the later block, (C,) each. suffix: 'previous', or 'stage' for the first block's."""
+def change_arrays(
+    change: Change, verdict: np.ndarray, places: np.ndarray | None, suffix: str
+) -> dict[str, np.ndarray]:
+    """A comparison as arrays of the later block, (C,) each, over the pictures whose scores are kept. places: pictures
+    kept at the same place, None where that is not known; suffix: 'previous', or 'stage' for the first block's."""
+    nowhere = np.full(len(verdict), -1, np.int32)
     whole: dict[str, np.ndarray] = {
-        "shared": np.where(change.known, change.shared, -1).astype(np.int32),
-        "places": np.where(change.known, places, -1).astype(np.int32),
+        "kept": np.where(change.known, change.shared, -1).astype(np.int32),
+        "places": nowhere if places is None else np.where(change.known, places, -1).astype(np.int32),
         "identity": np.where(change.known, change.identity, -1).astype(np.int8),
-        "change": change.verdict(repeats=repeats),
+        "change": verdict,
     }
     overlaps: dict[str, np.ndarray] = {
         f"overlap{round(100 * share)}": change.overlaps[:, place] for place, share in enumerate(OVERLAPS)
     }
     real: dict[str, np.ndarray] = {
-        "shared_error": change.shared_error,
+        "kept_error": change.shared_error,
+        "before": change.before,
+        "after": change.after,
         "spearman": change.rho,
         "spearman_error": change.rho_error,
         **overlaps,
@@ -201,14 +210,13 @@ def change_arrays(change: Change, places: np.ndarray, suffix: str, *, repeats: b
     arrays = whole | {
         name: np.where(change.known, values, np.nan).astype(np.float32) for name, values in real.items()
     }
-    if suffix == "previous":  # of all pictures, in connections.npz
-        del arrays["shared"], arrays["spearman"]
+    if suffix == "previous":  # in connections.npz
+        del arrays["spearman"]
     return {f"{name}_{suffix}": values for name, values in arrays.items()}
 
 
-def _entry(before: _Block, after: _Block, change: Change, repeats: float, suffix: str) -> dict[str, Any]:
+def _entry(before: _Block, after: _Block, change: Change, verdict: np.ndarray, suffix: str) -> dict[str, Any]:
     """What refinement.json says of two blocks."""
-    verdict = change.verdict(repeats=repeats >= RELIABLE)
     known, judged = change.known, change.known & np.isfinite(change.gain)
     kept, overlap = change.kept.mean(known), change.overlapped.mean(known)
     entry: dict[str, Any] = {
@@ -221,14 +229,14 @@ def _entry(before: _Block, after: _Block, change: Change, repeats: float, suffix
         "judged": int((judged & change.identity).sum()),
         "refines": int((verdict == REFINES).sum()),
         "blurs": int((verdict == BLURS).sum()),
-        "unclear": int((verdict == UNCLEAR).sum()),
+        "unclear": int(((verdict == UNCLEAR) & change.identity).sum()),
         "above": int((judged & change.identity & (change.gain > bound() * change.gain_error)).sum()),
         "below": int((judged & change.identity & (change.gain < -bound() * change.gain_error)).sum()),
         "kept": _number(change.shared[known].mean() if known.any() else np.nan),
         "kept_error": _number(standard_error(kept.first, kept.second)),
         "kept_untied": _number(change.untied.shared),
-        "kept_limit": change.untied.shared_limit,
         "identity_error": _number(_identity_error(change)),
+        "identity_again": _number(_identity_again(change)),
         "rho": _number(_mean(change.rho[known])),
         "rho_error": _number(change.mean_rho_error),
         "rho_untied": _number(change.untied.rho),
@@ -247,7 +255,7 @@ def _entry(before: _Block, after: _Block, change: Change, repeats: float, suffix
             "label_agreement": _number(_agreement_reliability(after.sample, known)),
         },
     }
-    return entry | (_gains(before, after, change, judged, repeats) if change.gains is not None else {})
+    return entry | (_gains(before, after, change, judged) if change.gains is not None else {})
 
 
 def _mean(values: np.ndarray) -> float:
@@ -256,13 +264,31 @@ def _mean(values: np.ndarray) -> float:
     return float(finite.mean(dtype=np.float64)) if finite.size else float("nan")
 
 
+def _keeping(change: Change, kept: np.ndarray, overlap: np.ndarray) -> np.ndarray:
+    """Which channels keep their pictures on halves, (P, C); the limit is that of all pictures."""
+    count = min(len(kept), len(overlap))
+    result: np.ndarray = (kept[:count] >= STRONG_PICTURES) & (overlap[:count] > change.untied.overlap_limit)
+    return result[:, change.known]
+
+
 def _identity_error(change: Change) -> float:
-    """The standard error of the share of channels that keep as many pictures as identity asks for."""
-    shares = [
-        (half[:, change.known] >= change.least).mean(axis=1)
-        for half in (change.kept.first, change.kept.second)
+    """The standard error of the share of channels that keep their pictures."""
+    halves = [
+        _keeping(change, *of).mean(axis=1) if change.known.any() else np.zeros(0)
+        for of in (
+            (change.kept.first, change.overlapped.first),
+            (change.kept.second, change.overlapped.second),
+        )
     ]
-    return float(standard_error(*shares)) if change.known.any() else float("nan")
+    return float(standard_error(*halves)) if len(halves[0]) else float("nan")
+
+
+def _identity_again(change: Change) -> float:
+    """Of the channels that keep their pictures on one half, the share that keeps them on the other too."""
+    one = _keeping(change, change.kept_alone.first, change.overlapped.first)
+    other = _keeping(change, change.kept_alone.second, change.overlapped.second)
+    together = int(one.sum() + other.sum())
+    return 2 * int((one & other).sum()) / together if together else float("nan")
 
 
 def _rho_reliability(before: np.ndarray, after: np.ndarray, known: np.ndarray) -> float:
@@ -283,16 +309,17 @@ def _column_means(values: np.ndarray, rows: np.ndarray) -> Iterator[float]:
         yield float(column[rows].mean(dtype=np.float64)) if rows.any() else float("nan")
 
 
-def _gains(
-    before: _Block, after: _Block, change: Change, judged: np.ndarray, repeats: float
-) -> dict[str, Any]:
+def _gains(before: _Block, after: _Block, change: Change, judged: np.ndarray) -> dict[str, Any]:
     """The mean gain of the channels, of random directions, and the difference, with standard errors over pictures; and
     what becomes of the largest gains of one half on the other."""
     assert change.gains is not None
     assert before.directions is not None
     assert after.directions is not None
     own = change.gains.mean(judged)
-    directions, mean = _direction_gains(before.directions, after.directions)
+    directions, gains, errors = _direction_gains(before.directions, after.directions)
+    mean = float(gains.mean()) if gains.size else float("nan")
+    spread = spread_between(before, after)
+    assert change.alone is not None
     gain = float(change.gain[judged].mean()) if judged.any() else float("nan")
     featured = featured_channels(change)
     return {
@@ -304,22 +331,32 @@ def _gains(
         "gain_directions_error": _number(standard_error(directions.first, directions.second)),
         "directions": before.directions.order.shape[0],
         "excess": _number(gain - mean),
-        "excess_error": _number(standard_error(own.first - directions.first, own.second - directions.second)),
-        "repeats": _number(repeats),
+        "excess_error": _number(
+            np.sqrt(
+                standard_error(own.first - directions.first, own.second - directions.second) ** 2
+                + of_directions(gains, errors, int(judged.sum()))
+            )
+        ),
+        "directions_above": _number(spread.above),
+        "directions_below": _number(spread.below),
+        "directions_middle": _number(spread.middle),
+        "directions_width": _number(spread.width),
+        "repeats": _number(congruence(change.alone, change.identity)),
         "featured_half": _number(change.first[featured].mean() if len(featured) else np.nan),
         "featured_other_half": _number(change.second[featured].mean() if len(featured) else np.nan),
     }
 
 
-def _direction_gains(before: BlockSample, after: BlockSample) -> tuple[Halves, float]:
+def _direction_gains(before: BlockSample, after: BlockSample) -> tuple[Halves, np.ndarray, np.ndarray]:
+    """The mean gain of the directions on halves, and the gain of each on all pictures with its standard error."""
     assert before.agreements is not None
     assert after.agreements is not None
     assert before.agreement is not None
     assert after.agreement is not None
     gain = after.agreement - before.agreement
     finite = np.isfinite(gain)
-    mean = float(gain[finite].mean()) if finite.any() else float("nan")
-    return (after.agreements - before.agreements).mean(finite), mean
+    halves = after.agreements - before.agreements
+    return halves.mean(finite), gain[finite], halves.error[finite]
 
 
 def featured_channels(change: Change, count: int = FEATURED) -> np.ndarray:

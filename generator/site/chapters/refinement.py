@@ -80,7 +80,7 @@ def refinement_page(atlas: Atlas) -> RefinementPage:
 
 
 def stage_row(pair: Comparison, refinement: Refinement) -> StageRow:
-    repeats = pair.gains is not None and pair.gains.repeats >= refinement.reliable
+    repeats = pair.repeats(refinement.reliable)
     return StageRow(pair, stage_statement(pair), expected_by_chance(pair), repeats)
 
 

@@ -12,9 +12,9 @@ from generator.site.reading.atlas import Atlas
 from generator.site.reading.channel_change import ChannelChange, channel_change
 from generator.site.reading.refinement import Comparison, Refinement
 
-ERRORS = ("shared_error", "spearman_error", "overlap5_error", "gain_error")
+ERRORS = ("kept_error", "spearman_error", "overlap5_error", "gain_error")
 CSV_COLUMNS = (
-    "layer", "channel", "earlier", "kind", "shared", "places", "rho", "overlap1", "overlap5", "overlap10",
+    "layer", "channel", "earlier", "kind", "kept", "places", "rho", "overlap1", "overlap5", "overlap10",
     "agreement_before", "agreement", "gain", *ERRORS, "gain_half", "gain_other_half", "kept_half", "kept_other_half",
 )  # fmt: skip
 
@@ -98,7 +98,7 @@ def channel_lists(
     repeating = [
         change
         for pair, change in changes
-        if pair.gains is not None and pair.gains.repeats >= refinement.reliable
+        if pair.repeats(refinement.reliable)
         if change.kind != "other" and change.half is not None and change.other_half is not None
     ]
     counted = [change for _, change in changes if None not in _kept(change)]
@@ -149,7 +149,8 @@ def refinement_csv(atlas: Atlas, refinement: Refinement) -> str:
             errors = [_value(arrays, f"{name}_{suffix}", change.channel) for name in ERRORS]
             gain = _value(arrays, f"gain_{suffix}", change.channel)
             rows.append(
-                [change.layer, change.channel, change.before, change.kind, change.shared, change.places,
+                [change.layer, change.channel, change.before, change.kind, change.shared,
+                 "" if change.places is None else change.places,
                  field(change.rho), *overlaps, field(change.then), field(change.now), gain, *errors,
                  field(change.half), field(change.other_half), field(change.kept_half), field(change.kept_other_half)]
             )  # fmt: skip

@@ -83,7 +83,7 @@ def pair_page(
         refinement=refinement,
         statement=stage_statement(pair),
         chance=expected_by_chance(pair),
-        repeats=pair.gains is not None and pair.gains.repeats >= refinement.reliable,
+        repeats=pair.repeats(refinement.reliable),
         counts=[(kind, pair.counts[kind], pair.counts[kind] / total) for kind in KINDS],
         dots=[
             Dot(change, across(rho), up(height))

@@ -25,7 +25,7 @@ class ChannelChange:
     channel: int
     kind: Kind
     shared: int
-    places: int
+    places: int | None
     rho: float | None
     overlap: float | None
     then: float | None
@@ -52,18 +52,17 @@ def channel_change(atlas: Atlas, pair: Comparison, channel: int, bound: float) -
     gain, error = read("gain"), read("gain_error")
     code = read("change")
     kind: Kind = "other" if identity == 0 else VERDICTS.get(-1 if code is None else int(code), "unclear")
-    before, after = (_number(atlas, name, "label_agreement", channel) for name in (pair.source, pair.target))
     return ChannelChange(
         before=pair.source,
         layer=pair.target,
         channel=channel,
         kind=kind,
-        shared=int(read("shared") or 0),
-        places=int(read("places") or 0),
+        shared=int(read("kept") or 0),
+        places=_count(read("places")),
         rho=read("spearman"),
         overlap=read("overlap5"),
-        then=before,
-        now=after,
+        then=read("before"),
+        now=read("after"),
         gain=None if gain is None or error is None else Estimate(gain, bound * error),
         half=read("gain_half"),
         other_half=read("gain_other_half"),
@@ -72,10 +71,9 @@ def channel_change(atlas: Atlas, pair: Comparison, channel: int, bound: float) -
     )
 
 
-def _number(atlas: Atlas, layer: str, key: str, channel: int) -> float | None:
-    values = atlas.layer(layer).arrays.get(key)
-    value = float("nan") if values is None else float(values[channel])
-    return value if np.isfinite(value) else None
+def _count(value: float | None) -> int | None:
+    """−1 stands for none."""
+    return None if value is None or value < 0 else int(value)
 
 
 @dataclass(frozen=True)
@@ -118,7 +116,7 @@ def change_text(
     of random nines."""
     parts = []
     kept = f"{in_words(change.shared)} of the {in_words(TOP)} pictures {'is' if change.shared == 1 else 'are'} the same"
-    if change.shared:
+    if change.shared and change.places is not None:
         kept += (
             ", at the same place"
             if change.places == change.shared == 1

@@ -61,7 +61,9 @@ class Gains:
     gain: Estimate
     directions: Estimate
     excess: Estimate
-    repeats: float
+    above: float
+    below: float
+    repeats: float | None
     half: float
     other_half: float
 
@@ -71,9 +73,9 @@ class Comparison:
     """Two blocks of a stage, neighbours or its first and last. channels: active in both; identity: of them, those that
     keep their pictures; judged: of those, with label agreements in both; refines, blurs: verdicts; above, below: whose
     interval of the gain lies above and below zero; kept: mean of nine; *_untied: means of channels of other numbers;
-    kept_limit, overlap_limit: what 99 % of those do not exceed; keeping: share of the channels that keep as many
-    pictures as identity asks for; rho: mean; overlap: by share of the highest pictures; overlap5: at 5 %; gains: None
-    without labels; reliability: split-half, by measure."""
+    overlap_limit: what 99 % of those do not exceed; keeping: share of the channels that keep their pictures; again: of
+    those that keep them on one half, the share that does on the other; rho: mean; overlap: by share of the highest
+    pictures; overlap5: at 5 %; gains: None without labels; reliability: split-half, by measure."""
 
     source: str
     target: str
@@ -82,6 +84,7 @@ class Comparison:
     channels: int
     identity: int
     keeping: Estimate | None
+    again: float | None
     judged: int
     refines: int
     blurs: int
@@ -89,7 +92,6 @@ class Comparison:
     below: int
     kept: Estimate | None
     kept_untied: float | None
-    kept_limit: float
     rho: Estimate | None
     rho_untied: float | None
     overlap: Sequence[float | None]
@@ -103,6 +105,10 @@ class Comparison:
     def unclear(self) -> int:
         """Channels that keep their pictures and neither refine nor blur."""
         return self.identity - self.refines - self.blurs
+
+    def repeats(self, reliable: float) -> bool:
+        """Whether gains of single channels repeat on other pictures, so that channels can be ranked by them."""
+        return self.gains is not None and self.gains.repeats is not None and self.gains.repeats >= reliable
 
     @property
     def counts(self) -> Mapping[Kind, int]:
@@ -119,7 +125,8 @@ class Comparison:
 @dataclass(frozen=True)
 class Refinement:
     """What refinement.json holds. pictures: whose scores are kept; halvings: of the pictures; bound: standard errors of
-    an interval; reliable: from where on a measure repeats; comparisons: whose intervals hold together; overlaps: shares
+    an interval; reliable: from where on a measure repeats; false_share: of the
+    verdicts on channels that may be false; comparisons: whose intervals hold together; overlaps: shares
     of the pictures; featured: channels of `half`; neighbours, stages: pairs of blocks, and first with last blocks."""
 
     pictures: int
@@ -127,6 +134,7 @@ class Refinement:
     bound: float
     simultaneous_bound: float
     reliable: float
+    false_share: float
     comparisons: int
     overlaps: Sequence[float]
     featured: int
@@ -164,6 +172,7 @@ def _comparison(data: Mapping[str, Any], report: Mapping[str, Any]) -> Compariso
         "kept",
         "rho",
         "keeping",
+        "again",
         "overlap5",
         "gains",
         "reliability",
@@ -173,6 +182,7 @@ def _comparison(data: Mapping[str, Any], report: Mapping[str, Any]) -> Compariso
         whole=data["kind"] == "stage",
         kept=_estimate(data, "kept", report["bound"]),
         keeping=_share(data, report["bound"]),
+        again=data["identity_again"],
         rho=_estimate(data, "rho", report["normal"]),
         overlap5=_overlap(data, report["bound"]),
         reliability=data["reliability"],
@@ -212,10 +222,16 @@ def _gains(data: Mapping[str, Any], report: Mapping[str, Any]) -> Gains | None:
         gain=gain,
         directions=directions,
         excess=excess,
+        above=_or_nan(data["directions_above"]),
+        below=_or_nan(data["directions_below"]),
         repeats=data["repeats"],
-        half=float("nan") if half is None else half,
-        other_half=float("nan") if other_half is None else other_half,
+        half=_or_nan(half),
+        other_half=_or_nan(other_half),
     )
+
+
+def _or_nan(value: float | None) -> float:
+    return float("nan") if value is None else value
 
 
 def stage_statement(pair: Comparison) -> str:
