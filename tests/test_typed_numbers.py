@@ -238,7 +238,7 @@ STATED = {
         f"halves {resampling.HALVINGS} times ({auroc.SPLITS} times for AUROC)",
         f"Below {resampling.RELIABLE} the measure does not repeat",
         f"at least {matching.DIRECTIONS:,} directions",
-        f"has {matching.EXPECTED} matches by chance",
+        f"has {matching.EXPECTED} matches among random directions",
         f"a share {matching.EXPECTED / 2:g} / *A* of the pairs",
         f"at random {resampling.HALVINGS} times ({searches.SEARCHES} times for the most similar channel",
         f"for at most {searches.SAMPLE} channels of the later layer",
