@@ -23,8 +23,8 @@ from generator.core.correspondence import centred_ranks
 from generator.core.hierarchy import Hierarchy
 from generator.methods.directions import along, random_directions
 from generator.methods.purity import Classes
-from generator.methods.refinement import BlockSample, Halves, compare
-from generator.methods.resampling import NORMAL, bound, standard_error
+from generator.methods.refinement import BlockSample, Gains, compare
+from generator.methods.resampling import NORMAL, bound, known_mean
 
 SEED = 9_000_003  # of pictures that are neither in training nor in an atlas
 SET = 1000  # pictures
@@ -86,41 +86,40 @@ def _read(
     """By statistic its values and standard errors over the channels, or over the pair (one value)."""
     before, after = (BlockSample.of(part, classes, signed=False) for part in scores)
     change = compare(before, after, scores, (centred_ranks(scores[0]), centred_ranks(scores[1])))
-    mixed = [
-        BlockSample.of(along(x, random_directions(x.shape[1])), classes, signed=True, overlaps=False)
-        for x in scores
-    ]
+    mixed = Gains.between(
+        *(
+            BlockSample.of(along(x, random_directions(x.shape[1])), classes, signed=True, overlaps=False)
+            for x in scores
+        )
+    )
     assert after.agreement is not None
-    assert after.agreements is not None
     assert change.gains is not None
-    judged = np.isfinite(change.gain)
-    own, kept = change.gains.mean(judged), change.kept.mean(change.known)
-    random = _agreements(mixed[1]) - _agreements(mixed[0])
-    directions = random.mean(np.ones(random.first.shape[1], bool))
-    gain = float(change.gain[judged].mean())
-    excess = gain - float(np.nanmean(mixed[1].agreement - mixed[0].agreement))  # type: ignore[operator]
+    assert mixed is not None
+    gains, judged = change.gains, change.judged
+    own, kept = gains.halves.mean(judged), change.kept.mean(change.known)
+    directions = mixed.halves.mean(np.isfinite(mixed.gain))
+    gain = float(known_mean(gains.gain[judged]))
+    excess = gain - float(known_mean(mixed.gain))
     return {
         "label agreement": (after.agreement, after.agreement_error),
-        "gain": (change.gain, change.gain_error),
+        "gain": (gains.gain, gains.halves.error),
         "pictures kept": (change.shared.astype(np.float64), change.shared_error),
-        "rank correlation": (change.rho, change.rho_error * NORMAL / bound()),
-        "overlap at 5 %": (change.overlaps[:, 1], change.overlap_error),
-        "mean ρ": (np.array([np.nanmean(change.rho)]), np.array([change.mean_rho_error * NORMAL / bound()])),
+        "rank correlation": (change.rho.rho, change.rho.error * NORMAL / bound()),
+        "overlap at 5 %": (change.overlaps[:, 1], change.overlapped.error),
+        "mean ρ": (
+            np.array([known_mean(change.rho.rho)]),
+            np.array([change.rho.mean_error * NORMAL / bound()]),
+        ),
         "mean pictures kept": (
             np.array([change.shared[change.known].mean()]),
-            np.array([standard_error(kept.first, kept.second)]),
+            np.array([kept.error]),
         ),
-        "mean gain": (np.array([gain]), np.array([standard_error(own.first, own.second)])),
+        "mean gain": (np.array([gain]), np.array([own.error])),
         "mean gain beyond directions": (
             np.array([excess]),
-            np.array([standard_error(own.first - directions.first, own.second - directions.second)]),
+            np.array([(own - directions).error]),
         ),
     }
-
-
-def _agreements(sample: BlockSample) -> Halves:
-    assert sample.agreements is not None
-    return sample.agreements
 
 
 def drawn_classes(pictures: np.ndarray) -> Classes:

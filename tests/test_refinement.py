@@ -18,6 +18,7 @@ from generator.methods.refinement import (
     UNCLEAR,
     BlockSample,
     Change,
+    Gains,
     RankCorrelation,
     Spread,
     compare,
@@ -60,9 +61,13 @@ def verdict(
     before: np.ndarray, after: np.ndarray, classes: Classes = CLASSES, *, signed: bool = False
 ) -> np.ndarray:
     """As the stage gives it: next to random directions of the same blocks."""
-    return compared(before, after, classes, signed=signed).verdict(
-        Spread.of(*directions_of(before, after, classes))
-    )
+    return compared(before, after, classes, signed=signed).verdict(spread_of(before, after, classes))
+
+
+def spread_of(before: np.ndarray, after: np.ndarray, classes: Classes) -> Spread:
+    gains = Gains.between(*directions_of(before, after, classes))
+    assert gains is not None
+    return Spread.of(gains.gain, gains.halves.error)
 
 
 def directions_of(before: np.ndarray, after: np.ndarray, classes: Classes) -> list[BlockSample]:
@@ -72,20 +77,14 @@ def directions_of(before: np.ndarray, after: np.ndarray, classes: Classes) -> li
 
 def excess(before: np.ndarray, after: np.ndarray, classes: Classes) -> tuple[float, float]:
     """The mean gain beyond random directions, and its standard error over pictures and directions."""
-    change = compared(before, after, classes)
-    mixed = directions_of(before, after, classes)
+    change, mixed = compared(before, after, classes), Gains.between(*directions_of(before, after, classes))
     assert change.gains is not None
-    assert mixed[0].agreement is not None
-    assert mixed[1].agreement is not None
-    assert mixed[0].agreements is not None
-    assert mixed[1].agreements is not None
-    of_each = mixed[1].agreement - mixed[0].agreement
-    judged, every = np.isfinite(change.gain), np.ones(CHANNELS, bool)
-    own, random = change.gains.mean(judged), (mixed[1].agreements - mixed[0].agreements).mean(every)
+    assert mixed is not None
+    judged, every = np.isfinite(change.gains.gain), np.ones(CHANNELS, bool)
+    own, random = change.gains.halves.mean(judged), mixed.halves.mean(every)
     error = standard_error(own.first - random.first, own.second - random.second)
-    errors = (mixed[1].agreements - mixed[0].agreements).error
-    variance = of_directions(of_each, errors, int(judged.sum()))
-    return float(change.gain[judged].mean() - of_each.mean()), float(np.sqrt(error**2 + variance))
+    variance = of_directions(mixed.gain, mixed.halves.error, int(judged.sum()))
+    return float(change.gains.gain[judged].mean() - mixed.gain.mean()), float(np.sqrt(error**2 + variance))
 
 
 # -- against oracles -----------------------------------------------------------------------------------------------
@@ -122,8 +121,9 @@ def test_agreements_and_pictures_kept_are_those_of_the_nine():
     change = compared(before, after)
     tops = [np.argsort(-x, axis=0, kind="stable")[:9].T for x in (before, after)]
     agreed = [agreement(classes_of_nine(top, CLASSES.of_picture), CLASSES) for top in tops]
+    assert change.gains is not None
     np.testing.assert_allclose(change.before, agreed[0], atol=1e-6)
-    np.testing.assert_allclose(change.gain, agreed[1] - agreed[0], atol=1e-6)
+    np.testing.assert_allclose(change.gains.gain, agreed[1] - agreed[0], atol=1e-6)
     np.testing.assert_array_equal(change.shared, shared_pictures(*tops))
     for place, share in enumerate((8, 40, 80)):
         highest = [np.argsort(-x, axis=0, kind="stable")[:share] for x in (before, after)]
@@ -164,8 +164,8 @@ def test_planted_refinement_is_found_and_its_mirror_is_blurring():
 def test_a_gain_that_all_channels_share_repeats():
     before = features(0)
     change = compared(before, later(before, 1, dict.fromkeys(range(CHANNELS), 0.9)))
-    assert change.alone is not None
-    assert congruence(change.alone, change.identity) > RELIABLE
+    assert change.gains is not None
+    assert congruence(change.gains.alone, change.identity) > RELIABLE
 
 
 # -- nothing where nothing is --------------------------------------------------------------------------------------

@@ -23,12 +23,12 @@ from generator.engine.scan.stream import BlockUnits, StreamPlan, StreamState, en
 from generator.methods import mixing
 from generator.methods.contribution import mean_share, shortcut_share, signed_parts
 from generator.methods.mix_intervals import (
-    NORMAL,
     SampleNumbers,
     rank_influence,
     sample_numbers,
     share_intervals,
 )
+from generator.methods.resampling import NORMAL
 from generator.methods.scale import scale_criteria
 from generator.network import models
 from generator.network.models.resnet_cifar import CifarResNet

@@ -25,10 +25,10 @@ from generator.site.figures.axis import Axis
 from generator.site.figures.svg_plots import Bar, Dot, Plot
 from generator.site.links import check_links
 from generator.site.reading.atlas import Atlas
+from generator.site.reading.interval import Interval
 from generator.site.reading.stream import (
     KINDS,
     ContributionBar,
-    Interval,
     StreamBlock,
     channel_stream,
     contribution_bars,

@@ -36,7 +36,6 @@ from generator.methods import (
 from generator.methods import correspondence as searches
 from generator.methods.proportion import wilson_interval
 from generator.methods.refinement import (
-    ALONE,
     FALSE_SHARE,
     IDENTITY_OVERLAP,
     OVERLAP_HALVINGS,
@@ -196,7 +195,7 @@ STATED = {
         f"those of which {100 * FALSE_SHARE:g} % are expected to be false",
         f"selection at {100 * FALSE_SHARE:g} %",
         f"by Student's *t* with {resampling.DEGREES} degrees of freedom, and Benjamini",
-        f"overlaps: the mean over {OVERLAP_HALVINGS}; others: over at least {ALONE},",
+        f"overlaps: the mean over {OVERLAP_HALVINGS}; others: over at least {resampling.ALONE},",
         "has 1/6 added",
         "([1995)",
         f"intervals reach {resampling.NORMAL} standard errors, elsewhere {resampling.bound():.2f}",
@@ -309,7 +308,7 @@ def test_the_guides_words_for_numbers_are_the_codes() -> None:
 def test_levels_that_pages_write_out_are_the_codes() -> None:
     assert resampling.LEVEL == 0.95
     assert (IDENTITY_OVERLAP, UNTIED_LEVEL, WHOLE) == (0.05, 0.99, 1 / 6)
-    assert REPEATED * ALONE == 9  # nine of ten halvings
+    assert REPEATED * resampling.ALONE == 9  # nine of ten halvings
 
 
 # -- quotations and settings of the report --------------------------------------------------------------------------

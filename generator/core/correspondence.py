@@ -16,7 +16,6 @@ import numpy as np
 from generator.core.records import TOP, LayerInfo
 
 STRONG_PICTURES = 3  # shared pictures; fewer never make two channels a match or the same
-CLEAR_GAIN = 0.05  # from here on a refinement score counts
 SEED = 20170106  # of everything drawn at random, the day of arXiv:1701.02362
 CHUNK = 256  # channels at a time whose correlations are computed
 RANKED = 64  # channels at a time that one thread ranks

@@ -22,6 +22,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from generator.methods.resampling import bound
+from generator.methods.tied_order import TiedOrder
 
 # Pictures that a class needs in each half: of fewer, intervals cover less. Of ten the AUROC of a random order has a
 # standard deviation of 0.09.
@@ -103,21 +104,10 @@ class _Ranked:
     @classmethod
     def of(cls, scores: np.ndarray) -> _Ranked:
         """scores: (N, C)."""
-        columns = np.ascontiguousarray(scores.T)
-        channels, count = columns.shape
-        order = np.argsort(columns, axis=1, kind="stable")
-        values = np.take_along_axis(columns, order, 1)
-        places = np.arange(count)
-        rises = values[:, 1:] != values[:, :-1]
-        first, last = np.zeros(values.shape, np.int64), np.full(values.shape, count)
-        np.maximum.accumulate(np.where(rises, places[1:], 0), axis=1, out=first[:, 1:])
-        ends = np.where(rises, places[1:], count)[:, ::-1]
-        last[:, :-1] = np.minimum.accumulate(ends, axis=1)[:, ::-1]
+        ranked = TiedOrder.of(scores)
+        channels, count = ranked.order.shape
         row = (count + 1) * np.arange(channels)[:, None]
-        below, upto = np.empty_like(first), np.empty_like(last)
-        np.put_along_axis(below, order, first + row, 1)
-        np.put_along_axis(upto, order, last + row, 1)
-        return cls(order, below, upto)
+        return cls(ranked.order, ranked.start + row, ranked.end + row)
 
     def counted(self, member: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """How many members have a lower score than each picture, and how many one that is not higher; member: (N,) or

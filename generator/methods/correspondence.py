@@ -11,8 +11,9 @@ import numpy as np
 from generator.core.correspondence import shared_counts, strengths, strongest_match
 from generator.core.matching import BAND, Compared, Criterion, ScoredLayer
 from generator.core.records import TOP
+from generator.methods.half_nines import kept_on_halves
 from generator.methods.rank_intervals import mean_error
-from generator.methods.resampling import bound, halvings, slots, standard_error
+from generator.methods.resampling import both_halves, bound, halvings, rounded, slots, standard_error
 
 SEARCHES = 30  # halvings in which the best matches are searched again
 SAMPLE = 256  # channels of the second layer, at most, whose matches are searched again
@@ -117,12 +118,12 @@ def _same(source: Ranked, target: Ranked, both: Compared) -> dict[str, float | N
     partial, partial_error = mean_error(x, both.left[:, active], y, both.right[:, active])
     best = strongest_match(np.where(source.layer.active[:, None], matching.strength, -1).T[active])
     return {
-        "same_rho": _number(rho),
-        "same_rho_margin": _number(bound() * rho_error),
-        "same_partial": _number(partial),
-        "same_partial_margin": _number(bound() * partial_error),
+        "same_rho": rounded(rho),
+        "same_rho_margin": rounded(bound() * rho_error),
+        "same_partial": rounded(partial),
+        "same_partial_margin": rounded(bound() * partial_error),
         "same_shared": _mean(matching.shared[active, active]),
-        "same_shared_margin": _number(
+        "same_shared_margin": rounded(
             bound() * shared_error(source.order[active], target.order[active], len(x))
         ),
         "same_best": _mean(best == active),
@@ -132,18 +133,9 @@ def _same(source: Ranked, target: Ranked, both: Compared) -> dict[str, float | N
 
 def shared_error(order: np.ndarray, other: np.ndarray, pictures: int) -> float:
     """The standard error of the mean number of shared pictures of equal rows of two rankings, (C, D) each."""
-    equal = (order[:, :, None] == other[:, None, :]) & (order[:, :, None] >= 0)
-    place = np.where(equal.any(axis=2), equal.argmax(axis=2), -1)
-    means = []
-    for member in halvings(pictures):
-        for half in (member, ~member):
-            mine, theirs = slots(order, half), slots(other, half)
-            common = np.where(
-                place >= 0, np.minimum(mine, np.take_along_axis(theirs, np.maximum(place, 0), 1)), 0
-            )
-            means.append(common.sum() / len(order))
-    values = np.array(means).reshape(-1, 2)
-    return float(standard_error(values[:, 0], values[:, 1]))
+    member = halvings(pictures)
+    halves = kept_on_halves(order, other, both_halves(order, member), both_halves(other, member))
+    return float(standard_error(*(half.mean(axis=1) for half in halves)))
 
 
 # -- searches on halves of the pictures --------------------------------------------------------------------------------
@@ -167,7 +159,7 @@ class _Search:
     @staticmethod
     def margin(values: list[tuple[float, float]]) -> float | None:
         halves = np.array(values, np.float64).reshape(-1, 2)
-        return _number(bound() * float(standard_error(halves[:, 0], halves[:, 1]))) if len(halves) else None
+        return rounded(bound() * float(standard_error(halves[:, 0], halves[:, 1]))) if len(halves) else None
 
 
 def _searched(source: Ranked, target: Ranked, both: Compared, criterion: Criterion, *, tied: bool) -> _Search:
@@ -265,8 +257,4 @@ def hubs(top_image: np.ndarray, pictures: int) -> dict[str, Any]:
 def _mean(values: np.ndarray, how: Any = np.mean) -> float | None:
     """The mean of the finite values, to six digits as in the tables; None where there is none."""
     known = np.asarray(values)[np.isfinite(values)].astype(np.float64)
-    return _number(float(how(known))) if known.size else None
-
-
-def _number(value: float) -> float | None:
-    return round(value, 6) if np.isfinite(value) else None
+    return rounded(float(how(known))) if known.size else None

@@ -17,14 +17,14 @@ _ONE, _OTHER = np.triu_indices(FIVE, 1)
 _PAIRS = WEIGHTS[_ONE] * WEIGHTS[_OTHER]
 
 
-def five_of_half(order: np.ndarray, member: np.ndarray) -> np.ndarray:
+def first_of_half(order: np.ndarray, member: np.ndarray, count: int = FIVE) -> np.ndarray:
     """The strongest pictures of a half; order: (C, D) pictures from the strongest down, −1 for none; member: (N,) bool.
-    Returns (C, 5), −1 throughout where the ranking has fewer of this half."""
+    Returns (C, count), −1 throughout where the ranking has fewer of this half."""
     inside = member[order] & (order >= 0)
     place = np.cumsum(inside, axis=1, dtype=np.int16)
-    full = place[:, -1] >= FIVE
-    result = np.full((len(order), FIVE), -1, order.dtype)
-    result[full] = order[full][inside[full] & (place[full] <= FIVE)].reshape(-1, FIVE)
+    full = place[:, -1] >= count
+    result = np.full((len(order), count), -1, order.dtype)
+    result[full] = order[full][inside[full] & (place[full] <= count)].reshape(-1, count)
     return result
 
 
@@ -47,6 +47,26 @@ def half_entropy(five: np.ndarray) -> np.ndarray:
     share = ((five[:, :, None] == five[:, None, :]) * WEIGHTS).sum(axis=2) / TOP
     bits = -(np.log2(share) * WEIGHTS).sum(axis=1) / TOP
     return np.where((five >= 0).all(axis=1), np.abs(bits), np.nan)
+
+
+def kept_on_halves(
+    order: np.ndarray,
+    other: np.ndarray,
+    slots: tuple[np.ndarray, np.ndarray],
+    slots_of_other: tuple[np.ndarray, np.ndarray],
+) -> tuple[np.ndarray, np.ndarray]:
+    """How many of nine places the equal rows of two rankings share on each half, (P, C) float64 each: of a picture the
+    fewer of the places that it takes in the two.
+
+    order, other: (C, D) pictures; slots, slots_of_other: of both halves, (P, C, D), from `resampling.both_halves`."""
+    same = (order[:, :, None] == other[:, None, :]) & (order[:, :, None] >= 0)  # (C, D, D)
+    present, place = same.any(axis=2)[None], same.argmax(axis=2)[None]  # (1, C, D): in the other list
+
+    def count(mine: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+        there = np.where(present, np.take_along_axis(theirs, np.broadcast_to(place, theirs.shape), 2), 0)
+        return np.minimum(mine, there).sum(axis=2).astype(np.float64)
+
+    return count(slots[0], slots_of_other[0]), count(slots[1], slots_of_other[1])
 
 
 def widened_error(error: np.ndarray, agreement: np.ndarray) -> np.ndarray:

@@ -23,6 +23,7 @@ import numpy as np
 
 from generator.methods.mixing import FEW, SKIPS
 from generator.methods.resampling import (
+    ALONE,
     SEED,
     both_halves,
     bound,
@@ -36,8 +37,6 @@ from generator.methods.resampling import (
 OWN = 0.5  # weight of a channel's own squared error; the rest is that of the block's median
 # For the error of a rank correlation over channels a random share of the pictures is left out, TIMES times.
 LEFT_OUT, TIMES = 0.25, 40
-NORMAL = 1.96  # standard errors to each side of a Spearman's ρ over hundreds of pictures
-ALONE = 10  # halvings for the split-half reliability
 _EXACT = 2.0**20  # influences are rounded to 1 / _EXACT: their sums are then exact in any order
 
 

@@ -62,10 +62,22 @@ class Classes:
         """The same classes, of some of the pictures. rows: their numbers."""
         return replace(self, of_picture=self.of_picture[rows])
 
+    def scaled(self, similarity: np.ndarray) -> np.ndarray:
+        """Mean similarities of pictures as agreements, (s − s₀) / (1 − s₀) with s₀ that of two pictures of the whole
+        set; NaN where all are of one class."""
+        return (
+            (similarity - self.baseline) / (1 - self.baseline) if self.baseline < 1 else similarity * np.nan
+        )
+
     @property
     def labelled(self) -> bool:
         """Whether enough pictures are labelled for any statistic: two pictures and two classes."""
         return len(self.names) > 1 and int((self.of_picture >= 0).sum()) > 1
+
+    @property
+    def has_agreement(self) -> bool:
+        """Whether two pictures can have similar classes at all."""
+        return self.labelled and (self.repeat or self.groups is not None)
 
     @property
     def repeat(self) -> bool:
@@ -126,8 +138,7 @@ def agreement(nine: np.ndarray, classes: Classes) -> np.ndarray:
     """
     pairs = np.triu_indices(nine.shape[1], 1)
     mean = classes.similarity[nine[:, pairs[0]], nine[:, pairs[1]]].mean(axis=1)
-    value = (mean - classes.baseline) / (1 - classes.baseline) if classes.baseline < 1 else mean * np.nan
-    return np.where(nine[:, 0] >= 0, value, np.nan).astype(np.float32)
+    return np.where(nine[:, 0] >= 0, classes.scaled(mean), np.nan).astype(np.float32)
 
 
 def expected_entropies(counts: np.ndarray) -> np.ndarray:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from generator.methods.tied_order import TiedOrder
+
 STEP = 128  # channels at a time
 
 
@@ -29,7 +31,7 @@ def mean_error(
         x, y = ranks[:, part][:, known], other[:, part][:, known]
         one, two = (_unit(values[:, part][:, known]) for values in (left, right))
         rho = (one * two).sum(axis=0)
-        x_order, y_order = _Order.of(x), _Order.of(y)
+        x_order, y_order = TiedOrder.of(x), TiedOrder.of(y)
         # By how much the correlated values rise where a rank rises by one.
         x_slope, y_slope = 2 / (one * x).sum(axis=0), 2 / (two * y).sum(axis=0)
         crossed = one * two + x_slope * x_order.above(two) + y_slope * y_order.above(one)
@@ -48,34 +50,3 @@ def _unit(values: np.ndarray) -> np.ndarray:
     scaled = values.astype(np.float64)
     scaled /= np.sqrt((scaled * scaled).sum(axis=0))
     return scaled
-
-
-class _Order:
-    """The order of each column of ranks, and where groups of equal ranks begin and end in it; (N, C) each."""
-
-    def __init__(self, order: np.ndarray, start: np.ndarray, end: np.ndarray) -> None:
-        self._order, self._start, self._end = order, start, end
-
-    @classmethod
-    def of(cls, ranks: np.ndarray) -> _Order:
-        order = np.argsort(ranks, axis=0, kind="stable")
-        ordered = np.take_along_axis(ranks, order, 0)
-        count = len(ranks)
-        rows = np.arange(count)[:, None]
-        new = np.ones(ranks.shape, bool)
-        new[1:] = ordered[1:] != ordered[:-1]
-        start = np.maximum.accumulate(np.where(new, rows, 0), axis=0)
-        last = np.ones(ranks.shape, bool)
-        last[:-1] = new[1:]
-        end = np.minimum.accumulate(np.where(last, rows + 1, count)[::-1], axis=0)[::-1]
-        return cls(order, start, end)
-
-    def above(self, values: np.ndarray) -> np.ndarray:
-        """By row, the sum of the values of all rows of higher rank, those of equal rank counted half."""
-        ordered = np.take_along_axis(values, self._order, 0)
-        sums = np.zeros((len(values) + 1, values.shape[1]))
-        sums[:-1] = np.cumsum(ordered[::-1], axis=0)[::-1]
-        halves = (np.take_along_axis(sums, self._start, 0) + np.take_along_axis(sums, self._end, 0)) / 2
-        result = np.empty_like(halves)
-        np.put_along_axis(result, self._order, halves, 0)
-        return result

@@ -7,25 +7,27 @@ pictures. Gain: by how much the label agreement of its nine pictures rises, with
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from generator.core.correspondence import STRONG_PICTURES, rank_correlations, shared_counts
 from generator.core.records import TOP, ReceptiveField
-from generator.methods.half_nines import widened_error
-from generator.methods.purity import Classes
+from generator.methods.half_nines import first_of_half, half_similarity, kept_on_halves, widened_error
+from generator.methods.purity import Classes, agreement, classes_of_nine
 from generator.methods.resampling import (
+    ALONE,
     DEGREES,
     both_halves,
     bound,
     falling_order,
     halvings,
+    known_mean,
     ranking,
-    slots,
     standard_error,
 )
+from generator.methods.tied_order import TiedOrder
 
 OVERLAPS = (0.01, 0.05, 0.1)  # shares of the pictures whose highest ones are compared
 IDENTITY_OVERLAP = 0.05  # the one that decides on identity
@@ -33,7 +35,6 @@ FALSE_SHARE = 0.1  # of the verdicts on single channels that may be false
 REPEATED = 0.9  # of the halvings in which a gain must have its sign on both halves
 FEWEST = 20  # random directions that show a spread
 UNTIED_LEVEL = 0.99  # of untied pairs, which a channel must exceed to be called the same
-ALONE = 10  # halvings in which each half has nine pictures of its own: for split-half reliability
 OVERLAP_HALVINGS = 20  # for the standard error of an overlap
 CHUNK = 64  # channels at a time
 # The variance that whole numbers add to a count of pictures, of all and of the halves: 1/12 each (Sheppard). Without it
@@ -138,40 +139,21 @@ def _correlated(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, n
 
 @dataclass(frozen=True)
 class _Ranks:
-    """Ranks of columns, (N, c). centred: average ranks as shares of N, minus their mean; order: pictures by rising
-    score; start, end: of each picture's group of equal scores, as places in that order."""
+    """Ranks of columns. centred: (N, c) average ranks as shares of N, minus their mean; order: of the scores."""
 
     centred: np.ndarray
-    order: np.ndarray
-    start: np.ndarray
-    end: np.ndarray
+    order: TiedOrder
 
     @classmethod
     def of(cls, scores: np.ndarray) -> _Ranks:
-        columns = np.ascontiguousarray(scores.T)
-        order = np.argsort(columns, axis=1, kind="stable")
-        rising = np.take_along_axis(columns, order, 1)
-        begins = np.ones(rising.shape, bool)
-        begins[:, 1:] = rising[:, 1:] != rising[:, :-1]
-        places = np.arange(len(scores))
-        starts = np.maximum.accumulate(np.where(begins, places, 0), axis=1)
-        ends = np.full(rising.shape, len(scores))
-        ends[:, :-1] = np.where(begins[:, 1:], places[1:], len(scores))
-        ends = np.minimum.accumulate(ends[:, ::-1], axis=1)[:, ::-1]
-        low, high = np.empty_like(starts), np.empty_like(ends)
-        np.put_along_axis(low, order, starts, 1)
-        np.put_along_axis(high, order, ends, 1)
-        ranks = ((low + high) / 2 / len(scores)).T
-        return cls(ranks - ranks.mean(axis=0), order.T, low.T, high.T)
+        order = TiedOrder.of(scores)
+        ranks = ((order.start + order.end) / 2 / len(scores)).T
+        return cls(ranks - ranks.mean(axis=0), order)
 
     def influence(self, weights: np.ndarray) -> np.ndarray:
         """How the mean of rank × weight moves when a picture's rank group gains a picture, (N, c): the mean weight of
         the pictures above it (equal ones count half), minus what their ranks held before."""
-        sums = np.zeros((len(weights) + 1, weights.shape[1]))
-        np.cumsum(np.take_along_axis(weights, self.order, 0)[::-1], axis=0, out=sums[1:])
-        above = sums[::-1]  # above[k]: the sum over the places from k on
-        gained = (np.take_along_axis(above, self.start, 0) + np.take_along_axis(above, self.end, 0)) / 2
-        return gained / len(weights) - (self.centred * weights).mean(axis=0)
+        return self.order.above(weights) / len(weights) - (self.centred * weights).mean(axis=0)
 
 
 def correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -196,6 +178,11 @@ class Halves:
     def __sub__(self, other: Halves) -> Halves:
         return Halves(self.first - other.first, self.second - other.second)
 
+    @classmethod
+    def of(cls, member: np.ndarray, measure: Callable[[np.ndarray], np.ndarray]) -> Halves:
+        """member: (P, N) bool, the first halves; measure: (C,) numbers from a half, (N,) bool."""
+        return cls(np.stack([measure(row) for row in member]), np.stack([measure(~row) for row in member]))
+
     @property
     def error(self) -> np.ndarray:
         """(C,): the standard error."""
@@ -203,19 +190,13 @@ class Halves:
 
     def mean(self, channels: np.ndarray) -> Halves:
         """The mean over some channels where it is finite, (P,) each. channels: (C,) bool."""
-        return Halves(_means(self.first[:, channels]), _means(self.second[:, channels]))
-
-
-def _means(values: np.ndarray) -> np.ndarray:
-    known = np.isfinite(values)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(known, values, 0).sum(axis=1) / known.sum(axis=1)
+        return Halves(known_mean(self.first[:, channels]), known_mean(self.second[:, channels]))
 
 
 @dataclass(frozen=True)
 class BlockSample:
     """What the comparison needs of a block. order: (C, D) each channel's pictures, highest first, −1 for none; slots:
-    of both halves, (P, C, D); alone_slots: where each half has nine pictures of its own, (ALONE, C, D); highest: by
+    of both halves, (P, C, D); alone_slots: of the first halving, each half with nine pictures of its own; highest: by
     share of OVERLAPS which pictures are each channel's highest, (N, C) bool; overlapping: the same of the halves, in
     bits; agreement: (C,) float64; agreements: on the halves; alone: of each half's own nine. The last three are None
     without labels."""
@@ -242,14 +223,13 @@ class BlockSample:
         order = ranking(scores, signed=signed, order=full)
         order[np.ptp(scores, axis=0) == 0] = -1  # dead: the score says nothing about pictures
         doubled = both_halves(order, member)
-        alone = both_halves(order, member[:ALONE], times=1)
-        agreement = agreements = by_itself = None
+        whole = agreements = by_itself = None
         if classes is not None:
-            similar, labelled = _similar(order, classes)
-            whole = slots(order, np.ones(count, bool), times=1)[None]
-            agreement = _agreement(whole, similar, labelled, classes.baseline)[0]
-            agreements = Halves(*(_agreement(part, similar, labelled, classes.baseline) for part in doubled))
-            by_itself = Halves(*(_agreement(part, similar, labelled, classes.baseline) for part in alone))
+            whole = _agreement(order[:, :TOP], classes)
+            agreements = Halves.of(member, lambda half: _half_agreement(first_of_half(order, half), classes))
+            by_itself = Halves.of(
+                member[:ALONE], lambda half: _agreement(first_of_half(order, half, TOP), classes)
+            )
         highest: tuple[np.ndarray, ...] = ()
         overlapping = (np.zeros(0, np.uint8), np.zeros(0, np.uint8))
         if overlaps:
@@ -260,10 +240,10 @@ class BlockSample:
             slots=doubled,
             highest=highest,
             overlapping=overlapping,
-            agreement=agreement,
+            agreement=whole,
             agreements=agreements,
             alone=by_itself,
-            alone_slots=alone,
+            alone_slots=both_halves(order, member[:1], times=1),
         )
 
     @property
@@ -279,29 +259,14 @@ class BlockSample:
         return self.order[:, :TOP]
 
 
-def _similar(order: np.ndarray, classes: Classes) -> tuple[np.ndarray, np.ndarray]:
-    """The similarity of the classes of every two ranked pictures, (C, D, D) float32, zero of a picture with itself; and
-    which have a class, (C, D) bool."""
-    of = np.where(order >= 0, classes.of_picture[np.maximum(order, 0)], -1)
-    similarity = classes.similarity.astype(np.float32)
-    result = similarity[of[:, :, None], of[:, None, :]]
-    diagonal = np.arange(order.shape[1])
-    result[:, diagonal, diagonal] = 0
-    return result, of >= 0
+def _agreement(nine: np.ndarray, classes: Classes) -> np.ndarray:
+    """The label agreement of nine pictures, (C, 9) → (C,) float64; NaN without nine labelled pictures."""
+    return agreement(classes_of_nine(nine, classes.of_picture), classes).astype(np.float64)
 
 
-def _agreement(weights: np.ndarray, similar: np.ndarray, labelled: np.ndarray, baseline: float) -> np.ndarray:
-    """The label agreement of weighted lists of nine, (P, C, D) → (P, C) float64: over pairs of different pictures. NaN
-    where fewer than nine places are filled or a picture has no label."""
-    w = weights.astype(np.float32).transpose(1, 0, 2)  # (C, P, D)
-    with threadpool_limits(1):
-        together = ((w @ similar) * w).sum(axis=2, dtype=np.float64)  # (C, P)
-    total = w.sum(axis=2, dtype=np.float64)
-    pairs = total**2 - (w * w).sum(axis=2, dtype=np.float64)
-    full = (total == TOP) & ~((w > 0) & ~labelled[:, None, :]).any(axis=2)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        value = (together / pairs - baseline) / (1 - baseline)
-    return np.where(full & (baseline < 1), value, np.nan).T
+def _half_agreement(five: np.ndarray, classes: Classes) -> np.ndarray:
+    """The same where each of a half's pictures counts twice, (C, 5) → (C,) float64."""
+    return classes.scaled(half_similarity(classes_of_nine(five, classes.of_picture), classes.similarity))
 
 
 def _highest(order: np.ndarray, positive: np.ndarray, number: int) -> np.ndarray:
@@ -335,11 +300,10 @@ def _highest_of_halves(
 
 @dataclass(frozen=True)
 class Untied:
-    """Of pairs of channels of different numbers on the same pictures: means and limits (their UNTIED_LEVEL quantile).
-    overlaps: by share of OVERLAPS."""
+    """Of pairs of channels of different numbers on the same pictures: means, and the limit of IDENTITY_OVERLAP (the
+    UNTIED_LEVEL quantile). overlaps: by share of OVERLAPS."""
 
     shared: float
-    shared_limit: float
     rho: float
     overlaps: tuple[float, ...]
     overlap_limit: float
@@ -348,52 +312,51 @@ class Untied:
 @dataclass(frozen=True)
 class Change:
     """How the channels of a block compare with the same numbers of an earlier one, (C,) each. *_error: standard errors
-    over pictures. overlaps: (C, 3), of the highest pictures by share of OVERLAPS; overlap_error: of IDENTITY_OVERLAP;
-    before, after: label agreements; gain: their difference; first, second: the gain on the two halves of the first
-    halving, each with nine pictures of its own; identity: whether the number keeps its pictures; known: whether both
-    channels are active; gains, kept, overlapped: on the halves; alone, kept_alone: with nine of each
-    half's own."""
+    over pictures. known: whether both channels are active; overlaps: (C, 3), of the highest pictures by share of
+    OVERLAPS; identity: whether the number keeps its pictures; before, after: label agreements, None without labels;
+    kept, overlapped: on the halves, the latter at IDENTITY_OVERLAP; kept_alone: with nine of each half's own."""
 
     known: np.ndarray
     shared: np.ndarray
-    shared_error: np.ndarray
-    rho: np.ndarray
-    rho_error: np.ndarray
-    mean_rho_error: float
+    rho: RankCorrelation
     overlaps: np.ndarray
-    overlap_error: np.ndarray
     identity: np.ndarray
-    before: np.ndarray
-    after: np.ndarray
-    gain: np.ndarray
-    gain_error: np.ndarray
-    first: np.ndarray
-    second: np.ndarray
+    before: np.ndarray | None
+    after: np.ndarray | None
+    gains: Gains | None
     untied: Untied
-    gains: Halves | None
-    alone: Halves | None
     kept: Halves
     kept_alone: Halves
     overlapped: Halves
+
+    @property
+    def shared_error(self) -> np.ndarray:
+        return np.sqrt(self.kept.error**2 + WHOLE)
+
+    @property
+    def judged(self) -> np.ndarray:
+        """Which channels are active and have a gain."""
+        return self.known & np.isfinite(self.gains.gain) if self.gains else np.zeros_like(self.known)
 
     def verdict(self, spread: Spread) -> np.ndarray:
         """(C,) int8: REFINES or BLURS where the channel keeps its pictures, the interval of its gain excludes zero, the
         gain is beyond what random directions show (FALSE_SHARE of such verdicts are expected to be false), and its sign
         repeats on other pictures; UNCLEAR otherwise, UNKNOWN where there is no gain. spread: of the directions."""
-        known = self.known & np.isfinite(self.gain) & np.isfinite(self.gain_error)
-        judged = known & self.identity & (self.gain_error > 0)
-        if self.alone is None or not judged.any():
-            return np.where(known, UNCLEAR, UNKNOWN).astype(np.int8)
-        ratio = np.zeros(len(known))
-        ratio[judged] = self.gain[judged] / self.gain_error[judged]
-        beyond = (ratio - spread.middle) / spread.width
-        clear = judged & (np.abs(ratio) > bound()) & (np.sign(beyond) == np.sign(ratio))
-        clear[judged] &= discoveries(beyond[judged])
-        same = (np.sign(self.alone.first) == np.sign(self.gain)) & (
-            np.sign(self.alone.second) == np.sign(self.gain)
-        )
-        clear &= same.mean(axis=0) >= REPEATED
-        code = np.where(self.gain > 0, REFINES, BLURS)
+        if self.gains is None:
+            return np.full(len(self.known), UNKNOWN, np.int8)
+        gain, error, alone = self.gains.gain, self.gains.halves.error, self.gains.alone
+        known = self.judged & np.isfinite(error)
+        clear = known & self.identity & (error > 0)
+        if clear.any():
+            ratio = np.zeros(len(known))
+            ratio[clear] = gain[clear] / error[clear]
+            beyond = (ratio - spread.middle) / spread.width
+            found = np.zeros_like(clear)
+            found[clear] = discoveries(beyond[clear])
+            same = (np.sign(alone.first) == np.sign(gain)) & (np.sign(alone.second) == np.sign(gain))
+            clear &= found & (np.abs(ratio) > bound()) & (np.sign(beyond) == np.sign(ratio))
+            clear &= same.mean(axis=0) >= REPEATED
+        code = np.where(gain > 0, REFINES, BLURS)
         return np.where(known, np.where(clear, code, UNCLEAR), UNKNOWN).astype(np.int8)
 
 
@@ -408,14 +371,8 @@ class Spread:
     below: float
 
     @classmethod
-    def of(cls, before: BlockSample, after: BlockSample) -> Spread:
-        """From the same random directions in two blocks."""
-        assert before.agreement is not None
-        assert after.agreement is not None
-        assert before.agreements is not None
-        assert after.agreements is not None
-        error = (after.agreements - before.agreements).error
-        gain = after.agreement - before.agreement
+    def of(cls, gain: np.ndarray, error: np.ndarray) -> Spread:
+        """From the gains of random directions and their standard errors, (R,) each."""
         known = np.isfinite(gain) & np.isfinite(error) & (error > 0)
         if known.sum() < FEWEST:
             return cls(0.0, 1.0, float("nan"), float("nan"))
@@ -423,6 +380,29 @@ class Spread:
         low, middle, high = np.quantile(ratio, [0.025, 0.5, 0.975])
         width = max(1.0, float(high - low) / (2 * bound()))
         return cls(float(middle), width, float((ratio > bound()).mean()), float((ratio < -bound()).mean()))
+
+
+@dataclass(frozen=True)
+class Gains:
+    """By how much label agreements rise from one block to another: of each of C channels or directions, (C,), and on
+    the halves; alone: with nine of each half's own."""
+
+    gain: np.ndarray
+    halves: Halves
+    alone: Halves
+
+    @classmethod
+    def between(cls, before: BlockSample, after: BlockSample) -> Gains | None:
+        """None without labels."""
+        if before.agreement is None or before.agreements is None or before.alone is None:
+            return None
+        if after.agreement is None or after.agreements is None or after.alone is None:
+            return None
+        return cls(
+            after.agreement - before.agreement,
+            after.agreements - before.agreements,
+            after.alone - before.alone,
+        )
 
 
 def discoveries(ratios: np.ndarray) -> np.ndarray:
@@ -457,87 +437,39 @@ def compare(
     own_overlaps = np.stack([np.diagonal(each) for each in overlaps], axis=1)
     decisive = own_overlaps[:, OVERLAPS.index(IDENTITY_OVERLAP)]
     identity = known & (own >= STRONG_PICTURES) & (decisive > untied.overlap_limit)
-    correlated = RankCorrelation.of(*scores)
-    overlapped = _overlapped(before.overlapping, after.overlapping, len(before.highest[0]))
-    gains = alone = None
-    nothing = np.full(len(known), np.nan)
-    first = second = gain = error = early = late = nothing
-    if before.agreements is not None and after.agreements is not None:
-        assert before.agreement is not None
-        assert after.agreement is not None
-        assert before.alone is not None
-        assert after.alone is not None
-        early, late = before.agreement, after.agreement
-        gains, alone = after.agreements - before.agreements, after.alone - before.alone
-        gain, error = late - early, gains.error
-        first, second = alone.first[0], alone.second[0]
-    kept = _kept(before.order, after.order, before.slots, after.slots)
-    alone_kept = _kept(
-        before.order,
-        after.order,
-        (before.alone_slots[0][:1], before.alone_slots[1][:1]),
-        (after.alone_slots[0][:1], after.alone_slots[1][:1]),
-    )
+    kept = Halves(*kept_on_halves(before.order, after.order, before.slots, after.slots))
+    kept_alone = Halves(*kept_on_halves(before.order, after.order, before.alone_slots, after.alone_slots))
     return Change(
         known=known,
         shared=own,
-        shared_error=np.sqrt(kept.error**2 + WHOLE),
-        rho=correlated.rho,
-        rho_error=correlated.error,
-        mean_rho_error=correlated.mean_error,
+        rho=RankCorrelation.of(*scores),
         overlaps=own_overlaps.astype(np.float32),
-        overlap_error=overlapped.error.astype(np.float32),
-        overlapped=overlapped,
         identity=identity,
-        before=early,
-        after=late,
-        gain=gain,
-        gain_error=error,
-        first=first,
-        second=second,
+        before=before.agreement,
+        after=after.agreement,
+        gains=Gains.between(before, after),
         untied=untied,
-        gains=gains,
-        alone=alone,
         kept=kept,
-        kept_alone=alone_kept,
+        kept_alone=kept_alone,
+        overlapped=_overlapped(before.overlapping, after.overlapping, len(before.highest[0])),
     )
 
 
 def _untied(shared: np.ndarray, overlaps: list[np.ndarray], rho: np.ndarray, known: np.ndarray) -> Untied:
     other = ~np.eye(len(shared), dtype=bool) & known[:, None] & known[None, :]
     if not other.any():
-        return Untied(np.nan, 0.0, np.nan, tuple(np.nan for _ in overlaps), 0.0)
+        return Untied(np.nan, np.nan, tuple(np.nan for _ in overlaps), 0.0)
     values = [np.asarray(each)[other] for each in (shared, *overlaps)]
     means = [float(each.mean(dtype=np.float64)) for each in values]
-    limits = [float(np.quantile(each, UNTIED_LEVEL, method="higher")) for each in values]
+    decisive = values[1 + OVERLAPS.index(IDENTITY_OVERLAP)]
     correlations = rho[other]
     finite = correlations[np.isfinite(correlations)]
     return Untied(
         shared=means[0],
-        shared_limit=limits[0],
         rho=float(finite.mean(dtype=np.float64)) if finite.size else np.nan,
         overlaps=tuple(means[1:]),
-        overlap_limit=limits[1 + OVERLAPS.index(IDENTITY_OVERLAP)],
+        overlap_limit=float(np.quantile(decisive, UNTIED_LEVEL, method="higher")),
     )
-
-
-def _kept(
-    order: np.ndarray,
-    other: np.ndarray,
-    slots_of: tuple[np.ndarray, np.ndarray],
-    slots_of_other: tuple[np.ndarray, np.ndarray],
-) -> Halves:
-    """How many of nine places the two lists share on each half, (P, C): the smaller of the places that a picture takes
-    in the two."""
-    same = (order[:, :, None] == other[:, None, :]) & (order[:, :, None] >= 0)  # (C, D, D)
-    match = np.where(same.any(axis=2), same.argmax(axis=2), -1)  # (C, D): place in the other list
-    index, present = np.maximum(match, 0)[None], (match >= 0)[None]
-
-    def count(one: np.ndarray, two: np.ndarray) -> np.ndarray:
-        there = np.where(present, np.take_along_axis(two, np.broadcast_to(index, two.shape), 2), 0)
-        return np.minimum(one, there).sum(axis=2).astype(np.float64)
-
-    return Halves(*(count(one, two) for one, two in zip(slots_of, slots_of_other, strict=True)))
 
 
 def _overlapped(

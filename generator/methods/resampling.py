@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
@@ -22,12 +23,12 @@ from generator.core.records import TOP
 
 HALVINGS = 100
 LEVEL = 0.95
-NORMAL = (
-    1.96  # standard errors of an interval whose error follows in closed form, from each picture's influence
-)
+# Standard errors of an interval whose error follows in closed form, from each picture\'s influence.
+NORMAL = 1.96
 DEGREES = 20  # of freedom of Student's t; chosen by the coverage on drawn pictures
 RELIABLE = 0.5  # split-half reliability from which on channels of a layer are ranked by a measure
 SEED = 20170106  # the day of arXiv:1701.02362
+ALONE = 10  # halvings in which each half has nine pictures of its own: for split-half reliability
 SORTED = 64  # channels at a time that one thread sorts
 DEPTH = 40  # pictures of a channel's ranking that are enough for nine of any half: one half in ten million has fewer
 
@@ -55,12 +56,12 @@ def standard_error(first: np.ndarray, second: np.ndarray) -> np.ndarray:
         return np.where(2 * count >= len(differences), np.sqrt(squares.sum(axis=0) / count), np.nan)
 
 
-def bound(comparisons: int = 1) -> float:
+def bound(comparisons: int = 1, degrees: int = DEGREES) -> float:
     """How many standard errors an interval reaches to each side, at a level of 95 % for all comparisons together
-    (Bonferroni)."""
+    (Bonferroni). degrees: of freedom of Student's t."""
     from scipy.special import stdtrit
 
-    return float(stdtrit(DEGREES, 1 - (1 - LEVEL) / 2 / max(1, comparisons)))
+    return float(stdtrit(degrees, 1 - (1 - LEVEL) / 2 / max(1, comparisons)))
 
 
 def falling_order(scores: np.ndarray) -> np.ndarray:
@@ -124,6 +125,20 @@ def of_directions(values: np.ndarray, errors: np.ndarray, channels: int) -> floa
         return float("nan")
     between = float(values[known].var(ddof=1)) - float((errors[known] ** 2).mean())
     return max(0.0, between) * (1 / channels + 1 / count)
+
+
+def known_mean(values: np.ndarray) -> np.ndarray:
+    """The mean over the last axis of the values that are finite, float64; NaN where none is."""
+    known = np.isfinite(values)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean: np.ndarray = np.where(known, values, 0).sum(axis=-1, dtype=np.float64) / known.sum(axis=-1)
+    return mean
+
+
+def rounded(value: float | np.floating[Any] | np.ndarray) -> float | None:
+    """A number as it stands in JSON: to six digits, None where it is not finite."""
+    number = float(value)
+    return round(number, 6) if np.isfinite(number) else None
 
 
 def reliability(first: np.ndarray, second: np.ndarray) -> float:

@@ -15,11 +15,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from generator.methods.mixing import mean_of_list, near_one
+from generator.methods.resampling import bound
 
-LEVEL = 0.95
 DEGREES = 8  # of freedom of a mean over nine pictures
 
 
@@ -72,7 +71,7 @@ def scale_criteria(
 
 def clearly_above(value: np.ndarray, random: np.ndarray, error: np.ndarray) -> np.ndarray:
     """Whether the interval of the corrected change, value − random, lies above zero; (C,) each → (C,) bool."""
-    reach = float(stats.t.ppf((1 + LEVEL) / 2, DEGREES)) * error
+    reach = bound(degrees=DEGREES) * error
     return np.nan_to_num(value - random - reach, nan=-1.0) > 0
 
 

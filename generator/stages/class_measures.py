@@ -14,7 +14,7 @@ import numpy as np
 from generator.core.records import TOP
 from generator.methods.auroc import BestClass, LabelSet, balanced_halvings, best_classes
 from generator.methods.half_nines import (
-    five_of_half,
+    first_of_half,
     half_entropy,
     half_purity,
     half_similarity,
@@ -30,7 +30,15 @@ from generator.methods.purity import (
     purity,
     threshold_entropies,
 )
-from generator.methods.resampling import halvings, of_directions, ranking, reliability, standard_error
+from generator.methods.resampling import (
+    halvings,
+    known_mean,
+    of_directions,
+    ranking,
+    reliability,
+    rounded,
+    standard_error,
+)
 from generator.methods.visual import Looks
 
 NINES = ("label_agreement", "label_purity", "label_entropy", "group_purity", "visual_agreement")
@@ -88,16 +96,11 @@ class Labels:
             },
         )
 
-    @property
-    def has_agreement(self) -> bool:
-        """Whether two pictures can have similar classes at all."""
-        return self.classes.labelled and (self.classes.repeat or self.classes.groups is not None)
-
     def of_nine(self, nine: np.ndarray) -> dict[str, np.ndarray]:
         """Those NINES that are defined, (C,) float32 each; nine: (C, 9) numbers of pictures."""
         classes, result = self.classes, {}
         labels = classes_of_nine(nine, classes.of_picture)
-        if self.has_agreement:
+        if classes.has_agreement:
             result["label_agreement"] = agreement(labels, classes)
         if classes.repeat:
             result |= {"label_purity": purity(labels), "label_entropy": entropy(labels)}
@@ -112,7 +115,7 @@ class Labels:
         member = halvings(len(self.rows))
 
         def values(half: np.ndarray) -> dict[str, np.ndarray]:
-            return self._of_five(five_of_half(order, half))
+            return self._of_five(first_of_half(order, half))
 
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             sides = [list(pool.map(values, member)), list(pool.map(values, ~member))]
@@ -128,10 +131,8 @@ class Labels:
         classes, result = self.classes, {}
         pictures = np.where(five >= 0, self.rows[five], -1)
         labels = np.where(five >= 0, classes.of_picture[pictures], -1)
-        if self.has_agreement:
-            mean = half_similarity(labels, classes.similarity)
-            span = 1 - classes.baseline
-            result["label_agreement"] = (mean - classes.baseline) / span if span > 0 else mean * np.nan
+        if classes.has_agreement:
+            result["label_agreement"] = classes.scaled(half_similarity(labels, classes.similarity))
         if classes.repeat:
             result |= {"label_purity": half_purity(labels), "label_entropy": half_entropy(labels)}
         if self.expected["group"] is not None:
@@ -234,24 +235,24 @@ def layer_report(channels: Measured, directions: Measured, dead: np.ndarray) -> 
         first, second = (np.where(dead, np.nan, half) for half in channels.halves[name])
         others = directions.values[name]
         means, other_means = (
-            [_mean(half) for half in halves] for halves in ((first, second), directions.halves[name])
+            [known_mean(half) for half in halves] for halves in ((first, second), directions.halves[name])
         )
         # What is best on one half is read on the other: both ways round use all pictures.
         crossed = name in AREAS
         difference = (
-            (np.mean(means) - np.mean(other_means)) if crossed else _mean(alive)[()] - _mean(others)[()]
+            (np.mean(means) - np.mean(other_means)) if crossed else known_mean(alive) - known_mean(others)
         )
         low, high = _quantiles(others)
         measures[name] = {
             "channels": int(np.isfinite(alive).sum()),
-            "mean": _rounded(_mean(alive)),
-            "error": _rounded(_error(means)),
+            "mean": rounded(known_mean(alive)),
+            "error": rounded(_error(means)),
             "directions": int(np.isfinite(others).sum()),
-            "directions_mean": _rounded(_mean(others)),
+            "directions_mean": rounded(known_mean(others)),
             "directions_low": low,
             "directions_high": high,
-            "difference": _rounded(difference),
-            "difference_error": _rounded(
+            "difference": rounded(difference),
+            "difference_error": rounded(
                 np.sqrt(
                     _error([a - b for a, b in zip(means, other_means, strict=True)]) ** 2
                     + of_directions(
@@ -259,7 +260,7 @@ def layer_report(channels: Measured, directions: Measured, dead: np.ndarray) -> 
                     )
                 )
             ),
-            "reliability": _rounded(reliability(first, second)),
+            "reliability": rounded(reliability(first, second)),
         }
     entropies = {
         kind: {
@@ -277,7 +278,7 @@ def by_chance(labels: Labels) -> dict[str, Any]:
     standard deviation and the range of the middle 95 %."""
     random = np.random.default_rng([SEED, len(labels.rows)])
     of_all = labels.classes.of_picture
-    drawn_from = np.flatnonzero(of_all >= 0) if labels.has_agreement else np.arange(len(of_all))
+    drawn_from = np.flatnonzero(of_all >= 0) if labels.classes.has_agreement else np.arange(len(of_all))
     values: dict[str, np.ndarray] = {}
     if len(drawn_from) >= TOP:
         nine = np.stack([random.choice(drawn_from, TOP, replace=False) for _ in range(RANDOM_NINES)])
@@ -299,8 +300,8 @@ def _band(values: np.ndarray) -> dict[str, float | None]:
     known = values[np.isfinite(values)].astype(np.float64)
     low, high = _quantiles(known)
     return {
-        "mean": _rounded(known.mean()),
-        "sd": _rounded(known.std(ddof=1)),
+        "mean": rounded(known.mean()),
+        "sd": rounded(known.std(ddof=1)),
         "low": low,
         "high": high,
     }
@@ -311,15 +312,7 @@ def _quantiles(values: np.ndarray) -> tuple[float | None, float | None]:
     if not known.size:
         return None, None
     low, high = np.quantile(known, (0.025, 0.975))
-    return _rounded(low), _rounded(high)
-
-
-def _mean(values: np.ndarray) -> np.ndarray:
-    """Over the last axis, of those that are known; NaN where none is."""
-    known = np.isfinite(values)
-    count = known.sum(axis=-1)
-    total = np.where(known, values, 0).sum(axis=-1, dtype=np.float64)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return rounded(low), rounded(high)
 
 
 def _error(means: list[np.ndarray]) -> float:
@@ -330,9 +323,4 @@ def _error(means: list[np.ndarray]) -> float:
 def _curve(values: np.ndarray) -> list[float | None] | None:
     """(C, T) → mean over the channels whose values are all known."""
     known = values[np.isfinite(values).all(axis=1)].astype(np.float64)
-    return [_rounded(value) for value in known.mean(axis=0)] if len(known) else None
-
-
-def _rounded(value: Any) -> float | None:
-    number = float(value)
-    return round(number, 6) if np.isfinite(number) else None
+    return [rounded(value) for value in known.mean(axis=0)] if len(known) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from generator.methods.refinement import (
     UNCLEAR,
     BlockSample,
     Change,
-    Halves,
+    Gains,
     Spread,
     StrongestUnits,
     compare,
@@ -36,8 +36,10 @@ from generator.methods.resampling import (
     RELIABLE,
     bound,
     halvings,
+    known_mean,
     of_directions,
     reliability,
+    rounded,
     standard_error,
 )
 from generator.stages.classes import picture_classes
@@ -76,10 +78,11 @@ def refine_stages(inputs: Inputs, run: Run) -> None:
                     before.sample, after.sample, (before.scores, after.scores), (before.ranks, after.ranks)
                 )
                 suffix = "previous" if last - first == 1 else "stage"
-                verdict = change.verdict(spread_between(before, after))
+                directions = before.directions_to(after)
+                verdict = change.verdict(spread_of(directions))
                 places = shared_places(before.units, after.units) if complete else None
                 arrays[after.layer.name] |= change_arrays(change, verdict, places, suffix)
-                entries.append(_entry(before, after, change, verdict, suffix))
+                entries.append(_entry(before, after, change, directions, verdict, suffix))
                 if len(chain) == 2:  # the only pair is the stage
                     arrays[after.layer.name] |= change_arrays(change, verdict, places, "stage")
                     entries.append({**entries[-1], "kind": "stage"})
@@ -129,9 +132,7 @@ def _sample_classes(inputs: Inputs, run: Run) -> Classes | None:
     """The classes of the pictures whose scores are kept; None where they say nothing about agreement."""
     files = [inputs.pictures.files[index] for index in usable_files(inputs, run)]
     _, classes = picture_classes(inputs, files)
-    if not (classes.labelled and (classes.repeat or classes.groups is not None)):
-        return None
-    return classes.of_rows(run.store.tables.scored_pictures())
+    return classes.of_rows(run.store.tables.scored_pictures()) if classes.has_agreement else None
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ class _Block:
         directions = None
         if classes is not None:
             directions = BlockSample.of(
-                along(scores, random_directions(layer.channels)), classes, signed=True
+                along(scores, random_directions(layer.channels)), classes, signed=True, overlaps=False
             )
         return cls(
             layer=layer,
@@ -164,17 +165,22 @@ class _Block:
             units=StrongestUnits(numbers["top_image"], numbers["top_unit"], layer.receptive_field),
         )
 
+    def directions_to(self, after: _Block) -> Gains | None:
+        """By how much label agreement rises along random directions, None without labels."""
+        if self.directions is None or after.directions is None:
+            return None
+        return Gains.between(self.directions, after.directions)
+
 
 def no_block_before(channels: int) -> dict[str, np.ndarray]:
     """The arrays of a layer that has no block before it in its stage."""
     return {"places_previous": np.full(channels, -1, np.int32)}
 
 
-def spread_between(before: _Block, after: _Block) -> Spread:
+def spread_of(directions: Gains | None) -> Spread:
     """Of the gains of random directions; as if there were none without labels."""
-    if before.directions is None or after.directions is None:
-        return Spread(0.0, 1.0, float("nan"), float("nan"))
-    return Spread.of(before.directions, after.directions)
+    nothing = np.zeros(0)
+    return Spread.of(directions.gain, directions.halves.error) if directions else Spread.of(nothing, nothing)
 
 
 def change_arrays(
@@ -192,18 +198,19 @@ def change_arrays(
     overlaps: dict[str, np.ndarray] = {
         f"overlap{round(100 * share)}": change.overlaps[:, place] for place, share in enumerate(OVERLAPS)
     }
+    gains, nothing = change.gains, np.full(len(verdict), np.nan)
     real: dict[str, np.ndarray] = {
         "kept_error": change.shared_error,
-        "before": change.before,
-        "after": change.after,
-        "spearman": change.rho,
-        "spearman_error": change.rho_error,
+        "before": nothing if change.before is None else change.before,
+        "after": nothing if change.after is None else change.after,
+        "spearman": change.rho.rho,
+        "spearman_error": change.rho.error,
         **overlaps,
-        "overlap5_error": change.overlap_error,
-        "gain": change.gain,
-        "gain_error": change.gain_error,
-        "gain_half": change.first,
-        "gain_other_half": change.second,
+        "overlap5_error": change.overlapped.error,
+        "gain": gains.gain if gains else nothing,
+        "gain_error": gains.halves.error if gains else nothing,
+        "gain_half": gains.alone.first[0] if gains else nothing,
+        "gain_other_half": gains.alone.second[0] if gains else nothing,
         "kept_half": change.kept_alone.first[0],
         "kept_other_half": change.kept_alone.second[0],
     }
@@ -215,9 +222,13 @@ def change_arrays(
     return {f"{name}_{suffix}": values for name, values in arrays.items()}
 
 
-def _entry(before: _Block, after: _Block, change: Change, verdict: np.ndarray, suffix: str) -> dict[str, Any]:
+def _entry(
+    before: _Block, after: _Block, change: Change, directions: Gains | None, verdict: np.ndarray, suffix: str
+) -> dict[str, Any]:
     """What refinement.json says of two blocks."""
-    known, judged = change.known, change.known & np.isfinite(change.gain)
+    known, keeping = change.known, change.judged & change.identity
+    reach = bound() * change.gains.halves.error if change.gains else np.zeros(len(known))
+    gain = change.gains.gain if change.gains else np.zeros(len(known))
     kept, overlap = change.kept.mean(known), change.overlapped.mean(known)
     entry: dict[str, Any] = {
         "source": before.layer.name,
@@ -226,42 +237,38 @@ def _entry(before: _Block, after: _Block, change: Change, verdict: np.ndarray, s
         "kind": "blocks" if suffix == "previous" else "stage",
         "channels": int(known.sum()),
         "identity": int(change.identity.sum()),
-        "judged": int((judged & change.identity).sum()),
+        "judged": int(keeping.sum()),
         "refines": int((verdict == REFINES).sum()),
         "blurs": int((verdict == BLURS).sum()),
         "unclear": int(((verdict == UNCLEAR) & change.identity).sum()),
-        "above": int((judged & change.identity & (change.gain > bound() * change.gain_error)).sum()),
-        "below": int((judged & change.identity & (change.gain < -bound() * change.gain_error)).sum()),
-        "kept": _number(change.shared[known].mean() if known.any() else np.nan),
-        "kept_error": _number(standard_error(kept.first, kept.second)),
-        "kept_untied": _number(change.untied.shared),
-        "identity_error": _number(_identity_error(change)),
-        "identity_again": _number(_identity_again(change)),
-        "rho": _number(_mean(change.rho[known])),
-        "rho_error": _number(change.mean_rho_error),
-        "rho_untied": _number(change.untied.rho),
-        "overlap": [_number(value) for value in _column_means(change.overlaps, known)],
-        "overlap_error": _number(standard_error(overlap.first, overlap.second)),
-        "overlap_untied": [_number(value) for value in change.untied.overlaps],
-        "overlap_limit": _number(change.untied.overlap_limit),
+        "above": int((keeping & (gain > reach)).sum()),
+        "below": int((keeping & (gain < -reach)).sum()),
+        "kept": rounded(known_mean(change.shared[known])),
+        "kept_error": rounded(kept.error),
+        "kept_untied": rounded(change.untied.shared),
+        "identity_error": rounded(_identity_error(change)),
+        "identity_again": rounded(_identity_again(change)),
+        "rho": rounded(known_mean(change.rho.rho[known])),
+        "rho_error": rounded(change.rho.mean_error),
+        "rho_untied": rounded(change.untied.rho),
+        "overlap": [rounded(value) for value in known_mean(change.overlaps[known].T)],
+        "overlap_error": rounded(overlap.error),
+        "overlap_untied": [rounded(value) for value in change.untied.overlaps],
+        "overlap_limit": rounded(change.untied.overlap_limit),
         "reliability": {
-            "kept": _number(
+            "kept": rounded(
                 reliability(change.kept_alone.first[:, known], change.kept_alone.second[:, known])
             ),
-            "overlap5": _number(
+            "overlap5": rounded(
                 reliability(change.overlapped.first[:, known], change.overlapped.second[:, known])
             ),
-            "rho": _number(_rho_reliability(before.scores, after.scores, known)),
-            "label_agreement": _number(_agreement_reliability(after.sample, known)),
+            "rho": rounded(_rho_reliability(before.scores, after.scores, known)),
+            "label_agreement": rounded(_agreement_reliability(after.sample, known)),
         },
     }
-    return entry | (_gains(before, after, change, judged) if change.gains is not None else {})
-
-
-def _mean(values: np.ndarray) -> float:
-    """Of the finite ones; NaN where there is none."""
-    finite = values[np.isfinite(values)]
-    return float(finite.mean(dtype=np.float64)) if finite.size else float("nan")
+    if change.gains is None or directions is None:
+        return entry
+    return entry | _gain_entry(change, change.gains, directions)
 
 
 def _keeping(change: Change, kept: np.ndarray, overlap: np.ndarray) -> np.ndarray:
@@ -304,70 +311,45 @@ def _agreement_reliability(sample: BlockSample, known: np.ndarray) -> float:
     return reliability(sample.alone.first[:, known], sample.alone.second[:, known])
 
 
-def _column_means(values: np.ndarray, rows: np.ndarray) -> Iterator[float]:
-    for column in values.T:
-        yield float(column[rows].mean(dtype=np.float64)) if rows.any() else float("nan")
-
-
-def _gains(before: _Block, after: _Block, change: Change, judged: np.ndarray) -> dict[str, Any]:
+def _gain_entry(change: Change, gains: Gains, directions: Gains) -> dict[str, Any]:
     """The mean gain of the channels, of random directions, and the difference, with standard errors over pictures; and
     what becomes of the largest gains of one half on the other."""
-    assert change.gains is not None
-    assert before.directions is not None
-    assert after.directions is not None
-    own = change.gains.mean(judged)
-    directions, gains, errors = _direction_gains(before.directions, after.directions)
-    mean = float(gains.mean()) if gains.size else float("nan")
-    spread = spread_between(before, after)
-    assert change.alone is not None
-    gain = float(change.gain[judged].mean()) if judged.any() else float("nan")
-    featured = featured_channels(change)
+    judged, every = change.judged, np.isfinite(directions.gain)
+    assert change.before is not None
+    assert change.after is not None
+    own, others = gains.halves.mean(judged), directions.halves.mean(every)
+    gain, mean = known_mean(gains.gain[judged]), known_mean(directions.gain)
+    spread = spread_of(directions)
+    featured = featured_channels(change, gains)
     return {
-        "before": _number(change.before[judged].mean() if judged.any() else np.nan),
-        "after": _number(change.after[judged].mean() if judged.any() else np.nan),
-        "gain": _number(gain),
-        "gain_error": _number(standard_error(own.first, own.second)),
-        "gain_directions": _number(mean),
-        "gain_directions_error": _number(standard_error(directions.first, directions.second)),
-        "directions": before.directions.order.shape[0],
-        "excess": _number(gain - mean),
-        "excess_error": _number(
+        "before": rounded(known_mean(change.before[judged])),
+        "after": rounded(known_mean(change.after[judged])),
+        "gain": rounded(gain),
+        "gain_error": rounded(own.error),
+        "gain_directions": rounded(mean),
+        "gain_directions_error": rounded(others.error),
+        "directions": len(directions.gain),
+        "excess": rounded(gain - mean),
+        "excess_error": rounded(
             np.sqrt(
-                standard_error(own.first - directions.first, own.second - directions.second) ** 2
-                + of_directions(gains, errors, int(judged.sum()))
+                (own - others).error ** 2
+                + of_directions(directions.gain, directions.halves.error, int(judged.sum()))
             )
         ),
-        "directions_above": _number(spread.above),
-        "directions_below": _number(spread.below),
-        "directions_middle": _number(spread.middle),
-        "directions_width": _number(spread.width),
-        "repeats": _number(congruence(change.alone, change.identity)),
-        "featured_half": _number(change.first[featured].mean() if len(featured) else np.nan),
-        "featured_other_half": _number(change.second[featured].mean() if len(featured) else np.nan),
+        "directions_above": rounded(spread.above),
+        "directions_below": rounded(spread.below),
+        "directions_middle": rounded(spread.middle),
+        "directions_width": rounded(spread.width),
+        "repeats": rounded(congruence(gains.alone, change.identity)),
+        "featured_half": rounded(known_mean(gains.alone.first[0][featured])),
+        "featured_other_half": rounded(known_mean(gains.alone.second[0][featured])),
     }
 
 
-def _direction_gains(before: BlockSample, after: BlockSample) -> tuple[Halves, np.ndarray, np.ndarray]:
-    """The mean gain of the directions on halves, and the gain of each on all pictures with its standard error."""
-    assert before.agreements is not None
-    assert after.agreements is not None
-    assert before.agreement is not None
-    assert after.agreement is not None
-    gain = after.agreement - before.agreement
-    finite = np.isfinite(gain)
-    halves = after.agreements - before.agreements
-    return halves.mean(finite), gain[finite], halves.error[finite]
-
-
-def featured_channels(change: Change, count: int = FEATURED) -> np.ndarray:
+def featured_channels(change: Change, gains: Gains, count: int = FEATURED) -> np.ndarray:
     """The channels with the largest gain on the first half of the pictures, of those that keep their identity; chosen
     without the second half, on which their gain can then be read."""
-    possible = np.flatnonzero(change.identity & np.isfinite(change.first) & np.isfinite(change.second))
-    order = np.argsort(-change.first[possible], kind="stable")
-    result: np.ndarray = possible[order[:count]]
+    first, second = gains.alone.first[0], gains.alone.second[0]
+    possible = np.flatnonzero(change.identity & np.isfinite(first) & np.isfinite(second))
+    result: np.ndarray = possible[np.argsort(-first[possible], kind="stable")[:count]]
     return result
-
-
-def _number(value: float | np.floating[Any] | np.ndarray) -> float | None:
-    """Rounded as in the tables; None where it is not finite."""
-    return round(float(value), 6) if np.isfinite(value) else None

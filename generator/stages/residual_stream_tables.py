@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from generator.engine.scan.stream import BESIDE, PARTS, RESCALED, StreamBlock, StreamState, residuals
-from generator.methods import contribution, mix_intervals, mixing
+from generator.methods import contribution, mix_intervals, mixing, resampling
 from generator.methods.mix_intervals import Interval, SampleNumbers
 from generator.methods.resampling import bound
 from generator.methods.scale import scale_criteria
@@ -57,7 +57,7 @@ def write_stream(inputs: Inputs, run: Run, state: StreamState, pass_: str, rows:
         # How many standard errors (the arrays *_error) an interval of 95 % reaches to each side.
         "reach": {
             **dict.fromkeys(("shortcut_share", "active_shortcut", "active_branch", "active_share"), bound()),
-            "block_correlation": mix_intervals.NORMAL,
+            "block_correlation": resampling.NORMAL,
         },
         "blocks": blocks,
     }

@@ -11,6 +11,7 @@ from generator.site.chapters.chapter import Chapter
 from generator.site.chapters.selectivity_figures import EntropyCurves, Profile, entropy_curves, profile
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.class_report import Band, ClassReport, LayerMeasure
+from generator.site.reading.interval import Interval
 from generator.site.reading.measure import Measure
 from generator.site.reading.measures import BY_KEY
 from generator.site.writing import Site
@@ -20,15 +21,6 @@ SHOWN = (
     "group_purity", "visual_agreement",
 )  # fmt: skip
 LISTED = 60  # classes with their best channels; where there are more, those whose channels are best on the first half
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A number with the ends of its 95 % interval, None where they are not known."""
-
-    value: float
-    low: float | None
-    high: float | None
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,13 @@ from generator.site.chapters.stream_figures import SMALL, STYLES, mix_histogram,
 from generator.site.chapters.stream_tables import blocks_csv, channels_csv
 from generator.site.formats import correlation, in_words
 from generator.site.reading.atlas import Atlas
+from generator.site.reading.interval import Interval
 from generator.site.reading.measure import Measure
 from generator.site.reading.measures import BY_KEY
 from generator.site.reading.stream import (
     BIN,
     KINDS,
     NORMS,
-    Interval,
     Kind,
     Stream,
     StreamBlock,

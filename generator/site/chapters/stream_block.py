@@ -20,9 +20,10 @@ from generator.site.chapters.stream_figures import (
     scale_plot,
 )
 from generator.site.reading.atlas import Atlas
+from generator.site.reading.interval import Interval
 from generator.site.reading.measure import Measure
 from generator.site.reading.measures import BY_KEY
-from generator.site.reading.stream import KINDS, NORMS, Interval, Kind, Stream, StreamBlock
+from generator.site.reading.stream import KINDS, NORMS, Kind, Stream, StreamBlock
 from generator.site.writing import Site
 
 # Statistics that are plotted against the mix ratio.

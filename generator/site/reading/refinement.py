@@ -147,10 +147,6 @@ class Refinement:
             (pair for pair in self.neighbours if (pair.source, pair.target) == (source, target)), None
         )
 
-    def of_stage(self, target: str) -> Comparison | None:
-        """The comparison of a stage's first block with this one, its last."""
-        return next((pair for pair in self.stages if pair.target == target), None)
-
 
 def refinement_from_json(report: Mapping[str, Any], is_shown: Callable[[str], bool]) -> Refinement | None:
     """From refinement.json, the comparisons of the blocks that are shown; None where there is none."""

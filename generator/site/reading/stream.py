@@ -13,6 +13,7 @@ import numpy as np
 from generator.core.records import LayerInfo
 from generator.site.formats import correlation, percent_fixed, significant
 from generator.site.reading.atlas import Atlas
+from generator.site.reading.interval import Interval
 from generator.site.reading.measure import Measure
 from generator.site.reading.measures import BY_KEY
 
@@ -41,15 +42,6 @@ LISTED = (
     *NORMS,
     "convolution_weight",
 )  # statistics on a channel's page, in order
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A value with the ends of its interval of 95 % over pictures; None for an end that there is not."""
-
-    value: float
-    low: float | None = None
-    high: float | None = None
 
 
 Intervals = Mapping[str, Interval | None]
