@@ -353,6 +353,22 @@ def test_the_page_states_rules_and_no_impressions(tmp_path: Path) -> None:
     assert page is not None and page.is_original
 
 
+def test_a_missing_number_is_never_written_nan(tmp_path: Path) -> None:
+    """Also where a layer has too few random directions, and where a channel has no mix ratio."""
+    from test_stream_pages import _with_stream
+
+    store = _with_stream(tmp_path / "atlas")
+    assert any(
+        pair["directions_above"] is None for pair in store.tables.read_json("refinement.json")["pairs"]
+    )
+    numbers = store.arrays.layer("res2b")
+    alter_layer(store, "res2b", {"mix_ratio": np.where(np.arange(12) < 2, np.nan, numbers["mix_ratio"])})
+    render_site([store.folder], tmp_path / "site")
+    pages = list((tmp_path / "site").rglob("*.html"))
+    assert len(pages) > 50
+    assert [path for path in pages if re.search(r"\bnan\b", path.read_text("utf-8"))] == []
+
+
 # -- names of networks and weights ---------------------------------------------------------------------------------
 
 OWN = 'name = "birds"\ntitle = "Birds of Lund"\n[network]\nmodel = "resnet18"\n'

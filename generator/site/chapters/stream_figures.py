@@ -8,7 +8,7 @@ import numpy as np
 
 from generator.site.figures.axis import Axis
 from generator.site.figures.svg_plots import Bar, Dot, Plot, by_block
-from generator.site.formats import correlation, round_number, significant
+from generator.site.formats import correlation, or_absent, round_number, significant
 from generator.site.reading.measure import Measure
 from generator.site.reading.measures import BY_KEY
 from generator.site.reading.stream import BIN, LAST, Kind, StreamBlock
@@ -136,7 +136,7 @@ def scale_plot(block: StreamBlock) -> Plot | None:
 
     def text(c: int) -> str:
         deltas = f"ΔB {significant(delta_block[c])}, ΔI {significant(delta_input[c])}"
-        return f"{c}: {deltas}, M {correlation(block.ratio[c])}"
+        return f"{c}: {deltas}, M {or_absent(block.ratio[c], correlation)}"
 
     plot.dots(channel_dots(block, delta_block, delta_input, text))
     return plot

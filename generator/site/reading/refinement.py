@@ -61,11 +61,11 @@ class Gains:
     gain: Estimate
     directions: Estimate
     excess: Estimate
-    above: float
-    below: float
+    above: float | None
+    below: float | None
     repeats: float | None
-    half: float
-    other_half: float
+    half: float | None
+    other_half: float | None
 
 
 @dataclass(frozen=True)
@@ -211,23 +211,18 @@ def _gains(data: Mapping[str, Any], report: Mapping[str, Any]) -> Gains | None:
     excess = _estimate(data, "excess", report["simultaneous_bound"])
     if gain is None or directions is None or excess is None:
         return None
-    half, other_half = (data.get(name) for name in ("featured_half", "featured_other_half"))
     return Gains(
         before=data["before"],
         after=data["after"],
         gain=gain,
         directions=directions,
         excess=excess,
-        above=_or_nan(data["directions_above"]),
-        below=_or_nan(data["directions_below"]),
+        above=data["directions_above"],
+        below=data["directions_below"],
         repeats=data["repeats"],
-        half=_or_nan(half),
-        other_half=_or_nan(other_half),
+        half=data["featured_half"],
+        other_half=data["featured_other_half"],
     )
-
-
-def _or_nan(value: float | None) -> float:
-    return float("nan") if value is None else value
 
 
 def stage_statement(pair: Comparison) -> str:
