@@ -22,6 +22,7 @@ from generator.core.progress import Reporter
 from generator.core.records import Preprocessing
 from generator.core.store import Store
 from generator.network import models
+from generator.network.call import Call, Constant, Source
 from generator.network.models.model import Model, residual_taps
 from generator.network.network import Network, Tap
 from generator.network.ops import Step
@@ -376,11 +377,35 @@ def test_every_setting_of_a_step_is_in_its_digest():
     step = Step("conv", (0,), "here", torch.ones(2, 3, 1, 1), torch.ones(2))
     for part in fields(Step):
         value = getattr(step, part.name)
-        other: Any = {bool: True, int: 7, str: "other", tuple: (5,), Tensor: torch.zeros(2, 3, 1, 1)}[
-            type(value)
-        ]
+        other: Any = {
+            bool: True,
+            int: 7,
+            float: 6.0,
+            str: "other",
+            tuple: (5,),
+            Tensor: torch.zeros(2, 3, 1, 1),
+            type(None): Call("aten.gelu.default", (Source(0),)),
+        }[type(value)]
         same = replace(step, **{part.name: other}).digest == step.digest
         assert same == (part.name in ("scope", "norm", "inputs")), part.name
+
+
+def test_all_of_a_call_but_the_place_of_its_positions_is_in_its_digest():
+    call = Call("aten.mul.Tensor", (Source(0), Constant(0)), tensors=(torch.ones(2),))
+
+    def digest(call: Call) -> str:
+        return Step("torch", (0,), "", call=call).digest
+
+    others: dict[str, Any] = {
+        "target": "aten.add.Tensor",
+        "arguments": (Constant(0), Source(0)),
+        "keywords": (("alpha", 2),),
+        "tensors": (torch.zeros(2),),
+        "pick": 1,
+    }
+    for name, value in others.items():
+        assert digest(replace(call, **{name: value})) != digest(call), name
+    assert digest(replace(call, follows=(0,), is_local=True)) == digest(call)
 
 
 def test_the_digest_knows_order_and_ends_and_no_names():

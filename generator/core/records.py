@@ -30,12 +30,14 @@ class ReceptiveField:
     """Which pixels of the network's input one unit of a layer can see; square, the same in both directions.
 
     side: length in px; stride: px between neighbouring units; centre: px coordinate of the middle of unit (0, 0)
-    (pixel 0's middle is at 0.0).
+    (pixel 0's middle is at 0.0). beyond: whether the unit also depends on the rest of the picture, through something
+    that reads whole maps (a norm over positions, a gate made from pooled maps).
     """
 
     side: int
     stride: int
     centre: float
+    beyond: bool = False
 
     def box(self, row: int, column: int) -> tuple[int, int, int, int]:
         """Top, left, bottom, right in px (bottom and right exclusive), not clipped to the picture."""
@@ -266,8 +268,15 @@ def find_layer(layers: tuple[LayerInfo, ...], name: str) -> LayerInfo:
 
 
 def to_json(record: Any) -> dict[str, Any]:
-    """A record as JSON-ready dictionaries and lists."""
-    return dataclasses.asdict(record)
+    """A record as JSON-ready dictionaries and lists; what is rarely true stands there only where it is."""
+    return dataclasses.asdict(record, dict_factory=_without_rare)
+
+
+_RARE = ("beyond",)
+
+
+def _without_rare(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value for name, value in items if value or name not in _RARE}
 
 
 def _resize_from_json(resize: int | list[int]) -> int | tuple[int, int]:

@@ -123,6 +123,11 @@ class Graph:
             return step.inputs[0], step.weight.shape[1]
         return None
 
+    def is_windowed(self, top: int) -> bool:
+        """Whether every step that leads to step `top` has its own way for windows and single units (ops.py); else torch
+        runs the graph on whole maps."""
+        return all(self.steps[i].is_windowed for i in self._leading_to([top]))
+
     def module_of(self, index: int) -> str:
         """torchvision's path of the module whose output the step is, flattened or not."""
         return self.steps[self._before_flatten(index)].scope
@@ -146,9 +151,11 @@ class Graph:
             layout = maps_layout(device, dtype) if tensor.dim() == 4 else torch.contiguous_format
             return tensor.to(device, dtype).contiguous(memory_format=layout)
 
-        return Graph(
-            tuple(replace(step, weight=move(step.weight), bias=move(step.bias)) for step in self.steps)
-        )
+        def moved(step: Step) -> Step:
+            call = None if step.call is None else step.call.to(lambda tensor: tensor.to(device, dtype))
+            return replace(step, weight=move(step.weight), bias=move(step.bias), call=call)
+
+        return Graph(tuple(moved(step) for step in self.steps))
 
     def run(self, pictures: Tensor, arg_max: dict[int, Tensor] | None = None) -> Iterator[tuple[int, Tensor]]:
         """Run the network on pictures (B, 3, H, W), yielding every step and its output in forward order.
@@ -175,10 +182,11 @@ class Graph:
 
     def _may_overwrite(self, index: int, last_use: list[int]) -> bool:
         """Whether nothing else needs the step's first input: not the caller (the pictures), no later step, no second
-        input."""
+        input, and no other view of the same memory, which an operation of torch may be."""
         inputs = self.steps[index].inputs
         first, shared = inputs[0], len(set(inputs)) < len(inputs)
-        return first != 0 and last_use[first] == index and not shared
+        viewed = any(self.steps[i].op == "torch" for i in (first, *self.consumers[first]))
+        return first != 0 and last_use[first] == index and not shared and not viewed
 
     def shapes(self, side: int, last: int | None = None) -> list[tuple[int, int, int]]:
         """(C, H, W) of every step's output, up to step `last`, for square pictures of `side` px; H = W = 1 behind the

@@ -2,17 +2,22 @@
 windows, the positions of its input that one position of its output depends on, its receptive field, and whether it is
 drawn.
 
-Three other places know operations by name: tracing.py (which module or function becomes which operation),
-engine/gradients/backward.py (the backward pass of single units) and the site's drawing of a network
-(site/figures/volume_words.py and site/chapters/architecture.py)."""
+The operations of residual networks as arXiv:1512.03385 has them have a class each, and a way to compute single windows
+of their maps forward and backward. Any other operation of torch is a `Torch` step: torch runs it, forward and backward,
+on whole maps.
+
+Three other places know operations by name: tracing.py (which of torch's operations becomes which), engine/gradients/
+backward.py (the backward pass of single units) and the site's drawing of a network (site/figures/volume_words.py and
+site/chapters/architecture.py)."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import json
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import ClassVar, Literal
 
 import torch
@@ -20,12 +25,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from generator.core.records import ReceptiveField
+from generator.network.call import Call
 from generator.network.windows import Window
 
 OpName = Literal[
     "input", "conv", "affine", "relu", "max_pool", "avg_pool", "adaptive_pool", "add", "concat", "flatten",
-    "linear",
+    "linear", "pad", "activation", "torch",
 ]  # fmt: skip
+Reads = Literal["position", "window", "map"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,9 @@ class Step:
     came from. weight: (C_out, C_in / groups, k, k) of a conv, (C_out, C_in) of a linear, (C,) of an affine, (1,) where
     one factor multiplies all channels; bias: (C_out,). kernel, stride, padding, dilation: in px of the input; kernel of
     an adaptive_pool: side of its output. norm: torchvision's path of the BatchNorm folded into a conv, '' for none.
+    limit: the largest value that a relu passes on (6 of a ReLU6); after: px that a pad adds on the right and below,
+    where `padding` says how many on the left and above; call: of an activation or another operation of torch, what is
+    called.
     """
 
     op: OpName
@@ -50,6 +60,9 @@ class Step:
     groups: int = 1
     ceil_mode: bool = False
     norm: str = ""
+    limit: float = math.inf
+    after: int = 0
+    call: Call | None = None
 
     @functools.cached_property
     def digest(self) -> str:
@@ -57,10 +70,17 @@ class Step:
 
         The numbers count as float32: networks compute in that, and every torch folds a BatchNorm to the same float32.
         """
-        excluded = {"inputs", "scope", "norm", "weight", "bias"}
+        excluded = {"inputs", "scope", "norm", "weight", "bias", "call"}
         settings = {part.name: getattr(self, part.name) for part in fields(self) if part.name not in excluded}
+        for name, default in _DEFAULTS.items():
+            if settings[name] == default:
+                del settings[
+                    name
+                ]  # an operation that has no such setting keeps the digest that it always had
+        if self.call is not None:
+            settings["call"] = self.call.words
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-        for tensor in (self.weight, self.bias):
+        for tensor in (self.weight, self.bias, *(() if self.call is None else self.call.tensors)):
             digest.update(f"\0{None if tensor is None else tuple(tensor.shape)}\0".encode())
             if tensor is not None:
                 digest.update(tensor.detach().float().contiguous().numpy().data)
@@ -71,14 +91,30 @@ class Step:
         """The operation's class."""
         return OPS[self.op]
 
+    @property
+    def reads(self) -> Reads:
+        """On which positions of its inputs one position of the output depends, as `Op.reads` says it."""
+        return self.kind.reads_of(self)
+
+    @property
+    def is_windowed(self) -> bool:
+        """Whether windows and single units of the operation have their own way here: not one that torch runs."""
+        return self.call is None
+
+    @property
+    def is_rectifier(self) -> bool:
+        """Whether a rule for ReLUs applies to the step (engine/relu_rules.py)."""
+        return self.op in ("relu", "activation")
+
     def run(self, *inputs: Tensor, in_place: bool = False) -> Tensor:
-        """The step's output for its inputs, (B, C, H, W) or (B, C) each; in_place: the first may be overwritten."""
+        """The step's output for its inputs, (B, C, H, W) or (B, C) each, in_place: the first may be overwritten. Behind
+        an operation of torch other shapes are possible, the batch always first."""
         return self.kind.forward(self, inputs, in_place)
 
     def input_window(self, window: Window) -> Window:
         """The window of each input that a window of the output depends on, not cut at the map's border. Not for an
         operation that reads whole maps."""
-        if self.kind.reads != "window":
+        if self.reads != "window":
             return window
         return window.input_of(self.kernel, self.stride, self.padding, self.dilation)
 
@@ -91,9 +127,13 @@ class Op:
     for an operation that reads windows.
     """
 
-    reads: ClassVar[Literal["position", "window", "map"]] = "position"
+    reads: ClassVar[Reads] = "position"
     drawn: ClassVar[bool] = False
     padding_value: ClassVar[float] = 0.0
+
+    def reads_of(self, step: Step) -> Reads:
+        """`reads` of one step."""
+        return self.reads
 
     def forward(self, step: Step, inputs: Sequence[Tensor], in_place: bool) -> Tensor:
         """The output for the inputs of one step; in_place: the first may be overwritten."""
@@ -105,19 +145,32 @@ class Op:
 
     def receptive_field(self, step: Step, sources: Sequence[ReceptiveField | None]) -> ReceptiveField | None:
         """The output's receptive field from those of the inputs; None: a position sees the whole picture."""
-        if self.reads == "map" or any(source is None for source in sources):
-            return None
         known = [source for source in sources if source is not None]
+        if self.reads == "map" or not known:
+            return None
         if self.reads == "window":
             (source,) = known
-            reach = (step.kernel - 1) * step.dilation
-            return ReceptiveField(
-                side=source.side + reach * source.stride,
-                stride=source.stride * step.stride,
-                centre=source.centre + (reach / 2 - step.padding) * source.stride,
-            )
+            return windowed_field(source, step)
         # Paths that meet (addition, concatenation) have the same stride; the result sees what the widest of them sees.
-        return max(known, key=lambda field: field.side)
+        return joined_field(known, len(known) < len(sources))
+
+
+def windowed_field(source: ReceptiveField, step: Step) -> ReceptiveField:
+    """The field of a window of positions, each with the field `source`."""
+    reach = (step.kernel - 1) * step.dilation
+    return replace(
+        source,
+        side=source.side + reach * source.stride,
+        stride=source.stride * step.stride,
+        centre=source.centre + (reach / 2 - step.padding) * source.stride,
+    )
+
+
+def joined_field(known: Sequence[ReceptiveField], beyond: bool) -> ReceptiveField:
+    """The field of a position that sees several; beyond: whether it also depends on the whole picture."""
+    widest = max(known, key=lambda field: field.side)
+    beyond = beyond or any(field.beyond for field in known)
+    return widest if widest.beyond == beyond else replace(widest, beyond=beyond)
 
 
 class Input(Op):
@@ -170,10 +223,24 @@ class Affine(Op):
 
 
 class Relu(Op):
-    """max(x, 0)."""
+    """max(x, 0), or min(max(x, 0), limit)."""
 
     def forward(self, step: Step, inputs: Sequence[Tensor], in_place: bool) -> Tensor:
-        return inputs[0].relu_() if in_place else inputs[0].relu()
+        output = inputs[0].relu_() if in_place else inputs[0].relu()
+        return output if step.limit == math.inf else output.clamp_(max=step.limit)
+
+
+class Pad(Op):
+    """Zeros around the map: `padding` rows and columns above and on the left, `after` below and on the right. It stands
+    before a convolution that pads both sides unequally."""
+
+    reads = "window"
+
+    def forward(self, step: Step, inputs: Sequence[Tensor], in_place: bool) -> Tensor:
+        return F.pad(inputs[0], (step.padding, step.after, step.padding, step.after))
+
+    def without_padding(self, step: Step, x: Tensor) -> Tensor:
+        return x
 
 
 class MaxPool(Op):
@@ -196,7 +263,8 @@ class MaxPool(Op):
 
 
 class AveragePool(Op):
-    """The mean of each k × k window. Padding counts: every sum is divided by k²."""
+    """The mean of each k × k window. Padding counts: every sum is divided by k². A pooling that divides otherwise is a
+    `Torch` step."""
 
     reads, drawn = "window", True
 
@@ -253,6 +321,43 @@ class Linear(Op):
         return F.linear(inputs[0], step.weight, step.bias)
 
 
+class Torch(Op):
+    """Any other operation of torch."""
+
+    reads = "map"
+
+    def reads_of(self, step: Step) -> Reads:
+        assert step.call is not None
+        return "position" if step.call.is_local else "map"
+
+    def forward(self, step: Step, inputs: Sequence[Tensor], in_place: bool) -> Tensor:
+        assert step.call is not None
+        return step.call(inputs)
+
+    def receptive_field(self, step: Step, sources: Sequence[ReceptiveField | None]) -> ReceptiveField | None:
+        assert step.call is not None
+        known = [field for i in step.call.follows if (field := sources[i]) is not None]
+        if not known:
+            return None
+        field = joined_field(known, step.call.beyond or len(known) < len(sources))
+        if step.call.enlarges == 1:
+            return windowed_field(field, step)
+        stride, rest = divmod(field.stride, step.call.enlarges)
+        if rest:
+            return None
+        # Between two positions of the smaller map: at most one of its strides further than either.
+        return replace(
+            field,
+            side=field.side + 2 * field.stride,
+            stride=stride,
+            centre=field.centre - (field.stride - stride) / 2,
+        )
+
+
+class Activation(Torch):
+    """A leaky or smooth rectifier (LeakyReLU, GELU, SiLU …), for which torch has the function and its derivative."""
+
+
 CONVOLUTION, MAX_POOL = Convolution(), MaxPool()
 OPS: dict[OpName, Op] = {
     "input": Input(),
@@ -266,4 +371,9 @@ OPS: dict[OpName, Op] = {
     "concat": Concat(),
     "flatten": Flatten(),
     "linear": Linear(),
+    "pad": Pad(),
+    "activation": Activation(),
+    "torch": Torch(),
 }
+# Settings that came later than the digests of the first atlases.
+_DEFAULTS = {"limit": math.inf, "after": 0}

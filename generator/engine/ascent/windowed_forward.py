@@ -102,10 +102,10 @@ class WindowedForward:
 
     def _run(self, step: Step, index: int, values: dict[int, Tensor], rule: ReluRule) -> Tensor:
         window = self.windows[index]
-        if step.kind.reads == "window":
+        if step.reads == "window":
             source = step.inputs[0]
             return self._windowed(index, values[source], self.windows[source], self.extent[source])
-        if step.kind.reads == "map":
+        if step.reads == "map":
             return step.run(values[step.inputs[0]])
         if step.op == "relu" and (add := step.inputs[0]) in self._summed:
             return _SummedRelu.apply(
@@ -146,7 +146,7 @@ def _is_slow_backward(step: Step) -> bool:
 
 def _input_window(step: Step, window: Window, extent: int) -> Window:
     """What a window of a step's output depends on of one input, a map of `extent` positions per side."""
-    return Window.fixed(0, extent) if step.kind.reads == "map" else step.input_window(window).clipped(extent)
+    return Window.fixed(0, extent) if step.reads == "map" else step.input_window(window).clipped(extent)
 
 
 class _Relu(torch.autograd.Function):

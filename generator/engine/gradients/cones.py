@@ -37,7 +37,7 @@ class Cone:
             if index not in self.windows:
                 continue
             step = graph.steps[index]
-            if step.kind.reads == "map":
+            if step.reads == "map":
                 raise AtlasError(
                     "no unit gradients through this operation", f"{step.op} at {step.scope or 'the end'}"
                 )

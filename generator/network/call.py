@@ -1,0 +1,104 @@
+"""A call of one of torch's operations as a step of a graph: its name and its arguments, some of which are the outputs
+of other steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Source:
+    """In a call's arguments: the step's n-th input."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Constant:
+    """In a call's arguments: the call's n-th tensor, a weight or another fixed one."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class BatchSize:
+    """In a call's arguments: times · B + plus, for a batch of B pictures."""
+
+    times: int
+    plus: int = 0
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of one of torch's operations.
+
+    target: its name below torch.ops ("aten.mul.Tensor"); arguments, keywords: numbers, strings, None, nested tuples,
+    and Source, Constant, BatchSize where the outputs of other steps, tensors and the batch's size stand; tensors: the
+    constants; pick: which of several outputs is meant, None where there is one.
+
+    Where the output's positions lie: follows: the inputs whose positions are the output's, () where none are;
+    beyond: whether an output position also depends on all other positions of these inputs; is_local: whether inputs
+    and output are (B, C, H, W) and a position depends on the same position alone, an input of one position on that;
+    enlarges: how many output positions, per side, stand for one input position.
+    """
+
+    target: str
+    arguments: tuple[Any, ...]
+    keywords: tuple[tuple[str, Any], ...] = ()
+    tensors: tuple[Tensor, ...] = field(default=(), repr=False)
+    pick: int | None = None
+    follows: tuple[int, ...] = ()
+    beyond: bool = False
+    is_local: bool = False
+    enlarges: int = 1
+
+    def __call__(self, inputs: Sequence[Tensor]) -> Tensor:
+        """The output for the outputs of the step's sources; the batch's size is that of the first of them."""
+        put = _Put(inputs, self.tensors)
+        result = self.operation(*map(put, self.arguments), **{name: put(x) for name, x in self.keywords})
+        output: Tensor = result if self.pick is None else result[self.pick]
+        return output
+
+    @property
+    def operation(self) -> Callable[..., Any]:
+        """torch's function."""
+        value: Any = torch.ops
+        for name in self.target.split("."):
+            value = getattr(value, name)
+        operation: Callable[..., Any] = value
+        return operation
+
+    @property
+    def words(self) -> str:
+        """All that the result depends on besides inputs and tensors."""
+        return repr((self.target, self.arguments, self.keywords, self.pick))
+
+    def to(self, move: Callable[[Tensor], Tensor]) -> Call:
+        """The same call with its tensors moved."""
+        return replace(self, tensors=tuple(move(tensor) for tensor in self.tensors))
+
+
+@dataclass(frozen=True)
+class _Put:
+    """Puts values in the place of Source, Constant and BatchSize."""
+
+    inputs: Sequence[Tensor]
+    tensors: Sequence[Tensor]
+
+    def __call__(self, argument: Any) -> Any:
+        match argument:
+            case Source(number):
+                return self.inputs[number]
+            case Constant(number):
+                return self.tensors[number]
+            case BatchSize(times, plus):
+                return times * len(self.inputs[0]) + plus
+            case tuple():
+                return [self(part) for part in argument]
+            case _:
+                return argument
