@@ -16,39 +16,88 @@ from generator.core.records import Preprocessing, ReceptiveField, WeightsInfo
 from generator.network.network import Network, Tap
 
 RELUS = {F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_}
+CLIPPED = {F.hardtanh, F.hardtanh_, F.relu6}
+ACTIVATIONS: dict[Callable, Callable[..., Tensor]] = {
+    F.leaky_relu: lambda x, slope=0.01, inplace=False: torch.where(x > 0, x, slope * x),
+    F.gelu: lambda x, approximate="none": x * (1 + torch.erf(x / 2**0.5)) / 2,
+    F.silu: lambda x, inplace=False: x / (1 + torch.exp(-x)),
+    F.hardswish: lambda x, inplace=False: x * (x + 3).clamp(0, 6) / 6,
+    F.elu: lambda x, alpha=1.0, inplace=False: torch.where(x > 0, x, alpha * (torch.exp(x.clamp(max=0)) - 1)),
+    F.mish: lambda x, inplace=False: x * torch.tanh(torch.log1p(torch.exp(x))),
+    F.prelu: lambda x, weight: x.clamp(min=0) + weight.view(1, -1, 1, 1) * x.clamp(max=0),
+    torch.prelu: lambda x, weight: x.clamp(min=0) + weight.view(1, -1, 1, 1) * x.clamp(max=0),
+}
 RULES = ("guided", "deconvnet", "plain")
 
 
 class RuledReLU(torch.autograd.Function):
+    """min(max(x, 0), limit)."""
+
     @staticmethod
-    def forward(ctx, x, rule):
+    def forward(ctx, x, rule, limit=float("inf")):
         ctx.save_for_backward(x)
-        ctx.rule = rule
-        return x.clamp(min=0)
+        ctx.rule, ctx.limit = rule, limit
+        return x.clamp(min=0, max=limit)
 
     @staticmethod
     def backward(ctx, gradient):
         (x,) = ctx.saved_tensors
         keep = torch.ones_like(gradient, dtype=torch.bool)
         if ctx.rule in ("guided", "plain"):
-            keep &= x > 0
+            keep &= (x > 0) & (x < ctx.limit)
         if ctx.rule in ("guided", "deconvnet"):
             keep &= gradient > 0
-        return torch.where(keep, gradient, 0), None
+        return torch.where(keep, gradient, 0), None, None
+
+
+class RuledActivation(torch.autograd.Function):
+    """A leaky or smooth activation, its derivative by automatic differentiation of its formula."""
+
+    @staticmethod
+    def forward(ctx, x, rule, formula):
+        ctx.rule = rule
+        with torch.enable_grad():
+            ctx.x = x.detach().requires_grad_()
+            ctx.y = formula(ctx.x)
+        return ctx.y.detach().clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        with torch.enable_grad():
+            (derivative,) = torch.autograd.grad(ctx.y.sum(), ctx.x, retain_graph=True)
+        match ctx.rule:
+            case "deconvnet":
+                passed = torch.where(gradient > 0, gradient, 0)
+            case "guided":
+                passed = torch.where((gradient > 0) & (ctx.y > 0), derivative * gradient, 0)
+            case _:
+                passed = derivative * gradient
+        return passed.detach(), None, None
 
 
 class RuledReLUs(TorchFunctionMode):
-    """Replaces every call of a ReLU (by module, function or method, in place or not) and counts them."""
+    """Replaces every call of a ReLU or another rectifier (by module, function or method, in place or not) and counts
+    them."""
 
     def __init__(self, rule: str) -> None:
         super().__init__()
         self.rule, self.count = rule, 0
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
         if func in RELUS:
             self.count += 1
             return RuledReLU.apply(args[0], self.rule)
-        return func(*args, **(kwargs or {}))
+        if func in CLIPPED:
+            self.count += 1
+            bounds = [6.0] if func is F.relu6 else list(args[2:3]) or [kwargs["max_val"]]
+            return RuledReLU.apply(args[0], self.rule, bounds[0])
+        if func in ACTIVATIONS:
+            self.count += 1
+            return RuledActivation.apply(
+                args[0], self.rule, lambda x: ACTIVATIONS[func](x, *args[1:], **kwargs)
+            )
+        return func(*args, **kwargs)
 
 
 def layer_maps(

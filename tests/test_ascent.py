@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -22,10 +23,12 @@ from generator.engine.ascent.regularisers import (
     gaussian_blur,
     total_variation_gradient,
 )
-from generator.engine.ascent.windowed_forward import WindowedForward, relu
-from generator.engine.relu_rules import LEAK
+from generator.engine.ascent.windowed_forward import WindowedForward
+from generator.engine.relu_rules import LEAK, rectified
+from generator.network.call import Call, Source
 from generator.network.models import load
 from generator.network.network import Network, Tap
+from generator.network.ops import Step
 from generator.network.windows import Window
 
 PLAIN = Preprocessing(resize=0, crop=16, mean=(0.5, 0.5, 0.5), std=(1.0, 1.0, 1.0))
@@ -436,18 +439,38 @@ def test_total_variation_smooths_the_result(kernels: torch.Tensor) -> None:
 # -- the ReLU's rules ----------------------------------------------------------------------------------------
 
 
-def test_rules_of_a_relu() -> None:
-    x = torch.tensor([-1.0, 2.0, -3.0, 4.0], requires_grad=True)
-    down = torch.tensor([1.0, 1.0, -1.0, -1.0])
+@pytest.mark.parametrize("limit", [math.inf, 3.0])
+def test_rules_of_a_relu(limit: float) -> None:
+    x = torch.tensor([-1.0, 2.0, -3.0, 2.0, 4.0, 4.0], requires_grad=True)
+    down = torch.tensor([1.0, 1.0, -1.0, -1.0, 1.0, -1.0])
+    above = 1 if limit == math.inf else 0
     expected = {
-        "plain": [0, 1, 0, -1],
-        "guided": [0, 1, 0, 0],
-        "deconvnet": [1, 1, 0, 0],
-        "leaky": [LEAK, 1, -LEAK, -1],
+        "plain": [0, 1, 0, -1, above, -above],
+        "guided": [0, 1, 0, 0, above, 0],
+        "deconvnet": [1, 1, 0, 0, 1, 0],
+        "leaky": [LEAK, 1, -LEAK, -1, above or LEAK, -(above or LEAK)],
     }
     for rule, gradient in expected.items():
-        (found,) = torch.autograd.grad(relu(x, rule), x, down)
+        (found,) = torch.autograd.grad(rectified(Step("relu", (0,), "", limit=limit), x, rule), x, down)
         torch.testing.assert_close(found, torch.tensor(gradient, dtype=torch.float32))
+
+
+def test_rules_of_a_smooth_activation() -> None:
+    """SiLU, x · s(x) with s the logistic function: its derivative is s · (1 + x · (1 − s))."""
+    x = torch.tensor([-3.0, -0.5, 0.7, 2.0] * 2, dtype=torch.float64, requires_grad=True)
+    down = torch.tensor([2.0] * 4 + [-2.0] * 4, dtype=torch.float64)
+    silu = Step("activation", (0,), "", call=Call("aten.silu.default", (Source(0),), is_local=True))
+    s = 1 / (1 + torch.exp(-x.detach()))
+    derivative = s * (1 + x.detach() * (1 - s))
+    expected = {
+        "plain": derivative * down,
+        "leaky": derivative * down,
+        "guided": torch.where((down > 0) & (x > 0), derivative * down, 0),
+        "deconvnet": down.clamp(min=0),
+    }
+    for rule, gradient in expected.items():
+        (found,) = torch.autograd.grad(rectified(silu, x, rule), x, down)
+        torch.testing.assert_close(found, gradient, rtol=1e-12, atol=1e-12)
 
 
 # -- bad questions -------------------------------------------------------------------------------------------

@@ -20,12 +20,17 @@ from gradient_oracle import (
 from torch import Tensor, nn
 
 from generator.core.errors import AtlasError
+from generator.core.records import LayerInfo, Preprocessing, WeightsInfo
+from generator.engine.ascent.windowed_forward import WindowedForward
 from generator.engine.gradients.unit_gradients import UnitGradients, Units, crops, forward_switches
+from generator.network.graph import Graph
 from generator.network.models.alexnet import alexnet_taps
 from generator.network.models.densenet import dense_taps
 from generator.network.models.model import residual_taps
 from generator.network.models.resnet_preact import PreActResNet
-from generator.network.network import Tap
+from generator.network.network import Network, Tap
+from generator.network.ops import Step
+from generator.network.receptive_field import receptive_fields
 from generator.network.zero_padding import ZeroPadShortcut
 
 EXACT = 1e-12  # reached: about 1e-15
@@ -36,10 +41,12 @@ def tapped(*paths: str) -> tuple[list[Tap], dict[str, tuple[str, bool]]]:
     return [Tap(path, path, "block", path, 1) for path in paths], {path: (path, False) for path in paths}
 
 
-def check_against_autograd(module, taps, watched, side, *, layers=None, rules=RULES, memory=1 << 22) -> None:
+def check_against_autograd(
+    module, taps, watched, side, *, layers=None, rules=RULES, memory=1 << 22, network=None
+) -> None:
     """Every layer, rule and kind of place: the engine, on pictures and on crops, and autograd."""
     torch.manual_seed(1)
-    network = network_of(module, taps, side)
+    network = network or network_of(module, taps, side)
     pictures = torch.randn(len(PICKS), 3, side, side, dtype=torch.float64)
     switches = forward_switches(network, pictures)
     for rule in rules:
@@ -191,6 +198,97 @@ def test_large_kernels_overlapping_pools_and_dilation_agree_with_autograd() -> N
     fourth = nn.Sequential(nn.AvgPool2d(3, 2, 1), nn.Conv2d(8, 8, 3, 2, 1, dilation=1), nn.ReLU())
     net = randomise(named(first=first, second=second, third=third, fourth=fourth))
     check_against_autograd(net, *tapped("first", "second", "third", "fourth"), 95)
+
+
+def sequence(net: nn.Sequential, side: int) -> Network:
+    """A network of convolutions, ReLUs with limits and unequal padding in a row, read by hand: a layer at the end of
+    each part."""
+    steps, ends = [Step("input", (), "")], []
+    for part in net:
+        for module in part:
+            at = (len(steps) - 1,)
+            match module:
+                case nn.Conv2d(weight=weight, bias=bias, kernel_size=(kernel, _), stride=(stride, _)):
+                    padding = int(module.padding[0])
+                    numbers = {
+                        "kernel": kernel,
+                        "stride": stride,
+                        "padding": padding,
+                        "groups": module.groups,
+                    }
+                    steps.append(Step("conv", at, "", weight.detach(), bias.detach(), **numbers))
+                case nn.Hardtanh(max_val=limit):  # ReLU6 is one
+                    steps.append(Step("relu", at, "", limit=limit))
+                case nn.ZeroPad2d(padding=(before, after, _, _)):
+                    steps.append(Step("pad", at, "", padding=before, after=after))
+        ends.append(len(steps) - 1)
+    graph = Graph(tuple(steps))
+    shapes, fields = graph.shapes(side), receptive_fields(graph)
+    layers = [
+        LayerInfo(name, name, "block", name, 1, *shapes[end], True, fields[end])
+        for (name, _), end in zip(net.named_children(), ends, strict=True)
+    ]
+    plain = Preprocessing(side, side, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    network = Network("test", graph, tuple(layers), tuple(ends), plain, WeightsInfo("random", "", True))
+    return network.to("cpu", torch.float64)
+
+
+def lite(limit: float) -> nn.Sequential:
+    """Parts of mobile networks with "same" padding as TensorFlow has it: zeros on one side more than on the other
+    before a depthwise convolution of stride 2; rectifiers with an upper limit."""
+    stem = nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(3, 8, 3, 2), nn.Hardtanh(0.0, limit))
+    a = nn.Sequential(
+        nn.Conv2d(8, 12, 1),
+        nn.Hardtanh(0.0, limit),
+        nn.ZeroPad2d((1, 2, 1, 2)),
+        nn.Conv2d(12, 12, 5, 2, groups=12),
+        nn.Hardtanh(0.0, limit),
+        nn.Conv2d(12, 6, 1),
+    )
+    b = nn.Sequential(nn.Conv2d(6, 16, 3, 1, 1), nn.Hardtanh(0.0, limit), nn.ZeroPad2d((2, 0, 2, 0)))
+    c = nn.Sequential(nn.Conv2d(16, 8, 3, 2), nn.Hardtanh(0.0, limit))
+    return named(stem=stem, a=a, b=b, c=c)
+
+
+@pytest.mark.parametrize("side", [64, 51])
+@pytest.mark.parametrize("compiled", [True, False])
+def test_unequal_padding_and_limited_relus_agree_with_autograd(side, compiled, monkeypatch) -> None:
+    if not compiled:
+        monkeypatch.setattr("generator.engine.loops.compiled._loops", lambda: None)
+    net = randomise(lite(0.8))
+    check_against_autograd(net, *tapped("stem", "a", "b", "c"), side, network=sequence(net, side))
+
+
+def test_above_its_limit_a_relu_lets_nothing_pass() -> None:
+    """The same network with and without limits: a test that would pass without them would show nothing."""
+    torch.manual_seed(4)
+    x = torch.randn(1, 3, 64, 64, dtype=torch.float64)
+    unit = Units(*(torch.tensor([value]) for value in (0, 3, 4, 5)))
+    gradients = []
+    for limit in (0.8, 1e9):
+        network = sequence(randomise(lite(limit)), 64)
+        switches = forward_switches(network, x)
+        gradients.append(UnitGradients(network, "plain").gradients(switches, "c", unit))
+    assert relative_error(*gradients) > 0.1
+
+
+@pytest.mark.parametrize("position", [0, 1, 7, 14, 15])
+def test_windows_of_unequal_padding_and_limited_relus_agree_with_autograd(position: int) -> None:
+    net = randomise(lite(0.8))
+    network, part = sequence(net, 64), net[:2]
+    top = network.step("a")
+    torch.manual_seed(5)
+    x = torch.randn(2, 3, 64, 64, dtype=torch.float64, requires_grad=True)
+    expected = part(x)[:, :, position, position]
+    (gradient,) = torch.autograd.grad(expected.sum(), x)
+    walk = WindowedForward(network.graph, top, 64, position)
+    inside = slice(walk.window.low, walk.window.end)
+    seen = x.detach()[:, :, inside, inside].requires_grad_()
+    found = walk(seen)[:, :, 0, 0]
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    (own,) = torch.autograd.grad(found.sum(), seen)
+    torch.testing.assert_close(own, gradient[:, :, inside, inside], rtol=1e-12, atol=1e-12)
+    assert gradient.abs().sum() == pytest.approx(float(own.abs().sum()))
 
 
 def torchvision_resnet(name: str) -> nn.Module:

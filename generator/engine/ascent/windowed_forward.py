@@ -14,7 +14,7 @@ from torch import Tensor
 
 from generator.core.errors import AtlasError
 from generator.engine.gradients.transposed import FEW_CHANNELS, TransposedConvolution
-from generator.engine.relu_rules import ReluRule, through_relu
+from generator.engine.relu_rules import ReluRule, rectified, summed_relu
 from generator.network.graph import Graph
 from generator.network.ops import Step
 from generator.network.windows import Window
@@ -108,11 +108,10 @@ class WindowedForward:
         if step.reads == "map":
             return step.run(values[step.inputs[0]])
         if step.op == "relu" and (add := step.inputs[0]) in self._summed:
-            return _SummedRelu.apply(
-                *(self._part(i, window, values) for i in self.graph.steps[add].inputs), rule
-            )
+            one, other = (self._part(i, window, values) for i in self.graph.steps[add].inputs)
+            return summed_relu(step, one, other, rule)
         parts = [self._part(source, window, values) for source in step.inputs]
-        return relu(parts[0], rule) if step.op == "relu" else step.run(*parts)
+        return rectified(step, parts[0], rule) if step.is_rectifier else step.run(*parts)
 
     def _part(self, source: int, window: Window, values: dict[int, Tensor]) -> Tensor:
         """The window of a map of which at least that is held."""
@@ -149,37 +148,6 @@ def _input_window(step: Step, window: Window, extent: int) -> Window:
     return Window.fixed(0, extent) if step.reads == "map" else step.input_window(window).clipped(extent)
 
 
-class _Relu(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, rule: ReluRule) -> Tensor:
-        output = x.relu()
-        ctx.rule = rule
-        ctx.save_for_backward(output)
-        return output
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (output,) = ctx.saved_tensors
-        return through_relu(gradients[0], output, ctx.rule), None
-
-
-class _SummedRelu(torch.autograd.Function):
-    """The ReLU of a sum: one map is written and kept, where two steps would write and keep two."""
-
-    @staticmethod
-    def forward(ctx: Any, one: Tensor, other: Tensor, rule: ReluRule) -> Tensor:
-        output = (one + other).relu_()
-        ctx.rule = rule
-        ctx.save_for_backward(output)
-        return output
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
-        (output,) = ctx.saved_tensors
-        gradient = through_relu(gradients[0], output, ctx.rule)
-        return gradient, gradient, None
-
-
 class _FewChannels(torch.autograd.Function):
     """A convolution without padding of few channels, with TransposedConvolution as its backward pass."""
 
@@ -197,8 +165,3 @@ class _FewChannels(torch.autograd.Function):
         result, _ = ctx.way(gradient, (out, out), (into, into))
         missing = ctx.size - result.shape[1]  # no window reaches the pixels behind the last whole stride
         return F.pad(result.permute(0, 3, 1, 2), (0, missing, 0, missing)), None
-
-
-def relu(x: Tensor, rule: ReluRule = "plain") -> Tensor:
-    """max(x, 0), whose gradient follows the rule."""
-    return _Relu.apply(x, rule)

@@ -112,6 +112,8 @@ class UnitBackward:
                 self._back_through_max_pool(index, step, part)
             case "avg_pool":
                 self._back_through_average(index, step, part)
+            case "pad":
+                self._back_through_padding(index, step, part)
             case "relu":
                 self._pass_on(index, step.inputs[0], self._rectified(index, part))
             case "affine":
@@ -261,6 +263,16 @@ class UnitBackward:
             )  # fmt: skip
             result[:, rows, columns] += value[:, take_rows, take_columns]
         self._add(source, GradientPart(result, _whole(into), writable=True, zero_outside=self.inside[source]))
+
+    def _back_through_padding(self, index: int, step: Step, part: GradientPart) -> None:
+        source = step.inputs[0]
+        value, out = self._aligned(index, source, part)
+        (take_rows, rows), (take_columns, columns) = (
+            out[axis].meet(self.frames[source][axis], 1, -step.padding) for axis in (0, 1)
+        )  # fmt: skip
+        value = value[:, take_rows, take_columns]
+        # What belongs to the added zeros lies outside the source's map.
+        self._add(source, GradientPart(value, (rows, columns), part.writable, self.inside[source]))
 
     # -- windows ---------------------------------------------------------------------------------------------
 

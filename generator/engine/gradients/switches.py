@@ -4,6 +4,7 @@ can run instead of the whole picture."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -46,8 +47,8 @@ class Units:
 class Switches:
     """The switches of P pictures.
 
-    All by step. sizes: (C, H, W); masks: of each ReLU, 1 where its input was positive; taps: of each max-pool, which
-    position of its k × k window was the largest (row · k + column). Masks and taps are tables, (1 + P · H · W, C)
+    All by step. sizes: (C, H, W); masks: of each ReLU, 1 where its input was positive and below its limit; taps: of each
+    max-pool, which position of its k × k window was the largest (row · k + column). Masks and taps are tables, (1 + P · H · W, C)
     uint8; row 0 stands for every position outside the map. maps: whole outputs that were to be kept, (P, C, H, W).
     """
 
@@ -83,7 +84,7 @@ def forward_switches(
         _, channels, height, width = output.shape
         switches.sizes[index] = (channels, height, width)
         if step.op == "relu":
-            switches.masks[index] = _mask_table(output)
+            switches.masks[index] = _mask_table(output, step.limit)
         elif step.op == "max_pool":
             switches.taps[index] = _tap_table(arg_max.pop(index), step, switches.sizes[step.inputs[0]][2])
         if index in keep_steps:
@@ -93,11 +94,14 @@ def forward_switches(
     return switches
 
 
-def _mask_table(output: Tensor) -> Tensor:
+def _mask_table(output: Tensor, limit: float) -> Tensor:
     pictures, channels, height, width = output.shape
     table = torch.empty(1 + pictures * height * width, channels, dtype=torch.bool, device=output.device)
     table[0] = False
-    torch.gt(output.permute(0, 2, 3, 1), 0, out=table[1:].view(pictures, height, width, channels))
+    last = output.permute(0, 2, 3, 1)
+    inside = torch.gt(last, 0, out=table[1:].view(pictures, height, width, channels))
+    if limit < math.inf:
+        inside &= last < limit
     # As bytes: torch converts them to floats six times as fast as booleans.
     return table.view(torch.uint8)
 
