@@ -47,9 +47,10 @@ class Units:
 class Switches:
     """The switches of P pictures.
 
-    All by step. sizes: (C, H, W); masks: of each ReLU, 1 where its input was positive and below its limit; taps: of each
-    max-pool, which position of its k × k window was the largest (row · k + column). Masks and taps are tables, (1 + P · H · W, C)
-    uint8; row 0 stands for every position outside the map. maps: whole outputs that were to be kept, (P, C, H, W).
+    All by step. sizes: (C, H, W); masks: of each ReLU, 1 where its input was positive and below its limit; taps: of
+    each max-pool, which position of its k × k window was the largest (row · k + column). Masks and taps are tables,
+    (1 + P · H · W, C) uint8; row 0 stands for every position outside the map. maps: whole outputs that were to be kept,
+    (P, C, H, W).
     """
 
     sizes: dict[int, tuple[int, int, int]]
