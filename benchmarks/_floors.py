@@ -39,7 +39,7 @@ def cone_operations(
 
 def forward_operations(network: Network) -> int:
     """Floating-point operations of the convolutions of one picture's forward pass to the last layer."""
-    return 2 * network.graph.multiply_adds(network.preprocessing.crop, network.steps[-1])
+    return 2 * network.graph.multiply_adds(network.preprocessing.size, network.steps[-1])
 
 
 def convolution_rate(device: torch.device, clock: Callable[[], float] = time.perf_counter) -> float:

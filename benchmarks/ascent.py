@@ -75,7 +75,13 @@ def _compare(
     clock: Callable[[], float],
 ) -> None:
     batch = BATCH[objective]
-    plan = AscentPlan(objective=objective, steps=options.steps, size=options.size, batch=batch, cool=0)
+    plan = AscentPlan(
+        objective=objective,
+        steps=options.steps,
+        size=None if options.size is None else (options.size,) * 2,
+        batch=batch,
+        cool=0,
+    )
     ascenders = [Ascender(network, layer, replace(plan, precision=p)) for p in ("fp32", "bf16")]  # type: ignore[arg-type]
     own = options.size
     runs: dict[str, Callable[[], object]] = {

@@ -114,7 +114,7 @@ class Instant:
         if self._scores is None:
             self._scores = self._random.random((size, channels), np.float32)
         for vector in vectors:
-            length = network.graph.shapes(network.preprocessing.crop)[vector.step][0]
+            length = network.graph.shapes(network.preprocessing.size)[vector.step][0]
             vector.take(batch.indices.numpy(), self._random.random((n, length), np.float32))
         return self._scores[:n]
 

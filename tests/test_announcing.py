@@ -493,7 +493,7 @@ def test_multiply_adds_of_a_cone_are_those_of_torch_on_its_crop():
     from generator.engine.gradients.cones import Cone
 
     network = models.load("resnet20-cifar", "random")
-    shapes = dict(enumerate(network.graph.shapes(32)))
+    shapes = dict(enumerate(network.graph.shapes((32, 32))))
     cone = Cone(network.graph, network.step("conv1"))
     assert cone.multiply_adds(shapes, 16, 16) == 3 * 3 * 3 * 16  # one position of one 3 × 3 convolution
     # res2a: one position of the second convolution, 3 × 3 of the first, 5 × 5 of the stem; at a corner 2 × 2 and 3 × 3.

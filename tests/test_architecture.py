@@ -133,7 +133,7 @@ class Forked(nn.Module):
 
 
 def test_any_module_is_read_by_its_graph_alone() -> None:
-    drawn = blueprint("forked", Forked(), [Tap("conv1", "conv1", "stem", "", 1)], 17)
+    drawn = blueprint("forked", Forked(), [Tap("conv1", "conv1", "stem", "", 1)], (17, 17))
     by_path = {volume.path: volume for volume in drawn.volumes if volume.op == "conv"}
     assert by_path["project"].shortcut == "projection"
     assert by_path["a"].shortcut == by_path["b"].shortcut == ""
@@ -150,8 +150,8 @@ def test_a_picture_too_small_is_one_sentence() -> None:
     model = models.find("alexnet")
     with torch.device("meta"):
         module = model.build(10)
-    with pytest.raises(AtlasError, match="pictures of 20 px do not go through"):
-        blueprint("alexnet", module, model.taps(module), 20)
+    with pytest.raises(AtlasError, match="pictures of 20 × 20 px do not go through"):
+        blueprint("alexnet", module, model.taps(module), (20, 20))
 
 
 def test_json_gives_the_same_back_and_damage_is_named() -> None:

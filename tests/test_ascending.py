@@ -188,9 +188,9 @@ def test_the_strongest_unit_comes_to_the_middle():
     field = ReceptiveField(side=7, stride=4, centre=1.5)
     top, left, bottom, right = field.box(2, 5)
     middle = field.box(4, 4)
-    cut = strongest_in_the_middle(pixels, field, 2, 5, 4, Window.fixed(middle[0], middle[2]))
+    cut = strongest_in_the_middle(pixels, field, 2, 5, (4, 4), (Window.fixed(middle[0], middle[2]),) * 2)
     np.testing.assert_array_equal(cut, pixels[top:bottom, left:right])
-    corner = strongest_in_the_middle(pixels, field, 0, 0, 4, Window.fixed(middle[0], middle[2]))
+    corner = strongest_in_the_middle(pixels, field, 0, 0, (4, 4), (Window.fixed(middle[0], middle[2]),) * 2)
     np.testing.assert_array_equal(corner[0, 0], pixels[0, 0])
 
 

@@ -133,8 +133,8 @@ def test_a_middle_neuron_on_its_cone_is_the_neuron_of_the_whole_picture(layer: s
     side = network.preprocessing.crop
     picture = torch.from_numpy(np.random.default_rng(0).standard_normal((2, 3, side, side)))
     middle = network.layer(layer).height // 2
-    walk = WindowedForward(network.graph, top, side, middle)
-    inside = slice(walk.window.low, walk.window.end)
+    walk = WindowedForward(network.graph, top, (side, side), (middle, middle))
+    inside = slice(walk.frame[0].low, walk.frame[0].end)
     for channel in (0, 7):
         whole = picture.clone().requires_grad_(True)
         values = {0: whole}
@@ -157,8 +157,8 @@ def test_border_neurons_see_the_networks_own_padding() -> None:
     picture = torch.from_numpy(np.random.default_rng(1).standard_normal((1, 3, side, side)))
     whole = next(output for index, output in network.graph.run(picture) if index == top)
     for position in (0, 1, network.layer("res3b").height - 1):
-        walk = WindowedForward(network.graph, top, side, position)
-        inside = slice(walk.window.low, walk.window.end)
+        walk = WindowedForward(network.graph, top, (side, side), (position, position))
+        inside = slice(walk.frame[0].low, walk.frame[0].end)
         found = walk(picture[:, :, inside, inside])[:, :, 0, 0]
         torch.testing.assert_close(found, whole[:, :, position, position], rtol=1e-10, atol=1e-10)
 
@@ -172,10 +172,10 @@ def test_pooling_at_the_border_is_the_networks(model: str) -> None:
     top = network.step(layer)
     picture = torch.from_numpy(np.random.default_rng(2).standard_normal((1, 3, 64, 64)))
     whole = next(output for index, output in network.graph.run(picture) if index == top).clone()
-    torch.testing.assert_close(WindowedForward(network.graph, top, 64)(picture), whole)
+    torch.testing.assert_close(WindowedForward(network.graph, top, (64, 64))(picture), whole)
     for position in (0, whole.shape[-1] // 2, whole.shape[-1] - 1):
-        walk = WindowedForward(network.graph, top, 64, position)
-        inside = slice(walk.window.low, walk.window.end)
+        walk = WindowedForward(network.graph, top, (64, 64), (position, position))
+        inside = slice(walk.frame[0].low, walk.frame[0].end)
         found = walk(picture[:, :, inside, inside])[:, :, 0, 0]
         torch.testing.assert_close(found, whole[:, :, position, position])
 
@@ -187,20 +187,22 @@ def test_the_ascent_of_a_neuron_equals_that_on_the_whole_picture() -> None:
     climber = Ascender(network, "res3a", plan)
     found = climber.ascend([5])
     p, side = network.preprocessing, network.preprocessing.crop
-    inside = slice(climber.window.low, climber.window.end)
+    inside = slice(climber.frame[0].low, climber.frame[0].end)
     latent = torch.zeros(1, 3, side, side, dtype=torch.float64)
-    latent[0, :, inside, inside] = torch.from_numpy(Pixel(climber.canvas.size).noise(stream(0, "res3a", 5)))
+    latent[0, :, inside, inside] = torch.from_numpy(
+        Pixel((climber.canvas[0].size,) * 2).noise(stream(0, "res3a", 5))
+    )
     mean, std = (torch.tensor(v, dtype=torch.float64)[:, None, None] for v in (p.mean, p.std))
     middle = network.layer("res3a").height // 2
     assert network.graph.steps[network.step("res3a")].op == "relu"
     walk = WindowedForward(
-        network.graph, network.step("res3a") - 1, side
+        network.graph, network.step("res3a") - 1, (side, side)
     )  # the sum: it rises where the ReLU is silent too
     for _ in range(6):
         latent.requires_grad_(True)
         value = walk((displayable(latent) * p.value_range - mean) / std)[0, 5, middle, middle]
         (gradient,) = torch.autograd.grad(value, latent)
-        unit = gradient / gradient.norm() * (3 * climber.window.size**2) ** 0.5
+        unit = gradient / gradient.norm() * (3 * climber.frame[0].size ** 2) ** 0.5
         latent = (latent + 0.1 * unit).detach()
     expected = (displayable(latent)[:, :, inside, inside] * 255 + 0.5).floor() / 255
     torch.testing.assert_close(found.pictures.double(), expected, rtol=0, atol=1e-12)
@@ -289,7 +291,7 @@ def test_transforms_carry_lucids_names() -> None:
 
 
 def _move(picture: torch.Tensor, transforms: tf.Transforms, draws: list, first: int = 4, size: int = 8):
-    return tf.compose(transforms, np.array([draws], float), picture, first=first, size=size)
+    return tf.compose(transforms, np.array([draws], float), picture, first=(first, first), size=(size, size))
 
 
 @pytest.fixture
@@ -317,28 +319,33 @@ def test_a_quarter_turn_is_exact(picture: torch.Tensor) -> None:
 
 def test_pad_lays_grey_around_the_picture(picture: torch.Tensor) -> None:
     draws = [[0, 0], [0.0, 0.0]]
-    with_pad = tf.compose((tf.pad(4), tf.jitter(12)), np.array([draws]), picture, first=0, size=16)
+    with_pad = tf.compose((tf.pad(4), tf.jitter(12)), np.array([draws]), picture, first=(0, 0), size=(16, 16))
     assert (with_pad[:, :, :6] - 0.5).abs().max() < 1e-12
-    edge = tf.compose((tf.jitter(12),), np.array([draws[:1]]), picture, first=0, size=16)
+    edge = tf.compose((tf.jitter(12),), np.array([draws[:1]]), picture, first=(0, 0), size=(16, 16))
     torch.testing.assert_close(edge[:, :, :6, 6:], picture[:, :, :1, :10].expand(-1, -1, 6, -1))
 
 
-def test_reach_is_what_the_transforms_look_at(picture: torch.Tensor) -> None:
-    margin = tf.reach(tf.standard_transforms, 20)
-    corners = np.array([[x, y, 1.0] for x in (-9.5, 9.5) for y in (-9.5, 9.5)])
+@pytest.mark.parametrize(("height", "width"), [(20, 20), (12, 30)])
+def test_reach_is_what_the_transforms_look_at(height: int, width: int) -> None:
+    down, right = tf.reach(tf.standard_transforms, (height, width))
+    x, y = (width - 1) / 2, (height - 1) / 2
+    corners = np.array([[left, top, 1.0] for left in (-x, x) for top in (-y, y)])
     draws = np.random.default_rng(0).random((2000, 5, 2))
-    seen = np.abs(np.einsum("nij,kj->nki", tf.matrices(tf.standard_transforms, draws), corners)).max()
-    assert seen - 9.5 <= margin <= seen - 9.5 + 5
+    moved = np.einsum("nij,kj->nki", tf.matrices(tf.standard_transforms, draws), corners)
+    widest, highest = np.abs(moved).max((0, 1))
+    assert widest - x <= right <= widest - x + 5
+    assert highest - y <= down <= highest - y + 5
 
 
 # -- parametrisations ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("side", [8, 11])
+@pytest.mark.parametrize("size", [(8, 8), (11, 11), (8, 13), (11, 6)])
+@pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize("kind", [Pixel, Fourier])
-def test_latent_pictures_have_parameters(kind: type, side: int) -> None:
-    latent = torch.from_numpy(np.random.default_rng(0).standard_normal((2, 3, side, side)))
-    made = kind(side)
+def test_latent_pictures_have_parameters(kind: type, channels: int, size: tuple[int, int]) -> None:
+    latent = torch.from_numpy(np.random.default_rng(0).standard_normal((2, channels, *size)))
+    made = kind(size, channels)
     torch.testing.assert_close(made.latent(made.parameters(latent)), latent)
     assert made.noise(np.random.default_rng(0)).shape == made.parameters(latent).shape[1:]
 
@@ -353,13 +360,13 @@ def test_fourier_is_lucids_picture() -> None:
     root = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
     image = np.einsum("chw,dc->dhw", image, root / np.linalg.norm(root, axis=0).max())
     expected = 1 / (1 + np.exp(-image))
-    found = displayable(Fourier(side).latent(torch.from_numpy(numbers)[None]))[0]
+    found = displayable(Fourier((side, side)).latent(torch.from_numpy(numbers)[None]))[0]
     torch.testing.assert_close(found, torch.from_numpy(expected))
 
 
 def test_a_start_shows_itself(demo: Network) -> None:
     climber = Ascender(demo, "res2a", replace(QUIET, steps=0))
-    start = torch.rand(1, 3, climber.window.size, climber.window.size) * 0.9 + 0.05
+    start = torch.rand(1, 3, climber.frame[0].size, climber.frame[0].size) * 0.9 + 0.05
     assert (climber.ascend([0], start).pictures - start).abs().max() < 0.15  # its noise alone is added
 
 
@@ -483,7 +490,10 @@ def test_a_channel_that_is_not_there_is_one_sentence(demo: Network) -> None:
 
 def test_no_channels_give_no_pictures(demo: Network) -> None:
     found = ascend(demo, "res2a", [], QUIET)
-    assert found.pictures.shape == (0, 3, 11, 11) and found.window == Window.fixed(43, 54)
+    assert found.pictures.shape == (0, 3, 11, 11) and found.frame == (
+        Window.fixed(43, 54),
+        Window.fixed(43, 54),
+    )
 
 
 def test_bf16_climbs_like_fp32(demo: Network) -> None:

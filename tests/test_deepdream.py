@@ -125,7 +125,7 @@ def test_octaves_carry_their_detail_as_the_notebook_does(network, module):
     body, bases = _until(module, "layer1.1"), [_as_input(pixels)]
     for side in (37, 28):  # 48 / 1.3, 48 / 1.3²
         bases.append(sized(bases[-1], side))
-    assert plan.sides == [28, 37, 48]
+    assert plan.sizes == [(28, 28), (37, 37), (48, 48)]
     detail, steps = torch.zeros_like(bases[-1]), iter(there)
     for base in reversed(bases):
         x = base + sized(detail, base.shape[-1])
@@ -184,7 +184,7 @@ def test_a_silent_layer_leaves_the_picture_as_it_is(network):
 
 def test_octaves_that_do_not_fit_are_said_in_one_sentence():
     with pytest.raises(AtlasError, match="smallest of 8 octaves would be 9 px wide"):
-        _ = DreamPlan(96, octaves=8).sides
+        _ = DreamPlan(96, octaves=8).sizes
 
 
 # -- the stage -----------------------------------------------------------------------------------------------

@@ -56,7 +56,7 @@ def test_guided_backpropagation_of_a_class_is_captums():
     module = Small().double().eval()
     x = torch.randn(1, 3, 12, 12, dtype=torch.float64)
     graph = trace(module).to("cpu", torch.float64)
-    walk = WindowedForward(graph, len(graph) - 1, 12)
+    walk = WindowedForward(graph, len(graph) - 1, (12, 12))
     for number in (0, 3):
         expected = captum.GuidedBackprop(module).attribute(x, target=number)
         found, _, _ = class_gradients(walk, x, number, "guided")
@@ -72,7 +72,7 @@ def test_class_gradients_of_the_demo_are_autograds_under_the_rule(rule):
         scores = module(x)
     assert mode.count == 49
     (expected,) = torch.autograd.grad(scores[0, 7], x)
-    walk = WindowedForward(network.graph, len(network.graph) - 1, 96)
+    walk = WindowedForward(network.graph, len(network.graph) - 1, (96, 96))
     found, _, _ = class_gradients(walk, x, 7, rule)
     torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-8 * float(expected.abs().max()))
 
@@ -82,7 +82,7 @@ def test_saliency_is_captums_with_the_largest_of_the_colours():
     network, module = load("demo").to("cpu", torch.float64), load_module("demo").double()
     x = torch.from_numpy(np.random.default_rng(1).standard_normal((1, 3, 96, 96)))
     expected = captum.Saliency(module).attribute(x, target=3, abs=True)[0].amax(0)
-    walk = WindowedForward(network.graph, len(network.graph) - 1, 96)
+    walk = WindowedForward(network.graph, len(network.graph) - 1, (96, 96))
     found = saliency_pixels(class_gradients(walk, x, 3, "plain")[0][0].abs().amax(0).numpy())
     white = float(expected.quantile(0.995))
     level = (expected / white).clamp(max=1) * 255
@@ -95,7 +95,7 @@ def test_contributions_add_up_to_the_score_behind_global_pooling(picture):
     found = explain(network, picture)
     top = len(network.graph) - 1
     x = network.prepare(torch.from_numpy(found.pixels)[None])
-    walk = WindowedForward(network.graph, top, 96)
+    walk = WindowedForward(network.graph, top, (96, 96))
     _, activation, inner = class_gradients(walk, x, found.chosen[0], "plain", network.step(found.layer.name))
     share = (activation * inner)[0].sum((1, 2))
     bias = network.graph.steps[top].bias[found.chosen[0]]

@@ -320,6 +320,9 @@ def test_every_key_of_the_profile_changes_what_it_names_alone() -> None:
         ({"fit": "squash", "resize": [240, 320]}, (240, 320), 224),
         ({"resize": [240, 320]}, (240, 320), 224),
         ({"crop": [96, 96]}, 256, 96),
+        ({"crop": [200, 256]}, 256, (200, 256)),
+        ({"resize": 256, "crop": [224, 320]}, 256, (224, 320)),
+        ({"fit": "squash", "crop": [224, 320]}, (224, 320), (224, 320)),
         ({"resize": 0, "crop": 400}, 0, 400),
         ({"fit": "shorter"}, 256, 224),
     ],
@@ -345,9 +348,18 @@ def test_squash_and_pairs_of_numbers(keys: dict[str, Any], resize: Any, crop: in
         ({"mean": [300, 300, 300], "range": 255}, "do not lie in the value range 0 to 255"),
         ({"range": 255}, "values from 0 to 1.*range 1 meant"),
         ({"mean": [0.5, 0.5, 0.5], "std": [60, 60, 60], "range": 255}, "range 1 meant"),
-        ({"crop": [224, 160]}, "square inputs alone, not 224 × 160 px.*fit = 'squash'"),
+        (
+            {"crop": [224, 320]},
+            "crop .224 × 320 px. is larger than what resize leaves .256 px.*320",
+        ),
+        ({"resize": 200, "crop": [224, 320]}, "is larger than what resize leaves .200 px.*224 or more"),
+        (
+            {"resize": [256, 256], "crop": [224, 320]},
+            "is larger than what resize leaves .256 × 256 px.*224, 320",
+        ),
+        ({"crop": [224, 4]}, r"pictures.crop.*from 8 to 4096, or \[height, width\]"),
         ({"crop": 320}, "crop .320 px. is larger than what resize leaves .256 px.*resize too"),
-        ({"resize": [200, 300]}, "crop .224 px. is larger than what resize leaves .200 px"),
+        ({"resize": [200, 300]}, "crop .224 px. is larger than what resize leaves .200 × 300 px"),
         ({"resize": [200, 300], "crop": 224}, "crop .224 px. is larger"),
         ({"resize": [200, 300], "fit": "shorter"}, "wants one number"),
         ({"resize": 0, "fit": "squash"}, "wants a size"),
@@ -545,7 +557,9 @@ def test_the_words_say_what_is_done() -> None:
     squashed = replace(IMAGENET, resize=(224, 224), interpolation="bicubic")
     assert squashed.size_words == "resized to 224 × 224 px whatever the aspect ratio (bicubic)"
     wide = replace(IMAGENET, resize=(240, 320))
-    assert wide.size_words.startswith("resized to 320 × 240 px") and wide.size_words.endswith("224 × 224 px")
+    assert wide.size_words.startswith(
+        "resized to 240 × 320 px (height × width)"
+    ) and wide.size_words.endswith("224 × 224 px")
     assert replace(IMAGENET, resize=0).size_words == "the central 224 × 224 px, not resized"
     assert IMAGENET.file_words == "transparency laid on white; turned upright as EXIF says"
     other = replace(IMAGENET, transparency="drop", exif=False, bits=12)

@@ -27,7 +27,7 @@ def test_each_gradient_has_its_own_scale_and_the_three_colours_share_it():
 
 @pytest.mark.parametrize("side", [7, 11, 19, 27, 35])
 def test_small_fields_keep_their_pixels_and_grow_by_whole_factors(side):
-    assert sprites.native_side(side, 224, 96) == side
+    assert sprites.native_side(side, (224, 224), 96) == side
     enlarged = side * sprites.enlargement(side, 96)
     assert 0.8 * 96 <= enlarged <= 1.25 * 96
     assert enlarged + 2 * sprites.MARGIN <= sprites.tile_side(enlarged) < enlarged * 1.15
@@ -35,7 +35,7 @@ def test_small_fields_keep_their_pixels_and_grow_by_whole_factors(side):
 
 @pytest.mark.parametrize("side", [51, 67, 131, 291])
 def test_larger_fields_fill_a_tile_of_the_wanted_side(side):
-    native = sprites.native_side(side, 224, 96)
+    native = sprites.native_side(side, (224, 224), 96)
     assert sprites.enlargement(native, 96) == 1
     assert sprites.tile_side(native) == 96
 
@@ -51,7 +51,7 @@ def test_a_bright_patch_does_not_run_into_the_grey_beside_it(native, factor):
 
 
 def test_a_field_larger_than_the_picture_shows_the_picture():
-    assert sprites.native_side(483, 32, 96) == 32
+    assert sprites.native_side(483, (32, 32), 96) == 32
 
 
 def test_a_sprite_holds_its_panels_side_by_side_strongest_first():

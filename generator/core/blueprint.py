@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from generator.core.errors import AtlasError
+from generator.core.records import Size
 
 VolumeOp = Literal[
     "input", "conv", "max_pool", "avg_pool", "adaptive_pool", "linear", "add", "concat"
@@ -53,15 +54,20 @@ COLUMNS = tuple(field.name for field in dataclasses.fields(Volume))
 
 @dataclass(frozen=True)
 class Blueprint:
-    """A network's volumes and totals. side: of the input in px; parameters: counted on the module as a whole;
-    multiply_adds: half of what torch's counter calls FLOPs, for one picture."""
+    """A network's volumes and totals. side: of the input in px, or its (height, width); parameters: counted on the
+    module as a whole; multiply_adds: half of what torch's counter calls FLOPs, for one picture."""
 
     model: str
-    side: int
+    side: int | Size
     outputs: int
     parameters: int
     multiply_adds: int
     volumes: tuple[Volume, ...]
+
+    @property
+    def size(self) -> Size:
+        """Height and width of the input in px."""
+        return (self.side, self.side) if isinstance(self.side, int) else self.side
 
     @property
     def weighted_layers(self) -> int:

@@ -21,6 +21,8 @@ IN_FILE = "written in the weights' file"
 GIVEN = "given"
 ASSUMED = "assumed: "
 
+Size = tuple[int, int]  # height and width in px
+
 # "layer": of a network without residual blocks, whose channels are tied to no other layer's.
 LayerKind = Literal["stem", "block", "layer", "branch", "projection"]
 
@@ -98,8 +100,9 @@ class Preprocessing:
     """From a picture file to the network's input.
 
     resize: the shorter side in px (0: leave), or (height, width), which ignores the aspect ratio; crop: side of the
-    centre crop in px; mean, std: of red, green, blue; value_range: 1.0 if the network expects values in [0, 1], 255.0
-    if in [0, 255]; then (x − mean) / std.
+    centre crop in px, or its (height, width); mean, std: of each channel that the network reads (one: grey, two: grey
+    and alpha, three: red, green, blue; four: with alpha); value_range: 1.0 if the network expects values in [0, 1],
+    255.0 if in [0, 255]; then (x − mean) / std.
     interpolation: Pillow's filter of that name, with antialiasing; transparency: 'white' or 'black', the ground under
     transparent pixels, or 'drop' (the colours are taken as if nothing were transparent); exif: whether the picture is
     turned upright as its EXIF orientation says; bits: of greyscale samples in files of 16 bits (0: as the file says).
@@ -107,16 +110,30 @@ class Preprocessing:
     '' if it is unknown. It does not change the numbers, so two preprocessings that differ in it alone are equal.
     """
 
-    resize: int | tuple[int, int]
-    crop: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    resize: int | Size
+    crop: int | Size
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     value_range: float = 1.0
     interpolation: str = "bilinear"
     transparency: str = "white"
     exif: bool = True
     bits: int = 0
     source: str = field(default="", compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.crop, tuple) and self.crop[0] == self.crop[1]:
+            object.__setattr__(self, "crop", self.crop[0])  # a square has one form
+
+    @property
+    def size(self) -> Size:
+        """Height and width of the network's input in px."""
+        return self.crop if isinstance(self.crop, tuple) else (self.crop, self.crop)
+
+    @property
+    def channels(self) -> int:
+        """How many channels of a picture the network reads."""
+        return len(self.mean)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -126,11 +143,10 @@ class Preprocessing:
     @property
     def size_words(self) -> str:
         """Resize and crop in words."""
-        crop = f"the central {self.crop} × {self.crop} px"
+        crop = f"the central {size_words(self.size)}"
         if isinstance(self.resize, tuple):
-            height, width = self.resize
-            squash = f"resized to {width} × {height} px whatever the aspect ratio ({self.interpolation})"
-            return squash if height == width == self.crop else f"{squash}, then {crop}"
+            squash = f"resized to {size_words(self.resize)} whatever the aspect ratio ({self.interpolation})"
+            return squash if self.resize == self.size else f"{squash}, then {crop}"
         if self.resize == 0:
             return f"{crop}, not resized"
         return f"shorter side resized to {self.resize} px ({self.interpolation}), then {crop}"
@@ -237,6 +253,17 @@ class Manifest:
         return find_layer(self.layers, name)
 
 
+def size_words(size: Size) -> str:
+    """A height and a width in words.
+
+    >>> size_words((224, 224)), size_words((224, 320))
+    ('224 × 224 px', '224 × 320 px (height × width)')
+    """
+    height, width = size
+    order = "" if height == width else " (height × width)"
+    return f"{height} × {width} px{order}"
+
+
 def title_of(model: str, weights: WeightsInfo) -> str:
     """What an atlas is called whose profile has no title of its own: the network and the weights that were used.
 
@@ -279,10 +306,10 @@ def _without_rare(items: list[tuple[str, Any]]) -> dict[str, Any]:
     return {name: value for name, value in items if value or name not in _RARE}
 
 
-def _resize_from_json(resize: int | list[int]) -> int | tuple[int, int]:
-    if isinstance(resize, int):
-        return resize
-    height, width = resize
+def _size_from_json(size: int | list[int]) -> int | Size:
+    if isinstance(size, int):
+        return size
+    height, width = size
     return height, width
 
 
@@ -322,7 +349,8 @@ def manifest_from_json(data: Mapping[str, Any], path: Path | None = None) -> Man
                 "preprocessing": Preprocessing(
                     **{
                         **preprocessing,
-                        "resize": _resize_from_json(preprocessing["resize"]),
+                        "resize": _size_from_json(preprocessing["resize"]),
+                        "crop": _size_from_json(preprocessing["crop"]),
                         "mean": tuple(preprocessing["mean"]),
                         "std": tuple(preprocessing["std"]),
                     }

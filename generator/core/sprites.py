@@ -8,6 +8,8 @@ import math
 import numpy as np
 from PIL import Image
 
+from generator.core.records import Size
+
 GROUND = 128  # mid-grey: the zero of a gradient picture, and the background of every patch
 TRUE_PIXELS = 40  # px; fields up to here keep their pixels and grow by a whole factor
 BLOCK = 8  # px, how far one value of colour reaches in WebP
@@ -15,10 +17,16 @@ MARGIN = 2  # px of ground around the picture in every tile: decoders smooth col
 THUMB = 48  # px, the side of a thumbnail on a layer's grid
 
 
-def native_side(field_side: int, picture_side: int, wanted: int) -> int:
+def seen_side(field_side: int, size: Size) -> int:
+    """Side in px of the square that holds what a unit with this receptive field sees of a picture: the field, or the
+    whole picture where the field is larger than its shorter side."""
+    return field_side if field_side <= min(size) else max(size)
+
+
+def native_side(field_side: int, size: Size, wanted: int) -> int:
     """Side in px at which a tile's picture is kept before enlarging: its true pixels where they are few, or about as
-    many as wanted; else what fills a tile of the wanted side."""
-    seen = min(field_side, picture_side)
+    many as wanted; else what fills a tile of the wanted side. size: height and width of the pictures."""
+    seen = seen_side(field_side, size)
     if seen <= min(TRUE_PIXELS, wanted) or 0.8 * wanted <= seen <= 1.05 * wanted:
         return seen
     return tile_side(wanted - 2 * MARGIN) - 2 * MARGIN

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from generator.core.errors import AtlasError
+from generator.core.records import Size
 from generator.engine.ascent.ascent import stream
 from generator.engine.ascent.windowed_forward import WindowedForward
 from generator.network.network import Network
@@ -26,12 +27,12 @@ SMALLEST = 16  # px, the side of the smallest octave: a deep layer's map of a sm
 class DreamPlan:
     """How a picture is dreamt.
 
-    side: of the picture in px; octaves: number of sizes, each octave_scale times the one before; steps: per octave;
-    step_size: mean absolute change of a step, in units of 1/255 per pixel and channel; jitter: the picture is rolled by
-    up to this many px before a step, and rolled back afterwards.
+    side: of the picture in px, or its (height, width); octaves: number of sizes, each octave_scale times the one
+    before; steps: per octave; step_size: mean absolute change of a step, in units of 1/255 per pixel and channel;
+    jitter: the picture is rolled by up to this many px before a step, and rolled back afterwards.
     """
 
-    side: int
+    side: int | Size
     octaves: int = 4
     octave_scale: float = 1.4
     steps: int = 10
@@ -40,22 +41,30 @@ class DreamPlan:
     seed: int = 0
 
     @property
-    def sides(self) -> list[int]:
-        """The octaves' sides in px, the smallest first; raises AtlasError where that is below SMALLEST."""
-        sides = [round(self.side / self.octave_scale**n) for n in reversed(range(self.octaves))]
-        if sides[0] < SMALLEST:
+    def size(self) -> Size:
+        """Height and width of the picture in px."""
+        return (self.side, self.side) if isinstance(self.side, int) else self.side
+
+    @property
+    def sizes(self) -> list[Size]:
+        """The octaves' heights and widths in px, the smallest first; raises AtlasError where one is below SMALLEST."""
+        height, width = self.size
+        scales = [self.octave_scale**n for n in reversed(range(self.octaves))]
+        sizes = [(round(height / scale), round(width / scale)) for scale in scales]
+        if min(sizes[0]) < SMALLEST:
+            across = "high" if sizes[0][0] < sizes[0][1] else "wide"
             raise AtlasError(
-                f"the smallest of {self.octaves} octaves would be {sides[0]} px wide",
+                f"the smallest of {self.octaves} octaves would be {min(sizes[0])} px {across}",
                 "deepdream",
                 f"take fewer octaves, a smaller octave_scale or a larger side: {SMALLEST} px are needed",
             )
-        return sides
+        return sizes
 
 
 @dataclass(frozen=True)
 class Dream:
-    """picture: (n, n, 3) uint8 RGB; before, after: root mean square of the layer's activations at the start picture and
-    at this one."""
+    """picture: (h, w, channels) uint8; before, after: root mean square of the layer's activations at the start
+    picture and at this one."""
 
     picture: Tensor
     before: float
@@ -70,7 +79,7 @@ class Dreamer:
         self.network, self.plan = network, plan
         self.layer = network.layer(layer).name
         step = network.step(layer)
-        self.forwards = [WindowedForward(network.graph, step, side) for side in plan.sides]
+        self.forwards = [WindowedForward(network.graph, step, size) for size in plan.sizes]
         self.device, self.dtype = network.device, network.dtype
         p = network.preprocessing
         self._range = p.value_range
@@ -78,19 +87,19 @@ class Dreamer:
         self._std = torch.tensor(p.std, device=self.device, dtype=self.dtype)[:, None, None]
 
     def dream(self, pixels: Tensor) -> Dream:
-        """The dream of a picture, (n, n, 3) uint8, n the plan's side. It depends on the plan, the layer and the pixels
-        alone."""
+        """The dream of a picture, (h, w, channels) uint8 of the plan's size. It depends on the plan, the layer and the
+        pixels alone."""
         plan = self.plan
         random = stream(plan.seed, f"dream {self.layer}", zlib.crc32(pixels.numpy().tobytes()))
-        start = pixels.permute(2, 0, 1)[None].to(self.device, self.dtype) / 255  # (1, 3, n, n)
+        start = pixels.permute(2, 0, 1)[None].to(self.device, self.dtype) / 255  # (1, C, h, w)
         octaves = [start]
-        for side in reversed(plan.sides[:-1]):
-            octaves.insert(0, _resized(octaves[0], side))
+        for size in reversed(plan.sizes[:-1]):
+            octaves.insert(0, _resized(octaves[0], size))
         picture = octaves[0]
         for number, (base, forward) in enumerate(zip(octaves, self.forwards, strict=True)):
             if number:
                 detail = picture - octaves[number - 1]
-                picture = base + _resized(detail, base.shape[-1])
+                picture = base + _resized(detail, (base.shape[2], base.shape[3]))
             for _ in range(plan.steps):
                 down, right = random.integers(-plan.jitter, plan.jitter + 1, 2).tolist()
                 picture = torch.roll(picture, (down, right), (2, 3))
@@ -101,14 +110,14 @@ class Dreamer:
         return Dream(shown, self.strength(start), self.strength(rounded / 255))
 
     def _step(self, forward: WindowedForward, picture: Tensor) -> Tensor:
-        """The change of a picture in one step, (1, 3, n, n); zero where the layer is inactive."""
+        """The change of a picture in one step, (1, C, h, w); zero where the layer is inactive."""
         gradient, _ = self.gradient(forward, picture)
         size = gradient.abs().mean()
         return torch.where(size > 0, gradient * (self.plan.step_size / 255 / size), 0.0)
 
     def gradient(self, forward: WindowedForward, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """The gradient of ½‖a‖² with respect to the pictures' values in [0, 1], (B, 3, n, n), and the activations a,
-        (B, C, h, w)."""
+        """The gradient of ½‖a‖² with respect to the pictures' values in [0, 1], (B, C, h, w), and the activations a,
+        (B, C', h', w')."""
         pictures = pictures.detach().requires_grad_(True)
         maps = forward(self._prepared(pictures))
         (gradient,) = torch.autograd.grad(maps, pictures, maps.detach())
@@ -116,7 +125,7 @@ class Dreamer:
 
     @torch.no_grad()
     def strength(self, picture: Tensor) -> float:
-        """Root mean square of the layer's activations at a picture of the plan's side, (1, 3, n, n) in [0, 1]."""
+        """Root mean square of the layer's activations at a picture of the plan's size, (1, C, h, w) in [0, 1]."""
         maps = self.forwards[-1](self._prepared(picture))
         return float(maps.double().square().mean().sqrt())
 
@@ -125,6 +134,6 @@ class Dreamer:
         return x.contiguous(memory_format=torch.channels_last)
 
 
-def _resized(picture: Tensor, side: int) -> Tensor:
-    """(1, 3, n, n) → (1, 3, side, side), bilinear and antialiased."""
-    return F.interpolate(picture, size=(side, side), mode="bilinear", antialias=True, align_corners=False)
+def _resized(picture: Tensor, size: Size) -> Tensor:
+    """(1, C, h, w) → (1, C, *size), bilinear and antialiased."""
+    return F.interpolate(picture, size=size, mode="bilinear", antialias=True, align_corners=False)

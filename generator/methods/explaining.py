@@ -82,7 +82,7 @@ def explain(network: Network, picture: Path, chosen: str | None = None) -> Expla
     blocks = [layer for layer in network.layers if layer.kind in ("block", "layer")]
     last = (blocks or list(network.layers))[-1]
     x = network.prepare(torch.from_numpy(pixels)[None])
-    forward = WindowedForward(network.graph, top, network.preprocessing.crop)
+    forward = WindowedForward(network.graph, top, network.preprocessing.size)
     with torch.no_grad():
         scores = forward(x)[0]
     head = network.head

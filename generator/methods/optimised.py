@@ -7,26 +7,27 @@ import numpy as np
 
 from generator.core.records import ReceptiveField
 from generator.core.sprites import enlarge, enlargement, native_side, shrink
-from generator.network.windows import Window
+from generator.engine.gradients.cones import Frame
 
 
 def strongest_in_the_middle(
-    pixels: np.ndarray, field: ReceptiveField, row: int, column: int, middle: int, window: Window
+    pixels: np.ndarray, field: ReceptiveField, row: int, column: int, middle: tuple[int, int], frame: Frame
 ) -> np.ndarray:
-    """The part of a picture that lies to its strongest unit as `window` lies to the middle unit, (n, n, 3) uint8.
+    """The part of a picture that lies to its strongest unit as `frame` lies to the middle unit, (h, w, C) uint8.
 
-    pixels: (H, W, 3) uint8, the picture as the network saw it; row, column: of the strongest unit; middle: row and
-    column of the middle unit; window: rows and columns in px that the middle unit depends on. Beyond the picture's edge
+    pixels: (H, W, C) uint8, the picture as the network saw it; row, column: of the strongest unit; middle: row and
+    column of the middle unit; frame: rows and columns in px that the middle unit depends on. Beyond the picture's edge
     the edge is carried on.
     """
-    height, width, _ = pixels.shape
-    positions = np.arange(window.low, window.end)
-    rows = np.clip(positions + (row - middle) * field.stride, 0, height - 1)
-    columns = np.clip(positions + (column - middle) * field.stride, 0, width - 1)
+    rows, columns = (
+        np.clip(np.arange(window.low, window.end) + (unit - centre) * field.stride, 0, extent - 1)
+        for window, unit, centre, extent in zip(frame, (row, column), middle, pixels.shape[:2], strict=True)
+    )
     return pixels[rows][:, columns]
 
 
 def kept_picture(pixels: np.ndarray, wanted: int) -> np.ndarray:
     """An optimised picture, (n, n, 3) uint8, at about the wanted side in px: enlarged by a whole factor, or shrunk."""
-    native = native_side(pixels.shape[0], pixels.shape[0], wanted)
+    side = max(pixels.shape[:2])
+    native = native_side(side, (side, side), wanted)
     return enlarge(shrink(pixels, native), enlargement(native, wanted))

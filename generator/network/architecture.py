@@ -10,6 +10,7 @@ from torch import fx, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from generator.core.blueprint import HEAD, Blueprint, Shortcut, Volume
+from generator.core.records import Size
 from generator.network.graph import Graph
 from generator.network.network import Tap
 from generator.network.receptive_field import receptive_fields
@@ -17,18 +18,18 @@ from generator.network.tracing import nodes, trace
 from generator.network.zero_padding import ZeroPadShortcut
 
 
-def blueprint(model: str, module: nn.Module, taps: Sequence[Tap], side: int) -> Blueprint:
-    """The volumes of a module for square pictures of `side` px, with parameters and multiply-adds.
+def blueprint(model: str, module: nn.Module, taps: Sequence[Tap], size: Size) -> Blueprint:
+    """The volumes of a module for pictures of this height and width, with parameters and multiply-adds.
 
     The module may lie on the meta device: geometry and costs need no numbers, and none are computed.
     """
     module = module.eval().to("meta")
     graph = trace(module)
     named = _named_steps(graph, taps)
-    shapes = graph.shapes(side)
+    shapes = graph.shapes(size)
     fields = receptive_fields(graph)
     parameters = _parameters(module)
-    costs, total = _multiply_adds(module, side)
+    costs, total = _multiply_adds(module, (graph.channels, *size))
     volumes: list[Volume] = []
     stage, block = 1, ""
     for index, step in enumerate(graph.steps):
@@ -65,6 +66,7 @@ def blueprint(model: str, module: nn.Module, taps: Sequence[Tap], side: int) -> 
             )
         )
     count = sum(parameter.numel() for parameter in module.parameters())
+    side = size[0] if size[0] == size[1] else size
     return Blueprint(model, side, shapes[-1][0], count, total, tuple(volumes))
 
 
@@ -132,9 +134,10 @@ def _ways(graph: Graph, addition: int) -> list[list[int]]:
 # -- costs ---------------------------------------------------------------------------------------------------
 
 
-def _multiply_adds(module: nn.Module, side: int) -> tuple[dict[str, int], int]:
-    """Multiply-adds by module path, and of the whole module; torch counts each as two FLOPs."""
-    blank = torch.empty(1, 3, side, side, device="meta")
+def _multiply_adds(module: nn.Module, shape: tuple[int, int, int]) -> tuple[dict[str, int], int]:
+    """Multiply-adds by module path, and of the whole module, for an input of this shape; torch counts each as two
+    FLOPs."""
+    blank = torch.empty(1, *shape, device="meta")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         module(blank)
     root = f"{type(module).__name__}."

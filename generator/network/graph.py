@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from generator.core.errors import AtlasError
+from generator.core.records import Size, size_words
 from generator.network.ops import CONVOLUTION, MAX_POOL, OpName, Step
 
 
@@ -36,10 +37,14 @@ def maps_layout(device: torch.device | str, dtype: torch.dtype) -> torch.memory_
 
 
 class Graph:
-    """The steps of a network in forward order. Step 0 is the input, (B, 3, H, W)."""
+    """The steps of a network in forward order. Step 0 is the input, (B, channels, H, W).
 
-    def __init__(self, steps: tuple[Step, ...]) -> None:
+    channels: of the input; left out, as many as the first convolution reads.
+    """
+
+    def __init__(self, steps: tuple[Step, ...], channels: int | None = None) -> None:
         self.steps = steps
+        self.channels = _channels_read(steps) if channels is None else channels
         self.consumers: list[list[int]] = [[] for _ in steps]
         for index, step in enumerate(steps):
             for source in step.inputs:
@@ -79,7 +84,8 @@ class Graph:
             tuple(
                 replace(self.steps[old], inputs=tuple(number[i] for i in self.steps[old].inputs))
                 for old in remaining
-            )
+            ),
+            self.channels,
         )
 
     def end_of(self, path: str) -> int:
@@ -155,10 +161,10 @@ class Graph:
             call = None if step.call is None else step.call.to(lambda tensor: tensor.to(device, dtype))
             return replace(step, weight=move(step.weight), bias=move(step.bias), call=call)
 
-        return Graph(tuple(moved(step) for step in self.steps))
+        return Graph(tuple(moved(step) for step in self.steps), self.channels)
 
     def run(self, pictures: Tensor, arg_max: dict[int, Tensor] | None = None) -> Iterator[tuple[int, Tensor]]:
-        """Run the network on pictures (B, 3, H, W), yielding every step and its output in forward order.
+        """Run the network on pictures (B, channels, H, W), yielding every step and its output in forward order.
 
         Clone an output to keep it: later steps reuse its memory. arg_max: filled, by step, with the flat index on the
         input map that each value of a max_pool was taken from, as torch gives them.
@@ -188,35 +194,36 @@ class Graph:
         viewed = any(self.steps[i].op == "torch" for i in (first, *self.consumers[first]))
         return first != 0 and last_use[first] == index and not shared and not viewed
 
-    def shapes(self, side: int, last: int | None = None) -> list[tuple[int, int, int]]:
-        """(C, H, W) of every step's output, up to step `last`, for square pictures of `side` px; H = W = 1 behind the
-        flattening. Nothing is computed: torch's meta device knows the shapes.
+    def shapes(self, size: Size, last: int | None = None) -> list[tuple[int, int, int]]:
+        """(C, H, W) of every step's output, up to step `last`, for pictures of this height and width; H = W = 1 behind
+        the flattening. Nothing is computed: torch's meta device knows the shapes.
 
         Raises AtlasError if the network cannot take such pictures.
         """
-        blank = torch.empty(1, 3, side, side, device="meta")
+        height, width = size
+        blank = torch.empty(1, self.channels, height, width, device="meta")
         shapes: list[tuple[int, int, int]] = []
         try:
             for index, output in self.to("meta", torch.float32).run(blank):
-                channels, height, width = (*output.shape[1:], 1, 1)[:3]
-                shapes.append((channels, height, width))
+                channels, rows, columns = (*output.shape[1:], 1, 1)[:3]
+                shapes.append((channels, rows, columns))
                 if index == last:
                     break
         except RuntimeError as error:
             raise AtlasError(
-                f"pictures of {side} px do not go through the network ({error})",
+                f"pictures of {size_words(size)} do not go through the network ({error})",
                 remedy="choose another crop",
             ) from error
         return shapes
 
-    def multiply_adds(self, side: int, last: int | None = None) -> int:
-        """Of all convolutions up to step `last`, for one square picture of `side` px."""
-        return self.running_multiply_adds(side, last)[-1]
+    def multiply_adds(self, size: Size, last: int | None = None) -> int:
+        """Of all convolutions up to step `last`, for one picture of this height and width."""
+        return self.running_multiply_adds(size, last)[-1]
 
-    def running_multiply_adds(self, side: int, last: int | None = None) -> list[int]:
-        """Of all convolutions up to each step, the last one `last`, for one square picture of `side` px."""
+    def running_multiply_adds(self, size: Size, last: int | None = None) -> list[int]:
+        """Of all convolutions up to each step, the last one `last`, for one picture of this height and width."""
         total, totals = 0, []
-        for step, (channels, height, width) in zip(self.steps, self.shapes(side, last), strict=False):
+        for step, (channels, height, width) in zip(self.steps, self.shapes(size, last), strict=False):
             if step.op == "conv" and step.weight is not None:
                 total += channels * height * width * step.weight[0].numel()
             totals.append(total)
@@ -289,6 +296,12 @@ class Graph:
         if index in wanted or len(readers) != 1 or readers[0] > last or self.steps[readers[0]].op != op:
             return None
         return readers[0]
+
+
+def _channels_read(steps: tuple[Step, ...]) -> int:
+    """How many channels the first convolution reads; 3 where there is none."""
+    first = next((step for step in steps if step.op == "conv" and step.weight is not None), None)
+    return 3 if first is None or first.weight is None else first.weight.shape[1] * first.groups
 
 
 @functools.cache

@@ -72,7 +72,7 @@ class Network:
         graph = trace(module)
         if last is not None:
             graph = graph.until(graph.end_of(last))
-        shapes = graph.shapes(preprocessing.crop)
+        shapes = graph.shapes(preprocessing.size)
         fields = receptive_fields(graph)
         pairs: list[tuple[int, LayerInfo]] = []
         for tap in taps:
@@ -170,7 +170,7 @@ class Network:
 
     def with_preprocessing(self, preprocessing: Preprocessing) -> Network:
         """The same network, for pictures that are prepared in another way."""
-        shapes = self.graph.shapes(preprocessing.crop)
+        shapes = self.graph.shapes(preprocessing.size)
         layers = tuple(
             replace(layer, height=shapes[step][1], width=shapes[step][2])
             for layer, step in zip(self.layers, self.steps, strict=True)
@@ -178,14 +178,14 @@ class Network:
         return replace(self, preprocessing=preprocessing, layers=layers)
 
     def prepare(self, pictures: Tensor) -> Tensor:
-        """Decoded pictures (B, H, W, 3) uint8 → the network's input (B, 3, H, W) in its dtype, laid out as
-        graph.maps_layout says."""
+        """Decoded pictures (B, H, W, channels) uint8 → the network's input (B, channels, H, W) in its dtype, laid out
+        as graph.maps_layout says."""
         p = self.preprocessing
         mean = torch.tensor(p.mean, device=self.device, dtype=self.dtype)
         std = torch.tensor(p.std, device=self.device, dtype=self.dtype)
         x = pictures.to(self.device, non_blocking=True).to(self.dtype) * (p.value_range / 255)
         layout = maps_layout(self.device, self.dtype)
-        return ((x - mean) / std).permute(0, 3, 1, 2).contiguous(memory_format=layout)  # (B, 3, H, W)
+        return ((x - mean) / std).permute(0, 3, 1, 2).contiguous(memory_format=layout)
 
     def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> Network:
         """The same network with its weights on a device."""

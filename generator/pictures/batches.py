@@ -4,6 +4,7 @@ No torch is imported, so that worker processes start quickly."""
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ class BatchTask:
 @dataclass(frozen=True)
 class Decoded:
     """The usable pictures of a batch, in order. indices: of the pictures; sizes: width and height of each before
-    preprocessing, in px; digests: SHA-256 of each file; pixels: (n, crop, crop, 3) uint8 RGB, None while they lie in
+    preprocessing, in px; digests: SHA-256 of each file; pixels: (n, height, width, 3) uint8 RGB, None while they lie in
     shared memory; skipped: index and reason of every unusable picture."""
 
     indices: tuple[int, ...]
@@ -48,15 +49,15 @@ def read_ahead(
     batch: int,
     workers: int,
 ) -> Iterator[tuple[Decoded, np.ndarray]]:
-    """Yield batches of `batch` pictures in the given order, each with its pixels (n, crop, crop, 3) uint8. The pixels
-    are valid only until the next batch is requested.
+    """Yield batches of `batch` pictures in the given order, each with its pixels (n, height, width, 3) uint8. The
+    pixels are valid only until the next batch is requested.
 
     workers: processes that decode ahead of the caller, 0 for none. Raises AtlasError if a process is killed.
     """
     starts = range(0, len(paths), batch)
     workers = min(workers, len(starts))
     slots = AHEAD * workers + 1  # the batches in progress, and the batch that the caller is reading
-    side = preprocessing.crop
+    shape = (slots, batch, *preprocessing.size, 3)
     tasks = (
         BatchTask(
             root,
@@ -67,7 +68,7 @@ def read_ahead(
         )
         for task_number, first in enumerate(starts)
     )
-    shared = SharedBytes.of(slots * batch * side * side * 3) if workers else None
+    shared = SharedBytes.of(math.prod(shape)) if workers else None
     try:
         for task, decoded in in_processes(
             _read,
@@ -76,21 +77,21 @@ def read_ahead(
             doing="decodes pictures",
             remedy="use fewer workers (--workers), or 0 to decode without any",
             start=_begin,
-            given=(shared, (slots, batch, side, side, 3)),
+            given=(shared, shape),
             here=_read_here,
         ):
             if decoded.pixels is not None:
                 yield decoded, decoded.pixels
             else:
                 assert shared is not None
-                slot = np.frombuffer(shared.memory, np.uint8).reshape(slots, batch, side, side, 3)[task.slot]
+                slot = np.frombuffer(shared.memory, np.uint8).reshape(shape)[task.slot]
                 yield decoded, slot[: len(decoded.indices)]
     finally:
         if shared is not None:
             shared.close()
 
 
-_slots: list[np.ndarray] = []  # in a worker process: the shared memory, (slots, batch, crop, crop, 3)
+_slots: list[np.ndarray] = []  # in a worker process: the shared memory, (slots, batch, height, width, 3)
 
 
 def _begin(shared: SharedBytes | None, shape: tuple[int, ...]) -> None:
@@ -103,12 +104,12 @@ def _read(task: BatchTask) -> Decoded:
 
 
 def _read_here(task: BatchTask) -> Decoded:
-    side = task.preprocessing.crop
-    return _decode(task, np.empty((len(task.paths), side, side, 3), np.uint8), sent=True)
+    shape = (len(task.paths), *task.preprocessing.size, 3)
+    return _decode(task, np.empty(shape, np.uint8), sent=True)
 
 
 def _decode(task: BatchTask, pixels: np.ndarray, *, sent: bool) -> Decoded:
-    """Decode into `pixels`, (batch, crop, crop, 3); sent: whether the result holds the pixels itself."""
+    """Decode into `pixels`, (batch, height, width, 3); sent: whether the result holds the pixels itself."""
     indices: list[int] = []
     sizes: list[tuple[int, int]] = []
     digests: list[str] = []

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
-from generator.core.records import Preprocessing
+from generator.core.records import Preprocessing, Size
 
 # Named, because Pillow would also try formats that start other programs (EPS) or are not pictures.
 Image.init()
@@ -33,7 +33,7 @@ class PictureError(Exception):
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded picture. pixels: (crop, crop, 3) uint8 RGB; width, height: of the whole upright picture before
+    """A decoded picture. pixels: (height, width, 3) uint8 RGB; width, height: of the whole upright picture before
     resizing, in px; sha256: of the file's bytes."""
 
     pixels: NDArray[np.uint8]
@@ -58,7 +58,7 @@ def read_picture(path: Path | str, preprocessing: Preprocessing) -> Picture:
             image = _decode(data, preprocessing)
             width, height = image.size
             resized = _resize(image, preprocessing.resize, preprocessing.interpolation)
-            pixels = _crop(resized, preprocessing.crop)
+            pixels = _crop(resized, preprocessing.size)
     except PictureError:
         raise
     except UnidentifiedImageError as error:
@@ -303,12 +303,15 @@ def _resize(image: Image.Image, side: int | tuple[int, int], interpolation: str 
     return image.resize(size, resampling)
 
 
-def _crop(image: Image.Image, side: int) -> NDArray[np.uint8]:
-    """The centre crop, (side, side, 3); black where the picture is smaller."""
-    width, height = image.size
-    if min(width, height) < side:
-        ground = Image.new("RGB", (max(width, side), max(height, side)))
-        ground.paste(image, (max(side - width, 0) // 2, max(side - height, 0) // 2))
+def _crop(image: Image.Image, size: Size) -> NDArray[np.uint8]:
+    """The centre crop, (height, width, 3); black where the picture is smaller."""
+    (rows, columns), (width, height) = size, image.size
+    if width < columns or height < rows:
+        ground = Image.new("RGB", (max(width, columns), max(height, rows)))
+        ground.paste(image, (max(columns - width, 0) // 2, max(rows - height, 0) // 2))
         image, (width, height) = ground, ground.size
-    left, top = round((width - side) / 2), round((height - side) / 2)  # rounds to even, as torchvision does
-    return np.array(image.crop((left, top, left + side, top + side)))
+    left, top = (
+        round((width - columns) / 2),
+        round((height - rows) / 2),
+    )  # rounds to even, as torchvision does
+    return np.array(image.crop((left, top, left + columns, top + rows)))

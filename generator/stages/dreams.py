@@ -15,7 +15,7 @@ import torch
 
 from generator.core.checksums import file_digest
 from generator.core.errors import AtlasError
-from generator.core.records import LayerInfo, PictureRecord, Preprocessing
+from generator.core.records import LayerInfo, PictureRecord, Preprocessing, Size
 from generator.core.sprites import webp
 from generator.core.store import fingerprint
 from generator.methods.deepdream import Dreamer, DreamPlan
@@ -36,7 +36,7 @@ KEY = 16  # hex digits that name a dream's files
 
 @dataclass(frozen=True)
 class Subject:
-    """A start picture, opened. name: of its file; pixels: (n, n, 3) uint8; record: of images.csv, or None."""
+    """A start picture, opened. name: of its file; pixels: (h, w, channels) uint8; record: of images.csv, or None."""
 
     name: str
     pixels: np.ndarray
@@ -65,7 +65,7 @@ def open_starts(section: DeepDreamSection | None, network: Network) -> tuple[Sta
     and where the octaves do not fit."""
     if section is None:
         return ()
-    side = plan_of(section, network).sides[-1]
+    size = plan_of(section, network).sizes[-1]
     starts: list[Start] = []
     for given in section.pictures:
         if isinstance(given, int):
@@ -74,7 +74,7 @@ def open_starts(section: DeepDreamSection | None, network: Network) -> tuple[Sta
         path = Path(given)
         files = [path / f.path for f in find_pictures(path, labels="none").files] if path.is_dir() else [path]
         for file in files:
-            _read(file, _square(network, side))
+            _read(file, _cut(network, size))
             starts.append(Start(None, file, file_digest(file)))
     return tuple(starts)
 
@@ -105,14 +105,15 @@ def dream_layers(inputs: Inputs) -> list[LayerInfo]:
     return list({layer.stage: layer for layer in blocks}.values())  # the last of each
 
 
-def _square(network: Network, side: int) -> Preprocessing:
-    """Preprocessing that cuts out the largest central square of a picture and resizes it. side: in px."""
-    return replace(network.preprocessing, resize=side, crop=side)  # one number: never squashed
+def _cut(network: Network, size: Size) -> Preprocessing:
+    """Preprocessing that resizes a picture, never squashing it, and cuts out its middle. size: height and width in
+    px."""
+    return replace(network.preprocessing, resize=max(size), crop=size)
 
 
-def _read(path: Path, square: Preprocessing) -> Picture:
+def _read(path: Path, cut: Preprocessing) -> Picture:
     try:
-        return read_picture(path, square)
+        return read_picture(path, cut)
     except PictureError as error:
         raise AtlasError(
             f"a picture to dream of cannot be used: {error}", path, "name a picture file"
@@ -170,9 +171,9 @@ def _open(
     inputs: Inputs, run: Run, records: Sequence[PictureRecord], start: Start, plan: DreamPlan
 ) -> Subject | None:
     """The start's pixels; None where the set has no such picture, or it may not be published."""
-    square = _square(inputs.network, plan.side)
+    cut = _cut(inputs.network, plan.size)
     if start.path is not None:
-        picture = _read(start.path, square)
+        picture = _read(start.path, cut)
         if picture.sha256 != start.sha256:
             raise picture_changed(start.path)
         if not inputs.profile.site.publish_patches and _is_of_the_set(inputs, picture):
@@ -187,7 +188,7 @@ def _open(
         )
         return None
     record = records[start.number]
-    picture = _read(inputs.pictures.root / record.path, square)
+    picture = _read(inputs.pictures.root / record.path, cut)
     place = [file.path for file in inputs.pictures.files].index(record.path)
     if inputs.contents is not None and picture.sha256 != inputs.contents[place].tobytes().hex():
         raise picture_changed(record.path)
@@ -267,6 +268,7 @@ def _write_index(inputs: Inputs, run: Run, subjects: list[Subject], tasks: list[
             }
         )
     plan = plan_of(section, inputs.network)
-    settings = {**asdict(plan), "sides": plan.sides, "quality": section.quality}
+    sides = [height if height == width else [height, width] for height, width in plan.sizes]
+    settings = {**asdict(plan), "sides": sides, "quality": section.quality}
     store.tables.write_json("deepdream/index.json", {"settings": settings, "pictures": pictures})
     store.pictures.keep_dreams(names)

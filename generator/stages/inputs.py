@@ -117,7 +117,7 @@ class Inputs:
         network = self.network
         module = models.blank(network.model, network.outputs)
         taps = models.find(network.model).taps(module)
-        return blueprint(network.model, module, taps, network.preprocessing.crop)
+        return blueprint(network.model, module, taps, network.preprocessing.size)
 
     @property
     def panels(self) -> tuple[str, ...]:
@@ -131,8 +131,8 @@ class Inputs:
 
     def native(self, layer: LayerInfo) -> int:
         """Side in px at which this layer's tiles are kept."""
-        crop = self.network.preprocessing.crop
-        return native_side(layer.receptive_field.side, crop, self.wanted_side(layer))
+        size = self.network.preprocessing.size
+        return native_side(layer.receptive_field.side, size, self.wanted_side(layer))
 
     def sprite_info(self, layer: LayerInfo) -> SpriteInfo:
         """How the layer's sprites are divided into panels and tiles."""

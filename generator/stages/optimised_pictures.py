@@ -162,7 +162,7 @@ class Optimiser:
         """What optimises pictures of a layer from this start: made once."""
         key = (layer.name, start)
         if key not in self._ascenders:
-            side = min(layer.receptive_field.side, self.network.preprocessing.crop)
+            side = min(layer.receptive_field.side, *self.network.preprocessing.size)
             plan = plan_of(self.section, side)
             forward = Ascender(self.network, layer.name, plan).forward
             plan = within(plan, self.section.work, forward.multiplications)
@@ -226,7 +226,7 @@ class Optimiser:
         begun = self._patches(group, ascender) if group.start == FROM_PATCH else None
         optimised = ascender.ascend(group.channels, begun)
         value = optimised.value.numpy()
-        pixels = (optimised.pictures * 255).round().byte().permute(0, 2, 3, 1).numpy()  # (U, n, n, 3)
+        pixels = (optimised.pictures * 255).round().byte().permute(0, 2, 3, 1).numpy()  # (U, h, w, C)
         kept = np.ones(len(value), bool)
         if group.start == FROM_PATCH:
             kept = value > self._from_grey[group.layer.name][list(group.channels)]
@@ -245,7 +245,7 @@ class Optimiser:
         return len(group.channels)
 
     def _patches(self, group: ChannelGroup, ascender: Ascender) -> torch.Tensor:
-        """What each channel's strongest unit saw, (U, 3, n, n) in [0, 1]."""
+        """What each channel's strongest unit saw, (U, C, h, w) in [0, 1]."""
         numbers = self.run.store.arrays.layer(group.layer.name)
         channels = list(group.channels)
         image, unit = numbers["top_image"][channels, 0], numbers["top_unit"][channels, 0]
@@ -256,7 +256,7 @@ class Optimiser:
         assert middle is not None
         cut = [
             strongest_in_the_middle(
-                pixels[at], group.layer.receptive_field, int(row), int(column), middle, ascender.window
+                pixels[at], group.layer.receptive_field, int(row), int(column), middle, ascender.frame
             )
             for at, (row, column) in zip(which, unit, strict=True)
         ]

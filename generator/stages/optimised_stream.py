@@ -146,8 +146,8 @@ def read_at(
 ) -> np.ndarray:
     """Readings at one picture per channel, (U, 4) float32 in the order of READ.
 
-    side: whose pictures they are; pixels: (U, H, W, 3) from 0 to 255; channels: (U,), of each picture its own; forward:
-    pictures that the network takes at once.
+    side: whose pictures they are; pixels: (U, H, W, channels) from 0 to 255; channels: (U,), of each picture its own;
+    forward: pictures that the network takes at once.
     """
     plan = StreamPlan((block,), forward)
     rows = []
@@ -220,7 +220,7 @@ def _optimise(
                 ascender = _ascender(inputs, network, parts[piece.block.name], piece, at_once)
                 before = piece.block.name, piece.side
             assert ascender is not None
-            whole = ascender.ascend(piece.channels.tolist()).whole()  # (U, 3, S, S) in [0, 1]
+            whole = ascender.ascend(piece.channels.tolist()).whole()  # (U, C, H, W) in [0, 1]
             pixels = (whole * 255).permute(0, 2, 3, 1)
             read = read_at(network, piece.block, SIDES[piece.side], pixels, piece.channels, at_once)
             readings.of_block[piece.block.name][piece.side, piece.channels] = read
@@ -229,7 +229,7 @@ def _optimise(
 
 
 def _ascender(inputs: Inputs, network: Network, residual: Residual, piece: Piece, at_once: int) -> Ascender:
-    layer, side = inputs.network.layer(piece.block.name), inputs.network.preprocessing.crop
+    layer, side = inputs.network.layer(piece.block.name), min(inputs.network.preprocessing.size)
     steps = inputs.profile.stream.optimised_steps
     plan = recipe(layer, not residual.is_identity, side, steps, at_once)
     return Ascender(network, (residual.shortcut, residual.branch)[piece.side], plan)

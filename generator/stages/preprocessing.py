@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from generator.core.errors import AtlasError
-from generator.core.records import ASSUMED, GIVEN, Preprocessing
+from generator.core.records import ASSUMED, GIVEN, Preprocessing, Size
 from generator.network.network import Network
 from generator.stages.profile import PicturesSection
 
@@ -23,7 +23,7 @@ def preprocessing(own: Preprocessing, wanted: PicturesSection) -> Preprocessing:
     """A network's own preprocessing, changed as the profile says."""
     changes: dict[str, Any] = {
         "resize": _resize(own, wanted),
-        "crop": wanted.crop,
+        "crop": _pair(wanted.crop),
         "mean": wanted.mean and tuple(wanted.mean),
         "std": wanted.std and tuple(wanted.std),
         "value_range": wanted.range and float(wanted.range),
@@ -35,19 +35,19 @@ def preprocessing(own: Preprocessing, wanted: PicturesSection) -> Preprocessing:
     }
     chosen = replace(own, **{name: value for name, value in changes.items() if value is not None})
     if wanted.resize is not None or wanted.crop is not None:
-        _refuse_small(chosen)
+        _refuse_small(chosen, is_given=wanted.resize is not None)
     if wanted.mean is not None or wanted.std is not None or wanted.range is not None:
         _refuse_other_range(chosen)
     return chosen
 
 
-def _resize(own: Preprocessing, wanted: PicturesSection) -> int | tuple[int, int] | None:
+def _resize(own: Preprocessing, wanted: PicturesSection) -> int | Size | None:
     if isinstance(wanted.resize, list):
         height, width = wanted.resize
         return height, width
     if wanted.fit == "squash":
-        side = wanted.resize or wanted.crop or own.crop
-        return side, side
+        size = wanted.resize or _pair(wanted.crop) or own.crop
+        return (size, size) if isinstance(size, int) else size
     if wanted.resize is None and wanted.fit == "shorter" and isinstance(own.resize, tuple):
         return min(own.resize)
     return wanted.resize
@@ -65,12 +65,21 @@ def _source(own: Preprocessing, wanted: PicturesSection) -> str:
     return f"{given[0]} given, {missing} {own.source or 'of the model'}"
 
 
-def _refuse_small(chosen: Preprocessing) -> None:
-    left = min(chosen.resize) if isinstance(chosen.resize, tuple) else chosen.resize
-    if left and chosen.crop > left:
+def _refuse_small(chosen: Preprocessing, *, is_given: bool) -> None:
+    """Refuse a crop that is larger than the resized pictures. Where one number is given for the shorter side, the
+    longer side of a crop may be meant for pictures that are all longer; is_given: whether the user gave resize."""
+    if isinstance(chosen.resize, tuple):
+        fits = chosen.size[0] <= chosen.resize[0] and chosen.size[1] <= chosen.resize[1]
+        left = _size(chosen.resize)
+        remedy = f"[{chosen.size[0]}, {chosen.size[1]}] or more"
+    else:
+        least = min(chosen.size) if is_given else max(chosen.size)
+        fits = chosen.resize == 0 or least <= chosen.resize
+        left, remedy = _size(chosen.resize), f"{least} or more"
+    if not fits:
         raise AtlasError(
-            f"crop ({chosen.crop} px) is larger than what resize leaves ({left} px)",
-            remedy=f"give resize too, {chosen.crop} or more",
+            f"crop ({_size(chosen.crop)}) is larger than what resize leaves ({left})",
+            remedy=f"give resize too, {remedy}",
         )
 
 
@@ -90,5 +99,18 @@ def _refuse_other_range(chosen: Preprocessing) -> None:
         )
 
 
-def _said(values: tuple[float, float, float]) -> str:
+def _size(size: int | Size) -> str:
+    """A size as it is given."""
+    return f"{size} px" if isinstance(size, int) else f"{size[0]} × {size[1]} px"
+
+
+def _said(values: tuple[float, ...]) -> str:
     return ", ".join(f"{value:g}" for value in values)
+
+
+def _pair(crop: int | list[int] | None) -> int | Size | None:
+    """A crop as the profile has it, as the preprocessing has it."""
+    if not isinstance(crop, list):
+        return crop
+    height, width = crop
+    return height, width

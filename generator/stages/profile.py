@@ -57,19 +57,14 @@ def _resize(value: Any) -> int | list[int] | None:
     raise ValueError(f"give a number of px from 0 to {_LARGEST}, or [height, width]")
 
 
-def _crop(value: Any) -> int | None:
-    if _is_pair(value):
-        if value[0] != value[1]:
-            raise ValueError(
-                f"the atlas reads square inputs alone, not {value[0]} × {value[1]} px: give one side, and "
-                "fit = 'squash' if nothing is to be cut off"
-            )
-        value = value[0]
+def _crop(value: Any) -> int | list[int] | None:
     if value is None:
         return None
     if _is_number(value) and 8 <= value <= _LARGEST:
         return int(value)
-    raise ValueError(f"give a number of px from 8 to {_LARGEST}")
+    if _is_pair(value) and all(8 <= side <= _LARGEST for side in value):
+        return value[0] if value[0] == value[1] else list(value)
+    raise ValueError(f"give a number of px from 8 to {_LARGEST}, or [height, width]")
 
 
 def _is_number(value: Any) -> bool:
@@ -89,11 +84,12 @@ class PicturesSection(_Section):
     which the site states next to its accuracy (left out: the site says that it is not known).
 
     What is done to each picture, where it differs from what the network's weights or its model say: resize: the shorter
-    side in px (0: none), or [height, width]; fit: 'squash' resizes to a square whatever the aspect ratio, as large as
-    resize or, without it, as crop; interpolation: Pillow's filter; crop: side of the central square; range: 1 or 255,
-    the largest value that the network expects; mean, std: of red, green, blue, in that range; transparency: the ground
-    it is laid on, or 'drop' to take the colours as they are; exif: turn pictures upright (transparency = "drop" and
-    exif = false give the pixels of torchvision's ImageFolder); bits: of greyscale samples in files of 16 bits."""
+    side in px (0: none), or [height, width]; fit: 'squash' resizes whatever the aspect ratio, to a square as large as
+    resize or, without it, to the size of crop; interpolation: Pillow's filter; crop: side of the central square, or
+    [height, width]; range: 1 or 255, the largest value that the network expects; mean, std: of red, green, blue, in
+    that range; transparency: the ground it is laid on, or 'drop' to take the colours as they are; exif: turn pictures
+    upright (transparency = "drop" and exif = false give the pixels of torchvision's ImageFolder); bits: of greyscale
+    samples in files of 16 bits."""
 
     folder: str | None = None
     drawn: PositiveInt | None = None
@@ -103,7 +99,7 @@ class PicturesSection(_Section):
     limit: PositiveInt | None = None
     trained_on: bool | None = None
     resize: Annotated[int | list[int] | None, PlainValidator(_resize)] = None
-    crop: Annotated[int | None, PlainValidator(_crop)] = None
+    crop: Annotated[int | list[int] | None, PlainValidator(_crop)] = None
     fit: Literal["shorter", "squash"] | None = None
     interpolation: Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"] | None = None
     range: Literal[1, 255] | None = None
@@ -120,7 +116,7 @@ class PicturesSection(_Section):
         if self.labels is not None and self.drawn is not None:
             raise ValueError("labels belong to a folder of pictures, drawn ones have their own")
         least = min(self.resize) if isinstance(self.resize, list) else self.resize
-        if least and self.crop and self.crop > least:
+        if least and isinstance(self.crop, int) and self.crop > least:
             raise ValueError(f"crop ({self.crop} px) is larger than what resize leaves ({least} px)")
         if self.fit == "shorter" and isinstance(self.resize, list):
             raise ValueError("fit = 'shorter' wants one number for resize")

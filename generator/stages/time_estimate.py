@@ -3,6 +3,7 @@ of work takes on this machine, as busy as it is now (trials.py)."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -261,14 +262,14 @@ class _Work:
         """Pictures that are weaker than a patch are made once more, from there: how many is not known before."""
         inputs, run, trials, section = self.inputs, self.run, self.trials, self.inputs.profile.ascent
         assert section is not None
-        crop, network = inputs.network.preprocessing.crop, inputs.network
+        shorter, network = min(inputs.network.preprocessing.size), inputs.network
         layers = [
             layer for layer in inputs.optimised_layers if not self.done.has_layer("optimised pictures", layer)
         ]
         whole = {layer.name: trials.multiply_adds(network.step(layer.name)) for layer in layers}
         ways = [trials.cone(one) if section.objective == "neuron" else whole[one.name] for one in layers]
         plans = [
-            within(plan_of(section, min(layer.receptive_field.side, crop)), section.work, max(way, 1))
+            within(plan_of(section, min(layer.receptive_field.side, shorter)), section.work, max(way, 1))
             for layer, way in zip(layers, ways, strict=True)
         ]
         # A step has a cost of its own besides its multiply-adds: between the layers that are tried it lies on a line.
@@ -292,7 +293,7 @@ class _Work:
         residual_blocks = residuals(network)
         blocks = inputs.stream_plan.blocks
         middle = blocks[len(blocks) // 2]
-        steps, side = inputs.profile.stream.optimised_steps, network.preprocessing.crop
+        steps, side = inputs.profile.stream.optimised_steps, min(network.preprocessing.size)
         layer = network.layer(middle.name)
         plan = recipe(layer, not residual_blocks[middle.name].is_identity, side, steps)
         rate = trials.ascent_step(
@@ -309,7 +310,7 @@ class _Work:
         inputs, run, trials, section = self.inputs, self.run, self.trials, self.inputs.profile.deepdream
         assert section is not None
         plan, network = dream_plan(section, inputs.network), inputs.network
-        area = sum((side / network.preprocessing.crop) ** 2 for side in plan.sides)
+        area = sum(math.prod(size) for size in plan.sizes) / math.prod(network.preprocessing.size)
         ways = [trials.multiply_adds(network.step(layer.name)) for layer in dream_layers(inputs)]
         # A step goes there and back again.
         work = 2 * plan.steps * area * sum(ways) * dream_starts(inputs)

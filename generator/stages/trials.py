@@ -59,7 +59,7 @@ class Trials:
     def shapes(self) -> dict[int, tuple[int, int, int]]:
         """(C, H, W) of every step's map."""
         network = self.inputs.network
-        return dict(enumerate(network.graph.shapes(network.preprocessing.crop)))
+        return dict(enumerate(network.graph.shapes(network.preprocessing.size)))
 
     def multiply_adds(self, step: int) -> int:
         """Of one picture's way to a step."""
@@ -67,7 +67,7 @@ class Trials:
 
     @cached_property
     def _by_step(self) -> list[int]:
-        return self.inputs.network.graph.running_multiply_adds(self.inputs.network.preprocessing.crop)
+        return self.inputs.network.graph.running_multiply_adds(self.inputs.network.preprocessing.size)
 
     # -- pictures ----------------------------------------------------------------------------------------------------
 
@@ -76,22 +76,24 @@ class Trials:
         """Pictures of the set, (n, H, W, 3) uint8, and the seconds that reading a picture takes.
 
         Where no picture can be read yet: enlarged noise, and 0 s."""
-        inputs, side = self.inputs, self.inputs.network.preprocessing.crop
+        inputs, preprocessing = self.inputs, self.inputs.network.preprocessing
         pictures: list[np.ndarray] = []
         seconds: list[float] = []
         for place in evenly_spaced(len(inputs.pictures), DECODED):
             start = time.perf_counter()
             try:
                 path = inputs.pictures.root / inputs.pictures.files[place].path
-                pictures.append(read_picture(path, inputs.network.preprocessing).pixels)
+                pictures.append(read_picture(path, preprocessing).pixels)
             except PictureError:
                 continue
             seconds.append(time.perf_counter() - start)
         if pictures:
             later = seconds[1:] or seconds  # the first one also loads the decoder
             return np.stack(pictures), sum(later) / len(later)
-        rough = np.random.default_rng(0).integers(0, 256, (2, side // 8 + 1, side // 8 + 1, 3), np.uint8)
-        return rough.repeat(8, 1).repeat(8, 2)[:, :side, :side].copy(), 0.0
+        height, width = preprocessing.size
+        coarse = (2, height // 8 + 1, width // 8 + 1, preprocessing.channels)
+        rough = np.random.default_rng(0).integers(0, 256, coarse, np.uint8)
+        return rough.repeat(8, 1).repeat(8, 2)[:, :height, :width].copy(), 0.0
 
     @property
     def read(self) -> float:

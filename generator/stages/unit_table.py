@@ -52,7 +52,7 @@ def unit_table(inputs: Inputs, run: Run) -> UnitTable:
 def group_size(inputs: Inputs) -> int:
     """Pictures per group, from the memory that their switches take: equal on all machines, so that a run may move."""
     graph = inputs.network.graph
-    shapes = graph.shapes(inputs.network.preprocessing.crop, inputs.network.steps[-1])
+    shapes = graph.shapes(inputs.network.preprocessing.size, inputs.network.steps[-1])
     switches = sum(
         math.prod(shape)
         for step, shape in zip(graph.steps, shapes, strict=False)

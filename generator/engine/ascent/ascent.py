@@ -21,10 +21,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from generator.core.errors import AtlasError
+from generator.core.records import Size
 from generator.engine.ascent.parametrisations import Name, displayable, latent_of, parametrisation
 from generator.engine.ascent.regularisers import Regularisers, total_variation_gradient
 from generator.engine.ascent.transforms import Transforms, compose, reach, standard_transforms
 from generator.engine.ascent.windowed_forward import WindowedForward
+from generator.engine.gradients.cones import Frame
 from generator.engine.relu_rules import ReluRule
 from generator.network.network import Network
 from generator.network.windows import Window
@@ -39,9 +41,9 @@ class AscentPlan:
 
     objective: "neuron", the middle unit of the channel's map (row and column H // 2), or "channel", the mean of the
     map; steps, lr: of the ascent (Adam for `fourier` as in Lucid, plain gradient ascent for `pixel`); cool: share of
-    the steps, the last, over which lr falls to zero; size: side of the whole picture in px, None for the network's own;
-    leaky: in this many first steps a LEAK of the gradient passes inactive ReLUs; batch: pictures that run together;
-    precision: of the network during the ascent (values are always measured in the network's own).
+    the steps, the last, over which lr falls to zero; size: height and width of the whole picture in px, None for the
+    network's own; leaky: in this many first steps a LEAK of the gradient passes inactive ReLUs; batch: pictures that
+    run together; precision: of the network during the ascent (values are always measured in the network's own).
     """
 
     objective: Objective = "neuron"
@@ -49,7 +51,7 @@ class AscentPlan:
     steps: int = 128
     lr: float = 0.05
     cool: float = 0.25
-    size: int | None = None
+    size: Size | None = None
     transforms: Transforms = standard_transforms
     regularisers: Regularisers = field(default_factory=Regularisers)
     leaky: int = 16
@@ -62,31 +64,32 @@ class AscentPlan:
 class Ascents:
     """U optimised pictures.
 
-    pictures: (U, 3, n, n) sRGB in [0, 1], rounded to 8 bits: the rows and columns `window` of the whole picture, which
-    the objective depends on (all of it for a channel); size: side of the whole picture in px; value: (U,) of the
-    objective on the rounded picture without transforms; peak: (U,) the largest value of the map that was measured (a
-    neuron's is its value); fired: (U,) whether the objective is above zero. On the CPU.
+    pictures: (U, C, h, w) sRGB in [0, 1], rounded to 8 bits: the rows and columns `frame` of the whole picture, which
+    the objective depends on (all of it for a channel); size: height and width of the whole picture in px; value: (U,)
+    of the objective on the rounded picture without transforms; peak: (U,) the largest value of the map that was
+    measured (a neuron's is its value); fired: (U,) whether the objective is above zero. On the CPU.
     """
 
     pictures: Tensor
     value: Tensor
     peak: Tensor
     fired: Tensor
-    window: Window
-    size: int
+    frame: Frame
+    size: Size
 
     def whole(self) -> Tensor:
-        """The pictures in their place on a whole picture of mid-grey, (U, 3, size, size)."""
+        """The pictures in their place on a whole picture of mid-grey, (U, C, *size)."""
         ground = round(0.5 * 255) / 255
-        before, after = self.window.low, self.size - self.window.end
-        return F.pad(self.pictures, (before, after, before, after), value=ground)
+        (rows, columns), (height, width) = self.frame, self.size
+        around = (columns.low, width - columns.end, rows.low, height - rows.end)
+        return F.pad(self.pictures, around, value=ground)
 
 
 class Ascender:
     """Optimises pictures for channels of one layer.
 
     network: on its device and in its dtype; layer: a layer's name, or the index of any step of its graph. middle: row
-    and column of the unit, None for a channel's mean; window: the part of the picture that the objective depends on;
+    and column of the unit, None for a channel's mean; frame: the part of the picture that the objective depends on;
     canvas: the part that is optimised, larger by the reach of the transforms. Raises AtlasError for a layer that the
     network does not have.
     """
@@ -95,7 +98,7 @@ class Ascender:
         self.network, self.plan = network, plan
         self.top = network.step(layer) if isinstance(layer, str) else layer
         self.name = network.layer(layer).name if isinstance(layer, str) else _name(network, layer)
-        self.size = plan.size or network.preprocessing.crop
+        self.size = plan.size or network.preprocessing.size
         self.device, self.dtype = network.device, network.dtype
         middle = _middle(network, self.top, self.size) if plan.objective == "neuron" else None
         self.middle = middle
@@ -108,10 +111,16 @@ class Ascender:
             graph = graph.until(aim).to(self.device, self.computing)
             aim = len(graph) - 1
         self.forward = WindowedForward(graph, aim, self.size, middle)
-        self.window = self.forward.window
-        margin = reach(plan.transforms, self.window.size)
-        self.canvas = Window.fixed(self.window.low - margin, self.window.end + margin).clipped(self.size)
-        self.parametrisation = parametrisation(plan.parametrisation, self.canvas.size)
+        self.frame = self.forward.frame
+        margins = reach(plan.transforms, _size(self.frame))
+        rows, columns = (
+            Window.fixed(window.low - margin, window.end + margin).clipped(extent)
+            for window, margin, extent in zip(self.frame, margins, self.size, strict=True)
+        )
+        self.canvas: Frame = rows, columns
+        self.parametrisation = parametrisation(
+            plan.parametrisation, _size(self.canvas), network.graph.channels
+        )
         p = network.preprocessing
         self._range = p.value_range
         self._mean = torch.tensor(p.mean, device=self.device, dtype=self.dtype)[:, None, None]
@@ -120,7 +129,7 @@ class Ascender:
     def ascend(self, channels: Sequence[int], start: Tensor | None = None) -> Ascents:
         """One picture per channel.
 
-        start: (U, 3, n, n) sRGB in [0, 1], what each begins at instead of mid-grey, before its noise is added. Raises
+        start: (U, C, h, w) sRGB in [0, 1], what each begins at instead of mid-grey, before its noise is added. Raises
         AtlasError for a channel that the layer does not have.
         """
         total = self.measured.channels[self.top]
@@ -144,17 +153,17 @@ class Ascender:
             peaks.append(peak[:count].cpu())
         if not pictures:
             none = torch.empty(0)
-            empty = torch.empty(0, 3, self.window.size, self.window.size)
-            return Ascents(empty, none, none, none.bool(), self.window, self.size)
+            empty = torch.empty(0, self.network.graph.channels, *_size(self.frame))
+            return Ascents(empty, none, none, none.bool(), self.frame, self.size)
         value = torch.cat(values)
-        return Ascents(torch.cat(pictures), value, torch.cat(peaks), value > 0, self.window, self.size)
+        return Ascents(torch.cat(pictures), value, torch.cat(peaks), value > 0, self.frame, self.size)
 
     @torch.no_grad()
     def measure(self, pictures: Tensor, channels: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """The objective, and the largest value of the map, (U,) each, on pictures of the window, (U, 3, n, n) in
+        """The objective, and the largest value of the map, (U,) each, on pictures of the frame, (U, C, h, w) in
         [0, 1], without transforms."""
         maps = self.measured(self._prepared(pictures.to(self.device, self.dtype), self.dtype))
-        own = maps[torch.arange(len(channels)), torch.as_tensor(channels, device=self.device)]  # (U, h, h)
+        own = maps[torch.arange(len(channels)), torch.as_tensor(channels, device=self.device)]  # (U, h, w)
         return own.mean((1, 2)), own.amax((1, 2))
 
     def _prepared(self, pictures: Tensor, dtype: torch.dtype) -> Tensor:
@@ -163,7 +172,7 @@ class Ascender:
         return x.to(dtype).contiguous(memory_format=torch.channels_last)
 
     def _optimised(self, channels: Sequence[int], start: Tensor | None) -> Tensor:
-        """The optimised pictures of the window, rounded to 8 bits, (B, 3, n, n) in [0, 1]."""
+        """The optimised pictures of the frame, rounded to 8 bits, (B, C, h, w) in [0, 1]."""
         plan = self.plan
         streams = [stream(plan.seed, self.name, channel) for channel in channels]
         parameters = self._tensor([self.parametrisation.noise(random) for random in streams])
@@ -188,17 +197,18 @@ class Ascender:
                     changed = plan.regularisers.apply(self.parametrisation.latent(parameters), gradient, step)
                     parameters = self.parametrisation.parameters(changed)
         with torch.no_grad():
-            inside = self.window.within(self.canvas)
-            final = displayable(self.parametrisation.latent(parameters))[:, :, inside, inside]
+            rows, columns = (self.frame[axis].within(self.canvas[axis]) for axis in (0, 1))
+            final = displayable(self.parametrisation.latent(parameters))[:, :, rows, columns]
             return (final * 255 + 0.5).floor() / 255
 
     def _gradient(self, latent: Tensor, channels: Tensor, draws: np.ndarray, rule: ReluRule) -> Tensor:
         """The gradient of each picture's objective at its latent picture, scaled to a root mean square of one over the
-        window; zero where every value is. (B, 3, n, n)"""
+        frame; zero where every value is. (B, C, h, w)"""
         latent.requires_grad_(True)
-        first = self.window.low - self.canvas.low
+        top, left = (self.frame[axis].low - self.canvas[axis].low for axis in (0, 1))
+        height, width = _size(self.frame)
         pictures = displayable(latent)
-        seen = compose(self.plan.transforms, draws, pictures, first=first, size=self.window.size)
+        seen = compose(self.plan.transforms, draws, pictures, first=(top, left), size=(height, width))
         maps = self.forward(self._prepared(seen, self.computing), rule)
         # The objectives as the gradient that the backward pass begins with, laid out channels_last like the maps: so
         # the whole backward pass stays in that layout.
@@ -206,14 +216,17 @@ class Ascender:
         seed[torch.arange(len(channels), device=self.device), channels] = 1 / maps[0, 0].numel()
         (gradient,) = torch.autograd.grad(maps, latent, seed)
         length = gradient.flatten(1).norm(dim=1)[:, None, None, None]
-        unit = (3 * self.window.size**2) ** 0.5
+        unit = (self.network.graph.channels * height * width) ** 0.5
         return torch.where(length > 0, gradient * (unit / length), 0.0)
 
     def _begin(self, start: Tensor) -> Tensor:
-        """The latent pictures of the canvas that show `start` on the window; beyond, its edge is carried on."""
-        before, after = self.window.low - self.canvas.low, self.canvas.end - self.window.end
+        """The latent pictures of the canvas that show `start` on the frame; beyond, its edge is carried on."""
+        (above, below), (left, right) = (
+            (inner.low - outer.low, outer.end - inner.end)
+            for inner, outer in zip(self.frame, self.canvas, strict=True)
+        )
         start = start.to(self.device, self.dtype)
-        return latent_of(F.pad(start, (before, after, before, after), mode="replicate"))
+        return latent_of(F.pad(start, (left, right, above, below), mode="replicate"))
 
     def _tensor(self, parts: list[np.ndarray]) -> Tensor:
         return torch.from_numpy(np.stack(parts)).to(self.device, self.dtype)
@@ -266,5 +279,10 @@ def _name(network: Network, step: int) -> str:
     return f"step {step}"
 
 
-def _middle(network: Network, top: int, side: int) -> int:
-    return WindowedForward(network.graph, top, side).extent[top] // 2
+def _middle(network: Network, top: int, size: Size) -> tuple[int, int]:
+    height, width = WindowedForward(network.graph, top, size).extents[top]
+    return height // 2, width // 2
+
+
+def _size(frame: Frame) -> Size:
+    return frame[0].size, frame[1].size

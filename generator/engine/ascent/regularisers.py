@@ -1,6 +1,6 @@
 """Regularisers that keep optimised pictures smooth: the four of arXiv:1506.06579, section 3.1, and total variation.
 
-They act on latent pictures (generator/engine/ascent/parametrisations.py), (B, 3, n, n) with zero for mid-grey."""
+They act on latent pictures (generator/engine/ascent/parametrisations.py), (B, C, h, w) with zero for mid-grey."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Regularisers:
         return bool(self.l2_decay or self.blur or self.clip_norm or self.clip_contribution)
 
     def apply(self, latent: Tensor, gradient: Tensor, step: int) -> Tensor:
-        """The latent pictures after a step, (B, 3, n, n); gradient: of the objective, at the latent pictures; step:
+        """The latent pictures after a step, (B, C, h, w); gradient: of the objective, at the latent pictures; step:
         counted from 0."""
         if self.l2_decay:
             latent = latent * (1 - self.l2_decay)
@@ -49,14 +49,14 @@ class Regularisers:
 
 
 def gaussian_blur(latent: Tensor, sigma: float) -> Tensor:
-    """Latent pictures blurred with a Gaussian of standard deviation `sigma` px, cut off at 3 σ or the picture's side;
-    beyond the edge lies the picture's mirror image. (B, 3, n, n) → (B, 3, n, n)"""
-    half = min(max(1, round(3 * sigma)), latent.shape[-1] - 1)
+    """Latent pictures blurred with a Gaussian of standard deviation `sigma` px, cut off at 3 σ or the picture's shorter
+    side; beyond the edge lies the picture's mirror image. (B, C, h, w) → (B, C, h, w)"""
+    half = min(max(1, round(3 * sigma)), min(latent.shape[2:]) - 1)
     return functional.gaussian_blur(latent, [2 * half + 1] * 2, [sigma] * 2)
 
 
 def clip_smallest(latent: Tensor, measure: Tensor, share: float) -> Tensor:
-    """Latent pictures whose pixels of the smallest measure, this share of them, are grey; measure: (B, n, n)."""
+    """Latent pictures whose pixels of the smallest measure, this share of them, are grey; measure: (B, h, w)."""
     count = int(share * measure[0].numel())
     if not count:
         return latent

@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from generator.core.records import Size
+
 Kind = Literal["pad", "jitter", "scale", "rotate"]
 
 
@@ -63,21 +65,32 @@ standard_transforms: Transforms = (
 DRAWS = 2  # random numbers that a transform takes for one step of one picture
 
 
-def reach(transforms: Transforms, side: int) -> int:
-    """How many px beyond a square of this side, at each edge, the transforms may sample."""
-    half, moved = side / 2, 0.0
+def reach(transforms: Transforms, size: Size) -> Size:
+    """How many px beyond a rectangle of this height and width the transforms may sample: above and below, and at the
+    sides."""
+    half, moved = (size[0] / 2, size[1] / 2), 0.0
     for transform in transforms:
         match transform.kind:
             case "jitter":
                 moved += transform.values[0] / 2
             case "scale":
                 least = min(transform.values)
-                half, moved = half / least, moved / min(1.0, least)
+                half, moved = (half[0] / least, half[1] / least), moved / min(1.0, least)
             case "rotate":
                 angle = math.radians(max(abs(value) for value in transform.values))
                 turn = math.cos(angle) + math.sin(angle)
-                half, moved = half * turn, moved * turn
-    return max(0, math.ceil(half + moved - side / 2))
+                half, moved = (_turned(*half, angle), _turned(*half[::-1], angle)), moved * turn
+    rows, columns = (
+        max(0, math.ceil(side + moved - whole / 2)) for side, whole in zip(half, size, strict=True)
+    )
+    return rows, columns
+
+
+def _turned(half: float, other: float, angle: float) -> float:
+    """Half the extent of a turned rectangle along the axis along which it was 2 · half long."""
+    if half == other:
+        return half * (math.cos(angle) + math.sin(angle))  # a square, rounded once
+    return half * math.cos(angle) + other * math.sin(angle)
 
 
 def matrices(transforms: Transforms, draws: np.ndarray) -> np.ndarray:
@@ -107,32 +120,29 @@ def matrices(transforms: Transforms, draws: np.ndarray) -> np.ndarray:
     return whole[..., :2, :]
 
 
-def compose(transforms: Transforms, draws: np.ndarray, pictures: Tensor, *, first: int, size: int) -> Tensor:
-    """The window after all transforms: (B, 3, n, n) pictures → (B, 3, size, size).
+def compose(
+    transforms: Transforms, draws: np.ndarray, pictures: Tensor, *, first: tuple[int, int], size: Size
+) -> Tensor:
+    """The window after all transforms: (B, C, h, w) pictures → (B, C, *size).
 
-    draws: (B, len(transforms), 2), uniform in [0, 1); first: px of the picture at which the window begins without
-    transforms. Outside the picture its edge is carried on, or lies grey if one of the transforms is a pad.
+    draws: (B, len(transforms), 2), uniform in [0, 1); first: row and column of the picture at which the window begins
+    without transforms. Outside the picture its edge is carried on, or lies grey if one of the transforms is a pad.
     """
+    (top, left), (height, width) = first, size
     moving = any(transform.kind != "pad" for transform in transforms)
     if not moving:
-        return pictures[:, :, first : first + size, first : first + size]
+        return pictures[:, :, top : top + height, left : left + width]
     ground = any(transform.kind == "pad" for transform in transforms)
     if ground:
         pictures = F.pad(pictures, (1, 1, 1, 1), value=0.5)
-    side = pictures.shape[-1]
-    theta = matrices(transforms, draws)  # (B, 2, 3)
-    centre = first + ground + (size - 1) / 2  # of the window, in px of the picture
-    offset = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
-    affine = torch.from_numpy(theta)
-    x = (
-        affine[:, 0, 0, None, None] * offset[None, None, :]
-        + affine[:, 0, 1, None, None] * offset[None, :, None]
-    )
-    y = (
-        affine[:, 1, 0, None, None] * offset[None, None, :]
-        + affine[:, 1, 1, None, None] * offset[None, :, None]
-    )
+    affine = torch.from_numpy(matrices(transforms, draws))  # (B, 2, 3)
+    down = torch.arange(height, dtype=torch.float64) - (height - 1) / 2  # from the window's middle
+    right = torch.arange(width, dtype=torch.float64) - (width - 1) / 2
+    x = affine[:, 0, 0, None, None] * right[None, None, :] + affine[:, 0, 1, None, None] * down[None, :, None]
+    y = affine[:, 1, 0, None, None] * right[None, None, :] + affine[:, 1, 1, None, None] * down[None, :, None]
+    centre = torch.tensor([left + ground + (width - 1) / 2, top + ground + (height - 1) / 2]).double()
     position = torch.stack([x + affine[:, 0, 2, None, None], y + affine[:, 1, 2, None, None]], -1) + centre
-    grid = (2 * position + 1) / side - 1  # grid_sample counts from −1 to 1, pixels' middles within
+    sides = torch.tensor([pictures.shape[3], pictures.shape[2]], dtype=torch.float64)
+    grid = (2 * position + 1) / sides - 1  # grid_sample counts from −1 to 1, pixels' middles within
     grid = grid.to(pictures.device, pictures.dtype)
     return F.grid_sample(pictures, grid, mode="bilinear", padding_mode="border", align_corners=False)

@@ -34,15 +34,15 @@ class ForwardCosts:
     @functools.cached_property
     def _up_to(self) -> list[int]:
         """Multiply-adds of a whole picture up to every step."""
-        return self.network.graph.running_multiply_adds(self.network.preprocessing.crop)
+        return self.network.graph.running_multiply_adds(self.network.preprocessing.size)
 
     @functools.cache  # noqa: B019 - as long-lived as the job's network
     def crop(self, layer: int) -> int:
         """Multiply-adds of the crop for one unit of a layer, CROP_OVERHEAD included."""
-        info, side = self.network.layers[layer], self.network.preprocessing.crop
-        if info.receptive_field.side > side:
+        info, (height, width) = self.network.layers[layer], self.network.preprocessing.size
+        if info.receptive_field.side > min(height, width):
             return self.whole(layer) + CROP_OVERHEAD
-        cut = crop_side(info.receptive_field, side)
+        cut = crop_side(info.receptive_field, height), crop_side(info.receptive_field, width)
         return self.network.graph.multiply_adds(cut, self.network.steps[layer]) + CROP_OVERHEAD
 
     def alone(self, layer: np.ndarray, picture: np.ndarray) -> np.ndarray:

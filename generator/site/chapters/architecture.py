@@ -25,7 +25,7 @@ def blueprint_of(atlas: Atlas) -> Blueprint | None:
     if data is not None:
         return blueprint_from_json(data)
     known = blueprints().get(atlas.manifest.model)
-    if known is None or (known.parameters, known.side) != (atlas.manifest.parameters, atlas.input_side):
+    if known is None or (known.parameters, known.size) != (atlas.manifest.parameters, atlas.input_size):
         return None
     return known
 

@@ -69,7 +69,7 @@ def _network_row(name: str, blueprint: Blueprint, atlases: Sequence[Atlas]) -> N
         name=name,
         title=NAMES[name],
         layers=blueprint.weighted_layers,
-        side=blueprint.side,
+        side=max(blueprint.size),
         parameters=blueprint.parameters,
         multiply_adds=blueprint.multiply_adds,
         blocks=sum(v.op == "add" for v in joined),

@@ -109,7 +109,7 @@ class Proportions:
     def of(cls, blueprint: Blueprint) -> Proportions:
         maps = [v.channels for v in blueprint.volumes if v.stage != HEAD]
         most = max(v.channels for v in blueprint.volumes)
-        return cls(TALLEST / blueprint.side, min(LONGEST / max(maps), LONGEST_HEAD / most))
+        return cls(TALLEST / max(blueprint.size), min(LONGEST / max(maps), LONGEST_HEAD / most))
 
 
 @dataclass(frozen=True)

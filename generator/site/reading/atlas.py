@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from generator.core.errors import AtlasError
-from generator.core.records import STUDY, LayerInfo, Manifest, PictureRecord
+from generator.core.records import STUDY, LayerInfo, Manifest, PictureRecord, Size
 from generator.core.store import Store
 from generator.site.reading.class_report import ClassReport, class_report_from_json
 from generator.site.reading.layer_numbers import Layer, dead_channels
@@ -136,10 +136,15 @@ class Atlas:
 
     @cached_property
     def input_side(self) -> int:
-        """Side of the network's input in px."""
-        crop = self.manifest.preprocessing.crop
-        first = self.manifest.layers[0]
-        return crop or first.height * first.receptive_field.stride
+        """Side in px of the square that holds the network's input."""
+        return max(self.input_size)
+
+    @cached_property
+    def input_size(self) -> Size:
+        """Height and width of the network's input in px."""
+        first, preprocessing = self.manifest.layers[0], self.manifest.preprocessing
+        stride = first.receptive_field.stride
+        return preprocessing.size if preprocessing.crop else (first.height * stride, first.width * stride)
 
     @property
     def is_study(self) -> bool:
