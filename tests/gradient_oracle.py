@@ -1,6 +1,6 @@
 """The plain reference for unit gradients: autograd on the original module, its ReLUs replaced by their rule.
 
-It shares no code with generator/: no graph, no folding, no windows.
+The reference shares no code with generator/: no graph, no folding, no windows.
 """
 
 from __future__ import annotations
@@ -12,13 +12,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from generator.core.records import Preprocessing, ReceptiveField, WeightsInfo
+from generator.core.records import LayerInfo, Preprocessing, ReceptiveField, WeightsInfo
+from generator.network.graph import Graph
 from generator.network.network import Network, Tap
+from generator.network.ops import Step
+from generator.network.receptive_field import receptive_fields
 
 RELUS = {F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_}
 CLIPPED = {F.hardtanh, F.hardtanh_, F.relu6}
 ACTIVATIONS: dict[Callable, Callable[..., Tensor]] = {
-    F.leaky_relu: lambda x, slope=0.01, inplace=False: torch.where(x > 0, x, slope * x),
+    F.leaky_relu: lambda x, negative_slope=0.01, inplace=False: torch.where(x > 0, x, negative_slope * x),
     F.gelu: lambda x, approximate="none": x * (1 + torch.erf(x / 2**0.5)) / 2,
     F.silu: lambda x, inplace=False: x / (1 + torch.exp(-x)),
     F.hardswish: lambda x, inplace=False: x * (x + 3).clamp(0, 6) / 6,
@@ -162,6 +165,22 @@ def network_of(module: nn.Module, taps: Sequence[Tap], side: int) -> Network:
     plain = Preprocessing(side, side, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
     network = Network.from_module("test", module, taps, plain, WeightsInfo("random", "", True))
     return network.to("cpu", torch.float64)
+
+
+def read_by_hand(steps: Sequence[Step], ends: dict[str, int], side: int) -> Network:
+    """A network of these steps in float64, with a layer at each of the ends, by name."""
+    graph = Graph(tuple(steps))
+    shapes, fields = graph.shapes(side), receptive_fields(graph)
+    layers = []
+    for name, end in ends.items():
+        field = fields[end]
+        assert field is not None
+        layers.append(LayerInfo(name, name, "block", name, 1, *shapes[end], False, field))
+    plain = Preprocessing(side, side, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    weights = WeightsInfo("random", "", True)
+    return Network("test", graph, tuple(layers), tuple(ends.values()), plain, weights).to(
+        "cpu", torch.float64
+    )
 
 
 def resnet_taps(module: nn.Module) -> tuple[list[Tap], dict[str, tuple[str, bool]]]:

@@ -14,23 +14,21 @@ from gradient_oracle import (
     layer_maps,
     network_of,
     randomise,
+    read_by_hand,
     relative_error,
     resnet_taps,
 )
 from torch import Tensor, nn
 
 from generator.core.errors import AtlasError
-from generator.core.records import LayerInfo, Preprocessing, WeightsInfo
 from generator.engine.ascent.windowed_forward import WindowedForward
 from generator.engine.gradients.unit_gradients import UnitGradients, Units, crops, forward_switches
-from generator.network.graph import Graph
 from generator.network.models.alexnet import alexnet_taps
 from generator.network.models.densenet import dense_taps
 from generator.network.models.model import residual_taps
 from generator.network.models.resnet_preact import PreActResNet
 from generator.network.network import Network, Tap
 from generator.network.ops import Step
-from generator.network.receptive_field import receptive_fields
 from generator.network.zero_padding import ZeroPadShortcut
 
 EXACT = 1e-12  # reached: about 1e-15
@@ -222,15 +220,8 @@ def sequence(net: nn.Sequential, side: int) -> Network:
                 case nn.ZeroPad2d(padding=(before, after, _, _)):
                     steps.append(Step("pad", at, "", padding=before, after=after))
         ends.append(len(steps) - 1)
-    graph = Graph(tuple(steps))
-    shapes, fields = graph.shapes(side), receptive_fields(graph)
-    layers = [
-        LayerInfo(name, name, "block", name, 1, *shapes[end], True, fields[end])
-        for (name, _), end in zip(net.named_children(), ends, strict=True)
-    ]
-    plain = Preprocessing(side, side, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-    network = Network("test", graph, tuple(layers), tuple(ends), plain, WeightsInfo("random", "", True))
-    return network.to("cpu", torch.float64)
+    names = [name for name, _ in net.named_children()]
+    return read_by_hand(steps, dict(zip(names, ends, strict=True)), side)
 
 
 def lite(limit: float) -> nn.Sequential:

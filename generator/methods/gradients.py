@@ -35,6 +35,10 @@ class GradientPictures:
         engine = UnitGradients(network, first)  # the others share what it prepares
         self._engines = {first: engine, **{rule: engine.with_rule(rule) for rule in others}}
 
+    def filled(self, layer: str, pictures: Tensor) -> int:
+        """How many units of a layer take the time of one; see UnitGradients.filled."""
+        return next(iter(self._engines.values())).filled(layer, pictures)
+
     def tiles(self, switches: Switches, layer: str, units: Units, native: int) -> list[np.ndarray]:
         """(U, native, native, 3) uint8 for each kind, in their order; native: side of a tile in px."""
         tiles = {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -132,7 +133,29 @@ class Graph:
     def is_windowed(self, top: int) -> bool:
         """Whether every step that leads to step `top` has its own way for windows and single units (ops.py); else torch
         runs the graph on whole maps."""
-        return all(self.steps[i].is_windowed for i in self._leading_to([top]))
+        return self._windowed[top]
+
+    def is_local(self, top: int) -> bool:
+        """Whether every step that leads to step `top` reads a window or a position of its input, none the whole map."""
+        return self._local[top]
+
+    @functools.cached_property
+    def _windowed(self) -> list[bool]:
+        windowed: list[bool] = []
+        strides: list[int] = []  # paths of different stride have no window in common
+        for step, local in zip(self.steps, self._local, strict=True):
+            before = {strides[i] for i in step.inputs}
+            alike = len(before) <= 1 and all(windowed[i] for i in step.inputs)
+            windowed.append(step.is_windowed and local and alike)
+            strides.append(max(before, default=1) * (step.stride if step.reads == "window" else 1))
+        return windowed
+
+    @functools.cached_property
+    def _local(self) -> list[bool]:
+        local: list[bool] = []
+        for step in self.steps:
+            local.append(step.reads != "map" and all(local[i] for i in step.inputs))
+        return local
 
     def module_of(self, index: int) -> str:
         """torchvision's path of the module whose output the step is, flattened or not."""
@@ -191,8 +214,12 @@ class Graph:
         input, and no other view of the same memory, which an operation of torch may be."""
         inputs = self.steps[index].inputs
         first, shared = inputs[0], len(set(inputs)) < len(inputs)
-        viewed = any(self.steps[i].op == "torch" for i in (first, *self.consumers[first]))
-        return first != 0 and last_use[first] == index and not shared and not viewed
+        return first != 0 and last_use[first] == index and not shared and not self._is_viewed(first)
+
+    def _is_viewed(self, index: int) -> bool:
+        """Whether the memory of a step's output may also be that of another's: an operation of torch and a flattening
+        may return a view of what they read."""
+        return any(self.steps[i].op in ("torch", "flatten") for i in (index, *self.consumers[index]))
 
     def shapes(self, size: Size, last: int | None = None) -> list[tuple[int, int, int]]:
         """(C, H, W) of every step's output, up to step `last`, for pictures of this height and width; H = W = 1 behind
@@ -271,10 +298,13 @@ class Graph:
 
     def _free_partner(self, index: int, add: int, values: Mapping[int, Tensor]) -> int | None:
         """The other input of an addition, if the convolution at `index` may add its result to that in place: it has
-        been computed, is not the caller's, and no later step but the addition reads it."""
+        been computed, is not the caller's, no later step but the addition reads it, and no other step shares its
+        memory."""
         partner = next(i for i in self.steps[add].inputs if i != index)
         free = all(reader < index or reader == add for reader in self.consumers[partner])
-        return partner if partner in values and partner != 0 and free else None
+        return (
+            partner if partner in values and partner != 0 and free and not self._is_viewed(partner) else None
+        )
 
     def _fusions(self, pictures: Tensor, wanted: Collection[int], last: int) -> dict[int, _Fusion]:
         """What each convolution may do on its way out, {} where this machine has no such convolutions."""
@@ -286,6 +316,8 @@ class Graph:
                 continue
             add = self._only_reader(index, "add", wanted, last)
             relu = self._only_reader(index if add is None else add, "relu", wanted, last)
+            if relu is not None and self.steps[relu].limit < math.inf:
+                relu = None
             if add is not None or relu is not None:
                 fusions[index] = _Fusion(add, relu)
         return fusions

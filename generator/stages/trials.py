@@ -17,6 +17,7 @@ from generator.core.sprites import enlargement, shrink, sprite, webp
 from generator.engine.ascent.ascent import Ascender, AscentPlan
 from generator.engine.device import one_thread_each, use_tf32
 from generator.engine.gradients.cones import Cone
+from generator.engine.gradients.crop_cost import ForwardCosts
 from generator.engine.gradients.unit_gradients import Units, forward_switches
 from generator.engine.rounds import in_rounds
 from generator.engine.scan.plan import ScanPlan
@@ -191,17 +192,19 @@ class Trials:
         return self._units[1][layer.stage] * self.cone(layer) / max(self.cone(tried), 1)
 
     def cone(self, layer: LayerInfo) -> int:
-        """Multiply-adds in the cone of a unit in the middle of a layer's map."""
+        """Multiply-adds in the cone of a unit in the middle of a layer's map; where torch computes the gradient, those
+        of a forward and a backward pass."""
         return self._cones[layer.name]
 
     @cached_property
     def _cones(self) -> dict[str, int]:
         network = self.inputs.network
+        graph, costs = network.graph, ForwardCosts(network)
         return {
-            layer.name: Cone(network.graph, step).multiply_adds(
-                self.shapes, layer.height // 2, layer.width // 2
-            )
-            for layer, step in zip(network.layers, network.steps, strict=True)
+            layer.name: Cone(graph, step).multiply_adds(self.shapes, layer.height // 2, layer.width // 2)
+            if graph.is_windowed(step)
+            else 3 * costs.crop(number)
+            for number, (layer, step) in enumerate(zip(network.layers, network.steps, strict=True))
         }
 
     @cached_property
@@ -222,6 +225,7 @@ class Trials:
             switches = forward_switches(network, prepared, deepest.name)
             for stage, layer in self._stages.items():
                 size = most if on_gpu else int(np.clip(MULTIPLY_ADDS / max(self.cone(layer), 1), 1, most))
+                size = max(size, pictures.filled(layer.name, prepared))
 
                 def picture(size: int, layer: LayerInfo = layer) -> np.ndarray:
                     columns = [

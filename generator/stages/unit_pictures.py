@@ -50,8 +50,7 @@ class PictureGroup:
     """A group of pictures and the units in them.
 
     number: of the group, for its stamp; pictures: their indices in images.csv, ascending; wanted: (U,) bool, which
-    units' tiles are needed; alone: (U,) bool, whether a unit's forward pass runs on a crop of its own, the same for all
-    units of a picture."""
+    units' tiles are needed; alone: (U,) bool, whether a unit's forward pass runs on a crop of its own."""
 
     number: int
     pictures: np.ndarray

@@ -55,11 +55,11 @@ def group_size(inputs: Inputs) -> int:
     shapes = graph.shapes(inputs.network.preprocessing.size, inputs.network.steps[-1])
     switches = sum(
         math.prod(shape)
-        for step, shape in zip(graph.steps, shapes, strict=False)
-        if step.op in ("relu", "max_pool")
+        for index, (step, shape) in enumerate(zip(graph.steps, shapes, strict=False))
+        if step.op in ("relu", "max_pool") and graph.is_windowed(index)
     )
     kind = inputs.arithmetic[0]
-    return max(1, min(LARGEST_GROUP[kind], SWITCHES[kind] // switches))
+    return max(1, min(LARGEST_GROUP[kind], SWITCHES[kind] // max(1, switches)))
 
 
 def groups_of(units: UnitTable, alone: np.ndarray, pictures_a_group: int) -> list[np.ndarray]:

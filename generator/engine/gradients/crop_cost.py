@@ -5,6 +5,9 @@ unit's receptive field is cheaper where the picture has few units, all of shallo
 (generator/engine/gradients/switches.py). The choice is made from multiply-adds with the rates measured in
 benchmarks/unit_gradients.py, not by a clock: the two differ in the last bits, and an atlas must end with the same bytes
 on a busy machine and after an interruption.
+
+Where torch computes gradients (whole_maps.py), units share nothing, and a crop is always cheaper. It is exact unless
+something on the way reads whole maps.
 """
 
 from __future__ import annotations
@@ -40,22 +43,30 @@ class ForwardCosts:
     def crop(self, layer: int) -> int:
         """Multiply-adds of the crop for one unit of a layer, CROP_OVERHEAD included."""
         info, (height, width) = self.network.layers[layer], self.network.preprocessing.size
-        if info.receptive_field.side > min(height, width):
+        if not self.is_cut(layer):
             return self.whole(layer) + CROP_OVERHEAD
         cut = crop_side(info.receptive_field, height), crop_side(info.receptive_field, width)
         return self.network.graph.multiply_adds(cut, self.network.steps[layer]) + CROP_OVERHEAD
 
+    def is_cut(self, layer: int) -> bool:
+        """Whether `crops` gives parts of the pictures for units of a layer, not whole ones."""
+        field, step = self.network.layers[layer].receptive_field, self.network.steps[layer]
+        return field.side <= min(self.network.preprocessing.size) and self.network.graph.is_local(step)
+
     def alone(self, layer: np.ndarray, picture: np.ndarray) -> np.ndarray:
         """Which units are cheaper with crops of their own.
 
-        layer, picture: (U,) int64, of all units that are wanted. Returns (U,) bool, the same for all units of a
-        picture.
+        layer, picture: (U,) int64, of all units that are wanted. Returns (U,) bool, for each picture the same for all
+        units that could share its forward pass.
         """
         pictures, number = np.unique(picture, return_inverse=True)
-        deepest = np.zeros(len(pictures), np.int64)
-        np.maximum.at(deepest, number, layer)
         layers = range(len(self.network.layers))
+        windowed = np.array([self.network.graph.is_windowed(self.network.steps[index]) for index in layers])
+        cut = np.array([self.is_cut(index) for index in layers])
+        shares = windowed[layer]
+        deepest = np.zeros(len(pictures), np.int64)
+        np.maximum.at(deepest, number[shares], layer[shares])
         wholes = np.array([self.whole(index) for index in layers], np.float64)
         crops = np.array([self.crop(index) for index in layers], np.float64)
-        apart = np.bincount(number, crops[layer], len(pictures))
-        return np.asarray((apart < wholes[deepest])[number])
+        apart = np.bincount(number[shares], crops[layer[shares]], len(pictures))
+        return np.where(shares, (apart < wholes[deepest])[number], cut[layer])

@@ -50,13 +50,15 @@ class Switches:
     All by step. sizes: (C, H, W); masks: of each ReLU, 1 where its input was positive and below its limit; taps: of
     each max-pool, which position of its k × k window was the largest (row · k + column). Masks and taps are tables,
     (1 + P · H · W, C) uint8; row 0 stands for every position outside the map. maps: whole outputs that were to be kept,
-    (P, C, H, W).
+    (P, C, H, W). pictures: the network's input, (P, C, H, W), where a layer's gradients are computed by torch
+    (whole_maps.py); else None.
     """
 
     sizes: dict[int, tuple[int, int, int]]
     masks: dict[int, Tensor]
     taps: dict[int, Tensor]
     maps: dict[int, Tensor]
+    pictures: Tensor | None = None
 
     def values(self, network: Network, layer: str, units: Units) -> Tensor:
         """The units' own values, (U,); the layer must have been named in `keep` of forward_switches."""
@@ -69,7 +71,9 @@ class Switches:
 def forward_switches(
     network: Network, pictures: Tensor, last: str | None = None, *, keep: Sequence[str] = ()
 ) -> Switches:
-    """Run the network up to the layer `last` (default: the network's last layer) and keep its switches.
+    """Run the network up to the layer `last` (default: the network's last layer) and keep its switches. For layers whose
+    gradients torch computes (whole_maps.py) the pictures are kept instead, and the network runs no further than the
+    other layers need.
 
     pictures: (P, 3, H, W) from network.prepare, or crops of it. keep: layers whose maps are kept for
     Switches.values.
@@ -77,17 +81,22 @@ def forward_switches(
     graph = network.graph
     end = network.steps[-1] if last is None else network.step(last)
     keep_steps = {network.step(layer) for layer in keep}
-    switches = Switches({}, {}, {}, {})
-    arg_max: dict[int, Tensor] = {}
+    wanted = {step for step in network.steps if step <= end}
+    by_torch = {step for step in wanted if not graph.is_windowed(step)}
+    end = max(step for step in wanted - by_torch | keep_steps | {0} if step <= end)
     pictures = pictures.contiguous(memory_format=torch.channels_last)
+    switches = Switches({}, {}, {}, {}, pictures if by_torch else None)
+    arg_max: dict[int, Tensor] = {}
     for index, output in graph.run(pictures, arg_max):
         step = graph.steps[index]
-        _, channels, height, width = output.shape
-        switches.sizes[index] = (channels, height, width)
-        if step.op == "relu":
-            switches.masks[index] = _mask_table(output, step.limit)
-        elif step.op == "max_pool":
-            switches.taps[index] = _tap_table(arg_max.pop(index), step, switches.sizes[step.inputs[0]][2])
+        if graph.is_windowed(index):
+            _, channels, height, width = output.shape
+            switches.sizes[index] = (channels, height, width)
+            if step.op == "relu":
+                switches.masks[index] = _mask_table(output, step.limit)
+            elif step.op == "max_pool":
+                switches.taps[index] = _tap_table(arg_max[index], step, switches.sizes[step.inputs[0]][2])
+        arg_max.clear()
         if index in keep_steps:
             switches.maps[index] = output.clone()
         if index == end:
@@ -143,13 +152,14 @@ def crops(network: Network, pictures: Tensor, layer: str, units: Units) -> tuple
     Exact: a crop begins on a multiple of the layer's stride, so that strided positions stay on their grid,
     and ends beyond the receptive field or at the picture's own border, so that no padding is seen that was
     not there before. All crops have one size: where one would hang over the border it is moved back inside.
-    Where the field is larger than the pictures, those that are used are returned whole.
+    Where the field is larger than the pictures, or something on the way reads whole maps, the pictures that are used are
+    returned whole.
 
     pictures: (P, 3, H, W); returns (U, 3, h, w) and the units, whose picture is now their crop.
     """
     field = network.layer(layer).receptive_field
     extents = pictures.shape[2:]
-    if field.side > min(extents):
+    if field.side > min(extents) or not network.graph.is_local(network.step(layer)):
         used, place = units.picture.unique(return_inverse=True)
         return pictures[used.to(pictures.device)], Units(place, units.channel, units.row, units.column)
     starts: list[Tensor] = []

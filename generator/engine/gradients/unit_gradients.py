@@ -2,7 +2,9 @@
 
 A forward pass of a batch of pictures keeps their switches (switches.py). The backward pass of a unit then walks the
 graph from the unit's layer to the pixels, but only over the unit's cone (cones.py), many units of a layer at once
-(backward.py). It is exact: in float64 it agrees with automatic differentiation of the whole network to rounding.
+(backward.py). Layers behind an operation that has no cone take the other way: torch runs the graph on whole pictures,
+forward and backward (whole_maps.py). Both are exact: in float64 they agree with automatic differentiation of the whole
+network to rounding.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from generator.engine.gradients.cones import Cone, Frame
 from generator.engine.gradients.sparse import behind_relu
 from generator.engine.gradients.switches import Switches, Units, crops, forward_switches
 from generator.engine.gradients.transposed import TransposedConvolution
+from generator.engine.gradients.whole_maps import WholeMaps
 from generator.engine.relu_rules import UNIT_RULES, ReluRule
 from generator.network.network import Network
 from generator.network.windows import Window
@@ -49,6 +52,7 @@ class UnitGradients:
         self.memory = memory or MEMORY.get(self.device.type, MEMORY["cpu"])
         self.rule = _checked(rule)
         self._cones: dict[int, Cone] = {}
+        self._whole_maps: dict[int, WholeMaps] = {}
         self._convolutions: dict[tuple[int, bool], TransposedConvolution] = {}
 
     def with_rule(self, rule: ReluRule) -> UnitGradients:
@@ -63,11 +67,14 @@ class UnitGradients:
 
         Returns (U, 3, S, S) in the order of the units: where the layer's receptive field fits into the picture, S is
         its side and [0, 0] its top left corner (zero where it hangs over the border); else the whole picture, (U, 3, H,
-        W). Raises AtlasError for a unit that the layer does not have, and for switches that end before the layer.
+        W). A unit that depends on more than its field (ReceptiveField.beyond) has a gradient outside too, which is left
+        out. Raises AtlasError for a unit that the layer does not have, and for switches that end before the layer.
         """
         top = self.network.step(layer)
+        if not self.network.graph.is_windowed(top):
+            return self._by_torch(switches, layer, units)
         if top not in switches.sizes:
-            raise AtlasError("the switches end before this layer", layer, "run forward_switches up to it")
+            raise _too_early(layer)
         _check(units, layer, switches.sizes[top])
         cone = self._cone(top)
         frame = self._frame(cone, switches)
@@ -86,6 +93,41 @@ class UnitGradients:
             backward = UnitBackward(settings, cone, switches, units.take(batch))
             result[batch.to(self.device)] = backward.gradient(frame)
         return result.permute(0, 3, 1, 2)
+
+    def filled(self, layer: str, pictures: Tensor) -> int:
+        """How many units of a layer take the time of one: where torch computes, batches are filled up to one size.
+        pictures: (P, C, H, W), as the switches' were."""
+        top = self.network.step(layer)
+        return 1 if self.network.graph.is_windowed(top) else self._way(top).batch(pictures)
+
+    def _way(self, top: int) -> WholeMaps:
+        if top not in self._whole_maps:
+            self._whole_maps[top] = WholeMaps(self.network.graph, top, self.memory)
+        return self._whole_maps[top]
+
+    def _by_torch(self, switches: Switches, layer: str, units: Units) -> Tensor:
+        """As `gradients`, for a layer behind an operation without a cone."""
+        top, pictures = self.network.step(layer), switches.pictures
+        if pictures is None:
+            raise _too_early(layer)
+        way, field = self._way(top), self.network.layer(layer).receptive_field
+        _check(units, layer, way.size(pictures))
+        height, width = pictures.shape[2:]
+        fits = field.side <= min(height, width)
+        shape = (field.side, field.side) if fits else (height, width)
+        result = torch.zeros(len(units), pictures.shape[1], *shape, dtype=self.dtype, device=self.device)
+        spots = list(zip(units.row.tolist(), units.column.tolist(), strict=True))
+        for indices, gradients in way.gradients(pictures, units, self.rule):
+            if not fits:
+                result[indices] = gradients.to(self.dtype)
+                continue
+            for cut, whole, at in zip(result[indices], gradients, spots[indices], strict=True):
+                top_row, left, bottom, right = field.box(*at)
+                rows, columns = slice(max(top_row, 0), bottom), slice(max(left, 0), right)
+                seen = whole[:, rows, columns]
+                below, beside = rows.start - top_row, columns.start - left
+                cut[:, below : below + seen.shape[1], beside : beside + seen.shape[2]] = seen
+        return result
 
     @torch.no_grad()
     def unshared(self, pictures: Tensor, layer: str, units: Units, *, batch: int = 64) -> Tensor:
@@ -147,6 +189,10 @@ def _batches(units: Units, size: int) -> list[Tensor]:
         middle = len(indices) * (batches // 2) // batches
         waiting += [indices[middle:], indices[:middle]]
     return done
+
+
+def _too_early(layer: str) -> AtlasError:
+    return AtlasError("the switches end before this layer", layer, "run forward_switches up to it")
 
 
 def _checked(rule: ReluRule) -> ReluRule:
