@@ -170,7 +170,7 @@ def network_of(module: nn.Module, taps: Sequence[Tap], side: int) -> Network:
 def read_by_hand(steps: Sequence[Step], ends: dict[str, int], side: int) -> Network:
     """A network of these steps in float64, with a layer at each of the ends, by name."""
     graph = Graph(tuple(steps))
-    shapes, fields = graph.shapes(side), receptive_fields(graph)
+    shapes, fields = graph.shapes((side, side)), receptive_fields(graph)
     layers = []
     for name, end in ends.items():
         field = fields[end]

@@ -272,8 +272,8 @@ def test_windows_of_unequal_padding_and_limited_relus_agree_with_autograd(positi
     x = torch.randn(2, 3, 64, 64, dtype=torch.float64, requires_grad=True)
     expected = part(x)[:, :, position, position]
     (gradient,) = torch.autograd.grad(expected.sum(), x)
-    walk = WindowedForward(network.graph, top, 64, position)
-    inside = slice(walk.window.low, walk.window.end)
+    walk = WindowedForward(network.graph, top, (64, 64), (position, position))
+    inside = slice(walk.frame[0].low, walk.frame[0].end)
     seen = x.detach()[:, :, inside, inside].requires_grad_()
     found = walk(seen)[:, :, 0, 0]
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)

@@ -18,6 +18,7 @@ from gradient_oracle import (
 from torch import Tensor, nn
 
 from generator.core.errors import AtlasError
+from generator.engine.ascent.windowed_forward import WindowedForward
 from generator.engine.gradients.crop_cost import ForwardCosts
 from generator.engine.gradients.unit_gradients import UnitGradients, Units, forward_switches
 from generator.engine.gradients.whole_maps import WholeMaps
@@ -198,3 +199,32 @@ def test_units_that_do_not_exist_and_switches_that_end_early_are_named(both) -> 
         engine.gradients(
             forward_switches(network, pictures(1), "stem"), "last", Units(zero, zero, zero, zero)
         )
+
+
+# -- windows ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["smooth", "gated", "last"])
+@pytest.mark.parametrize("rule", RULES)
+def test_what_an_objective_depends_on_gives_its_value_and_gradient(both, name: str, rule: str) -> None:
+    """Single positions at corners, borders and inside, and whole maps."""
+    module, network = both
+    layer = network.layer(name)
+    x = pictures(2).requires_grad_()
+    with RuledReLUs(rule):
+        maps = module(x)[name]
+    edge = layer.height - 1
+    for position in ((0, 0), (edge // 2, edge // 3), (edge, 1), (edge - 2, edge), None):
+        walk = WindowedForward(network.graph, network.step(name), (SIDE, SIDE), position)
+        rows, columns = (slice(window.low, window.end) for window in walk.frame)
+        row, column = (slice(None), slice(None)) if position is None else (slice(p, p + 1) for p in position)
+        expected = maps[:, :, row, column]
+        (gradient,) = torch.autograd.grad(expected.sum(), x, retain_graph=True)
+        seen = x.detach()[:, :, rows, columns].requires_grad_()
+        found = walk(seen, rule)
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+        (own,) = torch.autograd.grad(found.sum(), seen)
+        torch.testing.assert_close(own, gradient[:, :, rows, columns], rtol=1e-11, atol=1e-11)
+        assert gradient.abs().sum() == pytest.approx(float(own.abs().sum()))
+        if name == "smooth" and position is not None:
+            assert walk.frame[0].size < SIDE  # activations read positions alone

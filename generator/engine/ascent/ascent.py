@@ -104,7 +104,7 @@ class Ascender:
         self.middle = middle
         self.measured = WindowedForward(network.graph, self.top, self.size, middle)
         graph, aim = network.graph, self.top
-        if middle is not None and graph.steps[aim].op == "relu":
+        if middle is not None and graph.steps[aim].is_rectifier:
             aim = graph.steps[aim].inputs[0]  # rises also where the unit is inactive
         self.computing = torch.bfloat16 if plan.precision == "bf16" else self.dtype
         if self.computing != self.dtype:

@@ -2,7 +2,8 @@
 
 The objective reads one position of a step's map, or all of it. Every step below computes only the window of its own map
 that the objective depends on, padded only where the network itself pads, at the picture's true border. So the value and
-its gradient are those of the whole network on the whole picture, at a fraction of the cost."""
+its gradient are those of the whole network on the whole picture, at a fraction of the cost. Only below a step that
+reads whole maps everything is computed."""
 
 from __future__ import annotations
 
@@ -44,10 +45,13 @@ class WindowedForward:
                     f"the map has no position {row}, {column}", f"step {top}", f"it has {height} × {width}"
                 )
             self.frames[top] = Window.fixed(row, row + 1), Window.fixed(column, column + 1)
+        self._objective = self.frames[top]
         for index in range(top, -1, -1):
             if index not in self.frames:
                 continue
             step = graph.steps[index]
+            if step.reads == "map":
+                self.frames[index] = _whole(self.extents[index])
             for source in step.inputs:
                 needed = _input_frame(step, self.frames[index], self.extents[source])
                 known = self.frames.get(source, needed)
@@ -102,26 +106,21 @@ class WindowedForward:
                 watched[index] = values[index]
             for source in [source for source in values if self._last[source] == index]:
                 del values[source]
-        return values[self.top]
+        return _cut(values[self.top], self.frames[self.top], self._objective)
 
     def _run(self, step: Step, index: int, values: dict[int, Tensor], rule: ReluRule) -> Tensor:
-        frame = self.frames[index]
         if step.reads == "window":
             return self._windowed(index, values[step.inputs[0]], step.inputs[0])
-        if step.reads == "map":
-            return step.run(values[step.inputs[0]])
         if step.op == "relu" and (add := step.inputs[0]) in self._summed:
-            one, other = (self._part(i, frame, values) for i in self.graph.steps[add].inputs)
+            one, other = (self._part(index, i, values) for i in self.graph.steps[add].inputs)
             return summed_relu(step, one, other, rule)
-        parts = [self._part(source, frame, values) for source in step.inputs]
+        parts = [self._part(index, source, values) for source in step.inputs]
         return rectified(step, parts[0], rule) if step.is_rectifier else step.run(*parts)
 
-    def _part(self, source: int, frame: Frame, values: dict[int, Tensor]) -> Tensor:
-        """The frame of a map of which at least that is held."""
-        held = self.frames[source]
-        if held == frame:
-            return values[source]
-        return values[source][:, :, frame[0].within(held[0]), frame[1].within(held[1])]
+    def _part(self, index: int, source: int, values: dict[int, Tensor]) -> Tensor:
+        """What a step that reads positions or whole maps needs of an input, of whose map at least that is held."""
+        needed = _input_frame(self.graph.steps[index], self.frames[index], self.extents[source])
+        return _cut(values[source], self.frames[source], needed)
 
     def _windowed(self, index: int, x: Tensor, source: int) -> Tensor:
         """The frame of a convolution's or pooling's output; x holds the frame of its source's map."""
@@ -156,7 +155,19 @@ def _input_frame(step: Step, frame: Frame, extents: tuple[int, int]) -> Frame:
     if step.reads == "map":
         return _whole(extents)
     rows, columns = (step.input_window(frame[axis]).clipped(extents[axis]) for axis in (0, 1))
+    if step.reads == "position":  # every position may read the one of a gate
+        rows, columns = (
+            Window.fixed(0, 1) if extent == 1 else window
+            for extent, window in zip(extents, (rows, columns), strict=True)
+        )
     return rows, columns
+
+
+def _cut(maps: Tensor, held: Frame, frame: Frame) -> Tensor:
+    """The frame of maps (B, C, h, w) of which the positions `held` are given."""
+    if held == frame:
+        return maps
+    return maps[:, :, frame[0].within(held[0]), frame[1].within(held[1])]
 
 
 def _whole(extents: tuple[int, int]) -> Frame:
