@@ -71,9 +71,10 @@ class Switches:
 def forward_switches(
     network: Network, pictures: Tensor, last: str | None = None, *, keep: Sequence[str] = ()
 ) -> Switches:
-    """Run the network up to the layer `last` (default: the network's last layer) and keep its switches. For layers whose
-    gradients torch computes (whole_maps.py) the pictures are kept instead, and the network runs no further than the
-    other layers need.
+    """Run the network up to the layer `last` (default: the network's last layer) and keep its switches.
+
+    For layers whose gradients torch computes (whole_maps.py) the pictures are kept instead, and the network runs no
+    further than the other layers need.
 
     pictures: (P, 3, H, W) from network.prepare, or crops of it. keep: layers whose maps are kept for
     Switches.values.
@@ -152,8 +153,8 @@ def crops(network: Network, pictures: Tensor, layer: str, units: Units) -> tuple
     Exact: a crop begins on a multiple of the layer's stride, so that strided positions stay on their grid,
     and ends beyond the receptive field or at the picture's own border, so that no padding is seen that was
     not there before. All crops have one size: where one would hang over the border it is moved back inside.
-    Where the field is larger than the pictures, or something on the way reads whole maps, the pictures that are used are
-    returned whole.
+    Where the field is larger than the pictures, or something on the way reads whole maps, the pictures that
+    are used are returned whole.
 
     pictures: (P, 3, H, W); returns (U, 3, h, w) and the units, whose picture is now their crop.
     """
