@@ -55,7 +55,8 @@ class LayerInfo:
     name: Caffe's (`res2a_branch2b`); path: torchvision's alias (`layer1.0.conv2`);
     channels, height, width: of its activation map for the profile's picture size;
     block: the block it belongs to (`res2a`; the layer's own name for a block output; '' for the stem);
-    stage: 2 … 5, 1 for the stem; rectified: whether its values come out of a ReLU.
+    stage: 2 … 5, 1 for the stem; rectified: whether its values come out of a ReLU; by_torch: names of the operations
+    because of which torch computes its units' gradients on whole maps, () where they have a way of their own.
     """
 
     name: str
@@ -68,6 +69,7 @@ class LayerInfo:
     width: int
     rectified: bool
     receptive_field: ReceptiveField
+    by_torch: tuple[str, ...] = ()
 
     @property
     def is_inner(self) -> bool:
@@ -299,7 +301,7 @@ def to_json(record: Any) -> dict[str, Any]:
     return dataclasses.asdict(record, dict_factory=_without_rare)
 
 
-_RARE = ("beyond",)
+_RARE = ("beyond", "by_torch")
 
 
 def _without_rare(items: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -315,7 +317,8 @@ def _size_from_json(size: int | list[int]) -> int | Size:
 
 def layer_from_json(data: Mapping[str, Any]) -> LayerInfo:
     """A layer from its JSON form; raises KeyError or TypeError where that has other fields."""
-    return LayerInfo(**{**data, "receptive_field": ReceptiveField(**data["receptive_field"])})
+    given = {**data, "by_torch": tuple(data.get("by_torch", ()))}
+    return LayerInfo(**{**given, "receptive_field": ReceptiveField(**data["receptive_field"])})
 
 
 def _pictures_from_json(data: Mapping[str, Any]) -> PictureSetInfo:

@@ -74,6 +74,11 @@ class Call:
         return operation
 
     @property
+    def name(self) -> str:
+        """The operation's name alone: "mul" of "aten.mul.Tensor"."""
+        return self.target.split(".")[1]
+
+    @property
     def words(self) -> str:
         """All that the result depends on besides inputs and tensors."""
         return repr((self.target, self.arguments, self.keywords, self.pick))

@@ -139,6 +139,14 @@ class Graph:
         """Whether every step that leads to step `top` reads a window or a position of its input, none the whole map."""
         return self._local[top]
 
+    def without_windows(self, top: int) -> tuple[str, ...]:
+        """Names of the operations because of which step `top` is not windowed, each once; () where it is."""
+        if self.is_windowed(top):
+            return ()
+        steps = [self.steps[i] for i in self._leading_to([top])]
+        names = [s.op if s.call is None else s.call.name for s in steps if s.call or s.reads == "map"]
+        return tuple(dict.fromkeys(names)) or ("strides",)
+
     @functools.cached_property
     def _windowed(self) -> list[bool]:
         windowed: list[bool] = []

@@ -92,7 +92,8 @@ class Network:
             channels, height, width = shapes[step]
             rectified = _is_rectified(graph, step)
             layer = LayerInfo(
-                tap.name, tap.path, tap.kind, tap.block, tap.stage, channels, height, width, rectified, seen
+                tap.name, tap.path, tap.kind, tap.block, tap.stage, channels, height, width, rectified, seen,
+                graph.without_windows(step),
             )  # fmt: skip
             pairs.append((step, layer))
         pairs.sort(key=lambda pair: pair[0])

@@ -19,6 +19,7 @@ from generator.site.frame import frame_of, home_frame
 from generator.site.reading.atlas import Atlas, in_full
 from generator.site.reading.highlights import Highlight, highlights, highlights_rule, left_out
 from generator.site.reading.measures import BY_KEY
+from generator.site.reading.operations import operation_words
 from generator.site.writing import Site
 
 EXAMPLES = 3  # paths named for each reason why files were not used
@@ -72,7 +73,8 @@ class UnusedFiles:
 class HomeEntry:
     """A network on a home page. base: address of its folder; root: of the site's; panels: of its sprites; rule: how the
     highlights were chosen; left_out: how many channels could not be chosen; no_accuracy: why the accuracy is not
-    known, '' where it is."""
+    known, '' where it is; by_torch: in how many layers torch computes the gradients; operations: because of which, in
+    words."""
 
     base: str
     root: str
@@ -88,6 +90,8 @@ class HomeEntry:
     counts: Counts
     unused: Sequence[UnusedFiles]
     no_accuracy: str
+    by_torch: int
+    operations: str
     has_architecture: bool
     has_first_layers: bool
     chapters: Sequence[Chapter]
@@ -145,6 +149,8 @@ def home_entry(atlas: Atlas) -> HomeEntry:
         stages=stage_links(atlas),
         counts=counts(atlas),
         unused=unused_files(manifest.pictures.skipped),
+        by_torch=sum(bool(layer.by_torch) for layer in atlas.layers),
+        operations=operation_words(list(dict.fromkeys(name for x in atlas.layers for name in x.by_torch))),
         no_accuracy=manifest.accuracy_basis.removeprefix("no accuracy: "),
         has_architecture=blueprint is not None,
         has_first_layers=bool(first_layers_of([atlas])),

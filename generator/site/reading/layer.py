@@ -10,6 +10,7 @@ from generator.core.records import LayerInfo
 from generator.site.reading.atlas import THUMB, Atlas, sheet_layout
 from generator.site.reading.layer_numbers import Layer
 from generator.site.reading.measure import Measure
+from generator.site.reading.operations import operation_words
 from generator.site.reading.optimised import has_optimised
 from generator.site.reading.tiles import json_in_page
 
@@ -18,7 +19,8 @@ from generator.site.reading.tiles import json_in_page
 class LayerHeader:
     """What all pages of a layer show. place: where in the network it stands, in words; panels: of its sprites;
     block_channels: of the page of its block, 0 where there is none; kernels: None where the layer has no kernels that
-    can be drawn; has_first_layers: whether they stand on the page of first layers too."""
+    can be drawn; has_first_layers: whether they stand on the page of first layers too; by_torch: what the network uses
+    because of which torch computes the gradients, in words, '' where it does not."""
 
     layer: LayerInfo
     place: str
@@ -26,6 +28,7 @@ class LayerHeader:
     block_channels: int
     kernels: KernelSheet | None
     has_first_layers: bool
+    by_torch: str
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,7 @@ def layer_header(atlas: Atlas, info: LayerInfo, *, has_first_layers: bool) -> La
         block_channels=block.channels if block else 0,
         kernels=kernels,
         has_first_layers=kernels is not None and has_first_layers,
+        by_torch=operation_words(info.by_torch),
     )
 
 
