@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 import torch
-from torch import fx, nn
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from generator.core.blueprint import HEAD, Blueprint, Shortcut, Volume
@@ -14,8 +14,7 @@ from generator.core.records import Size
 from generator.network.graph import Graph
 from generator.network.network import Tap
 from generator.network.receptive_field import receptive_fields
-from generator.network.tracing import nodes, trace
-from generator.network.zero_padding import ZeroPadShortcut
+from generator.network.tracing import trace
 
 
 def blueprint(model: str, module: nn.Module, taps: Sequence[Tap], size: Size) -> Blueprint:
@@ -24,11 +23,11 @@ def blueprint(model: str, module: nn.Module, taps: Sequence[Tap], size: Size) ->
     The module may lie on the meta device: geometry and costs need no numbers, and none are computed.
     """
     module = module.eval().to("meta")
-    graph = trace(module)
+    graph = trace(module, size)
     named = _named_steps(graph, taps)
     shapes = graph.shapes(size)
     fields = receptive_fields(graph)
-    parameters = _parameters(module)
+    parameters = _parameters(graph, module)
     costs, total = _multiply_adds(module, (graph.channels, *size))
     volumes: list[Volume] = []
     stage, block = 1, ""
@@ -114,9 +113,11 @@ def _kind_of(graph: Graph, module: nn.Module, way: list[int]) -> Shortcut:
     convolutions = [graph.steps[i] for i in way if graph.steps[i].op == "conv"]
     if not convolutions:
         return "identity"
-    leaves = dict(module.named_modules())
-    padded = all(isinstance(leaves.get(step.scope), ZeroPadShortcut) for step in convolutions)
-    return "zero padding" if padded else "projection"
+    # A shortcut of zero padding is a convolution in the graph, but no module of the network holds its weight.
+    learned = any(
+        next(module.get_submodule(step.scope).parameters(), None) is not None for step in convolutions
+    )
+    return "projection" if learned else "zero padding"
 
 
 def _ways(graph: Graph, addition: int) -> list[list[int]]:
@@ -148,32 +149,32 @@ def _multiply_adds(module: nn.Module, shape: tuple[int, int, int]) -> tuple[dict
     return counts, counter.get_total_flops() // 2
 
 
-def _parameters(module: nn.Module) -> dict[str, int]:
+def _parameters(graph: Graph, module: nn.Module) -> dict[str, int]:
     """Parameters by the path of a convolution or linear layer, each with those of its norm: the norm behind it, or in
     pre-activation networks before it."""
-    leaves = dict(module.named_modules())
     counts: defaultdict[str, int] = defaultdict(int)
-    for node in nodes(module):
-        if node.op != "call_module":
-            continue
-        path = str(node.target)
-        part = leaves[path]
-        count = sum(parameter.numel() for parameter in part.parameters())
-        if isinstance(part, nn.BatchNorm2d):
-            source = node.args[0]
-            assert isinstance(source, fx.Node)
-            of_source = leaves.get(str(source.target)) if source.op == "call_module" else None
-            path = str(source.target) if isinstance(of_source, nn.Conv2d) else _first_reader(node, leaves)
-        counts[path] += count
+    counted: set[str] = set()
+    for index, step in enumerate(graph.steps):
+        if step.op in ("conv", "linear") and step.scope not in counted:
+            counted.add(step.scope)
+            counts[step.scope] += _count(module, step.scope)
+        if step.norm:
+            own = graph.steps[step.inputs[0]] if step.op == "affine" else step
+            path = own.scope if own.op in ("conv", "linear") else _first_reader(graph, index)
+            counts[path] += _count(module, step.norm)
     return counts
 
 
-def _first_reader(node: fx.Node, leaves: dict[str, nn.Module]) -> str:
+def _count(module: nn.Module, path: str) -> int:
+    return sum(parameter.numel() for parameter in module.get_submodule(path).parameters(recurse=False))
+
+
+def _first_reader(graph: Graph, index: int) -> str:
     """The first convolution or linear layer that a norm's output reaches, directly or through other steps."""
-    waiting = list(node.users)
+    waiting = list(graph.consumers[index])
     while waiting:
-        user = waiting.pop(0)
-        if user.op == "call_module" and isinstance(leaves[str(user.target)], nn.Conv2d | nn.Linear):
-            return str(user.target)
-        waiting += list(user.users)
+        reader = waiting.pop(0)
+        if graph.steps[reader].op in ("conv", "linear"):
+            return graph.steps[reader].scope
+        waiting += graph.consumers[reader]
     return ""

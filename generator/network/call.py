@@ -44,7 +44,8 @@ class Call:
     Where the output's positions lie: follows: the inputs whose positions are the output's, () where none are;
     beyond: whether an output position also depends on all other positions of these inputs; is_local: whether inputs
     and output are (B, C, H, W) and a position depends on the same position alone, an input of one position on that;
-    enlarges: how many output positions, per side, stand for one input position.
+    enlarges: how many output positions, per side, stand for one input position. alone: whether it can be called for one
+    picture at a time only.
     """
 
     target: str
@@ -56,9 +57,17 @@ class Call:
     beyond: bool = False
     is_local: bool = False
     enlarges: int = 1
+    alone: bool = False
 
     def __call__(self, inputs: Sequence[Tensor]) -> Tensor:
         """The output for the outputs of the step's sources; the batch's size is that of the first of them."""
+        if self.alone and len(inputs[0]) > 1:
+            return torch.cat(
+                [self._called(picture) for picture in zip(*(x.split(1) for x in inputs), strict=True)]
+            )
+        return self._called(inputs)
+
+    def _called(self, inputs: Sequence[Tensor]) -> Tensor:
         put = _Put(inputs, self.tensors)
         result = self.operation(*map(put, self.arguments), **{name: put(x) for name, x in self.keywords})
         output: Tensor = result if self.pick is None else result[self.pick]
@@ -105,5 +114,9 @@ class _Put:
                 return times * len(self.inputs[0]) + plus
             case tuple():
                 return [self(part) for part in argument]
+            case torch.device():
+                return self.inputs[0].device
+            case torch.dtype() if argument.is_floating_point:
+                return self.inputs[0].dtype
             case _:
                 return argument

@@ -69,7 +69,7 @@ class Network:
         last: path of the last usable block; everything behind it is left out. Raises AtlasError where the module cannot
         be traced, a tap does not exist, or a tap lies behind the global pooling.
         """
-        graph = trace(module)
+        graph = trace(module, preprocessing.size)
         if last is not None:
             graph = graph.until(graph.end_of(last))
         shapes = graph.shapes(preprocessing.size)
@@ -106,7 +106,7 @@ class Network:
             weights,
             classes if last is None else (),
             sum(parameter.numel() for parameter in module.parameters()),
-            _first_kernels(graph, module),
+            _first_kernels(graph),
             _magnitudes(graph, module, pairs),
         )
 
@@ -202,12 +202,10 @@ def _magnitudes(
     return {name: magnitudes for name, magnitudes in blocks.items() if magnitudes is not None}
 
 
-def _first_kernels(graph: Graph, module: nn.Module) -> Tensor | None:
-    first = next((step.scope for step in graph.steps if step.op == "conv"), None)
-    part = None if first is None else module.get_submodule(first)
-    if not isinstance(part, nn.Conv2d) or part.weight.shape[1] != 3:
-        return None
-    return part.weight.detach().clone()
+def _first_kernels(graph: Graph) -> Tensor | None:
+    step = next((step for step in graph.steps if step.op == "conv"), None)
+    weight = None if step is None else step.weight if step.raw is None else step.raw
+    return None if weight is None or weight.shape[1] != 3 else weight.clone()
 
 
 def _is_rectified(graph: Graph, index: int) -> bool:

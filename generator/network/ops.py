@@ -40,12 +40,13 @@ class Step:
     """One operation of a network, with its inputs and its numbers.
 
     op: which operation; inputs: indices of the steps that it reads; scope: torchvision's path of the module that it
-    came from. weight: (C_out, C_in / groups, k, k) of a conv, (C_out, C_in) of a linear, (C,) of an affine, (1,) where
-    one factor multiplies all channels; bias: (C_out,). kernel, stride, padding, dilation: in px of the input; kernel of
-    an adaptive_pool: side of its output. norm: torchvision's path of the BatchNorm folded into a conv, '' for none.
-    limit: the largest value that a relu passes on (6 of a ReLU6); after: px that a pad adds on the right and below,
-    where `padding` says how many on the left and above; call: of an activation or another operation of torch, what is
-    called.
+    came from, '' for the network's own forward. weight: (C_out, C_in / groups, k, k) of a conv, (C_out, C_in) of a
+    linear, (C,) of an affine, (1,) where one factor multiplies all channels; bias: (C_out,). kernel, stride, padding,
+    dilation: in px of the input; kernel of an adaptive_pool: side of its output. norm: torchvision's path of the
+    BatchNorm that an affine is, or that was folded into a conv, '' for none. limit: the largest value that a relu
+    passes on (6 of a ReLU6); after: px that a pad adds on the right and below, where `padding` says how many on the
+    left and above; call: of an activation or another operation of torch, what is called; raw: a conv's or linear's
+    weight before a norm was folded into it, None where none was.
     """
 
     op: OpName
@@ -63,6 +64,7 @@ class Step:
     limit: float = math.inf
     after: int = 0
     call: Call | None = None
+    raw: Tensor | None = field(default=None, repr=False)
 
     @functools.cached_property
     def digest(self) -> str:
@@ -70,7 +72,7 @@ class Step:
 
         The numbers count as float32: networks compute in that, and every torch folds a BatchNorm to the same float32.
         """
-        excluded = {"inputs", "scope", "norm", "weight", "bias", "call"}
+        excluded = {"inputs", "scope", "norm", "weight", "bias", "call", "raw"}
         settings = {part.name: getattr(self, part.name) for part in fields(self) if part.name not in excluded}
         for name, default in _DEFAULTS.items():
             if settings[name] == default:

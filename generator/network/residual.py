@@ -86,14 +86,13 @@ def branch_magnitudes(graph: Graph, module: nn.Module, output: int) -> Magnitude
     if residual is None or graph.steps[residual.branch].op != "conv":
         return None
     step = graph.steps[residual.branch]
-    convolution = module.get_submodule(step.scope)
-    if not isinstance(convolution, nn.Conv2d):
-        return None
+    weight = step.weight if step.raw is None else step.raw
+    assert weight is not None
     batch_norm = module.get_submodule(step.norm) if step.norm else None
     norm = getattr(batch_norm, "weight", None)
     return Magnitudes(
         None if norm is None else norm.detach().double().abs(),
-        convolution.weight.detach().double().abs().mean((1, 2, 3)),
+        weight.double().abs().mean((1, 2, 3)),
         folded=batch_norm is not None and statistics_folded(batch_norm),
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -24,10 +23,3 @@ class ZeroPadShortcut(nn.Module):
         """The identity where input and output have one shape, else the padded shortcut."""
         same = channels_in == channels_out and stride == 1
         return nn.Identity() if same else cls(channels_in, channels_out, stride)
-
-    def as_convolution(self) -> Tensor:
-        """The same map as the weight of a 1×1 convolution (exact: it multiplies by one and adds zeros)."""
-        weight = torch.zeros(self.channels_out, self.channels_in, 1, 1)
-        before = (self.channels_out - self.channels_in) // 2
-        weight[torch.arange(self.channels_in) + before, torch.arange(self.channels_in)] = 1
-        return weight

@@ -1,0 +1,180 @@
+"""A module as a list of calls of torch's operations, as torch.export writes it down."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.export import Dim, ExportedProgram, export
+
+from generator.core.errors import AtlasError
+
+# Views of another tensor's memory: what is written into one is written into the other.
+VIEWS = (
+    "view", "reshape", "permute", "transpose", "slice", "select", "split", "split_with_sizes", "chunk", "unbind",
+    "narrow", "squeeze", "unsqueeze", "expand", "expand_as", "flatten", "getitem", "unflatten", "view_as",
+    "reshape_as", "t", "movedim", "swapaxes", "diagonal", "unfold",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A module written down.
+
+    nodes: the calls that the output depends on, in forward order, the input first; constants: tensors by the node that
+    stands for them (weights, statistics, fixed tensors); output: the node of the first output; alone: whether the calls
+    hold for a batch of one picture only.
+    """
+
+    nodes: Sequence[fx.Node]
+    constants: dict[fx.Node, Tensor]
+    output: fx.Node
+    alone: bool
+
+
+def exported(module: nn.Module, shape: tuple[int, int, int]) -> Exported:
+    """A module in eval mode, for pictures (B, *shape); it may lie on the meta device. Raises AtlasError where torch
+    cannot write it down."""
+    program, alone = _program(module.eval(), shape)
+    if _writes_into_views(program.graph):
+        program = program.run_decompositions({})  # torch writes it down again without operations in place
+    constants, pictures = _placeholders(program)
+    output = _first_output(program.graph, module)
+    needed = _needed(output)
+    nodes = [node for node in program.graph.nodes if node in needed or node is pictures]
+    return Exported(nodes, constants, output, alone)
+
+
+def path_of(node: fx.Node) -> str:
+    """torchvision's path of the innermost module that a call belongs to, '' for the network itself."""
+    stack = list((node.meta.get("nn_module_stack") or {}).values())
+    path = str(stack[-1][0]) if stack else ""
+    if path.startswith("_empty_nn_module_stack"):
+        return ""
+    return re.sub(r"@\d+", "", path)  # the second call of a module that is called twice
+
+
+def name_of(node: fx.Node) -> str:
+    """An operation's name without its overload: `mul` of aten.mul.Tensor and of operator.mul."""
+    if isinstance(node.target, torch._ops.OpOverload):
+        return node.target._schema.name.partition("::")[2]
+    return getattr(node.target, "__name__", str(node.target))
+
+
+def _program(module: nn.Module, shape: tuple[int, int, int]) -> tuple[ExportedProgram, bool]:
+    device = next((tensor.device for tensor in module.parameters()), torch.device("cpu"))
+    failures: list[Exception] = []
+    # First with a batch of any size, which needs an example of two; then for one picture at a time.
+    for size in (2, 1):
+        example = torch.zeros(size, *shape, device=device)
+        dynamic = ({0: Dim.AUTO},) if size > 1 else None
+        try:
+            with torch.no_grad(), _quiet():
+                program = export(module, (example,), dynamic_shapes=dynamic, strict=False)
+        except (
+            Exception
+        ) as error:  # torch and the module raise many types of error; to the user all mean this one
+            failures.append(error)
+            continue
+        if size == 1 or _batch_is_free(program):
+            return program, size == 1
+    raise AtlasError(
+        f"the network cannot be read by torch.export ({_brief(failures[-1])})",
+        type(module).__name__,
+        f"check that the module takes pictures of shape {shape} in eval mode: module.eval()(torch.zeros(1, "
+        f"{', '.join(map(str, shape))}))",
+    ) from failures[-1]
+
+
+def _brief(error: Exception) -> str:
+    """The first line that says something."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without torch's warnings and log lines about what it tries."""
+    was = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(was)
+
+
+def _batch_is_free(program: ExportedProgram) -> bool:
+    _, pictures = _placeholders(program)
+    return not isinstance(pictures.meta["val"].shape[0], int)
+
+
+def _placeholders(program: ExportedProgram) -> tuple[dict[fx.Node, Tensor], fx.Node]:
+    """The tensors that stand at the graph's inputs, and the input that is the picture."""
+    signature = program.graph_signature
+    constants: dict[fx.Node, Tensor] = {}
+    pictures = None
+    names = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
+    lifted = signature.inputs_to_lifted_tensor_constants
+    for node in program.graph.nodes:
+        if node.op != "placeholder":
+            continue
+        if node.name in names:
+            name = names[node.name]
+            constants[node] = _detached(
+                program.state_dict[name] if name in program.state_dict else program.constants[name]
+            )
+        elif node.name in lifted:
+            constants[node] = _detached(program.constants[lifted[node.name]])
+        elif pictures is None:
+            pictures = node
+    assert pictures is not None
+    return constants, pictures
+
+
+def _detached(tensor: Any) -> Tensor:
+    value: Tensor = tensor.detach()
+    return value
+
+
+def _first_output(graph: fx.Graph, module: nn.Module) -> fx.Node:
+    (returned,) = next(node for node in graph.nodes if node.op == "output").args
+    found = [value for value in returned if isinstance(value, fx.Node)]
+    if not found:
+        raise AtlasError("the network returns no tensor", type(module).__name__)
+    return found[0]
+
+
+def _needed(output: fx.Node) -> set[fx.Node]:
+    needed: set[fx.Node] = set()
+    waiting = [output]
+    while waiting:
+        node = waiting.pop()
+        if node not in needed:
+            needed.add(node)
+            waiting += node.all_input_nodes
+    return needed
+
+
+def _writes_into_views(graph: fx.Graph) -> bool:
+    """Whether an operation in place changes memory that is also read under another name."""
+    base: dict[fx.Node, fx.Node] = {}  # whose memory a node's value lies in
+    for node in graph.nodes:
+        if node.op != "call_function" or not node.args or not isinstance(node.args[0], fx.Node):
+            continue
+        name, first = name_of(node), node.args[0]
+        if name in VIEWS:
+            base[node] = base.get(first, first)
+        elif name.endswith("_") and not name.endswith("__"):
+            memory = base.get(first, first)
+            if first in base or memory in base.values():
+                return True
+    return False
