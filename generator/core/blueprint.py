@@ -48,6 +48,11 @@ class Volume:
     jump: int
     rectified: bool
 
+    @property
+    def title(self) -> str:
+        """The atlas's name of the layer, else the path of the module; what the network does itself has neither."""
+        return self.name or self.path or ("input" if self.op == "input" else "(the network's own)")
+
 
 COLUMNS = tuple(field.name for field in dataclasses.fields(Volume))
 

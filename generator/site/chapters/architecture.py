@@ -201,7 +201,7 @@ def layer_row(volume: Volume, address: Address) -> LayerRow:
     has_window = volume.op in ("conv", "max_pool", "avg_pool")
     kind = KINDS[volume.op]
     return LayerRow(
-        name=volume.name or volume.path or "input",
+        name=volume.title,
         href=address(volume.name) if volume.name else None,
         kind=f"{kind}, {volume.shortcut}" if volume.shortcut else kind,
         kernel=f"{volume.kernel}×{volume.kernel}" if has_window else "",

@@ -40,7 +40,7 @@ def words_below(volume: Volume) -> tuple[str, str]:
 
 def sentence(volume: Volume) -> str:
     """All about a volume in one line."""
-    parts = [volume.name or volume.path or "input"]
+    parts = [volume.title]
     if volume.op == "conv":
         parts.append(
             f"{volume.kernel}×{volume.kernel} convolution, stride {volume.stride}, padding {volume.padding}"
