@@ -57,7 +57,7 @@ class _Numbers(click.ParamType):
         return numbers if len(numbers) > 1 else numbers[0]
 
 
-_COLOURS = _Numbers("R,G,B", float, ",", (3,))
+_CHANNELS = _Numbers("R,G,B (one number per channel)", float, ",", (1, 2, 3, 4))
 _SIZE = _Numbers("N or HxW", int, "x", (1, 2))
 _FILTERS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 
@@ -67,15 +67,15 @@ def preprocessing_options(command: Any) -> Any:
     options = (
         click.option(
             "--mean",
-            type=_COLOURS,
+            type=_CHANNELS,
             metavar="R,G,B",
-            help="Mean of the colours that the network was trained with.",
+            help="Mean of each input channel that the network was trained with: three colours, or one number for grey.",
         ),
         click.option(
             "--std",
-            type=_COLOURS,
+            type=_CHANNELS,
             metavar="R,G,B",
-            help="Standard deviation of the colours that the network was trained with.",
+            help="Standard deviation of each input channel that the network was trained with.",
         ),
         click.option(
             "--range",
@@ -90,12 +90,15 @@ def preprocessing_options(command: Any) -> Any:
             help="Resize the shorter side to N px (0: do not resize), or the picture to HxW px.",
         ),
         click.option(
-            "--crop", type=_SIZE, metavar="N", help="Side in px of the central square that is cut out."
+            "--crop",
+            type=_SIZE,
+            metavar="N",
+            help="Side in px of the central square that is cut out, or HxW px of a rectangle (height x width).",
         ),
         click.option(
             "--fit",
             type=click.Choice(["shorter", "squash"]),
-            help="'shorter' keeps the aspect ratio when resizing, 'squash' resizes to a square.",
+            help="'shorter' keeps the aspect ratio when resizing, 'squash' resizes to a square or to the crop.",
         ),
         click.option("--interpolation", type=click.Choice(_FILTERS), help="Filter used for resizing."),
         click.option(
@@ -115,8 +118,10 @@ def preprocessing_options(command: Any) -> Any:
 def _preprocessing(options: dict[str, Any]) -> dict[str, Any]:
     """The profile's keys for these options; None where an option was not given."""
     as_image_folder = options["like_imagefolder"] or None
+    given = {name: options[name] for name in ("mean", "std")}
     return {
-        **{name: options[name] for name in ("mean", "std", "resize", "crop", "fit", "interpolation", "bits")},
+        **{name: [value] if isinstance(value, float) else value for name, value in given.items()},
+        **{name: options[name] for name in ("resize", "crop", "fit", "interpolation", "bits")},
         "range": None if options["value_range"] is None else int(options["value_range"]),
         "transparency": as_image_folder and "drop",
         "exif": None if as_image_folder is None else False,

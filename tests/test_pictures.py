@@ -295,7 +295,7 @@ def test_resize_and_crop_are_torchvisions(width: int, height: int, resize: int, 
     picture = noise(width, height, seed=width * 100 + height)
     steps: list[Any] = [transforms.Resize(resize)] if resize else []
     expected = np.asarray(transforms.Compose([*steps, transforms.CenterCrop(crop)])(picture))
-    assert (_crop(_resize(picture, resize), crop) == expected).all()
+    assert (_crop(_resize(picture, resize), (crop, crop)) == expected).all()
 
 
 def test_a_picture_knows_its_size_and_its_files_hash(tmp_path: Path) -> None:

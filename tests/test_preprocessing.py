@@ -397,8 +397,8 @@ def test_the_command_line_gives_the_same_keys() -> None:
     runner.invoke(command, ["--resize", "300", "--fit", "squash"], catch_exceptions=False)
     assert chosen(**{k: v for k, v in found.pop().items() if v is not None}).resize == (300, 300)
     for wrong in (
-        ["--mean", "0.5"],
-        ["--std", "1,2"],
+        ["--mean", "0.5,"],
+        ["--std", "1,2,3,4,5"],
         ["--mean", "a,b,c"],
         ["--crop", "1x2x3"],
         ["--range", "2"],

@@ -138,6 +138,32 @@ class Preprocessing:
         return len(self.mean)
 
     @property
+    def channels_words(self) -> str:
+        """What the network's channels are, in words."""
+        match self.channels:
+            case 1:
+                return "grey"
+            case 2:
+                return "grey and transparency"
+            case 3:
+                return "red, green, blue"
+            case _:
+                return f"the {self.channels} channels of the files, in their order"
+
+    @property
+    def display_words(self) -> str:
+        """How pictures of this many channels are shown, '' for colours as they are."""
+        match self.channels:
+            case 1:
+                return "shown in grey"
+            case 2:
+                return "shown in false colour: grey as red, transparency as green"
+            case 3:
+                return ""
+            case _:
+                return "shown in the colours that their first three channels make as red, green and blue"
+
+    @property
     def settings(self) -> dict[str, Any]:
         """All that pixels and values depend on, as plain values: every field but the source."""
         return {name: value for name, value in dataclasses.asdict(self).items() if name != "source"}
@@ -157,12 +183,15 @@ class Preprocessing:
     def values_words(self) -> str:
         """Value range, mean and standard deviation in words."""
         mean, std = (", ".join(f"{value:g}" for value in values) for values in (self.mean, self.std))
-        return f"0 to {self.value_range:g}, mean {mean}, standard deviation {std} (red, green, blue)"
+        return f"0 to {self.value_range:g}, mean {mean}, standard deviation {std} ({self.channels_words})"
 
     @property
     def file_words(self) -> str:
         """What is done with transparency, EXIF and files of 16 bits, in words."""
-        under = "dropped" if self.transparency == "drop" else f"laid on {self.transparency}"
+        if self.channels in (2, 4):  # the alpha channel is one of the network's own
+            under = "kept as a channel"
+        else:
+            under = "dropped" if self.transparency == "drop" else f"laid on {self.transparency}"
         turned = "turned upright as EXIF says" if self.exif else "EXIF orientation ignored"
         bits = f"; greyscale of 16-bit files read as {self.bits} bits" if self.bits else ""
         return f"transparency {under}; {turned}{bits}"

@@ -47,11 +47,24 @@ def tile_side(side: int) -> int:
     return -(-(side + 2 * MARGIN) // BLOCK) * BLOCK
 
 
+def as_colours(pixels: np.ndarray, missing: float = 0) -> np.ndarray:
+    """Pictures of any number of channels, (..., h, w, C), as red, green and blue, (..., h, w, 3): one channel is grey,
+    two are red and green with `missing` for blue, of four or more the first three are shown."""
+    channels = pixels.shape[-1]
+    if channels == 1:
+        return np.repeat(pixels, 3, axis=-1)
+    if channels == 2:
+        return np.concatenate([pixels, np.full_like(pixels[..., :1], missing)], axis=-1)
+    return pixels if channels == 3 else pixels[..., :3]
+
+
 def gradient_pixels(gradients: np.ndarray) -> np.ndarray:
-    """Gradients (..., S, S, 3) float → uint8: zero is mid-grey, one scale per picture for the three colours.
+    """Gradients (..., h, w, C) float → colours (..., h, w, 3) uint8: zero is mid-grey, one scale per picture for all
+    channels that are shown.
 
     x / max|x| × 0.5 + 0.5; a gradient that is zero everywhere stays mid-grey.
     """
+    gradients = as_colours(gradients)
     peak = np.abs(gradients).max(axis=(-3, -2, -1), keepdims=True)
     scaled = gradients / np.where(peak > 0, peak, 1) * 0.5 + 0.5
     # 0.5 must become GROUND exactly, so that tiles and ground meet without an edge.
@@ -59,7 +72,7 @@ def gradient_pixels(gradients: np.ndarray) -> np.ndarray:
 
 
 def saliency_pixels(size: np.ndarray) -> np.ndarray:
-    """Absolute gradients, of the colours the largest, (..., S, S) float → uint8, black where they are zero
+    """Absolute gradients, of the channels the largest, (..., h, w) float → uint8, black where they are zero
     (arXiv:1312.6034, section 3); the 99.5th percentile of each picture is white, so that one pixel does not make the
     others black."""
     white = np.quantile(size, 0.995, axis=(-2, -1), keepdims=True)
@@ -68,18 +81,39 @@ def saliency_pixels(size: np.ndarray) -> np.ndarray:
 
 
 def enlarge(tile: np.ndarray, factor: int) -> np.ndarray:
-    """(s, s, 3) uint8 → (s × factor, s × factor, 3), smooth (bicubic), its true pixels keeping their places."""
+    """(h, w, 3) uint8 → (h × factor, w × factor, 3), smooth (bicubic), its true pixels keeping their places."""
     if factor == 1:
         return tile
-    side = tile.shape[0] * factor
-    return np.asarray(Image.fromarray(tile).resize((side, side), Image.Resampling.BICUBIC))
+    height, width = tile.shape[:2]
+    return np.asarray(
+        Image.fromarray(tile).resize((width * factor, height * factor), Image.Resampling.BICUBIC)
+    )
 
 
 def shrink(pixels: np.ndarray, side: int) -> np.ndarray:
-    """(h, w, 3) uint8 → (side, side, 3) with antialiasing."""
-    if pixels.shape[:2] == (side, side):
+    """(h, w, 3) uint8 → the same picture with a longer side of `side` px, with antialiasing."""
+    height, width = shrunk_size((pixels.shape[0], pixels.shape[1]), side)
+    if pixels.shape[:2] == (height, width):
         return pixels
-    return np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC))
+    return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def shrunk_size(size: Size, side: int) -> Size:
+    """Height and width of a picture whose longer side has become `side` px."""
+    height, width = (max(1, round(length * side / max(size))) for length in size)
+    return height, width
+
+
+def framed(pixels: np.ndarray) -> np.ndarray:
+    """(h, w, 3) uint8 → a square, the picture in its middle on the ground; a square stays as it is."""
+    height, width = pixels.shape[:2]
+    if height == width:
+        return pixels
+    side = max(height, width)
+    square = np.full((side, side, 3), GROUND, np.uint8)
+    top, left = (side - height) // 2, (side - width) // 2
+    square[top : top + height, left : left + width] = pixels
+    return square
 
 
 def sprite(panels: np.ndarray, factor: int) -> np.ndarray:

@@ -13,7 +13,7 @@ from torch import Tensor
 from generator.core.errors import AtlasError
 from generator.core.head import Head
 from generator.core.records import LayerInfo
-from generator.core.sprites import gradient_pixels, saliency_pixels
+from generator.core.sprites import as_colours, gradient_pixels, saliency_pixels
 from generator.engine.ascent.windowed_forward import WindowedForward
 from generator.engine.relu_rules import ReluRule
 from generator.network.network import Network
@@ -35,10 +35,11 @@ class Contribution:
 
 @dataclass(frozen=True)
 class Explanation:
-    """pixels: (H, W, 3) uint8, what the network saw; saliency: (H, W) uint8, white where the class's gradient is
-    largest; guided: (H, W, 3) uint8, zero is mid-grey; head: how the outputs are read; predictions: (output, name,
-    probability; or score, where the head gives none), largest first; chosen: the output explained, with its name;
-    score: of that output before any softmax or sigmoid; contributions: the largest first; layer: where they lie."""
+    """pixels: (H, W, 3) uint8, what the network saw, as colours; saliency: (H, W) uint8, white where the class's
+    gradient is largest; guided: (H, W, 3) uint8, zero is mid-grey; head: how the outputs are read; predictions:
+    (output, name, probability; or score, where the head gives none), largest first; chosen: the output explained, with
+    its name; score: of that output before any softmax or sigmoid; contributions: the largest first; layer: where they
+    lie."""
 
     pixels: np.ndarray
     saliency: np.ndarray
@@ -98,7 +99,7 @@ def explain(network: Network, picture: Path, chosen: str | None = None) -> Expla
     readings = head.readings(scores.double().numpy())
     order = np.argsort(-readings, kind="stable")[:PREDICTIONS].tolist()
     return Explanation(
-        pixels,
+        as_colours(pixels),
         saliency_pixels(gradient[0].abs().amax(0).float().cpu().numpy()),
         gradient_pixels(guided[0].permute(1, 2, 0).float().cpu().numpy()),
         head,
@@ -113,7 +114,7 @@ def explain(network: Network, picture: Path, chosen: str | None = None) -> Expla
 def class_gradients(
     forward: WindowedForward, x: Tensor, number: int, rule: ReluRule, step: int | None = None
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """The gradient of a class's score, before the softmax, at the network's input, (1, 3, H, W); with a step, also its
+    """The gradient of a class's score, before the softmax, at the network's input, (1, C, H, W); with a step, also its
     map and the gradient there, (1, C, h, w) each."""
     x = x.detach().requires_grad_(True)
     watched = {} if step is None else {step: x}

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from generator.core.sprites import saliency_pixels
+from generator.core.sprites import GROUND, saliency_pixels, shrunk_size
 from generator.engine.gradients.switches import Switches, Units
 from generator.engine.gradients.unit_gradients import UnitGradients
 from generator.engine.relu_rules import ReluRule
@@ -43,7 +43,7 @@ class GradientPictures:
         """(U, native, native, 3) uint8 for each kind, in their order; native: side of a tile in px."""
         tiles = {}
         for rule, engine in self._engines.items():
-            gradients = engine.gradients(switches, layer, units)  # (U, 3, S, S)
+            gradients = engine.gradients(switches, layer, units)  # (U, C, h, w)
             for kind in self.kinds:
                 if RULES[kind] == rule:
                     tiles[kind] = (saliency_tiles if kind == "saliency" else gradient_tiles)(
@@ -53,19 +53,43 @@ class GradientPictures:
 
 
 def gradient_tiles(gradients: Tensor, native: int) -> np.ndarray:
-    """Gradients at the pixels (U, 3, S, S) → tiles (U, native, native, 3) uint8, each on its own scale.
+    """Gradients at the pixels (U, C, h, w) → tiles (U, native, native, 3) uint8, each on its own scale; the channels as
+    colours, as core.sprites.as_colours has them.
 
     A field larger than its tile is shrunk before its values are scaled, so that every tile uses the whole range of
-    greys.
+    greys. A rectangle, the gradient of a whole picture, lies in the middle of the ground.
     """
-    gradients = gradients.float()
-    if gradients.shape[-1] != native:
-        gradients = F.interpolate(gradients, size=(native, native), mode="bilinear", antialias=True)
-    return _gradient_bytes(gradients).permute(0, 2, 3, 1).cpu().numpy()
+    tiles = _gradient_bytes(_fitted(_as_colours(gradients.float()), native))
+    return _framed(tiles, native).permute(0, 2, 3, 1).cpu().numpy()
+
+
+def _as_colours(gradients: Tensor) -> Tensor:
+    """(U, C, h, w) → (U, 3, h, w)."""
+    channels = gradients.shape[1]
+    if channels == 1:
+        return gradients.expand(-1, 3, -1, -1)
+    return F.pad(gradients, (0, 0, 0, 0, 0, 1)) if channels == 2 else gradients[:, :3]
+
+
+def _fitted(maps: Tensor, native: int) -> Tensor:
+    """(U, C, h, w) with a longer side of `native` px."""
+    height, width = shrunk_size((maps.shape[2], maps.shape[3]), native)
+    if maps.shape[2:] == (height, width):
+        return maps
+    return F.interpolate(maps, size=(height, width), mode="bilinear", antialias=True)
+
+
+def _framed(tiles: Tensor, native: int) -> Tensor:
+    """(U, C, h, w) uint8 in the middle of squares of the ground, (U, C, native, native)."""
+    below, beside = native - tiles.shape[2], native - tiles.shape[3]
+    if not below and not beside:
+        return tiles
+    around = (beside // 2, beside - beside // 2, below // 2, below - below // 2)
+    return F.pad(tiles, around, value=GROUND)
 
 
 def _gradient_bytes(gradients: Tensor) -> Tensor:
-    """(U, 3, S, S) uint8: as core.sprites.gradient_pixels, but computed where the gradients are, so that only a fourth
+    """(U, 3, h, w) uint8: as core.sprites.gradient_pixels, but computed where the gradients are, so that only a fourth
     of the bytes leaves the device."""
     peak = gradients.abs().amax((1, 2, 3), keepdim=True)
     scaled = gradients / torch.where(peak > 0, peak, 1) * 0.5 + 0.5
@@ -73,10 +97,8 @@ def _gradient_bytes(gradients: Tensor) -> Tensor:
 
 
 def saliency_tiles(gradients: Tensor, native: int) -> np.ndarray:
-    """As gradient_tiles, for the largest absolute value over the three colours; black is zero. A field larger than its
-    tile is shrunk afterwards, so that neighbouring gradients of opposite sign do not cancel."""
-    size = gradients.float().abs().amax(1, keepdim=True)  # (U, 1, S, S)
-    if size.shape[-1] != native:
-        size = F.interpolate(size, size=(native, native), mode="bilinear", antialias=True)
-    pixels = saliency_pixels(size[:, 0].cpu().numpy())
-    return np.repeat(pixels[..., None], 3, axis=-1)
+    """As gradient_tiles, for the largest absolute value over all channels; black is zero. A field larger than its tile
+    is shrunk afterwards, so that neighbouring gradients of opposite sign do not cancel."""
+    size = _fitted(gradients.float().abs().amax(1, keepdim=True), native)  # (U, 1, h, w)
+    pixels = torch.from_numpy(saliency_pixels(size[:, 0].cpu().numpy()))
+    return np.repeat(_framed(pixels[:, None], native)[:, 0, :, :, None].numpy(), 3, axis=-1)

@@ -27,7 +27,7 @@ def strongest_in_the_middle(
 
 
 def kept_picture(pixels: np.ndarray, wanted: int) -> np.ndarray:
-    """An optimised picture, (n, n, 3) uint8, at about the wanted side in px: enlarged by a whole factor, or shrunk."""
+    """An optimised picture, (h, w, 3) uint8, at about the wanted side in px: enlarged by a whole factor, or shrunk."""
     side = max(pixels.shape[:2])
     native = native_side(side, (side, side), wanted)
     return enlarge(shrink(pixels, native), enlargement(native, wanted))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from generator.core.errors import AtlasError
 from generator.core.head import Head, HeadKind, head_of
 from generator.core.records import LayerInfo, LayerKind, Preprocessing, WeightsInfo, find_layer
+from generator.network.channels import of_channels
 from generator.network.graph import Graph, maps_layout
 from generator.network.receptive_field import receptive_fields
 from generator.network.residual import Magnitudes, branch_magnitudes
@@ -36,8 +37,9 @@ class Network:
     graph: folded in float64, on the CPU until `to`; layers: in forward order; steps: the graph step of each layer;
     classes: names of the classifier's outputs, () if unknown; for a single output also the names of both classes, its
     own second; given_head: how the outputs are read, None if not stated; parameters: count of the whole module as
-    built; kernels: the first convolution's weight before the fold, (C, 3, k, k), None if it does not read three
-    colours; magnitudes: by the name of a residual block, of the weights at the end of its branch, before the fold.
+    built; kernels: the first convolution's weight before the fold, (C, channels, k, k), None if it does not read the
+    pictures themselves; magnitudes: by the name of a residual block, of the weights at the end of its branch, before
+    the fold.
     """
 
     model: str
@@ -70,6 +72,9 @@ class Network:
         be traced, a tap does not exist, or a tap lies behind the global pooling.
         """
         graph = trace(module, preprocessing.size)
+        fitted = of_channels(preprocessing, graph.channels)
+        # Of random weights nobody asks what they were trained with.
+        preprocessing = replace(fitted, source=preprocessing.source) if weights.random else fitted
         if last is not None:
             graph = graph.until(graph.end_of(last))
         shapes = graph.shapes(preprocessing.size)
@@ -205,7 +210,7 @@ def _magnitudes(
 def _first_kernels(graph: Graph) -> Tensor | None:
     step = next((step for step in graph.steps if step.op == "conv"), None)
     weight = None if step is None else step.weight if step.raw is None else step.raw
-    return None if weight is None or weight.shape[1] != 3 else weight.clone()
+    return None if weight is None or weight.shape[1] != graph.channels else weight.clone()
 
 
 def _is_rectified(graph: Graph, index: int) -> bool:

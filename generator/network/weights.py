@@ -63,8 +63,8 @@ def read_classes(path: Path) -> tuple[str, ...]:
 
 def read_preprocessing(path: Path) -> dict[str, Any]:
     """The preprocessing of the training pictures in a safetensors file's metadata, as fields of Preprocessing: the keys
-    `mean` and `std` (JSON lists of three numbers, `std` above zero) and optionally `value_range` (1 or 255), `resize`
-    and `crop` (px); {} where these are missing or have another form."""
+    `mean` and `std` (JSON lists of one number per channel, `std` above zero) and optionally `value_range` (1 or 255),
+    `resize` and `crop` (px); {} where these are missing or have another form."""
     if path.suffix.lower() != ".safetensors":
         return {}
     with safetensors.safe_open(path, "pt") as file:
@@ -75,9 +75,10 @@ def read_preprocessing(path: Path) -> dict[str, Any]:
     for key in ("mean", "std", "value_range", "resize", "crop"):
         if key in metadata:
             values[key] = _plain_numbers(metadata[key])
-    triples = all(isinstance(values[key], tuple) and len(values[key]) == 3 for key in ("mean", "std"))
+    mean, std = values["mean"], values["std"]
+    alike = isinstance(mean, tuple) and isinstance(std, tuple) and 0 < len(mean) == len(std)
     sides = all(isinstance(values.get(key, 1), int) and values.get(key, 1) > 0 for key in ("resize", "crop"))
-    if not triples or min(values["std"]) <= 0 or values.get("value_range", 1) not in (1, 255) or not sides:
+    if not alike or min(std) <= 0 or values.get("value_range", 1) not in (1, 255) or not sides:
         return {}  # other keys with the same names; the preprocessing used instead is then reported as assumed
     if "value_range" in values:
         values["value_range"] = float(values["value_range"])

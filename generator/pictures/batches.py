@@ -31,8 +31,8 @@ class BatchTask:
 @dataclass(frozen=True)
 class Decoded:
     """The usable pictures of a batch, in order. indices: of the pictures; sizes: width and height of each before
-    preprocessing, in px; digests: SHA-256 of each file; pixels: (n, height, width, 3) uint8 RGB, None while they lie in
-    shared memory; skipped: index and reason of every unusable picture."""
+    preprocessing, in px; digests: SHA-256 of each file; pixels: (n, height, width, channels) uint8, None while they
+    lie in shared memory; skipped: index and reason of every unusable picture."""
 
     indices: tuple[int, ...]
     pixels: np.ndarray | None
@@ -49,15 +49,15 @@ def read_ahead(
     batch: int,
     workers: int,
 ) -> Iterator[tuple[Decoded, np.ndarray]]:
-    """Yield batches of `batch` pictures in the given order, each with its pixels (n, height, width, 3) uint8. The
-    pixels are valid only until the next batch is requested.
+    """Yield batches of `batch` pictures in the given order, each with its pixels (n, height, width, channels)
+    uint8. The pixels are valid only until the next batch is requested.
 
     workers: processes that decode ahead of the caller, 0 for none. Raises AtlasError if a process is killed.
     """
     starts = range(0, len(paths), batch)
     workers = min(workers, len(starts))
     slots = AHEAD * workers + 1  # the batches in progress, and the batch that the caller is reading
-    shape = (slots, batch, *preprocessing.size, 3)
+    shape = (slots, batch, *preprocessing.size, preprocessing.channels)
     tasks = (
         BatchTask(
             root,
@@ -91,7 +91,9 @@ def read_ahead(
             shared.close()
 
 
-_slots: list[np.ndarray] = []  # in a worker process: the shared memory, (slots, batch, height, width, 3)
+_slots: list[
+    np.ndarray
+] = []  # in a worker process: the shared memory, (slots, batch, height, width, channels)
 
 
 def _begin(shared: SharedBytes | None, shape: tuple[int, ...]) -> None:
@@ -104,12 +106,12 @@ def _read(task: BatchTask) -> Decoded:
 
 
 def _read_here(task: BatchTask) -> Decoded:
-    shape = (len(task.paths), *task.preprocessing.size, 3)
+    shape = (len(task.paths), *task.preprocessing.size, task.preprocessing.channels)
     return _decode(task, np.empty(shape, np.uint8), sent=True)
 
 
 def _decode(task: BatchTask, pixels: np.ndarray, *, sent: bool) -> Decoded:
-    """Decode into `pixels`, (batch, height, width, 3); sent: whether the result holds the pixels itself."""
+    """Decode into `pixels`, (batch, height, width, channels); sent: whether the result holds the pixels itself."""
     indices: list[int] = []
     sizes: list[tuple[int, int]] = []
     digests: list[str] = []

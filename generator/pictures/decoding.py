@@ -23,6 +23,7 @@ from generator.core.records import Preprocessing, Size
 Image.init()
 _FORMATS = tuple(f for f in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF") if f in Image.OPEN)
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the first bytes of a TIFF and of a BigTIFF
+MOST_CHANNELS = 4  # of a file that Pillow reads
 _MOST_PIXELS = 100_000_000  # 300 MB decoded, in each worker process
 _MOST_BYTES = 1 << 29
 
@@ -33,7 +34,7 @@ class PictureError(Exception):
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded picture. pixels: (height, width, 3) uint8 RGB; width, height: of the whole upright picture before
+    """A decoded picture. pixels: (height, width, channels) uint8; width, height: of the whole upright picture before
     resizing, in px; sha256: of the file's bytes."""
 
     pixels: NDArray[np.uint8]
@@ -43,7 +44,7 @@ class Picture:
 
 
 def read_picture(path: Path | str, preprocessing: Preprocessing) -> Picture:
-    """Decode a file, convert it to RGB, turn it upright (EXIF), resize and crop it.
+    """Decode a file, convert it to the channels that the network reads, turn it upright (EXIF), resize and crop it.
 
     Resizing and cropping equal torchvision's Resize and CenterCrop bit for bit. The preprocessing decides how
     transparency and EXIF orientation are handled; with 'drop' and without EXIF the pixels are those of torchvision's
@@ -96,8 +97,8 @@ def _decode(data: bytes, preprocessing: Preprocessing) -> Image.Image:
     if image.width * image.height > _MOST_PIXELS:
         raise PictureError(f"more than {_MOST_PIXELS:,} pixels ({image.width} × {image.height})")
     image.load()
-    rgb = _as_rgb(image, data, preprocessing)
-    return _upright(rgb, _orientation(image)) if preprocessing.exif else rgb
+    converted = _converted(image, data, preprocessing)
+    return _upright(converted, _orientation(image)) if preprocessing.exif else converted
 
 
 _TURNS = {
@@ -123,6 +124,58 @@ def _orientation(image: Image.Image) -> int:
 def _upright(image: Image.Image, orientation: int) -> Image.Image:
     turn = _TURNS.get(orientation)
     return image if turn is None else image.transpose(turn)
+
+
+_FOUR = ("RGBA", "CMYK", "RGBX")  # RGBX: a fourth channel of which the file does not say what it is
+
+
+def _converted(image: Image.Image, data: bytes, preprocessing: Preprocessing) -> Image.Image:
+    """The picture in as many channels as the network reads: one is grey by Pillow's weights (ITU-R 601-2 luma), two are
+    grey and alpha, three red, green and blue, four those of the file. Raises PictureError for a file that has no
+    transparency or no fourth channel where the network reads one."""
+    match preprocessing.channels:
+        case 1:
+            return _as_rgb(image, data, preprocessing).convert("L")
+        case 2 if image.mode == "LA" or _is_deep_grey_alpha(image, data):
+            if image.mode != "LA":
+                _refuse_dark_colour(image, data, preprocessing.bits)
+            return image.convert("LA")
+        case 3:
+            return _as_rgb(image, data, preprocessing)
+        case 4 if image.mode in _FOUR and _tag(image, _SAMPLES) in (-1, 4):
+            if _is_deep_colour(image, data):
+                _refuse_dark_colour(image, data, preprocessing.bits)
+            return image
+        case 4 if (
+            image.mode != "LA" and image.has_transparency_data
+        ):  # of a palette, or one transparent colour
+            return image.convert("RGBA")
+        case wanted:
+            raise PictureError(
+                f"the file has {_channels_of(image)}, the network reads {wanted}"
+                + {2: ": grey and transparency", 4: ": red, green, blue and one more"}.get(wanted, "")
+            )
+
+
+_SAMPLES = TiffImagePlugin.SAMPLESPERPIXEL
+
+
+def _is_deep_grey_alpha(image: Image.Image, data: bytes) -> bool:
+    """Whether a PNG has grey and alpha of 16 bits, which Pillow reads as RGBA."""
+    return image.format == "PNG" and data[24:26] == b"\x10\x04"
+
+
+def _channels_of(image: Image.Image) -> str:
+    names = {
+        "L": "grey",
+        "LA": "grey and transparency",
+        "RGB": "red, green, blue",
+        "P": "colours of a palette",
+    }
+    mode = "L" if image.mode in ("1", "F") or image.mode.startswith("I") else image.mode
+    count = max(_tag(image, _SAMPLES), 3 if mode == "P" else len(Image.new(mode, (1, 1)).getbands()))
+    what = f" ({names.get(mode, mode)})" if count <= 4 else ""
+    return f"{count} channel{'s' if count > 1 else ''}{what}"
 
 
 def _as_rgb(image: Image.Image, data: bytes, preprocessing: Preprocessing) -> Image.Image:
@@ -248,7 +301,7 @@ def _refuse_dark_colour(image: Image.Image, data: bytes, bits: int) -> None:
     if bits == 16 or _png_significant(data) == 16:
         return
     bands = image.getextrema()
-    count = 3 if image.mode in ("RGB", "RGBA") else len(bands)
+    count = 3 if image.mode in ("RGB", "RGBA", "RGBX") else len(bands)
     highest = max(int(band[1]) for band in bands[:count])  # type: ignore[index]
     if highest < 1 << _SMALLER_DEPTHS[-1] - 8:
         raise PictureError(
@@ -304,14 +357,15 @@ def _resize(image: Image.Image, side: int | tuple[int, int], interpolation: str 
 
 
 def _crop(image: Image.Image, size: Size) -> NDArray[np.uint8]:
-    """The centre crop, (height, width, 3); black where the picture is smaller."""
+    """The centre crop, (height, width, channels); zero where the picture is smaller."""
     (rows, columns), (width, height) = size, image.size
     if width < columns or height < rows:
-        ground = Image.new("RGB", (max(width, columns), max(height, rows)))
+        ground = Image.new(image.mode, (max(width, columns), max(height, rows)))
         ground.paste(image, (max(columns - width, 0) // 2, max(rows - height, 0) // 2))
         image, (width, height) = ground, ground.size
     left, top = (
         round((width - columns) / 2),
         round((height - rows) / 2),
     )  # rounds to even, as torchvision does
-    return np.array(image.crop((left, top, left + columns, top + rows)))
+    pixels = np.array(image.crop((left, top, left + columns, top + rows)))
+    return pixels if pixels.ndim == 3 else pixels[:, :, None]

@@ -258,9 +258,9 @@ def _sort_in(content: _FolderContent, entry: os.DirEntry[str], prefix: str) -> N
 class PictureBatch:
     """Consecutive pictures, without those that cannot be decoded.
 
-    indices: (n,) int64, into PictureSet.files; pixels: (n, crop, crop, 3) uint8 RGB; sizes: width and height of each
-    picture before preprocessing, in px; digests: SHA-256 of each file; skipped: index and reason of each picture that
-    cannot be decoded.
+    indices: (n,) int64, into PictureSet.files; pixels: (n, height, width, channels) uint8; sizes: width and height of
+    each picture before preprocessing, in px; digests: SHA-256 of each file; skipped: index and reason of each picture
+    that cannot be decoded.
     """
 
     indices: Tensor

@@ -16,7 +16,7 @@ import torch
 from generator.core.checksums import file_digest
 from generator.core.errors import AtlasError
 from generator.core.records import LayerInfo, PictureRecord, Preprocessing, Size
-from generator.core.sprites import webp
+from generator.core.sprites import as_colours, webp
 from generator.core.store import fingerprint
 from generator.methods.deepdream import Dreamer, DreamPlan
 from generator.network.network import Network
@@ -241,7 +241,7 @@ def _make(inputs: Inputs, run: Run, tasks: list[Task], advance: Callable[[int], 
 
 def _encoded(inputs: Inputs, pixels: np.ndarray) -> bytes:
     assert inputs.profile.deepdream is not None
-    return webp(pixels, inputs.profile.deepdream.quality)
+    return webp(as_colours(pixels), inputs.profile.deepdream.quality)
 
 
 def _write_index(inputs: Inputs, run: Run, subjects: list[Subject], tasks: list[Task]) -> None:

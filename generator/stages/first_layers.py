@@ -14,6 +14,7 @@ from generator.methods.kernels import (
     first_layer,
     kernel_numbers,
     on_one_scale,
+    reads_colours,
 )
 from generator.stages.inputs import Inputs
 from generator.stages.run import Run
@@ -23,7 +24,7 @@ KERNEL_TILE = 56  # px, wanted side of a first-layer kernel
 
 def write_first_layers(inputs: Inputs, run: Run) -> None:
     """Write first_layers/: kernels, their numbers, and their pixels, one pixel per weight. A network whose
-    first convolution does not read three colours has none of its own."""
+    first convolution does not read the pictures themselves has none of its own."""
     own = () if inputs.network.kernels is None else (first_layer(inputs.network),)
     others = [
         other
@@ -50,7 +51,8 @@ def write_first_layers(inputs: Inputs, run: Run) -> None:
 
 
 def has_kernels(inputs: Inputs) -> bool:
-    """Whether the first layer of the atlas is the network's first convolution, and it reads three colours."""
+    """Whether the first layer of the atlas is the network's first convolution, and it reads the pictures
+    themselves."""
     return inputs.network.kernels is not None and inputs.network.layers[0].kind == "stem"
 
 
@@ -80,7 +82,6 @@ def _kernel_factor(side: int) -> int:
 def _files(number: int, layer: FirstLayer) -> dict[str, bytes | dict[str, np.ndarray]]:
     kernels = layer.kernels
     columns = thumb_columns(len(kernels))
-    planes = colour_planes(kernels)
     numbers = {"kernels": kernels, "gain": layer.gain, **kernel_numbers(kernels)}
 
     def pixels(tiles: np.ndarray, wide: int) -> bytes:
@@ -88,9 +89,12 @@ def _files(number: int, layer: FirstLayer) -> dict[str, bytes | dict[str, np.nda
         return webp(mosaic(tiles, wide), 100, lossless=True)
 
     own = gradient_pixels(kernels.transpose(0, 2, 3, 1).astype(np.float64))
-    return {
+    files: dict[str, bytes | dict[str, np.ndarray]] = {
         f"{number}.npz": dict(sorted(numbers.items())),
         f"{number}.webp": pixels(own, columns),
         f"{number}-common.webp": pixels(on_one_scale(kernels), columns),
-        f"{number}-planes.webp": pixels(planes.reshape(-1, *planes.shape[2:]), 3 * columns),
     }
+    if reads_colours(kernels):
+        planes = colour_planes(kernels)
+        files[f"{number}-planes.webp"] = pixels(planes.reshape(-1, *planes.shape[2:]), 3 * columns)
+    return files

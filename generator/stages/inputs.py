@@ -12,7 +12,7 @@ from generator.core.blueprint import Blueprint
 from generator.core.hierarchy import Hierarchy, imagenet_hierarchy, read_hierarchy
 from generator.core.records import LayerInfo, SpriteInfo
 from generator.core.sprites import enlargement, native_side, tile_side
-from generator.engine.scan.plan import FORWARD_BATCH, ScanPlan
+from generator.engine.scan.plan import ScanPlan, forward_batch
 from generator.engine.scan.stream import StreamPlan
 from generator.methods.kernels import FirstLayer
 from generator.network import models
@@ -54,10 +54,10 @@ class Inputs:
 
     # -- plans of the passes -------------------------------------------------------------------------------------------
 
-    @property
+    @cached_property
     def forward(self) -> int:
         """Pictures per forward, the same for every pass: it decides the last bits."""
-        return FORWARD_BATCH.get(self.arithmetic[0], FORWARD_BATCH["cpu"])
+        return forward_batch(self.network, self.arithmetic[0])
 
     @property
     def scan_plan(self) -> ScanPlan:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from generator.core.errors import AtlasError
 from generator.core.records import LayerInfo
-from generator.core.sprites import GROUND, THUMB, mosaic, shrink, thumb_columns, webp
+from generator.core.sprites import GROUND, THUMB, as_colours, framed, mosaic, shrink, thumb_columns, webp
 from generator.engine.ascent.ascent import Ascender, AscentPlan
 from generator.engine.ascent.regularisers import Regularisers
 from generator.engine.ascent.transforms import Transforms, jitter, pad, random_rotate, random_scale
@@ -226,12 +226,13 @@ class Optimiser:
         begun = self._patches(group, ascender) if group.start == FROM_PATCH else None
         optimised = ascender.ascend(group.channels, begun)
         value = optimised.value.numpy()
-        pixels = (optimised.pictures * 255).round().byte().permute(0, 2, 3, 1).numpy()  # (U, h, w, C)
+        pixels = (optimised.pictures * 255).round().byte().permute(0, 2, 3, 1)  # (U, h, w, C)
+        shown = as_colours(pixels.numpy())
         kept = np.ones(len(value), bool)
         if group.start == FROM_PATCH:
             kept = value > self._from_grey[group.layer.name][list(group.channels)]
         quality, side = self.inputs.profile.sprites.quality, self.section.side
-        files = [webp(kept_picture(picture, side), quality) for picture in pixels[kept]]
+        files = [webp(kept_picture(picture, side), quality) for picture in shown[kept]]
         self.parts.save(
             group.part,
             {
@@ -277,7 +278,7 @@ class Optimiser:
             for channel, file in zip(part["channel"][kept].tolist(), _files(part), strict=True):
                 store.pictures.write(store.pictures.optimised_path(layer.name, channel), file)
                 with Image.open(io.BytesIO(file)) as picture:
-                    small[channel] = shrink(np.asarray(picture.convert("RGB")), THUMB)
+                    small[channel] = framed(shrink(np.asarray(picture.convert("RGB")), THUMB))
         store.arrays.write_layer(layer.name, PRODUCT, numbers)
         sheet = webp(mosaic(small, thumb_columns(count)), quality)
         store.pictures.write(store.pictures.optimised_sheet_path(layer.name), sheet)

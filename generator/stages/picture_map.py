@@ -14,7 +14,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from generator.core.processes import in_processes
-from generator.core.sprites import THUMB, Sheet, shrink, thumb_columns
+from generator.core.sprites import THUMB, Sheet, as_colours, framed, shrink, thumb_columns
 from generator.core.store import Store
 from generator.engine.device import trim_memory
 from generator.methods import embedding as method
@@ -165,7 +165,7 @@ def _write_thumbs(inputs: Inputs, run: Run, places: np.ndarray) -> np.ndarray:
     whole, start = Sheet(len(chosen), THUMB), 0
     for batch in read_again(inputs, run, places[chosen], batch=64):
         for pixels in batch.pixels.numpy():
-            whole.tile(start)[:] = shrink(pixels, THUMB)
+            whole.tile(start)[:] = framed(shrink(as_colours(pixels), THUMB))
             start += 1
     shown, sheet = np.arange(len(chosen)), whole.webp(inputs.profile.sprites.quality)
     while len(sheet) > SHEET_BYTES:

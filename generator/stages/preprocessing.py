@@ -8,6 +8,7 @@ from typing import Any
 from generator.core.errors import AtlasError
 from generator.core.records import ASSUMED, GIVEN, Preprocessing, Size
 from generator.network.network import Network
+from generator.pictures.decoding import MOST_CHANNELS
 from generator.stages.profile import PicturesSection
 
 
@@ -16,6 +17,7 @@ def prepared(network: Network, wanted: PicturesSection) -> Network:
     AtlasError where the two contradict each other."""
     own = network.preprocessing
     chosen = preprocessing(own, wanted)
+    _refuse_unreadable(network.graph.channels)
     return network if chosen == own and chosen.source == own.source else network.with_preprocessing(chosen)
 
 
@@ -33,6 +35,8 @@ def preprocessing(own: Preprocessing, wanted: PicturesSection) -> Preprocessing:
         "bits": wanted.bits,
         "source": _source(own, wanted),
     }
+    for name in ("mean", "std"):
+        _refuse_other_channels(name, changes[name], own.channels)
     chosen = replace(own, **{name: value for name, value in changes.items() if value is not None})
     if wanted.resize is not None or wanted.crop is not None:
         _refuse_small(chosen, is_given=wanted.resize is not None)
@@ -80,6 +84,24 @@ def _refuse_small(chosen: Preprocessing, *, is_given: bool) -> None:
         raise AtlasError(
             f"crop ({_size(chosen.crop)}) is larger than what resize leaves ({left})",
             remedy=f"give resize too, {remedy}",
+        )
+
+
+def _refuse_other_channels(name: str, given: tuple[float, ...] | None, channels: int) -> None:
+    if given is not None and len(given) != channels:
+        numbers = "1 number" if len(given) == 1 else f"{len(given)} numbers"
+        raise AtlasError(
+            f"{name} has {numbers}, the network reads {channels} channel{'' if channels == 1 else 's'}",
+            _said(given),
+            "give one number for each channel",
+        )
+
+
+def _refuse_unreadable(channels: int) -> None:
+    if channels > MOST_CHANNELS:
+        raise AtlasError(
+            f"the network reads {channels} channels, picture files hold {MOST_CHANNELS} at most",
+            remedy="an atlas is made of networks that read grey, colour, or colour and one more channel",
         )
 
 

@@ -86,10 +86,10 @@ class PicturesSection(_Section):
     What is done to each picture, where it differs from what the network's weights or its model say: resize: the shorter
     side in px (0: none), or [height, width]; fit: 'squash' resizes whatever the aspect ratio, to a square as large as
     resize or, without it, to the size of crop; interpolation: Pillow's filter; crop: side of the central square, or
-    [height, width]; range: 1 or 255, the largest value that the network expects; mean, std: of red, green, blue, in
-    that range; transparency: the ground it is laid on, or 'drop' to take the colours as they are; exif: turn pictures
-    upright (transparency = "drop" and exif = false give the pixels of torchvision's ImageFolder); bits: of greyscale
-    samples in files of 16 bits."""
+    [height, width]; range: 1 or 255, the largest value that the network expects; mean, std: one number for each
+    channel that the network reads (three: red, green, blue), in that range; transparency: the ground it is laid on, or
+    'drop' to take the colours as they are; exif: turn pictures upright (transparency = "drop" and exif = false give the
+    pixels of torchvision's ImageFolder); bits: of greyscale samples in files of 16 bits."""
 
     folder: str | None = None
     drawn: PositiveInt | None = None
@@ -103,8 +103,8 @@ class PicturesSection(_Section):
     fit: Literal["shorter", "squash"] | None = None
     interpolation: Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"] | None = None
     range: Literal[1, 255] | None = None
-    mean: Annotated[list[Mean], Field(min_length=3, max_length=3)] | None = None
-    std: Annotated[list[Std], Field(min_length=3, max_length=3)] | None = None
+    mean: Annotated[list[Mean], Field(min_length=1)] | None = None
+    std: Annotated[list[Std], Field(min_length=1)] | None = None
     transparency: Literal["white", "black", "drop"] | None = None
     exif: bool | None = None
     bits: Annotated[int, Field(ge=8, le=16)] | None = None

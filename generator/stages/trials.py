@@ -13,7 +13,7 @@ import torch
 
 from generator.core.processes import in_processes
 from generator.core.records import LayerInfo
-from generator.core.sprites import enlargement, shrink, sprite, webp
+from generator.core.sprites import as_colours, enlargement, shrink, sprite, webp
 from generator.engine.ascent.ascent import Ascender, AscentPlan
 from generator.engine.device import one_thread_each, use_tf32
 from generator.engine.gradients.cones import Cone
@@ -74,7 +74,7 @@ class Trials:
 
     @cached_property
     def _pictures(self) -> tuple[np.ndarray, float]:
-        """Pictures of the set, (n, H, W, 3) uint8, and the seconds that reading a picture takes.
+        """Pictures of the set, (n, H, W, C) uint8, and the seconds that reading a picture takes.
 
         Where no picture can be read yet: enlarged noise, and 0 s."""
         inputs, preprocessing = self.inputs, self.inputs.network.preprocessing
@@ -282,8 +282,8 @@ class Trials:
     def picture(self) -> float:
         """Writing one whole picture."""
         sprites, pixels = self.inputs.profile.sprites, self._pictures[0][0]
-        small = min(sprites.picture, pixels.shape[0])
-        return self._second_time(lambda: webp(shrink(pixels, small), sprites.quality))
+        small = min(sprites.picture, max(pixels.shape[:2]))
+        return self._second_time(lambda: webp(shrink(as_colours(pixels), small), sprites.quality))
 
     @cached_property
     def drawing(self) -> float:

@@ -6,6 +6,7 @@ forward pass of its own on the crop that it sees (generator/engine/gradients/cro
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -17,10 +18,11 @@ from torch import Tensor
 
 from generator.core.files import TileFile
 from generator.core.records import LayerInfo
-from generator.core.sprites import shrink, webp
+from generator.core.sprites import as_colours, shrink, webp
 from generator.engine.device import is_out_of_memory, one_thread_each
 from generator.engine.gradients.crop_cost import ForwardCosts
 from generator.engine.gradients.unit_gradients import Switches, Units, crops, forward_switches
+from generator.engine.scan.plan import FORWARD_BATCH
 from generator.methods.gradients import GradientPictures
 from generator.methods.patches import patches
 from generator.pictures.reading import PictureBatch
@@ -42,7 +44,9 @@ from generator.stages.unit_table import LARGEST_GROUP, UnitTable, group_size, gr
 CROPS_A_CALL = {"cpu": 64, "cuda": 512}
 FEEDERS = 4  # threads that feed a GPU: while some make patches and write tiles, the others keep it busy
 Call = Callable[[], int]  # writes the tiles of a batch of units and returns how many of the units are wanted
-UNITS_A_CALL = 512  # bounds the memory of gradients as large as the picture: 300 MB at 224 px
+UNITS_A_CALL = 512
+# Numbers of gradients as large as the picture, of all units of a call: as many as UNITS_A_CALL have at 320 px.
+NUMBERS_A_CALL = UNITS_A_CALL * 3 * 320 * 320
 
 
 @dataclass(frozen=True)
@@ -177,10 +181,10 @@ def _restore_pictures(inputs: Inputs, run: Run, missing: list[int]) -> None:
 def write_pictures(inputs: Inputs, run: Run, indices: np.ndarray, pixels: np.ndarray) -> int:
     """Write the whole pictures, which the pages show behind a patch. Returns 0, since a `Call` counts units.
 
-    indices: of the pictures in images.csv; pixels: (n, H, W, 3)."""
+    indices: of the pictures in images.csv; pixels: (n, H, W, C)."""
     sprites, store = inputs.profile.sprites, run.store
     for index, picture in zip(indices.tolist(), pixels, strict=True):
-        small = shrink(picture, min(sprites.picture, picture.shape[0]))
+        small = shrink(as_colours(picture), min(sprites.picture, max(picture.shape[:2])))
         store.pictures.write(store.pictures.picture_path(index), webp(small, sprites.quality))
     return 0
 
@@ -257,8 +261,11 @@ class _TileWriter:
         self.network = inputs.network.to(run.device, torch.float32)
         self.gradients = GradientPictures(self.network, inputs.profile.gradients)
         self.at_once = max(LARGEST_GROUP.values())  # pictures per forward pass
-        self.units_a_call = UNITS_A_CALL
-        self.crops_a_call = CROPS_A_CALL[run.device.type]
+        numbers = self.network.graph.channels * math.prod(self.network.preprocessing.size)
+        self.units_a_call = max(1, min(UNITS_A_CALL, NUMBERS_A_CALL // numbers))
+        # As many times fewer as a forward of large pictures takes.
+        kind = run.device.type
+        self.crops_a_call = max(1, CROPS_A_CALL[kind] * inputs.forward // FORWARD_BATCH[kind])
 
     def write_in_parts(self, group: PictureGroup, batch: PictureBatch) -> int:
         """Write the whole group in this thread, with fewer and fewer pictures and units at once until memory suffices;
@@ -332,7 +339,7 @@ class _TileWriter:
     ) -> int:
         """Write the tiles of a batch of units.
 
-        pixels: (n, H, W, 3), the pictures in which the batch's `place` counts; switched: the same units as they are
+        pixels: (n, H, W, C), the pictures in which the batch's `place` counts; switched: the same units as they are
         counted in the switches; shrunk: what `patches` keeps of these pictures."""
         layer, units = self.network.layers[part.layer], part.units
         native = self.inputs.native(layer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -16,6 +17,9 @@ Precision = Literal["fp32", "tf32", "bf16"]
 # Pictures per forward of every job, by type of device: one number each, because a convolution's last bits depend on it.
 # A GPU takes 128 at 1.6 times the rate of 32.
 FORWARD_BATCH = {"cpu": 32, "cuda": 128}
+# Numbers that the largest map of a forward may have, by type of device: of a ResNet-50 those of FORWARD_BATCH pictures
+# of 512 px (1,448 px on a GPU). Larger pictures run in smaller forwards.
+LARGEST_MAP = {"cpu": 1 << 27, "cuda": 1 << 30}
 CANDIDATES = 32  # pictures kept per channel in a fast precision, from which fp32 then chooses
 
 
@@ -60,6 +64,17 @@ class ScanPlan:
     def dtype(self) -> torch.dtype:
         """The weights' type during the scan."""
         return torch.bfloat16 if self.precision == "bf16" else torch.float32
+
+
+def forward_batch(network: Network, device: str) -> int:
+    """Pictures per forward of this network on a type of device, from the shapes alone: FORWARD_BATCH, halved until the
+    largest map fits."""
+    kind = device if device in FORWARD_BATCH else "cpu"
+    largest = max(map(math.prod, network.graph.shapes(network.preprocessing.size)))
+    batch = FORWARD_BATCH[kind]
+    while batch > 1 and batch * largest > LARGEST_MAP[kind]:
+        batch //= 2
+    return batch
 
 
 def earlier_blocks(layers: Sequence[LayerInfo]) -> dict[str, str]:

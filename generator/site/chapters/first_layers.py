@@ -85,13 +85,18 @@ class FirstLayer:
 
     @cached_property
     def arrays(self) -> dict[str, np.ndarray]:
-        """kernels (C, 3, side, side), and of each kernel norm, colour, hue, coherence, direction and gain."""
+        """kernels (C, channels, side, side), and of each kernel norm, colour, hue, coherence, direction and gain."""
         return self.atlas.store.arrays.first_layer(self.number)
 
     @property
     def side(self) -> int:
         """Of a kernel, in px."""
         return int(self.arrays["kernels"].shape[-1])
+
+    @property
+    def channels(self) -> int:
+        """How many channels of a picture a kernel reads."""
+        return int(self.arrays["kernels"].shape[1])
 
     @property
     def faint(self) -> np.ndarray:
@@ -124,7 +129,7 @@ class FirstLayer:
         path = self.atlas.store.arrays.first_layer_path
         return {
             f"first-layers/{self.key}{kind}.webp": path(f"{self.number}{kind}.webp")
-            for kind in ("", "-common", "-planes")
+            for kind in ("", "-common", *(("-planes",) if self.channels == 3 else ()))
         }
 
     def orders(self) -> dict[str, list[int]]:
@@ -174,8 +179,9 @@ class Kernel:
 @dataclass(frozen=True)
 class FirstLayerSection:
     """One first layer on the page. atlas, atlas_title: of the atlas whose own it is, '' for none; source: of the
-    weights; sha: beginning of their SHA-256; share: of coloured kernels; columns, rows: of the sheets; enlarged:
-    whether the kernels are shown enlarged too; plot: the histogram of directions, '' for none."""
+    weights; sha: beginning of their SHA-256; channels: that a kernel reads; share: of coloured kernels; columns,
+    rows: of the sheets; enlarged: whether the kernels are shown enlarged too; plot: the histogram of directions, ''
+    for none."""
 
     key: str
     model: str
@@ -183,6 +189,7 @@ class FirstLayerSection:
     atlas_title: str
     path: str
     side: int
+    channels: int
     stride: int
     padding: int
     source: str
@@ -231,6 +238,7 @@ def _section(layer: FirstLayer) -> FirstLayerSection:
         atlas_title=atlas.manifest.title if layer.own else "",
         path=layer.path,
         side=layer.side,
+        channels=layer.channels,
         stride=layer.stride,
         padding=layer.padding,
         source="random, not trained" if layer.weights.random else layer.weights.source,
