@@ -336,7 +336,9 @@ def test_squash_and_pairs_of_numbers(keys: dict[str, Any], resize: Any, crop: in
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        ({"mean": [0.5, 0.5]}, "pictures.mean"),
+        ({"mean": [0.5, 0.5]}, "mean has 2 numbers, the network reads 3 channels"),
+        ({"std": [0.5]}, "std has 1 number, the network reads 3 channels"),
+        ({"mean": []}, "pictures.mean"),
         ({"mean": [0.5, 0.5, float("nan")]}, "pictures.mean.2"),
         ({"mean": [-0.5, 0.5, 0.5]}, "pictures.mean.0"),
         ({"std": [0.5, 0, 0.5]}, "pictures.std.1.*greater than 0"),
