@@ -8,7 +8,7 @@ from generator.core.records import ASSUMED, Preprocessing
 
 
 def of_channels(preprocessing: Preprocessing, channels: int) -> Preprocessing:
-    """The same preprocessing for so many channels. Where it was stated for others, mean and standard deviation are a
+    """The same preprocessing for this many channels. Where it was stated for others, mean and standard deviation are a
     guess, and its source says so: for grey the averages of the colours', else the middle of the range of values."""
     if preprocessing.channels == channels:
         return preprocessing

@@ -95,7 +95,7 @@ class FirstLayer:
 
     @property
     def channels(self) -> int:
-        """How many channels of a picture a kernel reads."""
+        """How many channels every kernel reads."""
         return int(self.arrays["kernels"].shape[1])
 
     @property
