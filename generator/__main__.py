@@ -128,6 +128,61 @@ def _preprocessing(options: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+class _Pair(click.ParamType):
+    """`key=value`. literal: whether the value is read as JSON or as a literal of Python, and as text only where it is
+    neither."""
+
+    def __init__(self, name: str, *, literal: bool) -> None:
+        self.name, self.literal = name, literal
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        key, separator, text = str(value).partition("=")
+        if not separator or not key.strip():
+            self.fail(f"{value!r} is not of the form {self.name}", param, ctx)
+        return key.strip(), _literal(text) if self.literal else text.strip()
+
+
+def _literal(text: str) -> Any:
+    import ast
+    import json
+
+    for read in (json.loads, ast.literal_eval):
+        try:
+            return read(text.strip())
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+    return text
+
+
+def model_options(command: Any) -> Any:
+    """Add the options that say how the network's function is called and what its layers are called."""
+    options = (
+        click.option(
+            "--arg",
+            "args",
+            multiple=True,
+            type=_Pair("key=value", literal=True),
+            metavar="KEY=VALUE",
+            help="Argument of the network's function, e.g. 'replace_stride_with_dilation=[false,true,true]'; may be "
+            "repeated.",
+        ),
+        click.option(
+            "--layer",
+            "layer_names",
+            multiple=True,
+            type=_Pair("name=path", literal=False),
+            metavar="NAME=PATH",
+            help="Name for the layer at the path of a module, e.g. mid=features.3; may be repeated.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+_MODEL_HELP = "The network: a name (see: atlas list models), path/to/file.py:NAME or package.module:NAME."
+
+
 def head_option() -> Any:
     """The option that says how the network's outputs are read."""
     return click.option(
@@ -140,7 +195,7 @@ def head_option() -> Any:
 
 def profile_options(command: Any) -> Any:
     """Add the options that change a profile for one run."""
-    command = preprocessing_options(command)
+    command = model_options(preprocessing_options(command))
     options = (
         click.option(
             "--name", help="Name of the atlas, used for its folder and addresses  [default: the profile's]"
@@ -165,7 +220,7 @@ def profile_options(command: Any) -> Any:
             type=click.Path(path_type=Path),
             help="Folder of an atlas of the same pictures, whose network says how alike pictures look.",
         ),
-        click.option("--model", help="The network (see: atlas list models)."),
+        click.option("--model", help=_MODEL_HELP),
         click.option(
             "--weights",
             help="Weights: a file (.safetensors, .pt, .pth), a torchvision enum name, or 'random'.",
@@ -226,7 +281,8 @@ def _profile(name: str | None, options: dict[str, Any]) -> Any:
     }
     return chosen.changed(
         name=options["name"],
-        network={"classes": text["classes"]} | {key: options[key] for key in ("model", "weights", "head")},
+        network={"classes": text["classes"], "args": {**chosen.network.args, **dict(options["args"])} or None}
+        | {key: options[key] for key in ("model", "weights", "head")},
         pictures={
             "folder": text["images"],
             "labels": text["labels"],
@@ -235,7 +291,11 @@ def _profile(name: str | None, options: dict[str, Any]) -> Any:
             "trained_on": None if options["trained_on"] is None else options["trained_on"] == "yes",
             **_preprocessing(options),
         },
-        layers={"which": which, "channels": options["channels"]},
+        layers={
+            "which": which,
+            "channels": options["channels"],
+            "names": {**chosen.layers.names, **dict(options["layer_names"])} or None,
+        },
         kernels={"others": [_other(text) for text in options["kernels"]] or None},
         compute={key: options[key] for key in ("batch", "workers", "precision", "device")},
     )
@@ -274,6 +334,7 @@ def compute(profile: str | None, out: Path | None, dry_run: bool, **options: Any
     "--images", type=click.Path(path_type=Path), help="Folder where the pictures are now, if they were moved."
 )
 @click.option("--weights", help="Where the weights are now, if they were moved.")
+@click.option("--model", help="Where the network's Python file is now, if it was moved.")
 @click.option(
     "--units",
     type=click.IntRange(min=0),
@@ -283,7 +344,15 @@ def compute(profile: str | None, out: Path | None, dry_run: bool, **options: Any
 )
 @click.option("--seed", default=0, show_default=True, help="Seed for choosing the units.")
 @click.option("--device", default="auto", help="cpu, cuda or cuda:1  [default: the fastest there is]")
-def verify(atlas: Path, images: Path | None, weights: str | None, units: int, seed: int, device: str) -> None:
+def verify(
+    atlas: Path,
+    images: Path | None,
+    weights: str | None,
+    model: str | None,
+    units: int,
+    seed: int,
+    device: str,
+) -> None:
     """Check that the files of ATLAS, a folder, are undamaged and its numbers correct.
 
     Every file is compared with its checksum, and some units are computed again.
@@ -291,7 +360,7 @@ def verify(atlas: Path, images: Path | None, weights: str | None, units: int, se
     from generator.stages.verify import Sources
     from generator.stages.verify import verify as run
 
-    report = run(atlas, Sources(images, weights, device), units=units, seed=seed)
+    report = run(atlas, Sources(images, weights, device, model), units=units, seed=seed)
     for line in (*report.notes, *report.differences):
         click.echo(line)
     if not report.is_right:
@@ -399,7 +468,7 @@ def serve(folder: Path, port: int) -> None:
 
 @main.command()
 @click.argument("picture", type=click.Path(path_type=Path))
-@click.option("--model", required=True, help="The network (see: atlas list models).")
+@click.option("--model", required=True, help=_MODEL_HELP)
 @click.option("--weights", help="Weights: a file (.safetensors, .pt, .pth) or a torchvision enum name.")
 @click.option(
     "--classes",
@@ -415,6 +484,7 @@ def serve(folder: Path, port: int) -> None:
     "--out", type=click.Path(path_type=Path), help="Page to write  [default: the picture's name with .html]"
 )
 @preprocessing_options
+@model_options
 def explain(
     picture: Path,
     model: str,
@@ -436,20 +506,25 @@ def explain(
     from generator.core.files import write_atomically
     from generator.core.progress import printable
     from generator.methods.explaining import explain as run
-    from generator.network import models
     from generator.site.explanation_page import explanation_html
     from generator.stages import profile as profiles
-    from generator.stages.preprocessing import prepared
+    from generator.stages.opening import open_whole
 
     if atlas and not atlas.startswith(("http://", "https://")) and not Path(atlas).is_dir():
         raise AtlasError(
             "no atlas pages here", atlas, "name the network's folder of a rendered site, or its address"
         )
     wanted = profiles.validated({"name": "explain", "network": {"model": model}}, model).changed(
-        pictures=_preprocessing(options)
+        network={
+            "weights": weights,
+            "classes": None if classes is None else str(classes),
+            "head": head,
+            "args": dict(options["args"]),
+        },
+        pictures=_preprocessing(options),
+        layers={"names": dict(options["layer_names"])},
     )
-    loaded = models.load(model, weights, classes=classes, head=head)
-    network = prepared(loaded, wanted.pictures).to("cpu", torch.float32)
+    network = open_whole(wanted).to("cpu", torch.float32)
     if assumption := network.preprocessing.assumption:
         click.echo(f"{assumption} (--mean, --std)", err=True)
     page = out or Path(f"{picture.stem}.html")
@@ -490,6 +565,8 @@ def list_models() -> None:
     for name in models.names():
         click.echo(name)
     click.echo(
+        "FILE.py:NAME          the network that a function or class of this name in a Python file returns\n"
+        "PACKAGE.MODULE:NAME   the same of an installed package\n"
         "timm/NAME             timm's ResNet and ResNetV2 of that name (pip install 'timm>=1.0')\n"
         "study/KIND-DEPTH      one of the small networks that `atlas experiments` trains, with its weights"
     )
@@ -509,19 +586,32 @@ def list_methods() -> None:
 
 @list_.command(name="layers")
 @click.argument("model")
-def list_layers(model: str) -> None:
-    """List the layers of MODEL with their sizes."""
+@click.option(
+    "--weights", help="A file of weights, which may decide the number of outputs  [default: random]"
+)
+@click.option("--crop", type=_SIZE, metavar="N", help="Side in px of the pictures, or HxW.")
+@model_options
+def list_layers(model: str, weights: str | None, crop: Any, args: Any, layer_names: Any) -> None:
+    """List the layers of MODEL with their sizes.
+
+    MODEL is a name (see: atlas list models), path/to/file.py:NAME or package.module:NAME.
+    """
     from generator.network import models
 
-    network = models.load(model, "random")
+    size = (crop[0], crop[1]) if isinstance(crop, list) else crop
+    network = models.load(model, weights or "random", args=dict(args), size=size, layers=dict(layer_names))
+    path_width = max(24, *(len(layer.path) + 2 for layer in network.layers))
+    name_width = max(22, *(len(layer.name) + 2 for layer in network.layers))
+    module = "module" if models.find(model, dict(args)).is_own else "torchvision"
     click.echo(
-        f"{'layer':<22}{'torchvision':<24}{'kind':<12}{'channels':>8}{'map':>10}{'field px':>10}{'stride':>8}"
+        f"{'layer':<{name_width}}{module:<{path_width}}{'kind':<12}{'channels':>8}{'map':>10}{'field px':>10}"
+        f"{'stride':>8}"
     )
     for layer in network.layers:
         field = layer.receptive_field
-        size = f"{layer.height}×{layer.width}"
+        size_ = f"{layer.height}×{layer.width}"
         click.echo(
-            f"{layer.name:<22}{layer.path:<24}{layer.kind:<12}{layer.channels:>8}{size:>10}"
+            f"{layer.name:<{name_width}}{layer.path:<{path_width}}{layer.kind:<12}{layer.channels:>8}{size_:>10}"
             f"{field.side:>10}{field.stride:>8}"
         )
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -12,8 +14,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from generator.core.blueprint import HEAD, Blueprint, Shortcut, Volume
 from generator.core.records import Size
 from generator.network.graph import Graph
-from generator.network.network import Tap
+from generator.network.layers import is_learned, step_of
 from generator.network.receptive_field import receptive_fields
+from generator.network.tap import Tap
 from generator.network.tracing import trace
 
 
@@ -22,7 +25,7 @@ def blueprint(model: str, module: nn.Module, taps: Sequence[Tap], size: Size) ->
 
     The module may lie on the meta device: geometry and costs need no numbers, and none are computed.
     """
-    module = module.eval().to("meta")
+    module = _without_numbers(module).eval()
     graph = trace(module, size)
     named = _named_steps(graph, taps)
     shapes = graph.shapes(size)
@@ -69,6 +72,19 @@ def blueprint(model: str, module: nn.Module, taps: Sequence[Tap], size: Size) ->
     return Blueprint(model, side, shapes[-1][0], count, total, tuple(volumes))
 
 
+def _without_numbers(module: nn.Module) -> nn.Module:
+    """A copy of a module on the meta device."""
+    tensors = [*module.parameters(), *module.buffers()]
+    for part in module.modules():  # also tensors that are no buffers
+        tensors += [value for value in vars(part).values() if isinstance(value, torch.Tensor)]
+    memo: dict[int, Any] = {}
+    for tensor in tensors:
+        blank = torch.empty_like(tensor.detach(), device="meta")
+        memo[id(tensor)] = nn.Parameter(blank) if isinstance(tensor, nn.Parameter) else blank
+    copied: nn.Module = copy.deepcopy(module, memo)
+    return copied
+
+
 def cost(module: nn.Module, side: int, channels: int = 3) -> dict[str, int]:
     """Parameters and multiply-adds of a module on the meta device for a map of `channels` × side × side."""
     module = module.eval()
@@ -82,7 +98,7 @@ def _named_steps(graph: Graph, taps: Sequence[Tap]) -> dict[int, Tap]:
     """Taps by the step that makes their map before any norm or ReLU: the convolution itself, or a block's addition."""
     named: dict[int, Tap] = {}
     for tap in taps:
-        index = graph.end_of(tap.path) if tap.kind == "block" else graph.after_convolution(tap.path)
+        index = step_of(graph, tap)
         while graph.steps[index].op in ("relu", "affine"):
             index = graph.steps[index].inputs[0]
         named[index] = tap
@@ -113,10 +129,7 @@ def _kind_of(graph: Graph, module: nn.Module, way: list[int]) -> Shortcut:
     convolutions = [graph.steps[i] for i in way if graph.steps[i].op == "conv"]
     if not convolutions:
         return "identity"
-    # A shortcut of zero padding is a convolution in the graph, but no module of the network holds its weight.
-    learned = any(
-        next(module.get_submodule(step.scope).parameters(), None) is not None for step in convolutions
-    )
+    learned = any(is_learned(module.get_submodule(step.scope)) for step in convolutions)
     return "projection" if learned else "zero padding"
 
 

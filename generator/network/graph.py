@@ -60,17 +60,17 @@ class Graph:
 
     def until(self, last: int) -> Graph:
         """The graph up to and with step `last`, without the steps that do not lead there."""
-        return self.keep(self._leading_to([last]))
+        return self.keep(self.leading_to([last]))
 
     def digest(self, ends: Collection[int]) -> str:
         """SHA-256 of all that the outputs of some steps depend on: every operation that leads there with its settings
         and numbers, and how they are joined. Names of modules do not count, nor do other steps."""
-        needed = self._leading_to(ends)
+        needed = self.leading_to(ends)
         number = {old: new for new, old in enumerate(needed)}
         steps = [(self.steps[i].digest, [number[j] for j in self.steps[i].inputs]) for i in needed]
         return hashlib.sha256(json.dumps([steps, [number[end] for end in ends]]).encode()).hexdigest()
 
-    def _leading_to(self, ends: Collection[int]) -> list[int]:
+    def leading_to(self, ends: Collection[int]) -> list[int]:
         """These steps and all that they read, in forward order."""
         needed = set(ends)
         for index in range(max(needed), -1, -1):
@@ -143,7 +143,7 @@ class Graph:
         """Names of the operations because of which step `top` is not windowed, each once; () where it is."""
         if self.is_windowed(top):
             return ()
-        steps = [self.steps[i] for i in self._leading_to([top])]
+        steps = [self.steps[i] for i in self.leading_to([top])]
         names = [s.op if s.call is None else s.call.name for s in steps if s.call or s.reads == "map"]
         return tuple(dict.fromkeys(names)) or ("strides",)
 

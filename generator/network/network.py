@@ -10,24 +10,14 @@ from torch import Tensor, nn
 
 from generator.core.errors import AtlasError
 from generator.core.head import Head, HeadKind, head_of
-from generator.core.records import LayerInfo, LayerKind, Preprocessing, WeightsInfo, find_layer
+from generator.core.records import LayerInfo, Preprocessing, WeightsInfo, find_layer
 from generator.network.channels import of_channels
 from generator.network.graph import Graph, maps_layout
+from generator.network.layers import find_layers, step_of, with_names
 from generator.network.receptive_field import receptive_fields
 from generator.network.residual import Magnitudes, branch_magnitudes
+from generator.network.tap import Tap
 from generator.network.tracing import trace
-
-
-@dataclass(frozen=True)
-class Tap:
-    """Where a model file defines a layer: the Caffe name for a module path. A convolution is read after its BatchNorm
-    and ReLU, a block after its last operation."""
-
-    name: str
-    path: str
-    kind: LayerKind
-    block: str
-    stage: int
 
 
 @dataclass(frozen=True)
@@ -39,7 +29,8 @@ class Network:
     own second; given_head: how the outputs are read, None if not stated; parameters: count of the whole module as
     built; kernels: the first convolution's weight before the fold, (C, channels, k, k), None if it does not read the
     pictures themselves; magnitudes: by the name of a residual block, of the weights at the end of its branch, before
-    the fold.
+    the fold; module: what was traced, on the CPU; taps: all its layers, also those behind the end of the weights, with
+    their steps in the whole graph.
     """
 
     model: str
@@ -53,40 +44,48 @@ class Network:
     kernels: Tensor | None = None
     magnitudes: Mapping[str, Magnitudes] = field(default_factory=dict)
     given_head: HeadKind | None = None
+    module: nn.Module = field(default_factory=nn.Identity, repr=False)
+    taps: tuple[Tap, ...] = ()
 
     @classmethod
     def from_module(
         cls,
         model: str,
         module: nn.Module,
-        taps: Sequence[Tap],
+        taps: Sequence[Tap] | None,
         preprocessing: Preprocessing,
         weights: WeightsInfo,
         *,
         classes: tuple[str, ...] = (),
         last: str | None = None,
+        names: Mapping[str, str] | None = None,
     ) -> Network:
         """Trace a module and find its taps.
 
-        last: path of the last usable block; everything behind it is left out. Raises AtlasError where the module cannot
-        be traced, a tap does not exist, or a tap lies behind the global pooling.
+        taps: None where they are found in the graph (layers.py); last: path of the last usable block; everything behind
+        it is left out; names: further names of layers, and the paths of their modules. Raises AtlasError where the
+        module cannot be traced, a tap does not exist, or a tap lies behind the global pooling.
         """
         graph = trace(module, preprocessing.size)
         fitted = of_channels(preprocessing, graph.channels)
         # Of random weights nobody asks what they were trained with.
         preprocessing = replace(fitted, source=preprocessing.source) if weights.random else fitted
+        if taps is None:
+            taps = find_layers(graph, graph.shapes(preprocessing.size), module)
+        taps = with_names(tuple(replace(tap, step=step_of(graph, tap)) for tap in taps), names or {}, graph)
+        number = {index: index for index in range(len(graph))}
         if last is not None:
-            graph = graph.until(graph.end_of(last))
+            kept = graph.leading_to([graph.end_of(last)])
+            number = {old: new for new, old in enumerate(kept)}
+            graph = graph.keep(kept)
         shapes = graph.shapes(preprocessing.size)
         fields = receptive_fields(graph)
         pairs: list[tuple[int, LayerInfo]] = []
         for tap in taps:
-            try:
-                step = graph.end_of(tap.path) if tap.kind == "block" else graph.after_convolution(tap.path)
-            except AtlasError:
-                if last is None:
-                    raise
+            assert tap.step is not None
+            if tap.step not in number:
                 continue  # behind the cut
+            step = number[tap.step]
             seen = fields[step]
             if seen is None:
                 raise AtlasError(
@@ -113,6 +112,8 @@ class Network:
             sum(parameter.numel() for parameter in module.parameters()),
             _first_kernels(graph),
             _magnitudes(graph, module, pairs),
+            module=module,
+            taps=taps,
         )
 
     @property

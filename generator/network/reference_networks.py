@@ -30,7 +30,7 @@ def reference_blueprint(name: str) -> Blueprint:
     """A network of the registry, for its own picture size and number of outputs."""
     model = models.find(name)
     module = models.blank(name)
-    return blueprint(name, module, model.taps(module), model.preprocessing.size)
+    return blueprint(name, module, model.taps_of(module), model.preprocessing.size)
 
 
 def reference(names: Iterable[str] = NETWORKS) -> dict[str, Any]:

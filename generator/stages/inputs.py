@@ -15,7 +15,6 @@ from generator.core.sprites import enlargement, native_side, tile_side
 from generator.engine.scan.plan import ScanPlan, forward_batch
 from generator.engine.scan.stream import StreamPlan
 from generator.methods.kernels import FirstLayer
-from generator.network import models
 from generator.network.architecture import blueprint
 from generator.network.network import Network
 from generator.pictures.reading import PictureSet
@@ -115,9 +114,7 @@ class Inputs:
     def blueprint(self) -> Blueprint:
         """The whole network as it is drawn, also where the weights end before it does."""
         network = self.network
-        module = models.blank(network.model, network.outputs)
-        taps = models.find(network.model).taps(module)
-        return blueprint(network.model, module, taps, network.preprocessing.size)
+        return blueprint(network.model, network.module, network.taps, network.preprocessing.size)
 
     @property
     def panels(self) -> tuple[str, ...]:

@@ -61,8 +61,16 @@ def open_whole(profile: Profile) -> Network:
     """The profile's network with its weights and picture size, and all layers that it has."""
     section = profile.network
     classes = None if section.classes is None else Path(section.classes)
+    crop = profile.pictures.crop
     network = models.load(
-        section.model, section.weights, seed=section.seed, classes=classes, head=section.head
+        section.model,
+        section.weights,
+        seed=section.seed,
+        classes=classes,
+        head=section.head,
+        args=section.args,
+        size=(crop[0], crop[1]) if isinstance(crop, list) else crop,
+        layers=profile.layers.names,
     )
     return prepared(network, profile.pictures)
 

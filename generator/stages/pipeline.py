@@ -19,6 +19,7 @@ from generator.core.records import Skipped
 from generator.core.store import Store
 from generator.engine.device import avoid_page_faults, choose_device, trim_memory
 from generator.engine.loops import compiled
+from generator.network.network import Network
 from generator.stages import keys, table
 from generator.stages.announcement import announce, announce_network, announce_pictures
 from generator.stages.background import background_stages
@@ -32,6 +33,7 @@ from generator.stages.opening import (
     open_whole,
     seek_pictures,
 )
+from generator.stages.preprocessing import prepared
 from generator.stages.profile import Profile
 from generator.stages.ranks import Ranks, joined
 from generator.stages.repair import examine, prepare
@@ -46,13 +48,15 @@ def compute(
     *,
     dry_run: bool = False,
     site: bool = False,
+    network: Network | None = None,
 ) -> Store:
     """Compute the atlas of a profile into a folder and return it; at once where it is complete already.
 
     First it reports the network, the pictures, what will be computed and how long that takes. dry_run: stop there and
-    write nothing; site: whether pages are rendered afterwards, which counts in the estimate. Raises AtlasError for
-    anything that the user can correct. Killed at any moment and called again, it resumes and ends with the same bytes.
-    Under torchrun every process calls it; they share the pictures and the units.
+    write nothing; site: whether pages are rendered afterwards, which counts in the estimate; network: instead of the
+    one that the profile names, as load_network gives it. Raises AtlasError for anything that the user can correct.
+    Killed at any moment and called again, it resumes and ends with the same bytes. Under torchrun every process calls
+    it; they share the pictures and the units.
     """
     start = time.monotonic()
     avoid_page_faults()
@@ -63,7 +67,7 @@ def compute(
         device = choose_device(profile.compute.device, ranks.local_rank)
         run = Run(store, device, reporter, ranks, profile.compute.workers)
         with reporter.waiting("loading the network"):
-            whole = open_whole(profile)
+            whole = open_whole(profile) if network is None else prepared(network, profile.pictures)
         network = chosen_layers(profile, whole)
         announce_network(reporter, network, len(whole.layers), device)
         if assumption := network.preprocessing.assumption:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
@@ -15,13 +16,16 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainValidator,
+    SerializerFunctionWrapHandler,
     ValidationError,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
 from generator.core.errors import AtlasError
 from generator.core.head import HeadKind
+from generator.core.input_paths import split_model
 
 PositiveInt = Annotated[int, Field(ge=1)]
 _LARGEST = 4096  # px, of a side
@@ -34,8 +38,41 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+def _arguments(value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ValueError("give a table of names and values")
+    return {_named(name): _plain(part) for name, part in value.items()}
+
+
+def _named(name: Any) -> str:
+    if isinstance(name, str) and name.isidentifier():
+        return name
+    raise ValueError(f"{name!r} cannot be the name of an argument")
+
+
+def _plain(value: Any) -> Any:
+    """A value that JSON and TOML can hold."""
+    if (
+        value is None
+        or isinstance(value, bool | int | str)
+        or (isinstance(value, float) and math.isfinite(value))
+    ):
+        return value
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    if isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
+        return {name: _plain(part) for name, part in value.items()}
+    raise ValueError(f"{value!r} is no number, text, list or table")
+
+
+def _without(values: dict[str, Any], *keys: str) -> dict[str, Any]:
+    """The values without these keys where they are empty: an older atlas has the same profile."""
+    return {key: value for key, value in values.items() if value or key not in keys}
+
+
 class NetworkSection(_Section):
-    """model: a name that `atlas list models` knows; weights: a file, a torchvision enum's name, 'random', or the
+    """model: a name that `atlas list models` knows, or one's own network (path/to/file.py:name, package.module:name);
+    args: further arguments of its function, a table; weights: a file, a torchvision enum's name, 'random', or the
     model's own default where left out; seed: of random weights; classes: a file with one class name per line
     (for one output its class, or two lines, its own class second); head: how the outputs are read, 'softmax' (left out:
     of several), 'sigmoid' (each by itself; left out: of one) or 'none' (plain scores)."""
@@ -45,6 +82,11 @@ class NetworkSection(_Section):
     seed: int = 0
     classes: str | None = None
     head: HeadKind | None = None
+    args: Annotated[dict[str, Any], PlainValidator(_arguments)] = {}
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without(dump(self), "args")
 
 
 def _resize(value: Any) -> int | list[int] | None:
@@ -127,10 +169,16 @@ class PicturesSection(_Section):
 
 class LayersSection(_Section):
     """which: 'blocks' (conv1 and every block output), 'all' (the convolutions inside too), or a list of names;
-    channels: how many of each layer are pictured, the first ones, for a quick look."""
+    channels: how many of each layer are pictured, the first ones, for a quick look; names: further names of layers, a
+    table of names and paths of modules (`stem = "features.0"`)."""
 
     which: Literal["blocks", "all"] | list[str] = "blocks"
     channels: PositiveInt | None = None
+    names: dict[str, str] = {}
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without(dump(self), "names")
 
 
 class SpritesSection(_Section):
@@ -320,7 +368,12 @@ class Profile(_Section):
         network, pictures = _values(sections, "network"), _values(sections, "pictures")
         return any(
             values.get(key) is not None
-            for values, key in ((network, "model"), (network, "weights"), (pictures, "folder"))
+            for values, key in (
+                (network, "model"),
+                (network, "weights"),
+                (network, "args"),
+                (pictures, "folder"),
+            )
         )
 
     def _title_ends(self, sections: Mapping[str, Any]) -> bool:
@@ -329,7 +382,7 @@ class Profile(_Section):
         if not self.title or self.title != _shipped_title(self.name):
             return False
         network, pictures = _values(sections, "network"), _values(sections, "pictures")
-        other_network = any(network.get(key) is not None for key in ("model", "weights"))
+        other_network = any(network.get(key) is not None for key in ("model", "weights", "args"))
         return other_network or (self.pictures.drawn is not None and pictures.get("folder") is not None)
 
 
@@ -357,7 +410,7 @@ def load(profile: str) -> Profile:
             (resources.files("generator.stages") / "profiles" / f"{profile}.toml").read_text("utf-8"),
             profile,
         )
-    elif profile.startswith("timm/"):  # any of timm's networks, without a file for each
+    elif profile.startswith("timm/") or split_model(profile)[1]:  # any of timm's networks, or one's own
         return of_model(profile)
     elif (path := Path(profile)).suffix == ".toml":
         try:
@@ -386,7 +439,11 @@ def of_model(model: str) -> Profile:
     is for `models.find` to say: it needs torch."""
     if model in names():
         return load(model)
-    name = re.sub(r"[^a-z0-9._-]+", "-", model.lower()).strip("-._")[:64] or "network"
+    where, attribute = split_model(model)
+    if where.endswith(".py"):  # without the folders: a name is published
+        where = PurePath(where).stem
+    said = f"{where}-{attribute}" if attribute else where
+    name = re.sub(r"[^a-z0-9._-]+", "-", said.lower()).strip("-._")[:64].rstrip("-._") or "network"
     return validated({"name": name, "network": {"model": model}}, model)
 
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import io
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from generator.core.checksums import UNREADABLE, digests
 from generator.core.errors import AtlasError
-from generator.core.input_paths import with_input_paths
+from generator.core.input_paths import split_model, with_input_paths
 from generator.core.progress import Reporter
 from generator.core.records import Manifest, PictureRecord
 from generator.core.store import Store
@@ -25,7 +26,8 @@ from generator.pictures.reading import PictureFile, PictureSet
 from generator.stages import keys, table
 from generator.stages import profile as profiles
 from generator.stages.inputs import Inputs
-from generator.stages.opening import draw, drawn_pictures, open_network
+from generator.stages.opening import chosen_layers, draw, drawn_pictures, open_network
+from generator.stages.preprocessing import prepared
 from generator.stages.profile import Profile
 from generator.stages.ranks import Ranks
 from generator.stages.run import Run
@@ -57,11 +59,14 @@ class Report:
 
 @dataclass(frozen=True)
 class Sources:
-    """Where the inputs are now, where that is not what the manifest says."""
+    """Where the inputs are now, where that is not what the manifest says. model: the file of one's own network, with or
+    without the name in it; network: itself, where it was given in Python."""
 
     images: Path | None = None
     weights: str | None = None
     device: str = "auto"
+    model: str | None = None
+    network: Network | None = None
 
 
 def verify(
@@ -119,7 +124,10 @@ def _check_units(here: _Sampled, units: int, seed: int, report: Report) -> None:
         report.notes.append("no channel of the atlas is active: there is no unit to compute again")
         return
     profile = _profile(here)
-    network = open_network(profile)
+    if here.sources.network is None:
+        network = open_network(profile)
+    else:
+        network = chosen_layers(profile, prepared(here.sources.network, profile.pictures))
     if network.weights.sha256 != here.manifest.weights.sha256:
         report.differences.append("the weights are not those that the manifest names (other SHA-256)")
         return
@@ -169,19 +177,51 @@ def _profile(here: _Sampled) -> Profile:
     made_from["network"] = {**made_from["network"], "classes": None}
     made_from["pictures"] = {**made_from["pictures"], "labels": None, "hierarchy": None}
     profile = profiles.validated(made_from, f"the manifest of {here.store.folder}").changed(
-        network={"weights": sources.weights},
+        network={"weights": sources.weights, "model": _moved(sources.model, here.manifest.profile)},
         pictures={"folder": images},
         compute={"device": sources.device},
         embedding={"enabled": False},
     )
-    _require_weights(profile)
+    if here.sources.network is None:
+        _require_model(profile)
+        _require_weights(profile)
     return profile
+
+
+def _moved(model: str | None, profile: Mapping[str, Any]) -> str | None:
+    """Where the network's file is now; a file alone has the network under the name that the profile says."""
+    if model is None or split_model(model)[1]:
+        return model
+    name = split_model(profile["network"]["model"])[1]
+    return f"{model}:{name}" if name and model.endswith(".py") else model
+
+
+def _require_model(profile: Profile) -> None:
+    """The file of one's own network is asked for where it is not there; so is a network that was given in Python."""
+    path, _ = split_model(profile.network.model)
+    if path.endswith(".py") and not Path(path).is_file():
+        raise AtlasError(
+            "the atlas's network is not here", profile.network.model, "say where its file is with --model"
+        )
+    try:
+        models.find(profile.network.model, profile.network.args)
+    except AtlasError as error:
+        if error.what != "unknown model":
+            raise
+        raise AtlasError(
+            "the atlas's network was given in Python",
+            profile.network.model,
+            "verify it there: verify(folder, Sources(network=load_network(module)))",
+        ) from error
 
 
 def _require_weights(profile: Profile) -> None:
     """A file of weights that is named and not there is asked for; names of published weights are no files."""
     given = profile.network.weights
-    known = {"random", *(name.lower() for name in models.find(profile.network.model).weights)}
+    known = {
+        "random",
+        *(name.lower() for name in models.find(profile.network.model, profile.network.args).weights),
+    }
     if given is None or given.rsplit(".", 1)[-1].lower() in known or Path(given).is_file():
         return
     raise AtlasError("the atlas's weights are not here", given, "say where they are with --weights")

@@ -7,8 +7,10 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,12 +18,13 @@ from torch import Tensor, nn
 from generator.core.checksums import file_sha256
 from generator.core.errors import AtlasError
 from generator.core.head import HeadKind, head_of
-from generator.core.records import ASSUMED, IN_FILE, PUBLISHED, Preprocessing, WeightsInfo
+from generator.core.records import ASSUMED, GIVEN, IN_FILE, PUBLISHED, Preprocessing, Size, WeightsInfo
 from generator.network.class_names import read_class_list
 from generator.network.models import (
     alexnet,
     densenet,
     drawn,
+    own,
     resnet,
     resnet_caffe,
     resnet_cifar,
@@ -49,51 +52,77 @@ MODELS: dict[str, Model] = {
 
 
 def names() -> tuple[str, ...]:
-    """The names of all models."""
-    return tuple(MODELS)
+    """The names of all models, those last that installed packages offer."""
+    return (*MODELS, *(name for name in own.names() if name not in MODELS))
 
 
-def find(name: str) -> Model:
-    """The model of this name (`timm/…`: of timm, `study/…`: of the experiments); raises AtlasError with the nearest
-    names."""
+def find(name: str, arguments: Mapping[str, Any] | None = None, classes: int | None = None) -> Model:
+    """The model of this name (`timm/…`: of timm, `study/…`: of the experiments; `file.py:name`, `package.module:name`
+    and entry points: one's own, see own.py), its builder called with further arguments.
+
+    classes: the number of outputs of one's own network where neither the weights nor its callable say it. Raises
+    AtlasError with the nearest names, and for arguments that do not fit."""
+    arguments = arguments or {}
     for family in (timm_models, study):
         if name.startswith(family.PREFIX):
-            return family.find(name)
-    if name not in MODELS:
-        near = difflib.get_close_matches(name, MODELS, n=3)
-        remedy = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(MODELS)}"
-        raise AtlasError("unknown model", name, remedy)
-    return MODELS[name]
+            return own.with_arguments(family.find(name), arguments)
+    if name in MODELS:
+        return own.with_arguments(MODELS[name], arguments)
+    if own.is_own(name):
+        return own.find(name, arguments, classes)
+    near = difflib.get_close_matches(name, names(), n=3)
+    remedy = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names())}; or file.py:name"
+    raise AtlasError("unknown model", name, remedy)
 
 
 def load(
-    name: str,
+    name: str | nn.Module,
     weights: str | Path | None = None,
     *,
     seed: int = 0,
     classes: Path | None = None,
     head: HeadKind | None = None,
+    args: Mapping[str, Any] | None = None,
+    size: int | Size | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    layers: Mapping[str, str] | None = None,
 ) -> Network:
     """A network with its weights.
 
+    name: of a model (`find`), or a torch module, which is copied and stays as it is;
     weights: a .safetensors, .pt or .pth file, a name that the model publishes (`IMAGENET1K_V1`, `built-in`),
-    'random' (seeded He initialisation), or None for the model's default;
+    'random' (seeded He initialisation), or None for the model's default, which for a module is its own numbers;
     seed: of random weights; classes: a file with one class name per line, in the order of the outputs; for a single
     output its class, or both classes, its own second; head: how the outputs are read (core/head.py), by default softmax
-    or, for a single output, sigmoid. Raises AtlasError for an unknown model, for weights that are missing, damaged or
-    another network's, and for a wrong number of classes.
+    or, for a single output, sigmoid; args: further arguments of the model's function;
+    size: side in px, or height and width, of the pictures as the network gets them (for one's own network they are
+    resized to it); mean, std: of the colours, from 0
+    to 1, with which it was trained; left out, as the weights or the model say, which for one's own network is assumed;
+    layers: names for layers, by the paths of their modules.
+    Raises AtlasError for an unknown model, for weights that are missing, damaged or another network's, and for a wrong
+    number of classes.
     """
-    model = find(name)
+    if isinstance(name, nn.Module):
+        model = own.of_module(name)
+    else:
+        named = None if classes is None else len(read_class_list(classes))
+        model = find(name, args, named)
     loaded = _load(model, weights, seed)
-    network = Network.from_module(
-        name,
-        loaded.module,
-        model.taps(loaded.module),
-        loaded.preprocessing,
-        loaded.info,
-        classes=_class_names(model, loaded, classes, head),
-        last=loaded.last,
-    )
+    preprocessing = _given(model, loaded.preprocessing, size, mean, std)
+    taps = None if model.taps is None else model.taps(loaded.module)
+    with own.other_sizes(model, loaded.module, preprocessing):
+        network = Network.from_module(
+            model.name,
+            loaded.module,
+            taps,
+            preprocessing,
+            loaded.info,
+            last=loaded.last,
+            names=layers or {},
+        )
+    loaded = replace(loaded, outputs=network.outputs or loaded.outputs)
+    network = replace(network, classes=() if loaded.last else _class_names(model, loaded, classes, head))
     if network.outputs is not None:
         head_of(network.outputs, head)  # one that does not fit is refused here
     if head is None and len(loaded.classes) == network.outputs != 1:
@@ -110,9 +139,31 @@ def load_module(name: str, weights: str | Path | None = None, *, seed: int = 0) 
 
 
 def blank(name: str, outputs: int | None = None) -> nn.Module:
-    """A model's module without numbers, on torch's meta device; outputs: None for the model's own number."""
+    """A listed model's module without numbers, on torch's meta device; outputs: None for the model's own number."""
     model = find(name)
     return _blank(model, outputs or model.outputs)
+
+
+def _given(
+    model: Model,
+    usual: Preprocessing,
+    size: int | Size | None,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+) -> Preprocessing:
+    """A preprocessing with the size, mean and std that are given."""
+    changes: dict[str, Any] = {}
+    if size is not None:
+        side = max(size) if isinstance(size, tuple) else size
+        changes = {"crop": size, "resize": side if model.is_own else usual.resize}
+    given = {name: values for name, values in (("mean", mean), ("std", std)) if values is not None}
+    changes |= {name: tuple(float(value) for value in values) for name, values in given.items()}
+    if len(given) == 2:
+        changes["source"] = GIVEN
+    elif given:
+        (other,) = {"mean", "std"} - set(given)
+        changes["source"] = usual.source.replace("mean and std", other)
+    return replace(usual, **changes)
 
 
 @dataclass(frozen=True)
@@ -128,6 +179,8 @@ class _Loaded:
 def _load(model: Model, weights: str | Path | None, seed: int) -> _Loaded:
     if str(weights) == "random":
         return _random(model, seed)
+    if weights is None and model.is_own:
+        return _as_built(model)
     published = _choose(model, weights)
     state = _renamed(model, read_state_dict(published.path))
     head = state.get(model.head)
@@ -135,7 +188,7 @@ def _load(model: Model, weights: str | Path | None, seed: int) -> _Loaded:
         model.outputs if head is None or head.dim() not in (2, 4) else head.shape[0]
     )  # a fine-tuned network may have another number
     module = _blank(model, outputs)
-    blocks = [tap for tap in model.taps(module) if tap.kind == "block"]
+    blocks = [tap for tap in model.taps_of(module) if tap.kind == "block"]
     last = fit(module, state, [block.path for block in blocks], source=published.path)
     note = ""
     if last is not None:
@@ -149,32 +202,51 @@ def _load(model: Model, weights: str | Path | None, seed: int) -> _Loaded:
 def _preprocessing(model: Model, published: Published, outputs: int) -> Preprocessing:
     """The preprocessing of the weights: as the file states it, else as it was published, else the model's usual one,
     which is then an assumption."""
-    own = published.preprocessing or model.preprocessing
+    usual = published.preprocessing or model.preprocessing
     if written := read_preprocessing(published.path):
-        return replace(own, **written, source=IN_FILE)
-    is_known = published.is_known or own.source == PUBLISHED
+        return replace(usual, **written, source=IN_FILE)
+    is_known = published.is_known or usual.source == PUBLISHED
     if is_known and outputs == model.outputs:  # another number of outputs means that it was trained further
-        return replace(own, source=PUBLISHED)
-    if own.source not in ("", PUBLISHED):
-        return own
-    return replace(own, source=f"{ASSUMED}{_whose(model)} mean and std")
+        return replace(usual, source=PUBLISHED)
+    return usual if usual.source not in ("", PUBLISHED) else _assumed(model, usual)
+
+
+def _assumed(model: Model, usual: Preprocessing) -> Preprocessing:
+    """A preprocessing, for weights that do not say theirs."""
+    return replace(usual, source=f"{ASSUMED}{_whose(model)} mean and std")
 
 
 def _whose(model: Model) -> str:
-    own = model.preprocessing
-    return "ImageNet's" if (own.mean, own.std) == (IMAGENET.mean, IMAGENET.std) else f"{model.name}'s"
+    usual = model.preprocessing
+    return "ImageNet's" if (usual.mean, usual.std) == (IMAGENET.mean, IMAGENET.std) else f"{model.name}'s"
 
 
 def _random(model: Model, seed: int) -> _Loaded:
-    module = _blank(model, model.outputs).to_empty(device="cpu")
+    with own.seeded(seed):
+        module = _blank(model, model.outputs)
+    if not model.is_own:
+        module = module.to_empty(device="cpu")
     he_initialise(module, seed)
-    info = WeightsInfo("random", state_sha256(module.state_dict()), True, f"random weights (He), seed {seed}")
+    note = f"random weights (He), seed {seed}"
+    if model.counts:
+        note += f"; {model.counts} = {model.outputs:,}, the number of outputs"
+    info = WeightsInfo("random", state_sha256(module.state_dict()), True, note)
     untrained = replace(model.preprocessing, source="the model's own; random weights were trained with none")
     return _Loaded(module, untrained, info, (), model.outputs)
 
 
+def _as_built(model: Model) -> _Loaded:
+    """One's own module with the numbers that it has."""
+    module, source = own.as_built(model)
+    info = WeightsInfo(source, state_sha256(module.state_dict()))
+    return _Loaded(module, _assumed(model, model.preprocessing), info, (), model.outputs)
+
+
 def _blank(model: Model, outputs: int) -> nn.Module:
-    """The module on the meta device: initialising a large one, only to be overwritten by a file, takes seconds."""
+    """The module on the meta device: initialising a large one, only to be overwritten by a file, takes seconds. One's
+    own may need numbers that no file holds."""
+    if model.is_own:
+        return own.copied(model.build(outputs))
     with torch.device("meta"):
         return model.build(outputs)
 
@@ -207,8 +279,10 @@ def _choose(model: Model, weights: str | Path | None) -> Published:
 
 def _renamed(model: Model, state: dict[str, Tensor]) -> dict[str, Tensor]:
     state = {model.rename(name): tensor for name, tensor in state.items()}
-    for foreign, own in model.aliases.items():
-        state = {own + key[len(foreign) :] if key.startswith(foreign) else key: t for key, t in state.items()}
+    for foreign, usual in model.aliases.items():
+        state = {
+            usual + key[len(foreign) :] if key.startswith(foreign) else key: t for key, t in state.items()
+        }
     return state
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlparse
 
 import torch
@@ -44,8 +45,8 @@ def torchvision_model(
     )
 
 
-def _build(name: str, outputs: int) -> nn.Module:
-    module: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=outputs)
+def _build(name: str, outputs: int, **arguments: Any) -> nn.Module:
+    module: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=outputs, **arguments)
     return module
 
 

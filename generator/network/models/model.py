@@ -10,7 +10,7 @@ from torch import nn
 
 from generator.core.errors import AtlasError
 from generator.core.records import Preprocessing
-from generator.network.network import Tap
+from generator.network.tap import Tap, block_names
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,9 @@ class Published:
 class Model:
     """An entry of the registry (`MODELS` in the __init__.py here).
 
-    text: what it is, in a few words; build: number of outputs → the module (its initial weights are not used);
-    taps: module → its layers in forward order;
+    text: what it is, in a few words; build: number of outputs → the module (its initial weights are not used), of
+    torchvision and timm also further arguments;
+    taps: module → its layers in forward order, None where they are found in its graph (network/layers.py);
     preprocessing: of weights that do not state their own; its `source` is '' where that is an assumption;
     weights: the names that `fetch` knows, the default first (none: the user must bring a file);
     fetch: such a name → the weights, downloaded if necessary;
@@ -43,13 +44,15 @@ class Model:
     aliases: beginnings of tensor names that other codebases use → torchvision's; rename: the same for names that
     differ elsewhere;
     parameters: the published count with `outputs` outputs, 0 if none is published;
-    head: name of the classifier's weight (outputs, features), which gives a file's number of outputs.
+    head: name of the classifier's weight (outputs, features), which gives a file's number of outputs;
+    is_own: whether it is the user's and not of the list (own.py): it is built with its numbers, which may be its
+    weights; counts: its parameter for the number of outputs, '' for none.
     """
 
     name: str
     text: str
-    build: Callable[[int], nn.Module]
-    taps: Callable[[nn.Module], tuple[Tap, ...]]
+    build: Callable[..., nn.Module]
+    taps: Callable[[nn.Module], tuple[Tap, ...]] | None
     preprocessing: Preprocessing
     outputs: int = 1000
     parameters: int = 0
@@ -60,6 +63,12 @@ class Model:
     aliases: Mapping[str, str] = field(default_factory=dict)
     rename: Callable[[str], str] = lambda name: name
     head: str = "fc.weight"
+    is_own: bool = False
+    counts: str = ""
+
+    def taps_of(self, module: nn.Module) -> tuple[Tap, ...]:
+        """The listed layers of a module, () where they are found in its graph."""
+        return () if self.taps is None else self.taps(module)
 
 
 IMAGENET = Preprocessing(resize=256, crop=224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
@@ -96,11 +105,3 @@ def residual_taps(module: nn.Module, *, numbered: bool = False) -> tuple[Tap, ..
     if stage == 2:
         raise AtlasError("the module has no stages named layer1, layer2, …", type(module).__name__)
     return tuple(taps)
-
-
-def block_names(stage: int, count: int, numbered: bool) -> list[str]:
-    """Caffe's names of a stage's blocks."""
-    if numbered:
-        return [f"res{stage}a", *(f"res{stage}b{number}" for number in range(1, count))]
-    assert count <= 26, "more blocks than letters: number them"
-    return [f"res{stage}{chr(ord('a') + number)}" for number in range(count)]

@@ -18,8 +18,8 @@ from torch import nn
 from generator.core.errors import AtlasError
 from generator.core.records import PUBLISHED, Preprocessing
 from generator.network.models.hub import imagenet_names
-from generator.network.models.model import Model, block_names, residual_taps
-from generator.network.network import Tap
+from generator.network.models.model import Model, residual_taps
+from generator.network.tap import Tap, block_names
 
 PREFIX = "timm/"
 
@@ -72,10 +72,10 @@ def _timm(name: str) -> ModuleType:
     return module
 
 
-def _build(architecture: str, outputs: int) -> nn.Module:
+def _build(architecture: str, outputs: int, **arguments: Any) -> nn.Module:
     import timm
 
-    return _plain(timm.create_model(architecture, pretrained=False, num_classes=outputs))
+    return _plain(timm.create_model(architecture, pretrained=False, num_classes=outputs, **arguments))
 
 
 def _plain(module: nn.Module) -> nn.Module:
