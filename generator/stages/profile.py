@@ -71,7 +71,7 @@ def _without(values: dict[str, Any], *keys: str) -> dict[str, Any]:
 
 
 class NetworkSection(_Section):
-    """model: a name that `atlas list models` knows, or one's own network (path/to/file.py:name, package.module:name);
+    """model: a name that `atlas list models` knows, or your own network (path/to/file.py:name, package.module:name);
     args: further arguments of its function, a table; weights: a file, a torchvision enum's name, 'random', or the
     model's own default where left out; seed: of random weights; classes: a file with one class name per line
     (for one output its class, or two lines, its own class second); head: how the outputs are read, 'softmax' (left out:
@@ -410,7 +410,7 @@ def load(profile: str) -> Profile:
             (resources.files("generator.stages") / "profiles" / f"{profile}.toml").read_text("utf-8"),
             profile,
         )
-    elif profile.startswith("timm/") or split_model(profile)[1]:  # any of timm's networks, or one's own
+    elif profile.startswith("timm/") or split_model(profile)[1]:  # any of timm's networks, or your own
         return of_model(profile)
     elif (path := Path(profile)).suffix == ".toml":
         try:

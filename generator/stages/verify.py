@@ -59,7 +59,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Sources:
-    """Where the inputs are now, where that is not what the manifest says. model: the file of one's own network, with or
+    """Where the inputs are now, where that is not what the manifest says. model: the file of your own network, with or
     without the name in it; network: itself, where it was given in Python."""
 
     images: Path | None = None
@@ -197,7 +197,7 @@ def _moved(model: str | None, profile: Mapping[str, Any]) -> str | None:
 
 
 def _require_model(profile: Profile) -> None:
-    """The file of one's own network is asked for where it is not there; so is a network that was given in Python."""
+    """The file of your own network is asked for where it is not there; so is a network that was given in Python."""
     path, _ = split_model(profile.network.model)
     if path.endswith(".py") and not Path(path).is_file():
         raise AtlasError(

@@ -58,9 +58,9 @@ def names() -> tuple[str, ...]:
 
 def find(name: str, arguments: Mapping[str, Any] | None = None, classes: int | None = None) -> Model:
     """The model of this name (`timm/…`: of timm, `study/…`: of the experiments; `file.py:name`, `package.module:name`
-    and entry points: one's own, see own.py), its builder called with further arguments.
+    and entry points: your own, see own.py), its builder called with further arguments.
 
-    classes: the number of outputs of one's own network where neither the weights nor its callable say it. Raises
+    classes: the number of outputs of your own network where neither the weights nor its callable say it. Raises
     AtlasError with the nearest names, and for arguments that do not fit."""
     arguments = arguments or {}
     for family in (timm_models, study):
@@ -96,9 +96,9 @@ def load(
     seed: of random weights; classes: a file with one class name per line, in the order of the outputs; for a single
     output its class, or both classes, its own second; head: how the outputs are read (core/head.py), by default softmax
     or, for a single output, sigmoid; args: further arguments of the model's function;
-    size: side in px, or height and width, of the pictures as the network gets them (for one's own network they are
+    size: side in px, or height and width, of the pictures as the network gets them (for your own network they are
     resized to it); mean, std: of the colours, from 0
-    to 1, with which it was trained; left out, as the weights or the model say, which for one's own network is assumed;
+    to 1, with which it was trained; left out, as the weights or the model say, which for your own network is assumed;
     layers: names for layers, by the paths of their modules.
     Raises AtlasError for an unknown model, for weights that are missing, damaged or another network's, and for a wrong
     number of classes.
@@ -236,7 +236,7 @@ def _random(model: Model, seed: int) -> _Loaded:
 
 
 def _as_built(model: Model) -> _Loaded:
-    """One's own module with the numbers that it has."""
+    """Your own module with the numbers that it has."""
     module, source = own.as_built(model)
     info = WeightsInfo(source, state_sha256(module.state_dict()))
     return _Loaded(module, _assumed(model, model.preprocessing), info, (), model.outputs)

@@ -1,4 +1,4 @@
-"""Networks of one's own: `path/to/file.py:name`, `package.module:name`, and those that installed packages offer as
+"""Networks of your own: `path/to/file.py:name`, `package.module:name`, and those that installed packages offer as
 entry points of the group `residual_atlas.models`.
 
 A name stands for a callable that returns a module (a function or a class), for a module, or for a `Model`. Where the
@@ -92,7 +92,7 @@ def of_module(module: nn.Module) -> Model:
 
 
 def as_built(model: Model) -> tuple[nn.Module, str]:
-    """One's own module with its own numbers, and where these are from; raises AtlasError where they are random: where
+    """Your own module with its own numbers, and where these are from; raises AtlasError where they are random: where
     another seed gives other numbers."""
     if isinstance(model.build, _Given):
         return copied(model.build(model.outputs)), model.build.source
@@ -131,7 +131,7 @@ def _own_tensor(tensor: torch.Tensor) -> torch.Tensor:
 
 @contextlib.contextmanager
 def other_sizes(model: Model, module: nn.Module, preprocessing: Preprocessing) -> Iterator[None]:
-    """Where one's own network cannot be read at a size of pictures, the error names sizes that it takes."""
+    """Where your own network cannot be read at a size of pictures, the error names sizes that it takes."""
     try:
         yield
     except AtlasError as error:
@@ -224,7 +224,7 @@ class _Source:
     @contextlib.contextmanager
     def imports(self) -> Iterator[None]:
         """Python's search path begins with the source's folder; modules that lie there are forgotten afterwards, so
-        that the next source finds its own of that name, and a changed file is read anew."""
+        that the next source finds its own of that name, and a changed file is read again."""
         before = set(sys.modules)
         writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
         sys.path.insert(0, str(self.folder))
@@ -276,7 +276,7 @@ def _source(name: str) -> _Source:
 
 
 def _run(path: Path) -> types.ModuleType:
-    """A file as a module under a name of its own, read anew each time."""
+    """A file as a module under a name of its own, read again each time."""
     try:
         text = path.read_bytes()
     except OSError as error:
