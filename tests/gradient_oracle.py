@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from generator.core.records import LayerInfo, Preprocessing, ReceptiveField, WeightsInfo
+from generator.engine.gradients.unit_gradients import UnitGradients, Units, forward_switches
 from generator.network.graph import Graph
 from generator.network.network import Network, Tap
 from generator.network.ops import Step
@@ -31,6 +32,7 @@ ACTIVATIONS: dict[Callable, Callable[..., Tensor]] = {
     torch.prelu: lambda x, weight: x.clamp(min=0) + weight.view(1, -1, 1, 1) * x.clamp(max=0),
 }
 RULES = ("guided", "deconvnet", "plain")
+EXACT = 1e-12  # reached: about 1e-15
 
 
 class RuledReLU(torch.autograd.Function):
@@ -217,3 +219,45 @@ def relative_error(got: Tensor, expected: Tensor) -> float:
     """The largest difference, as a share of the largest value expected."""
     assert got.shape == expected.shape, (got.shape, expected.shape)
     return float((got - expected).abs().max() / expected.abs().max().clamp(min=1e-300))
+
+
+def tapped(*paths: str) -> tuple[list[Tap], dict[str, tuple[str, bool]]]:
+    """Taps at the outputs of modules."""
+    return [Tap(path, path, "block", path, 1) for path in paths], {path: (path, False) for path in paths}
+
+
+def check_against_autograd(
+    module, taps, watched, side, *, layers=None, rules=RULES, memory=1 << 22, network=None
+) -> None:
+    """Every layer, rule and kind of place: the engine, on pictures and on crops, and autograd."""
+    torch.manual_seed(1)
+    network = network or network_of(module, taps, side)
+    pictures = torch.randn(len(PICKS), 3, side, side, dtype=torch.float64)
+    switches = forward_switches(network, pictures)
+    for rule in rules:
+        x = pictures.clone().requires_grad_()
+        maps, _ = layer_maps(module, x, rule, watched)
+        engine = UnitGradients(network, rule, memory=memory)
+        for layer in network.layers:
+            if layers is not None and layer.name not in layers:
+                continue
+            one = maps[layer.name]
+            places = [pick(*one.shape[2:]) for pick in PICKS]
+            channels = [int(one[k, :, i, j].argmax()) for k, (i, j) in enumerate(places)]
+            values = torch.stack(
+                [one[k, c, i, j] for k, (c, (i, j)) in enumerate(zip(channels, places, strict=True))]
+            )
+            (whole,) = torch.autograd.grad(values.sum(), x, retain_graph=True)  # pictures do not mix
+            expected = torch.stack(
+                [framed(whole[k], layer.receptive_field, *at) for k, at in enumerate(places)]
+            )
+            units = Units(
+                torch.arange(len(places)),
+                torch.tensor(channels),
+                torch.tensor([i for i, _ in places]),
+                torch.tensor([j for _, j in places]),
+            )
+            where = f"{layer.name}, {rule}"
+            assert relative_error(engine.gradients(switches, layer.name, units), expected) < EXACT, where
+            if layer.receptive_field.side <= side:
+                assert relative_error(engine.unshared(pictures, layer.name, units), expected) < EXACT, where

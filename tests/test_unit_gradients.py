@@ -8,8 +8,9 @@ from __future__ import annotations
 import pytest
 import torch
 from gradient_oracle import (
-    PICKS,
+    EXACT,
     RULES,
+    check_against_autograd,
     framed,
     layer_maps,
     network_of,
@@ -17,6 +18,7 @@ from gradient_oracle import (
     read_by_hand,
     relative_error,
     resnet_taps,
+    tapped,
 )
 from torch import Tensor, nn
 
@@ -30,50 +32,6 @@ from generator.network.models.resnet_preact import PreActResNet
 from generator.network.network import Network, Tap
 from generator.network.ops import Step
 from generator.network.zero_padding import ZeroPadShortcut
-
-EXACT = 1e-12  # reached: about 1e-15
-
-
-def tapped(*paths: str) -> tuple[list[Tap], dict[str, tuple[str, bool]]]:
-    """Taps at the outputs of modules."""
-    return [Tap(path, path, "block", path, 1) for path in paths], {path: (path, False) for path in paths}
-
-
-def check_against_autograd(
-    module, taps, watched, side, *, layers=None, rules=RULES, memory=1 << 22, network=None
-) -> None:
-    """Every layer, rule and kind of place: the engine, on pictures and on crops, and autograd."""
-    torch.manual_seed(1)
-    network = network or network_of(module, taps, side)
-    pictures = torch.randn(len(PICKS), 3, side, side, dtype=torch.float64)
-    switches = forward_switches(network, pictures)
-    for rule in rules:
-        x = pictures.clone().requires_grad_()
-        maps, _ = layer_maps(module, x, rule, watched)
-        engine = UnitGradients(network, rule, memory=memory)
-        for layer in network.layers:
-            if layers is not None and layer.name not in layers:
-                continue
-            one = maps[layer.name]
-            places = [pick(*one.shape[2:]) for pick in PICKS]
-            channels = [int(one[k, :, i, j].argmax()) for k, (i, j) in enumerate(places)]
-            values = torch.stack(
-                [one[k, c, i, j] for k, (c, (i, j)) in enumerate(zip(channels, places, strict=True))]
-            )
-            (whole,) = torch.autograd.grad(values.sum(), x, retain_graph=True)  # pictures do not mix
-            expected = torch.stack(
-                [framed(whole[k], layer.receptive_field, *at) for k, at in enumerate(places)]
-            )
-            units = Units(
-                torch.arange(len(places)),
-                torch.tensor(channels),
-                torch.tensor([i for i, _ in places]),
-                torch.tensor([j for _, j in places]),
-            )
-            where = f"{layer.name}, {rule}"
-            assert relative_error(engine.gradients(switches, layer.name, units), expected) < EXACT, where
-            if layer.receptive_field.side <= side:
-                assert relative_error(engine.unshared(pictures, layer.name, units), expected) < EXACT, where
 
 
 class Block(nn.Module):

@@ -69,11 +69,11 @@ def name_of(node: fx.Node) -> str:
 
 
 def _program(module: nn.Module, shape: tuple[int, int, int]) -> tuple[ExportedProgram, bool]:
-    device = next((tensor.device for tensor in module.parameters()), torch.device("cpu"))
+    own = next((tensor for tensor in module.parameters() if tensor.is_floating_point()), torch.zeros(0))
     failures: list[Exception] = []
     # First with a batch of any size, which needs an example of two; then for one picture at a time.
     for size in (2, 1):
-        example = torch.zeros(size, *shape, device=device)
+        example = torch.zeros(size, *shape, device=own.device, dtype=own.dtype)
         dynamic = ({0: Dim.AUTO},) if size > 1 else None
         try:
             with torch.no_grad(), _quiet():

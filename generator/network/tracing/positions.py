@@ -6,7 +6,7 @@ lost: the output depends on the whole picture."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -45,17 +45,9 @@ class Placed:
 LOST = Placed()
 # Operations that are pointwise without torch saying so.
 _POINTWISE = (
-    "prelu",
-    "rrelu",
-    "expand_as",
-    "softplus",
-    "hardtanh",
-    "dropout",
-    "where",
-    "lerp",
-    "celu",
-    "selu",
-)
+    "prelu", "rrelu", "expand_as", "softplus", "hardtanh", "hardswish", "log_sigmoid", "dropout", "where", "lerp",
+    "celu", "selu", "rsub", "to", "_to_copy", "type_as", "alias", "contiguous", "detach",
+)  # fmt: skip
 _REDUCING = (
     "mean", "sum", "amax", "amin", "var", "std", "linalg_vector_norm", "norm", "max", "min", "prod", "logsumexp",
     "argmax", "argmin", "var_mean", "std_mean",
@@ -75,7 +67,7 @@ def placed(
     if all(source.axes is None for source in sources) or not shape:
         return LOST
     if torch.Tag.pointwise in target.tags or name in _POINTWISE:
-        return _pointwise(sources, shape)
+        return _pointwise(sources, shape, [] if name == "prelu" else arguments.values())
     x = sources[0]
     if x.axes is None:
         return LOST
@@ -89,7 +81,8 @@ def placed(
     return replace(found, follows=(0,))
 
 
-def _pointwise(sources: Sequence[Place], shape: Shape) -> Placed:
+def _pointwise(sources: Sequence[Place], shape: Shape, arguments: Iterable[Any]) -> Placed:
+    """arguments: of the call, among which a fixed tensor may have numbers of its own for each position."""
     rank = len(shape)
     aligned = [
         None if s.axes is None else (s.axes[0] + rank - len(s.shape), s.axes[1] + rank - len(s.shape))
@@ -100,9 +93,12 @@ def _pointwise(sources: Sequence[Place], shape: Shape) -> Placed:
         return LOST
     (axes,) = known
     follows = tuple(number for number, found in enumerate(aligned) if found is not None)
-    local = axes == MAP and all(
-        len(s.shape) == 4 and s.shape[2:] in (shape[2:], (1, 1)) for s in sources
-    )  # fmt: skip
+    fixed = [argument for argument in arguments if isinstance(argument, torch.Tensor)]
+    local = (
+        axes == MAP
+        and all(len(s.shape) == 4 and s.shape[2:] in (shape[2:], (1, 1)) for s in sources)
+        and all(size == 1 for tensor in fixed for size in tensor.shape[-2:])
+    )
     return Placed(axes, follows, is_local=local)
 
 

@@ -48,11 +48,12 @@ class Value:
 @dataclass
 class Reading:
     """The steps so far, and what stands for each node: a Value, a fixed Tensor, a BatchSize, a number, or several of
-    them."""
+    them. shaped: of a step that only reshapes, what it reshaped first of all."""
 
     alone: bool
     steps: list[Step] = field(default_factory=list)
     values: dict[fx.Node, Any] = field(default_factory=dict)
+    shaped: dict[int, Value] = field(default_factory=dict)
 
     def add(self, step: Step, shape: Shape, axes: Axes | None) -> Value:
         self.steps.append(step)
@@ -145,13 +146,23 @@ def _read(node: fx.Node, reading: Reading) -> Any:
     if isinstance(result, Tensor):
         asked = replace(asked, shape=_shape(result))
         reader = READERS.get(asked.name)
-        value = (None if reader is None else reader(asked)) or _by_torch(asked)
+        value = _shaped_back(asked) or (None if reader is None else reader(asked)) or _by_torch(asked)
         if in_place:
             reading.rename(next(iter(arguments.values())), value)
         return value
     if not isinstance(result, list | tuple):
         raise _unknown(asked)
     return _Several(asked, tuple(_shape(part) for part in result))
+
+
+def _shaped_back(asked: Asked) -> Value | None:
+    """What a reshaping gives its first shape back to: rows and columns that were one axis in between are two again."""
+    source = asked.arguments.get("self")
+    if asked.name not in ("view", "reshape", "_unsafe_view") or not isinstance(source, Value):
+        return None
+    first = asked.reading.shaped.get(source.step)
+    alike = first is not None and first.shape == asked.shape and asked.shape.count(None) == 1
+    return first if alike else None
 
 
 def _has_value(arguments: Any) -> bool:
@@ -253,6 +264,9 @@ def _by_torch(asked: Asked, pick: int | None = None, op: Literal["torch", "activ
         alone=reading.alone,
     )
     inputs = tuple(value.step for value in taken.sources)
+    if asked.name in ("view", "reshape", "_unsafe_view"):
+        first = reading.shaped.get(taken.sources[0].step, taken.sources[0])
+        reading.shaped[len(reading.steps)] = first
     settings: dict[str, Any] = {
         "kernel": place.kernel,
         "stride": place.stride,
