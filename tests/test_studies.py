@@ -113,9 +113,13 @@ def test_a_name_that_says_no_network_is_one_sentence(name: str) -> None:
         models.find(name)
 
 
-def test_a_gate_is_refused_by_name() -> None:
-    with pytest.raises(AtlasError, match=r"does not know: .*sigmoid.* in network\.layer1\.0\.gate"):
-        models.load("study/exclusive-gate-14", "random")
+def test_a_gate_is_read_and_run_by_torch() -> None:
+    """Figure 2(b) of arXiv:1603.05027 multiplies maps: the scores are the module's own."""
+    module = models.load_module("study/exclusive-gate-14", "random")
+    x = torch.randn(2, 3, 96, 96)
+    *_, (_, found) = trace(module, (96, 96)).to("cpu", torch.float32).run(x)
+    with torch.no_grad():
+        torch.testing.assert_close(found, module(x), rtol=1e-5, atol=1e-5)
 
 
 # -- what the graph reads since ------------------------------------------------------------------------------------

@@ -22,15 +22,14 @@ def compute_studies(
     """Compute atlases of the first seed's networks of these experiments; returns the folders, folder/atlases/<name>.
 
     An atlas has as many drawings as the experiments hold out, from a seed of which no network has seen a drawing. A
-    network that is not trained yet
-    is trained first. Gated networks are left out: the atlas's graph has no product of two maps.
+    network that is not trained yet is trained first.
     """
     workshop = Workshop(setting, folder, reporter or Reporter())
     runs = {
         study.name_of(run.kind, run.depth, setting.width, setting.side): run
         for name in names
         for run in EXPERIMENTS[name].runs(setting)
-        if run.seed == setting.seeds[0] and run.kind not in study.UNSHOWN
+        if run.seed == setting.seeds[0]
     }
     classes = folder / "classes.txt"
     write_atomically(classes, "".join(f"{name}\n" for name in CLASSES).encode())

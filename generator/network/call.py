@@ -92,9 +92,10 @@ class Call:
         """All that the result depends on besides inputs and tensors."""
         return repr((self.target, self.arguments, self.keywords, self.pick))
 
-    def to(self, move: Callable[[Tensor], Tensor]) -> Call:
-        """The same call with its tensors moved."""
-        return replace(self, tensors=tuple(move(tensor) for tensor in self.tensors))
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> Call:
+        """The same call with its tensors elsewhere; numbers that count or choose keep their type."""
+        moved = (x.to(device, dtype if x.is_floating_point() else x.dtype) for x in self.tensors)
+        return replace(self, tensors=tuple(moved))
 
 
 @dataclass(frozen=True)

@@ -189,7 +189,7 @@ class Graph:
             return tensor.to(device, dtype).contiguous(memory_format=layout)
 
         def moved(step: Step) -> Step:
-            call = None if step.call is None else step.call.to(lambda tensor: tensor.to(device, dtype))
+            call = None if step.call is None else step.call.to(device, dtype)
             return replace(step, weight=move(step.weight), bias=move(step.bias), call=call, raw=None)
 
         return Graph(tuple(moved(step) for step in self.steps), self.channels)

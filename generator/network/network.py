@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from generator.core.errors import AtlasError
 from generator.core.head import Head, HeadKind, head_of
-from generator.core.records import LayerInfo, Preprocessing, WeightsInfo, find_layer
+from generator.core.records import LayerInfo, Preprocessing, ReceptiveField, Size, WeightsInfo, find_layer
 from generator.network.channels import of_channels
 from generator.network.graph import Graph, maps_layout
 from generator.network.layers import find_layers, step_of, with_names
@@ -30,7 +30,7 @@ class Network:
     built; kernels: the first convolution's weight before the fold, (C, channels, k, k), None if it does not read the
     pictures themselves; magnitudes: by the name of a residual block, of the weights at the end of its branch, before
     the fold; module: what was traced, on the CPU; taps: all its layers, also those behind the end of the weights, with
-    their steps in the whole graph.
+    their steps in the whole graph; last: path of the last block that the weights reach, None for the whole network.
     """
 
     model: str
@@ -46,6 +46,7 @@ class Network:
     given_head: HeadKind | None = None
     module: nn.Module = field(default_factory=nn.Identity, repr=False)
     taps: tuple[Tap, ...] = ()
+    last: str | None = None
 
     @classmethod
     def from_module(
@@ -86,14 +87,14 @@ class Network:
             if tap.step not in number:
                 continue  # behind the cut
             step = number[tap.step]
-            seen = fields[step]
+            channels, height, width = shapes[step]
+            seen = fields[step] or _whole_picture((height, width), preprocessing.size)
             if seen is None:
                 raise AtlasError(
                     "the layer lies behind the global pooling, where units have no position",
                     tap.name,
                     "name layers before it",
                 )
-            channels, height, width = shapes[step]
             rectified = _is_rectified(graph, step)
             layer = LayerInfo(
                 tap.name, tap.path, tap.kind, tap.block, tap.stage, channels, height, width, rectified, seen,
@@ -114,6 +115,7 @@ class Network:
             _magnitudes(graph, module, pairs),
             module=module,
             taps=taps,
+            last=last,
         )
 
     @property
@@ -128,7 +130,8 @@ class Network:
 
     @property
     def _first_weight(self) -> Tensor:
-        return next(step.weight for step in self.graph.steps if step.weight is not None)
+        tensors = (tensor for step in self.graph.steps for tensor in step.tensors)
+        return next(tensor for tensor in tensors if tensor.is_floating_point())
 
     def layer(self, name: str) -> LayerInfo:
         """The layer with this Caffe name or torchvision path; raises AtlasError where there is none."""
@@ -176,13 +179,14 @@ class Network:
         )
 
     def with_preprocessing(self, preprocessing: Preprocessing) -> Network:
-        """The same network, for pictures that are prepared in another way."""
-        shapes = self.graph.shapes(preprocessing.size)
-        layers = tuple(
-            replace(layer, height=shapes[step][1], width=shapes[step][2])
-            for layer, step in zip(self.layers, self.steps, strict=True)
-        )
-        return replace(self, preprocessing=preprocessing, layers=layers)
+        """The same network, for pictures that are prepared in another way. For pictures of another size the module is
+        read again: its operations may depend on sizes."""
+        if preprocessing.size == self.preprocessing.size:
+            return replace(self, preprocessing=preprocessing)
+        other = Network.from_module(
+            self.model, self.module, self.taps, preprocessing, self.weights, classes=self.classes, last=self.last
+        ).keep([layer.name for layer in self.layers])
+        return replace(other.to(self.device, self.dtype), given_head=self.given_head)
 
     def prepare(self, pictures: Tensor) -> Tensor:
         """Decoded pictures (B, H, W, channels) uint8 → the network's input (B, channels, H, W) in its dtype, laid out
@@ -212,6 +216,15 @@ def _first_kernels(graph: Graph) -> Tensor | None:
     step = next((step for step in graph.steps if step.op == "conv"), None)
     weight = None if step is None else step.weight if step.raw is None else step.raw
     return None if weight is None or weight.shape[1] != graph.channels else weight.clone()
+
+
+def _whole_picture(positions: Size, size: Size) -> ReceptiveField | None:
+    """The field of the units of a map of which only the size tells where they lie: each sees the whole picture. None
+    for a map of one position."""
+    if max(positions) == 1:
+        return None
+    stride = max(1, round(max(size) / max(positions)))
+    return ReceptiveField(2 * max(size) + 1, stride, (stride - 1) / 2)
 
 
 def _is_rectified(graph: Graph, index: int) -> bool:

@@ -89,6 +89,12 @@ class Step:
         return digest.hexdigest()
 
     @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """The weights and other fixed tensors of the operation."""
+        own = tuple(tensor for tensor in (self.weight, self.bias) if tensor is not None)
+        return own if self.call is None else (*own, *self.call.tensors)
+
+    @property
     def kind(self) -> Op:
         """The operation's class."""
         return OPS[self.op]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,10 +43,15 @@ class Exported:
 def exported(module: nn.Module, shape: tuple[int, int, int]) -> Exported:
     """A module in eval mode, for pictures (B, *shape); it may lie on the meta device. Raises AtlasError where torch
     cannot write it down."""
-    program, alone = _program(module.eval(), shape)
+    module = module.eval()
+    named = dict([*module.named_parameters(), *module.named_buffers()])
+    devices = {tensor.device.type for tensor in named.values()}
+    # Of a network whose weights end early only a part has numbers: torch reads a copy that has none.
+    readable = copy.deepcopy(module).to("meta") if len(devices) > 1 else module
+    program, alone = _program(readable, shape)
     if _writes_into_views(program.graph):
         program = program.run_decompositions({})  # torch writes it down again without operations in place
-    constants, pictures = _placeholders(program)
+    constants, pictures = _placeholders(program, named)
     output = _first_output(program.graph, module)
     needed = _needed(output)
     nodes = [node for node in program.graph.nodes if node in needed or node is pictures]
@@ -113,12 +119,15 @@ def _quiet() -> Iterator[None]:
 
 
 def _batch_is_free(program: ExportedProgram) -> bool:
-    _, pictures = _placeholders(program)
+    _, pictures = _placeholders(program, {})
     return not isinstance(pictures.meta["val"].shape[0], int)
 
 
-def _placeholders(program: ExportedProgram) -> tuple[dict[fx.Node, Tensor], fx.Node]:
-    """The tensors that stand at the graph's inputs, and the input that is the picture."""
+def _placeholders(
+    program: ExportedProgram, named: Mapping[str, Tensor]
+) -> tuple[dict[fx.Node, Tensor], fx.Node]:
+    """The tensors that stand at the graph's inputs, and the input that is the picture. named: tensors that stand in for
+    the program's own, by name."""
     signature = program.graph_signature
     constants: dict[fx.Node, Tensor] = {}
     pictures = None
@@ -129,9 +138,8 @@ def _placeholders(program: ExportedProgram) -> tuple[dict[fx.Node, Tensor], fx.N
             continue
         if node.name in names:
             name = names[node.name]
-            constants[node] = _detached(
-                program.state_dict[name] if name in program.state_dict else program.constants[name]
-            )
+            own = program.state_dict if name in program.state_dict else program.constants
+            constants[node] = _detached(named.get(name, own[name]))
         elif node.name in lifted:
             constants[node] = _detached(program.constants[lifted[node.name]])
         elif pictures is None:

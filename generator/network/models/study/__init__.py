@@ -27,8 +27,6 @@ STUDY_WIDTH, STUDY_SIDE = 8, 24  # channels of the first stage, px
 OUTPUTS = 44
 STACKS = ("stack", "stack resumed", "stack resumed with blocks", "stack without hidden norm")
 STUDY_KINDS = ("plain", "residual", *DESIGNS, *STACKS)  # and paths…-cost…
-# No atlas: a gate multiplies two maps, an operation that an atlas's graph does not have.
-UNSHOWN = ("exclusive gate",)
 _NAME = re.compile(r"(?P<kind>.+)-(?P<depth>\d+)(?:-w(?P<width>\d+)-s(?P<side>\d+))?")
 _PATHS = re.compile(r"paths(\d+)-cost(\d+)")
 
