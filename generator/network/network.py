@@ -184,7 +184,13 @@ class Network:
         if preprocessing.size == self.preprocessing.size:
             return replace(self, preprocessing=preprocessing)
         other = Network.from_module(
-            self.model, self.module, self.taps, preprocessing, self.weights, classes=self.classes, last=self.last
+            self.model,
+            self.module,
+            self.taps,
+            preprocessing,
+            self.weights,
+            classes=self.classes,
+            last=self.last,
         ).keep([layer.name for layer in self.layers])
         return replace(other.to(self.device, self.dtype), given_head=self.given_head)
 
