@@ -183,6 +183,18 @@ def model_options(command: Any) -> Any:
 _MODEL_HELP = "The network: a name (see: atlas list models), path/to/file.py:NAME or package.module:NAME."
 
 
+_FILE = "a checkpoint of torch or a safetensors file, recognised by its content,"
+
+
+def weights_key_option() -> Any:
+    """The option that says which tensors of a file are meant."""
+    return click.option(
+        "--weights-key",
+        metavar="KEY",
+        help="Which set of tensors in the weights file, where several fit: 'state_dict_ema', 'teacher'.",
+    )
+
+
 def head_option() -> Any:
     """The option that says how the network's outputs are read."""
     return click.option(
@@ -221,10 +233,8 @@ def profile_options(command: Any) -> Any:
             help="Folder of an atlas of the same pictures, whose network says how alike pictures look.",
         ),
         click.option("--model", help=_MODEL_HELP),
-        click.option(
-            "--weights",
-            help="Weights: a file (.safetensors, .pt, .pth), a torchvision enum name, or 'random'.",
-        ),
+        click.option("--weights", help=f"Weights: {_FILE}, a torchvision enum name, or 'random'."),
+        weights_key_option(),
         click.option(
             "--classes",
             type=click.Path(path_type=Path),
@@ -282,7 +292,7 @@ def _profile(name: str | None, options: dict[str, Any]) -> Any:
     return chosen.changed(
         name=options["name"],
         network={"classes": text["classes"], "args": {**chosen.network.args, **dict(options["args"])} or None}
-        | {key: options[key] for key in ("model", "weights", "head")},
+        | {key: options[key] for key in ("model", "weights", "weights_key", "head")},
         pictures={
             "folder": text["images"],
             "labels": text["labels"],
@@ -469,7 +479,8 @@ def serve(folder: Path, port: int) -> None:
 @main.command()
 @click.argument("picture", type=click.Path(path_type=Path))
 @click.option("--model", required=True, help=_MODEL_HELP)
-@click.option("--weights", help="Weights: a file (.safetensors, .pt, .pth) or a torchvision enum name.")
+@click.option("--weights", help=f"Weights: {_FILE} or a torchvision enum name.")
+@weights_key_option()
 @click.option(
     "--classes",
     type=click.Path(path_type=Path),
@@ -489,6 +500,7 @@ def explain(
     picture: Path,
     model: str,
     weights: str | None,
+    weights_key: str | None,
     classes: Path | None,
     head: Any,
     chosen: str | None,
@@ -517,6 +529,7 @@ def explain(
     wanted = profiles.validated({"name": "explain", "network": {"model": model}}, model).changed(
         network={
             "weights": weights,
+            "weights_key": weights_key,
             "classes": None if classes is None else str(classes),
             "head": head,
             "args": dict(options["args"]),
@@ -525,6 +538,8 @@ def explain(
         layers={"names": dict(options["layer_names"])},
     )
     network = open_whole(wanted).to("cpu", torch.float32)
+    if note := network.weights.note:
+        click.echo(printable(f"weights: {note}"), err=True)
     if assumption := network.preprocessing.assumption:
         click.echo(f"{assumption} (--mean, --std)", err=True)
     page = out or Path(f"{picture.stem}.html")
@@ -533,6 +548,7 @@ def explain(
         "picture": picture.name,
         "model": network.model,
         "weights": network.weights.source,
+        "weights_note": network.weights.note,
         "size_words": network.preprocessing.size_words,
         "values_words": network.preprocessing.values_words,
         "file_words": network.preprocessing.file_words,

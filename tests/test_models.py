@@ -12,7 +12,7 @@ import torchvision
 from safetensors.torch import save_file
 
 from generator.core.errors import AtlasError
-from generator.core.records import Preprocessing
+from generator.core.records import Preprocessing, WeightsInfo
 from generator.engine.scan.plan import earlier_blocks
 from generator.network import models
 from generator.network.models import demo, drawn
@@ -45,7 +45,7 @@ def blank(name: str) -> Network:
     model = models.find(name)
     with torch.device("meta"):
         module = model.build(model.outputs)
-    info = models.WeightsInfo("none", "")
+    info = WeightsInfo("none", "")
     return Network.from_module(name, module, model.taps(module), model.preprocessing, info)
 
 
@@ -203,7 +203,7 @@ def test_long_stages_are_numbered_as_caffe_does(name: str, some: set[str], count
 def test_the_graph_computes_what_the_module_does(name: str) -> None:
     model = models.find(name)
     module = models.load_module(name, "random", seed=5)
-    info = models.WeightsInfo("random", "")
+    info = WeightsInfo("random", "")
     network = Network.from_module(name, module, model.taps(module), model.preprocessing, info)
     network = network.to("cpu", torch.float64)
     side = min(network.preprocessing.crop, 96)
@@ -248,7 +248,7 @@ def test_a_failed_download_names_the_way_out(tmp_path: Path, monkeypatch: pytest
         raise URLError("no route")
 
     monkeypatch.setattr("torch.hub.download_url_to_file", refuse)
-    with pytest.raises(AtlasError, match=r"IMAGENET1K_V2 of resnet50.*no route.*--weights file"):
+    with pytest.raises(AtlasError, match=r"IMAGENET1K_V2 of resnet50.*no route.*--weights FILE"):
         models.load("resnet50")
 
 

@@ -33,7 +33,7 @@ from generator.core.records import (
 from generator.core.store import Store
 from generator.network import models
 from generator.network.network import Network
-from generator.network.weights import read_preprocessing
+from generator.network.weights.metadata import read_preprocessing
 from generator.pictures.decoding import PictureError, read_picture
 from generator.pictures.reading import PictureSet
 from generator.stages import keys as fingerprints

@@ -26,7 +26,7 @@ from generator.experiments.workshop import Workshop
 from generator.network import models
 from generator.network.models import study
 from generator.network.tracing import trace
-from generator.network.weights import he_initialise
+from generator.network.weights.initial import he_initialise
 from generator.pictures.drawn.world import ATLAS_SEED, draw
 from generator.site.chapters.experiments import experiments_page
 from generator.site.links import check_links

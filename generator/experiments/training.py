@@ -14,7 +14,7 @@ from generator.experiments.runs import Training, network_of
 from generator.experiments.setting import Setting
 from generator.network.models.study.designs import Gate
 from generator.network.models.study.stacks import ZeroBlock
-from generator.network.weights import he_initialise
+from generator.network.weights.initial import he_initialise
 from generator.pictures.drawn.world import CLASSES
 
 MOMENTUM = 0.9  # of SGD

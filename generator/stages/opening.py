@@ -65,6 +65,7 @@ def open_whole(profile: Profile) -> Network:
     network = models.load(
         section.model,
         section.weights,
+        weights_key=section.weights_key,
         seed=section.seed,
         classes=classes,
         head=section.head,

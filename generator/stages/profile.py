@@ -73,12 +73,14 @@ def _without(values: dict[str, Any], *keys: str) -> dict[str, Any]:
 class NetworkSection(_Section):
     """model: a name that `atlas list models` knows, or your own network (path/to/file.py:name, package.module:name);
     args: further arguments of its function, a table; weights: a file, a torchvision enum's name, 'random', or the
-    model's own default where left out; seed: of random weights; classes: a file with one class name per line
-    (for one output its class, or two lines, its own class second); head: how the outputs are read, 'softmax' (left out:
-    of several), 'sigmoid' (each by itself; left out: of one) or 'none' (plain scores)."""
+    model's own default where left out; weights_key: where in a file with several sets of tensors the network's stand,
+    such as 'state_dict_ema' or 'teacher' (left out: found by search); seed: of random weights; classes: a file with
+    one class name per line (for one output its class, or two lines, its own class second); head: how the outputs are
+    read, 'softmax' (left out: of several), 'sigmoid' (each by itself; left out: of one) or 'none' (plain scores)."""
 
     model: str
     weights: str | None = None
+    weights_key: str | None = None
     seed: int = 0
     classes: str | None = None
     head: HeadKind | None = None
@@ -86,7 +88,7 @@ class NetworkSection(_Section):
 
     @model_serializer(mode="wrap")
     def _without_empty(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return _without(dump(self), "args")
+        return _without(dump(self), "args", "weights_key")
 
 
 def _resize(value: Any) -> int | list[int] | None:

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from generator.core.checksums import file_sha256
 from generator.core.errors import AtlasError
 from generator.core.head import HeadKind, head_of
-from generator.core.records import ASSUMED, GIVEN, IN_FILE, PUBLISHED, Preprocessing, Size, WeightsInfo
+from generator.core.records import GIVEN, Preprocessing, Size
 from generator.network.class_names import read_class_list
 from generator.network.models import (
     alexnet,
@@ -32,17 +30,10 @@ from generator.network.models import (
     study,
     timm_models,
 )
-from generator.network.models.model import IMAGENET, Model, Published
+from generator.network.models.loading import Loaded, load_weights
+from generator.network.models.loading import blank as blank_module
+from generator.network.models.model import Model
 from generator.network.network import Network
-from generator.network.weights import (
-    SUFFIXES,
-    fit,
-    he_initialise,
-    read_classes,
-    read_preprocessing,
-    read_state_dict,
-    state_sha256,
-)
 
 MODELS: dict[str, Model] = {
     model.name: model
@@ -79,6 +70,7 @@ def load(
     name: str | nn.Module,
     weights: str | Path | None = None,
     *,
+    weights_key: str | None = None,
     seed: int = 0,
     classes: Path | None = None,
     head: HeadKind | None = None,
@@ -91,8 +83,9 @@ def load(
     """A network with its weights.
 
     name: of a model (`find`), or a torch module, which is copied and stays as it is;
-    weights: a .safetensors, .pt or .pth file, a name that the model publishes (`IMAGENET1K_V1`, `built-in`),
-    'random' (seeded He initialisation), or None for the model's default, which for a module is its own numbers;
+    weights: a file, a name that the model publishes (`IMAGENET1K_V1`, `built-in`), 'random' (seeded He
+    initialisation), or None for the model's default, which for a module is its own numbers; weights_key: where in a
+    file with several sets of tensors the network's stand (`state_dict_ema`, `teacher`), None to look for them;
     seed: of random weights; classes: a file with one class name per line, in the order of the outputs; for a single
     output its class, or both classes, its own second; head: how the outputs are read (core/head.py), by default softmax
     or, for a single output, sigmoid; args: further arguments of the model's function;
@@ -108,7 +101,7 @@ def load(
     else:
         named = None if classes is None else len(read_class_list(classes))
         model = find(name, args, named)
-    loaded = _load(model, weights, seed)
+    loaded = load_weights(model, weights, seed, weights_key)
     preprocessing = _given(model, loaded.preprocessing, size, mean, std)
     taps = None if model.taps is None else model.taps(loaded.module)
     with own.other_sizes(model, loaded.module, preprocessing):
@@ -135,13 +128,13 @@ def load_module(name: str, weights: str | Path | None = None, *, seed: int = 0) 
 
     With truncated weights, what lies behind their end stays on torch's meta device.
     """
-    return _load(find(name), weights, seed).module.eval()
+    return load_weights(find(name), weights, seed).module.eval()
 
 
 def blank(name: str, outputs: int | None = None) -> nn.Module:
     """A listed model's module without numbers, on torch's meta device; outputs: None for the model's own number."""
     model = find(name)
-    return _blank(model, outputs or model.outputs)
+    return blank_module(model, outputs or model.outputs)
 
 
 def _given(
@@ -166,127 +159,7 @@ def _given(
     return replace(usual, **changes)
 
 
-@dataclass(frozen=True)
-class _Loaded:
-    module: nn.Module
-    preprocessing: Preprocessing
-    info: WeightsInfo
-    classes: tuple[str, ...]
-    outputs: int
-    last: str | None = None
-
-
-def _load(model: Model, weights: str | Path | None, seed: int) -> _Loaded:
-    if str(weights) == "random":
-        return _random(model, seed)
-    if weights is None and model.is_own:
-        return _as_built(model)
-    published = _choose(model, weights)
-    state = _renamed(model, read_state_dict(published.path))
-    head = state.get(model.head)
-    outputs = (
-        model.outputs if head is None or head.dim() not in (2, 4) else head.shape[0]
-    )  # a fine-tuned network may have another number
-    module = _blank(model, outputs)
-    blocks = [tap for tap in model.taps_of(module) if tap.kind == "block"]
-    last = fit(module, state, [block.path for block in blocks], source=published.path)
-    note = ""
-    if last is not None:
-        name = next(block.name for block in blocks if block.path == last)
-        note = f"the file ends at {name}: the network is used up to there"
-    info = WeightsInfo(published.name, file_sha256(published.path), note=note)
-    names = read_classes(published.path) or published.classes
-    return _Loaded(module, _preprocessing(model, published, outputs), info, names, outputs, last)
-
-
-def _preprocessing(model: Model, published: Published, outputs: int) -> Preprocessing:
-    """The preprocessing of the weights: as the file states it, else as it was published, else the model's usual one,
-    which is then an assumption."""
-    usual = published.preprocessing or model.preprocessing
-    if written := read_preprocessing(published.path):
-        return replace(usual, **written, source=IN_FILE)
-    is_known = published.is_known or usual.source == PUBLISHED
-    if is_known and outputs == model.outputs:  # another number of outputs means that it was trained further
-        return replace(usual, source=PUBLISHED)
-    return usual if usual.source not in ("", PUBLISHED) else _assumed(model, usual)
-
-
-def _assumed(model: Model, usual: Preprocessing) -> Preprocessing:
-    """A preprocessing, for weights that do not say theirs."""
-    return replace(usual, source=f"{ASSUMED}{_whose(model)} mean and std")
-
-
-def _whose(model: Model) -> str:
-    usual = model.preprocessing
-    return "ImageNet's" if (usual.mean, usual.std) == (IMAGENET.mean, IMAGENET.std) else f"{model.name}'s"
-
-
-def _random(model: Model, seed: int) -> _Loaded:
-    with own.seeded(seed):
-        module = _blank(model, model.outputs)
-    if not model.is_own:
-        module = module.to_empty(device="cpu")
-    he_initialise(module, seed)
-    note = f"random weights (He), seed {seed}"
-    if model.counts:
-        note += f"; {model.counts} = {model.outputs:,}, the number of outputs"
-    info = WeightsInfo("random", state_sha256(module.state_dict()), True, note)
-    untrained = replace(model.preprocessing, source="the model's own; random weights were trained with none")
-    return _Loaded(module, untrained, info, (), model.outputs)
-
-
-def _as_built(model: Model) -> _Loaded:
-    """Your own module with the numbers that it has."""
-    module, source = own.as_built(model)
-    info = WeightsInfo(source, state_sha256(module.state_dict()))
-    return _Loaded(module, _assumed(model, model.preprocessing), info, (), model.outputs)
-
-
-def _blank(model: Model, outputs: int) -> nn.Module:
-    """The module on the meta device: initialising a large one, only to be overwritten by a file, takes seconds. One's
-    own may need numbers that no file holds."""
-    if model.is_own:
-        return own.copied(model.build(outputs))
-    with torch.device("meta"):
-        return model.build(outputs)
-
-
-def _choose(model: Model, weights: str | Path | None) -> Published:
-    """The weights that the user names, with what is known about them."""
-    if weights is None and not model.weights:
-        raise AtlasError(
-            f"{model.name} has no weights of its own",
-            remedy="bring a file: --weights file.safetensors (or .pt, .pth)",
-        )
-    text = model.weights[0] if weights is None else str(weights)
-    known = {name.lower(): name for name in model.weights}
-    name = known.get(text.rsplit(".", 1)[-1].lower())  # also `ResNet50_Weights.IMAGENET1K_V2`
-    if name is not None and model.fetch is not None:
-        return model.fetch(name)
-    path = Path(text)
-    if path.suffix.lower() not in SUFFIXES and not path.exists():
-        choices = ", ".join((*model.weights, "random"))
-        raise AtlasError(
-            f"unknown weights for {model.name}",
-            text,
-            f"give a file ({', '.join(SUFFIXES)}) or one of {choices}",
-        )
-    about = model.recognise(path)
-    if about is None:
-        return Published(path.name, path, is_known=False)
-    return replace(about, name=path.name, path=path)
-
-
-def _renamed(model: Model, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    state = {model.rename(name): tensor for name, tensor in state.items()}
-    for foreign, usual in model.aliases.items():
-        state = {
-            usual + key[len(foreign) :] if key.startswith(foreign) else key: t for key, t in state.items()
-        }
-    return state
-
-
-def _class_names(model: Model, loaded: _Loaded, path: Path | None, head: HeadKind | None) -> tuple[str, ...]:
+def _class_names(model: Model, loaded: Loaded, path: Path | None, head: HeadKind | None) -> tuple[str, ...]:
     """Class names from the user's file, else from the weights, else those that the number of outputs determines, else
     numbers."""
     if path is not None:

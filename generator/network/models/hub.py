@@ -87,7 +87,7 @@ def _fetch(name: str, weights_name: str) -> Published:
             raise AtlasError(
                 f"the weights {weights.name} of {name} could not be downloaded ({error})",
                 weights.url,
-                "bring a file: --weights file.safetensors (or .pth), or try --weights random",
+                "bring a file: --weights FILE, or try --weights random",
             ) from error
     return about
 
