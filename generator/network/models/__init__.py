@@ -126,7 +126,7 @@ def load(
 def load_module(name: str, weights: str | Path | None = None, *, seed: int = 0) -> nn.Module:
     """The torch module behind `load`, in eval mode, for tests and benchmarks.
 
-    With truncated weights, what lies behind their end stays on torch's meta device.
+    With truncated weights, what lies behind their end is zero.
     """
     return load_weights(find(name), weights, seed).module.eval()
 

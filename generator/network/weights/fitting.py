@@ -46,7 +46,7 @@ def fit(
 
     block_order: paths of the module's blocks in forward order; source, holds: the file and what it holds, for messages.
     A truncated file is used up to its last complete block, whose path is returned, and what lies behind that block is
-    left as it was; None if the file holds the whole network. Raises AtlasError naming the tensor if one is missing
+    zero; None if the file holds the whole network. Raises AtlasError naming the tensor if one is missing
     before that, or has the wrong shape.
     """
     expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
@@ -75,9 +75,8 @@ def fit(
         if name.endswith("running_var") and bool((state[name] < 0).any()):
             raise AtlasError(f"the tensor {name} holds negative variances", source)
     counters = {name: torch.tensor(0) for name in expected if name.endswith(COUNTER)}
-    module.load_state_dict(
-        {**counters, **{name: state[name] for name in complete}}, strict=False, assign=True
-    )
+    behind = {name: torch.zeros(expected[name]) for name in needed if place[name] >= first_gap}
+    module.load_state_dict({**counters, **behind, **{name: state[name] for name in complete}}, assign=True)
     return block_order[first_gap - 2] if is_truncated else None
 
 
