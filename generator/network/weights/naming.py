@@ -39,12 +39,12 @@ def _common(paths: Sequence[Sequence[str]]) -> str:
     return "".join(f"{part}." for part in shortest[:shared])
 
 
-_EMBEDDER = {"convolution": "conv1", "normalization": "bn1"}
+_PART = r"(?P<part>convolution|normali[z]ation)\.(?P<tensor>\w+)"
 _BLOCK = re.compile(
     r"encoder\.stages\.(?P<stage>\d+)\.layers\.(?P<block>\d+)\."
-    r"(?:layer\.(?P<layer>\d+)|(?P<shortcut>shortcut))\.(?P<part>convolution|normalization)\.(?P<tensor>\w+)"
+    r"(?:layer\.(?P<layer>\d+)|(?P<shortcut>shortcut))\." + _PART
 )
-_STEM = re.compile(r"embedder\.embedder\.(convolution|normalization)\.(\w+)")
+_STEM = re.compile(r"embedder\.embedder\." + _PART)
 
 
 def hugging_face(name: str) -> str:
@@ -54,7 +54,7 @@ def hugging_face(name: str) -> str:
     'layer1.1.conv1.weight'
     """
     if stem := _STEM.fullmatch(name):
-        return f"{_EMBEDDER[stem[1]]}.{stem[2]}"
+        return f"{'conv1' if stem['part'] == 'convolution' else 'bn1'}.{stem['tensor']}"
     if (match := _BLOCK.fullmatch(name)) is None:
         return ""
     block = f"layer{int(match['stage']) + 1}.{match['block']}"
