@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from generator.network.call import BatchSize, Call, Source
+from generator.network.call import BatchSize, Call, Constant, Source
 from generator.network.graph import Graph
 from generator.network.ops import Step
 
@@ -137,3 +137,8 @@ def test_constants_move_with_the_graph(dtype: torch.dtype) -> None:
     (_, output), *_ = graph.visit(torch.ones(1, 8, 2, 2, dtype=dtype), {2})
     assert output.dtype == dtype
     assert graph.steps[2].call is not None and graph.steps[2].call.tensors[0].dtype == dtype
+    chosen = Call("aten.index_select.default", (X, 1, Constant(0)), tensors=(torch.tensor([3, 1]),))
+    wide = Call("aten.to.dtype", (X, torch.float32))
+    graph = Graph((INPUT, Step("torch", (0,), "", call=chosen), Step("torch", (1,), "", call=wide)))
+    (_, output), *_ = graph.to("cpu", dtype).visit(torch.arange(8, dtype=dtype).view(1, 8, 1, 1), {2})
+    assert output.dtype == dtype and output.flatten().tolist() == [3, 1]

@@ -93,9 +93,18 @@ class Call:
         return repr((self.target, self.arguments, self.keywords, self.pick))
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> Call:
-        """The same call with its tensors elsewhere; numbers that count or choose keep their type."""
-        moved = (x.to(device, dtype if x.is_floating_point() else x.dtype) for x in self.tensors)
-        return replace(self, tensors=tuple(moved))
+        """The same call with its tensors on a device. Floating-point numbers become this type, also where the call asks
+        for a type of its own: a network in float64 computes in float64 throughout."""
+
+        def moved(argument: Any) -> Any:
+            if isinstance(argument, tuple):
+                return tuple(moved(part) for part in argument)
+            is_float = isinstance(argument, torch.dtype) and argument.is_floating_point
+            return dtype if is_float else argument
+
+        tensors = tuple(x.to(device, dtype if x.is_floating_point() else x.dtype) for x in self.tensors)
+        keywords = tuple((name, moved(value)) for name, value in self.keywords)
+        return replace(self, tensors=tensors, arguments=moved(self.arguments), keywords=keywords)
 
 
 @dataclass(frozen=True)
