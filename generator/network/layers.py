@@ -51,15 +51,30 @@ def find_layers(graph: Graph, shapes: Sequence[Shape], module: nn.Module | None 
     norm and activation. module: the network's, by which blocks are found that have no shortcut because the map changes
     (in MobileNets): they are of the class of those that have one. Raises AtlasError for a network without maps.
     """
+    require_maps(graph)
     found = _Finder(graph, shapes, {} if module is None else dict(module.named_modules()))
-    if not found.convolutions:
-        raise AtlasError(
-            "the network has no maps of features: no convolution whose outputs have a position in the picture"
-        )
     blocks = found.with_relatives(found.residual_blocks())
     if not blocks:
         return found.plain()
     return found.residual(found.staged(blocks))
+
+
+def require_maps(graph: Graph) -> None:
+    """Raises AtlasError for a network without maps: one in which no convolution's outputs have positions in the
+    picture, or only those of the first, which cuts the picture into patches, and what follows mixes the patches."""
+    fields = receptive_fields(graph)
+    convolutions = [
+        index for index, step in enumerate(graph.steps) if step.op == "conv" and fields[index] is not None
+    ]
+    mixes = any(
+        step.op == "add" and len(set(step.inputs)) > 1 for step in graph.steps[max(convolutions, default=0) :]
+    )
+    if not convolutions or (len(convolutions) == 1 and mixes):
+        behind = " behind its first convolution" if convolutions else ""
+        raise AtlasError(
+            f"the network has no maps of features{behind}: transformers of patches and MLP-mixers have none",
+            remedy="choose a network of convolutions",
+        )
 
 
 def step_of(graph: Graph, tap: Tap) -> int:

@@ -13,7 +13,7 @@ from generator.core.head import Head, HeadKind, head_of
 from generator.core.records import LayerInfo, Preprocessing, ReceptiveField, Size, WeightsInfo, find_layer
 from generator.network.channels import of_channels
 from generator.network.graph import Graph, maps_layout
-from generator.network.layers import find_layers, step_of, with_names
+from generator.network.layers import find_layers, require_maps, step_of, with_names
 from generator.network.receptive_field import receptive_fields
 from generator.network.residual import Magnitudes, branch_magnitudes
 from generator.network.tap import Tap
@@ -72,6 +72,7 @@ class Network:
         # Of random weights nobody asks what they were trained with.
         preprocessing = replace(fitted, source=preprocessing.source) if weights.random else fitted
         if taps is None:
+            require_maps(graph)  # before the shapes, which torch may not know for other networks
             taps = find_layers(graph, graph.shapes(preprocessing.size), module)
         taps = with_names(tuple(replace(tap, step=step_of(graph, tap)) for tap in taps), names or {}, graph)
         number = {index: index for index in range(len(graph))}
