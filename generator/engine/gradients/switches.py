@@ -130,7 +130,7 @@ def _tap_table(arg_max: Tensor, pool: Step, width_in: int) -> Tensor:
     table = torch.empty(1 + pictures * height * width, channels, dtype=torch.uint8, device=arg_max.device)
     table[0] = NOWHERE
     taps = row.div_(pool.dilation, rounding_mode="floor") * pool.kernel
-    table[1:] = taps.add_(column.div_(pool.dilation, rounding_mode="floor")).view(-1, channels)
+    table[1:] = taps.add_(column.div_(pool.dilation, rounding_mode="floor")).reshape(-1, channels)
     return table
 
 

@@ -190,7 +190,7 @@ def _taken(x: Place, axes: Axes, arguments: Mapping[str, Any], shape: Shape) -> 
 
 
 def _window(x: Place, axes: Axes, arguments: Mapping[str, Any], shape: Shape) -> Placed:
-    """A convolution or pooling with unequal sides, or one that divides otherwise: as wide as its longer side."""
+    """A convolution or pooling with unequal sides, or one that divides otherwise."""
     if axes != MAP:
         return LOST
     weight = arguments.get("weight")
@@ -199,34 +199,36 @@ def _window(x: Place, axes: Axes, arguments: Mapping[str, Any], shape: Shape) ->
         return LOST
     kernels = _pair(sizes)
     strides = _pair(arguments.get("stride") or kernels)
-    dilations, paddings = _pair(arguments.get("dilation", 1)), _pair(arguments.get("padding", 0))
+    reaches = [(k - 1) * d for k, d in zip(kernels, _pair(arguments.get("dilation", 1)), strict=True)]
+    padding = arguments.get("padding", 0)
+    if isinstance(padding, str):
+        padding = tuple(reach // 2 for reach in reaches) if padding == "same" else 0
     if strides[0] != strides[1]:
         return LOST
-    reaches = [(k - 1) * d for k, d in zip(kernels, dilations, strict=True)]
-    longer = reaches.index(max(reaches))
-    return Placed(
-        MAP,
-        kernel=kernels[longer],
-        stride=strides[0],
-        padding=paddings[longer],
-        dilation=dilations[longer],
-    )
+    return replace(_covering(_pair(padding), reaches), stride=strides[0])
+
+
+def _covering(before: tuple[int, int], reaches: Sequence[int]) -> Placed:
+    """A square window that covers those of both axes. before: positions before the output's own at which each begins;
+    reaches: positions from its first to its last."""
+    first = max(before)
+    last = max(reach - start for start, reach in zip(before, reaches, strict=True))
+    return Placed(MAP, kernel=first + last + 1, padding=first)
 
 
 def _pair(value: Any) -> tuple[int, int]:
-    if isinstance(value, str):
-        return 0, 0
     if isinstance(value, int):
         return value, value
     return (value[0], value[0]) if len(value) == 1 else (value[0], value[1])
 
 
 def _padded(x: Place, axes: Axes, arguments: Mapping[str, Any], shape: Shape) -> Placed:
-    """Values around the map (mirrored, repeated) move its positions; both sides count as equally padded."""
+    """Values around the map move its positions. Mirrored and repeated ones lie in the field of the position itself;
+    those of the opposite border do not."""
     widths = [width if isinstance(width, int) else 0 for width in (*arguments["pad"], *[0] * 4)][:4]
     if axes != MAP:
         return LOST
-    return Placed(MAP, padding=max(widths[0], widths[2]))
+    return replace(_covering((widths[2], widths[0]), (0, 0)), beyond=arguments.get("mode") == "circular")
 
 
 def _enlarged(x: Place, axes: Axes, arguments: Mapping[str, Any], shape: Shape) -> Placed:

@@ -204,14 +204,18 @@ def _batch_size(size: torch.SymInt) -> BatchSize:
 
 @torch.no_grad()
 def _fixed(node: fx.Node, reading: Reading) -> Any:
-    """The value of a call that depends on weights alone (of a standardised filter, say)."""
+    """The value of a call that depends on weights alone (of a standardised filter, say), in float64."""
     assert callable(node.target)
-    keywords = {name: _listed(reading.of(value)) for name, value in node.kwargs.items()}
-    return _tupled(node.target(*(_listed(reading.of(argument)) for argument in node.args), **keywords))
+    keywords = {name: _exact(reading.of(value)) for name, value in node.kwargs.items()}
+    return _tupled(node.target(*(_exact(reading.of(argument)) for argument in node.args), **keywords))
 
 
-def _listed(argument: Any) -> Any:
-    return [_listed(part) for part in argument] if isinstance(argument, tuple) else argument
+def _exact(argument: Any) -> Any:
+    if isinstance(argument, tuple):
+        return [_exact(part) for part in argument]
+    if isinstance(argument, Tensor) and argument.is_floating_point():
+        return argument.double()
+    return torch.float64 if argument in (torch.float32, torch.float16, torch.bfloat16) else argument
 
 
 def _tupled(value: Any) -> Any:
