@@ -418,6 +418,17 @@ def test_the_networks_tensors_are_found_by_search_and_the_line_says_where(
     assert bool(said) == bool(note)
 
 
+def test_a_network_of_one_part_is_one_set(tmp_path: Path) -> None:
+    state = models.load_module("demo-plain").state_dict()  # all but the classifier is in `features`
+    assert models.load("demo-plain").weights.note == ""
+    torch.save(under("module.", state), tmp_path / "w")
+    assert same(models.load_module("demo-plain", tmp_path / "w"), state)
+    bare = {name.removeprefix("features."): tensor for name, tensor in state.items()}
+    torch.save(bare, tmp_path / "w")
+    assert same(models.load_module("demo-plain", tmp_path / "w"), state)
+    assert models.load("demo-plain", tmp_path / "w").weights.note == "names without features.; classifier: fc"
+
+
 TWO = [
     (
         lambda a, b: {"student": under("module.backbone.", a), "teacher": under("module.backbone.", b)},

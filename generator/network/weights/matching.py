@@ -180,9 +180,9 @@ def _chosen(matches: Sequence[Match], file: WeightsFile) -> Match:
     return replace(groups[0][0], others=tuple(group[0].where for group in groups[1:]))
 
 
-def _preference(match: Match) -> tuple[bool, bool, int]:
+def _preference(match: Match) -> tuple[bool, bool, int, int]:
     """Of equal sets the one with the smallest is taken."""
-    return match.is_averaged, bool(match.naming.words), len(match.prefix)
+    return match.is_averaged, bool(match.naming.words), -len(match.own), len(match.prefix)
 
 
 def _telling(groups: Sequence[Sequence[Match]]) -> str:
@@ -196,10 +196,11 @@ def _telling(groups: Sequence[Sequence[Match]]) -> str:
 
 
 def _equal(a: Match, b: Match) -> bool:
-    """Whether two sets hold the same numbers."""
-    if a.own.keys() != b.own.keys():
+    """Whether two sets hold the same numbers; one of them may hold further tensors."""
+    shared = a.own.keys() & b.own.keys()
+    if len(shared) < min(len(a.own), len(b.own)):
         return False
-    pairs = ((a.own[name].tensor, b.own[name].tensor) for name in a.own if not name.endswith(COUNTER))
+    pairs = ((a.own[name].tensor, b.own[name].tensor) for name in shared)
     return all(x is y or (x.dtype == y.dtype and x.shape == y.shape and torch.equal(x, y)) for x, y in pairs)
 
 
