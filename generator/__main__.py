@@ -551,6 +551,7 @@ def explain(
         "weights_note": network.weights.note,
         "size_words": network.preprocessing.size_words,
         "values_words": network.preprocessing.values_words,
+        "display_words": network.preprocessing.display_words,
         "file_words": network.preprocessing.file_words,
         "source": network.preprocessing.source,
         "assumption": network.preprocessing.assumption,

@@ -282,7 +282,7 @@ def test_where_mean_and_std_come_from_is_said(small, weights, capsys, tmp_path):
     assert "mean 0.5 0.4 0.3, std 0.2 0.2 0.1" in line and line.endswith("(given)")
     squashed = own.changed(pictures={"resize": [48, 40], "crop": 32, "interpolation": "bicubic"})
     line = announced(capsys, squashed, tmp_path / "small")["input"]
-    assert "squashed to 40 × 48" in line and "bicubic" in line
+    assert "squashed to 48 × 40 px (height × width), centre crop" in line and "bicubic" in line
 
 
 def test_the_walk_through_a_folder_tells_how_far_it_is(pictures):

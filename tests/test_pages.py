@@ -192,7 +192,8 @@ def test_receptive_fields_are_drawn_to_scale(atlas: Atlas) -> None:
     stages = stage_links(atlas)
     assert [stage.stage for stage in stages] == [1, 2, 3]
     first = stages[1].layers[0]
-    assert first.side == round(100 * first.layer.receptive_field.side / 96, 1)
+    side = round(100 * first.layer.receptive_field.side / 96, 1)
+    assert (first.width, first.height) == (side, side) and first.left == first.top == round(50 - side / 2, 1)
 
 
 def test_no_paper_page_for_other_networks(atlas: Atlas) -> None:

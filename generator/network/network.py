@@ -203,7 +203,11 @@ class Network:
         std = torch.tensor(p.std, device=self.device, dtype=self.dtype)
         x = pictures.to(self.device, non_blocking=True).to(self.dtype) * (p.value_range / 255)
         layout = maps_layout(self.device, self.dtype)
-        return ((x - mean) / std).permute(0, 3, 1, 2).contiguous(memory_format=layout)
+        x = ((x - mean) / std).permute(0, 3, 1, 2).contiguous(memory_format=layout)
+        if layout == torch.channels_last and x.shape[1] == 1:
+            # One channel lies alike in both layouts; convolutions tell them apart by the stride along the channels.
+            x = x.as_strided(x.shape, (x.stride(0), 1, x.stride(2), x.stride(3)))
+        return x
 
     def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> Network:
         """The same network with its weights on a device."""

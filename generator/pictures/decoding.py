@@ -153,7 +153,9 @@ def _converted(image: Image.Image, data: bytes, preprocessing: Preprocessing) ->
         case wanted:
             raise PictureError(
                 f"the file has {_channels_of(image)}, the network reads {wanted}"
-                + {2: ": grey and transparency", 4: ": red, green, blue and one more"}.get(wanted, "")
+                + {2: ": grey and transparency", 4: ": red, green, blue and transparency, or CMYK"}.get(
+                    wanted, ""
+                )
             )
 
 
@@ -173,9 +175,10 @@ def _channels_of(image: Image.Image) -> str:
         "P": "colours of a palette",
     }
     mode = "L" if image.mode in ("1", "F") or image.mode.startswith("I") else image.mode
-    count = max(_tag(image, _SAMPLES), 3 if mode == "P" else len(Image.new(mode, (1, 1)).getbands()))
-    what = f" ({names.get(mode, mode)})" if count <= 4 else ""
-    return f"{count} channel{'s' if count > 1 else ''}{what}"
+    count = 3 if mode == "P" else len(Image.new(mode, (1, 1)).getbands())
+    what = f"{count} channel{'s' if count > 1 else ''} ({names.get(mode, mode)})"
+    stored = _tag(image, _SAMPLES)  # Pillow leaves out what a file does not call transparency
+    return f"{stored} channels, of which {what} can be read" if stored > count else what
 
 
 def _as_rgb(image: Image.Image, data: bytes, preprocessing: Preprocessing) -> Image.Image:

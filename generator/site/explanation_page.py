@@ -13,7 +13,7 @@ from urllib.parse import quote
 import numpy as np
 
 from generator.core.head import Head
-from generator.core.records import LayerInfo
+from generator.core.records import LayerInfo, Size
 from generator.core.sprites import webp
 from generator.site.templates import render_template, resources
 
@@ -80,15 +80,15 @@ class ContributingChannel:
 @dataclass(frozen=True)
 class ExplanationPage:
     """The variables of explain.html. style: CSS; about: names of picture, model and weights, and the preprocessing in
-    words; picture, saliency, guided: addresses that hold the pictures; side: of the picture, in px; chosen: name of the
-    output; score: before any softmax or sigmoid; before: which of them, in words, '' where there is none."""
+    words; picture, saliency, guided: addresses that hold the pictures; size: height and width in px; chosen: name of
+    the output; score: before any softmax or sigmoid; before: which of them, in words, '' where there is none."""
 
     style: str
     about: Mapping[str, str]
     picture: str
     saliency: str
     guided: str
-    side: int
+    size: Size
     heading: str
     head: Head
     predictions: Sequence[Prediction]
@@ -114,7 +114,7 @@ def explanation_html(
         picture=picture_address(explanation.pixels),
         saliency=picture_address(explanation.saliency),
         guided=picture_address(explanation.guided),
-        side=explanation.pixels.shape[0],
+        size=(explanation.pixels.shape[0], explanation.pixels.shape[1]),
         heading=_heading(head),
         head=head,
         predictions=[_prediction(head, name, value) for _, name, value in explanation.predictions],

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from generator.core.records import Size, size_words
+
 ABSENT = "–"  # stands in tables where there is no number
 SMALLEST_P = (
     0.001  # that is written: a smaller one depends on the assumptions of its test more than on the data
@@ -67,6 +69,15 @@ def round_number(value: float) -> str:
     ['0.25', '−2', '1,500', '1e−07']
     """
     return integer(value) if value == round(value) else _true_minus(f"{value:g}")
+
+
+def picture_size(size: Size) -> str:
+    """A height and a width in px.
+
+    >>> picture_size((224, 224))
+    '224 × 224 px'
+    """
+    return size_words(size)
 
 
 def in_words(count: int) -> str:
@@ -226,6 +237,6 @@ FILTERS: Mapping[str, Callable[..., str]] = {
     form.__name__: _filter(form)
     for form in (
         integer, in_words, fixed, one_decimal, significant, round_number, signed, correlation, percent, percent_fixed,
-        p_value, p_in_words, multiply_adds, kilobytes, megabytes, mean_and_spread,
+        p_value, p_in_words, multiply_adds, kilobytes, megabytes, mean_and_spread, picture_size,
     )
 }  # fmt: skip

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from generator.core.records import LayerInfo, Manifest, Skipped
+from generator.core.records import LayerInfo, Manifest, Size, Skipped
 from generator.site.chapters.architecture import adds, blueprint_of
 from generator.site.chapters.chapter import Chapter
 from generator.site.chapters.first_layers import first_layers_of
@@ -27,12 +27,14 @@ EXAMPLES = 3  # paths named for each reason why files were not used
 
 @dataclass(frozen=True)
 class LayerLink:
-    """A layer as a square with its receptive field drawn to scale. side, start: of the field, in hundredths of the
-    network's input; a field that is larger than the input fills it."""
+    """A layer as the outline of the network's input with its receptive field drawn to scale. left, top, width, height:
+    of the field, in hundredths of the input's longer side; a field that is larger than the input fills it."""
 
     layer: LayerInfo
-    side: float
-    start: float
+    left: float
+    top: float
+    width: float
+    height: float
 
 
 @dataclass(frozen=True)
@@ -71,15 +73,17 @@ class UnusedFiles:
 
 @dataclass(frozen=True)
 class HomeEntry:
-    """A network on a home page. base: address of its folder; root: of the site's; panels: of its sprites; rule: how the
-    highlights were chosen; left_out: how many channels could not be chosen; no_accuracy: why the accuracy is not
-    known, '' where it is; by_torch: in how many layers torch computes the gradients; operations: because of which, in
-    words."""
+    """A network on a home page. base: address of its folder; root: of the site's; input_size: height and width of the
+    network's input in px; outline: of the input, an SVG path in hundredths of its longer side; panels: of its sprites;
+    rule: how the highlights were chosen; left_out: how many channels could not be chosen; no_accuracy: why the accuracy
+    is not known, '' where it is; by_torch: in how many layers torch computes the gradients; operations: because of
+    which, in words."""
 
     base: str
     root: str
     manifest: Manifest
-    input_side: int
+    input_size: Size
+    outline: str
     is_study: bool
     is_residual: bool
     panels: Sequence[str]
@@ -139,7 +143,8 @@ def home_entry(atlas: Atlas) -> HomeEntry:
         base="",
         root="../",
         manifest=manifest,
-        input_side=atlas.input_side,
+        input_size=atlas.input_size,
+        outline=_outline(atlas),
         is_study=atlas.is_study,
         is_residual=adds(atlas, blueprint),
         panels=manifest.sprites[atlas.layers[0].name].panels,
@@ -169,9 +174,21 @@ def stage_links(atlas: Atlas) -> list[StageLinks]:
 
 
 def _layer_link(atlas: Atlas, layer: LayerInfo) -> LayerLink:
-    share = min(1.0, layer.receptive_field.side / atlas.input_side)
+    side, longer = layer.receptive_field.side, atlas.input_side
     # Drawn around the middle of the picture, where the map's middle unit looks.
-    return LayerLink(layer, side=round(100 * share, 1), start=round(50 - 50 * share, 1))
+    height, width = (min(length, side) / longer for length in atlas.input_size)
+    return LayerLink(
+        layer,
+        left=round(50 - 50 * width, 1),
+        top=round(50 - 50 * height, 1),
+        width=round(100 * width, 1),
+        height=round(100 * height, 1),
+    )
+
+
+def _outline(atlas: Atlas) -> str:
+    height, width = (round(100 * length / atlas.input_side) for length in atlas.input_size)
+    return f"M{(100 - width) // 2} {(100 - height) // 2}h{width}v{height}h-{width}z"
 
 
 def counts(atlas: Atlas) -> Counts:

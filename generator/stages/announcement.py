@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 
 from generator.core.progress import Reporter
-from generator.core.records import ASSUMED, Preprocessing, Skipped
+from generator.core.records import ASSUMED, Preprocessing, Skipped, size_words
 from generator.network.network import Network
 from generator.pictures.reading import PictureSet
 from generator.stages import keys
@@ -75,15 +75,18 @@ def input_text(preprocessing: Preprocessing) -> str:
     """How a picture is preprocessed."""
     p = preprocessing
     if isinstance(p.resize, tuple):
-        before = f"squashed to {p.resize[1]} × {p.resize[0]}"
-        before += "" if p.resize == (p.crop, p.crop) else ", centre crop"
+        before = f"squashed to {size_words(p.resize)}"
+        before += "" if p.resize == p.size else ", centre crop"
     else:
         before = f"shorter side to {p.resize}, centre crop" if p.resize else "centre crop, not resized"
     other = "" if p.interpolation == USUAL.interpolation else f", {p.interpolation}"
     files = "" if p.file_words == USUAL.file_words else f"; {p.file_words}"
     mean, std = (" ".join(f"{value:g}" for value in values) for values in (p.mean, p.std))
     scale = f", values 0 to {p.value_range:g}" if p.value_range != USUAL.value_range else ""
-    return f"{p.crop} × {p.crop} px: {before}{other}{files}; mean {mean}, std {std}{scale} ({_source(p)})"
+    shown = f"; {p.display_words}" if p.display_words else ""
+    return (
+        f"{size_words(p.size)}: {before}{other}{files}; mean {mean}, std {std}{scale} ({_source(p)}){shown}"
+    )
 
 
 def _source(preprocessing: Preprocessing) -> str:

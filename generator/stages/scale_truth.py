@@ -37,12 +37,15 @@ def key(inputs: Inputs) -> str:
 
 
 def applies(inputs: Inputs) -> bool:
-    """Whether the pictures are drawn and of the network's input size, and the scale criteria are computed: a plain
-    network has none."""
+    """Whether the pictures are drawn, in the network's input size and colours, and the scale criteria are computed: a
+    plain network has none."""
     from generator.pictures.drawn.canvas import DRAWING_SIDE
 
     return (
-        inputs.draws_pictures and zooms.applies(inputs) and inputs.network.preprocessing.crop == DRAWING_SIDE
+        inputs.draws_pictures
+        and zooms.applies(inputs)
+        and inputs.network.preprocessing.crop == DRAWING_SIDE
+        and inputs.network.preprocessing.channels == 3
     )
 
 

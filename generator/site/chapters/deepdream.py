@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from generator.core.records import Size
 from generator.site.chapters.chapter import Chapter
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.unique_labels import short_label
@@ -17,11 +18,12 @@ COLUMNS = 6  # pictures next to each other at most
 
 @dataclass(frozen=True)
 class DreamSettings:
-    """How the pictures were made. side: of the pictures in px; sides: of the octaves; octave_scale: from one octave to
+    """How the pictures were made. side: of the pictures in px, of rectangles [height, width]; sides: of the octaves, in
+    the same form; octave_scale: from one octave to
     the next; steps: per octave; step_size: mean change of a step, of 255; jitter: px; quality: of the WebP files."""
 
-    side: int
-    sides: Sequence[int]
+    side: int | Sequence[int]
+    sides: Sequence[int | Sequence[int]]
     octaves: int
     octave_scale: float
     steps: int
@@ -29,6 +31,23 @@ class DreamSettings:
     jitter: int
     seed: int
     quality: int
+
+    @property
+    def size(self) -> Size:
+        """Height and width of the pictures in px."""
+        return _size(self.side)
+
+    @property
+    def octave_words(self) -> str:
+        """The octaves' sides, of rectangles height × width."""
+        return ", ".join(
+            str(side) if isinstance(side, int) else " × ".join(map(str, side)) for side in self.sides
+        )
+
+
+def _size(side: int | Sequence[int]) -> Size:
+    height, width = (side, side) if isinstance(side, int) else side
+    return height, width
 
 
 @dataclass(frozen=True)

@@ -38,11 +38,12 @@ SORTS = {
 
 @dataclass(frozen=True)
 class KernelCounts:
-    """How many kernels there are; how many of them have a direction, a colour, a faint response, a negative gain."""
+    """How many kernels there are; how many of them have a direction, a colour (None: they read no colours), a faint
+    response, a negative gain."""
 
     all: int
     directed: int
-    coloured: int
+    coloured: int | None
     faint: int
     negative: int
 
@@ -119,7 +120,7 @@ class FirstLayer:
         return KernelCounts(
             all=len(self.faint),
             directed=int(self.directed.sum()),
-            coloured=int(self.coloured.sum()),
+            coloured=int(self.coloured.sum()) if self.channels == 3 else None,
             faint=int(self.faint.sum()),
             negative=int((self.arrays["gain"] < 0).sum()),
         )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from generator.core.sprites import seen_side
 from generator.site.chapters.chapter import Chapter
 from generator.site.chapters.first_layers import KernelCounts, first_layers_of
 from generator.site.chapters.paper_claims import CLAIMS, WORDS, Claim, Evidence, Verdict
@@ -97,7 +98,7 @@ def gradient_reach(atlas: Atlas, layer: str, channel: int) -> float:
         pixels = np.asarray(sheet.convert("RGB"), np.float64)
     side = sprite.tile
     panel = 3 * side * sprite.panels.index(GRADIENT)
-    field = min(numbers.info.receptive_field.side, atlas.input_side)
+    field = seen_side(numbers.info.receptive_field.side, atlas.input_size)
     radii = []
     for rank in range(len(numbers.nine(channel))):
         top, left = rank // 3 * side, panel + rank % 3 * side

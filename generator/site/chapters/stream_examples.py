@@ -10,6 +10,7 @@ import numpy as np
 
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.stream import KINDS, Kind, StreamBlock, ratio_range
+from generator.site.reading.tiles import picture_view
 
 Side = Literal["input", "block"]
 SIDES: Mapping[Side, str] = {"input": "along the shortcut", "block": "from the branch"}
@@ -32,7 +33,7 @@ class DrivingPicture:
 class Example:
     """A channel with the pictures of both sides. interval: of the mix ratio, '' where the atlas has none; overlap:
     pictures that both sides' lists share, None where it is not known. mark: receptive field of the unit in the middle
-    of the map, an SVG path in px of an input of `side` px, '' where it covers all."""
+    of the map, an SVG path in px of the input, '' where it covers all; view: viewBox of a picture."""
 
     block: str
     channel: int
@@ -45,7 +46,7 @@ class Example:
     scale_input: float
     rows: Sequence[tuple[str, Sequence[DrivingPicture]]]
     mark: str
-    side: int
+    view: str
 
 
 def example(atlas: Atlas, block: StreamBlock, channel: int) -> Example:
@@ -64,7 +65,7 @@ def example(atlas: Atlas, block: StreamBlock, channel: int) -> Example:
         scale_input=value("scale_input"),
         rows=[(name, _driving(atlas, block, side, channel)) for side, name in SIDES.items()],
         mark=_mark(atlas, block),
-        side=atlas.input_side,
+        view=picture_view(atlas),
     )
 
 
@@ -87,10 +88,10 @@ def _driving(atlas: Atlas, block: StreamBlock, side: Side, channel: int) -> list
 
 def _mark(atlas: Atlas, block: StreamBlock) -> str:
     top, left, bottom, right = block.info.receptive_field.box(*block.centre)
-    side = atlas.input_side
-    if bottom - top >= side:
+    height, width = atlas.input_size
+    if bottom - top >= min(height, width):
         return ""
-    return f"M{max(0, left)} {max(0, top)}H{min(side, right)}V{min(side, bottom)}H{max(0, left)}z"
+    return f"M{max(0, left)} {max(0, top)}H{min(width, right)}V{min(height, bottom)}H{max(0, left)}z"
 
 
 def is_shown(atlas: Atlas, block: StreamBlock, channel: int) -> bool:

@@ -20,7 +20,8 @@ def words_below(volume: Volume) -> tuple[str, str]:
     """What stands below a box: the operation, and the channels."""
     match volume.op:
         case "input":
-            return (f"{volume.width} px", str(volume.channels))
+            side = f"{volume.height} × " if volume.height != volume.width else ""
+            return (f"{side}{volume.width} px", str(volume.channels))
         case "conv":
             kernel = f"{volume.kernel}×{volume.kernel}" + (f"/{volume.stride}" if volume.stride > 1 else "")
             if volume.groups > 1:

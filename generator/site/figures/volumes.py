@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from generator.core.blueprint import HEAD, Blueprint, Volume
+from generator.core.records import Size
 from generator.site.figures.axis import px
 from generator.site.figures.volume_words import sentence, stage_name, words_below
 from generator.site.formats import significant
@@ -69,12 +70,12 @@ class Words:
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage's span above the boxes, from x to end. side: of its last map, in px."""
+    """A stage's span above the boxes, from x to end. size: height and width of its last map."""
 
     name: str
     x: float
     end: float
-    side: int
+    size: Size
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,8 @@ class Box:
     def of(cls, volume: Volume, proportions: Proportions, x: float = 0.0, centre: float = 0.0) -> Box:
         height = max(LEAST, volume.height * proportions.side)
         width = max(LEAST, volume.channels * proportions.channel)
-        return cls(volume, x, centre, width, height, height * OBLIQUE)
+        depth = max(LEAST, volume.width * proportions.side) * OBLIQUE
+        return cls(volume, x, centre, width, height, depth)
 
     @property
     def y(self) -> float:
@@ -271,8 +273,8 @@ def _stages(placed: Iterable[PlacedGroup], blueprint: Blueprint) -> tuple[Stage,
         if group.group.stage == number:
             start = spans.pop().x
         number = group.group.stage
-        side = group.boxes[-1].volume.height
-        spans.append(Stage(stage_name(number, blueprint), start, px(group.end), side))
+        last = group.boxes[-1].volume
+        spans.append(Stage(stage_name(number, blueprint), start, px(group.end), (last.height, last.width)))
     return tuple(spans)
 
 

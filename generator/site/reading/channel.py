@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from generator.core.records import LayerInfo
+from generator.core.records import LayerInfo, Size
 from generator.site.citation import Citation, cite
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.channel_change import ChangeSentence, change_sentences, verdict_of
@@ -36,7 +36,7 @@ class TopPictures:
 
     absent: why the channel shows no tiles, or ''; sprite: address of the picture that holds all tiles; tiles: strongest
     first; published: those whose whole pictures stand in place of tiles, where the atlas has no tiles of the channel;
-    whole: whether the tiles show whole pictures with the unit's place; view: viewBox of the marks; side: of the
+    whole: whether the tiles show whole pictures with the unit's place; view: viewBox of the marks; size: of the
     network's input, in px.
     """
 
@@ -46,7 +46,7 @@ class TopPictures:
     published: Sequence[Tile]
     whole: bool
     view: str
-    side: int
+    size: Size
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def _top_pictures(atlas: Atlas, layer: Layer, channel: int) -> TopPictures:
         published=[tile for tile in tiles if absent and tile.picture in atlas.published],
         whole=whole,
         view=tile_view(atlas, layer.info),
-        side=atlas.input_side,
+        size=atlas.input_size,
     )
 
 

@@ -47,8 +47,8 @@ def tiles_of(atlas: Atlas, layer: Layer, channel: int, *, marked: bool = False) 
 
 
 def covers_picture(atlas: Atlas, info: LayerInfo) -> bool:
-    """Whether the receptive field is larger than the picture, so that the tiles show whole pictures."""
-    return info.receptive_field.side > atlas.input_side
+    """Whether the receptive field is larger than the picture's shorter side, so that the tiles show whole pictures."""
+    return info.receptive_field.side > min(atlas.input_size)
 
 
 def unit_mark(info: LayerInfo, row: int, column: int) -> str:
@@ -69,18 +69,24 @@ def tile_margin(atlas: Atlas, info: LayerInfo) -> float:
 
 def tile_view(atlas: Atlas, info: LayerInfo) -> str:
     """The viewBox of an SVG over a whole tile, in px of the input."""
-    margin = tile_margin(atlas, info)
-    side = atlas.input_side + 2 * margin
-    return f"{-margin:g} {-margin:g} {side:g} {side:g}"
+    return picture_view(atlas, tile_margin(atlas, info))
+
+
+def picture_view(atlas: Atlas, margin: float = 0.0) -> str:
+    """The viewBox of an SVG over a square that holds a whole picture in its middle, in px of the input; margin: width
+    of further ground around the square."""
+    side = atlas.input_side
+    top, left = (-margin - (side - length) // 2 for length in atlas.input_size)
+    return f"{left:g} {top:g} {side + 2 * margin:g} {side + 2 * margin:g}"
 
 
 def tile_data(atlas: Atlas, names: Sequence[str], channel: int) -> str:
     """What the scripts need to draw the rows of these layers' tiles and to describe a tile, as compact JSON.
 
     labels: text; rows: by layer, its receptive field [side, stride, centre], the ground around a tile, and the top-9 as
-    [picture, value, row, column, label]; side: of the network's input; pictures: whether whole pictures are published;
-    without: the pictures of the rows that are not published, if any; optimised: the layers that have an optimised
-    picture, if any.
+    [picture, value, row, column, label]; side: of the network's input, of a rectangle [height, width]; pictures:
+    whether whole pictures are published; without: the pictures of the rows that are not published, if any; optimised:
+    the layers that have an optimised picture, if any.
     """
     labels: dict[str, int] = {}
     rows: dict[str, object] = {}
@@ -97,7 +103,7 @@ def tile_data(atlas: Atlas, names: Sequence[str], channel: int) -> str:
     data: dict[str, object] = {
         "labels": list(labels),
         "rows": rows,
-        "side": atlas.input_side,
+        "side": list(size) if len(set(size := atlas.input_size)) > 1 else atlas.input_side,
         "pictures": int(atlas.shows_pictures),
         "panels": [PANEL_NAMES.get(panel, panel) for panel in panels],
     }

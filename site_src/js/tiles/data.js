@@ -1,6 +1,7 @@
 // What the tiles of a page show, from the JSON that stands in it, and squares drawn over a picture.
 //
-// The data: {side: of the input in px, panels, labels, pictures, without, optimised, rows}. A row is [field, tiles]:
+// The data: {side: of the input in px, of a rectangle [height, width], panels, labels, pictures, without, optimised,
+// rows}. A row is [field, tiles]:
 // field = [size, stride, start, around], px of the input, around: how far ground reaches beyond the picture;
 // tile = [picture, activation, row, column, label].
 
@@ -23,11 +24,20 @@ export function isPublished(data, picture) {
   return Boolean(data.pictures) && !(data.without ?? []).includes(picture);
 }
 
-/** Squares [left, top, side] in px of the input, whose side is given, to be laid over a picture of it with `around` px
- * of ground on each side. */
+/** Whether a receptive field of this size is larger than the picture's shorter side: its tiles show whole pictures. */
+export function isWiderThanInput(data, size) {
+  return size > Math.min(...[data.side].flat());
+}
+
+/** Squares [left, top, side] in px of the input, whose side (or [height, width]) is given, to be laid over a square that
+ * holds the picture in its middle, with `around` px of ground on each side. */
 export function drawnSquares(side, squares, around = 0) {
+  const [height, width = height] = [side].flat();
+  const longer = Math.max(height, width);
+  const start = (length) => -around - Math.floor((longer - length) / 2);
+  const whole = longer + 2 * around;
   const svg = document.createElementNS(SVG, "svg");
-  svg.setAttribute("viewBox", [-around, -around, side + 2 * around, side + 2 * around].join(" "));
+  svg.setAttribute("viewBox", [start(width), start(height), whole, whole].join(" "));
   svg.setAttribute("class", "mark");
   svg.setAttribute("aria-hidden", "true");
   for (const [left, top, width] of squares) {

@@ -2,7 +2,7 @@
 
 import { element } from "../dom.js";
 import { model, root } from "../site.js";
-import { drawnSquares, fieldSquare, isPublished, tileData, unitSquare } from "./data.js";
+import { drawnSquares, fieldSquare, isPublished, isWiderThanInput, tileData, unitSquare } from "./data.js";
 
 /** What is known of a tile; null where the page says nothing of it. */
 export function describeTile(tile) {
@@ -14,7 +14,7 @@ export function describeTile(tile) {
   const place = Array.from(tile.parentElement.children).indexOf(tile);
   const record = tiles[place];
   const [picture, activation, mapRow, column, label] = record;
-  const isWiderThanInput = field[0] > data.side;
+  const isWider = isWiderThanInput(data, field[0]);
   return {
     tile,
     holder,
@@ -29,9 +29,9 @@ export function describeTile(tile) {
     sprite: tile.querySelector("img").src,
     side: data.side,
     fieldSize: field[0],
-    isWiderThanInput,
+    isWiderThanInput: isWider,
     // Where the field is larger than the input, the unit's place says more.
-    square: isWiderThanInput ? unitSquare(field, record) : fieldSquare(field, record),
+    square: isWider ? unitSquare(field, record) : fieldSquare(field, record),
     wholePicture: isPublished(data, picture) ? `${root}${model}/pictures/${picture}.webp` : "",
   };
 }

@@ -2,7 +2,7 @@
 // sprite stands in the row's noscript element, which browsers without scripts show.
 
 import { element } from "../dom.js";
-import { drawnSquares, tileData, unitSquare } from "./data.js";
+import { drawnSquares, isWiderThanInput, tileData, unitSquare } from "./data.js";
 import { showChosenPanels, startPanelSwitch } from "./panel-switch.js";
 
 export function startRows() {
@@ -52,7 +52,7 @@ function panelLine(data, rowName, sprite, panel) {
     const alt = panel ? "" : `${place + 1}${label ? `: ${label}` : ""}, ${activation}`;
     const shown = [element("img", { class: `k${place + 1}`, src: sprite, alt })];
     // Where the field is larger than the picture the tile is the whole picture: the unit's place is marked on it.
-    if (data.panels[panel] === "patches" && size > data.side) {
+    if (data.panels[panel] === "patches" && isWiderThanInput(data, size)) {
       shown.push(drawnSquares(data.side, [unitSquare(field, tile)], around));
     }
     const href = `${sprite.replace(/\.webp$/, ".html")}#${place + 1}`;
