@@ -150,7 +150,7 @@ def test_a_picture_too_small_is_one_sentence() -> None:
     model = models.find("alexnet")
     with torch.device("meta"):
         module = model.build(10)
-    with pytest.raises(AtlasError, match="pictures of 20 × 20 px do not go through"):
+    with pytest.raises(AtlasError, match=r"takes pictures of shape \(3, 20, 20\)"):
         blueprint("alexnet", module, model.taps(module), (20, 20))
 
 

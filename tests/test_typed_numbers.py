@@ -255,6 +255,7 @@ STATED = {
         f"on {kernels.GRID} × {kernels.GRID} points",
         f"Differences below {revisited.FAINT} of 255",
         "white is the 99.5th percentile",
+        "(row ⌊*H* / 2⌋ and column ⌊*W* / 2⌋)",
         f"{RIGHT_OF_1000} correct of 1,000 give {RIGHT_OF_1000 / 10:.1f} %, with an interval from {LOW} to {HIGH} %",
         f"mean((*n* − {picture_map.NEIGHBOURS})³)",
         f"At most {zooms.ZOOM_PICTURES} pictures of the set, evenly spaced, are shown at zooms ½, 1/√2, 1, √2 and 2:",

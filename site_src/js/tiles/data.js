@@ -29,8 +29,8 @@ export function isWiderThanInput(data, size) {
   return size > Math.min(...[data.side].flat());
 }
 
-/** Squares [left, top, side] in px of the input, whose side (or [height, width]) is given, to be laid over a square that
- * holds the picture in its middle, with `around` px of ground on each side. */
+/** Squares [left, top, side] in px of the input, whose side (or [height, width]) is given, to be laid over a square
+ * that holds the picture in its middle, with `around` px of ground on each side. */
 export function drawnSquares(side, squares, around = 0) {
   const [height, width = height] = [side].flat();
   const longer = Math.max(height, width);
