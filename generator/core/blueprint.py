@@ -45,7 +45,7 @@ class Volume:
     parameters: int
     multiply_adds: int
     field: int
-    jump: int
+    jump: int | float
     rectified: bool
 
     @property

@@ -31,15 +31,20 @@ LayerKind = Literal["stem", "block", "layer", "branch", "projection"]
 class ReceptiveField:
     """Which pixels of the network's input one unit of a layer can see; square, the same in both directions.
 
-    side: length in px; stride: px between neighbouring units; centre: px coordinate of the middle of unit (0, 0)
-    (pixel 0's middle is at 0.0). beyond: whether the unit also depends on the rest of the picture, through something
-    that reads whole maps (a norm over positions, a gate made from pooled maps).
+    side: length in px; stride: px between neighbouring units, a fraction where the network resizes its maps; centre: px
+    coordinate of the middle of unit (0, 0) (pixel 0's middle is at 0.0). beyond: whether the unit also depends on the
+    rest of the picture, through something that reads whole maps (a norm over positions, a gate made from pooled maps).
     """
 
     side: int
-    stride: int
+    stride: int | float
     centre: float
     beyond: bool = False
+
+    @property
+    def stride_words(self) -> str:
+        """The stride with at most two decimals."""
+        return f"{round(self.stride, 2):g}"
 
     def box(self, row: int, column: int) -> tuple[int, int, int, int]:
         """Top, left, bottom, right in px (bottom and right exclusive), not clipped to the picture."""

@@ -44,8 +44,8 @@ class Call:
     Where the output's positions lie: follows: the inputs whose positions are the output's, () where none are;
     beyond: whether an output position also depends on all other positions of these inputs; is_local: whether inputs
     and output are (B, C, H, W) and a position depends on the same position alone, an input of one position on that;
-    enlarges: how many output positions, per side, stand for one input position. alone: whether it can be called for one
-    picture at a time only.
+    enlarges: how many output positions, per side, stand for one input position, below 1 where the map is reduced.
+    alone: whether it can be called for one picture at a time only.
     """
 
     target: str
@@ -56,7 +56,7 @@ class Call:
     follows: tuple[int, ...] = ()
     beyond: bool = False
     is_local: bool = False
-    enlarges: int = 1
+    enlarges: float = 1
     alone: bool = False
 
     def __call__(self, inputs: Sequence[Tensor]) -> Tensor:

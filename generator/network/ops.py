@@ -168,7 +168,7 @@ def windowed_field(source: ReceptiveField, step: Step) -> ReceptiveField:
     reach = (step.kernel - 1) * step.dilation
     return replace(
         source,
-        side=source.side + reach * source.stride,
+        side=math.ceil(source.side + reach * source.stride),
         stride=source.stride * step.stride,
         centre=source.centre + (reach / 2 - step.padding) * source.stride,
     )
@@ -348,17 +348,16 @@ class Torch(Op):
         if not known:
             return None
         field = joined_field(known, step.call.beyond or len(known) < len(sources))
-        if step.call.enlarges == 1:
+        factor = step.call.enlarges
+        if factor == 1:
             return windowed_field(field, step)
-        stride, rest = divmod(field.stride, step.call.enlarges)
-        if rest:
-            return None
-        # Between two positions of the smaller map: at most one of its strides further than either.
+        stride = field.stride / factor
+        # A position between those of the resized map: at most one of its strides further than either.
         return replace(
             field,
-            side=field.side + 2 * field.stride,
-            stride=stride,
-            centre=field.centre - (field.stride - stride) / 2,
+            side=field.side + math.ceil(2 * max(field.stride, stride)),
+            stride=int(stride) if stride == int(stride) else stride,
+            centre=field.centre + (stride - field.stride) / 2,
         )
 
 

@@ -137,14 +137,14 @@ def _tap_table(arg_max: Tensor, pool: Step, width_in: int) -> Tensor:
 def crop_side(field: ReceptiveField, extent: int) -> int:
     """The size in px, along an axis of `extent` px, of the crops for units with this receptive field."""
     size = field.side + _before(field)[1]
-    return min(extent, size + (extent - size) % field.stride)
+    return min(extent, size + (extent - size) % int(field.stride))
 
 
 def _before(field: ReceptiveField) -> tuple[int, int]:
     """How many px before the picture the field of unit 0 begins, and how many px further before is a multiple of the
     stride."""
     before = -field.box(0, 0)[0]
-    return before, -before % field.stride
+    return before, -before % int(field.stride)
 
 
 def crops(network: Network, pictures: Tensor, layer: str, units: Units) -> tuple[Tensor, Units]:

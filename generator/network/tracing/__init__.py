@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from generator.core.errors import AtlasError
 from generator.core.records import Size
 from generator.network.graph import Graph
 from generator.network.tracing.exported import exported
@@ -27,7 +28,15 @@ def trace(module: nn.Module, size: Size = PICTURE, channels: int | None = None) 
     picture; left out, as many as the module's first convolution reads. Of several outputs the first counts. Raises
     AtlasError where torch cannot write the module down, or where a norm has no fixed statistics.
     """
-    if channels is None:
-        channels = next((part.in_channels for part in module.modules() if isinstance(part, nn.Conv2d)), 3)
-    steps, output = steps_of(exported(module, (channels, *size)))
-    return folded(Graph(steps, channels).until(output))
+    first = next((part.in_channels for part in module.modules() if isinstance(part, nn.Conv2d)), 3)
+    # Behind a rearrangement of the pixels the first convolution reads more channels than a picture has.
+    candidates = dict.fromkeys((first, 3, 1)) if channels is None else (channels,)
+    failures: list[AtlasError] = []
+    for channels in candidates:
+        try:
+            steps, output = steps_of(exported(module, (channels, *size)))
+        except AtlasError as error:
+            failures.append(error)
+        else:
+            return folded(Graph(steps, channels).until(output))
+    raise failures[0]

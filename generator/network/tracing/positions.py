@@ -35,7 +35,7 @@ class Placed:
     follows: tuple[int, ...] = ()
     beyond: bool = False
     is_local: bool = False
-    enlarges: int = 1
+    enlarges: float = 1
     kernel: int = 1
     stride: int = 1
     padding: int = 0
@@ -232,9 +232,15 @@ def _padded(x: Place, axes: Axes, arguments: Mapping[str, Any], shape: Shape) ->
 
 
 def _enlarged(x: Place, axes: Axes, arguments: Mapping[str, Any], shape: Shape) -> Placed:
-    sides = [(x.shape[axis], shape[axis]) for axis in axes if axis < len(shape)]
-    factors = {new // old for old, new in sides if old and new and new % old == 0}
-    return Placed(MAP, enlarges=factors.pop()) if axes == MAP and len(factors) == 1 else LOST
+    if axes != MAP or len(shape) != 4:
+        return LOST
+    factors = {new / old for old, new in zip(x.shape[2:], shape[2:], strict=True) if old and new}
+    return Placed(MAP, enlarges=factors.pop()) if len(factors) == 1 else LOST
+
+
+def _unshuffled(x: Place, axes: Axes, arguments: Mapping[str, Any], shape: Shape) -> Placed:
+    factor = arguments["downscale_factor"]
+    return Placed(MAP, kernel=factor, stride=factor) if axes == MAP else LOST
 
 
 _READERS: dict[str, Any] = {
@@ -252,6 +258,7 @@ _READERS: dict[str, Any] = {
     **dict.fromkeys(_REDUCING, _reduced),
     **dict.fromkeys(("cat", "concat", "slice_scatter", "copy"), _joined),
     "stack": _stacked,
+    "pixel_unshuffle": _unshuffled,
     **dict.fromkeys(
         ("split", "split_with_sizes", "chunk", "unbind", "narrow", "slice", "select", "index_select", "select_scatter"),
         _taken,

@@ -429,7 +429,7 @@ def _subtract_from(asked: Asked) -> Value | None:  # other − alpha · self
 def _sum(asked: Asked, one: Any, other: Any, alpha: float) -> Value | None:
     """one + alpha · other."""
     if isinstance(one, Value) and _is_fixed(other):
-        return _affine(asked, one, 1.0, other * alpha)
+        return _affine(asked, one, 1.0, (other.double() if isinstance(other, Tensor) else other) * alpha)
     if isinstance(other, Value) and _is_fixed(one):
         return _affine(asked, other, alpha, one)
     if not isinstance(one, Value) or not isinstance(other, Value) or one.shape != other.shape:
@@ -456,7 +456,13 @@ def _divide(asked: Asked) -> Value | None:
         return None
     if asked.arguments.get("rounding_mode") is not None:
         return None
-    return _affine(asked, asked.self, 1 / asked.other, 0.0)
+    divisor = asked.other.double() if isinstance(asked.other, Tensor) else asked.other
+    return _affine(asked, asked.self, 1 / divisor, 0.0)
+
+
+def _copy(asked: Asked) -> Value | None:
+    """What is written over a whole tensor takes its place."""
+    return asked.src if isinstance(asked.src, Value) and asked.src.shape == asked.shape else None
 
 
 def _negative(asked: Asked) -> Value | None:
@@ -624,6 +630,7 @@ READERS: dict[str, Callable[[Asked], Value | None]] = {
     "mul": _multiply,
     "div": _divide,
     "neg": _negative,
+    "copy": _copy,
     "relu": _relu,
     **dict.fromkeys(("hardtanh", "relu6", "clamp", "clamp_min"), _bounded),
     **dict.fromkeys(

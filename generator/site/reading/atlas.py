@@ -144,7 +144,11 @@ class Atlas:
         """Height and width of the network's input in px."""
         first, preprocessing = self.manifest.layers[0], self.manifest.preprocessing
         stride = first.receptive_field.stride
-        return preprocessing.size if preprocessing.crop else (first.height * stride, first.width * stride)
+        return (
+            preprocessing.size
+            if preprocessing.crop
+            else (int(first.height * stride), int(first.width * stride))
+        )
 
     @property
     def is_study(self) -> bool:

@@ -56,7 +56,7 @@ def unit_mark(info: LayerInfo, row: int, column: int) -> str:
     field = info.receptive_field
     # Pixel 0 of the input reaches from 0 to 1 in the drawing: its middle lies at 0.5.
     left, top = (field.centre + step * field.stride + 0.5 - field.stride / 2 for step in (column, row))
-    return f"M{left:g} {top:g}h{field.stride}v{field.stride}h-{field.stride}z"
+    return f"M{left:g} {top:g}h{field.stride:g}v{field.stride:g}h-{field.stride:g}z"
 
 
 def tile_margin(atlas: Atlas, info: LayerInfo) -> float:
