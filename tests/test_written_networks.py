@@ -273,6 +273,22 @@ def test_optimised_pictures_rise(written) -> None:
         assert float(risen.value.max()) > float(start.value.max())
 
 
+def test_objectives_on_larger_and_unequal_pictures_are_the_modules(written) -> None:
+    """Networks may have the size of their maps among their numbers."""
+    _, module, network = written
+    size = (48, 56)
+    x = torch.randn(2, 3, *size, dtype=torch.float64)
+    kept: list[Tensor] = []
+    handle = module.get_submodule("b").register_forward_hook(lambda *given: kept.append(given[2].clone()))
+    with torch.no_grad():
+        module(x)
+    handle.remove()
+    top = network.step("b")
+    found = WindowedForward(network.graph_of(size, top), top, size)(x)
+    torch.testing.assert_close(found, kept[0], rtol=1e-10, atol=1e-10)
+    assert network.graph_of(size, top) is network.graph_of(size, top)
+
+
 def test_the_output_of_a_block_is_what_its_last_step_makes_of_the_two_parts(written) -> None:
     """What the stream's pages say of a block holds whatever its branch does."""
     name, _, network = written

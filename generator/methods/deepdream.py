@@ -79,7 +79,7 @@ class Dreamer:
         self.network, self.plan = network, plan
         self.layer = network.layer(layer).name
         step = network.step(layer)
-        self.forwards = [WindowedForward(network.graph, step, size) for size in plan.sizes]
+        self.forwards = [WindowedForward(network.graph_of(size, step), step, size) for size in plan.sizes]
         self.device, self.dtype = network.device, network.dtype
         p = network.preprocessing
         self._range = p.value_range

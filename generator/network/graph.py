@@ -135,9 +135,10 @@ class Graph:
         runs the graph on whole maps."""
         return self._windowed[top]
 
-    def is_local(self, top: int) -> bool:
-        """Whether every step that leads to step `top` reads a window or a position of its input, none the whole map."""
-        return self._local[top]
+    def is_local(self, last: int) -> bool:
+        """Whether every step up to step `last` reads windows or positions of its input, none the whole map. These steps
+        take pictures of any size, and parts of pictures."""
+        return all(self._local[: last + 1])
 
     def without_windows(self, top: int) -> tuple[str, ...]:
         """Names of the operations because of which step `top` is not windowed, each once; () where it is."""

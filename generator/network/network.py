@@ -47,6 +47,9 @@ class Network:
     module: nn.Module = field(default_factory=nn.Identity, repr=False)
     taps: tuple[Tap, ...] = ()
     last: str | None = None
+    _of_sizes: dict[tuple[Size, torch.device, torch.dtype], Graph] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     @classmethod
     def from_module(
@@ -194,6 +197,28 @@ class Network:
             last=self.last,
         ).keep([layer.name for layer in self.layers])
         return replace(other.to(self.device, self.dtype), given_head=self.given_head)
+
+    def graph_of(self, size: Size, last: int) -> Graph:
+        """The graph for pictures of another height and width, with the same steps, up to step `last` at least. Where
+        something reads whole maps, the module is read again: operations of torch may depend on sizes.
+
+        Raises AtlasError where the module cannot be read for this size, or has other steps then.
+        """
+        alike = size == self.preprocessing.size or self.graph.is_local(last)
+        if alike or all(step.call is None for step in self.graph.steps[: last + 1]):
+            return self.graph
+        key = size, self.device, self.dtype
+        if key not in self._of_sizes:
+            graph = trace(self.module, size)
+            if self.last is not None:
+                graph = graph.until(graph.end_of(self.last))
+            if [(s.op, s.inputs) for s in graph.steps] != [(s.op, s.inputs) for s in self.graph.steps]:
+                raise AtlasError(
+                    f"for inputs of {size[0]} × {size[1]} px the network has other operations",
+                    remedy=f"choose {self.preprocessing.size[0]} × {self.preprocessing.size[1]} px",
+                )
+            self._of_sizes[key] = graph.to(self.device, self.dtype)
+        return self._of_sizes[key]
 
     def prepare(self, pictures: Tensor) -> Tensor:
         """Decoded pictures (B, H, W, channels) uint8 → the network's input (B, channels, H, W) in its dtype, laid out

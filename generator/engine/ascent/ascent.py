@@ -28,6 +28,7 @@ from generator.engine.ascent.transforms import Transforms, compose, reach, stand
 from generator.engine.ascent.windowed_forward import WindowedForward
 from generator.engine.gradients.cones import Frame
 from generator.engine.relu_rules import ReluRule
+from generator.network.graph import Graph
 from generator.network.network import Network
 from generator.network.windows import Window
 
@@ -100,10 +101,10 @@ class Ascender:
         self.name = network.layer(layer).name if isinstance(layer, str) else _name(network, layer)
         self.size = plan.size or network.preprocessing.size
         self.device, self.dtype = network.device, network.dtype
-        middle = _middle(network, self.top, self.size) if plan.objective == "neuron" else None
+        graph, aim = network.graph_of(self.size, self.top), self.top
+        middle = _middle(graph, self.top, self.size) if plan.objective == "neuron" else None
         self.middle = middle
-        self.measured = WindowedForward(network.graph, self.top, self.size, middle)
-        graph, aim = network.graph, self.top
+        self.measured = WindowedForward(graph, self.top, self.size, middle)
         if middle is not None and graph.steps[aim].is_rectifier:
             aim = graph.steps[aim].inputs[0]  # rises also where the unit is inactive
         self.computing = torch.bfloat16 if plan.precision == "bf16" else self.dtype
@@ -279,8 +280,8 @@ def _name(network: Network, step: int) -> str:
     return f"step {step}"
 
 
-def _middle(network: Network, top: int, size: Size) -> tuple[int, int]:
-    height, width = WindowedForward(network.graph, top, size).extents[top]
+def _middle(graph: Graph, top: int, size: Size) -> tuple[int, int]:
+    height, width = WindowedForward(graph, top, size).extents[top]
     return height // 2, width // 2
 
 
