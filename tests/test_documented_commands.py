@@ -103,6 +103,7 @@ def test_there_are_commands_to_check() -> None:
         "CONTRIBUTING.md",
         "many-gpus.md",
         "hosting.md",
+        "networks.md",
     }
 
 
@@ -230,6 +231,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_file(
         {name: tensor.contiguous() for name, tensor in caffe.items()}, place / "resnet50-caffe.safetensors"
     )
+    own = re.findall(r"```python\n(.*?)```", (ROOT / "site_src/guide/networks.md").read_text("utf-8"), re.S)[
+        0
+    ]
+    (place / "net.py").write_text(own)
+    torch.save(models.find(f"{place / 'net.py'}:Net").build(3).state_dict(), place / "net.pt")
     shutil.copytree(ROOT / "tests/small_atlas", place / "data/atlas")  # in place of what torchrun computes
     _checkout_with_the_example(place)
     return place
@@ -293,6 +299,8 @@ def test_commands_run_as_they_stand(document: str, place: Path) -> None:
     folder = run_all(document, place)
     if document == "CONTRIBUTING.md":
         assert (folder / "site/twin/res2b/index.html").is_file()
+    if document == "networks.md":
+        assert (folder / "site/net/res3b/0.html").is_file()
     if document == "README.md":
         assert (folder / "site-mine/mine/conv1/0.html").is_file()
         assert (folder / "site-caffe/resnet50-caffe/conv1/0.html").is_file()

@@ -1,4 +1,4 @@
-"""The guide's page on Python: its example, saved as a file, runs as it stands."""
+"""The guide's examples in Python, saved as a file, run as they stand."""
 
 from __future__ import annotations
 
@@ -48,7 +48,17 @@ def test_the_example_runs_as_it_stands(tmp_path):
     assert (tmp_path / "site" / "resnet50" / "res5a" / "1660.html").is_file()
 
 
-def _run(block: str, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_the_example_of_a_module_runs_as_it_stands(tmp_path):
+    text = (ROOT / "site_src/guide/networks.md").read_text("utf-8")
+    (block,) = (
+        found for found in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "load_network" in found
+    )
+    _run(block, tmp_path, atlas="mine")
+    assert (tmp_path / "site" / "mine" / "res2a" / "3.html").is_file()
+
+
+def _run(block: str, tmp_path: Path, atlas: str = "resnet50") -> None:
     (tmp_path / "example.py").write_text("print('begun', flush=True)\n" + block)
     rng = np.random.default_rng(0)
     (tmp_path / "photos").mkdir()
@@ -72,7 +82,7 @@ def _run(block: str, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "begun\n" and "Traceback" not in done.stderr
-    assert Store(tmp_path / "build" / "resnet50").manifest().pictures.count == 34
+    assert Store(tmp_path / "build" / atlas).manifest().pictures.count == 34
 
 
 WAYS = ["file", "stdin", *(pytest.param(way, marks=pytest.mark.long) for way in ("command", "thread"))]
