@@ -401,6 +401,33 @@ def without_fc(state: State) -> State:
         ),
         (lambda s: {"module": {"module": s}, "ds_config": {"x": 1}}, "the tensors under module.module"),
         (lambda s: {"a": {"b": {"c": {"d": s}}}}, "the tensors under a.b.c.d"),
+        (lambda s: {"models": [s], "epoch": 3}, "the tensors under models.0"),
+        (lambda s: (s, {"lr": 0.1}), "the tensors under 0"),
+        # VISSL
+        (
+            lambda s: {
+                "classy_state_dict": {
+                    "base_model": {
+                        "model": {
+                            "trunk": under("_feature_blocks.", without_fc(s)),
+                            "heads": {"0.clf.0.weight": EMPTY},
+                        }
+                    }
+                }
+            },
+            "the tensors under classy_state_dict.base_model.model.trunk._feature_blocks; left out: classy_state_dict.base_model.model.heads; no ",
+        ),
+        # an average that keeps its settings next to it
+        (
+            lambda s: {"state_dict": under("module.", s), "ema": {"decay": 0.99, "shadow": other(s)}},
+            "the tensors under state_dict.module; not those under ema.shadow, which fit too (--weights-key)",
+        ),
+        (
+            lambda s: {
+                name.replace("layer2.", "layer2._fsdp_wrapped_module."): tensor for name, tensor in s.items()
+            },
+            "names without those of torch's wrappers",
+        ),
         (lambda s: {"epoch": 3, **s}, ""),
         (
             lambda s: {**s, "queue": torch.ones(2, 3), "loss.weight": EMPTY},

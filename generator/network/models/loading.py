@@ -173,6 +173,12 @@ def _classifier(model: Model, sought: Sought, match: Match, file: WeightsFile) -
     if model.is_own:  # and its classifier
         own_tensors = {name: match.own[name] for name in match.own if sought.is_head(name)}
         weight = own_tensors.get(f"{sought.head}.weight")
+        if weight is None and match.fits == len(sought.body):
+            raise AtlasError(
+                f"the weights file has all of the network but its classifier, {sought.head}",
+                file.path,
+                f"write the function without one: torch.nn.Identity() for {sought.head}",
+            )
         tensors = {name: entry.tensor for name, entry in own_tensors.items()}
         outputs = None if weight is None else weight.tensor.shape[0]
         return Classifier(outputs, tensors, used=tuple(own_tensors.values()))

@@ -14,7 +14,7 @@ from generator.network.weights.reading import COUNTER, Entry
 
 # Names of a classifier outside the network that it belongs to (mmpretrain's `head.fc`, Hugging Face's `classifier.1`).
 _NAMES = (
-    "fc", "classifier", "head", "heads", "cls_head", "class_head", "classifier_head", "classification_head",
+    "fc", "classifier", "head", "cls_head", "class_head", "classifier_head", "classification_head",
     "linear", "linear_head", "last_linear", "clf", "cls", "logits",
 )  # fmt: skip
 # Parts of a training without classes (MoCo, SimSiam, SwAV, BYOL, Barlow Twins): what it puts in the place of the

@@ -271,7 +271,7 @@ def left_over(file: WeightsFile, match: Match, sought: Sought, used: Sequence[En
         shared = next((k for k, (a, b) in enumerate(zip(match.prefix, parts, strict=False)) if a != b), None)
         depth = len(match.prefix) if shared is None else shared
         group = ".".join(parts[: depth + 1])
-        is_other = any(f"{group}.".startswith(f"{other}.") for other in match.others)
+        is_other = any(entry.full.startswith(f"{other}.") for other in match.others)
         is_known = id(entry) in taken or parts[-1] == COUNTER or _is_training(parts[: depth + 1], entry)
         if not is_known and not is_other:
             groups[group.removeprefix(dictionary)] += 1

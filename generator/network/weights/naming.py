@@ -21,13 +21,25 @@ class Naming:
 def namings(module: nn.Module, names: Sequence[str], own: Callable[[str], str]) -> tuple[Naming, ...]:
     """The ways of naming a module's tensors that are known, its own first. names: of its tensors without the
     classifier's; own: the names that its published files have → the module's."""
-    ways = [Naming("", own), Naming("Hugging Face's names", lambda name: own(hugging_face(name)))]
+    ways = [
+        Naming("", own),
+        Naming("names without those of torch's wrappers", lambda name: own(_unwrapped(name))),
+        Naming("Hugging Face's names", lambda name: own(hugging_face(name))),
+    ]
     children = [name for name, _ in module.named_children()]
     if children and not children[0].isdecimal():
         ways.append(Naming("names of a Sequential of the network's parts", _Numbered(children, own)))
     if prefix := _common([name.split(".")[:-2] for name in names]):
         ways.append(Naming(f"names without {prefix}", lambda name: prefix + name))
     return tuple(ways)
+
+
+_WRAPPERS = {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
+
+
+def _unwrapped(name: str) -> str:
+    """A name without the modules that compilation, sharding and checkpointing put inside a network."""
+    return ".".join(part for part in name.split(".") if part not in _WRAPPERS)
 
 
 def _common(paths: Sequence[Sequence[str]]) -> str:

@@ -232,6 +232,8 @@ def _read_pickled(path: Path, form: str) -> WeightsFile:
         raise _unreadable(error, path) from error
     if isinstance(content, Inert):
         raise _whole_object(content, "", path)
+    if isinstance(content, list | tuple) and any(isinstance(part, Mapping) for part in content):
+        content = dict(enumerate(content))
     if not isinstance(content, Mapping):
         what = "one tensor" if isinstance(content, Tensor) else f"a {type(content).__name__}"
         raise AtlasError(
@@ -249,8 +251,14 @@ def _entries(content: Mapping[Any, Any], path: str, depth: int) -> Iterator[Entr
     for key, value in content.items():
         if isinstance(value, Tensor):
             yield Entry(path, str(key), value)
-        elif isinstance(value, Mapping) and depth < _DEEPEST:
-            yield from _entries(value, f"{path}.{key}" if path else str(key), depth + 1)
+        elif depth < _DEEPEST and isinstance(value, Mapping | list | tuple):
+            parts = value if isinstance(value, Mapping) else _dictionaries(value)
+            yield from _entries(parts, f"{path}.{key}" if path else str(key), depth + 1)
+
+
+def _dictionaries(values: Sequence[Any]) -> dict[int, Mapping[Any, Any]]:
+    """The dictionaries in a list, by their places."""
+    return {place: value for place, value in enumerate(values) if isinstance(value, Mapping)}
 
 
 def _whole_module(content: Mapping[Any, Any]) -> tuple[str, Inert] | None:
