@@ -415,7 +415,8 @@ def without_fc(state: State) -> State:
                     }
                 }
             },
-            "the tensors under classy_state_dict.base_model.model.trunk._feature_blocks; left out: classy_state_dict.base_model.model.heads; no ",
+            "the tensors under classy_state_dict.base_model.model.trunk._feature_blocks; left out: "
+            "classy_state_dict.base_model.model.heads; no classifier",
         ),
         # an average that keeps its settings next to it
         (
@@ -790,6 +791,81 @@ def test_a_normalising_layer_that_is_not_certain_is_not_read(
 ) -> None:
     torch.save({**under("module.model.", whole), **layer}, tmp_path / "w")
     assert models.load(NET, tmp_path / "w").preprocessing.assumption
+
+
+# -- your own network ----------------------------------------------------------------------------------------
+
+OWN = """
+from torch import nn
+from torchvision.models.resnet import BasicBlock, ResNet
+
+class Wrapped(nn.Module):
+    def __init__(self, n):
+        super().__init__()
+        self.backbone = ResNet(BasicBlock, [1, 1, 1, 1], n)
+
+    def forward(self, x):
+        return self.backbone(x)
+
+def net(num_classes):
+    return Wrapped(num_classes)
+
+def headless():
+    wrapped = Wrapped(2)
+    wrapped.backbone.fc = nn.Identity()
+    return wrapped
+"""
+
+
+@pytest.fixture(scope="module")
+def own_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("own") / "mine.py"
+    path.write_text(OWN)
+    return path
+
+
+@pytest.fixture(scope="module")
+def own_state(own_file: Path) -> State:
+    module = models.find(f"{own_file}:net").build(5)
+    return module.apply(_randomise).state_dict()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("wrap", "note"),
+    [
+        (lambda s: s, ""),
+        (lambda s: {"state_dict": under("model.", s)}, "the tensors under state_dict.model"),
+        (
+            lambda s: {"net": {name.removeprefix("backbone."): tensor for name, tensor in s.items()}},
+            "the tensors under net; names without backbone.",
+        ),
+    ],
+)
+def test_a_file_for_your_own_network_is_searched_too(
+    tmp_path: Path, own_file: Path, own_state: State, wrap: Callable[[State], object], note: str
+) -> None:
+    torch.save(wrap(own_state), tmp_path / "w")
+    network = models.load(f"{own_file}:net", tmp_path / "w", size=64)
+    assert (network.outputs, network.weights.note) == (5, note)
+    weight = next(step.weight for step in network.graph.steps if step.op == "linear")
+    assert torch.equal(weight.float(), own_state["backbone.fc.weight"])
+
+
+@pytest.mark.slow
+def test_your_own_network_is_taken_as_it_is_written(tmp_path: Path, own_file: Path, own_state: State) -> None:
+    body = {name: tensor for name, tensor in own_state.items() if ".fc." not in name}
+    torch.save(body, tmp_path / "w")
+    with pytest.raises(AtlasError, match=r"all of the network but its classifier, backbone\.fc.*Identity"):
+        models.load(f"{own_file}:net", tmp_path / "w", size=64)
+    network = models.load(f"{own_file}:headless", tmp_path / "w", size=64)  # the remedy
+    assert (network.outputs, network.classes) == (None, ())
+    grey = {**own_state, "backbone.conv1.weight": torch.ones(64, 1, 7, 7)}
+    torch.save(grey, tmp_path / "w")
+    with pytest.raises(
+        AtlasError, match=r"conv1\.weight has shape \(64, 1, 7, 7\), the network needs \(64, 3, 7, 7\)"
+    ):
+        models.load(f"{own_file}:net", tmp_path / "w", size=64)
 
 
 # -- random weights, and class names -------------------------------------------------------------------------

@@ -115,7 +115,8 @@ def load(
             names=layers or {},
         )
     loaded = replace(loaded, outputs=network.outputs or loaded.outputs)
-    network = replace(network, classes=() if loaded.last else _class_names(model, loaded, classes, head))
+    if network.outputs is not None:
+        network = replace(network, classes=_class_names(model, loaded, classes, head))
     if network.outputs is not None:
         head_of(network.outputs, head)  # one that does not fit is refused here
     if head is None and len(loaded.classes) == network.outputs != 1:
