@@ -22,6 +22,7 @@ from generator.network.models import (
     alexnet,
     densenet,
     drawn,
+    efficientnet_lite,
     own,
     resnet,
     resnet_caffe,
@@ -37,7 +38,7 @@ from generator.network.network import Network
 
 MODELS: dict[str, Model] = {
     model.name: model
-    for family in (drawn, resnet, resnet_caffe, resnet_cifar, resnet_preact, alexnet, densenet)
+    for family in (drawn, resnet, resnet_caffe, resnet_cifar, resnet_preact, alexnet, densenet, efficientnet_lite)
     for model in family.MODELS
 }
 
