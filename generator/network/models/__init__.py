@@ -38,7 +38,16 @@ from generator.network.network import Network
 
 MODELS: dict[str, Model] = {
     model.name: model
-    for family in (drawn, resnet, resnet_caffe, resnet_cifar, resnet_preact, alexnet, densenet, efficientnet_lite)
+    for family in (
+        drawn,
+        resnet,
+        resnet_caffe,
+        resnet_cifar,
+        resnet_preact,
+        alexnet,
+        densenet,
+        efficientnet_lite,
+    )
     for model in family.MODELS
 }
 

@@ -57,7 +57,9 @@ def load_weights(model: Model, weights: str | Path | None, seed: int, key: str |
     _refuse_other_stem(match, sought, file)
     classifier = _classifier(model, sought, match, file)
     outputs = classifier.outputs or model.outputs
-    module = _adapted(blank(model, outputs), sought, match, classifier)
+    if outputs != model.outputs:
+        module = blank(model, outputs)
+    module = _adapted(module, sought, match, classifier)
     body = {name: match.own[name].tensor for name in sought.body if name in match.own}
     state = {
         name: as_float(name, tensor, published.path)
@@ -91,6 +93,8 @@ def blank(model: Model, outputs: int) -> nn.Module:
     own may need numbers that no file holds."""
     if model.is_own:
         return own.copied(model.build(outputs))
+    if model.needs_numbers:
+        return model.build(outputs)
     with torch.device("meta"):
         return model.build(outputs)
 
@@ -98,7 +102,7 @@ def blank(model: Model, outputs: int) -> nn.Module:
 def _random(model: Model, seed: int) -> Loaded:
     with own.seeded(seed):
         module = blank(model, model.outputs)
-    if not model.is_own:
+    if not (model.is_own or model.needs_numbers):
         module = module.to_empty(device="cpu")
     he_initialise(module, seed)
     note = f"random weights (He), seed {seed}"

@@ -46,13 +46,15 @@ class Model:
     parameters: the published count with `outputs` outputs, 0 if none is published;
     head: name of the classifier's weight (outputs, features), which gives a file's number of outputs;
     is_own: whether it is the user's and not of the list (own.py): it is built with its numbers, which may be its
-    weights; counts: its parameter for the number of outputs, '' for none.
+    weights; needs_numbers: whether the module may hold numbers that no file of weights does (the fixed filter of an
+    anti-aliased stride), and so cannot be built without any; counts: its parameter for the number of outputs, '' for
+    none.
     """
 
     name: str
     text: str
     build: Callable[..., nn.Module]
-    taps: Callable[[nn.Module], tuple[Tap, ...]] | None
+    taps: Callable[[nn.Module], tuple[Tap, ...] | None] | None
     preprocessing: Preprocessing
     outputs: int = 1000
     parameters: int = 0
@@ -64,11 +66,12 @@ class Model:
     rename: Callable[[str], str] = lambda name: name
     head: str = "fc.weight"
     is_own: bool = False
+    needs_numbers: bool = False
     counts: str = ""
 
     def taps_of(self, module: nn.Module) -> tuple[Tap, ...]:
         """The listed layers of a module, () where they are found in its graph."""
-        return () if self.taps is None else self.taps(module)
+        return (None if self.taps is None else self.taps(module)) or ()
 
 
 IMAGENET = Preprocessing(resize=256, crop=224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
@@ -98,8 +101,11 @@ def residual_taps(module: nn.Module, *, numbered: bool = False) -> tuple[Tap, ..
                         Tap(f"{name}_branch2{letter}", f"{path}.{convolution}", "branch", name, stage)
                     )
             for shortcut in ("downsample", "shortcut"):
-                if isinstance(getattr(block, shortcut, None), nn.Sequential):
-                    taps.append(Tap(f"{name}_branch1", f"{path}.{shortcut}.0", "projection", name, stage))
+                if isinstance(way := getattr(block, shortcut, None), nn.Sequential):
+                    # The convolution is the first part, or stands behind a pooling.
+                    inside = next(key for key, part in way.named_children() if isinstance(part, nn.Conv2d))
+                    own = f"{path}.{shortcut}.{inside}"
+                    taps.append(Tap(f"{name}_branch1", own, "projection", name, stage))
             taps.append(Tap(name, path, "block", name, stage))
         stage += 1
     if stage == 2:

@@ -32,7 +32,8 @@ def he_initialise(module: nn.Module, seed: int) -> None:
                 nn.init.normal_(part.weight, std=1 / math.sqrt(part.in_features), generator=generator)
             case nn.BatchNorm2d() | nn.BatchNorm1d():
                 part.reset_running_stats()
-                nn.init.ones_(part.weight)
+                if part.weight is not None:
+                    nn.init.ones_(part.weight)
             case _:
                 continue
         if part.bias is not None:
