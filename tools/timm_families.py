@@ -29,7 +29,7 @@ from generator.engine.gradients.unit_gradients import UnitGradients, Units, forw
 from generator.network import models
 from generator.network.network import Network
 
-FAMILIES = """
+_NAMES = """
 resnet18 resnet50d seresnet18 ecaresnet26t resnetblur50 resnetaa50 resnetrs50 resnet50_gn resnet50_clip skresnet18
 resnest14d res2net50_26w_4s resnext26ts seresnext26d_32x4d gcresnet33ts lambda_resnet26t botnet26t_256 halonet26t
 resnetv2_50 resnetv2_50x1_bit nf_resnet50 nfnet_f0 dm_nfnet_f0 regnetx_002 regnety_002 regnetz_b16 rexnet_100
@@ -38,17 +38,18 @@ mobilenetv3_small_050 mnasnet_small fbnetc_100 lcnet_050 tinynet_e hardcorenas_a
 dla34 hrnet_w18_small densenet121 dpn48b xception41 inception_v3 inception_resnet_v2 senet154 selecsls42 vovnet39a
 ese_vovnet19b_dw cspresnet50 cspdarknet53 darknet53 tresnet_m gernet_s poolformer_s12 edgenext_xx_small pvt_v2_b0
 vit_tiny_patch16_224 mixer_s32_224
-""".split()
+"""
+FAMILIES = _NAMES.split()
 
-SIDE = 96  # px; networks that refuse it get their own size
+SIDES = (64, 96)  # px; networks that refuse these get their own size
 EXACT = 1e-5  # relative; float64 reaches 1e-12
 
 
 @dataclass(frozen=True)
 class Row:
-    """What was found. blocks: how many of all have a module of their own and were compared; errors: the largest of the
-    block maps, of the scores and of the gradients, relative to the largest value; reason: why it fails, '' if it does
-    not."""
+    """What was found. compared: how many blocks have a module of their own and were compared, or layers where there
+    are no blocks; errors: the largest of the maps, of the scores and of the gradients, relative to the largest value;
+    reason: why it fails, '' if it does not."""
 
     name: str
     side: int = 0
@@ -111,6 +112,10 @@ def compare(name: str) -> Row:
             network = models.load(f"timm/{name}", file, size=side).to("cpu", torch.float64)
         except AtlasError as error:
             return Row(name, side, seconds=time.monotonic() - start, reason=str(error))
+        except Exception as error:  # the sweep goes on, and says it
+            return Row(
+                name, side, seconds=time.monotonic() - start, reason=f"{type(error).__name__}: {error}"
+            )
     picture = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(1)).double()
     row = _compared(name, network, module.double(), picture)
     return Row(**{**vars(row), "seconds": time.monotonic() - start})
@@ -118,70 +123,73 @@ def compare(name: str) -> Row:
 
 @torch.no_grad()
 def _side(module: nn.Module, usual: int) -> int:
-    try:
-        module(torch.zeros(1, 3, SIDE, SIDE))
-    except (AssertionError, RuntimeError, ValueError):
-        return usual
-    return SIDE
+    for side in SIDES:
+        try:
+            module(torch.zeros(1, 3, side, side))
+        except (AssertionError, RuntimeError, ValueError):
+            continue
+        return side
+    return usual
 
 
 def _compared(name: str, network: Network, module: nn.Module, picture: Tensor) -> Row:
-    blocks = [layer for layer in network.layers if layer.kind == "block"]
+    """Blocks against the module at their path; the layers of a network without blocks against the modules of the same
+    size, one of which must have given the same map."""
     parts = dict(module.named_modules())
-    found: dict[str, Tensor] = {}
-    hooks = []
-    chosen = [layer for layer in blocks if layer.path in parts]
-    layer = chosen[-1] if chosen else network.layers[-1]
-    watched = chosen or [layer]
+    blocks = [layer for layer in network.layers if layer.kind == "block"]
+    watched = [layer for layer in blocks if layer.path in parts] or list(network.layers)
+    by_path = bool(blocks)
+    outputs: dict[str, Tensor] = {}
 
     def keep(path: str) -> Any:
         def hook(part: nn.Module, inputs: Any, output: Any) -> None:
-            found[path] = output.clone()  # the module may go on to write into it
+            if isinstance(output, Tensor):
+                outputs[path] = output.clone()  # the module may go on to write into it
 
         return hook
 
-    hooks = [parts[watch.path].register_forward_hook(keep(watch.path)) for watch in watched]
+    paths = [layer.path for layer in watched] if by_path else list(parts)
+    hooks = [parts[path].register_forward_hook(keep(path)) for path in paths]
     seen = picture.clone().requires_grad_()
     with torch.enable_grad():
         scores = module(seen)
-        for hook in hooks:
-            hook.remove()
-        expected = found[layer.path]
-        units = _units(expected)
-        gradients = (
-            [
-                torch.autograd.grad(expected[0, channel, row, column], seen, retain_graph=True)[0][0]
-                for _, channel, row, column in units.tolist()
-            ]
-            if chosen
-            else []
-        )
-    way = "cones" if network.graph.is_windowed(network.step(layer.name)) else "torch"
-    counts = (len(network.layers), len(blocks), len(chosen))
-    errors = []
+    for hook in hooks:
+        hook.remove()
+    steps = {network.step(layer.name): layer for layer in watched}
+    errors, where = [0.0, 0.0, 0.0], {}
     with torch.no_grad():
-        steps = {network.step(watch.name): watch.path for watch in chosen}
-        worst = 0.0
         for step, output in network.graph.run(picture):
             if step in steps:
-                if output.shape != found[steps[step]].shape:
-                    shapes = f"{tuple(output.shape)}, not {tuple(found[steps[step]].shape)}"
-                    return Row(name, picture.shape[-1], *counts, (), way, reason=f"{steps[step]} is {shapes}")
-                worst = max(worst, _error(output, found[steps[step]]))
-                if worst > EXACT:
-                    return Row(
-                        name, picture.shape[-1], *counts, (worst,), way, reason=f"{steps[step]} differs"
-                    )
-        errors += [worst, _error(output, scores.detach())]
-    if chosen:
-        engine = UnitGradients(network, "plain")
+                path = steps[step].path
+                expected = {path: outputs[path]} if by_path else outputs
+                where[step] = min(expected, key=lambda path: _error(output, expected[path]))
+                errors[0] = max(errors[0], _error(output, expected[where[step]]))
+        errors[1] = _error(output, scores.detach())
+    top = max(steps)
+    way = "cones" if network.graph.is_windowed(top) else "torch"
+    if errors[0] < EXACT:
+        units = _units(outputs[where[top]])
+        gradients = [
+            torch.autograd.grad(outputs[where[top]][0, channel, row, column], seen, retain_graph=True)[0][0]
+            for _, channel, row, column in units.tolist()
+        ]
+        engine, layer = UnitGradients(network, "plain"), steps[top]
         own = engine.gradients(forward_switches(network, picture), layer.name, Units(*units.T))
-        whole = torch.stack(
-            [_framed(g, layer, *at) for g, at in zip(gradients, units[:, 2:].tolist(), strict=True)]
-        )
-        errors.append(_error(own, whole))
-    reason = "" if max(errors) < EXACT else "numbers differ"
-    return Row(name, picture.shape[-1], *counts, tuple(errors), way, reason=reason)
+        places = units[:, 2:].tolist()
+        whole = [_framed(gradient, layer, *at) for gradient, at in zip(gradients, places, strict=True)]
+        errors[2] = _error(own, torch.stack(whole))
+    words = ("maps", "scores", "gradients")
+    wrong = [word for word, error in zip(words, errors, strict=True) if not error < EXACT]
+    return Row(
+        name,
+        picture.shape[-1],
+        len(network.layers),
+        len(blocks),
+        len(watched),
+        tuple(errors),
+        way,
+        reason=f"{' and '.join(wrong)} differ" if wrong else "",
+    )
 
 
 def _units(maps: Tensor) -> Tensor:
@@ -203,6 +211,8 @@ def _framed(gradient: Tensor, layer: Any, row: int, column: int) -> Tensor:
 
 
 def _error(output: Tensor, expected: Tensor) -> float:
+    if output.shape != expected.shape:
+        return float("inf")
     scale = float(expected.abs().max())
     return float((output - expected).abs().max()) / (scale or 1.0)
 
