@@ -250,7 +250,7 @@ def _checkout_with_the_example(place: Path) -> None:
     (source / "generator/network/models/twin.py").write_text(code)
     families = source / "generator/network/models/__init__.py"
     text = families.read_text("utf-8").replace("    timm_models,\n)", "    timm_models,\n    twin,\n)", 1)
-    families.write_text(re.sub(r"(for family in \([^)]*densenet)\)", r"\1, twin)", text), "utf-8")
+    families.write_text(re.sub(r"(for family in \([^)]*\w),?\s*\)", r"\1, twin)", text, count=1), "utf-8")
     build = "import torch; from generator.network.models.twin import Twin; torch.save(Twin(10).state_dict(), 'twin.pt')"
     subprocess.run([sys.executable, "-c", build], cwd=place, env=_environment(place), check=True)
     (place / "bin").mkdir()

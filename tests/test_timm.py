@@ -13,8 +13,11 @@ from safetensors.torch import save_file
 
 from generator.core.errors import AtlasError
 from generator.network import models
+from generator.network.models.efficientnet_lite import EfficientNetLite0
+from generator.network.models.model import residual_taps
 from generator.network.models.resnet_preact import PreActResNet
 from generator.stages import profile
+from tools import timm_families
 
 needs_timm = pytest.mark.skipif(
     __import__("importlib.util").util.find_spec("timm") is None, reason="the extra [timm] is not installed"
@@ -34,13 +37,62 @@ def test_without_timm_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch)
     ("name", "what"),
     [
         ("timm/resnetv2_5", "timm has no such model: resnetv2_5 — did you mean .*resnetv2_50"),
-        ("timm/vit_tiny_patch16_224", "the atlas does not know this family"),
-        ("timm/seresnet50", "does not know: mean in layer1.0.se"),
+        ("timm/vit_tiny_patch16_224", "no maps of features behind its first convolution: transformers"),
+        ("timm/mixer_s32_224", "no maps of features behind its first convolution: transformers"),
     ],
 )
-def test_what_is_no_plain_residual_network_is_refused_by_name(name: str, what: str) -> None:
+def test_what_has_no_maps_of_features_is_refused(name: str, what: str) -> None:
     with pytest.raises(AtlasError, match=what):
         models.load(name, "random")
+
+
+@pytest.mark.slow
+@needs_timm
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [
+        ("seresnet18", "torch"),  # gates
+        ("resnetblur50", "torch"),  # fixed filters before strides, which no file holds; mirrored padding
+        ("resnet26d", "cones"),  # a pooling before the projection
+        ("skresnet18", "torch"),  # a softmax over branches
+        ("mobilenetv2_050", "cones"),
+        ("efficientnet_lite0", "cones"),
+    ],
+)
+def test_maps_scores_and_gradients_are_timms(name: str, way: str) -> None:
+    """tools/timm_families.py sweeps all families."""
+    row = timm_families.compare(name)
+    assert row.agrees, row.reason
+    assert row.way == way
+    assert row.blocks == row.compared > 3
+
+
+@needs_timm
+def test_what_timm_calls_layers_keeps_its_name() -> None:
+    """A long ResNeXt's blocks are numbered as ResNet-101's are; a projection behind a pooling is that of its block."""
+    import timm
+
+    with torch.device("meta"):
+        long, short = (timm.create_model(name) for name in ("resnext101_32x4d", "resnet26d"))
+    names = {tap.name: tap.path for tap in models.find("timm/resnext101_32x4d").taps_of(long)}
+    assert names["res4b22_branch2c"] == "layer3.22.conv3"
+    assert names["res3b1"] == "layer2.1"
+    assert models.find("timm/resnet26d").taps_of(short) == ()  # found in the graph
+    projections = {tap.path for tap in residual_taps(short) if tap.kind == "projection"}
+    assert projections == {f"layer{stage}.0.downsample.1" for stage in (1, 2, 3, 4)}
+
+
+@needs_timm
+@torch.no_grad()
+def test_efficientnet_lite_is_timms() -> None:
+    """Same numbers from the same weights, which both define in one order, in float64."""
+    import timm
+
+    theirs, ours = randomise(timm.create_model("tf_efficientnet_lite0", num_classes=7)), EfficientNetLite0(7)
+    state = zip(ours.state_dict(), theirs.state_dict().values(), strict=True)
+    ours.load_state_dict(dict(state))
+    picture = torch.randn(2, 3, 72, 97, dtype=torch.float64)
+    torch.testing.assert_close(ours.double().eval()(picture), theirs(picture), rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.slow
