@@ -11,7 +11,7 @@ from generator.core.errors import AtlasError
 from generator.core.records import Size
 
 VolumeOp = Literal[
-    "input", "conv", "max_pool", "avg_pool", "adaptive_pool", "linear", "add", "concat"
+    "input", "conv", "max_pool", "avg_pool", "adaptive_pool", "linear", "add", "concat", "other"
 ]  # fmt: skip
 Shortcut = Literal["", "identity", "projection", "zero padding"]
 HEAD = 0  # the stage of every operation after the last layer with a spatial map

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,9 +15,14 @@ from generator.core.blueprint import HEAD, Blueprint, Shortcut, Volume
 from generator.core.records import Size
 from generator.network.graph import Graph
 from generator.network.layers import is_learned, step_of
+from generator.network.ops import Step
 from generator.network.receptive_field import receptive_fields
+from generator.network.residual import find_residual
 from generator.network.tap import Tap
 from generator.network.tracing import trace
+
+# Operations of torch with weights of their own, besides those that have a class in ops.py.
+_WEIGHTED = ("linear", "conv1d", "conv2d", "conv3d", "conv_transpose2d", "matmul")
 
 
 def blueprint(model: str, module: nn.Module, taps: Sequence[Tap], size: Size) -> Blueprint:
@@ -32,26 +37,30 @@ def blueprint(model: str, module: nn.Module, taps: Sequence[Tap], size: Size) ->
     fields = receptive_fields(graph)
     parameters = _parameters(graph, module)
     costs, total = _multiply_adds(module, (graph.channels, *size))
+    calls = Counter(step.scope for step in graph.steps if _owns(step))
+    ends = max((index for index, field in enumerate(fields) if field is not None), default=0)
     volumes: list[Volume] = []
     stage, block = 1, ""
     for index, step in enumerate(graph.steps):
-        if not step.kind.drawn or (step.op == "concat" and len(step.inputs) == 1):
+        if not (step.kind.drawn or _owns(step)) or (step.op == "concat" and len(step.inputs) == 1):
             continue
         tap, field = named.get(index), fields[index]
         if tap is not None:
             stage, block = tap.stage, tap.block or tap.name
-        if field is None:
+        if index > ends:
             stage, block = HEAD, ""
-        owns = step.op in ("conv", "linear")
-        channels, height, width = shapes[index]
+        inside = (
+            step.op in ("conv", "add", "concat") or step.call is not None or (field is None and index < ends)
+        )
+        channels, height, width = _as_map(step, shapes[index])
         volumes.append(
             Volume(
-                op=step.op,  # type: ignore[arg-type]  # those that are drawn are the kinds of volumes
+                op="other" if step.call is not None else step.op,  # type: ignore[arg-type]  # those that are drawn
                 name="" if tap is None else tap.name,
                 path=step.scope if tap is None else tap.path,
-                block=block if step.op in ("conv", "add", "concat") else "",
+                block=block if inside else "",
                 stage=stage,
-                shortcut=_shortcut(graph, module, index),
+                shortcut="" if field is None else _shortcut(graph, module, index),
                 kernel=step.kernel,
                 stride=step.stride,
                 padding=step.padding,
@@ -60,8 +69,9 @@ def blueprint(model: str, module: nn.Module, taps: Sequence[Tap], size: Size) ->
                 channels=channels,
                 height=height,
                 width=width,
-                parameters=parameters[step.scope] if owns else 0,
-                multiply_adds=costs.get(step.scope, 0) if owns else 0,
+                # A module that is called several times has its parameters once.
+                parameters=parameters.pop(step.scope, 0) if _owns(step) else 0,
+                multiply_adds=costs.get(step.scope, 0) // calls[step.scope] if _owns(step) else 0,
                 field=0 if field is None else field.side,
                 jump=0 if field is None else field.stride,
                 rectified=_rectified(graph, index),
@@ -70,6 +80,20 @@ def blueprint(model: str, module: nn.Module, taps: Sequence[Tap], size: Size) ->
     count = sum(parameter.numel() for parameter in module.parameters())
     side = size[0] if size[0] == size[1] else size
     return Blueprint(model, side, shapes[-1][0], count, total, tuple(volumes))
+
+
+def _owns(step: Step) -> bool:
+    """Whether the step multiplies by weights of its own module: a convolution or a linear layer, of any kind."""
+    if step.call is None:
+        return step.op in ("conv", "linear")
+    return step.call.name in _WEIGHTED and bool(step.call.tensors)
+
+
+def _as_map(step: Step, shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    """(C, H, W) of an output whose channels come last."""
+    if step.call is None or step.call.name != "linear" or shape[1:] == (1, 1):
+        return shape
+    return shape[2], shape[0], shape[1]
 
 
 def _without_numbers(module: nn.Module) -> nn.Module:
@@ -99,7 +123,7 @@ def _named_steps(graph: Graph, taps: Sequence[Tap]) -> dict[int, Tap]:
     named: dict[int, Tap] = {}
     for tap in taps:
         index = step_of(graph, tap)
-        while graph.steps[index].op in ("relu", "affine"):
+        while graph.steps[index].is_rectifier or graph.steps[index].op == "affine":
             index = graph.steps[index].inputs[0]
         named[index] = tap
     return named
@@ -119,10 +143,12 @@ def _shortcut(graph: Graph, module: nn.Module, index: int) -> Shortcut:
     step = graph.steps[index]
     if step.op == "conv":
         reader = next((i for i in graph.consumers[index] if graph.steps[i].op == "add"), None)
-        if reader is None or index not in _ways(graph, reader)[0]:
+        if reader is None or index not in _way_past(graph, reader):
             return ""
         return _kind_of(graph, module, [index])
-    return _kind_of(graph, module, _ways(graph, index)[0]) if step.op == "add" else ""
+    if step.op != "add" or find_residual(graph, index) is None:
+        return ""
+    return _kind_of(graph, module, _way_past(graph, index))
 
 
 def _kind_of(graph: Graph, module: nn.Module, way: list[int]) -> Shortcut:
@@ -133,16 +159,13 @@ def _kind_of(graph: Graph, module: nn.Module, way: list[int]) -> Shortcut:
     return "projection" if learned else "zero padding"
 
 
-def _ways(graph: Graph, addition: int) -> list[list[int]]:
-    """The steps that lead from where an addition's two paths part to each of its inputs, the shorter path first."""
-    ways = []
-    for source in graph.steps[addition].inputs:
-        way = []
-        while len(graph.consumers[source]) == 1 and graph.steps[source].inputs:
-            way.append(source)
-            source = graph.steps[source].inputs[0]
-        ways.append(way)
-    return sorted(ways, key=lambda way: sum(graph.steps[i].op == "conv" for i in way))
+def _way_past(graph: Graph, addition: int) -> list[int]:
+    """The steps of the shortcut that ends at an addition, () where neither of its paths is one."""
+    residual = find_residual(graph, addition)
+    if residual is None:
+        return []
+    before = set(graph.leading_to([residual.fork]))
+    return [index for index in graph.leading_to([residual.shortcut]) if index not in before]
 
 
 # -- costs ---------------------------------------------------------------------------------------------------
@@ -165,21 +188,26 @@ def _multiply_adds(module: nn.Module, shape: tuple[int, int, int]) -> tuple[dict
 def _parameters(graph: Graph, module: nn.Module) -> dict[str, int]:
     """Parameters by the path of a convolution or linear layer, each with those of its norm: the norm behind it, or in
     pre-activation networks before it."""
+    owners = [step.scope for step in graph.steps if _owns(step)]
     counts: defaultdict[str, int] = defaultdict(int)
-    counted: set[str] = set()
+    holders: dict[
+        str, str
+    ] = {}  # by the path of a module with parameters: the path that they are counted with
     for index, step in enumerate(graph.steps):
-        if step.op in ("conv", "linear") and step.scope not in counted:
-            counted.add(step.scope)
-            counts[step.scope] += _count(module, step.scope)
-        if step.norm:
-            own = graph.steps[step.inputs[0]] if step.op == "affine" else step
-            path = own.scope if own.op in ("conv", "linear") else _first_reader(graph, index)
-            counts[path] += _count(module, step.norm)
+        if _owns(step):
+            holders.setdefault(step.scope, step.scope)
+        norms = [step.norm] if step.norm else [] if _owns(step) else [step.scope]
+        for path in norms:
+            source = step if _owns(step) else graph.steps[step.inputs[0]] if step.inputs else step
+            holders.setdefault(path, source.scope if _owns(source) else _first_reader(graph, index))
+    seen: set[int] = set()
+    for path, part in module.named_modules():
+        own = [parameter for parameter in part.parameters(recurse=False) if id(parameter) not in seen]
+        seen.update(map(id, own))
+        # Parameters of a reparametrised weight belong to modules inside the layer's own.
+        holder = holders.get(path) or next((o for o in owners if path.startswith(f"{o}.")), "")
+        counts[holder] += sum(parameter.numel() for parameter in own)
     return counts
-
-
-def _count(module: nn.Module, path: str) -> int:
-    return sum(parameter.numel() for parameter in module.get_submodule(path).parameters(recurse=False))
 
 
 def _first_reader(graph: Graph, index: int) -> str:
@@ -187,7 +215,7 @@ def _first_reader(graph: Graph, index: int) -> str:
     waiting = list(graph.consumers[index])
     while waiting:
         reader = waiting.pop(0)
-        if graph.steps[reader].op in ("conv", "linear"):
+        if _owns(graph.steps[reader]):
             return graph.steps[reader].scope
         waiting += graph.consumers[reader]
     return ""

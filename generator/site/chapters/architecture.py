@@ -182,6 +182,8 @@ def _line(volume: Volume) -> str:
             return f"average pool to {volume.height}×{volume.width}"
         case "linear":
             return f"linear, {integer(volume.channels)}"
+        case "other":
+            return f"other weights, {integer(volume.channels)}"
     return ""
 
 
@@ -194,6 +196,7 @@ KINDS = {
     "linear": "linear",
     "add": "addition",
     "concat": "concatenation",
+    "other": "linear or convolution of another kind",
 }
 
 

@@ -34,6 +34,8 @@ def words_below(volume: Volume) -> tuple[str, str]:
             return ("mean", str(volume.channels))
         case "linear":
             return ("linear", str(volume.channels))
+        case "other":
+            return ("weights", str(volume.channels))
         case "add":
             return ("+", str(volume.channels))
     return ("joined", str(volume.channels))
@@ -53,9 +55,14 @@ def sentence(volume: Volume) -> str:
             f"{volume.kernel}×{volume.kernel} {kind} pooling, stride {volume.stride}, padding {volume.padding}"
         )
     elif volume.op == "add":
-        parts.append(f"addition of the shortcut ({volume.shortcut})")
+        parts.append(f"addition of the shortcut ({volume.shortcut})" if volume.shortcut else "addition")
     elif volume.op != "input":
-        names = {"adaptive_pool": "average over the map", "linear": "linear layer", "concat": "concatenation"}
+        names = {
+            "adaptive_pool": "average over the map",
+            "linear": "linear layer",
+            "concat": "concatenation",
+            "other": "linear layer or convolution of another kind",
+        }
         parts.append(names[volume.op])
     parts.append(f"{integer(volume.channels)} × {volume.height} × {volume.width}")
     if volume.parameters:
