@@ -11,9 +11,12 @@ STRONGEST = 3  # inputs per channel
 
 
 def source_layer(network: Network, layer: LayerInfo) -> LayerInfo | None:
-    """The layer that this layer's convolution reads; None where it reads something else."""
+    """The layer that this layer's convolution reads; None where it reads something else, and where an operation lies
+    between that convolution and the layer."""
     steps = network.graph.steps
     index = _convolution(network, layer)
+    if steps[index].op != "conv":
+        return None
     source = steps[index].inputs[0]
     return network.layers[network.steps.index(source)] if source in network.steps else None
 
@@ -41,8 +44,8 @@ def strongest_inputs(network: Network, layer: LayerInfo, source_std: np.ndarray)
 
 
 def _convolution(network: Network, layer: LayerInfo) -> int:
-    """The step of the convolution whose output the layer is, before its ReLU and an unfolded BatchNorm."""
+    """The step of the convolution whose output the layer is, before its rectifier and an unfolded BatchNorm."""
     index = network.step(layer.name)
-    while network.graph.steps[index].op in ("relu", "affine"):
+    while network.graph.steps[index].op in ("relu", "activation", "affine"):
         index = network.graph.steps[index].inputs[0]
     return index
