@@ -203,6 +203,7 @@ def test_mean_and_std_of_other_channels_are_a_guess_that_is_said() -> None:
     assert four.assumption.startswith("mean and std of 127.5 in every channel were assumed")
 
 
+@pytest.mark.slow
 def test_the_profile_gives_one_mean_and_std_for_each_channel() -> None:
     network = network_of(randomise(Small(1)), 1, (16, 16))
     chosen = profile.validated(
@@ -273,6 +274,34 @@ def test_unit_gradients_agree_with_autograd_at_the_border_and_inside(channels: i
                     assert relative_error(alone[n], expected) < 1e-10, (layer.name, row, column)
                 else:
                     assert not shared[n].any() and not alone[n].any()
+
+
+def test_gradients_by_torch_agree_with_autograd_on_a_rectangle() -> None:
+    """A normalisation over positions has no window: torch runs the whole network."""
+    size, channels = (24, 40), 2
+    module = Small(channels)
+    for part in (module, *module.layer1, *module.layer2):
+        for name in ("bn1", "bn2"):
+            if hasattr(part, name):
+                setattr(part, name, nn.GroupNorm(2, getattr(part, name).num_features))
+    module = randomise(module)
+    taps = tuple(tap for tap in resnet_taps(module)[0] if tap.kind == "block")
+    network = Network.from_module(
+        "small", module, taps, plain(channels, size), WeightsInfo("random", "", True)
+    )
+    network = network.to("cpu", torch.float64)
+    pictures = torch.from_numpy(np.random.default_rng(5).standard_normal((2, channels, *size)))
+    x = pictures.clone().requires_grad_(True)
+    maps, _ = layer_maps(module, x, "guided", {tap.name: (tap.path, False) for tap in taps})
+    switches, engine = forward_switches(network, pictures), UnitGradients(network, "guided")
+    for layer in network.layers:
+        assert not network.graph.is_windowed(network.step(layer.name))
+        for row, column in (pick(layer.height, layer.width) for pick in PICKS):
+            units = Units(*(torch.tensor([value]) for value in (1, 3, row, column)))
+            (gradient,) = torch.autograd.grad(maps[layer.name][1, 3, row, column], x, retain_graph=True)
+            expected = framed(gradient[1], layer.receptive_field, row, column)
+            found = engine.gradients(switches, layer.name, units)[0]
+            assert (found - expected).abs().max() <= 1e-10 * max(1.0, float(expected.abs().max()))
 
 
 @pytest.mark.parametrize(("channels", "size"), [(1, (40, 64)), (4, (50, 33))])
@@ -366,6 +395,7 @@ def test_kernels_of_other_channels_are_pictures_without_colour_numbers(channels:
     np.testing.assert_allclose(numbers["norm"], np.sqrt((kernels**2).sum((1, 2, 3))), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_large_pictures_run_in_small_forwards_and_all_others_as_before() -> None:
     module = models.blank("resnet50")
     taps = models.find("resnet50").taps(module)
@@ -490,6 +520,7 @@ def test_pictures_of_other_channels_are_skipped_with_the_reason(
         compute(profile.validated(data, "here"), tmp_path / "atlas")
 
 
+@pytest.mark.slow
 def test_an_explanation_of_grey_is_shown_in_colours(tmp_path: Path, small: Callable[[int], str]) -> None:
     name = small(1)
     torch.save(randomise(Small(1)).float().state_dict(), tmp_path / "w.pt")
