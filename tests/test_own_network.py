@@ -14,7 +14,7 @@ import torch
 import torchvision
 from click.testing import CliRunner
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
 from generator.__main__ import _Pair, main
 from generator.core.errors import AtlasError
@@ -155,7 +155,7 @@ depth = 3
 '''
 PARTS = """
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class Part(nn.Module):
@@ -422,3 +422,27 @@ def test_a_module_given_in_python_becomes_an_atlas(tmp_path: Path, pictures: Pat
     assert report.is_right and report.units >= 9
     with pytest.raises(AtlasError, match="given in Python"):
         verify(store.folder, units=9)
+
+
+class _Ending(nn.Module):
+    """A network that makes probabilities of its scores itself."""
+
+    def __init__(self, ending: str) -> None:
+        super().__init__()
+        self.net, self.ending = torchvision.models.resnet18(num_classes=3), ending
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores: Tensor = getattr(torch, self.ending)(self.net(x), *([1] if "softmax" in self.ending else []))
+        return scores
+
+
+@pytest.mark.parametrize("ending", ["softmax", "log_softmax", "sigmoid"])
+def test_the_softmax_at_a_networks_end_is_the_head_and_not_read_twice(ending: str) -> None:
+    module = _Ending(ending).eval()
+    network = models.load(module, size=64)
+    x = torch.rand(2, 3, 64, 64)
+    *_, (_, scores) = network.to("cpu").graph.run(x)
+    with torch.no_grad():
+        torch.testing.assert_close(scores, module.net(x), rtol=1e-4, atol=1e-5)
+    assert network.head is not None
+    assert (network.head.kind, network.head.assumed) == (ending.removeprefix("log_"), False)

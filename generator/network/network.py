@@ -74,6 +74,7 @@ class Network:
         fitted = of_channels(preprocessing, graph.channels)
         # Of random weights nobody asks what they were trained with.
         preprocessing = replace(fitted, source=preprocessing.source) if weights.random else fitted
+        graph, ending = _without_ending(graph)
         if taps is None:
             require_maps(graph)  # before the shapes, which torch may not know for other networks
             taps = find_layers(graph, graph.shapes(preprocessing.size), module)
@@ -120,6 +121,7 @@ class Network:
             module=module,
             taps=taps,
             last=last,
+            given_head=ending,
         )
 
     @property
@@ -252,6 +254,17 @@ def _first_kernels(graph: Graph) -> Tensor | None:
     step = next((step for step in graph.steps if step.op == "conv"), None)
     weight = None if step is None else step.weight if step.raw is None else step.raw
     return None if weight is None or weight.shape[1] != graph.channels else weight.clone()
+
+
+_ENDINGS: Mapping[str, HeadKind] = {"softmax": "softmax", "log_softmax": "softmax", "sigmoid": "sigmoid"}
+
+
+def _without_ending(graph: Graph) -> tuple[Graph, HeadKind | None]:
+    """A graph without the softmax or sigmoid at its end, and which it was: the atlas reads scores, and makes
+    probabilities of them itself (core/head.py)."""
+    step = graph.steps[-1]
+    kind = None if step.call is None else _ENDINGS.get(step.call.name)
+    return (graph, None) if kind is None else (graph.until(len(graph) - 2), kind)
 
 
 def _whole_picture(positions: Size, size: Size) -> ReceptiveField | None:

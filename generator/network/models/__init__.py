@@ -127,6 +127,7 @@ def load(
     loaded = replace(loaded, outputs=network.outputs or loaded.outputs)
     if network.outputs is not None:
         network = replace(network, classes=_class_names(model, loaded, classes, head))
+    head = head or network.given_head  # that of the network's own softmax or sigmoid
     if network.outputs is not None:
         head_of(network.outputs, head)  # one that does not fit is refused here
     if head is None and len(loaded.classes) == network.outputs != 1:
