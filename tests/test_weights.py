@@ -704,6 +704,8 @@ def test_a_classifier_outside_the_network_is_taken_where_it_is_certain(
     assert network.outputs == outputs
     assert note in network.weights.note
     assert ("no accuracy, no map of the pictures" in network.weights.note) == (outputs is None)
+    body = sum(p.numel() for name, p in models.blank(NET).named_parameters() if not name.startswith("fc."))
+    assert network.parameters - body == sum(t.numel() for t in head.values() if outputs is not None)
     assert ("left out" in network.weights.note) == (outputs is None and bool(head))
 
 

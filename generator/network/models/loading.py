@@ -74,9 +74,8 @@ def load_weights(model: Model, weights: str | Path | None, seed: int, key: str |
             published.path,
             "give a weights file of this model, or name the network that the file belongs to",
         )
-    is_whole = bool(blocks) and last == blocks[-1].path
     notes = _notes(file, sought, match, classifier)
-    if last is not None and not (is_whole and classifier.note):
+    if last is not None:
         name = next(block.name for block in blocks if block.path == last)
         notes.insert(0, f"the file ends at {name}: the network is used up to there")
     elif classifier.note and classifier.outputs is None:
@@ -212,6 +211,10 @@ def _adapted(module: nn.Module, sought: Sought, match: Match, classifier: Classi
     """The module with the file's classifier and its number of input channels."""
     if classifier.module is not None:
         _replace(module, sought.head, classifier.module)
+    elif sought.head and classifier.outputs is None and match.fits == len(sought.body):
+        _replace(
+            module, sought.head, nn.Identity()
+        )  # a whole network without a classifier, not a truncated file
     stem = match.own.get(sought.stem)
     if stem is not None and sought.fits(sought.stem, stem.tensor) and len(stem.tensor.shape) == 4:
         path = sought.stem.rpartition(".")[0]
