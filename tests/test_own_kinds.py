@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from generator.core.blueprint import HEAD
 from generator.core.errors import AtlasError
 from generator.network import models
+from generator.network.architecture import blueprint
 
 FILE = Path(__file__).with_name("own_kinds.py")
 # By function: the layers outside blocks and the blocks, each with its module; inside the first block, the convolutions.
@@ -83,3 +85,13 @@ def test_a_transformer_is_refused_in_one_sentence(tmp_path: Path) -> None:
     )
     with pytest.raises(AtlasError, match="no maps of features behind its first convolution"):
         models.load(f"{tmp_path / 'vit.py'}:vit", "random", size=32)
+
+
+def test_a_gate_is_drawn_in_its_block_and_not_as_the_head() -> None:
+    network = models.load(f"{FILE}:gates", "random", size=32, args={"n": 5})
+    volumes = blueprint(network.model, network.module, network.taps, (32, 32)).volumes
+    stages = [volume.stage for volume in volumes]
+    assert stages == sorted(stages, key=lambda stage: stage or 99)  # the stem, stage 2, then the head
+    assert [volume.op for volume in volumes if volume.stage == HEAD][-1] == "linear"
+    gates = [volume for volume in volumes if volume.stage == 2 and volume.op == "adaptive_pool"]
+    assert len(gates) == 2 and all(gate.field == 0 for gate in gates)
