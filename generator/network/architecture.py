@@ -39,6 +39,9 @@ def blueprint(model: str, module: nn.Module, taps: Sequence[Tap], size: Size) ->
     costs, total = _multiply_adds(module, (graph.channels, *size))
     calls = Counter(step.scope for step in graph.steps if _owns(step))
     ends = max((index for index, field in enumerate(fields) if field is not None), default=0)
+    # Also where both terms of the addition read the projection, as with a gated shortcut.
+    projections = [tap for tap in taps if tap.kind == "projection"]
+    projected = {name for tap in projections for name in (tap.name, tap.block)}
     volumes: list[Volume] = []
     stage, block = 1, ""
     for index, step in enumerate(graph.steps):
@@ -60,7 +63,9 @@ def blueprint(model: str, module: nn.Module, taps: Sequence[Tap], size: Size) ->
                 path=step.scope if tap is None else tap.path,
                 block=block if inside else "",
                 stage=stage,
-                shortcut="" if field is None else _shortcut(graph, module, index),
+                shortcut="projection"
+                if tap is not None and tap.name in projected
+                else ("" if field is None else _shortcut(graph, module, index)),
                 kernel=step.kernel,
                 stride=step.stride,
                 padding=step.padding,
