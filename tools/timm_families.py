@@ -116,8 +116,8 @@ def compare(name: str) -> Row:
             return Row(
                 name, side, seconds=time.monotonic() - start, reason=f"{type(error).__name__}: {error}"
             )
-    picture = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(1)).double()
-    row = _compared(name, network, module.double(), picture)
+    pictures = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(1)).double()
+    row = _compared(name, network, module.double(), pictures)
     return Row(**{**vars(row), "seconds": time.monotonic() - start})
 
 
@@ -132,7 +132,7 @@ def _side(module: nn.Module, usual: int) -> int:
     return usual
 
 
-def _compared(name: str, network: Network, module: nn.Module, picture: Tensor) -> Row:
+def _compared(name: str, network: Network, module: nn.Module, pictures: Tensor) -> Row:
     """Blocks against the module at their path; the layers of a network without blocks against the modules of the same
     size, one of which must have given the same map."""
     parts = dict(module.named_modules())
@@ -150,7 +150,7 @@ def _compared(name: str, network: Network, module: nn.Module, picture: Tensor) -
 
     paths = [layer.path for layer in watched] if by_path else list(parts)
     hooks = [parts[path].register_forward_hook(keep(path)) for path in paths]
-    seen = picture.clone().requires_grad_()
+    seen = pictures.clone().requires_grad_()
     with torch.enable_grad():
         scores = module(seen)
     for hook in hooks:
@@ -158,7 +158,7 @@ def _compared(name: str, network: Network, module: nn.Module, picture: Tensor) -
     steps = {network.step(layer.name): layer for layer in watched}
     errors, where = [0.0, 0.0, 0.0], {}
     with torch.no_grad():
-        for step, output in network.graph.run(picture):
+        for step, output in network.graph.run(pictures):
             if step in steps:
                 path = steps[step].path
                 expected = {path: outputs[path]} if by_path else outputs
@@ -170,11 +170,11 @@ def _compared(name: str, network: Network, module: nn.Module, picture: Tensor) -
     if errors[0] < EXACT:
         units = _units(outputs[where[top]])
         gradients = [
-            torch.autograd.grad(outputs[where[top]][0, channel, row, column], seen, retain_graph=True)[0][0]
-            for _, channel, row, column in units.tolist()
+            torch.autograd.grad(outputs[where[top]][unit], seen, retain_graph=True)[0][unit[0]]
+            for unit in map(tuple, units.tolist())
         ]
         engine, layer = UnitGradients(network, "plain"), steps[top]
-        own = engine.gradients(forward_switches(network, picture), layer.name, Units(*units.T))
+        own = engine.gradients(forward_switches(network, pictures), layer.name, Units(*units.T))
         places = units[:, 2:].tolist()
         whole = [_framed(gradient, layer, *at) for gradient, at in zip(gradients, places, strict=True)]
         errors[2] = _error(own, torch.stack(whole))
@@ -182,7 +182,7 @@ def _compared(name: str, network: Network, module: nn.Module, picture: Tensor) -
     wrong = [word for word, error in zip(words, errors, strict=True) if not error < EXACT]
     return Row(
         name,
-        picture.shape[-1],
+        pictures.shape[-1],
         len(network.layers),
         len(blocks),
         len(watched),
@@ -196,7 +196,9 @@ def _units(maps: Tensor) -> Tensor:
     """(3, 4) picture, channel, row, column of a unit in a corner, at the border and inside."""
     _, channels, height, width = maps.shape
     places = [(0, 0), (height - 1, width // 2), (height // 2, width // 2)]
-    return torch.tensor([(0, number % channels, row, column) for number, (row, column) in enumerate(places)])
+    return torch.tensor(
+        [(number % 2, number % channels, row, column) for number, (row, column) in enumerate(places)]
+    )
 
 
 def _framed(gradient: Tensor, layer: Any, row: int, column: int) -> Tensor:

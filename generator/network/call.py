@@ -27,10 +27,13 @@ class Constant:
 
 @dataclass(frozen=True)
 class BatchSize:
-    """In a call's arguments: times · B + plus, for a batch of B pictures."""
+    """In a call's arguments: times · B + plus, for a batch of B pictures. The step's first input has per · B numbers
+    along `axis`."""
 
     times: int
     plus: int = 0
+    per: int = 1
+    axis: int = 0
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Call:
     alone: bool = False
 
     def __call__(self, inputs: Sequence[Tensor]) -> Tensor:
-        """The output for the outputs of the step's sources; the batch's size is that of the first of them."""
+        """The output for the outputs of the step's sources; the first of them tells the batch's size."""
         if self.alone and len(inputs[0]) > 1:
             return torch.cat(
                 [self._called(picture) for picture in zip(*(x.split(1) for x in inputs), strict=True)]
@@ -120,13 +123,13 @@ class _Put:
                 return self.inputs[number]
             case Constant(number):
                 return self.tensors[number]
-            case BatchSize(times, plus):
-                return times * len(self.inputs[0]) + plus
+            case BatchSize(times, plus, per, axis):
+                return times * self.inputs[0].shape[axis] // per + plus
             case tuple():
                 return [self(part) for part in argument]
             case torch.device():
                 return self.inputs[0].device
-            case torch.dtype() if argument.is_floating_point:
+            case torch.dtype() if argument.is_floating_point and self.inputs[0].is_floating_point():
                 return self.inputs[0].dtype
             case _:
                 return argument

@@ -237,10 +237,12 @@ class _Finder:
         if self._belongs(readers[0], path):
             return readers[0]
         scope = self._scope(readers[0])
-        # An activation that several modules share has the path of the first of them.
+        # An activation that several modules share has the path of the first of them; one whose module begins with it
+        # is the next module's own.
         parent = scope.rpartition(".")[0]
         is_outside = scope == "" or _is_inside(path, scope) or parent == "" or _is_inside(path, parent)
-        return add if is_outside else readers[0]
+        begins = not any(self._belongs(index, parent) for index in range(readers[0]))
+        return add if is_outside or begins else readers[0]
 
     def with_relatives(self, blocks: list[_Block]) -> list[_Block]:
         """The blocks, and the modules of their classes that have no addition."""

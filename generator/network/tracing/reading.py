@@ -191,7 +191,7 @@ def _arguments(node: fx.Node, reading: Reading) -> dict[str, Any]:
 
 
 def _batch_size(size: torch.SymInt) -> BatchSize:
-    """A size that depends on the batch alone, as times · B + plus."""
+    """A size that depends on the batch alone, as times · B + plus, for an input (B, …)."""
     expression = size.node.expr
     (symbol,) = expression.free_symbols
     one, two, three = (int(expression.subs(symbol, number)) for number in (1, 2, 3))
@@ -254,6 +254,9 @@ def _by_torch(asked: Asked, pick: int | None = None, op: Literal["torch", "activ
     keywords = tuple((name, taken(reading.of(value))) for name, value in node.kwargs.items())
     if not taken.sources:  # a tensor whose size is the batch's
         taken.sources.append(Value(0, reading_shape(reading), MAP))
+    elif (found := _batch_axis(node, reading, taken.sources[0])) != (1, 0):
+        arguments = _measured(arguments, *found)
+        keywords = tuple((name, _measured(value, *found)) for name, value in keywords)
     place = placed(asked.name, asked.arguments, taken.sources, asked.shape, target)
     call = Call(
         _functional(target),
@@ -278,6 +281,25 @@ def _by_torch(asked: Asked, pick: int | None = None, op: Literal["torch", "activ
         "dilation": place.dilation,
     }
     return reading.add(Step(op, inputs, asked.scope, call=call, **settings), asked.shape, place.axes)
+
+
+def _batch_axis(node: fx.Node, reading: Reading, source: Value) -> tuple[int, int]:
+    """How many numbers a call's first source has for each picture along an axis, and along which."""
+    for argument in node.all_input_nodes:
+        value = reading.values[argument]
+        if isinstance(value, Value) and value.step == source.step:
+            sizes = argument.meta["val"].shape
+            for axis, size in enumerate(sizes):
+                if isinstance(size, torch.SymInt) and (per := _batch_size(size)).plus == 0:
+                    return per.times, axis
+    return 1, 0
+
+
+def _measured(argument: Any, per: int, axis: int) -> Any:
+    """An argument whose sizes of the batch are read off such an axis."""
+    if isinstance(argument, BatchSize):
+        return replace(argument, per=per, axis=axis)
+    return tuple(_measured(part, per, axis) for part in argument) if isinstance(argument, tuple) else argument
 
 
 def _unknown(asked: Asked) -> AtlasError:
