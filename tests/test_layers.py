@@ -150,6 +150,25 @@ def test_an_activation_outside_the_block_is_not_the_block_s() -> None:
     assert graph.steps[block.step].op == "add"
 
 
+def test_an_activation_that_begins_the_next_block_is_not_the_block_s() -> None:
+    """Blocks without norms (arXiv:2102.06171) begin with their activation. It alone reads the sum before it where the
+    shortcut begins behind it too."""
+
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.act, self.conv, self.projection = nn.ReLU(), nn.Conv2d(8, 8, 3, 1, 1), nn.Conv2d(8, 8, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.act(x)
+            return self.conv(x) + self.projection(x)
+
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), Block(), Block(), nn.ReLU(), nn.Conv2d(8, 8, 1))
+    graph = trace(net.eval())
+    blocks = [tap for tap in found(net).values() if tap.kind == "block"]
+    assert [graph.steps[block.step].op for block in blocks] == ["add", "add"]
+
+
 def test_layers_get_the_names_that_are_given() -> None:
     net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), Odd(8, 8), nn.MaxPool2d(2))
     graph = trace(net.eval())

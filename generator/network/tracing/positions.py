@@ -6,6 +6,7 @@ lost: the output depends on the whole picture."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -139,7 +140,8 @@ def _permute(x: Place, axes: Axes, arguments: Mapping[str, Any], shape: Shape) -
 
 
 def _reshape(x: Place, axes: Axes, arguments: Mapping[str, Any], shape: Shape) -> Placed:
-    """Rows and columns stay where they are whole axes of the new shape, with as many numbers before them."""
+    """Rows and columns stay where they are whole axes of the new shape, with as many numbers before them. Where each is
+    split into two axes, a position of the first is a window of them: squares of pixels become channels so."""
 
     def before(sizes: Shape, axis: int) -> tuple[int, int]:
         count = 1
@@ -147,14 +149,24 @@ def _reshape(x: Place, axes: Axes, arguments: Mapping[str, Any], shape: Shape) -
             count *= 1 if size is None else size
         return count, sum(size is None for size in sizes[:axis])
 
-    found = []
+    found, parts = [], set()
     for axis in axes:
         size, wanted = x.shape[axis], before(x.shape, axis)
-        places = [i for i in range(len(shape)) if shape[i] == size and before(shape, i) == wanted]
-        if not places:
+        fitting = [i for i in range(len(shape)) if before(shape, i) == wanted]
+        whole = [i for i in fitting if shape[i] == size]
+        split = [i for i in fitting[:1] if size and _product(shape[i : i + 2]) == size]
+        if not whole and not split:
             return LOST
-        found.append(places[-1] if size == 1 else places[0])
-    return Placed((found[0], found[1]))
+        found.append((whole[-1] if size == 1 else whole[0]) if whole else split[0])
+        parts.add(1 if whole else shape[split[0] + 1])
+    (part, *others) = parts
+    if others or part is None:
+        return LOST
+    return Placed((found[0], found[1]), kernel=part, stride=part)
+
+
+def _product(sizes: Shape) -> int | None:
+    return None if None in sizes else math.prod(size for size in sizes if size is not None)
 
 
 def _reduced(x: Place, axes: Axes, arguments: Mapping[str, Any], shape: Shape) -> Placed:

@@ -1,0 +1,87 @@
+"""Modules read by torch.export whose operations are few people's: against the modules themselves."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from generator.network.receptive_field import receptive_fields
+from generator.network.tracing import trace
+
+
+class Heads(nn.Module):
+    """Attention whose heads lie on the batch's axis, with a second size read off such a tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.table = nn.Conv2d(3, 24, 3, 2, 1), nn.Parameter(torch.randn(8, 5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        batch, _, height, width = x.shape
+        q = x.reshape(batch * 3, 8, height * width).transpose(1, 2)  # (3B, HW, 8)
+        bias = (q.reshape(batch * 3, height, width, 8) @ self.table).reshape(-1, height, 5)
+        near = bias.reshape(batch * 3, height * width, 5).sum(-1, keepdim=True)
+        attended = ((q @ q.transpose(1, 2)).softmax(-1) + near) @ q
+        return attended.transpose(1, 2).reshape(batch, 24, height, width)
+
+
+class FirstInSequence(nn.Module):
+    """The batch as the second axis."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = x.flatten(2).permute(2, 0, 1)  # (HW, B, C)
+        doubled = tokens.reshape(tokens.shape[0], x.shape[0] * x.shape[1])
+        return doubled.reshape(-1, x.shape[0], x.shape[1]).permute(1, 2, 0).sigmoid()
+
+
+class Counted(nn.Module):
+    """Positions as sums of truth values, of the type that is asked for."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        here = ~torch.zeros(x.shape[0], *x.shape[2:], device=x.device).bool()
+        return x + here.cumsum(1, dtype=torch.float32)[:, None]
+
+
+@pytest.mark.parametrize(
+    "module", [Heads(), FirstInSequence(), Counted()], ids=lambda module: type(module).__name__
+)
+@pytest.mark.parametrize("count", [1, 3])
+@torch.no_grad()
+def test_sizes_that_depend_on_the_batch_do_so_in_the_graph(module: nn.Module, count: int) -> None:
+    module = module.double().eval()
+    graph = trace(module, (16, 16)).to("cpu", torch.float64)
+    pictures = torch.randn(count, 3, 16, 16, dtype=torch.float64)
+    *_, (_, output) = graph.run(pictures)
+    torch.testing.assert_close(output, module(pictures), rtol=1e-12, atol=1e-12)
+
+
+class Squares(nn.Module):
+    """Squares of 4 × 4 px become channels, by hand; then a convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(48, 8, 3, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, channels, height, width = x.shape
+        x = x.view(batch, channels, height // 4, 4, width // 4, 4).permute(0, 3, 5, 1, 2, 4)
+        return self.conv(x.reshape(batch, channels * 16, height // 4, width // 4))
+
+
+def test_squares_that_become_channels_keep_their_positions() -> None:
+    """The field is where the gradient is not zero."""
+    module = Squares().double().eval()
+    graph = trace(module, (32, 32)).to("cpu", torch.float64)
+    field = receptive_fields(graph)[-1]
+    assert field is not None
+    assert (field.side, field.stride, field.beyond) == (12, 4, False)
+    pictures = torch.randn(2, 3, 32, 32, dtype=torch.float64, requires_grad=True)
+    output = module(pictures)
+    (gradient,) = torch.autograd.grad(output[1, 2, 3, 4], pictures)
+    rows, columns = gradient[1].abs().sum(0).nonzero().T
+    top, left, bottom, right = field.box(3, 4)
+    assert (rows.min(), rows.max() + 1, columns.min(), columns.max() + 1) == (top, bottom, left, right)
+    *_, (_, traced) = graph.run(pictures.detach())
+    torch.testing.assert_close(traced, output.detach(), rtol=1e-12, atol=1e-12)
