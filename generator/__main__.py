@@ -584,7 +584,7 @@ def list_models() -> None:
     click.echo(
         "FILE.py:NAME          the network that a function or class of this name in a Python file returns\n"
         "PACKAGE.MODULE:NAME   the same of an installed package\n"
-        "timm/NAME             timm's ResNet and ResNetV2 of that name (pip install 'timm>=1.0')\n"
+        "timm/NAME             timm's network of that name (pip install 'timm>=1.0')\n"
         "study/KIND-DEPTH      one of the small networks that `atlas experiments` trains, with its weights"
     )
 

