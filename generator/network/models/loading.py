@@ -74,7 +74,7 @@ def load_weights(model: Model, weights: str | Path | None, seed: int, key: str |
             published.path,
             "give a weights file of this model, or name the network that the file belongs to",
         )
-    notes = _notes(file, sought, match, classifier)
+    notes = _notes(file, sought, match, classifier, model.preprocessing.channels)
     if last is not None:
         name = next(block.name for block in blocks if block.path == last)
         notes.insert(0, f"the file ends at {name}: the network is used up to there")
@@ -238,8 +238,10 @@ def _replace(module: nn.Module, path: str, part: nn.Module) -> None:
     setattr(module.get_submodule(parent), name, part)
 
 
-def _notes(file: WeightsFile, sought: Sought, match: Match, classifier: Classifier) -> list[str]:
-    """What is to be said of how the tensors were found."""
+def _notes(
+    file: WeightsFile, sought: Sought, match: Match, classifier: Classifier, channels: int
+) -> list[str]:
+    """What is to be said of how the tensors were found. channels: of a picture."""
     notes = []
     if match.prefix:
         notes.append(f"the tensors under {match.where}")
@@ -255,7 +257,9 @@ def _notes(file: WeightsFile, sought: Sought, match: Match, classifier: Classifi
     ):
         channels = stem.tensor.shape[1]
         notes.append(f"{channels} input channel{'' if channels == 1 else 's'}")
-    if rest := left_over(file, match, sought, classifier.used):
+    layer = normaliser(file.entries, match.prefix, channels)
+    known = (*classifier.used, *(() if layer is None else layer.entries))
+    if rest := left_over(file, match, sought, known):
         notes.append(f"left out: {rest}")
     return notes
 
@@ -266,7 +270,8 @@ def _preprocessing(
     """The preprocessing of the weights: as the file states it, else as it was published, else the model's usual one,
     which is then an assumption."""
     usual = published.preprocessing or model.preprocessing
-    written = read_preprocessing(published.path) or normaliser(file.entries, match.prefix, len(usual.mean))
+    layer = normaliser(file.entries, match.prefix, usual.channels)
+    written = read_preprocessing(published.path) or ({} if layer is None else layer.preprocessing)
     if written:
         return replace(usual, **written, source=IN_FILE)
     is_known = published.is_known or usual.source == PUBLISHED

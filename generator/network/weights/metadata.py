@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -64,12 +65,20 @@ def _plain_numbers(text: str) -> float | tuple[float, ...] | None:
     return tuple(float(number) for number in value) if isinstance(value, list) else value
 
 
-def normaliser(entries: Sequence[Entry], prefix: tuple[str, ...], channels: int) -> dict[str, Any]:
-    """Mean and standard deviation from a normalising layer that a file keeps next to the network, as fields of
-    Preprocessing; {} where there is none or there are several.
+@dataclass(frozen=True)
+class Normaliser:
+    """A layer that normalises pictures before the network: its entries in the file, and what they say, as fields of
+    Preprocessing."""
+
+    entries: tuple[Entry, ...]
+    preprocessing: dict[str, Any]
+
+
+def normaliser(entries: Sequence[Entry], prefix: tuple[str, ...], channels: int) -> Normaliser | None:
+    """The normalising layer that a file keeps next to the network; None where there is none or there are several.
 
     prefix: of the network's tensors; the layer is one of its siblings (`module.normalizer` of `module.model`);
-    channels: how many numbers both must have.
+    channels: how many numbers mean and standard deviation must have.
     """
     around = prefix[:-1]
     layers: dict[str, dict[str, Entry]] = {}
@@ -78,14 +87,14 @@ def normaliser(entries: Sequence[Entry], prefix: tuple[str, ...], channels: int)
         inside = parts[len(around) :]
         if parts[: len(around)] == around and len(inside) == 2 and _NORMALISER.fullmatch(inside[0]):
             layers.setdefault(inside[0], {})[inside[1]] = entry
-    pairs = [
-        (_numbers(layer, _MEANS, channels), _numbers(layer, _STDS, channels)) for layer in layers.values()
-    ]
-    known = [(mean, std) for mean, std in pairs if mean and std and min(std) > 0 and min(mean) >= 0]
-    if len(known) != 1:
-        return {}
-    mean, std = known[0]
-    return {"mean": mean, "std": std, "value_range": 255.0 if max(*mean, *std) > 1 else 1.0}
+    known = []
+    for layer in layers.values():
+        mean, std = _numbers(layer, _MEANS, channels), _numbers(layer, _STDS, channels)
+        if mean and std and min(std) > 0 and min(mean) >= 0:
+            largest = 255.0 if max(*mean, *std) > 1 else 1.0
+            fields = {"mean": mean, "std": std, "value_range": largest}
+            known.append(Normaliser(tuple(layer.values()), fields))
+    return known[0] if len(known) == 1 else None
 
 
 def _numbers(layer: dict[str, Entry], names: Sequence[str], channels: int) -> tuple[float, ...]:
