@@ -187,3 +187,47 @@ class Outputs(nn.Module):
 
 def outputs(n: int) -> nn.Module:
     return Outputs(n)
+
+
+class TokensFirst(nn.Module):
+    """Attention over positions with torch's module, whose batch is the second axis; then numbers written into a part
+    of a map."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv, self.attention = nn.Conv2d(channels, channels, 3, 1, 1), nn.MultiheadAttention(channels, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, channels, height, width = x.shape
+        tokens = self.conv(x).flatten(2).permute(2, 0, 1)  # (H · W, B, C)
+        tokens, _ = self.attention(tokens, tokens, tokens, need_weights=False)
+        maps = tokens.permute(1, 2, 0).reshape(batch, channels, height, width)
+        maps[:, : channels // 2] += x[:, channels // 2 :]
+        return F.relu_(maps + x)
+
+
+def tokens(n: int) -> nn.Module:
+    return Classified([TokensFirst(8), TokensFirst(8)], 8, n)
+
+
+def unshuffled(n: int) -> nn.Module:
+    """The first convolution reads four pixels as channels."""
+    stem = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(12, 8, 3, 1, 1))
+    return Classified([SharedActivation(8, nn.ReLU()), SharedActivation(8, nn.ReLU())], 8, n, stem)
+
+
+class Enlarged(nn.Module):
+    """Pictures are enlarged and normalised by the network itself."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor([0.4, 0.5, 0.6]).view(3, 1, 1))
+        self.net = Classified([SharedActivation(8, nn.ReLU())], 8, n)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.interpolate(x, size=(48, 48), mode="bilinear", align_corners=False)
+        return self.net((x - self.mean) / 0.3)
+
+
+def enlarged(n: int) -> nn.Module:
+    return Enlarged(n)

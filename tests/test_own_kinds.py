@@ -46,6 +46,9 @@ KINDS = {
         {"conv1": "stem", "res2a": "blocks.0", "res2b": "blocks.1", "res2c": "blocks.2"},
         ["branch2a", "branch2b", "branch2c"],
     ),
+    "tokens": ({"conv1": "stem", "res2a": "blocks.0", "res2b": "blocks.1"}, ["branch2a"]),
+    "unshuffled": ({"conv1": "stem.1", "res2a": "blocks.0", "res2b": "blocks.1"}, ["branch2a", "branch2b"]),
+    "enlarged": ({"conv1": "net.stem", "res2a": "net.blocks.0"}, ["branch2a", "branch2b"]),
     "outputs": ({"conv1": "net.stem.0", "res2a": "net.blocks.0"}, ["branch2a", "branch2b"]),
 }
 
