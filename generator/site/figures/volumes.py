@@ -21,6 +21,7 @@ OBLIQUE = 0.28  # length of an oblique edge, as a share of the side that it draw
 LEAST = 1.5  # px of the smallest box, so that it can be seen
 ADVANCE = 36.0  # smallest distance in px from one box to the next
 LETTER = 6.4  # widest letter of the words below, in px
+HEADING_LETTER = 8.0  # of the words above a stage
 GAP, BLOCK_GAP, STAGE_GAP = 8.0, 12.0, 26.0
 TOP, BELOW, MARGIN = 30.0, 56.0, 12.0  # for the stages' names above, for the blocks' below, on both sides
 LANE = 24.0  # above a block for its shortcut
@@ -198,7 +199,7 @@ class PlacedGroup:
 def drawing(blueprint: Blueprint, address: Address) -> NetworkDrawing:
     """The drawing of a network. address: where a layer's box leads."""
     proportions = Proportions.of(blueprint)
-    placed = _placed(grouped(blueprint), proportions)
+    placed = _placed(grouped(blueprint), proportions, blueprint)
     boxes = [box for group in placed for box in group.boxes]
     lines = [_shortcut(group, proportions) for group in placed if group.is_joined]
     highest = [box.highest for box in boxes] + [line.highest for line in lines]
@@ -237,14 +238,19 @@ def grouped(blueprint: Blueprint) -> list[Group]:
     ]
 
 
-def _placed(groups: Iterable[Group], proportions: Proportions) -> list[PlacedGroup]:
-    """The groups from left to right; all boxes are centred on one line."""
+def _placed(groups: Iterable[Group], proportions: Proportions, blueprint: Blueprint) -> list[PlacedGroup]:
+    """The groups from left to right; all boxes are centred on one line. A stage begins behind the words above the stage
+    before it."""
     placed: list[PlacedGroup] = []
-    x = MARGIN
+    x = begin = MARGIN
     for group in groups:
         before = placed[-1] if placed else None
-        if before is not None:
-            x += STAGE_GAP if group.stage != before.group.stage else BLOCK_GAP
+        if before is not None and group.stage == before.group.stage:
+            x += BLOCK_GAP
+        elif before is not None:
+            last = before.boxes[-1].volume
+            words = f"{stage_name(before.group.stage, blueprint)} {last.height} × {last.width}"
+            x = begin = max(x + STAGE_GAP, begin + HEADING_LETTER * len(words) + GAP)
         boxes = []
         for volume in group.volumes:
             box = Box.of(volume, proportions, x)
