@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from generator.core.errors import AtlasError
 from generator.network.receptive_field import receptive_fields
 from generator.network.tracing import trace
 
@@ -85,3 +86,54 @@ def test_squares_that_become_channels_keep_their_positions() -> None:
     assert (rows.min(), rows.max() + 1, columns.min(), columns.max() + 1) == (top, bottom, left, right)
     *_, (_, traced) = graph.run(pictures.detach())
     torch.testing.assert_close(traced, output.detach(), rtol=1e-12, atol=1e-12)
+
+
+class Deciding(nn.Module):
+    """Its forward decides by the numbers of the picture."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.max() > 1:
+            x = x / x.max()
+        return x
+
+
+class Unexportable(nn.Module):
+    """Runs, but leaves torch on the way."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + torch.from_numpy(x.numpy() * 0)
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (Deciding(), r"decides by the numbers of the picture.*Deciding, .*test_tracing.py, line \d+ — .*torch.where"),
+        (Unexportable(), r"Unexportable, .*test_tracing.py, line \d+ — write that part with operations of torch"),
+        (nn.Conv2d(5, 4, 3), r"check that the module takes pictures of shape \(3, 16, 16\)"),
+    ],
+)
+def test_what_cannot_be_written_down_is_said_in_one_sentence(
+    module: nn.Module, message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(AtlasError, match=message) as error:
+        trace(module, (16, 16), channels=3)
+    assert "\n" not in str(error.value)
+    assert capfd.readouterr() == ("", "")
+
+
+class HandNorm(nn.Module):
+    """A layer norm by hand: fixed numbers and the module's own in one sum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(3)), nn.Parameter(torch.zeros(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = (x - x.mean(1, keepdim=True)) / torch.sqrt(x.var(1, keepdim=True) + 1e-6)
+        return self.weight[:, None, None] * x + self.bias[:, None, None]
+
+
+def test_a_norm_by_hand_is_read_without_numbers() -> None:
+    with torch.device("meta"):
+        module = HandNorm()
+    assert trace(module, (16, 16), channels=3).steps[-1].op == "affine"

@@ -5,11 +5,16 @@ from __future__ import annotations
 import contextlib
 import copy
 import logging
+import os
 import re
+import sys
+import threading
+import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO, cast
 
 import torch
 from torch import Tensor, fx, nn
@@ -91,12 +96,38 @@ def _program(module: nn.Module, shape: tuple[int, int, int]) -> tuple[ExportedPr
             continue
         if size == 1 or _batch_is_free(program):
             return program, size == 1
-    raise AtlasError(
-        f"the network cannot be read by torch.export ({_brief(failures[-1])})",
-        type(module).__name__,
-        f"check that the module takes pictures of shape {shape} in eval mode: module.eval()(torch.zeros(1, "
-        f"{', '.join(map(str, shape))}))",
-    ) from failures[-1]
+    raise _unreadable(module, example, failures[-1]) from failures[-1]
+
+
+def _unreadable(module: nn.Module, example: Tensor, error: Exception) -> AtlasError:
+    """What to say of a module that torch.export cannot write down, by its error."""
+    where = ", ".join(filter(None, (type(module).__name__, _place(error))))
+    if "data-dependent" in str(error):
+        return AtlasError(
+            "the network cannot be read: its forward decides by the numbers of the picture, not by its shape, what to "
+            "do next",
+            where,
+            "write it without that decision, for example with torch.where",
+        )
+    try:
+        with torch.no_grad(), _quiet():
+            module(example)
+        remedy = "write that part with operations of torch that torch.export takes"
+    except Exception:  # the module's own
+        shape = ", ".join(map(str, example.shape[1:]))
+        remedy = (
+            f"check that the module takes pictures of shape ({shape}) in eval mode: "
+            f"module.eval()(torch.zeros(1, {shape}))"
+        )
+    return AtlasError(f"the network cannot be read by torch.export ({_brief(error)})", where, remedy)
+
+
+def _place(error: Exception) -> str:
+    """The file and line that the error came from, of the network's own code; '' where all of it is torch's."""
+    libraries = (os.path.dirname(torch.__file__), str(Path(__file__).parents[2]), "<")
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith(libraries)]
+    return f"{own[-1].filename}, line {own[-1].lineno}" if own else ""
 
 
 def _brief(error: Exception) -> str:
@@ -107,15 +138,29 @@ def _brief(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without torch's warnings and log lines about what it tries."""
+    """Without torch's warnings and log lines about what it tries, and without the graph that it prints where it
+    fails."""
     was = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), contextlib.redirect_stderr(cast("TextIO", _Muted(sys.stderr))):
             warnings.simplefilter("ignore")
             yield
     finally:
         logging.disable(was)
+
+
+class _Muted:
+    """A stream that leaves out what the thread that made it writes; the thread that shows the progress goes on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream, self.thread = stream, threading.get_ident()
+
+    def write(self, text: str) -> int:
+        return len(text) if threading.get_ident() == self.thread else self.stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
 
 
 def _batch_is_free(program: ExportedProgram) -> bool:

@@ -412,7 +412,8 @@ def _affine(asked: Asked, x: Value, scale: Tensor | float, shift: Tensor | float
     if not _on_channels(x) or numbers[0] is None or numbers[1] is None:
         return None
     weight, bias = torch.broadcast_tensors(numbers[0], numbers[1])
-    if not weight.is_meta and bool((weight == 1).all()) and bool((bias == 0).all()):
+    has_numbers = not (weight.is_meta or bias.is_meta)
+    if has_numbers and bool((weight == 1).all()) and bool((bias == 0).all()):
         return x
     return asked.step("affine", x, weight=weight.contiguous(), bias=bias.contiguous())
 
