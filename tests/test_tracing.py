@@ -107,8 +107,14 @@ class Unexportable(nn.Module):
 @pytest.mark.parametrize(
     ("module", "message"),
     [
-        (Deciding(), r"decides by the numbers of the picture.*Deciding, .*test_tracing.py, line \d+ — .*torch.where"),
-        (Unexportable(), r"Unexportable, .*test_tracing.py, line \d+ — write that part with operations of torch"),
+        (
+            Deciding(),
+            r"decides by the numbers of the picture.*Deciding, .*test_tracing.py, line \d+ — .*torch.where",
+        ),
+        (
+            Unexportable(),
+            r"Unexportable, .*test_tracing.py, line \d+ — write that part with operations of torch",
+        ),
         (nn.Conv2d(5, 4, 3), r"check that the module takes pictures of shape \(3, 16, 16\)"),
     ],
 )
