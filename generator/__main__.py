@@ -183,7 +183,7 @@ def model_options(command: Any) -> Any:
 _MODEL_HELP = "The network: a name (see: atlas list models), path/to/file.py:NAME or package.module:NAME."
 
 
-_FILE = "a checkpoint of torch or a safetensors file, recognised by its content,"
+_FILE = "a checkpoint of torch or a safetensors file, recognised by its content"
 
 
 def weights_key_option() -> Any:

@@ -36,6 +36,9 @@ class _Classified:
         self.classes = classes
         self.head = head
         self.weights = WeightsInfo("file.pth", "", random)
+        self.last = "layer1.0"
+
+    without_outputs = Network.without_outputs
 
 
 def network(*classes: str, random: bool = False) -> Network:

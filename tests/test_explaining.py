@@ -126,6 +126,23 @@ def test_what_is_no_picture_and_what_has_no_classifier_is_one_sentence(tmp_path,
         explain(cut, picture)
 
 
+def test_a_classifier_that_is_a_convolution_is_explained_like_a_linear_one(picture):
+    class Convolution(Small):
+        def forward(self, x):
+            x = self.act1(self.one(x))
+            x = self.pool(self.act3(self.three(self.act2(self.two(x))) + x))
+            return nn.functional.conv2d(x, self.fc.weight[:, :, None, None], self.fc.bias)[..., 0, 0]
+
+    one, other = (
+        explain(models.load(kind(), size=48).to("cpu", torch.float32), picture)
+        for kind in (Small, Convolution)
+    )
+    assert [p[:2] for p in other.predictions] == [p[:2] for p in one.predictions]
+    assert (other.chosen, other.score) == (one.chosen, pytest.approx(one.score))
+    assert [c.channel for c in other.contributions] == [c.channel for c in one.contributions]
+    np.testing.assert_allclose(other.guided, one.guided, atol=1)
+
+
 # -- heads -------------------------------------------------------------------------------------------------------
 
 

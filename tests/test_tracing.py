@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -143,3 +145,49 @@ def test_a_norm_by_hand_is_read_without_numbers() -> None:
     with torch.device("meta"):
         module = HandNorm()
     assert trace(module, (16, 16), channels=3).steps[-1].op == "affine"
+
+
+class ConvolutionHead(nn.Module):
+    """Scores by a 1 × 1 convolution of the pooled maps; ending: how rows and columns are left out."""
+
+    def __init__(self, ending: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.stem, self.fc, self.ending = nn.Conv2d(3, 6, 3), nn.Conv2d(6, 4, 1), ending
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.ending(self.fc(self.stem(x).relu().mean((2, 3), keepdim=True)))
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        lambda x: x[..., 0, 0],
+        lambda x: x[:, :, 0, 0],
+        lambda x: x.squeeze(-1).squeeze(-1),
+        lambda x: x.squeeze(2).squeeze(2),
+        lambda x: x.flatten(1),
+        lambda x: x,
+    ],
+)
+@torch.no_grad()
+def test_a_classifier_that_is_a_convolution_is_one(ending: Callable[[Tensor], Tensor]) -> None:
+    module = ConvolutionHead(ending).double().eval()
+    graph = trace(module, (16, 16))
+    assert graph.before_classifier() == (3, 6)
+    pictures = torch.randn(2, 3, 16, 16, dtype=torch.float64)
+    *_, (_, output) = graph.to("cpu", torch.float64).run(pictures)
+    torch.testing.assert_close(output, module(pictures), rtol=1e-12, atol=1e-12)
+
+
+def test_fixed_numbers_and_the_modules_own_are_folded_without_numbers() -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.alpha = nn.Conv2d(3, 4, 3), nn.Parameter(torch.ones(()))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return 0.2 * self.alpha * self.conv(x)
+
+    with torch.device("meta"):
+        module = Scaled()
+    assert [step.op for step in trace(module, (16, 16)).steps] == ["input", "conv"]

@@ -76,16 +76,18 @@ def explain(network: Network, picture: Path, chosen: str | None = None) -> Expla
     except PictureError as error:
         raise AtlasError(f"the picture cannot be used: {error}", picture) from error
     top = len(network.graph) - 1
-    if network.graph.steps[top].op != "linear":
+    if network.outputs is None:
         raise AtlasError(
-            "the network has no classifier", network.model, "bring weights that hold the last layer"
+            f"no score to explain: {network.without_outputs}",
+            network.model,
+            "choose a network with a classifier, and weights that hold it",
         )
     blocks = [layer for layer in network.layers if layer.kind in ("block", "layer")]
     last = (blocks or list(network.layers))[-1]
     x = network.prepare(torch.from_numpy(pixels)[None])
     forward = WindowedForward(network.graph, top, network.preprocessing.size)
     with torch.no_grad():
-        scores = forward(x)[0]
+        scores = forward(x)[0].flatten()  # of a last convolution (classes, 1, 1)
     head = network.head
     assert head is not None
     number = int(scores.argmax()) if chosen is None else _class(chosen, network.classes, head)
@@ -118,7 +120,7 @@ def class_gradients(
     map and the gradient there, (1, C, h, w) each."""
     x = x.detach().requires_grad_(True)
     watched = {} if step is None else {step: x}
-    score = forward(x, rule, watched)[0, number]
+    score = forward(x, rule, watched)[0].flatten()[number]
     if step is None:
         return torch.autograd.grad(score, x)[0], None, None
     at_input, inside = torch.autograd.grad(score, (x, watched[step]))

@@ -155,6 +155,13 @@ class Network:
         return next(len(step.weight) for step in reversed(self.graph.steps) if step.weight is not None)
 
     @property
+    def without_outputs(self) -> str:
+        """Why there is no classifier, where there is none."""
+        if self.last is not None:
+            return "the weights end before the classifier"
+        return "the network ends in no classifier: in no linear layer, and no 1 × 1 convolution of globally pooled maps"
+
+    @property
     def head(self) -> Head | None:
         """How the outputs are read; None where the steps end before the classifier."""
         return None if self.outputs is None else head_of(self.outputs, self.given_head)

@@ -61,7 +61,7 @@ def _reason_against(network: Network, pictures: PictureSet) -> str:
     if network.weights.random:
         return "no accuracy: the weights are random"
     if not network.classes:
-        return "no accuracy: the weights end before the classifier"
+        return f"no accuracy: {network.without_outputs}"
     head = network.head
     if head is not None and head.against_accuracy:
         return head.against_accuracy

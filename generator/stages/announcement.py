@@ -57,10 +57,11 @@ def announce_pictures(reporter: Reporter, section: PicturesSection, network: Net
 def network_text(network: Network, layers: int) -> str:
     """The network, its parameters, and the layers that are shown."""
     shown = len(network.layers)
-    size = f" ({network.parameters / 1e6:,.1f} million parameters)" if network.parameters else ""
+    count = network.parameters
+    size = f"{count / 1e6:,.1f} million parameters" if count >= 100_000 else _many(count, "parameter")
     first, last = network.layers[0].name, network.layers[-1].name
     which = first if shown == 1 else f"{first} to {last}"
-    return f"{network.model}{size}, {_many(layers, 'layer')} of which {shown:,} shown: {which}"
+    return f"{network.model} ({size}), {_many(layers, 'layer')} of which {shown:,} shown: {which}"
 
 
 def weights_text(network: Network) -> str:

@@ -271,7 +271,9 @@ def _by_torch(asked: Asked, pick: int | None = None, op: Literal["torch", "activ
         alone=reading.alone,
     )
     inputs = tuple(value.step for value in taken.sources)
-    if asked.name in ("view", "reshape", "_unsafe_view"):
+    source = taken.sources[0]
+    drops_axis = asked.name in ("squeeze", "select") and source.is_pooled and asked.shape == source.shape[:3]
+    if drops_axis or asked.name in ("view", "reshape", "_unsafe_view"):
         first = reading.shaped.get(taken.sources[0].step, taken.sources[0])
         reading.shaped[len(reading.steps)] = first
     settings: dict[str, Any] = {
@@ -412,8 +414,9 @@ def _affine(asked: Asked, x: Value, scale: Tensor | float, shift: Tensor | float
     if not _on_channels(x) or numbers[0] is None or numbers[1] is None:
         return None
     weight, bias = torch.broadcast_tensors(numbers[0], numbers[1])
-    has_numbers = not (weight.is_meta or bias.is_meta)
-    if has_numbers and bool((weight == 1).all()) and bool((bias == 0).all()):
+    if weight.is_meta or bias.is_meta:  # of a network without numbers
+        weight, bias = weight.to("meta"), bias.to("meta")
+    elif bool((weight == 1).all()) and bool((bias == 0).all()):
         return x
     return asked.step("affine", x, weight=weight.contiguous(), bias=bias.contiguous())
 
@@ -562,6 +565,11 @@ def _flat(asked: Asked) -> Value | None:
         return x
     if len(x.shape) == 4 and len(asked.shape) == 2 and x.shape[0] is asked.shape[0] is None:
         return asked.step("flatten", x)
+    first = asked.reading.shaped.get(x.step)
+    if (
+        first is not None and first.is_pooled and asked.shape == first.shape[:2]
+    ):  # rows, then columns left out
+        return asked.step("flatten", first)
     return None
 
 
@@ -664,7 +672,7 @@ READERS: dict[str, Callable[[Asked], Value | None]] = {
     "avg_pool2d": _average_pool,
     "adaptive_avg_pool2d": _adaptive_pool,
     "mean": _mean,
-    **dict.fromkeys(("flatten", "view", "reshape", "_unsafe_view", "squeeze"), _flat),
+    **dict.fromkeys(("flatten", "view", "reshape", "_unsafe_view", "squeeze", "select"), _flat),
     "linear": _linear,
     **dict.fromkeys(("cat", "concat"), _concat),
     "slice": _slice,
