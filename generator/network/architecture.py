@@ -25,13 +25,16 @@ from generator.network.tracing import trace
 _WEIGHTED = ("linear", "conv1d", "conv2d", "conv3d", "conv_transpose2d", "matmul")
 
 
-def blueprint(model: str, module: nn.Module, taps: Sequence[Tap], size: Size) -> Blueprint:
+def blueprint(
+    model: str, module: nn.Module, taps: Sequence[Tap], size: Size, graph: Graph | None = None
+) -> Blueprint:
     """The volumes of a module for pictures of this height and width, with parameters and multiply-adds.
 
-    The module may lie on the meta device: geometry and costs need no numbers, and none are computed.
+    The module may lie on the meta device: geometry and costs need no numbers, and none are computed. graph: the
+    module's, where it has been traced already.
     """
     module = _without_numbers(module).eval()
-    graph = trace(module, size)
+    graph = graph or trace(module, size)
     named = _named_steps(graph, taps)
     shapes = graph.shapes(size)
     fields = receptive_fields(graph)

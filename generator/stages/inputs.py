@@ -114,7 +114,8 @@ class Inputs:
     def blueprint(self) -> Blueprint:
         """The whole network as it is drawn, also where the weights end before it does."""
         network = self.network
-        return blueprint(network.model, network.module, network.taps, network.preprocessing.size)
+        whole = network.graph if network.last is None else None
+        return blueprint(network.model, network.module, network.taps, network.preprocessing.size, whole)
 
     @property
     def panels(self) -> tuple[str, ...]:
