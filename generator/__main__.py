@@ -629,7 +629,7 @@ def list_layers(model: str, weights: str | None, crop: Any, args: Any, layer_nam
         size_ = f"{layer.height}×{layer.width}"
         click.echo(
             f"{layer.name:<{name_width}}{layer.path:<{path_width}}{layer.kind:<12}{layer.channels:>8}{size_:>10}"
-            f"{field.side:>10}{field.stride:>8}"
+            f"{field.side:>10}{field.stride:>8.3g}"
         )
 
 

@@ -446,3 +446,15 @@ def test_the_softmax_at_a_networks_end_is_the_head_and_not_read_twice(ending: st
         torch.testing.assert_close(scores, module.net(x), rtol=1e-4, atol=1e-5)
     assert network.head is not None
     assert (network.head.kind, network.head.assumed) == (ending.removeprefix("log_"), False)
+
+
+def test_weights_of_another_shape_are_answered_with_the_arguments(net: Path, tmp_path: Path) -> None:
+    weights = _saved(net, tmp_path / "w.pt")
+    with pytest.raises(AtlasError, match=r"all of other shapes: start.weight is \(8, .*--arg"):
+        models.load(f"{net}:Net", weights, size=32, args={"width": 5})
+    state = {**torch.load(weights), "second.two.bias": torch.zeros(3)}
+    torch.save(state, tmp_path / "odd.pt")
+    with pytest.raises(AtlasError, match=r"second.two.bias has shape .*, or build the network .*--arg"):
+        models.load(f"{net}:Net", tmp_path / "odd.pt", size=32)
+    with pytest.raises(AtlasError, match=r"under the key ema .*under no key: leave out --weights-key"):
+        models.load(f"{net}:Net", weights, size=32, weights_key="ema")

@@ -162,7 +162,7 @@ def _spoilt(folder: Path, kind: str) -> Path:
         ("pickle-garbage", "damaged or not one of torch's"),
         ("empty", "is empty"),
         ("list", "not a dictionary of tensors: it holds a list"),
-        ("numbers", "not a dictionary of tensors: its keys are epoch, arch"),
+        ("numbers", "holds no tensors; its keys are epoch, arch"),
         ("st-cut", "damaged: it begins as a safetensors file"),
         ("tar", "is a tar archive"),
         ("gzip", "compressed by gzip"),

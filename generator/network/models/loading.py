@@ -67,7 +67,17 @@ def load_weights(model: Model, weights: str | Path | None, seed: int, key: str |
         if not name.endswith(COUNTER)
     }
     blocks = [tap for tap in model.taps_of(module) if tap.kind == "block"]
-    last = fit(module, state, [block.path for block in blocks], source=published.path, holds=file.holds)
+    remedy = "give a weights file of this model" + (
+        ", or build the network as it was trained: --arg key=value" if model.is_own else ""
+    )
+    last = fit(
+        module,
+        state,
+        [block.path for block in blocks],
+        source=published.path,
+        holds=file.holds,
+        remedy=remedy,
+    )
     if unknown := foreign(file, match, sought, classifier.used):
         raise AtlasError(
             f"the weights file has tensors that the network lacks: {named(unknown, 3)}",

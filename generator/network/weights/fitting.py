@@ -41,10 +41,12 @@ def fit(
     *,
     source: Path,
     holds: str = "",
+    remedy: str = "give a weights file of this model",
 ) -> str | None:
     """Load tensors into a module, which may be on the meta device; the tensors become the module's own.
 
-    block_order: paths of the module's blocks in forward order; source, holds: the file and what it holds, for messages.
+    block_order: paths of the module's blocks in forward order; source, holds, remedy: for messages, the file, what
+    it holds and what can be done.
     A truncated file is used up to its last complete block, whose path is returned, and what lies behind that block is
     zero; None if the file holds the whole network. Raises AtlasError naming the tensor if one is missing
     before that, or has the wrong shape.
@@ -62,7 +64,7 @@ def fit(
             f"the weights file has no tensor {name} of shape {expected[name]}"
             + (holds and f"; it holds {holds}"),
             source,
-            "give a weights file of this model",
+            remedy,
         )
     complete = [name for name in needed if place[name] < first_gap]
     for name in complete:
@@ -70,7 +72,7 @@ def fit(
             raise AtlasError(
                 f"the tensor {name} has shape {tuple(state[name].shape)}, the network needs {expected[name]}",
                 source,
-                "give a weights file of this model",
+                remedy,
             )
         if name.endswith("running_var") and bool((state[name] < 0).any()):
             raise AtlasError(f"the tensor {name} holds negative variances", source)

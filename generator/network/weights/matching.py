@@ -103,6 +103,13 @@ def find_match(file: WeightsFile, sought: Sought, key: str | None) -> Match:
     most = max((match.fits for match in matches), default=0)
     if not most:
         wanted = [f"{name} {shape}" for name, shape in list(sought.shapes.items())[:2]]
+        if entry := next((entry for entry in file.entries if entry.full in sought.shapes), None):
+            raise AtlasError(
+                f"the weights file has tensors of the network's names, all of other shapes: {entry.full} is "
+                f"{tuple(entry.tensor.shape)}, the network's {sought.shapes[entry.full]}",
+                file.path,
+                "give a weights file of this model, or build the network as it was trained: --arg key=value",
+            )
         raise AtlasError(
             f"no tensor of the network is in the weights file, which holds {file.holds}; looked for "
             f"{', '.join(wanted)} … under any prefix",
@@ -140,7 +147,14 @@ def _keyed(matches: Sequence[Match], key: str, file: WeightsFile) -> list[Match]
     inside = [match for match in matches if _holds(match.prefix, wanted)]
     if not inside:
         most = max((match.fits for match in matches), default=0)
-        places = [match.where or "(none)" for match in matches if 2 * match.fits > most]
+        whole = [match for match in matches if 2 * match.fits > most]
+        if whole and not any(match.prefix for match in whole):
+            raise AtlasError(
+                f"no tensor of the network stands under the key {key} of the weights file",
+                file.path,
+                "its tensors stand under no key: leave out --weights-key",
+            )
+        places = [match.where or "no key" for match in whole]
         raise AtlasError(
             f"no tensor of the network stands under the key {key} of the weights file",
             file.path,

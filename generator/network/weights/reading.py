@@ -303,8 +303,8 @@ def _unreadable(error: Exception, path: Path) -> AtlasError:
 
 def _with_tensors(file: WeightsFile) -> WeightsFile:
     if not file.entries:
-        keys = f": its keys are {named(file.keys, 6)}" if file.keys else ""
-        raise AtlasError(f"the weights file is not a dictionary of tensors{keys}", file.path, _SAVE_TENSORS)
+        keys = f"; its keys are {named(file.keys, 6)}" if file.keys else ": it is an empty dictionary"
+        raise AtlasError(f"the weights file holds no tensors{keys}", file.path, _SAVE_TENSORS)
     return file
 
 
