@@ -99,6 +99,27 @@ class Deciding(nn.Module):
         return x
 
 
+class Noisy(nn.Module):
+    """Random at each call; kind: how."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.conv, self.kind = nn.Conv2d(3, 4, 3), kind
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        if self.kind == "dropout":
+            return nn.functional.dropout(x, 0.2)
+        return x + (torch.randn_like(x) if self.kind == "like" else torch.rand(1, 4, 1, 1))
+
+
+class TwoInputs(nn.Module):
+    """Not for a picture alone."""
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        return x * mask
+
+
 class Unexportable(nn.Module):
     """Runs, but leaves torch on the way."""
 
@@ -139,6 +160,11 @@ class HandNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = (x - x.mean(1, keepdim=True)) / torch.sqrt(x.var(1, keepdim=True) + 1e-6)
         return self.weight[:, None, None] * x + self.bias[:, None, None]
+
+
+def test_random_numbers_of_training_alone_are_none() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Dropout(0.5), nn.RReLU(), nn.Dropout2d(0.5)).train()
+    assert [step.op for step in trace(module, (16, 16)).steps] == ["input", "conv", "activation"]
 
 
 def test_a_norm_by_hand_is_read_without_numbers() -> None:

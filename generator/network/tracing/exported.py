@@ -124,7 +124,8 @@ def _unreadable(module: nn.Module, example: Tensor, error: Exception) -> AtlasEr
 
 def _place(error: Exception) -> str:
     """The file and line that the error came from, of the network's own code; '' where all of it is torch's."""
-    libraries = (os.path.dirname(torch.__file__), str(Path(__file__).parents[2]), "<")
+    packages = (torch.__file__, os.__file__, str(Path(__file__).parents[1]))
+    libraries = (*map(os.path.dirname, packages), "<")
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not frame.filename.startswith(libraries)]
     return f"{own[-1].filename}, line {own[-1].lineno}" if own else ""

@@ -138,9 +138,15 @@ def _read(node: fx.Node, reading: Reading) -> Any:
         several, number = (reading.of(argument) for argument in node.args)
         return several[number] if isinstance(several, tuple) else several.pick(number)
     arguments = _arguments(node, reading)
+    scope, name = path_of(node), name_of(node)
+    if _draws(node, arguments):
+        raise AtlasError(
+            f"the network draws random numbers outside training too ({name})",
+            scope,
+            "draw them in training alone, as F.dropout(x, p, self.training) does",
+        )
     if not _has_value(arguments.values()):
         return _fixed(node, reading)
-    scope, name = path_of(node), name_of(node)
     in_place = name.endswith("_") and not name.endswith("__")
     asked = Asked(name.rstrip("_") if in_place else name, node, arguments, (), scope, reading)
     if isinstance(result, Tensor):
@@ -163,6 +169,16 @@ def _shaped_back(asked: Asked) -> Value | None:
     first = asked.reading.shaped.get(source.step)
     alike = first is not None and first.shape == asked.shape and asked.shape.count(None) == 1
     return first if alike else None
+
+
+def _draws(node: fx.Node, arguments: dict[str, Any]) -> bool:
+    """Whether a call's result is random: of dropout and its like, where it is not switched off."""
+    if not isinstance(node.target, torch._ops.OpOverload):
+        return False
+    if torch.Tag.nondeterministic_seeded not in node.target.tags:
+        return False
+    switches = [arguments[name] for name in ("train", "training", "dropout_p") if name in arguments]
+    return all(switches) and arguments.get("p") != 0
 
 
 def _has_value(arguments: Any) -> bool:
