@@ -387,7 +387,7 @@ def test_every_setting_of_a_step_is_in_its_digest():
             type(None): Call("aten.gelu.default", (Source(0),)),
         }[type(value)]
         same = replace(step, **{part.name: other}).digest == step.digest
-        assert same == (part.name in ("scope", "norm", "inputs")), part.name
+        assert same == (part.name in ("scope", "norm", "raw", "inputs")), part.name
 
 
 def test_all_of_a_call_but_the_place_of_its_positions_is_in_its_digest():

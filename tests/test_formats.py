@@ -18,7 +18,16 @@ def test_the_examples_in_the_docstrings_hold() -> None:
     assert results.attempted >= 15 and not results.failed
 
 
-NEVER_NEGATIVE = {"p_value", "p_in_words", "percent", "multiply_adds", "kilobytes", "megabytes"}
+# picture_size takes two numbers of px.
+NEVER_NEGATIVE = {
+    "p_value",
+    "p_in_words",
+    "percent",
+    "multiply_adds",
+    "kilobytes",
+    "megabytes",
+    "picture_size",
+}
 
 
 @pytest.mark.parametrize("name", sorted(formats.FILTERS.keys() - NEVER_NEGATIVE))
@@ -29,7 +38,9 @@ def test_a_negative_number_has_a_true_minus(name: str) -> None:
     assert text.startswith(MINUS) and "-" not in text
 
 
-@pytest.mark.parametrize("name", sorted(formats.FILTERS.keys() - {"fixed", "in_words", "mean_and_spread"}))
+@pytest.mark.parametrize(
+    "name", sorted(formats.FILTERS.keys() - {"fixed", "in_words", "mean_and_spread", "picture_size"})
+)
 @pytest.mark.parametrize("tiny", [3.2e-7, 4e-18, 1e-299])
 def test_a_tiny_number_has_no_hyphen(name: str, tiny: float) -> None:
     assert "-" not in formats.FILTERS[name](tiny)
