@@ -23,7 +23,7 @@ from generator.site.templates import render_template
 RULE_KINDS = ("patches", "plain", "saliency", "deconvnet", "guided")  # in the order of the page Method
 FOURTH = 4  # of the nine pictures, in an example
 LAYER_COLUMNS = (
-    "layer", "torchvision's name", "kind", "channels", "map", "field", "stride", "centre", "shown",
+    "layer", "module", "kind", "channels", "map", "field", "stride", "centre", "shown",
 )  # fmt: skip
 KIND_NAMES = {"block": "block outputs", "inside": "convolutions inside blocks"}
 
