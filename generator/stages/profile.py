@@ -313,7 +313,8 @@ class SiteSection(_Section):
 
 class Profile(_Section):
     """Everything an atlas is made from. name is the first part of every address: `<name>/<layer>/<channel>.html`; title
-    heads its pages (left out: made from the model and the weights that are used)."""
+    heads its pages (left out: made from the model and the weights that are used). Paths are relative to the folder in
+    which the program runs, not to the profile's."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
     title: str = ""
