@@ -458,3 +458,24 @@ def test_weights_of_another_shape_are_answered_with_the_arguments(net: Path, tmp
         models.load(f"{net}:Net", tmp_path / "odd.pt", size=32)
     with pytest.raises(AtlasError, match=r"under the key ema .*under no key: leave out --weights-key"):
         models.load(f"{net}:Net", weights, size=32, weights_key="ema")
+
+
+def test_a_network_that_ends_in_a_softmax_is_read_for_other_sizes_too() -> None:
+    """Behind a gate the module is read again for a dream of another size; its ending does not count."""
+
+    class Gated(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.conv = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+            self.fc = nn.Linear(4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = torch.relu(self.conv(torch.relu(self.stem(x))))
+            x = x * x.mean((2, 3), keepdim=True).sigmoid() + x
+            return self.fc(x.mean((2, 3))).softmax(1)
+
+    network = models.load(Gated(), size=32).to("cpu")
+    last = len(network.graph) - 1
+    graph = network.graph_of((48, 40), last)
+    assert graph is not network.graph
+    assert [step.op for step in graph.steps] == [step.op for step in network.graph.steps]

@@ -70,11 +70,10 @@ class Network:
         it is left out; names: further names of layers, and the paths of their modules. Raises AtlasError where the
         module cannot be traced, a tap does not exist, or a tap lies behind the global pooling.
         """
-        graph = trace(module, preprocessing.size)
+        graph, ending = _scores(module, preprocessing.size)
         fitted = of_channels(preprocessing, graph.channels)
         # Of random weights nobody asks what they were trained with.
         preprocessing = replace(fitted, source=preprocessing.source) if weights.random else fitted
-        graph, ending = _without_ending(graph)
         if taps is None:
             require_maps(graph)  # before the shapes, which torch may not know for other networks
             taps = find_layers(graph, graph.shapes(preprocessing.size), module)
@@ -218,7 +217,7 @@ class Network:
             return self.graph
         key = size, self.device, self.dtype
         if key not in self._of_sizes:
-            graph = trace(self.module, size)
+            graph, _ = _scores(self.module, size)
             if self.last is not None:
                 graph = graph.until(graph.end_of(self.last))
             if [(s.op, s.inputs) for s in graph.steps] != [(s.op, s.inputs) for s in self.graph.steps]:
@@ -266,9 +265,10 @@ def _first_kernels(graph: Graph) -> Tensor | None:
 _ENDINGS: Mapping[str, HeadKind] = {"softmax": "softmax", "log_softmax": "softmax", "sigmoid": "sigmoid"}
 
 
-def _without_ending(graph: Graph) -> tuple[Graph, HeadKind | None]:
-    """A graph without the softmax or sigmoid at its end, and which it was: the atlas reads scores, and makes
-    probabilities of them itself (core/head.py)."""
+def _scores(module: nn.Module, size: Size) -> tuple[Graph, HeadKind | None]:
+    """A module's graph up to its scores, without the softmax or sigmoid at its end, and which that was: the atlas makes
+    probabilities itself (core/head.py)."""
+    graph = trace(module, size)
     step = graph.steps[-1]
     kind = None if step.call is None else _ENDINGS.get(step.call.name)
     return (graph, None) if kind is None else (graph.until(len(graph) - 2), kind)
