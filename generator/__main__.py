@@ -62,6 +62,13 @@ _SIZE = _Numbers("N or HxW", int, "x", (1, 2))
 _FILTERS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 
 
+def _with_options(command: Any, options: Sequence[Any]) -> Any:
+    """A command with these options, in this order."""
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 def preprocessing_options(command: Any) -> Any:
     """Add the options that say how a picture is preprocessed."""
     options = (
@@ -110,9 +117,7 @@ def preprocessing_options(command: Any) -> Any:
             "--bits", type=click.IntRange(8, 16), help="Significant bits of 16-bit greyscale files, e.g. 12."
         ),
     )
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return _with_options(command, options)
 
 
 def _preprocessing(options: dict[str, Any]) -> dict[str, Any]:
@@ -175,9 +180,7 @@ def model_options(command: Any) -> Any:
             help="Name for the layer at the path of a module, e.g. mid=features.3; may be repeated.",
         ),
     )
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return _with_options(command, options)
 
 
 _MODEL_HELP = "The network: a name (see: atlas list models), path/to/file.py:NAME or package.module:NAME."
@@ -269,9 +272,7 @@ def profile_options(command: Any) -> Any:
         ),
         click.option("--device", help="cpu, cuda, cuda:1 or mps  [default: the fastest there is]"),
     )
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return _with_options(command, options)
 
 
 def _profile(name: str | None, options: dict[str, Any]) -> Any:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from generator.core.records import LayerInfo, Preprocessing, ReceptiveField, WeightsInfo
+from generator.engine.ascent.windowed_forward import WindowedForward
 from generator.engine.gradients.unit_gradients import UnitGradients, Units, forward_switches
 from generator.network.graph import Graph
 from generator.network.network import Network, Tap
@@ -261,3 +263,20 @@ def check_against_autograd(
             assert relative_error(engine.gradients(switches, layer.name, units), expected) < EXACT, where
             if layer.receptive_field.side <= side:
                 assert relative_error(engine.unshared(pictures, layer.name, units), expected) < EXACT, where
+
+
+def check_objective(
+    walk: WindowedForward, maps: Tensor, x: Tensor, position: tuple[int, int] | None, rule: str, exact: float
+) -> None:
+    """A windowed forward pass gives the value of its objective, a position of the maps or all of them, and its gradient
+    at the pictures x, which is zero outside the window."""
+    rows, columns = (slice(window.low, window.end) for window in walk.frame)
+    row, column = (slice(None), slice(None)) if position is None else (slice(p, p + 1) for p in position)
+    expected = maps[:, :, row, column]
+    (gradient,) = torch.autograd.grad(expected.sum(), x, retain_graph=True)
+    seen = x.detach()[:, :, rows, columns].requires_grad_()
+    found = walk(seen, rule)
+    torch.testing.assert_close(found, expected, rtol=exact, atol=exact)
+    (own,) = torch.autograd.grad(found.sum(), seen)
+    torch.testing.assert_close(own, gradient[:, :, rows, columns], rtol=10 * exact, atol=10 * exact)
+    assert gradient.abs().sum() == pytest.approx(float(own.abs().sum()))

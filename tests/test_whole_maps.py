@@ -10,6 +10,7 @@ from gradient_oracle import (
     PICKS,
     RULES,
     RuledReLUs,
+    check_objective,
     framed,
     randomise,
     read_by_hand,
@@ -216,15 +217,6 @@ def test_what_an_objective_depends_on_gives_its_value_and_gradient(both, name: s
     edge = layer.height - 1
     for position in ((0, 0), (edge // 2, edge // 3), (edge, 1), (edge - 2, edge), None):
         walk = WindowedForward(network.graph, network.step(name), (SIDE, SIDE), position)
-        rows, columns = (slice(window.low, window.end) for window in walk.frame)
-        row, column = (slice(None), slice(None)) if position is None else (slice(p, p + 1) for p in position)
-        expected = maps[:, :, row, column]
-        (gradient,) = torch.autograd.grad(expected.sum(), x, retain_graph=True)
-        seen = x.detach()[:, :, rows, columns].requires_grad_()
-        found = walk(seen, rule)
-        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
-        (own,) = torch.autograd.grad(found.sum(), seen)
-        torch.testing.assert_close(own, gradient[:, :, rows, columns], rtol=1e-11, atol=1e-11)
-        assert gradient.abs().sum() == pytest.approx(float(own.abs().sum()))
+        check_objective(walk, maps, x, position, rule, 1e-12)
         if name == "smooth" and position is not None:
             assert walk.frame[0].size < SIDE  # activations read positions alone

@@ -14,6 +14,7 @@ from gradient_oracle import (
     RULES,
     RuledReLUs,
     check_against_autograd,
+    check_objective,
     network_of,
     randomise,
     tapped,
@@ -225,16 +226,7 @@ def test_objectives_agree_with_autograd(written, rule: str) -> None:
     handle.remove()
     for position in ((0, 0), (4, 9), None):
         walk = WindowedForward(network.graph, network.step("b"), (SIDE, SIDE), position)
-        rows, columns = (slice(window.low, window.end) for window in walk.frame)
-        row, column = (slice(None), slice(None)) if position is None else (slice(p, p + 1) for p in position)
-        expected = kept[0][:, :, row, column]
-        (gradient,) = torch.autograd.grad(expected.sum(), x, retain_graph=True)
-        seen = x.detach()[:, :, rows, columns].requires_grad_()
-        found = walk(seen, rule)
-        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
-        (own,) = torch.autograd.grad(found.sum(), seen)
-        torch.testing.assert_close(own, gradient[:, :, rows, columns], rtol=1e-10, atol=1e-10)
-        assert gradient.abs().sum() == pytest.approx(float(own.abs().sum()))
+        check_objective(walk, kept[0], x, position, rule, 1e-11)
 
 
 def test_scans_see_the_modules_maps(written) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -287,6 +287,19 @@ class Manifest:
     def layer(self, name: str) -> LayerInfo:
         """The layer with this name or torchvision path."""
         return find_layer(self.layers, name)
+
+
+def source_of(own: str, given: Sequence[str]) -> str:
+    """Where mean and std come from, if those of them that are named in `given` are given; own: where they came from
+    before."""
+    if not given:
+        return own
+    if len(given) == 2:
+        return GIVEN
+    (missing,) = {"mean", "std"} - set(given)
+    if own.startswith(ASSUMED):
+        return own.replace("mean and std", missing)
+    return f"{given[0]} given, {missing} {own or 'of the model'}"
 
 
 def size_words(size: Size) -> str:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import nn
@@ -13,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from generator.core.blueprint import HEAD, Blueprint, Shortcut, Volume
 from generator.core.records import Size
+from generator.network.copying import copied
 from generator.network.graph import Graph
 from generator.network.layers import is_learned, step_of
 from generator.network.ops import Step
@@ -33,7 +32,7 @@ def blueprint(
     The module may lie on the meta device: geometry and costs need no numbers, and none are computed. graph: the
     module's, where it has been traced already.
     """
-    module = _without_numbers(module).eval()
+    module = copied(module, lambda tensor: torch.empty_like(tensor, device="meta")).eval()
     graph = graph or trace(module, size)
     named = _named_steps(graph, taps)
     shapes = graph.shapes(size)
@@ -102,19 +101,6 @@ def _as_map(step: Step, shape: tuple[int, int, int]) -> tuple[int, int, int]:
     if step.call is None or step.call.name != "linear" or shape[1:] == (1, 1):
         return shape
     return shape[2], shape[0], shape[1]
-
-
-def _without_numbers(module: nn.Module) -> nn.Module:
-    """A copy of a module on the meta device."""
-    tensors = [*module.parameters(), *module.buffers()]
-    for part in module.modules():  # also tensors that are no buffers
-        tensors += [value for value in vars(part).values() if isinstance(value, torch.Tensor)]
-    memo: dict[int, Any] = {}
-    for tensor in tensors:
-        blank = torch.empty_like(tensor.detach(), device="meta")
-        memo[id(tensor)] = nn.Parameter(blank) if isinstance(tensor, nn.Parameter) else blank
-    copied: nn.Module = copy.deepcopy(module, memo)
-    return copied
 
 
 def cost(module: nn.Module, side: int, channels: int = 3) -> dict[str, int]:

@@ -97,13 +97,19 @@ class Call:
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> Call:
         """The same call with its tensors on a device. Floating-point numbers become this type, also where the call asks
-        for a type of its own: a network in float64 computes in float64 throughout."""
+        for a type of its own: a network in float64 computes in float64 throughout. So does the device that it asks for.
+        """
 
         def moved(argument: Any) -> Any:
-            if isinstance(argument, tuple):
-                return tuple(moved(part) for part in argument)
-            is_float = isinstance(argument, torch.dtype) and argument.is_floating_point
-            return dtype if is_float else argument
+            match argument:
+                case tuple():
+                    return tuple(moved(part) for part in argument)
+                case torch.dtype() if argument.is_floating_point:
+                    return dtype
+                case torch.device():
+                    return torch.device(device)
+                case _:
+                    return argument
 
         tensors = tuple(x.to(device, dtype if x.is_floating_point() else x.dtype) for x in self.tensors)
         keywords = tuple((name, moved(value)) for name, value in self.keywords)
@@ -127,9 +133,5 @@ class _Put:
                 return times * self.inputs[0].shape[axis] // per + plus
             case tuple():
                 return [self(part) for part in argument]
-            case torch.device():
-                return self.inputs[0].device
-            case torch.dtype() if argument.is_floating_point and self.inputs[0].is_floating_point():
-                return self.inputs[0].dtype
             case _:
                 return argument

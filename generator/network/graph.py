@@ -102,7 +102,7 @@ class Graph:
         return inside[-1]
 
     def after_convolution(self, path: str) -> int:
-        """The convolution at `path` after its BatchNorm, and after the ReLU where nothing else reads it.
+        """The convolution at `path` after its norm and activation, as `after_norm` has it.
 
         Raises AtlasError where there is no such convolution.
         """
@@ -111,9 +111,14 @@ class Graph:
         )
         if index is None:
             raise AtlasError("the network has no such convolution", path)
-        for op in ("affine", "relu"):
+        return self.after_norm(index)
+
+    def after_norm(self, index: int) -> int:
+        """The norm behind a step and the activation behind that, each where it alone reads what is before it; the step
+        itself where neither does."""
+        for belongs in (lambda step: step.is_norm, lambda step: step.is_rectifier):
             readers = self.consumers[index]
-            if len(readers) == 1 and self.steps[readers[0]].op == op:
+            if len(readers) == 1 and belongs(self.steps[readers[0]]):
                 index = readers[0]
         return index
 

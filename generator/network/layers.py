@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from torch import nn
@@ -26,7 +26,6 @@ from generator.network.tap import Tap, block_names
 
 Shape = tuple[int, int, int]
 _SQUASHING = ("sigmoid", "softmax", "tanh", "hardsigmoid")  # what makes a gate out of a map
-_NORMS = ("group_norm", "instance_norm", "layer_norm", "batch_norm")
 LETTERS = 26
 
 
@@ -189,13 +188,7 @@ class _Finder:
         ):
             return None
         entry = self.dominator[add]
-        region: set[int] = set()
-        waiting = list(inputs)
-        while waiting:
-            index = waiting.pop()
-            if index != entry and index not in region:
-                region.add(index)
-                waiting += self.graph.steps[index].inputs
+        region = {*self.graph.leading_to(inputs)} - {*self.graph.leading_to([entry])}
         if any(
             reader not in region and reader != add
             for index in region
@@ -341,7 +334,9 @@ class _Finder:
         added, not made into a gate."""
         if block.entry < 0:
             return set()
-        first, second = (self._way(source, block) for source in self.graph.steps[block.add].inputs)
+        first, second = (
+            block.region & {*self.graph.leading_to([source])} for source in self.graph.steps[block.add].inputs
+        )
         if len(first) == len(second):
             return set()
         source = self.graph.steps[block.add].inputs[0 if len(first) < len(second) else 1]
@@ -354,17 +349,6 @@ class _Finder:
                 waiting += self.graph.steps[index].inputs
         return added & set(block.convolutions)
 
-    def _way(self, source: int, block: _Block) -> set[int]:
-        """A term of a block's addition and all of the block that it depends on."""
-        way: set[int] = set()
-        waiting = [source]
-        while waiting:
-            index = waiting.pop()
-            if index in block.region and index not in way:
-                way.add(index)
-                waiting += self.graph.steps[index].inputs
-        return way
-
     def plain(self) -> tuple[Tap, ...]:
         """The layers of a network without blocks: all its convolutions, conv1, conv2, …"""
         return tuple(
@@ -376,14 +360,7 @@ class _Finder:
         """A convolution, read after its norm and activation."""
         path = self._unused(self._scope(index))
         self.paths.add(path)
-        return Tap(name, path, kind, block, stage, self._after_convolution(index))
-
-    def _after_convolution(self, index: int) -> int:
-        for belongs in (_is_norm, lambda step: step.is_rectifier):
-            readers = self.graph.consumers[index]
-            if len(readers) == 1 and belongs(self.graph.steps[readers[0]]):
-                index = readers[0]
-        return index
+        return Tap(name, path, kind, block, stage, self.graph.after_norm(index))
 
     def _unused(self, path: str) -> str:
         """The path, with a number where another layer has it already."""
@@ -418,16 +395,8 @@ def _dominators(graph: Graph) -> list[int]:
     return dominator
 
 
-def _is_norm(step: Step) -> bool:
-    return step.op == "affine" or _calls(step, _NORMS)
-
-
 def _is_gate(step: Step) -> bool:
-    return _calls(step, _SQUASHING)
-
-
-def _calls(step: Step, names: Iterable[str]) -> bool:
-    return step.call is not None and any(name in step.call.target for name in names)
+    return step.call is not None and any(name in step.call.target for name in _SQUASHING)
 
 
 def _common_path(paths: Sequence[str]) -> str:

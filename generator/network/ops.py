@@ -75,10 +75,10 @@ class Step:
         excluded = {"inputs", "scope", "norm", "weight", "bias", "call", "raw"}
         settings = {part.name: getattr(self, part.name) for part in fields(self) if part.name not in excluded}
         for name, default in _DEFAULTS.items():
-            if settings[name] == default:
-                del settings[
-                    name
-                ]  # an operation that has no such setting keeps the digest that it always had
+            if (
+                settings[name] == default
+            ):  # an operation without such a setting keeps the digest that it always had
+                del settings[name]
         if self.call is not None:
             settings["call"] = self.call.words
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
@@ -108,6 +108,11 @@ class Step:
     def is_windowed(self) -> bool:
         """Whether windows and single units of the operation have their own way here: not one that torch runs."""
         return self.call is None
+
+    @property
+    def is_norm(self) -> bool:
+        """Whether the step is a norm, or another scale and shift."""
+        return self.op == "affine" or (self.call is not None and any(n in self.call.target for n in _NORMS))
 
     @property
     def is_rectifier(self) -> bool:
@@ -382,5 +387,6 @@ OPS: dict[OpName, Op] = {
     "activation": Activation(),
     "torch": Torch(),
 }
+_NORMS = ("group_norm", "instance_norm", "layer_norm", "batch_norm")  # in the names of torch's operations
 # Settings that came later than the digests of the first atlases.
 _DEFAULTS = {"limit": math.inf, "after": 0}

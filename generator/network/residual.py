@@ -44,26 +44,14 @@ def find_residual(graph: Graph, output: int) -> Residual | None:
     if graph.steps[add].op != "add":
         return None
     first, second = graph.steps[add].inputs
-    above_first, above_second = _above(graph, first), _above(graph, second)
+    above_first, above_second = {*graph.leading_to([first])}, {*graph.leading_to([second])}
     fork = max(above_first & above_second)
-    above_fork = _above(graph, fork)
+    above_fork = {*graph.leading_to([fork])}
     lengths = len(above_first - above_fork), len(above_second - above_fork)
     if lengths[0] == lengths[1]:
         return None  # two paths of equal length: neither is a shortcut
     shortcut, branch = (first, second) if lengths[0] < lengths[1] else (second, first)
     return Residual(fork, shortcut, branch, add, output)
-
-
-def _above(graph: Graph, index: int) -> set[int]:
-    """The step and all steps that it depends on."""
-    above: set[int] = set()
-    waiting = [index]
-    while waiting:
-        step = waiting.pop()
-        if step not in above:
-            above.add(step)
-            waiting += graph.steps[step].inputs
-    return above
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from generator.core.errors import AtlasError
-from generator.core.records import ASSUMED, GIVEN, Preprocessing, Size
+from generator.core.records import Preprocessing, Size, source_of
 from generator.network.network import Network
 from generator.pictures.decoding import MOST_CHANNELS
 from generator.stages.profile import PicturesSection
@@ -33,7 +33,7 @@ def preprocessing(own: Preprocessing, wanted: PicturesSection) -> Preprocessing:
         "transparency": wanted.transparency,
         "exif": wanted.exif,
         "bits": wanted.bits,
-        "source": _source(own, wanted),
+        "source": source_of(own.source, [n for n in ("mean", "std") if getattr(wanted, n) is not None]),
     }
     for name in ("mean", "std"):
         _refuse_other_channels(name, changes[name], own.channels)
@@ -55,18 +55,6 @@ def _resize(own: Preprocessing, wanted: PicturesSection) -> int | Size | None:
     if wanted.resize is None and wanted.fit == "shorter" and isinstance(own.resize, tuple):
         return min(own.resize)
     return wanted.resize
-
-
-def _source(own: Preprocessing, wanted: PicturesSection) -> str:
-    given = [name for name in ("mean", "std") if getattr(wanted, name) is not None]
-    if not given:
-        return own.source
-    if len(given) == 2:
-        return GIVEN
-    (missing,) = {"mean", "std"} - set(given)
-    if own.source.startswith(ASSUMED):
-        return own.source.replace("mean and std", missing)
-    return f"{given[0]} given, {missing} {own.source or 'of the model'}"
 
 
 def _refuse_small(chosen: Preprocessing, *, is_given: bool) -> None:

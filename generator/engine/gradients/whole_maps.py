@@ -27,6 +27,7 @@ class WholeMaps:
         self.graph, self.memory = graph.until(top), memory
         steps = len(self.graph)
         self._last_use = [max(readers, default=steps) for readers in self.graph.consumers]
+        self._of_pictures: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
 
     def maps(self, pictures: Tensor, rule: ReluRule) -> Tensor:
         """The step's output for pictures (B, C, H, W), whose gradient follows the rule."""
@@ -69,5 +70,8 @@ class WholeMaps:
         return max(1, min(AT_ONCE, self.memory // (2 * numbers * pictures.element_size())))
 
     def _shapes(self, pictures: Tensor) -> list[tuple[int, ...]]:
-        blank = torch.empty(1, *pictures.shape[1:], device="meta")
-        return [tuple(output.shape) for _, output in self.graph.to("meta", torch.float32).run(blank)]
+        key = tuple(pictures.shape[1:])
+        if key not in self._of_pictures:
+            ran = self.graph.to("meta", torch.float32).run(torch.empty(1, *key, device="meta"))
+            self._of_pictures[key] = [tuple(output.shape) for _, output in ran]
+        return self._of_pictures[key]

@@ -16,7 +16,7 @@ from torch import nn
 
 from generator.core.errors import AtlasError
 from generator.core.head import HeadKind, head_of
-from generator.core.records import GIVEN, Preprocessing, Size
+from generator.core.records import Preprocessing, Size, source_of
 from generator.network.class_names import read_class_list
 from generator.network.models import (
     alexnet,
@@ -163,12 +163,7 @@ def _given(
         changes = {"crop": size, "resize": side if model.is_own else usual.resize}
     given = {name: values for name, values in (("mean", mean), ("std", std)) if values is not None}
     changes |= {name: tuple(float(value) for value in values) for name, values in given.items()}
-    if len(given) == 2:
-        changes["source"] = GIVEN
-    elif given:
-        (other,) = {"mean", "std"} - set(given)
-        changes["source"] = usual.source.replace("mean and std", other)
-    return replace(usual, **changes)
+    return replace(usual, **changes, source=source_of(usual.source, list(given)))
 
 
 def _class_names(model: Model, loaded: Loaded, path: Path | None, head: HeadKind | None) -> tuple[str, ...]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,7 +22,7 @@ from generator.network.weights.initial import he_initialise, state_sha256
 from generator.network.weights.matching import Match, Sought, find_match, foreign, left_over
 from generator.network.weights.metadata import normaliser, read_classes, read_preprocessing
 from generator.network.weights.naming import namings
-from generator.network.weights.reading import COUNTER, WeightsFile, named, read_weights
+from generator.network.weights.reading import COUNTER, Entry, WeightsFile, named, read_weights
 
 _FILES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".tar", ".pkl")  # names that are meant as files
 
@@ -84,7 +86,9 @@ def load_weights(model: Model, weights: str | Path | None, seed: int, key: str |
             published.path,
             "give a weights file of this model, or name the network that the file belongs to",
         )
-    notes = _notes(file, sought, match, classifier, model.preprocessing.channels)
+    usual = published.preprocessing or model.preprocessing
+    layer = normaliser(file.entries, match.prefix, usual.channels)
+    notes = _notes(file, sought, match, (*classifier.used, *(() if layer is None else layer.entries)))
     if last is not None:
         name = next(block.name for block in blocks if block.path == last)
         notes.insert(0, f"the file ends at {name}: the network is used up to there")
@@ -94,14 +98,15 @@ def load_weights(model: Model, weights: str | Path | None, seed: int, key: str |
         notes.append(classifier.note)
     info = WeightsInfo(published.name, file_sha256(published.path), note="; ".join(notes))
     names = read_classes(published.path) or published.classes
-    return Loaded(module, _preprocessing(model, published, outputs, file, match), info, names, outputs, last)
+    written = read_preprocessing(published.path) or ({} if layer is None else layer.preprocessing)
+    return Loaded(module, _preprocessing(model, published, outputs, written), info, names, outputs, last)
 
 
 def blank(model: Model, outputs: int) -> nn.Module:
     """The module on the meta device: initialising a large one, only to be overwritten by a file, takes seconds. Your
     own may need numbers that no file holds."""
     if model.is_own:
-        return own.copied(model.build(outputs))
+        return own.own_copy(model.build(outputs))
     if model.needs_numbers:
         return model.build(outputs)
     with torch.device("meta"):
@@ -222,9 +227,8 @@ def _adapted(module: nn.Module, sought: Sought, match: Match, classifier: Classi
     if classifier.module is not None:
         _replace(module, sought.head, classifier.module)
     elif sought.head and classifier.outputs is None and match.fits == len(sought.body):
-        _replace(
-            module, sought.head, nn.Identity()
-        )  # a whole network without a classifier, not a truncated file
+        # A whole network without a classifier, not a truncated file.
+        _replace(module, sought.head, nn.Identity())
     stem = match.own.get(sought.stem)
     if stem is not None and sought.fits(sought.stem, stem.tensor) and len(stem.tensor.shape) == 4:
         path = sought.stem.rpartition(".")[0]
@@ -248,10 +252,8 @@ def _replace(module: nn.Module, path: str, part: nn.Module) -> None:
     setattr(module.get_submodule(parent), name, part)
 
 
-def _notes(
-    file: WeightsFile, sought: Sought, match: Match, classifier: Classifier, channels: int
-) -> list[str]:
-    """What is to be said of how the tensors were found. channels: of a picture."""
+def _notes(file: WeightsFile, sought: Sought, match: Match, used: Sequence[Entry]) -> list[str]:
+    """What is to be said of how the tensors were found. used: entries that were read besides the network's body."""
     notes = []
     if match.prefix:
         notes.append(f"the tensors under {match.where}")
@@ -267,21 +269,17 @@ def _notes(
     ):
         channels = stem.tensor.shape[1]
         notes.append(f"{channels} input channel{'' if channels == 1 else 's'}")
-    layer = normaliser(file.entries, match.prefix, channels)
-    known = (*classifier.used, *(() if layer is None else layer.entries))
-    if rest := left_over(file, match, sought, known):
+    if rest := left_over(file, match, sought, used):
         notes.append(f"left out: {rest}")
     return notes
 
 
 def _preprocessing(
-    model: Model, published: Published, outputs: int, file: WeightsFile, match: Match
+    model: Model, published: Published, outputs: int, written: Mapping[str, Any]
 ) -> Preprocessing:
     """The preprocessing of the weights: as the file states it, else as it was published, else the model's usual one,
-    which is then an assumption."""
+    which is then an assumption. written: what the file states."""
     usual = published.preprocessing or model.preprocessing
-    layer = normaliser(file.entries, match.prefix, usual.channels)
-    written = read_preprocessing(published.path) or ({} if layer is None else layer.preprocessing)
     if written:
         return replace(usual, **written, source=IN_FILE)
     is_known = published.is_known or usual.source == PUBLISHED

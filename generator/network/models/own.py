@@ -7,7 +7,6 @@ callable has a parameter for the number of outputs, and --arg does not give it, 
 from __future__ import annotations
 
 import contextlib
-import copy
 import difflib
 import functools
 import hashlib
@@ -16,7 +15,6 @@ import importlib.util
 import inspect
 import os
 import sys
-import traceback
 import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -30,7 +28,9 @@ from torch import nn
 from generator.core.errors import AtlasError
 from generator.core.input_paths import split_model
 from generator.core.records import Preprocessing, Size, size_words
+from generator.network.copying import copied
 from generator.network.models.model import IMAGENET, Model
+from generator.network.user_code import exception_words, place_of
 
 GROUP = "residual_atlas.models"
 BUILT_IN, GIVEN = (
@@ -95,7 +95,7 @@ def as_built(model: Model) -> tuple[nn.Module, str]:
     """Your own module with its own numbers, and where these are from; raises AtlasError where they are random: where
     another seed gives other numbers."""
     if isinstance(model.build, _Given):
-        return copied(model.build(model.outputs)), model.build.source
+        return own_copy(model.build(model.outputs)), model.build.source
     with seeded(0):
         module: nn.Module = model.build(model.outputs)
     with seeded(1):
@@ -116,17 +116,13 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
-def copied(module: nn.Module) -> nn.Module:
+def own_copy(module: nn.Module) -> nn.Module:
     """A module with tensors of its own, in float32 on the CPU: what is done to one does not change the other."""
-    tensors = [*module.parameters(), *module.buffers()]
-    memo: dict[int, Any] = {id(tensor): _own_tensor(tensor) for tensor in tensors}
-    result: nn.Module = copy.deepcopy(module, memo)
-    return result
 
+    def own(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.to("cpu", torch.float32 if tensor.is_floating_point() else None, copy=True)
 
-def _own_tensor(tensor: torch.Tensor) -> torch.Tensor:
-    value = tensor.detach().to("cpu", torch.float32 if tensor.is_floating_point() else None, copy=True)
-    return nn.Parameter(value, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else value
+    return copied(module, own)
 
 
 @contextlib.contextmanager
@@ -182,7 +178,7 @@ def _built_with(model: Model, arguments: Mapping[str, Any], fixed: int | None, o
         return model.build(outputs if fixed is None else fixed, **arguments)
     except Exception as error:  # every builder checks its arguments in its own way
         raise AtlasError(
-            f"{model.name} cannot be built with these arguments ({_brief(error)})",
+            f"{model.name} cannot be built with these arguments ({exception_words(error)})",
             _said(arguments),
             "change what --arg gives",
         ) from error
@@ -512,27 +508,9 @@ def _sentence(path: Path | None, what: str, where: str = "") -> Iterator[None]:
 
 def _error(what: str, error: BaseException, path: Path | None, where: str) -> AtlasError:
     """One sentence: what failed, the exception, and the file and line it came from."""
-    return AtlasError(f"{what} ({_brief(error)})", _place(error, path) or where, "correct it there")
-
-
-def _place(error: BaseException, path: Path | None) -> str:
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"{error.filename}, line {error.lineno}"
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if path is not None and frame.filename == str(path)]
-    beyond = [frame for frame in frames if not frame.filename.startswith((os.path.dirname(__file__), "<"))]
-    chosen = own or beyond
-    return f"{chosen[-1].filename}, line {chosen[-1].lineno}" if chosen else ""
-
-
-def _brief(error: BaseException) -> str:
-    """The exception's kind and the first line of its message, shortened."""
-    text = error.msg if isinstance(error, SyntaxError) else str(error)
-    text = text.strip().partition("\n")[0]
-    text = text if len(text) <= 160 else text[:159] + "…"
-    if isinstance(error, SystemExit):
-        return "it ends the program"
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return AtlasError(
+        f"{what} ({exception_words(error)})", place_of(error, path) or where, "correct it there"
+    )
 
 
 def _article(noun: str) -> str:

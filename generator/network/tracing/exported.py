@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import logging
-import os
 import re
 import sys
 import threading
-import traceback
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TextIO, cast
 
 import torch
@@ -21,6 +17,7 @@ from torch import Tensor, fx, nn
 from torch.export import Dim, ExportedProgram, export
 
 from generator.core.errors import AtlasError
+from generator.network.user_code import exception_words, place_of
 
 # Views of another tensor's memory: what is written into one is written into the other.
 VIEWS = (
@@ -49,14 +46,10 @@ def exported(module: nn.Module, shape: tuple[int, int, int]) -> Exported:
     """A module in eval mode, for pictures (B, *shape); it may lie on the meta device. Raises AtlasError where torch
     cannot write it down."""
     module = module.eval()
-    named = dict([*module.named_parameters(), *module.named_buffers()])
-    devices = {tensor.device.type for tensor in named.values()}
-    # Of a network whose weights end early only a part has numbers: torch reads a copy that has none.
-    readable = copy.deepcopy(module).to("meta") if len(devices) > 1 else module
-    program, alone = _program(readable, shape)
+    program, alone = _program(module, shape)
     if _writes_into_views(program.graph):
         program = program.run_decompositions({})  # torch writes it down again without operations in place
-    constants, pictures = _placeholders(program, named)
+    constants, pictures = _placeholders(program)
     output = _first_output(program.graph, module)
     needed = _needed(output)
     nodes = [node for node in program.graph.nodes if node in needed or node is pictures]
@@ -89,9 +82,7 @@ def _program(module: nn.Module, shape: tuple[int, int, int]) -> tuple[ExportedPr
         try:
             with torch.no_grad(), _quiet():
                 program = export(module, (example,), dynamic_shapes=dynamic, strict=False)
-        except (
-            Exception
-        ) as error:  # torch and the module raise many types of error; to the user all mean this one
+        except Exception as error:  # of many types, torch's and the module's; to the user all mean this one
             failures.append(error)
             continue
         if size == 1 or _batch_is_free(program):
@@ -101,7 +92,7 @@ def _program(module: nn.Module, shape: tuple[int, int, int]) -> tuple[ExportedPr
 
 def _unreadable(module: nn.Module, example: Tensor, error: Exception) -> AtlasError:
     """What to say of a module that torch.export cannot write down, by its error."""
-    where = ", ".join(filter(None, (type(module).__name__, _place(error))))
+    where = ", ".join(filter(None, (type(module).__name__, place_of(error))))
     if "data-dependent" in str(error):
         return AtlasError(
             "the network cannot be read: its forward decides by the numbers of the picture, not by its shape, what to "
@@ -119,22 +110,7 @@ def _unreadable(module: nn.Module, example: Tensor, error: Exception) -> AtlasEr
             f"check that the module takes pictures of shape ({shape}) in eval mode: "
             f"module.eval()(torch.zeros(1, {shape}))"
         )
-    return AtlasError(f"the network cannot be read by torch.export ({_brief(error)})", where, remedy)
-
-
-def _place(error: Exception) -> str:
-    """The file and line that the error came from, of the network's own code; '' where all of it is torch's."""
-    packages = (torch.__file__, os.__file__, str(Path(__file__).parents[1]))
-    libraries = (*map(os.path.dirname, packages), "<")
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not frame.filename.startswith(libraries)]
-    return f"{own[-1].filename}, line {own[-1].lineno}" if own else ""
-
-
-def _brief(error: Exception) -> str:
-    """The first line that says something."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+    return AtlasError(f"the network cannot be read by torch.export ({exception_words(error)})", where, remedy)
 
 
 @contextlib.contextmanager
@@ -165,15 +141,12 @@ class _Muted:
 
 
 def _batch_is_free(program: ExportedProgram) -> bool:
-    _, pictures = _placeholders(program, {})
+    _, pictures = _placeholders(program)
     return not isinstance(pictures.meta["val"].shape[0], int)
 
 
-def _placeholders(
-    program: ExportedProgram, named: Mapping[str, Tensor]
-) -> tuple[dict[fx.Node, Tensor], fx.Node]:
-    """The tensors that stand at the graph's inputs, and the input that is the picture. named: tensors that stand in for
-    the program's own, by name."""
+def _placeholders(program: ExportedProgram) -> tuple[dict[fx.Node, Tensor], fx.Node]:
+    """The tensors that stand at the graph's inputs, and the input that is the picture."""
     signature = program.graph_signature
     constants: dict[fx.Node, Tensor] = {}
     pictures = None
@@ -185,7 +158,7 @@ def _placeholders(
         if node.name in names:
             name = names[node.name]
             own = program.state_dict if name in program.state_dict else program.constants
-            constants[node] = _detached(named.get(name, own[name]))
+            constants[node] = _detached(own[name])
         elif node.name in lifted:
             constants[node] = _detached(program.constants[lifted[node.name]])
         elif pictures is None:

@@ -269,8 +269,9 @@ def _by_torch(asked: Asked, pick: int | None = None, op: Literal["torch", "activ
     arguments = tuple(taken(reading.of(argument)) for argument in node.args)
     keywords = tuple((name, taken(reading.of(value))) for name, value in node.kwargs.items())
     if not taken.sources:  # a tensor whose size is the batch's
-        taken.sources.append(Value(0, reading_shape(reading), MAP))
-    elif (found := _batch_axis(node, reading, taken.sources[0])) != (1, 0):
+        taken.sources.append(next(value for value in reading.values.values() if isinstance(value, Value)))
+    elif taken.needs_batch:
+        found = _batch_axis(node, reading, taken.sources[0])
         arguments = _measured(arguments, *found)
         keywords = tuple((name, _measured(value, *found)) for name, value in keywords)
     place = placed(asked.name, asked.arguments, taken.sources, asked.shape, target)
@@ -290,8 +291,7 @@ def _by_torch(asked: Asked, pick: int | None = None, op: Literal["torch", "activ
     source = taken.sources[0]
     drops_axis = asked.name in ("squeeze", "select") and source.is_pooled and asked.shape == source.shape[:3]
     if drops_axis or asked.name in ("view", "reshape", "_unsafe_view"):
-        first = reading.shaped.get(taken.sources[0].step, taken.sources[0])
-        reading.shaped[len(reading.steps)] = first
+        reading.shaped[len(reading.steps)] = reading.shaped.get(source.step, source)
     settings: dict[str, Any] = {
         "kernel": place.kernel,
         "stride": place.stride,
@@ -325,10 +325,6 @@ def _unknown(asked: Asked) -> AtlasError:
     return AtlasError("the network uses an operation that the atlas does not know", where)
 
 
-def reading_shape(reading: Reading) -> Shape:
-    return next(value.shape for value in reading.values.values() if isinstance(value, Value))
-
-
 @functools.cache
 def _functional(target: torch._ops.OpOverload) -> str:
     """The operation's name below torch.ops; of one in place, the same operation that makes a new tensor."""
@@ -344,11 +340,13 @@ def _functional(target: torch._ops.OpOverload) -> str:
 
 
 class _Taken:
-    """Replaces values by Source and tensors by Constant, and collects them."""
+    """Replaces values by Source and tensors by Constant, and collects them. needs_batch: whether the batch's size is
+    among the arguments."""
 
     def __init__(self) -> None:
         self.sources: list[Value] = []
         self.tensors: list[Tensor] = []
+        self.needs_batch = False
 
     def __call__(self, argument: Any) -> Any:
         if isinstance(argument, _Several):
@@ -364,6 +362,7 @@ class _Taken:
             return Constant(len(self.tensors) - 1)
         if isinstance(argument, tuple):
             return tuple(self(part) for part in argument)
+        self.needs_batch |= isinstance(argument, BatchSize)
         return argument
 
 
@@ -582,10 +581,8 @@ def _flat(asked: Asked) -> Value | None:
     if len(x.shape) == 4 and len(asked.shape) == 2 and x.shape[0] is asked.shape[0] is None:
         return asked.step("flatten", x)
     first = asked.reading.shaped.get(x.step)
-    if (
-        first is not None and first.is_pooled and asked.shape == first.shape[:2]
-    ):  # rows, then columns left out
-        return asked.step("flatten", first)
+    if first is not None and first.is_pooled and asked.shape == first.shape[:2]:
+        return asked.step("flatten", first)  # rows, then columns left out
     return None
 
 
