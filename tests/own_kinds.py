@@ -231,3 +231,21 @@ class Enlarged(nn.Module):
 
 def enlarged(n: int) -> nn.Module:
     return Enlarged(n)
+
+
+class Coordinates(nn.Module):
+    """A block that also sees where it is, with an instance norm that has running statistics."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels + 1, channels, 3, 1, 1)
+        self.norm = nn.InstanceNorm2d(channels, affine=True, track_running_stats=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, _, height, width = x.shape
+        rows = torch.linspace(-1, 1, height).view(1, 1, height, 1).expand(batch, 1, height, width)
+        return F.relu(self.norm(self.conv(torch.cat([x, rows], 1))) + x)
+
+
+def coordinates(n: int) -> nn.Module:
+    return Classified([Coordinates(8), Coordinates(8)], 8, n)

@@ -47,6 +47,7 @@ KINDS = {
         ["branch2a", "branch2b", "branch2c"],
     ),
     "tokens": ({"conv1": "stem", "res2a": "blocks.0", "res2b": "blocks.1"}, ["branch2a"]),
+    "coordinates": ({"conv1": "stem", "res2a": "blocks.0", "res2b": "blocks.1"}, ["branch2a"]),
     "unshuffled": ({"conv1": "stem.1", "res2a": "blocks.0", "res2b": "blocks.1"}, ["branch2a", "branch2b"]),
     "enlarged": ({"conv1": "net.stem", "res2a": "net.blocks.0"}, ["branch2a", "branch2b"]),
     "outputs": ({"conv1": "net.stem.0", "res2a": "net.blocks.0"}, ["branch2a", "branch2b"]),
@@ -98,3 +99,10 @@ def test_a_gate_is_drawn_in_its_block_and_not_as_the_head() -> None:
     assert [volume.op for volume in volumes if volume.stage == HEAD][-1] == "linear"
     gates = [volume for volume in volumes if volume.stage == 2 and volume.op == "adaptive_pool"]
     assert len(gates) == 2 and all(gate.field == 0 for gate in gates)
+
+
+def test_a_map_of_coordinates_widens_no_field_and_parts_no_block() -> None:
+    """It has the batch's size, and depends on no picture; nor do running statistics of an instance norm."""
+    network = models.load(f"{FILE}:coordinates", "random", size=32, args={"n": 5})
+    fields = [network.layer(name).receptive_field for name in ("conv1", "res2a", "res2b")]
+    assert [(field.side, field.beyond) for field in fields] == [(3, False), (5, False), (7, False)]

@@ -91,6 +91,17 @@ class Call:
         return self.target.split(".")[1]
 
     @property
+    def reads_numbers(self) -> bool:
+        """Whether the result depends on the numbers of the step's inputs, not on the batch's size alone."""
+
+        def is_read(argument: Any) -> bool:
+            return (
+                any(map(is_read, argument)) if isinstance(argument, tuple) else isinstance(argument, Source)
+            )
+
+        return is_read(self.arguments) or any(is_read(value) for _, value in self.keywords)
+
+    @property
     def words(self) -> str:
         """All that the result depends on besides inputs and tensors."""
         return repr((self.target, self.arguments, self.keywords, self.pick))

@@ -135,6 +135,16 @@ class Graph:
             return step.inputs[0], step.weight.shape[1]
         return None
 
+    @functools.cached_property
+    def seeing(self) -> list[bool]:
+        """Of every step, whether its output depends on the picture, and not on its size and the batch's alone (a map of
+        coordinates does not)."""
+        seeing: list[bool] = []
+        for step in self.steps:
+            reads = step.call is None or step.call.reads_numbers
+            seeing.append(step.op == "input" or (reads and any(seeing[i] for i in step.inputs)))
+        return seeing
+
     def is_windowed(self, top: int) -> bool:
         """Whether every step that leads to step `top` has its own way for windows and single units (ops.py); else torch
         runs the graph on whole maps."""

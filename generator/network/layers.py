@@ -381,7 +381,7 @@ def _dominators(graph: Graph) -> list[int]:
     and for what depends on no picture."""
     dominator, depth = [0] * len(graph), [0] * len(graph)
     for index, step in enumerate(graph.steps):
-        sources = [source for source in step.inputs if source == 0 or graph.steps[source].inputs]
+        sources = [source for source in step.inputs if graph.seeing[source]] if graph.seeing[index] else []
         if not sources:
             continue
         meeting = sources[0]

@@ -419,6 +419,11 @@ def _batch_norm(asked: Asked) -> Value | None:
     return asked.step("affine", asked.input, weight=scale, bias=bias, norm=asked.scope)
 
 
+def _instance_norm(asked: Asked) -> Value | None:
+    """One that has running statistics uses them outside training, as a BatchNorm does."""
+    return None if asked.use_input_stats else _batch_norm(asked)
+
+
 def _on_channels(value: Value) -> bool:
     return len(value.shape) in (2, 4)
 
@@ -668,6 +673,7 @@ def _as_type(asked: Asked) -> Value | None:
 READERS: dict[str, Callable[[Asked], Value | None]] = {
     "conv2d": _convolution,
     "batch_norm": _batch_norm,
+    "instance_norm": _instance_norm,
     "add": _add,
     "sub": _subtract,
     "rsub": _subtract_from,
