@@ -249,3 +249,19 @@ class Coordinates(nn.Module):
 
 def coordinates(n: int) -> nn.Module:
     return Classified([Coordinates(8), Coordinates(8)], 8, n)
+
+
+class GatedUnits(nn.Module):
+    """A gated linear unit over channels; summed: along the rows, by an operation that the atlas has no word for."""
+
+    def __init__(self, channels: int, summed: bool) -> None:
+        super().__init__()
+        self.conv, self.summed = nn.Conv2d(channels, 2 * channels, 3, 1, 1), summed
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.glu(self.conv(x), 1)
+        return x + (torch.logcumsumexp(y, 2) if self.summed else y)
+
+
+def units(n: int) -> nn.Module:
+    return Classified([GatedUnits(8, summed=False), GatedUnits(8, summed=True)], 8, n)

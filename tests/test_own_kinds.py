@@ -48,6 +48,7 @@ KINDS = {
     ),
     "tokens": ({"conv1": "stem", "res2a": "blocks.0", "res2b": "blocks.1"}, ["branch2a"]),
     "coordinates": ({"conv1": "stem", "res2a": "blocks.0", "res2b": "blocks.1"}, ["branch2a"]),
+    "units": ({"conv1": "stem", "res2a": "blocks.0", "res2b": "blocks.1"}, ["branch2a"]),
     "unshuffled": ({"conv1": "stem.1", "res2a": "blocks.0", "res2b": "blocks.1"}, ["branch2a", "branch2b"]),
     "enlarged": ({"conv1": "net.stem", "res2a": "net.blocks.0"}, ["branch2a", "branch2b"]),
     "outputs": ({"conv1": "net.stem.0", "res2a": "net.blocks.0"}, ["branch2a", "branch2b"]),
@@ -106,3 +107,10 @@ def test_a_map_of_coordinates_widens_no_field_and_parts_no_block() -> None:
     network = models.load(f"{FILE}:coordinates", "random", size=32, args={"n": 5})
     fields = [network.layer(name).receptive_field for name in ("conv1", "res2a", "res2b")]
     assert [(field.side, field.beyond) for field in fields] == [(3, False), (5, False), (7, False)]
+
+
+def test_an_unknown_operation_that_keeps_rows_and_columns_keeps_the_field_of_the_branch() -> None:
+    """The second block holds one, of which the whole map may act."""
+    network = models.load(f"{FILE}:units", "random", size=32, args={"n": 5})
+    fields = [network.layer(name).receptive_field for name in ("conv1", "res2a", "res2b")]
+    assert [(field.side, field.beyond) for field in fields] == [(3, False), (5, False), (7, True)]

@@ -53,7 +53,7 @@ _REDUCING = (
     "mean", "sum", "amax", "amin", "var", "std", "linalg_vector_norm", "norm", "max", "min", "prod", "logsumexp",
     "argmax", "argmin", "var_mean", "std_mean",
 )  # fmt: skip
-_DIM = ("softmax", "log_softmax", "_softmax", "_log_softmax", "cumsum", "sort", "flip", "roll")
+_DIM = ("softmax", "log_softmax", "_softmax", "_log_softmax", "cumsum", "sort", "flip", "roll", "glu")
 
 
 def placed(
@@ -73,13 +73,20 @@ def placed(
     if x.axes is None:
         return LOST
     reader = _READERS.get(name)
-    found = LOST if reader is None else reader(x, x.axes, arguments, shape)
+    found = (_unknown if reader is None else reader)(x, x.axes, arguments, shape)
     if found.axes is None:
         return LOST
     if name in ("cat", "stack", "slice_scatter", "select_scatter", "copy"):
         follows = tuple(number for number, source in enumerate(sources) if source.axes == x.axes)
         return replace(found, follows=follows)
     return replace(found, follows=(0,))
+
+
+def _unknown(x: Place, axes: Axes, arguments: Mapping[str, Any], shape: Shape) -> Placed:
+    """An operation that is not listed here: where rows and columns stay as many, its positions are taken for the
+    input's, and the rest of the map may act on them."""
+    alike = len(shape) == len(x.shape) and all(shape[axis] == x.shape[axis] for axis in axes)
+    return Placed(axes, beyond=True) if alike else LOST
 
 
 def _pointwise(sources: Sequence[Place], shape: Shape, arguments: Iterable[Any]) -> Placed:
