@@ -10,7 +10,6 @@ convention decides, or the user is asked.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -279,7 +278,7 @@ def left_over(file: WeightsFile, match: Match, sought: Sought, used: Sequence[En
     taken = {id(entry) for entry in (*body, *used)}
     around = next(iter(match.own.values())).path
     dictionary = f"{around}." if around else ""
-    groups: Counter[str] = Counter()
+    groups: dict[str, list[str]] = {}
     for entry in file.entries:
         parts = tuple(entry.full.split("."))
         shared = next((k for k, (a, b) in enumerate(zip(match.prefix, parts, strict=False)) if a != b), None)
@@ -288,8 +287,10 @@ def left_over(file: WeightsFile, match: Match, sought: Sought, used: Sequence[En
         is_other = any(entry.full.startswith(f"{other}.") for other in match.others)
         is_known = id(entry) in taken or parts[-1] == COUNTER or _is_training(parts[: depth + 1], entry)
         if not is_known and not is_other:
-            groups[group.removeprefix(dictionary)] += 1
-    names = [name if count == 1 else f"{name} ({count:,} tensors)" for name, count in groups.items()]
+            groups.setdefault(group.removeprefix(dictionary), []).append(entry.full.removeprefix(dictionary))
+    names = [
+        names[0] if len(names) == 1 else f"{group} ({len(names):,} tensors)" for group, names in groups.items()
+    ]
     return named(names, _MOST_NAMED)
 
 
