@@ -279,19 +279,24 @@ def left_over(file: WeightsFile, match: Match, sought: Sought, used: Sequence[En
     around = next(iter(match.own.values())).path
     dictionary = f"{around}." if around else ""
     groups: dict[str, list[str]] = {}
+    of_the_network = set()
     for entry in file.entries:
         parts = tuple(entry.full.split("."))
         shared = next((k for k, (a, b) in enumerate(zip(match.prefix, parts, strict=False)) if a != b), None)
         depth = len(match.prefix) if shared is None else shared
         group = ".".join(parts[: depth + 1])
         is_other = any(entry.full.startswith(f"{other}.") for other in match.others)
-        is_known = id(entry) in taken or parts[-1] == COUNTER or _is_training(parts[: depth + 1], entry)
-        if not is_known and not is_other:
-            groups.setdefault(group.removeprefix(dictionary), []).append(entry.full.removeprefix(dictionary))
-    names = [
-        names[0] if len(names) == 1 else f"{group} ({len(names):,} tensors)" for group, names in groups.items()
-    ]
-    return named(names, _MOST_NAMED)
+        if id(entry) in taken:
+            of_the_network.add(group)
+        elif parts[-1] != COUNTER and not _is_training(parts[: depth + 1], entry) and not is_other:
+            groups.setdefault(group, []).append(entry.full)
+    names = []
+    for group, members in groups.items():
+        if group in of_the_network:  # 'fc' would name what is used
+            names += members
+        else:
+            names.append(group if len(members) == 1 else f"{group} ({len(members):,} tensors)")
+    return named([name.removeprefix(dictionary) for name in names], _MOST_NAMED)
 
 
 def _is_training(group: Sequence[str], entry: Entry) -> bool:
