@@ -1,9 +1,9 @@
 """From a torch module to the graph of its steps, by torch.export.
 
 `trace` takes a module and the size of a picture and returns a Graph; nothing else depends on how a module is read.
-exported.py lets torch write the module down as calls of its operations (ATen), reading.py turns each call into a Step,
-positions.py knows where the positions of a map lie in the output of an operation that has no class of its own, and
-folding.py folds fixed norms into the convolutions before them."""
+exported.py lets torch write the module down as calls of its operations (ATen), reading.py turns each call into a Step:
+by the reader of its operation (readers.py), or as a call that torch runs (by_torch.py), for which positions.py knows
+where the positions of a map lie in its output. folding.py folds fixed norms into the convolutions before them."""
 
 from __future__ import annotations
 
