@@ -55,6 +55,13 @@ def test_the_folder_holds_what_the_format_says_and_nothing_else(atlas):
             assert atlas.pictures.sprite_path(layer.name, channel).exists() == pictured
 
 
+def test_the_whole_pictures_of_all_channels_lists_are_there_also_of_those_without_sprites(atlas):
+    lists = [atlas.arrays.layer(layer.name)["top_image"] for layer in atlas.manifest().layers]
+    of_sprites = np.unique(np.concatenate([numbers[:PICTURED] for numbers in lists]))
+    of_all = set(np.unique(np.concatenate(lists)).tolist()) - {-1}
+    assert atlas.pictures.pictures() == of_all > set(of_sprites.tolist()) - {-1}
+
+
 def test_a_broken_picture_is_skipped_counted_and_listed_and_the_rest_is_numbered_without_gap(atlas):
     pictures = atlas.manifest().pictures
     assert pictures.count == COUNT and [skipped.path for skipped in pictures.skipped] == [

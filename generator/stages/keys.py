@@ -166,11 +166,14 @@ def refinement(inputs: Inputs) -> str:
 def tiles(inputs: Inputs) -> str:
     """Patches, gradients and the whole pictures shown behind them."""
     sprites_section, network = inputs.profile.sprites, inputs.network
+    pictures: list[object] = [sprites_section.picture, sprites_section.quality]
+    if any(inputs.channels(layer) < layer.channels for layer in network.layers):
+        pictures.append("all lists")  # since channels without tiles have whole pictures too
     return fingerprint(
         scan(inputs),
         inputs.panels,
         [(layer.name, inputs.native(layer), inputs.channels(layer)) for layer in network.layers],
-        [sprites_section.picture, sprites_section.quality] if "patches" in inputs.panels else None,
+        pictures if "patches" in inputs.panels else None,
     )
 
 

@@ -32,12 +32,15 @@ def is_kept(inputs: Inputs, run: Run) -> bool:
     return run.store.work.stamp(kept_stamp(SPRITES)) == keys.sprites(inputs)
 
 
-def missing_pictures(inputs: Inputs, run: Run, units: UnitTable) -> list[int]:
-    """Where pictures are kept, the indices (in images.csv) of the units' pictures whose file is missing."""
-    if not is_kept(inputs, run) or "patches" not in inputs.panels:
+def missing_pictures(inputs: Inputs, run: Run) -> list[int]:
+    """The indices (in images.csv) of the pictures in the lists of all channels whose file is missing: also of channels
+    that get no sprite, whose pages show these pictures alone. None where the profile may not publish pictures."""
+    if "patches" not in inputs.panels:
         return []
-    path = run.store.pictures.picture_path
-    return [int(index) for index in np.unique(units.picture) if not path(index).exists()]
+    lists = [run.store.arrays.layer(layer.name, "top")["top_image"] for layer in inputs.network.layers]
+    listed = np.unique(np.concatenate([numbers[numbers >= 0] for numbers in lists]))
+    written = run.store.pictures.pictures()
+    return [index for index in listed.tolist() if index not in written]
 
 
 def wanted_units(inputs: Inputs, run: Run, units: UnitTable) -> np.ndarray:

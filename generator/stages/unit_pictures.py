@@ -97,13 +97,13 @@ def tile_file(inputs: Inputs, run: Run, layer: LayerInfo) -> TileFile:
 
 
 def picture_units(inputs: Inputs, run: Run) -> None:
-    """Write the tiles of every unit into work/tiles, and the pictures that they are cut from into pictures/.
+    """Write the tiles of every unit into work/tiles, and the whole pictures of all channels' lists into pictures/.
 
     Groups of pictures that an earlier run finished are skipped; each process of a torchrun takes its share.
     """
     units = unit_table(inputs, run)
-    if run.ranks.leads:
-        _restore_pictures(inputs, run, missing_pictures(inputs, run, units))
+    if run.ranks.leads and is_kept(inputs, run):
+        _write_further_pictures(inputs, run)
     wanted = wanted_units(inputs, run, units)  # all of them, except where an atlas is repaired
     key = tiles_key(inputs, wanted)
     if _has_sprites(inputs, run):
@@ -130,6 +130,9 @@ def picture_units(inputs: Inputs, run: Run) -> None:
     with run.reporter.stage("patches and gradients", total, "units", earlier) as advance:
         for count in _picture_groups(inputs, run, groups, key):
             advance(count)
+    run.ranks.meet()
+    if run.ranks.leads:
+        _write_further_pictures(inputs, run)
     run.ranks.meet()
 
 
@@ -164,8 +167,10 @@ def _stamp(group: int) -> str:
     return f"group-{group}"
 
 
-def _restore_pictures(inputs: Inputs, run: Run, missing: list[int]) -> None:
-    """Write the whole pictures that a repaired atlas lacks."""
+def _write_further_pictures(inputs: Inputs, run: Run) -> None:
+    """Write the whole pictures that are not there: those that a repaired atlas lacks, and those in the lists of
+    channels alone that get no tiles."""
+    missing = missing_pictures(inputs, run)
     if not missing:
         return
     files, size = usable_files(inputs, run), group_size(inputs)
