@@ -21,7 +21,7 @@ from generator.core.errors import AtlasError
 from generator.core.progress import Reporter
 from generator.core.store import Store
 from generator.network import models
-from generator.network.models import own
+from generator.network.models import own, own_source
 from generator.network.models.resnet_preact import PreActResNet
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.channel_sentence import channel_sentence
@@ -321,8 +321,9 @@ def test_the_list_s_networks_take_their_function_s_arguments() -> None:
 
 def test_a_package_offers_networks_by_entry_points(net: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(net.parent)
-    offered = {"my-net": EntryPoint("my-net", "net:trained", own.GROUP)}
-    monkeypatch.setattr(own, "_entry_points", lambda: offered)
+    offered = {"my-net": EntryPoint("my-net", "net:trained", own_source.GROUP)}
+    for module in (own, own_source):
+        monkeypatch.setattr(module, "entry_points_offered", lambda: offered)
     assert "my-net" in CliRunner().invoke(main, ["list", "models"]).output.split()
     loaded = models.load("my-net", size=32)
     assert (loaded.model, loaded.outputs) == ("my-net", 4)

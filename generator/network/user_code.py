@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+
+from generator.core.errors import AtlasError
 
 # Where no code of the user's lies: torch, Python's own library, this package, and code that is in no file.
 _LIBRARIES = (*map(os.path.dirname, (torch.__file__, os.__file__, str(Path(__file__).parent))), "<")
@@ -31,3 +35,22 @@ def place_of(error: BaseException, path: Path | None = None) -> str:
     meant = [frame for frame in frames if path is not None and frame.filename == str(path)]
     own = meant or [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)]
     return f"{own[-1].filename}, line {own[-1].lineno}" if own else ""
+
+
+@contextlib.contextmanager
+def sentence_about(path: Path | None, what: str, where: str = "") -> Iterator[None]:
+    """Whatever the user's code raises inside becomes one sentence; path: its file; where: the place, if the error names
+    none."""
+    try:
+        yield
+    except AtlasError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise error_in(what, error, path, where) from error
+
+
+def error_in(what: str, error: BaseException, path: Path | None, where: str) -> AtlasError:
+    """One sentence: what failed, the exception, and the file and line it came from."""
+    return AtlasError(
+        f"{what} ({exception_words(error)})", place_of(error, path) or where, "correct it there"
+    )

@@ -34,6 +34,7 @@ from generator.network.models import (
 from generator.network.models.loading import Loaded, load_weights
 from generator.network.models.loading import blank as blank_module
 from generator.network.models.model import Model
+from generator.network.models.own_module import other_sizes
 from generator.network.network import Network
 
 MODELS: dict[str, Model] = {
@@ -114,7 +115,7 @@ def load(
     loaded = load_weights(model, weights, seed, weights_key)
     preprocessing = _given(model, loaded.preprocessing, size, mean, std)
     taps = None if model.taps is None else model.taps(loaded.module)
-    with own.other_sizes(model, loaded.module, preprocessing):
+    with other_sizes(model, loaded.module, preprocessing):
         network = Network.from_module(
             model.name,
             loaded.module,

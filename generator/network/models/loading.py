@@ -14,8 +14,8 @@ from torch import nn
 from generator.core.checksums import file_sha256
 from generator.core.errors import AtlasError
 from generator.core.records import ASSUMED, IN_FILE, PUBLISHED, Preprocessing, WeightsInfo
-from generator.network.models import own
 from generator.network.models.model import IMAGENET, Model, Published
+from generator.network.models.own_module import as_built, own_copy, seeded
 from generator.network.weights.classifier import Classifier, Wanted, find_classifier
 from generator.network.weights.fitting import as_float, fit
 from generator.network.weights.initial import he_initialise, state_sha256
@@ -106,7 +106,7 @@ def blank(model: Model, outputs: int) -> nn.Module:
     """The module on the meta device: initialising a large one, only to be overwritten by a file, takes seconds. Your
     own may need numbers that no file holds."""
     if model.is_own:
-        return own.own_copy(model.build(outputs))
+        return own_copy(model.build(outputs))
     if model.needs_numbers:
         return model.build(outputs)
     with torch.device("meta"):
@@ -114,7 +114,7 @@ def blank(model: Model, outputs: int) -> nn.Module:
 
 
 def _random(model: Model, seed: int) -> Loaded:
-    with own.seeded(seed):
+    with seeded(seed):
         module = blank(model, model.outputs)
     if not (model.is_own or model.needs_numbers):
         module = module.to_empty(device="cpu")
@@ -129,7 +129,7 @@ def _random(model: Model, seed: int) -> Loaded:
 
 def _as_built(model: Model) -> Loaded:
     """Your own module with the numbers that it has."""
-    module, source = own.as_built(model)
+    module, source = as_built(model)
     info = WeightsInfo(source, state_sha256(module.state_dict()))
     return Loaded(module, _assumed(model, model.preprocessing), info, (), model.outputs)
 

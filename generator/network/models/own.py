@@ -6,19 +6,11 @@ callable has a parameter for the number of outputs, and --arg does not give it, 
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import functools
-import hashlib
-import importlib
-import importlib.util
 import inspect
-import os
-import sys
-import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +19,10 @@ from torch import nn
 
 from generator.core.errors import AtlasError
 from generator.core.input_paths import split_model
-from generator.core.records import Preprocessing, Size, size_words
-from generator.network.copying import copied
 from generator.network.models.model import IMAGENET, Model
-from generator.network.user_code import exception_words, place_of
-
-GROUP = "residual_atlas.models"
-BUILT_IN, GIVEN = (
-    "built-in",
-    "given in Python",
-)  # where a network's numbers are from, if from no file of weights
+from generator.network.models.own_module import BUILT_IN, GIVEN, GivenModule
+from generator.network.models.own_source import OwnSource, entry_points_offered, find_source
+from generator.network.user_code import exception_words, sentence_about
 
 # Parameters that hold the number of outputs. Those of the second kind may mean something else (the n of 6n + 2 layers):
 # they are filled only where the callable has no value of its own for them.
@@ -44,31 +30,16 @@ _OUTPUTS = ("num_classes", "n_classes", "nb_classes", "nclasses", "num_outputs",
 _PERHAPS_OUTPUTS = ("n", "classes", "outputs", "labels", "out_features", "out_dim")
 _TRIALS = (10, 11)  # numbers of outputs with which a callable is tried
 _USUAL = 1000
-_SIDES = (
-    28,
-    32,
-    64,
-    96,
-    128,
-    160,
-    192,
-    224,
-    256,
-    299,
-    384,
-    448,
-    512,
-)  # px, tried where a network refuses another
 
 
 def is_own(name: str) -> bool:
     """Whether a model's name says where its callable is, or is a package's entry point."""
-    return name.endswith(".py") or split_model(name)[1] != "" or name in _entry_points()
+    return name.endswith(".py") or split_model(name)[1] != "" or name in entry_points_offered()
 
 
 def names() -> tuple[str, ...]:
     """The models that installed packages offer."""
-    return tuple(sorted(_entry_points()))
+    return tuple(sorted(entry_points_offered()))
 
 
 def find(name: str, arguments: Mapping[str, Any], classes: int | None = None) -> Model:
@@ -78,7 +49,7 @@ def find(name: str, arguments: Mapping[str, Any], classes: int | None = None) ->
     Raises AtlasError where there is no such file, module or name, where the file raises an error, for arguments that
     are missing or unknown, and for a callable that returns no module.
     """
-    source = _source(name)
+    source = find_source(name)
     with source.imports():
         thing = source.look_up()
     if isinstance(thing, Model):
@@ -88,73 +59,7 @@ def find(name: str, arguments: Mapping[str, Any], classes: int | None = None) ->
 
 def of_module(module: nn.Module) -> Model:
     """The model of a module that is given in Python."""
-    return _entry(type(module).__name__, "a module given in Python", _Given(module, GIVEN))
-
-
-def as_built(model: Model) -> tuple[nn.Module, str]:
-    """Your own module with its own numbers, and where these are from; raises AtlasError where they are random: where
-    another seed gives other numbers."""
-    if isinstance(model.build, _Given):
-        return own_copy(model.build(model.outputs)), model.build.source
-    with seeded(0):
-        module: nn.Module = model.build(model.outputs)
-    with seeded(1):
-        again = model.build(model.outputs).state_dict()
-    if any(not torch.equal(tensor, again[name]) for name, tensor in module.state_dict().items()):
-        raise AtlasError(
-            f"{model.name} has random numbers: its function loads no weights",
-            remedy="bring a file with --weights, or say --weights random",
-        )
-    return module, BUILT_IN
-
-
-@contextlib.contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Torch's random numbers begin with this seed, and afterwards go on as before."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
-
-
-def own_copy(module: nn.Module) -> nn.Module:
-    """A module with tensors of its own, in float32 on the CPU: what is done to one does not change the other."""
-
-    def own(tensor: torch.Tensor) -> torch.Tensor:
-        return tensor.to("cpu", torch.float32 if tensor.is_floating_point() else None, copy=True)
-
-    return copied(module, own)
-
-
-@contextlib.contextmanager
-def other_sizes(model: Model, module: nn.Module, preprocessing: Preprocessing) -> Iterator[None]:
-    """Where your own network cannot be read at a size of pictures, the error names sizes that it takes."""
-    try:
-        yield
-    except AtlasError as error:
-        if not model.is_own or _takes(module, preprocessing.channels, preprocessing.size):
-            raise
-        sides = [side for side in _SIDES if _takes(module, preprocessing.channels, (side, side))]
-        if not sides:
-            raise
-        said = ", ".join(map(str, sides[:-1])) + (" or " if sides[1:] else "") + str(sides[-1])
-        raise AtlasError(
-            f"the network does not take pictures of {size_words(preprocessing.size)}",
-            model.name,
-            f"say their size; it takes --crop {said}",
-        ) from error
-
-
-def _takes(module: nn.Module, channels: int, size: Size) -> bool:
-    training = [part for part in module.modules() if part.training]
-    try:
-        with torch.no_grad():
-            module.eval()(torch.zeros(1, channels, *size))
-    except Exception:  # whatever the network raises
-        return False
-    finally:
-        for part in training:
-            part.training = True
-    return True
+    return _entry(type(module).__name__, "a module given in Python", GivenModule(module, GIVEN))
 
 
 def with_arguments(model: Model, arguments: Mapping[str, Any]) -> Model:
@@ -192,153 +97,14 @@ def _entry(name: str, text: str, build: Callable[[int], nn.Module], **fields: An
     return Model(name, text, build, None, replace(IMAGENET, source=""), is_own=True, **fields)
 
 
-@dataclass(frozen=True)
-class _Given:
-    """Builds a network that is there already."""
-
-    module: nn.Module
-    source: str
-
-    def __call__(self, outputs: int) -> nn.Module:
-        return self.module
-
-
-# -- where it is -------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Source:
-    """Where a callable is. name: of the callable, dots allowed; public: how pages call the model; where: the file or
-    module, for messages; folder: what is put on sys.path meanwhile; load: gives the Python module."""
-
-    name: str
-    public: str
-    where: str
-    folder: Path
-    load: Callable[[], Any]
-
-    @contextlib.contextmanager
-    def imports(self) -> Iterator[None]:
-        """Python's search path begins with the source's folder; modules that lie there are forgotten afterwards, so
-        that the next source finds its own of that name, and a changed file is read again."""
-        before = set(sys.modules)
-        writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-        sys.path.insert(0, str(self.folder))
-        importlib.invalidate_caches()
-        try:
-            yield
-        finally:
-            sys.path.remove(str(self.folder))
-            sys.dont_write_bytecode = writes
-            for name in set(sys.modules) - before:
-                file = getattr(sys.modules[name], "__file__", None)
-                if file and Path(file).is_relative_to(self.folder) and not name.startswith(_PRIVATE):
-                    del sys.modules[name]
-
-    def look_up(self) -> Any:
-        """What the name stands for; raises AtlasError where there is nothing of that name."""
-        thing = self.load()
-        for part in self.name.split("."):
-            if not hasattr(thing, part):
-                raise AtlasError(f"there is no {self.name}", self.where, _near(self.name, _offers(thing)))
-            thing = getattr(thing, part)
-        return thing
-
-
-_PRIVATE = "_residual_atlas_own_"
-
-
-def _source(name: str) -> _Source:
-    if name in _entry_points():
-        entry = _entry_points()[name]
-        return _Source(
-            entry.attr or "", name, entry.value, Path.cwd(), functools.partial(_import, entry.module)
-        )
-    where, attribute = split_model(name)
-    if where.endswith(".py"):
-        path = Path(where).expanduser()
-        if not path.is_file():
-            raise AtlasError("no such file of a network", where, "check the path")
-        if not attribute:
-            source = _Source("", "", where, path.absolute().parent, functools.partial(_run, path))
-            with source.imports():
-                offers = _near("", _offers(source.load()))
-            raise AtlasError(
-                "the name of the network in the file is missing", where, f"say {path.name}:NAME; {offers}"
-            )
-        load = functools.partial(_run, path)
-        return _Source(attribute, f"{path.name}:{attribute}", where, path.absolute().parent, load)
-    return _Source(attribute, name, where, Path.cwd(), functools.partial(_import, where))
-
-
-def _run(path: Path) -> types.ModuleType:
-    """A file as a module under a name of its own, read again each time."""
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise AtlasError(f"the network's file cannot be read ({error.strerror})", path) from error
-    name = _PRIVATE + hashlib.sha256(os.fsencode(path.absolute()) + b"\0" + text).hexdigest()[:16]
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look there
-    with _sentence(path, "the network's file cannot be run"):
-        exec(compile(text, str(path), "exec"), module.__dict__)
-    return module
-
-
-def _import(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not (name == error.name or name.startswith(error.name + ".")):
-            raise AtlasError(
-                f"the package {error.name} is missing, which {name} imports", name, "install it"
-            ) from error
-        raise AtlasError(
-            "there is no such Python package",
-            name,
-            "install it, or give the path of a file that ends in .py",
-        ) from error
-    except Exception as error:
-        raise _error("the network's package cannot be imported", error, None, name) from error
-
-
-@functools.cache
-def _entry_points() -> dict[str, EntryPoint]:
-    return {entry.name: entry for entry in entry_points(group=GROUP)}
-
-
-def _offers(thing: Any) -> list[str]:
-    """The callables and modules of a file, package or class that are its own."""
-    root = str(getattr(thing, "__name__", "")).partition(".")[0]
-    return [
-        name
-        for name, value in vars(thing).items()
-        if not name.startswith("_")
-        and (
-            isinstance(value, nn.Module)
-            or (callable(value) and str(getattr(value, "__module__", root)).partition(".")[0] == root)
-        )
-    ]
-
-
-def _near(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=3)
-    if near:
-        return f"did you mean {' or '.join(near)}?"
-    shown = ", ".join(known[:12]) + (" and more" if len(known) > 12 else "")
-    return f"it has {shown}" if known else "it has no function and no class"
-
-
-# -- what it is --------------------------------------------------------------------------------------------------------
+# -- what a name stands for --------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class _Builder:
     """Calls a callable. counts: its parameter for the number of outputs, '' for none."""
 
-    source: _Source
+    source: OwnSource
     function: Callable[..., Any]
     arguments: Mapping[str, Any] = field(default_factory=dict)
     counts: str = ""
@@ -347,7 +113,7 @@ class _Builder:
         arguments = {**self.arguments, **({self.counts: outputs} if self.counts else {})}
         path = Path(self.source.where) if self.source.where.endswith(".py") else None
         what = f"{self.source.name} cannot be called"
-        with self.source.imports(), _sentence(path, what, self.source.public):
+        with self.source.imports(), sentence_about(path, what, self.source.public):
             result = self.function(**arguments)
         if not isinstance(result, nn.Module):
             kind = type(result).__name__
@@ -359,14 +125,14 @@ class _Builder:
         return result
 
 
-def _model(source: _Source, thing: Any, arguments: Mapping[str, Any], classes: int | None) -> Model:
+def _model(source: OwnSource, thing: Any, arguments: Mapping[str, Any], classes: int | None) -> Model:
     text = f"{source.name} of {source.public.partition(':')[0]}"
     if isinstance(thing, nn.Module):
         if arguments:
             raise AtlasError(
                 f"{source.name} is a network already and takes no arguments", source.where, "leave out --arg"
             )
-        return _entry(source.public, text, _Given(thing, BUILT_IN))
+        return _entry(source.public, text, GivenModule(thing, BUILT_IN))
     if not callable(thing):
         raise AtlasError(
             f"{source.name} is {_article(type(thing).__name__)}, not a function, a class or a torch.nn.Module",
@@ -422,7 +188,9 @@ def _counts(signature: inspect.Signature, arguments: Mapping[str, Any]) -> str:
     )
 
 
-def _check(source: _Source, signature: inspect.Signature, arguments: Mapping[str, Any], counts: str) -> None:
+def _check(
+    source: OwnSource, signature: inspect.Signature, arguments: Mapping[str, Any], counts: str
+) -> None:
     """Raises AtlasError for an argument that is unknown or missing."""
     parameters = signature.parameters
     taken = [
@@ -491,26 +259,6 @@ def _light(build: _Builder, outputs: int) -> nn.Module:
             return build(outputs)
     except AtlasError:
         return build(outputs)
-
-
-# -- errors in what the user wrote -------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _sentence(path: Path | None, what: str, where: str = "") -> Iterator[None]:
-    try:
-        yield
-    except AtlasError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise _error(what, error, path, where) from error
-
-
-def _error(what: str, error: BaseException, path: Path | None, where: str) -> AtlasError:
-    """One sentence: what failed, the exception, and the file and line it came from."""
-    return AtlasError(
-        f"{what} ({exception_words(error)})", place_of(error, path) or where, "correct it there"
-    )
 
 
 def _article(noun: str) -> str:
