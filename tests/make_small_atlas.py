@@ -38,6 +38,7 @@ from generator.core.records import (
     find_layer,
 )
 from generator.core.store import Store
+from generator.stages.categories import find_channels
 from generator.stages.classes import describe_classes
 from generator.stages.correspondence import relate_layers
 from generator.stages.ranks import Ranks
@@ -236,7 +237,7 @@ def relate(store: Store, layers: Sequence[LayerInfo], labels: Sequence[str]) -> 
         pictures=SimpleNamespace(files=files, classes=()),
     )
     run = Run(store, torch.device("cpu"), Reporter(quiet=True), Ranks())
-    for stage in (describe_classes, relate_layers, refine_stages):
+    for stage in (describe_classes, find_channels, relate_layers, refine_stages):
         stage(inputs, run)
     tree.unlink()
 

@@ -281,7 +281,15 @@ def _changed(small: Path, tmp_path: Path, text: str) -> profile.Profile:
 
 
 def _worked(reporter: Reporter) -> set[str]:
-    checks = {"fingerprints", "checksums", "connections", "classes", "correspondence", "refinement"}
+    checks = {
+        "fingerprints",
+        "checksums",
+        "connections",
+        "classes",
+        "categories",
+        "correspondence",
+        "refinement",
+    }
     return {stage.name for stage in reporter.stages if stage.count} - checks
 
 

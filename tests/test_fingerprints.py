@@ -218,13 +218,13 @@ def _shipped(inputs: Ingredients) -> Ingredients:
 
 
 NUMBERS = {
-    "scan", "connections", "stream", "zooms", "scale truth", "sprites", "classes", "correspondence", "refinement",
-    "gradient rules", "optimised pictures", "features", "predictions", "embedding", "dreams",
+    "scan", "connections", "stream", "zooms", "scale truth", "sprites", "classes", "categories", "correspondence",
+    "refinement", "gradient rules", "optimised pictures", "features", "predictions", "embedding", "dreams",
 }  # fmt: skip
 BEHIND = {"features", "classes", "refinement"}  # pictures look alike by their final features
 GRAPH = NUMBERS | {"optimised stream", "all"}  # what hangs on the network's own steps
 SCAN = NUMBERS | {"all"}
-LABELS = {"classes", "refinement", "gradient rules", "dreams", "all"}
+LABELS = {"classes", "categories", "refinement", "gradient rules", "dreams", "all"}
 FILES = {"first layers", "all"}  # the weights' file, whose SHA-256 is published
 
 CHANGES: list[tuple[str, Change, set[str]]] = [
@@ -273,12 +273,12 @@ CHANGES: list[tuple[str, Change, set[str]]] = [
     (
         "hierarchy",
         lambda i: _set(hierarchy=i.hierarchy.replace("cat,,", "cat,insect,"))(i),
-        {"classes", "refinement", "gradient rules", "all"},
+        {"classes", "categories", "refinement", "gradient rules", "all"},
     ),
     (
         "a group's name",
         lambda i: _set(hierarchy=i.hierarchy.replace("insects", "six legs"))(i),
-        {"classes", "refinement", "all"},
+        {"classes", "categories", "refinement", "all"},
     ),
     # the profile
     ("name", _set(name="other"), {"all"}),
@@ -334,6 +334,7 @@ def test_the_shipped_hierarchy_counts_by_its_content(inputs):
     before = all_keys(inputs.open())
     assert _changed(before, all_keys(_shipped(inputs).open())) == {
         "classes",
+        "categories",
         "refinement",
         "gradient rules",
         "all",
@@ -350,6 +351,7 @@ def test_the_drawn_worlds_hierarchy_and_scale_belong_to_drawn_pictures_alone(inp
     assert _changed(all_keys(opened), found) == {
         "scale truth",
         "classes",
+        "categories",
         "refinement",
         "gradient rules",
         "all",
@@ -476,7 +478,15 @@ def _compute(inputs: Ingredients, pictures: Path, **pictures_section: Any) -> tu
     }
     reporter = Reporter(quiet=True)
     store = compute(profile.validated(data, "test"), inputs.folder / "atlas", reporter)
-    always = {"fingerprints", "checksums", "connections", "classes", "correspondence", "refinement"}
+    always = {
+        "fingerprints",
+        "checksums",
+        "connections",
+        "classes",
+        "categories",
+        "correspondence",
+        "refinement",
+    }
     return store, {stage.name for stage in reporter.stages if stage.count} - always
 
 

@@ -40,7 +40,7 @@ def test_the_folder_holds_what_the_format_says_and_nothing_else(atlas):
     assert top == {
         "manifest.json", "keys.json", "SHA256SUMS", "images.csv", "channels.csv", "scan.json", "layers", "scores",
         "sprites", "thumbs", "pictures", "kernels", "architecture.json", "relations.json",
-        "classes.csv", "classes.json", "refinement.json",
+        "classes.csv", "classes.json", "categories.json", "categories.npz", "refinement.json",
         "matches", "stream.json", "zooms.json", "rules", "rules.json", "first_layers", "embedding", "predictions.npz",
     }  # fmt: skip
     assert manifest.weights.random
@@ -209,6 +209,7 @@ def test_stopped_in_every_stage_again_and_again_it_ends_with_the_same_bytes(
         ("map of the pictures", 90),
         ("connections", 3),
         ("classes", 2),
+        ("categories", 2),
         ("correspondence", 2),
         ("refinement", 2),
     ]

@@ -94,6 +94,7 @@ def test_a_damaged_file_is_found_and_only_its_stages_run(atlas, small, copy, nam
             "checksums",
             "connections",
             "classes",
+            "categories",
             "correspondence",
             "refinement",
             "statistics",
@@ -118,7 +119,7 @@ def test_relations_damaged_or_of_another_hierarchy_are_made_anew_alone(atlas, sm
     compute(profile.load(str(small)).changed(pictures={"hierarchy": str(tree)}), copy, reporter)
     worked = {stage.name for stage in reporter.stages if stage.count}
     # Which channels show the kinds of gradients follows from the agreement of their labels.
-    changed = {"classes", "refinement", "gradient rules"}
+    changed = {"classes", "categories", "refinement", "gradient rules"}
     assert worked <= {"fingerprints", "checksums", *changed}
     relations = Store(copy).tables.read_json("classes.json")
     assert relations["hierarchy"] == "tree.csv" and relations["groups"] == ["class 0", "class 1", "class 2"]

@@ -24,6 +24,7 @@ from generator.engine.scan.grouped_sums import GROUPS
 from generator.experiments.running import constants
 from generator.methods import (
     auroc,
+    category_channels,
     directions,
     embedding,
     kernels,
@@ -302,6 +303,9 @@ def test_the_guides_words_for_numbers_are_the_codes() -> None:
     assert f"at least {words[STRONG_PICTURES]} of its nine pictures" in text
     assert f"the median of its {words[embedding.NEAREST]} nearest" in text
     assert f"at most an {words[round(1 / purity.LARGEST_GROUP)]} of the pictures" in text
+    assert category_channels.CHANCE == 1 / 1000 and "in at most one case of a thousand" in text
+    assert f"and at least {words[category_channels.FEWEST]}." in text
+    assert f"fewer than {words[category_channels.FEWEST]} pictures has no channels" in text
     assert hierarchy.COLUMNS == ("child", "parent")
     many = (ROOT / "docs/many-gpus.md").read_text("utf-8")
     assert f"at most {checkpointed_pass.CHECKPOINT_SECONDS:g} seconds of the scan" in many

@@ -78,8 +78,14 @@ def _visual_report(visual: VisualFeatures | None) -> dict[str, Any] | None:
 
 
 def picture_classes(inputs: Inputs, files: Sequence[PictureFile]) -> tuple[Hierarchy | None, Classes]:
-    """The pictures' classes and the hierarchy that holds for them: the profile's, else the drawn world's own, else
-    WordNet where every label is a class of ImageNet; None where there is none."""
+    """The pictures' classes, and the hierarchy that holds for them; None where there is none."""
+    hierarchy, nodes = picture_nodes(inputs, files)
+    return hierarchy, Classes.of([(file.label_id, file.label) for file in files], nodes, hierarchy)
+
+
+def picture_nodes(inputs: Inputs, files: Sequence[PictureFile]) -> tuple[Hierarchy | None, list[str] | None]:
+    """The hierarchy that holds for the pictures, and the place of each in it, '' without a label: the profile's, else
+    the drawn world's own, else WordNet where every label is a class of ImageNet; None where there is none."""
     hierarchy: Hierarchy | None = inputs.hierarchy
     given = inputs.profile.pictures.hierarchy is not None
     wnid = {
@@ -90,7 +96,7 @@ def picture_classes(inputs: Inputs, files: Sequence[PictureFile]) -> tuple[Hiera
     nodes = nodes_of(inputs.hierarchy, pictures, strict=given, wnids=wnids)
     if not given and not (nodes and any(nodes)):
         hierarchy = None
-    return hierarchy, Classes.of([(file.label_id, file.label) for file in files], nodes, hierarchy)
+    return hierarchy, nodes
 
 
 def write_classes(

@@ -14,6 +14,7 @@ from typing import Literal
 
 from generator.stages import (
     architecture,
+    categories,
     classes,
     connections,
     correspondence,
@@ -148,6 +149,15 @@ STAGES: tuple[Stage, ...] = (
         keys.class_numbers,
         ("classes.json", "classes.csv", "layers/*/classes.npz"),
         needs=("scan", "labels", "features"),
+        cpu_only=True,
+    ),
+    # For every class and group of classes the channels whose strongest pictures are of it.
+    Stage(
+        "categories",
+        categories.find_channels,
+        categories.key,
+        ("categories.json", "categories.npz"),
+        needs=("scan", "labels"),
         cpu_only=True,
     ),
     # The matches of every channel in other layers.

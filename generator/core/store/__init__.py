@@ -7,6 +7,7 @@
     predictions.npz         output (N,) int32, score (N,) float32: each picture's strongest output of the network
     classes.csv             the pictures' classes, each with its group in the hierarchy
     classes.json            what holds of all classes
+    categories.json, categories.npz   the classes and groups of classes, and the channels that are found for each
     relations.json          how far layers correspond
     refinement.json         what stages refine
     matches/<a>--<b>.npz    the best matches of every channel of two layers, in both directions

@@ -146,6 +146,16 @@ class Arrays:
         """Remove the matches of all pairs of layers but these."""
         keep_only(self._folder / "matches", {f"{pair}.npz" for pair in pairs})
 
+    # -- categories ----------------------------------------------------------------------------------------------------
+
+    def categories(self) -> dict[str, np.ndarray]:
+        """layer, channel, category, count, precision (P,): the channels that are found for categories."""
+        return read_npz(self._folder / "categories.npz", "channels of categories")
+
+    def write_categories(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Write the channels that are found for categories."""
+        write_atomically(self._folder / "categories.npz", npz_bytes(dict(sorted(arrays.items()))))
+
     # -- first layers --------------------------------------------------------------------------------------------------
 
     def first_layer_path(self, name: str) -> Path:

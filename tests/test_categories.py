@@ -1,0 +1,184 @@
+"""Categories: the channels of classes and of groups of classes, by their nine pictures and their average precision."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from math import comb
+
+import numpy as np
+import pytest
+from make_small_atlas import make_atlas
+from sklearn.metrics import average_precision_score
+
+from generator.core.hierarchy import Hierarchy, imagenet_hierarchy, imagenet_wnids
+from generator.core.store import Store
+from generator.methods.category_channels import (
+    CHANCE,
+    FEWEST,
+    beyond_chance,
+    categories_of,
+    channels_found,
+)
+
+TREE = Hierarchy(
+    {
+        "poodle": "dog",
+        "beagle": "dog",
+        "dog": "canine",
+        "canine": "animal",
+        "cat": "animal",
+        "animal": "",
+        "car": "wheels",
+        "wheels": "",
+    },
+    "a tree",
+)
+NAMES = ("poodle", "beagle", "cat", "car")
+
+
+def _categories(counts=(20, 10, 20, 150), names=NAMES, tree=TREE, total=None):
+    return categories_of(names, names, tree, np.array(counts), total or sum(counts))
+
+
+# -- which categories there are ----------------------------------------------------------------------------------------
+
+
+def test_every_set_of_pictures_is_one_category_under_its_lowest_name():
+    categories = _categories()
+    assert [(x.name, x.kind, x.also, x.classes, x.pictures) for x in categories] == [
+        ("poodle", "class", (), (0,), 20),
+        ("beagle", "class", (), (1,), 10),
+        ("cat", "class", (), (2,), 20),
+        ("car", "class", ("wheels",), (3,), 150),
+        ("dog", "group", ("canine",), (0, 1), 30),
+        ("animal", "group", (), (0, 1, 2), 50),
+    ]
+    names = [x.name for x in categories]
+    parents = {x.name: names[x.parent] if x.parent >= 0 else "" for x in categories}
+    assert parents == {
+        "poodle": "dog", "beagle": "dog", "cat": "animal", "car": "", "dog": "animal", "animal": "",
+    }  # fmt: skip
+
+
+def test_a_label_that_is_itself_a_group_belongs_to_the_group_too():
+    categories = _categories((5, 5, 5), ("poodle", "dog", "cat"))
+    assert {x.name: x.classes for x in categories if x.kind == "group"} == {"dog": (0, 1)}
+    assert {x.classes for x in categories if x.kind == "class"} == {(0,), (1,), (2,)}
+
+
+def test_without_a_hierarchy_there_are_the_classes_and_of_one_class_there_is_none():
+    assert [x.name for x in _categories(tree=None)] == list(NAMES)
+    assert categories_of(["a"], [""], None, np.array([9]), 20) == []
+    assert categories_of([], [], None, np.zeros(0, np.int64), 20) == []
+
+
+def test_dogs_are_found_among_the_classes_of_imagenet():
+    wnids = imagenet_wnids()
+    categories = categories_of(wnids, wnids, imagenet_hierarchy(), np.ones(1000, np.int64), 1000)
+    (dog,) = (x for x in categories if x.name == "n02084071")
+    assert dog.pictures == 118 and dog.kind == "group" and dog.fewest == 6
+    assert sum(x.fewest <= 9 for x in categories if x.kind == "class") == 0  # one picture each
+
+
+# -- how many of nine are beyond chance --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("total", "pictures"), [(1000, 118), (36, 6), (200, 3), (50_000, 5000), (36, 18)])
+def test_the_number_needed_is_the_smallest_that_nine_random_pictures_seldom_reach(total, pictures):
+    fewest, probability = beyond_chance(total, pictures)
+
+    def tail(number):
+        ways = sum(comb(pictures, k) * comb(total - pictures, 9 - k) for k in range(number, 10))
+        return ways / comb(total, 9)
+
+    assert probability == pytest.approx(tail(fewest)) and probability <= CHANCE
+    assert fewest == FEWEST or tail(fewest - 1) > CHANCE
+
+
+@pytest.mark.parametrize(("total", "pictures"), [(100, 70), (100, 2), (5, 4)])
+def test_what_is_too_large_or_too_small_has_no_channel(total, pictures):
+    assert beyond_chance(total, pictures) == (10, 0.0)
+
+
+# -- channels ----------------------------------------------------------------------------------------------------------
+
+
+def _found(seed=0, rows=None):
+    """240 pictures, some without a label, and 300 channels with ties that prefer some class."""
+    random = np.random.default_rng(seed)
+    of_picture = np.where(random.random(240) < 0.05, -1, random.permutation(240) % 12)
+    names = [f"c{n}" for n in range(12)]
+    parents = {name: f"g{n // 3}" for n, name in enumerate(names)} | {f"g{n}": "" for n in range(4)}
+    counts = np.bincount(of_picture[of_picture >= 0], minlength=12)
+    categories = categories_of(names, names, Hierarchy(parents, "test"), counts, 240)
+    likes = (of_picture[:, None] == np.arange(300) % 12) * 1.5 + (
+        of_picture[:, None] // 3 == np.arange(300) % 4
+    )
+    scores = np.maximum(random.normal(0, 1, (240, 300)) + likes, 0).round(1).astype(np.float32)
+    top = np.argsort(-scores, axis=0, kind="stable")[:9].T
+    top[7] = -1
+    rows = np.arange(240) if rows is None else rows
+    return (
+        categories,
+        of_picture,
+        top,
+        scores,
+        channels_found(categories, of_picture, top, scores[rows], rows),
+    )
+
+
+def test_exactly_the_channels_with_enough_of_nine_are_found():
+    categories, of_picture, top, _, found = _found()
+    expected = {}
+    for channel, nine in enumerate(top.tolist()):
+        labels = [of_picture[picture] for picture in nine if picture >= 0]
+        for number, category in enumerate(categories):
+            count = sum(label in category.classes for label in labels)
+            if count >= category.fewest:
+                expected[channel, number] = count
+    pairs = list(zip(found.channel.tolist(), found.category.tolist(), strict=True))
+    assert len(expected) > 200 and dict(zip(pairs, found.count.tolist(), strict=True)) == expected
+    assert all(before < after for before, after in pairwise(pairs)) and 7 not in found.channel
+
+
+def test_the_average_precision_is_scikit_learns_over_the_labelled_pictures():
+    categories, of_picture, _, scores, found = _found()
+    labelled = of_picture >= 0
+    for place in range(0, len(found.channel), 7):
+        own = np.isin(of_picture[labelled], categories[found.category[place]].classes)
+        column = scores[labelled, found.channel[place]]
+        assert found.precision[place] == pytest.approx(average_precision_score(own, column), abs=1e-6)
+
+
+def test_of_a_sample_of_the_scores_only_its_pictures_count():
+    rows = np.arange(0, 240, 3)
+    categories, of_picture, _, scores, found = _found(rows=rows)
+    kept = rows[of_picture[rows] >= 0]
+    own = np.isin(of_picture[kept], categories[found.category[5]].classes)
+    expected = average_precision_score(own, scores[kept, found.channel[5]])
+    assert found.precision[5] == pytest.approx(expected, abs=1e-6)
+
+
+# -- the stage ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("categories") / "atlas"
+    make_atlas(folder, pictures=96, side=32, stages=((2, 2, 12),), inner=())
+    return Store(folder)
+
+
+def test_the_stage_writes_the_categories_and_their_channels(store):
+    report, found = store.tables.read_json("categories.json"), store.arrays.categories()
+    assert [x["name"] for x in report["categories"]][-3:] == ["vehicle", "round", "thing"]
+    assert report["pictures"] == report["labelled"] == 96 and report["hierarchy"] == "tree.csv"
+    assert len(found["layer"]) > 5
+    images = store.tables.images()
+    for layer, channel, category, count in zip(
+        *(found[key].tolist() for key in ("layer", "channel", "category", "count")), strict=True
+    ):
+        nine = store.arrays.layer(report["layers"][layer])["top_image"][channel]
+        labels = [images[picture].label_id for picture in nine if picture >= 0]
+        known = report["categories"][category]
+        assert sum(label in known["classes"] for label in labels) == count >= known["fewest"]
