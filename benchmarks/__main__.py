@@ -10,6 +10,7 @@ RUNS = (
     ["unit_gradients"],
     ["spread_loop"],
     ["ascent", "--steps", "8"],
+    ["sprites", "--channels", "4"],
     ["site"],
     ["memory", "--counts", "1000", "10000"],
     ["host"],

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from generator.core.records import SCHEMA, to_json
-from generator.core.sprites import enlargement
+from generator.core.sprites import QUICK_METHOD, enlargement
 from generator.core.store import Store, fingerprint
 from generator.engine.loops.compiled import kind
 from generator.methods.kernels import FirstLayer, first_layer
@@ -166,7 +166,7 @@ def refinement(inputs: Inputs) -> str:
 def tiles(inputs: Inputs) -> str:
     """Patches, gradients and the whole pictures shown behind them."""
     sprites_section, network = inputs.profile.sprites, inputs.network
-    pictures: list[object] = [sprites_section.picture, sprites_section.quality]
+    pictures: list[object] = [sprites_section.picture, sprites_section.quality, QUICK_METHOD]
     if any(inputs.channels(layer) < layer.channels for layer in network.layers):
         pictures.append("all lists")  # since channels without tiles have whole pictures too
     return fingerprint(
@@ -182,7 +182,7 @@ def sprites(inputs: Inputs) -> str:
     """The sprites."""
     layers = inputs.network.layers
     factors = [enlargement(inputs.native(layer), inputs.wanted_side(layer)) for layer in layers]
-    return fingerprint(tiles(inputs), factors, inputs.profile.sprites.quality)
+    return fingerprint(tiles(inputs), factors, inputs.profile.sprites.quality, QUICK_METHOD)
 
 
 @_once

@@ -11,7 +11,7 @@ import numpy as np
 
 from generator.core.files import TileFile
 from generator.core.processes import in_processes
-from generator.core.sprites import GROUND, THUMB, mosaic, shrink, sprite, thumb_columns, webp
+from generator.core.sprites import GROUND, QUICK_METHOD, THUMB, mosaic, shrink, sprite, thumb_columns, webp
 from generator.core.store import Store
 
 CHUNK = 32  # channels a task: large enough to hide the cost of handing it over
@@ -63,15 +63,14 @@ def run_task(task: SpriteTask) -> int:
         for offset, alive in enumerate(task.alive):
             channel = task.first + offset
             if alive.any() and not (task.kept and store.pictures.sprite_path(task.layer, channel).exists()):
-                pixels = sprite(_panels(tiles, channel, alive), task.factor)
-                store.pictures.write(
-                    store.pictures.sprite_path(task.layer, channel), webp(pixels, task.quality)
-                )
+                pixels = sprite(panels_of(tiles, channel, alive), task.factor)
+                content = webp(pixels, task.quality, method=QUICK_METHOD)
+                store.pictures.write(store.pictures.sprite_path(task.layer, channel), content)
                 written += 1
     return written
 
 
-def _panels(tiles: TileFile, channel: int, alive: np.ndarray) -> np.ndarray:
+def panels_of(tiles: TileFile, channel: int, alive: np.ndarray) -> np.ndarray:
     """(P, 9, s, s, 3), ground where there is no unit."""
     panels = tiles.read(channel).copy()  # (9, P, s, s, 3)
     panels[~alive] = GROUND

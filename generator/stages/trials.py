@@ -13,7 +13,7 @@ import torch
 
 from generator.core.processes import in_processes
 from generator.core.records import LayerInfo
-from generator.core.sprites import as_colours, enlargement, shrink, sprite, webp
+from generator.core.sprites import QUICK_METHOD, as_colours, enlargement, shrink, sprite, webp
 from generator.engine.ascent.ascent import Ascender, AscentPlan
 from generator.engine.device import one_thread_each, use_tf32
 from generator.engine.gradients.cones import Cone
@@ -269,7 +269,7 @@ class Trials:
                 panels = self._units[2][stage][np.zeros(9, int)].transpose(1, 0, 2, 3, 4)  # (P, 9, s, s, 3)
 
                 def encode(_: int, panels: np.ndarray = panels, factor: int = factor) -> bytes:
-                    return webp(sprite(panels, factor), inputs.profile.sprites.quality)
+                    return webp(sprite(panels, factor), inputs.profile.sprites.quality, method=QUICK_METHOD)
 
                 if not by_stage:
                     encode(0)  # the first one also loads the encoder
@@ -283,7 +283,11 @@ class Trials:
         """Writing one whole picture."""
         sprites, pixels = self.inputs.profile.sprites, self._pictures[0][0]
         small = min(sprites.picture, max(pixels.shape[:2]))
-        return self._second_time(lambda: webp(shrink(as_colours(pixels), small), sprites.quality))
+
+        def encode() -> bytes:
+            return webp(shrink(as_colours(pixels), small), sprites.quality, method=QUICK_METHOD)
+
+        return self._second_time(encode)
 
     @cached_property
     def drawing(self) -> float:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from generator.core.files import TileFile
 from generator.core.records import LayerInfo
-from generator.core.sprites import as_colours, framed, shrink, webp
+from generator.core.sprites import QUICK_METHOD, as_colours, framed, shrink, webp
 from generator.engine.device import is_out_of_memory, one_thread_each
 from generator.engine.gradients.crop_cost import ForwardCosts
 from generator.engine.gradients.unit_gradients import Switches, Units, crops, forward_switches
@@ -191,7 +191,8 @@ def write_pictures(inputs: Inputs, run: Run, indices: np.ndarray, pixels: np.nda
     for index, picture in zip(indices.tolist(), pixels, strict=True):
         small = shrink(as_colours(picture), min(sprites.picture, max(picture.shape[:2])))
         # A rectangle in a square of ground: the pages lay marks over pictures and tiles alike.
-        store.pictures.write(store.pictures.picture_path(index), webp(framed(small), sprites.quality))
+        content = webp(framed(small), sprites.quality, method=QUICK_METHOD)
+        store.pictures.write(store.pictures.picture_path(index), content)
     return 0
 
 

@@ -1,0 +1,194 @@
+"""Sprites by WebP's method: seconds, bytes, and what is lost against the tiles.
+
+    python -m benchmarks.sprites [--model resnet50-caffe --weights FILE --images FOLDER] [--channels 6]
+
+Makes the tiles of the first channels of every layer (by default of the demo network on its drawn pictures), and encodes
+each channel's sprite with every method. PSNR and SSIM (Wang et al., doi:10.1109/TIP.2003.819861: luminance, Gaussian
+window of 1.5 px) compare the decoded sprite with the pixels that were encoded. The last table extrapolates the bytes to
+all channels of the network and, from layers of the same stage, to ResNet-50's 16 block outputs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import tempfile
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from unittest.mock import patch as replaced
+
+import numpy as np
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+from generator.core.progress import Reporter
+from generator.core.records import LayerInfo
+from generator.core.sprites import enlargement, sprite, webp
+from generator.engine.device import avoid_page_faults
+from generator.stages import profile as profiles
+from generator.stages import table
+from generator.stages.inputs import Inputs
+from generator.stages.pipeline import compute
+from generator.stages.profile import Profile
+from generator.stages.run import Run
+from generator.stages.sprite_encoding import panels_of
+
+METHODS = range(5)
+RESNET_50 = {2: 3 * 256, 3: 4 * 512, 4: 6 * 1024, 5: 3 * 2048}  # channels of the block outputs, by stage
+RADIUS = 5  # px of SSIM's window on each side
+
+
+@dataclass
+class Encoded:
+    """What one method made of the sprites of a layer, one entry per sprite."""
+
+    seconds: list[float] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    psnr: list[float] = field(default_factory=list)
+    ssim: list[float] = field(default_factory=list)
+
+    def joined(self, other: Encoded) -> Encoded:
+        """Both together."""
+        columns = zip(vars(self).values(), vars(other).values(), strict=True)
+        return Encoded(*(ours + theirs for ours, theirs in columns))
+
+
+class Measured(Exception):
+    """Ends the job when the sprites have been measured."""
+
+
+def main() -> None:
+    options = _options()
+    avoid_page_faults()
+    results: dict[int, dict[str, Encoded]] = {method: defaultdict(Encoded) for method in METHODS}
+    layers: list[LayerInfo] = []
+    composing: list[float] = []
+
+    def measure(inputs: Inputs, run: Run) -> None:
+        layers.extend(inputs.network.layers)
+        for layer in layers:
+            for picture, seconds in _sprites(inputs, run, layer):
+                composing.append(seconds)
+                for method in METHODS:
+                    _encode(picture, inputs.profile.sprites.quality, method, results[method][layer.name])
+        raise Measured
+
+    few = tuple(stage for stage in table.STAGES if stage.name in ("scan", "labels", "sprites"))
+    with tempfile.TemporaryDirectory(dir=options.work) as work, replaced.object(table, "STAGES", few):
+        try:
+            with replaced("generator.stages.sprites.encode_sprites", measure):
+                compute(_profile(options), Path(work) / "atlas", Reporter())
+        except Measured:
+            pass
+    _report(layers, results, composing)
+
+
+def _profile(options: argparse.Namespace) -> Profile:
+    settings = profiles.load("demo").model_dump()
+    if options.images is not None:
+        settings = {
+            "name": "sprites",
+            "network": {"model": options.model, "weights": options.weights},
+            "pictures": {"folder": options.images},
+        }
+    settings["layers"] = {"channels": options.channels}
+    return Profile.model_validate(settings)
+
+
+def _sprites(inputs: Inputs, run: Run, layer: LayerInfo) -> list[tuple[np.ndarray, float]]:
+    """The sprites of a layer's living channels, with the seconds that each took to compose from its tiles."""
+    native = inputs.native(layer)
+    factor = enlargement(native, inputs.wanted_side(layer))
+    alive = run.store.arrays.layer(layer.name, "top")["top_image"][: inputs.channels(layer)] >= 0
+    made = []
+    with run.store.work.tiles(layer.name, len(inputs.panels), native) as tiles:
+        for channel in np.flatnonzero(alive.any(axis=1)).tolist():
+            start = time.process_time()
+            picture = sprite(panels_of(tiles, channel, alive[channel]), factor)
+            made.append((picture, time.process_time() - start))
+    return made
+
+
+def _encode(picture: np.ndarray, quality: int, method: int, into: Encoded) -> None:
+    start = time.process_time()
+    content = webp(picture, quality, method=method)
+    into.seconds.append(time.process_time() - start)
+    into.sizes.append(len(content))
+    decoded = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+    error = np.square(decoded.astype(np.float64) - picture).mean()
+    into.psnr.append(float(10 * np.log10(255**2 / error)))
+    into.ssim.append(ssim(_luminance(decoded), _luminance(picture)))
+
+
+def _luminance(pixels: np.ndarray) -> np.ndarray:
+    """(h, w, 3) uint8 → (h, w), 0 to 255, by ITU-R BT.601."""
+    return pixels @ np.array([0.299, 0.587, 0.114])
+
+
+def ssim(first: np.ndarray, second: np.ndarray) -> float:
+    """The mean structural similarity of two pictures (h, w) of 0 to 255; edges, where the window would hang over, are
+    left out."""
+
+    def smooth(values: np.ndarray) -> np.ndarray:
+        return gaussian_filter(values, 1.5, radius=RADIUS)[RADIUS:-RADIUS, RADIUS:-RADIUS]
+
+    means = smooth(first), smooth(second)
+    product = means[0] * means[1]
+    variances = [smooth(values**2) - mean**2 for values, mean in zip((first, second), means, strict=True)]
+    covariance = smooth(first * second) - product
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    similarity = (2 * product + c1) * (2 * covariance + c2)
+    similarity /= (means[0] ** 2 + means[1] ** 2 + c1) * (variances[0] + variances[1] + c2)
+    return float(similarity.mean())
+
+
+def _report(layers: list[LayerInfo], results: dict[int, dict[str, Encoded]], composing: list[float]) -> None:
+    count = len(composing)
+    print(
+        f"\n{count:,} sprites of {len(layers)} layers; processor time, {np.mean(composing) * 1e3:.1f} ms to compose\n"
+    )
+    columns = ("method", "ms a sprite", "bytes a sprite", "PSNR, dB: mean (least)", "SSIM: mean (least)")
+    print(
+        "| "
+        + " | ".join((*columns, "all channels, MB", "ResNet-50, MB"))
+        + " |\n|---|---|---|---|---|---|---|"
+    )
+    for method, by_layer in results.items():
+        every = Encoded()
+        for encoded in by_layer.values():
+            every = every.joined(encoded)
+        whole = sum(np.mean(by_layer[layer.name].sizes) * layer.channels for layer in layers) / 1e6
+        print(
+            f"| {method} | {np.mean(every.seconds) * 1e3:.1f} | {np.mean(every.sizes):,.0f} "
+            f"| {np.mean(every.psnr):.2f} ({min(every.psnr):.2f}) | {np.mean(every.ssim):.4f} ({min(every.ssim):.4f}) "
+            f"| {whole:,.1f} | {_resnet_50(layers, by_layer):,.0f} |"
+        )
+
+
+def _resnet_50(layers: list[LayerInfo], by_layer: dict[str, Encoded]) -> float:
+    """Megabytes of ResNet-50's 15,104 sprites, each as large as the mean of its stage here, or of the last stage that
+    there is."""
+    stages: dict[int, list[float]] = defaultdict(list)
+    for layer in layers:
+        if layer.kind == "block":
+            stages[layer.stage].append(float(np.mean(by_layer[layer.name].sizes)))
+    means = {stage: float(np.mean(sizes)) for stage, sizes in stages.items()}
+    return sum(count * means[min(stage, max(means))] for stage, count in RESNET_50.items()) / 1e6
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", default="resnet50-caffe")
+    parser.add_argument("--weights")
+    parser.add_argument("--images", help="a folder of pictures; without it, the demo's network and pictures")
+    parser.add_argument("--channels", type=int, default=6, help="the first channels of every layer")
+    parser.add_argument("--work", help="where the pictures and the tiles go meanwhile")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
