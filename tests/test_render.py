@@ -19,7 +19,7 @@ from PIL import Image
 from generator.core.errors import AtlasError
 from generator.site import layer_pages, links
 from generator.site.links import check_links, check_size, measure
-from generator.site.reading.atlas import PANEL_NAMES
+from generator.site.reading.atlas import PANEL_NAMES, Atlas
 from generator.site.reading.measures import MEASURES
 from generator.site.render import render_site
 
@@ -298,6 +298,7 @@ def test_the_papers_page_leaves_out_channels_that_the_atlas_does_not_picture(tmp
     for sprite in (tmp_path / "atlas/sprites").glob("*/*.webp"):
         if int(sprite.stem) >= 100:  # as `--channels 100` leaves it
             sprite.unlink()
+    shutil.rmtree(tmp_path / "atlas/pictures")
     render_site([tmp_path / "atlas"], tmp_path / "site")
     text = (tmp_path / "site/resnet50-caffe/revisited.html").read_text("utf-8")
     assert 'id="c79"' in text
@@ -346,9 +347,23 @@ def test_the_site_needs_no_torch(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_a_channel_without_a_sprite_says_so(tmp_path: Path) -> None:
+def test_a_channel_without_a_sprite_shows_its_pictures_whole_or_says_why_it_shows_none(
+    tmp_path: Path,
+) -> None:
     make_atlas(tmp_path / "atlas", **TINY)
     (tmp_path / "atlas/sprites/res2b/1.webp").unlink()
+    page, grid = (tmp_path / f"site/small/res2b/{name}.html" for name in ("1", "index"))
     render_site([tmp_path / "atlas"], tmp_path / "site")
-    assert "not pictured in this atlas" in (tmp_path / "site/small/res2b/1.html").read_text("utf-8")
+    nine = Atlas(tmp_path / "atlas").layer("res2b").nine(1)
+    text = page.read_text("utf-8").partition('class="panel whole-nine"')[2].partition("</figure>")[0]
+    assert re.findall(r'src="\.\./pictures/(\d+)\.webp"', text) == [str(number) for number in nine]
+    assert text.count("<path") == len(nine)
+    assert "no patches or gradients of this channel" in page.read_text("utf-8")
+    assert f'src="../pictures/{nine[0]}.webp" loading="lazy"' in grid.read_text("utf-8")
+    assert check_links(tmp_path / "site") == []
+    shutil.rmtree(tmp_path / "atlas/pictures")
+    render_site([tmp_path / "atlas"], tmp_path / "site")
+    assert "not pictured in this atlas" in page.read_text("utf-8") and "../pictures/" not in grid.read_text(
+        "utf-8"
+    )
     assert check_links(tmp_path / "site") == []

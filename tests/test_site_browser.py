@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from make_small_atlas import make_atlas
 
-from generator.site.reading.atlas import PANEL_NAMES
+from generator.site.reading.atlas import PANEL_NAMES, Atlas
 from generator.site.render import render_site
 
 expect = pytest.importorskip("playwright.sync_api").expect
@@ -230,10 +230,28 @@ def test_every_panel_can_be_shown_alone(page: Any, other_sites: Path, count: int
         expect(rows.first.locator(f".line.p{number}")).to_be_visible()
 
 
-def test_a_channel_that_is_not_pictured_lists_its_nine(page: Any, other_sites: Path) -> None:
+def test_a_channel_without_gradients_shows_and_lists_its_nine(page: Any, other_sites: Path) -> None:
     page.goto((other_sites / "few-site/small/res2b/4.html").as_uri())
-    expect(page.get_by_text("not pictured in this atlas").first).to_be_visible()
-    expect(page.locator(".wholes li")).to_have_count(9)
+    expect(page.get_by_text("no patches or gradients of this channel")).to_be_visible()
+    tiles = page.locator(".whole-nine .whole")
+    expect(tiles).to_have_count(9)
+    assert tiles.locator("img").evaluate_all("all => all.every(e => e.naturalWidth > 0)")
+    # The mark lies where the unit's field lies in the picture.
+    field, tops = page.evaluate("JSON.parse(document.getElementById('tiles').textContent).rows.res2b")
+    side = page.evaluate("JSON.parse(document.getElementById('tiles').textContent).side")
+    for tile, (_, _, row, column, _) in zip(tiles.all(), tops, strict=True):
+        left, top, width = tile.locator("path").evaluate(
+            "e => [e.getBBox().x, e.getBBox().y, e.getBBox().width]"
+        )
+        assert width == pytest.approx(100 * field[0] / side, abs=0.1)
+        for start, place in ((left, column), (top, row)):
+            middle = field[2] + place * field[1] + 0.5
+            assert start + width / 2 == pytest.approx(100 * middle / side, abs=0.1)
+    page.locator(".strip").scroll_into_view_if_needed()
+    expect(page.locator(".strip .row").first.locator("a.whole .mark")).to_have_count(9)
+    tiles.first.click()
+    expect(page.get_by_role("dialog").locator(".mark")).to_have_count(1)
+    page.keyboard.press("Escape")
     page.get_by_text("The nine pictures", exact=True).click()
     rows = page.locator("details.table tbody tr")
     expect(rows).to_have_count(9)
@@ -241,11 +259,35 @@ def test_a_channel_that_is_not_pictured_lists_its_nine(page: Any, other_sites: P
     page.goto((other_sites / "few-site/small/res2b/1.html").as_uri())
     page.get_by_text("The nine pictures", exact=True).click()
     expect(rows).to_have_count(9)
-    expect(page.locator(".wholes")).to_have_count(0)
+    expect(page.locator(".whole-nine")).to_have_count(0)
     page.goto((other_sites / "few-site/small/res2b/index.html").as_uri())
     page.locator(".grid a").nth(4).hover()
-    expect(page.locator(".preview")).to_be_visible()
-    expect(page.locator(".preview img")).to_have_count(0)  # a missing picture would also fail the fixture
+    expect(page.locator(".preview img")).to_have_attribute("src", re.compile(r"/pictures/\d+\.webp$"))
+    page.get_by_label("with gradients").check()
+    expect(page.locator(".grid li:visible")).to_have_count(3)
+    page.reload()
+    expect(page.get_by_label("with gradients")).to_be_checked()
+    expect(page.locator(".grid li:visible")).to_have_count(3)
+
+
+def test_the_grid_cuts_the_field_out_of_a_channels_strongest_picture(page: Any, other_sites: Path) -> None:
+    page.goto((other_sites / "few-site/small/res2a/index.html").as_uri())
+    cell = page.locator(".grid .cut").first
+    window, picture = (
+        each.evaluate("e => { const r = e.getBoundingClientRect(); return [r.x, r.y, r.width, r.height]; }")
+        for each in (cell, cell.locator("img"))
+    )
+    atlas = Atlas(other_sites / "few")
+    info = atlas.manifest.layer("res2a")
+    channel = int(cell.locator("..").inner_text())
+    row, column = atlas.layer("res2a").units[channel][0]
+    top, left, bottom, _ = info.receptive_field.box(row, column)
+    scale = picture[2] / atlas.input_side  # px of the page for each of the input
+    assert picture[2] == pytest.approx(picture[3]) and window[2] / scale == pytest.approx(
+        bottom - top, rel=1e-3
+    )
+    assert (window[0] - picture[0]) / scale == pytest.approx(left, abs=0.51)
+    assert (window[1] - picture[1]) / scale == pytest.approx(top, abs=0.51)
 
 
 def test_two_classes_of_one_name_are_found_and_filtered_apart(page: Any, other_sites: Path) -> None:

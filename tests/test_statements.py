@@ -208,8 +208,8 @@ def test_a_channel_that_is_not_pictured_shows_what_is_known_of_it(tmp_path: Path
     (tmp_path / "atlas/pictures" / f"{gone}.webp").unlink()
     atlas = Atlas(tmp_path / "atlas")
     page = channel_page(atlas, atlas.manifest.layer("res2b"), 1, "")
-    assert page.top.absent == "not pictured in this atlas" and not page.top.whole
-    assert [tile.picture for tile in page.top.published] == atlas.layer("res2b").nine(1)[1:]
+    assert page.top.absent == "" and not page.top.whole
+    assert [picture.number for picture in page.top.wholes] == [None, *atlas.layer("res2b").nine(1)[1:]]
     data = json.loads(page.data)
     assert [tile[0] for tile in data["rows"]["res2b"][1]] == atlas.layer("res2b").nine(1)
     assert data["without"] == [gone]
@@ -218,7 +218,7 @@ def test_a_channel_that_is_not_pictured_shows_what_is_known_of_it(tmp_path: Path
     assert "8 of its 9 pictures, whole" in text and "shows the whole picture" not in text
     assert check_links(tmp_path / "site") == []
     pictured = channel_page(atlas, atlas.manifest.layer("res2b"), 0, "")
-    assert pictured.top.published == []
+    assert pictured.top.wholes == []
 
 
 def test_without_published_pictures_it_shows_none_and_says_so(tmp_path: Path) -> None:
@@ -226,17 +226,38 @@ def test_without_published_pictures_it_shows_none_and_says_so(tmp_path: Path) ->
     _without_sprites(tmp_path / "atlas", lambda channel: channel != 1)
     atlas = Atlas(tmp_path / "atlas")
     page = channel_page(atlas, atlas.manifest.layer("res2b"), 1, "")
-    assert page.top.published == [] and len(page.top.tiles) == 9 and "without" not in json.loads(page.data)
+    assert page.top.absent == "not pictured in this atlas" and page.top.wholes == []
+    assert len(page.top.tiles) == 9 and "without" not in json.loads(page.data)
 
 
 def test_a_dead_channel_offers_no_list_of_pictures(tmp_path: Path) -> None:
     page = channel_page(Atlas(SMALL), Atlas(SMALL).manifest.layer("res2a"), 5, "")
-    assert page.top.tiles == [] == page.top.published
+    assert page.top.tiles == [] == page.top.wholes
+
+
+@pytest.mark.parametrize("few", [4, 1, 0])
+def test_where_whole_pictures_are_there_no_featured_channel_is_left_out(tmp_path: Path, few: int) -> None:
+    shutil.copytree(SMALL, tmp_path / "atlas")
+    _without_sprites(tmp_path / "atlas", lambda channel: channel < few)
+    atlas = Atlas(tmp_path / "atlas")
+    for listed, complete in zip(
+        refinement_page(atlas).lists, refinement_page(Atlas(SMALL)).lists, strict=True
+    ):
+        assert listed.left_out == 0
+        assert [entry.change for entry in listed.entries] == [entry.change for entry in complete.entries]
+        for entry in listed.entries:
+            assert all(bool(frame.wholes) == (entry.change.channel >= few) for frame in entry.frames)
+    # Of the home page's channels, those with gradients come first.
+    assert highlights(atlas) and all(h.channel < few or not few for h in highlights(atlas))
+    render_site([tmp_path / "atlas"], tmp_path / "site")
+    assert check_links(tmp_path / "site") == []
+    assert "not pictured in this atlas" not in _text(tmp_path / "site/small/res2b/4.html")
 
 
 @pytest.mark.parametrize("few", [4, 1, 0])
 def test_featured_channels_are_pictured_and_the_others_counted(tmp_path: Path, few: int) -> None:
     shutil.copytree(SMALL, tmp_path / "atlas")
+    shutil.rmtree(tmp_path / "atlas/pictures")
     _without_sprites(tmp_path / "atlas", lambda channel: channel < few)
     atlas = Atlas(tmp_path / "atlas")
     chosen = highlights(atlas)
@@ -338,6 +359,7 @@ def test_the_page_states_rules_and_no_impressions(tmp_path: Path) -> None:
     options: dict[str, Any] = {**TINY, "stages": PAPER_STAGES[:1], "distinct": 1}
     make_atlas(tmp_path / "atlas", name="caffe", model="resnet50-caffe", **options)
     _without_sprites(tmp_path / "atlas", lambda channel: channel < 100)
+    shutil.rmtree(tmp_path / "atlas/pictures")
     page = revisited_page(Atlas(tmp_path / "atlas"))
     assert page is not None and page.left_out == [150, 210] and not page.is_original
     assert sum(count for _, count in page.counts) == len(page.sections) == 2

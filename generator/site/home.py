@@ -49,8 +49,9 @@ class StageLinks:
 @dataclass(frozen=True)
 class Counts:
     """How much an atlas holds. layers, blocks; channels: of all layers, inner: of those inside blocks, dead: that no
-    picture activates, pictured: with sprites. Over the channels of all blocks, None where nothing is compared: kept:
-    mean number of pictures kept of nine; rho: median rank correlation with the block before."""
+    picture activates, pictured: with sprites, whole: that show whole pictures instead. Over the channels of all blocks,
+    None where nothing is compared: kept: mean number of pictures kept of nine; rho: median rank correlation with the
+    block before."""
 
     layers: int
     blocks: int
@@ -58,6 +59,7 @@ class Counts:
     inner: int
     dead: int
     pictured: int
+    whole: int
     kept: float | None
     rho: float | None
 
@@ -202,6 +204,7 @@ def counts(atlas: Atlas) -> Counts:
         inner=sum(layer.info.channels for layer in numbers if layer.info.is_inner),
         dead=sum(sum(layer.dead) for layer in numbers),
         pictured=sum(len(layer.pictured) for layer in numbers),
+        whole=sum(layer.is_whole(channel) for layer in numbers for channel in range(layer.info.channels)),
         kept=float(kept.mean()) if kept.size else None,
         rho=float(np.median(rho)) if rho.size else None,
     )

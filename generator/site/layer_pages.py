@@ -22,6 +22,7 @@ from generator.site.reading.layer_pairs import NetworkMatches
 from generator.site.reading.optimised import FOLDER as OPTIMISED
 from generator.site.reading.optimised import has_optimised, is_optimised
 from generator.site.reading.stream import ChannelStream, channel_stream, stream_blocks
+from generator.site.reading.whole_pictures import cut_styles
 from generator.site.top_csv import top_csv
 from generator.site.writing import Site
 
@@ -74,6 +75,8 @@ class LayerPages:
         if header.kernels:
             site.page(f"{folder}/kernels.html", "kernels.html", self._frame, header)
             site.copy(atlas.store.pictures.kernels_path(name), f"{folder}/kernels.webp")
+        if header.some_whole:
+            site.write(f"{folder}/fields.css", cut_styles(info, atlas.input_size))
         site.write(f"{folder}/top.csv", top_csv(atlas, layer))
         self._write_pictures(site, layer)
 
@@ -82,7 +85,7 @@ class LayerPages:
         folder = f"{self._atlas.name}/{name}"
         channels = range(layer.info.channels)
         for channel in channels:
-            if not layer.absence(channel):
+            if channel in layer.pictured and not layer.dead[channel]:
                 site.copy(store.pictures.sprite_path(name, channel), f"{folder}/{channel}.webp")
         for channel in filter(partial(is_optimised, layer), channels):
             site.copy(store.pictures.optimised_path(name, channel), f"{folder}/{OPTIMISED}/{channel}.webp")

@@ -14,6 +14,7 @@ from generator.site.csv_tables import csv_text, field
 from generator.site.figures.axis import Axis
 from generator.site.reading.atlas import THUMB, Atlas, pairs_shown, sheet_layout
 from generator.site.reading.layer_pairs import LayerPair, Match, Tie
+from generator.site.reading.whole_pictures import first_published
 from generator.site.writing import Site
 
 LISTED = 40  # channels with pictures
@@ -34,12 +35,14 @@ class Line:
 
 @dataclass(frozen=True)
 class Thumb:
-    """A channel's thumbnail: column x and row y of the layer's sheet. absent: whether the atlas does not picture it."""
+    """A channel's thumbnail: column x and row y of the layer's sheet. absent: whether the atlas does not picture it;
+    picture: the number of the whole picture that stands in its place, None where there is a thumbnail."""
 
     channel: int
     x: int
     y: int
     absent: bool
+    picture: int | None
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,13 @@ def _families(atlas: Atlas, pair: LayerPair, backward: Sequence[Sequence[Match]]
         columns = max(1, _sheet(atlas, layer)[0])
         numbers = atlas.layer(layer)
         return {
-            channel: Thumb(channel, channel % columns, channel // columns, bool(numbers.absence(channel)))
+            channel: Thumb(
+                channel,
+                channel % columns,
+                channel // columns,
+                bool(numbers.absence(channel)),
+                first_published(atlas, numbers, channel),
+            )
             for channel in range(numbers.info.channels)
         }
 

@@ -11,6 +11,7 @@ from generator.site.csv_tables import csv_text, field
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.channel_change import ChannelChange, channel_change
 from generator.site.reading.refinement import Comparison, Refinement
+from generator.site.reading.whole_pictures import WholePicture, whole_pictures
 
 ERRORS = ("kept_error", "spearman_error", "overlap5_error", "gain_error")
 CSV_COLUMNS = (
@@ -21,10 +22,11 @@ CSV_COLUMNS = (
 
 @dataclass(frozen=True)
 class Frame:
-    """A channel in one block. absent: why it is not pictured there, or ''."""
+    """A channel in one block. absent: why it shows no pictures there, or ''; wholes: in place of tiles."""
 
     layer: str
     absent: str
+    wholes: Sequence[WholePicture]
 
 
 @dataclass(frozen=True)
@@ -133,10 +135,11 @@ def _list(
 
 
 def _frames(atlas: Atlas, change: ChannelChange) -> tuple[Frame, Frame]:
-    before, after = (
-        Frame(layer, atlas.layer(layer).absence(change.channel)) for layer in (change.before, change.layer)
-    )
-    return before, after
+    return _frame(atlas, change.before, change.channel), _frame(atlas, change.layer, change.channel)
+
+
+def _frame(atlas: Atlas, layer: str, channel: int) -> Frame:
+    return Frame(layer, atlas.layer(layer).absence(channel), whole_pictures(atlas, layer, channel))
 
 
 def refinement_csv(atlas: Atlas, refinement: Refinement) -> str:

@@ -20,6 +20,7 @@ from generator.site.chapters.paper_claims import CLAIMS, WORDS, Claim, Evidence,
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.layer import kernel_sheet
 from generator.site.reading.tiles import tile_data
+from generator.site.reading.whole_pictures import WholePicture, whole_pictures
 from generator.site.writing import Site
 
 PAPERS_MODEL = "resnet50-caffe"
@@ -35,12 +36,13 @@ NAN = float("nan")
 
 @dataclass(frozen=True)
 class ClaimRow:
-    """A channel in one block. absent: why it shows no pictures, or ''; shared, rho: with the block before, None for the
-    first; value: its strongest activation; active: share of active positions; reach: of its gradient, in px of the
-    input. None where it is not known."""
+    """A channel in one block. absent: why it shows no pictures, or ''; wholes: in place of tiles; shared, rho: with the
+    block before, None for the first; value: its strongest activation; active: share of active positions; reach: of its
+    gradient, in px of the input. None where it is not known."""
 
     layer: str
     absent: str
+    wholes: Sequence[WholePicture]
     shared: int | None
     rho: float | None
     value: float
@@ -150,7 +152,7 @@ def _number(values: np.ndarray | None, channel: int) -> float:
 
 
 def _is_pictured(atlas: Atlas, claim: Claim) -> bool:
-    return any(claim.channel in atlas.layer(name).pictured for name in claim.layers if atlas.has(name))
+    return any(not atlas.layer(name).absence(claim.channel) for name in claim.layers if atlas.has(name))
 
 
 def _has_numbers(atlas: Atlas, claim: Claim) -> bool:
@@ -199,6 +201,7 @@ def _section(atlas: Atlas, claim: Claim) -> ClaimSection:
         ClaimRow(
             layer=name,
             absent=atlas.layer(name).absence(claim.channel),
+            wholes=whole_pictures(atlas, name, claim.channel),
             shared=evidence.shared[number - 1] if number else None,
             rho=_known(evidence.rho[number - 1]) if number else None,
             value=float(atlas.layer(name).arrays["top_value"][claim.channel, 0]),

@@ -175,6 +175,7 @@ class Atlas:
                 self.manifest.sprites[name],
                 self._numbers(name),
                 pictured=self.store.pictures.sprites(name),
+                published=self.published,
             )
         return self._layers[name]
 

@@ -17,6 +17,7 @@ from generator.site.reading.measure import Measure
 from generator.site.reading.optimised import OptimisedPicture, optimised_picture
 from generator.site.reading.relations import SimilarChannels, similar_channels
 from generator.site.reading.tiles import Tile, covers_picture, tile_data, tile_view, tiles_of
+from generator.site.reading.whole_pictures import WholePicture, whole_pictures
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,9 @@ class Neighbours:
 class TopPictures:
     """The nine pictures (fewer where fewer activate the channel; none of a dead one).
 
-    absent: why the channel shows no tiles, or ''; sprite: address of the picture that holds all tiles; tiles: strongest
-    first; published: those whose whole pictures stand in place of tiles, where the atlas has no tiles of the channel;
+    absent: why the channel shows no pictures, or ''; sprite: address of the picture that holds all tiles; tiles:
+    strongest first; wholes: what stands in place of tiles where the channel has no sprite; published: how many of
+    these; units: column and row of each picture's unit where the fields can be cut out of these pictures, else empty;
     whole: whether the tiles show whole pictures with the unit's place; view: viewBox of the marks; size: of the
     network's input, in px.
     """
@@ -43,7 +45,9 @@ class TopPictures:
     absent: str
     sprite: str
     tiles: Sequence[Tile]
-    published: Sequence[Tile]
+    wholes: Sequence[WholePicture]
+    published: int
+    units: Sequence[tuple[int, int]]
     whole: bool
     view: str
     size: Size
@@ -62,12 +66,13 @@ class Statistic:
 @dataclass(frozen=True)
 class StageRow:
     """The channel of the same number in a block of the stage. here: whether it is this page's; absent: why it shows no
-    tiles, or ''; compared with the block before: shared pictures, rank correlation (None where it is not known), and
-    what it does ('refines', 'blurs' or '')."""
+    pictures, or ''; wholes: in place of tiles; compared with the block before: shared pictures, rank correlation (None
+    where it is not known), and what it does ('refines', 'blurs' or '')."""
 
     layer: str
     here: bool
     absent: str
+    wholes: Sequence[WholePicture]
     shared: int | None
     rho: float | None
     verdict: str
@@ -75,10 +80,12 @@ class StageRow:
 
 @dataclass(frozen=True)
 class InnerRow:
-    """The channel of the same number in a convolution of the block. absent: why it shows no tiles, or ''."""
+    """The channel of the same number in a convolution of the block. absent: why it shows no pictures, or ''; wholes: in
+    place of tiles."""
 
     layer: str
     absent: str
+    wholes: Sequence[WholePicture]
 
 
 @dataclass(frozen=True)
@@ -154,13 +161,18 @@ def _neighbours(atlas: Atlas, info: LayerInfo, channel: int) -> Neighbours:
 
 def _top_pictures(atlas: Atlas, layer: Layer, channel: int) -> TopPictures:
     absent = layer.absence(channel)
-    whole = not absent and covers_picture(atlas, layer.info) and layer.sprite.panels[:1] == ("patches",)
+    wholes = whole_pictures(atlas, layer.info.name, channel)
+    can_be_cut = bool(wholes) and not covers_picture(atlas, layer.info)
+    has_patches = not absent and not wholes and layer.sprite.panels[:1] == ("patches",)
+    whole = has_patches and covers_picture(atlas, layer.info)
     tiles = [] if layer.dead[channel] else tiles_of(atlas, layer, channel, marked=whole)
     return TopPictures(
         absent=absent,
         sprite=f"{channel}.webp",
         tiles=tiles,
-        published=[tile for tile in tiles if absent and tile.picture in atlas.published],
+        wholes=wholes,
+        published=sum(picture.number is not None for picture in wholes),
+        units=[(column, row) for row, column in layer.units[channel]] if can_be_cut else [],
         whole=whole,
         view=tile_view(atlas, layer.info),
         size=atlas.input_size,
@@ -191,6 +203,7 @@ def _strip(atlas: Atlas, info: LayerInfo, channel: int) -> list[StageRow]:
                 layer=other.name,
                 here=other == info,
                 absent=atlas.layer(other.name).absence(channel),
+                wholes=whole_pictures(atlas, other.name, channel),
                 shared=atlas.shared(other.name, previous.name)[channel] if compared and previous else None,
                 rho=atlas.layer(other.name).correlations[channel] if compared else None,
                 verdict=verdict_of(atlas, other.name, channel) if compared else "",
@@ -204,11 +217,15 @@ def _inside(atlas: Atlas, info: LayerInfo, channel: int) -> Inside:
     last = next((layer for layer in around.inner_tied if layer.kind == "branch"), None)
     tree = input_tree(atlas, last or info, channel, within_block=last is not None)
     return Inside(
-        rows=[InnerRow(layer.name, atlas.layer(layer.name).absence(channel)) for layer in around.inner_tied],
+        rows=[_inner_row(atlas, layer.name, channel) for layer in around.inner_tied],
         untied=[] if tree else [layer for layer in around.inner if layer not in around.inner_tied],
         last=last.name if last else "",
         tree=tree,
     )
+
+
+def _inner_row(atlas: Atlas, name: str, channel: int) -> InnerRow:
+    return InnerRow(name, atlas.layer(name).absence(channel), whole_pictures(atlas, name, channel))
 
 
 def _tile_data(atlas: Atlas, info: LayerInfo, channel: int, top: TopPictures) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from generator.core.records import TOP, LayerInfo
 from generator.site.reading.atlas import Atlas
+from generator.site.reading.whole_pictures import WholePicture, whole_pictures
 
 HIGHLIGHTS = 3  # channels on a home page
 KEPT_RANGE = (
@@ -23,9 +24,10 @@ ROW_LABELS = 2  # labels named for each block
 class HighlightRow:
     """A channel in one block. labels: the commonest of its nine pictures, with how many carry each, none where no two
     pictures of the set have the same; shared: how many of
-    the nine it shares with the block shown before, None for the first."""
+    the nine it shares with the block shown before, None for the first; wholes: in place of tiles."""
 
     layer: str
+    wholes: Sequence[WholePicture]
     labels: Sequence[tuple[str, int]]
     shared: int | None
 
@@ -82,8 +84,8 @@ def highlights_rule(chosen: Sequence[Highlight]) -> str:
 
 
 def left_out(atlas: Atlas) -> int:
-    """How many active channels of the stages that `highlights` looks through could not be chosen, because they are not
-    pictured in all blocks."""
+    """How many active channels of the stages that `highlights` looks through could not be chosen, because the atlas has
+    no tiles of them in all blocks."""
     return sum(int((_active(atlas, blocks) & ~_pictured(atlas, blocks)).sum()) for blocks in _stages(atlas))
 
 
@@ -120,9 +122,13 @@ def _active(atlas: Atlas, blocks: Sequence[LayerInfo]) -> np.ndarray:
 
 
 def _pictured(atlas: Atlas, blocks: Sequence[LayerInfo]) -> np.ndarray:
-    """(C,) bool: which channels the atlas pictures in all of these blocks."""
-    pictured = [atlas.layer(block.name).pictured for block in blocks]
-    return np.array([all(channel in each for each in pictured) for channel in range(blocks[0].channels)])
+    """(C,) bool: which channels have tiles in all of these blocks; where none has, which have tiles or whole pictures
+    in all of them."""
+    layers, channels = [atlas.layer(block.name) for block in blocks], range(blocks[0].channels)
+    tiled = np.array([all(channel in layer.pictured for layer in layers) for channel in channels])
+    if tiled.any():
+        return tiled
+    return np.array([not any(layer.absence(channel) for layer in layers) for channel in channels])
 
 
 def _share_of_largest(atlas: Atlas, layer: str) -> np.ndarray:
@@ -137,6 +143,7 @@ def _highlight(atlas: Atlas, candidate: _Candidate) -> Highlight:
     rows = [
         HighlightRow(
             layer=block.name,
+            wholes=whole_pictures(atlas, block.name, channel),
             labels=atlas.labels_of(block.name, channel)[:ROW_LABELS] if atlas.labels_repeat else (),
             shared=atlas.shared(block.name, blocks[number - 1].name)[channel] if number else None,
         )

@@ -7,17 +7,20 @@ from dataclasses import dataclass
 
 from generator.core.records import LayerInfo
 from generator.site.reading.atlas import Atlas
+from generator.site.reading.whole_pictures import first_published
 
 
 @dataclass(frozen=True)
 class InputChannel:
-    """A channel that another one reads. weight: its strength there; absent: why it shows no tiles, or '';
-    inputs: its own strongest inputs."""
+    """A channel that another one reads. weight: its strength there; absent: why it shows no pictures, or '';
+    picture: the number of the whole picture that stands in place of tiles, None where it has tiles; inputs: its own
+    strongest inputs."""
 
     layer: str
     channel: int
     weight: float
     absent: str
+    picture: int | None
     inputs: Sequence[InputChannel]
 
 
@@ -59,6 +62,7 @@ def input_tree(
             channel=number,
             weight=weight,
             absent=input_numbers.absence(number),
+            picture=first_published(atlas, input_numbers, number),
             inputs=input_tree(atlas, source, number) if source.kind == "branch" else [],
         )
         for number, weight in zip(inputs[channel].tolist(), weights[channel].tolist(), strict=True)

@@ -13,13 +13,15 @@ from generator.site.reading.measure import Measure
 from generator.site.reading.operations import operation_words
 from generator.site.reading.optimised import has_optimised
 from generator.site.reading.tiles import json_in_page
+from generator.site.reading.whole_pictures import WholePicture, some_whole, whole_pictures, with_gradients
 
 
 @dataclass(frozen=True)
 class LayerHeader:
     """What all pages of a layer show. place: where in the network it stands, in words; panels: of its sprites;
     block_channels: of the page of its block, 0 where there is none; kernels: None where the layer has no kernels that
-    can be drawn; has_first_layers: whether they stand on the page of first layers too; by_torch: what the network uses
+    can be drawn; has_first_layers: whether they stand on the page of first layers too; some_whole: whether any channel
+    shows whole pictures in place of tiles; by_torch: what the network uses
     because of which torch computes the gradients, in words, '' where it does not."""
 
     layer: LayerInfo
@@ -28,17 +30,21 @@ class LayerHeader:
     block_channels: int
     kernels: KernelSheet | None
     has_first_layers: bool
+    some_whole: bool
     by_torch: str
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel as a picture. x, y: its tile in the sheet; absent: why its channel shows no tiles, or ''."""
+    """A kernel as a picture. x, y: its tile in the sheet; absent: why its channel shows no pictures, or ''; wholes: in
+    place of tiles; units: column and row of each of these pictures' units."""
 
     channel: int
     x: int
     y: int
     absent: str
+    wholes: Sequence[WholePicture]
+    units: Sequence[tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -53,10 +59,13 @@ class KernelSheet:
 @dataclass(frozen=True)
 class Cell:
     """A channel in the layer's grid. place: column and row of its thumbnail in the sheet, None where it has none;
-    label: of its strongest picture, '' without one."""
+    picture: the number of its strongest picture, whose field is shown in place of a thumbnail, None where it is not
+    published; unit: column and row of the unit there; label: of its strongest picture, '' without one."""
 
     channel: int
     place: tuple[int, int] | None
+    picture: int | None
+    unit: tuple[int, int]
     label: str
     is_dead: bool
 
@@ -64,13 +73,14 @@ class Cell:
 @dataclass(frozen=True)
 class LayerGrid:
     """A thumbnail per channel. columns: of the sheet of thumbnails; active: how many channels some picture activates;
-    sorts: the measures that the grid can be sorted by; doubtful: the keys of those whose order another set of pictures
-    would not repeat; label_names: the labels that it can be filtered by, in order;
-    previous, next: layers of the network; inner: convolutions of the block; data: JSON for the script."""
+    gradients: how many of these have tiles; sorts: the measures that the grid can be sorted by; doubtful: the keys of
+    those whose order another set of pictures would not repeat; label_names: the labels that it can be filtered by, in
+    order; previous, next: layers of the network; inner: convolutions of the block; data: JSON for the script."""
 
     cells: Sequence[Cell]
     columns: int
     active: int
+    gradients: int
     sorts: Sequence[Measure]
     doubtful: Sequence[str]
     label_names: Sequence[str]
@@ -92,6 +102,7 @@ def layer_header(atlas: Atlas, info: LayerInfo, *, has_first_layers: bool) -> La
         block_channels=block.channels if block else 0,
         kernels=kernels,
         has_first_layers=kernels is not None and has_first_layers,
+        some_whole=some_whole(atlas, info),
         by_torch=operation_words(info.by_torch),
     )
 
@@ -113,6 +124,7 @@ def layer_grid(atlas: Atlas, info: LayerInfo) -> LayerGrid:
         cells=[_cell(atlas, layer, channel, columns, columns * rows) for channel in range(info.channels)],
         columns=columns,
         active=info.channels - sum(layer.dead),
+        gradients=with_gradients(atlas, [info]),
         sorts=[column.measure for column in layer.measures],
         doubtful=_doubtful(atlas, layer),
         label_names=sorted(label for label in labels if label),
@@ -132,10 +144,13 @@ def _doubtful(atlas: Atlas, layer: Layer) -> list[str]:
 
 def _cell(atlas: Atlas, layer: Layer, channel: int, columns: int, thumbnails: int) -> Cell:
     strongest = layer.images[channel][0]
-    has_thumbnail = channel < thumbnails and not layer.absence(channel)
+    has_thumbnail = channel < thumbnails and channel in layer.pictured and not layer.dead[channel]
+    row, column = layer.units[channel][0]
     return Cell(
         channel=channel,
         place=(channel % columns, channel // columns) if has_thumbnail else None,
+        picture=strongest if not has_thumbnail and strongest in atlas.published else None,
+        unit=(column, row),
         label=atlas.picture_labels[strongest] if strongest >= 0 else "",
         is_dead=layer.dead[channel],
     )
@@ -173,7 +188,14 @@ def kernel_sheet(atlas: Atlas, info: LayerInfo) -> KernelSheet | None:
         columns=columns,
         rows=math.ceil(info.channels / columns),
         kernels=[
-            Kernel(channel, channel % columns, channel // columns, layer.absence(channel))
+            Kernel(
+                channel=channel,
+                x=channel % columns,
+                y=channel // columns,
+                absent=layer.absence(channel),
+                wholes=whole_pictures(atlas, info.name, channel),
+                units=[(column, row) for row, column in layer.units[channel]],
+            )
             for channel in range(info.channels)
         ],
     )

@@ -41,7 +41,8 @@ class Layer:
     """One layer's numbers, turned into lists once, because a page is written for every channel of it.
 
     images, values, units: by channel the nine pictures (−1 where there are fewer), the activations, and the units' rows
-    and columns, strongest first; pictured: the channels that have a sprite.
+    and columns, strongest first; pictured: the channels that have a sprite; published: the numbers of the whole
+    pictures that the site shows.
     """
 
     info: LayerInfo
@@ -52,6 +53,7 @@ class Layer:
     units: list[list[list[int]]] = field(init=False)
     dead: list[bool] = field(init=False)
     pictured: set[int] = field(default_factory=set)
+    published: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
         self.images = self.arrays["top_image"].tolist()
@@ -96,11 +98,18 @@ class Layer:
             return [None] * self.info.channels
         return [value if math.isfinite(value) else None for value in values.tolist()]
 
+    def is_whole(self, channel: int) -> bool:
+        """Whether whole pictures stand in place of the channel's tiles: it has no sprite."""
+        if self.dead[channel] or channel in self.pictured:
+            return False
+        return not self.published.isdisjoint(self.images[channel])
+
     def absence(self, channel: int) -> str:
-        """Why the channel shows no tiles, or ''."""
+        """Why the channel shows neither tiles nor whole pictures, or ''."""
         if self.dead[channel]:
             return "dead on these pictures"
-        return "" if channel in self.pictured else "not pictured in this atlas"
+        shown = channel in self.pictured or self.is_whole(channel)
+        return "" if shown else "not pictured in this atlas"
 
     def nine(self, channel: int) -> list[int]:
         """The numbers of the channel's nine pictures, strongest first."""

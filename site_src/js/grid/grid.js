@@ -5,7 +5,7 @@ import { readJson } from "../dom.js";
 import { startPreview } from "./preview.js";
 
 const FIELDS = ["sort", "label"];
-const SWITCHES = ["up", "dead", "optimised", "large"];
+const SWITCHES = ["up", "dead", "gradients", "optimised", "large"];
 const STRONGEST = "thumbs.webp";
 const OPTIMISED = "optimised/thumbs.webp";
 
@@ -43,10 +43,11 @@ function applyAddress(layer) {
   controls.up.disabled = !numbers;
 
   const withDead = Boolean(controls.dead?.checked);
+  const withGradients = Boolean(controls.gradients?.checked);
   const hasLabel = labelFilter(data, controls.label.value.trim());
   let shown = 0;
   cells.forEach((cell, channel) => {
-    cell.hidden = !hasLabel(channel);
+    cell.hidden = !hasLabel(channel) || (withGradients && !hasGradients(cell));
     if (!cell.hidden && (withDead || !cell.classList.contains("dead"))) shown++;
   });
   reorder(layer, sortedChannels(cells.length, numbers, controls.up.checked));
@@ -87,8 +88,13 @@ function reorder(layer, order) {
   layer.order = order;
 }
 
+// A channel without gradients shows the field of its strongest picture instead of a thumbnail.
+function hasGradients(cell) {
+  return Boolean(cell.querySelector("span:not(.cut) > img"));
+}
+
 function showSheet(layer, sheet) {
   if (sheet === layer.sheet) return;
-  for (const image of layer.grid.querySelectorAll("img")) image.src = sheet;
+  for (const image of layer.grid.querySelectorAll("span:not(.cut) > img")) image.src = sheet;
   layer.sheet = sheet;
 }

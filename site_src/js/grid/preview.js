@@ -19,8 +19,11 @@ export function startPreview({ grid, controls, data, cells }) {
     if (cell.classList.contains("dead")) return;
     const channel = cells.indexOf(cell);
     preview = element("div", { class: "preview", "aria-hidden": "true" });
-    // A channel that the atlas does not picture has no thumbnail, and no tiles to show either.
-    if (link.querySelector("img")) {
+    // A channel without a thumbnail has no tiles: its strongest picture is shown whole, where it is published.
+    const whole = link.querySelector(".cut img");
+    if (whole) {
+      preview.append(element("img", { src: whole.src, alt: "", width: PANEL_SIDE, height: PANEL_SIDE }));
+    } else if (link.querySelector("img")) {
       const width = PANEL_SIDE * data.panels.length;
       preview.append(element("img", { src: `${channel}.webp`, alt: "", width, height: PANEL_SIDE }));
     }

@@ -25,8 +25,8 @@ export function describeTile(tile) {
     picture,
     label: data.labels[label] || "",
     place: `${activation} act. · row ${mapRow}, column ${column} · picture ${picture}`,
-    panels: data.panels,
-    sprite: tile.querySelector("img").src,
+    panels: tile.classList.contains("whole") ? [] : data.panels, // a whole picture has no others
+    sprite: tile.querySelector("img")?.src ?? "",
     side: data.side,
     fieldSize: field[0],
     isWiderThanInput: isWider,

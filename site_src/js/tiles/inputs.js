@@ -13,6 +13,12 @@ function showSprites(place) {
   if (!data) return;
   for (const link of place.querySelectorAll(".inputs li:not(.dead) > a")) {
     if (link.firstElementChild) continue;
+    if (link.dataset.picture) {
+      // A channel without a sprite: its strongest picture, whole.
+      const image = element("img", { src: link.dataset.picture, loading: "lazy", alt: "" });
+      link.prepend(element("span", { class: "whole" }, [image]));
+      continue;
+    }
     const src = link.getAttribute("href").replace(/\.html$/, ".webp");
     const image = element("img", { src, loading: "lazy", alt: "" });
     link.prepend(element("span", { class: `sheet s${data.panels.length}` }, [image]));

@@ -5,7 +5,7 @@ import { hideCard, showCard } from "./card.js";
 import { openDialog } from "./dialog.js";
 import { describeTile } from "./description.js";
 
-const TILE = ".nine > *, .line:not(.optimised) > *";
+const TILE = ".nine[data-row] > *, .line:not(.optimised) > *";
 
 export function startInspection() {
   const main = document.querySelector("main");

@@ -38,6 +38,7 @@ export function showChosenPanels(lines) {
 }
 
 function isChosen(classes) {
+  if (classes.contains("only")) return true; // whole pictures: there are no panels to choose from
   if (chosen === ALL) return !classes.contains("optimised");
   if (chosen === OPTIMISED) return classes.contains("optimised") || classes.contains("p0");
   return classes.contains(`p${chosen}`);

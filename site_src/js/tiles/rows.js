@@ -1,8 +1,9 @@
 // Rows of tiles: a row's sprite is loaded when the row comes into view, or when the page is printed. The address of the
-// sprite stands in the row's noscript element, which browsers without scripts show.
+// sprite stands in the row's noscript element, which browsers without scripts show. A channel without a sprite has there
+// its whole pictures, on which the units' fields are drawn.
 
 import { element } from "../dom.js";
-import { drawnSquares, isWiderThanInput, tileData, unitSquare } from "./data.js";
+import { drawnSquares, fieldSquare, isWiderThanInput, tileData, unitSquare } from "./data.js";
 import { showChosenPanels, startPanelSwitch } from "./panel-switch.js";
 
 export function startRows() {
@@ -27,8 +28,13 @@ function drawRow(row) {
   const noscript = row.querySelector("noscript");
   const data = tileData(row);
   if (!noscript || !data) return; // it is drawn
-  const sheet = new DOMParser().parseFromString(noscript.textContent, "text/html").querySelector("img");
-  const sprite = sheet.getAttribute("src");
+  const shown = new DOMParser().parseFromString(noscript.textContent, "text/html");
+  const link = shown.querySelector("a");
+  if (link) {
+    row.replaceChildren(wholeLine(data, row.dataset.row, link));
+    return;
+  }
+  const sprite = shown.querySelector("img").getAttribute("src");
   const lines = element("div", { class: `lines s${data.panels.length}` });
   data.panels.forEach((_, panel) => lines.append(panelLine(data, row.dataset.row, sprite, panel)));
   // The optimised picture stands before the top-9 patches, never alone.
@@ -41,15 +47,33 @@ function drawRow(row) {
   row.replaceChildren(lines);
 }
 
+// The nine whole pictures of a row, linked to its channel's own page.
+function wholeLine(data, rowName, link) {
+  const [field, tiles] = data.rows[rowName];
+  const line = element("div", { class: "line only" });
+  const href = link.getAttribute("href");
+  Array.from(link.children).forEach((image, place) => {
+    const tile = tiles[place];
+    const square = isWiderThanInput(data, field[0]) ? unitSquare(field, tile) : fieldSquare(field, tile);
+    const parts = image.matches("img") ? [image, drawnSquares(data.side, [square])] : [];
+    if (parts.length) image.alt = tileText(data, tile, place);
+    line.append(element(parts.length ? "a" : "span", { class: "whole", href: `${href}#${place + 1}` }, parts));
+  });
+  return element("div", { class: "lines" }, [line]);
+}
+
+function tileText(data, [, activation, , , labelNumber], place) {
+  const label = data.labels[labelNumber];
+  return `${place + 1}${label ? `: ${label}` : ""}, ${activation}`;
+}
+
 // One panel of a row: nine tiles. Those of the first panel are links to the channel's own page.
 function panelLine(data, rowName, sprite, panel) {
   const [field, tiles] = data.rows[rowName];
   const [size, , , around] = field;
   const line = element("div", { class: `line p${panel}` });
   tiles.forEach((tile, place) => {
-    const [, activation, , , labelNumber] = tile;
-    const label = data.labels[labelNumber];
-    const alt = panel ? "" : `${place + 1}${label ? `: ${label}` : ""}, ${activation}`;
+    const alt = panel ? "" : tileText(data, tile, place);
     const shown = [element("img", { class: `k${place + 1}`, src: sprite, alt })];
     // Where the field is larger than the picture the tile is the whole picture: the unit's place is marked on it.
     if (data.panels[panel] === "patches" && isWiderThanInput(data, size)) {
