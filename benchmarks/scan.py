@@ -26,7 +26,8 @@ from generator.engine.scan.scan import scan, scan_side_by_side
 from generator.engine.scan.state import ScanState
 from generator.network import models
 from generator.network.network import Network
-from generator.pictures.reading import find_pictures, read_batches
+from generator.pictures.batch_reader import read_batches
+from generator.pictures.reading import find_pictures
 
 
 @dataclass(frozen=True)

@@ -266,6 +266,11 @@ def profile_options(command: Any) -> Any:
             help="Number of processes that decode and encode pictures.",
         ),
         click.option(
+            "--no-cache",
+            is_flag=True,
+            help="Do not keep decoded pixels on the disk during the run: decode pictures for each pass.",
+        ),
+        click.option(
             "--precision",
             type=click.Choice(["fp32", "tf32", "bf16"]),
             help="Precision of the forward pass over the pictures.",
@@ -308,7 +313,8 @@ def _profile(name: str | None, options: dict[str, Any]) -> Any:
             "names": {**chosen.layers.names, **dict(options["layer_names"])} or None,
         },
         kernels={"others": [_other(text) for text in options["kernels"]] or None},
-        compute={key: options[key] for key in ("batch", "workers", "precision", "device")},
+        compute={key: options[key] for key in ("batch", "workers", "precision", "device")}
+        | {"cache": False if options["no_cache"] else None},
     )
 
 

@@ -17,7 +17,8 @@ from generator.engine.scan.plan import earlier_blocks
 from generator.network import models
 from generator.network.models import demo, drawn
 from generator.network.network import Network
-from generator.pictures.reading import find_pictures, read_batches
+from generator.pictures.batch_reader import read_batches
+from generator.pictures.reading import find_pictures
 
 PUBLISHED = [name for name in models.names() if models.find(name).parameters]
 

@@ -27,8 +27,9 @@ from torchvision.datasets import ImageFolder
 
 from generator.core.errors import AtlasError
 from generator.core.records import Preprocessing
+from generator.pictures.batch_reader import read_batches
 from generator.pictures.decoding import PictureError, _crop, _resize, read_picture
-from generator.pictures.reading import find_pictures, read_batches
+from generator.pictures.reading import find_pictures
 
 AS_IT_IS = Preprocessing(0, 8, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 

@@ -1,4 +1,4 @@
-"""Find the picture files of a folder and read them in batches."""
+"""Find the picture files of a folder."""
 
 from __future__ import annotations
 
@@ -6,18 +6,15 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from generator.core.errors import AtlasError
-from generator.core.records import LabelReading, Preprocessing, Skipped
+from generator.core.records import LabelReading, Skipped
 from generator.pictures import labels as naming
-from generator.pictures.batches import read_ahead
 from generator.pictures.formats import (
     SUFFIXES,
     has_picture_suffix,
@@ -27,8 +24,6 @@ from generator.pictures.formats import (
 )
 
 METADATA = ("metadata.csv", "metadata.jsonl")  # the files from which Hugging Face's ImageFolder reads labels
-
-# -- finding -------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)  # there may be a million
@@ -249,54 +244,3 @@ def _sort_in(content: _FolderContent, entry: os.DirEntry[str], prefix: str) -> N
         content.pictures[path] = f"\0{status.st_size}\0{status.st_mtime_ns}\n".encode()
     else:
         content.passed_over.append(Skipped(path, reason))
-
-
-# -- reading in batches --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class PictureBatch:
-    """Consecutive pictures, without those that cannot be decoded.
-
-    indices: (n,) int64, into PictureSet.files; pixels: (n, height, width, channels) uint8; sizes: width and height of
-    each picture before preprocessing, in px; digests: SHA-256 of each file; skipped: index and reason of each picture
-    that cannot be decoded.
-    """
-
-    indices: Tensor
-    pixels: Tensor
-    sizes: tuple[tuple[int, int], ...]
-    digests: tuple[str, ...]
-    skipped: tuple[tuple[int, str], ...]
-
-
-def read_batches(
-    pictures: PictureSet,
-    indices: Sequence[int] | np.ndarray,
-    preprocessing: Preprocessing,
-    *,
-    batch: int,
-    workers: int,
-    pin: bool = False,
-) -> Iterator[PictureBatch]:
-    """Decode pictures in batches, in the order of `indices`. Each batch is the next `batch` pictures, without those
-    that cannot be decoded.
-
-    workers: processes that decode ahead while the caller computes; 0 decodes in this process. pin: decode into
-    page-locked memory, for copying to a GPU. Raises AtlasError if a worker process dies.
-    """
-    chosen = np.asarray(indices, np.int64)
-    paths = tuple(pictures.files[index].path for index in chosen)
-    ahead = read_ahead(str(pictures.root), chosen, paths, preprocessing, batch, workers)
-    pin = pin and torch.cuda.is_available()
-    for decoded, pixels in ahead:
-        # Copied, because the next batch may be decoded into the same memory.
-        copied = torch.empty(pixels.shape, dtype=torch.uint8, pin_memory=pin)
-        copied.numpy()[:] = pixels
-        yield PictureBatch(
-            torch.tensor(decoded.indices, dtype=torch.int64),
-            copied,
-            decoded.sizes,
-            decoded.digests,
-            decoded.skipped,
-        )

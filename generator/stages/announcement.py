@@ -14,6 +14,7 @@ from generator.network.network import Network
 from generator.pictures.reading import PictureSet
 from generator.stages import keys
 from generator.stages.accuracy import accuracy_basis
+from generator.stages.decoded_pixels import room_for_pixels
 from generator.stages.done import Done
 from generator.stages.dreams import dream_layers
 from generator.stages.inputs import Inputs
@@ -169,6 +170,8 @@ def announce(inputs: Inputs, run: Run, earlier: Earlier, missing: int, *, site: 
     done = Done(inputs, run, earlier)
     say(run.reporter, "atlas", str(run.store.folder))
     say(run.reporter, "makes", makes_text(inputs))
+    room = room_for_pixels(inputs, run)
+    say(run.reporter, "pixels", "decoded for each pass (--no-cache)" if room is None else room.words)
     if names := done.names:
         say(run.reporter, "done before", ", ".join(names))
     if missing and run.store.folder.exists():

@@ -14,6 +14,7 @@ from importlib.metadata import version
 from weakref import WeakKeyDictionary
 
 import numpy as np
+import PIL
 import torch
 
 from generator.core.records import SCHEMA, to_json
@@ -55,6 +56,12 @@ def arithmetic(device: torch.device) -> tuple[str, ...]:
     """What decides the last bits of a number computed on a device: its type, torch's version and, on a CPU, whether the
     loops are compiled."""
     return (device.type, torch.__version__, *([kind()] if device.type == "cpu" else []))
+
+
+@_once
+def pixels(inputs: Inputs) -> str:
+    """The decoded pixels of the pictures, which are kept while a run lasts."""
+    return fingerprint("pixels", CODE, PIL.__version__, inputs.digest, inputs.network.preprocessing.settings)
 
 
 # -- the scan and what reads it ----------------------------------------------------------------------------------------

@@ -134,9 +134,9 @@ def _label_reading(inputs: Inputs, run: Run) -> LabelReading:
 
 
 def _public(profile: dict[str, Any]) -> dict[str, Any]:
-    """The profile without what changes no number (device, processes, pictures read at a time), and without the places
-    on this machine."""
-    for key in ("device", "workers", "batch"):
+    """The profile without what changes no number (device, processes, pictures read at a time, pixels kept), and without
+    the places on this machine."""
+    for key in ("device", "workers", "batch", "cache"):
         profile["compute"].pop(key)
     return without_paths(profile)
 

@@ -1,4 +1,4 @@
-"""Reading the picture set during a run: every file must still be what it was when the run began."""
+"""Reading the picture set during a run: all passes see the pictures as they were when the run began."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 
 from generator.core.checksums import file_digest
 from generator.core.errors import AtlasError
-from generator.pictures.reading import PictureBatch, read_batches
+from generator.pictures.batch_reader import PictureBatch, read_batches
+from generator.stages.decoded_pixels import kept_pixels
 from generator.stages.inputs import Inputs
 from generator.stages.run import Run
 
@@ -31,8 +32,9 @@ def usable_files(inputs: Inputs, run: Run) -> np.ndarray:
 def read_pictures(
     inputs: Inputs, run: Run, files: Sequence[int] | np.ndarray, batch: int | None = None
 ) -> Iterator[PictureBatch]:
-    """Decode files, given by their indices in the picture set, in order, in batches of whole forward batches or of
-    another size. Raises AtlasError where a file is no longer what it was when the run began."""
+    """Read pictures, given by their indices in the picture set, in order, in batches of whole forward batches or of
+    another size: from the pixels that were kept, and else from their files. Raises AtlasError where a file that must be
+    decoded is no longer what it was when the run began."""
     size = batch or forwards_per_read(inputs) * inputs.forward
     for pictures in read_batches(
         inputs.pictures,
@@ -41,6 +43,7 @@ def read_pictures(
         batch=size,
         workers=run.decoders if len(files) > size else 0,
         pin=run.device.type == "cuda",
+        kept=kept_pixels(inputs, run),
     ):
         _refuse_changed(inputs, pictures)
         yield pictures

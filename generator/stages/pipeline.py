@@ -23,6 +23,7 @@ from generator.network.network import Network
 from generator.stages import keys, table
 from generator.stages.announcement import announce, announce_network, announce_pictures
 from generator.stages.background import background_stages
+from generator.stages.decoded_pixels import keeping_pixels
 from generator.stages.dreams import open_starts
 from generator.stages.inputs import Inputs
 from generator.stages.manifest import finish
@@ -102,7 +103,8 @@ def compute(
             reporter.say("this was a dry run: the computation was not begun, nothing written")
             return store
         prepare(inputs, run, earlier)  # damaged files are removed, the rest is kept
-        perform_all(inputs, run)
+        with keeping_pixels(inputs, run):  # each picture is decoded once, whatever reads it
+            perform_all(inputs, run)
         with reporter.waiting("tables and checksums"):
             if ranks.leads:
                 finish(inputs, run)  # tables, manifest, and the work folder is removed

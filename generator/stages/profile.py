@@ -268,12 +268,14 @@ class DeepDreamSection(_Section):
 class ComputeSection(_Section):
     """How, not what. batch: pictures read at a time, in whole forwards of 32, so that no number depends on it; workers:
     processes that decode pictures, and at most as many that encode sprites (left out: chosen by the machine);
+    cache: keep the decoded pixels in the atlas's folder until the job ends, so that each picture is decoded once;
     precision: of the scan's forward; score_pictures: keep the scores of at most this many pictures, evenly spaced, for
     rank correlations."""
 
     device: str = "auto"
     batch: PositiveInt = 32
     workers: Annotated[int, Field(ge=0, le=256)] | None = None
+    cache: bool = True
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     score_pictures: PositiveInt = 5000
 

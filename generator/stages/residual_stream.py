@@ -17,7 +17,7 @@ from generator.engine.device import one_thread_each, use_tf32
 from generator.engine.rounds import in_rounds
 from generator.engine.scan.stream import BlockReadings, BlockUnits, StreamPlan, StreamState, read_stream
 from generator.network.network import Network
-from generator.pictures.reading import PictureBatch
+from generator.pictures.batch_reader import PictureBatch
 from generator.stages import keys
 from generator.stages.checkpointed_pass import CheckpointedPass
 from generator.stages.inputs import Inputs

@@ -20,7 +20,8 @@ from generator.engine.scan.rescoring import Rescoring, rescore
 from generator.engine.scan.scan import scan_side_by_side
 from generator.engine.scan.state import ScanState
 from generator.network.network import Network
-from generator.pictures.reading import PictureBatch, evenly_spaced
+from generator.pictures.batch_reader import PictureBatch
+from generator.pictures.reading import evenly_spaced
 from generator.stages import keys
 from generator.stages.checkpointed_pass import CheckpointedPass, halving
 from generator.stages.inputs import Inputs

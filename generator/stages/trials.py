@@ -27,8 +27,9 @@ from generator.engine.scan.stream import BlockUnits, read_stream
 from generator.methods.gradients import GradientPictures
 from generator.methods.patches import patch
 from generator.network.network import Network
+from generator.pictures.batch_reader import PictureBatch
 from generator.pictures.decoding import PictureError, read_picture
-from generator.pictures.reading import PictureBatch, evenly_spaced
+from generator.pictures.reading import evenly_spaced
 from generator.stages.inputs import Inputs
 from generator.stages.run import Run
 from generator.stages.sprite_encoding import loaded

@@ -25,7 +25,7 @@ from generator.engine.gradients.unit_gradients import Switches, Units, crops, fo
 from generator.engine.scan.plan import FORWARD_BATCH
 from generator.methods.gradients import GradientPictures
 from generator.methods.patches import patches
-from generator.pictures.reading import PictureBatch
+from generator.pictures.batch_reader import PictureBatch
 from generator.stages import keys
 from generator.stages.checkpointed_pass import note_damage
 from generator.stages.inputs import Inputs

@@ -16,7 +16,8 @@ from generator.engine.rounds import in_rounds
 from generator.engine.scan.zooms import ZoomPlan, read_zooms
 from generator.methods.zooms import APART, ZOOMS, zoomed
 from generator.network.network import Network
-from generator.pictures.reading import PictureBatch, evenly_spaced
+from generator.pictures.batch_reader import PictureBatch
+from generator.pictures.reading import evenly_spaced
 from generator.stages import keys
 from generator.stages.checkpointed_pass import halving
 from generator.stages.inputs import Inputs

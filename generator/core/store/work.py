@@ -71,6 +71,10 @@ class Work:
         """The scores of an unfinished pass, opened. channels: how many each layer has."""
         return ScoreFile(self.pass_folder(pass_) / "scores.f32", channels)
 
+    def pixels_path(self) -> Path:
+        """Where the decoded pixels of the pictures lie while a run lasts (core/pixel_file.py)."""
+        return self._folder / "pixels.u8"
+
     def vector_file(self, length: int, pass_: str) -> VectorFile:
         """The vectors of an unfinished pass, opened. length: numbers per vector."""
         return VectorFile(self.pass_folder(pass_) / "vectors.f32", length)
