@@ -346,8 +346,11 @@ def test_pictures_that_change_or_vanish_amid_a_run_never_end_up_in_a_finished_at
     stage,
     what,
 ):
+    """After the scan, where its pixels are not kept: then pictures are decoded again."""
     mine = Path(shutil.copytree(pictures, tmp_path / "mine"))
-    chosen = profile.load(str(small)).changed(pictures={"folder": str(mine)})
+    chosen = profile.load(str(small)).changed(
+        pictures={"folder": str(mine)}, compute={"cache": stage == "scan"}
+    )
     victims = sorted(mine.rglob("*.png"))[-40:]
 
     def disturb() -> None:

@@ -84,7 +84,7 @@ def test_pixels_of_other_bytes_are_not_taken(place: PixelPlace) -> None:
     assert not file.has(np.array([1]), contents([2])).any()
 
 
-def test_a_file_made_from_something_else_is_not_read_and_begun_anew(place: PixelPlace) -> None:
+def test_a_file_made_from_something_else_is_not_read_and_begun_again(place: PixelPlace) -> None:
     old = filled(place, [1, 2])
     other = replace(place, key="cd" * 32)
     assert other.open() is None
@@ -163,7 +163,9 @@ def test_on_a_full_disk_the_file_is_given_up_by_all_who_have_it_open(
         file.write(3, picture(3), (1, 1), sha256(3))
     assert not os.path.exists(place.path) and place.bytes_taken == 0
     assert os.fstat(other._file).st_size == 0  # its space is free before the last process closes it
-    assert not other.is_kept and read(other, 1)[1] is None and not other.has(np.array([1]), contents([1])).any()
+    assert (
+        not other.is_kept and read(other, 1)[1] is None and not other.has(np.array([1]), contents([1])).any()
+    )
     other.write(4, picture(4), (1, 1), sha256(4))
     assert os.fstat(other._file).st_size == 0
     assert place.open() is None

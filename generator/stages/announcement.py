@@ -171,7 +171,7 @@ def announce(inputs: Inputs, run: Run, earlier: Earlier, missing: int, *, site: 
     say(run.reporter, "atlas", str(run.store.folder))
     say(run.reporter, "makes", makes_text(inputs))
     room = room_for_pixels(inputs, run)
-    say(run.reporter, "pixels", "decoded for each pass (--no-cache)" if room is None else room.words)
+    say(run.reporter, "pixels", "decoded for each pass, as was asked" if room is None else room.words)
     if names := done.names:
         say(run.reporter, "done before", ", ".join(names))
     if missing and run.store.folder.exists():

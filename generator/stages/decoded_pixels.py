@@ -5,8 +5,8 @@ The first pass that needs a picture decodes it and writes its pixels into a file
 the file: where the disk has no room, and where a row is missing or damaged, pictures are decoded again.
 
 Under torchrun all processes share the file, also those of several machines whose folder lies on a network drive: each
-row has whole pages of its own, the processes open the file anew for every pass, and a row that another machine does not
-see yet, or not whole, is decoded there too."""
+row has whole pages of its own, every pass opens the file again, and a row that another machine does not see yet, or not
+whole, is decoded there too."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Room:
     def words(self) -> str:
         """What is done, in words that follow "the decoded pixels are"."""
         if self.suffices:
-            return f"kept on the disk during the run (at most {bytes_words(self.pixels)}; --no-cache: they are not)"
+            return f"kept on the disk until the run ends ({bytes_words(self.pixels)} at most; --no-cache: they are not)"
         return (
             f"not kept: they take {bytes_words(self.pixels)} and the atlas up to {bytes_words(self.atlas)}, but only "
             f"{bytes_words(self.free)} are free on the disk; pictures are decoded for each pass"

@@ -103,7 +103,7 @@ def compute(
             reporter.say("this was a dry run: the computation was not begun, nothing written")
             return store
         prepare(inputs, run, earlier)  # damaged files are removed, the rest is kept
-        with keeping_pixels(inputs, run):  # each picture is decoded once, whatever reads it
+        with keeping_pixels(inputs, run):  # the first pass that reads a picture decodes it for all
             perform_all(inputs, run)
         with reporter.waiting("tables and checksums"):
             if ranks.leads:

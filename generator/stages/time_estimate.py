@@ -19,6 +19,7 @@ from generator.engine.scan.stream import residuals
 from generator.methods.gradients import RULES
 from generator.methods.zooms import ZOOMS
 from generator.stages import scale_truth, zooms
+from generator.stages.decoded_pixels import room_for_pixels
 from generator.stages.done import Done
 from generator.stages.dreams import dream_layers
 from generator.stages.dreams import plan_of as dream_plan
@@ -135,6 +136,8 @@ class _Work:
         self.units = done.units_left()
         self.sprites = done.sprites_left()
         self.pictures = len(inputs.pictures)
+        room = room_for_pixels(inputs, run)
+        self.kept = room is not None and room.suffices and done.needs("scan")  # decoded by the scan for all
 
     def asked(self) -> dict[str, bool]:
         """The parts by name, in their order, and whether there is anything to do."""
@@ -183,22 +186,27 @@ class _Work:
             return max(meanwhile, alone)
         return max(meanwhile + seconds / self.trials.threads, alone)
 
+    def _read_again(self, pictures: int, meanwhile: float) -> float:
+        """Seconds of a pass after the scan: the pictures are decoded again where the scan's pixels are not kept."""
+        return meanwhile if self.kept else self._decoded(pictures, meanwhile)
+
     def _scan(self) -> float:
         left = self.pictures - self.done.pictures("scan")
         forwards = 1 if self.inputs.profile.compute.precision == "fp32" else 2  # the candidates once more
-        return forwards * self._decoded(left, self._forwards(left, self.trials.scanned))
+        seconds = self._forwards(left, self.trials.scanned)
+        return self._decoded(left, seconds) + (forwards - 1) * self._read_again(left, seconds)
 
     def _predictions(self) -> float:
-        return self._decoded(self.pictures, self._forwards(self.pictures, self.trials.scanned))
+        return self._read_again(self.pictures, self._forwards(self.pictures, self.trials.scanned))
 
     def _residual_stream(self) -> float:
         left = self.pictures - self.done.pictures("stream")
-        return self._decoded(left, self._forwards(left, self.trials.streamed))
+        return self._read_again(left, self._forwards(left, self.trials.streamed))
 
     def _zooms(self) -> float:
         pictures = min(self.pictures, zooms.ZOOM_PICTURES)
         seconds = self._forwards(pictures, len(ZOOMS) * self.trials.scanned) * self.run.ranks.world
-        return self._decoded(pictures, seconds)
+        return self._read_again(pictures, seconds)
 
     def _sizes(self) -> float:
         from generator.pictures.drawn.scales import SCALES
@@ -215,7 +223,8 @@ class _Work:
         last_vector = self.inputs.network.last_vector
         length = 0 if last_vector is None else last_vector[1]
         products = 3 * mapped * mapped * length + mapped * length * min(length, mapped)
-        return (placed * TSNE + products) * self.trials.plain + self._decoded(min(mapped, MOST_THUMBS), 0.0)
+        read = self._read_again(min(mapped, MOST_THUMBS), 0.0)
+        return (placed * TSNE + products) * self.trials.plain + read
 
     # -- units -----------------------------------------------------------------------------------------------------
 
@@ -233,7 +242,7 @@ class _Work:
         whole = sum(costs.whole(int(layer)) for layer in deepest[deepest >= 0])
         written = len(pictures) * trials.picture if "patches" in inputs.panels else 0.0
         seconds = way_back + (crops + whole) * trials.switched + written
-        return self._decoded(len(pictures), seconds / (trials.threads * run.ranks.world))
+        return self._read_again(len(pictures), seconds / (trials.threads * run.ranks.world))
 
     def _sprites(self) -> float:
         layers = {layer.name: layer for layer in self.inputs.network.layers}
@@ -253,7 +262,7 @@ class _Work:
         encoded = (
             sum(trials.sprite(layer) for layer in layers) * (len(RULES) + 1) / max(1, len(inputs.panels))
         )
-        read = TOP * len(layers) * trials.read
+        read = 0.0 if self.kept else TOP * len(layers) * trials.read
         return way_back + TOP * forward * trials.switched + encoded + read
 
     # -- pictures that are made ------------------------------------------------------------------------------------
