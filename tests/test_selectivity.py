@@ -14,9 +14,9 @@ from generator.core.store import Store
 from generator.methods import auroc
 from generator.methods.auroc import LabelSet, balanced_halvings, best_classes
 from generator.methods.directions import along, random_directions
-from generator.methods.half_nines import WEIGHTS, first_of_half, half_entropy, half_purity, half_similarity
+from generator.methods.half_nines import FIVE, WEIGHTS, half_entropy, half_purity, half_similarity
 from generator.methods.purity import Classes
-from generator.methods.resampling import bound, halvings, ranking, slots
+from generator.methods.resampling import bound, first_of, halvings, ranking, slots
 from generator.methods.visual import Looks
 from generator.site.chapters.selectivity import selectivity_page
 from generator.site.reading.atlas import Atlas
@@ -147,7 +147,7 @@ def test_five_pictures_of_a_half_take_the_nine_places():
     _, scores = _pictures(4)
     order = ranking(scores, signed=False)
     for member in halvings(len(scores), 5):
-        five, places = first_of_half(order, member), slots(order, member)
+        five, places = first_of(order, member[None], FIVE)[0], slots(order, member)
         for channel in range(len(order)):
             taken = places[channel] > 0
             if places[channel].sum() < 9:

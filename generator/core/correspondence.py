@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from generator.core.ordering import TiedOrder
 from generator.core.records import TOP, LayerInfo
 
 STRONG_PICTURES = 3  # shared pictures; fewer never make two channels a match or the same
@@ -72,15 +73,11 @@ def centred_ranks(scores: np.ndarray) -> np.ndarray:
 
     Channels are ranked in as many threads as there are cores: sorting lets other threads work.
     """
-    from scipy.stats import rankdata
-
-    count = len(scores)
     ranks = np.empty(scores.shape, np.int32)
 
     def rank(first: int) -> None:
         part = slice(first, first + RANKED)
-        channels = np.ascontiguousarray(scores[:, part].T)  # (C, N): a channel's scores side by side
-        ranks[:, part] = (2 * rankdata(channels, axis=1) - (count + 1)).T
+        ranks[:, part] = TiedOrder.of(scores[:, part]).centred_ranks.T
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         list(pool.map(rank, range(0, scores.shape[1], RANKED)))

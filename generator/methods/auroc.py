@@ -22,7 +22,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from generator.methods.resampling import bound
-from generator.methods.tied_order import TiedOrder
+from generator.core.ordering import TiedOrder
 
 # Pictures that a class needs in each half: of fewer, intervals cover less. Of ten the AUROC of a random order has a
 # standard deviation of 0.09.

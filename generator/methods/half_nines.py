@@ -17,36 +17,37 @@ _ONE, _OTHER = np.triu_indices(FIVE, 1)
 _PAIRS = WEIGHTS[_ONE] * WEIGHTS[_OTHER]
 
 
-def first_of_half(order: np.ndarray, member: np.ndarray, count: int = FIVE) -> np.ndarray:
-    """The strongest pictures of a half; order: (C, D) pictures from the strongest down, −1 for none; member: (N,) bool.
-    Returns (C, count), −1 throughout where the ranking has fewer of this half."""
-    inside = member[order] & (order >= 0)
-    place = np.cumsum(inside, axis=1, dtype=np.int16)
-    full = place[:, -1] >= count
-    result = np.full((len(order), count), -1, order.dtype)
-    result[full] = order[full][inside[full] & (place[full] <= count)].reshape(-1, count)
-    return result
-
-
 def half_similarity(five: np.ndarray, similarity: np.ndarray) -> np.ndarray:
-    """(C,): the mean similarity of the pairs of different pictures; five: (C, 5) rows of similarity (K, K), −1 where
+    """(…): the mean similarity of the pairs of different pictures; five: (…, 5) rows of similarity (K, K), −1 where
     there is none."""
-    pairs = similarity[five[:, _ONE], five[:, _OTHER]]
-    mean = (pairs.astype(np.float64) * _PAIRS).sum(axis=1) / _PAIRS.sum()
-    return np.where((five >= 0).all(axis=1), mean, np.nan)
+    pairs = similarity[five[..., _ONE], five[..., _OTHER]]
+    mean = (pairs.astype(np.float64) * _PAIRS).sum(axis=-1) / _PAIRS.sum()
+    return np.where((five >= 0).all(axis=-1), mean, np.nan)
 
 
 def half_purity(five: np.ndarray) -> np.ndarray:
-    """(C,): the share of the commonest class among the nine places; five: (C, 5) classes."""
-    share = ((five[:, :, None] == five[:, None, :]) * WEIGHTS).sum(axis=2).max(axis=1) / TOP
-    return np.where((five >= 0).all(axis=1), share, np.nan)
+    """(…): the share of the commonest class among the nine places; five: (…, 5) classes."""
+    return np.where((five >= 0).all(axis=-1), _places(five).max(axis=0) / TOP, np.nan)
 
 
 def half_entropy(five: np.ndarray) -> np.ndarray:
-    """(C,): the entropy of the classes in the nine places, in bits; five: (C, 5) classes."""
-    share = ((five[:, :, None] == five[:, None, :]) * WEIGHTS).sum(axis=2) / TOP
-    bits = -(np.log2(share) * WEIGHTS).sum(axis=1) / TOP
-    return np.where((five >= 0).all(axis=1), np.abs(bits), np.nan)
+    """(…): the entropy of the classes in the nine places, in bits; five: (…, 5) classes."""
+    of_places = np.log2(np.maximum(np.arange(TOP + 1), 1) / TOP)  # by how many places a class has
+    logs = of_places[_places(five)]
+    bits = -sum((weight * log for weight, log in zip(WEIGHTS, logs, strict=True)), start=0.0) / TOP
+    return np.where((five >= 0).all(axis=-1), np.abs(bits), np.nan)
+
+
+def _places(five: np.ndarray) -> np.ndarray:
+    """(5, …) uint8: how many of the nine places have the class of each picture."""
+    classes = np.ascontiguousarray(np.moveaxis(five, -1, 0))
+    places = np.empty(classes.shape, np.uint8)
+    places[:] = WEIGHTS.reshape(-1, *[1] * (five.ndim - 1))
+    for one, other in zip(_ONE.tolist(), _OTHER.tolist(), strict=True):
+        same = (classes[one] == classes[other]).astype(np.uint8)
+        places[one] += same * np.uint8(WEIGHTS[other])
+        places[other] += same * np.uint8(WEIGHTS[one])
+    return places
 
 
 def kept_on_halves(
@@ -59,14 +60,22 @@ def kept_on_halves(
     fewer of the places that it takes in the two.
 
     order, other: (C, D) pictures; slots, slots_of_other: of both halves, (P, C, D), from `resampling.both_halves`."""
-    same = (order[:, :, None] == other[:, None, :]) & (order[:, :, None] >= 0)  # (C, D, D)
-    present, place = same.any(axis=2)[None], same.argmax(axis=2)[None]  # (1, C, D): in the other list
+    channel, mine, theirs = common_places(order, other)
+    channels = len(order)
 
-    def count(mine: np.ndarray, theirs: np.ndarray) -> np.ndarray:
-        there = np.where(present, np.take_along_axis(theirs, np.broadcast_to(place, theirs.shape), 2), 0)
-        return np.minimum(mine, there).sum(axis=2).astype(np.float64)
+    def count(one: np.ndarray, two: np.ndarray) -> np.ndarray:
+        fewer = np.minimum(one[:, channel, mine], two[:, channel, theirs])  # (P, common pictures)
+        return np.stack([np.bincount(channel, row, channels) for row in fewer])
 
     return count(slots[0], slots_of_other[0]), count(slots[1], slots_of_other[1])
+
+
+def common_places(order: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The pictures that equal rows of two rankings have in common: row, and place in either; (C, D), (C, D) → (n,)
+    int64 each."""
+    same = (order[:, :, None] == other[:, None, :]) & (order[:, :, None] >= 0)  # (C, D, D)
+    row, mine, theirs = np.nonzero(same)
+    return row, mine, theirs
 
 
 def widened_error(error: np.ndarray, agreement: np.ndarray) -> np.ndarray:

@@ -107,9 +107,9 @@ def _groups(tree: Hierarchy, names: Sequence[str], counts: np.ndarray) -> tuple[
 
 
 def classes_of_nine(top_image: np.ndarray, of_picture: np.ndarray) -> np.ndarray:
-    """(C, 9) pictures → (C, 9) classes; −1 for all nine where any of them is missing or not labelled."""
+    """(…, 9) pictures → (…, 9) classes; −1 for all nine where any of them is missing or not labelled."""
     classes = np.where(top_image >= 0, of_picture[top_image], -1)
-    return np.where((classes >= 0).all(axis=1, keepdims=True), classes, -1)
+    return np.where((classes >= 0).all(axis=-1, keepdims=True), classes, -1)
 
 
 def _counts(nine: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from generator.methods.tied_order import TiedOrder
+from generator.core.ordering import TiedOrder
 
 STEP = 128  # channels at a time
 

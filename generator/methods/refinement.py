@@ -14,7 +14,7 @@ import numpy as np
 
 from generator.core.correspondence import STRONG_PICTURES, rank_correlations, shared_counts
 from generator.core.records import TOP, ReceptiveField
-from generator.methods.half_nines import first_of_half, half_similarity, kept_on_halves, widened_error
+from generator.methods.half_nines import FIVE, half_similarity, kept_on_halves, widened_error
 from generator.methods.purity import Classes, agreement, classes_of_nine
 from generator.methods.resampling import (
     ALONE,
@@ -22,12 +22,13 @@ from generator.methods.resampling import (
     both_halves,
     bound,
     falling_order,
+    first_of,
     halvings,
     known_mean,
     ranking,
     standard_error,
 )
-from generator.methods.tied_order import TiedOrder
+from generator.core.ordering import TiedOrder
 
 OVERLAPS = (0.01, 0.05, 0.1)  # shares of the pictures whose highest ones are compared
 IDENTITY_OVERLAP = 0.05  # the one that decides on identity
@@ -180,8 +181,8 @@ class Halves:
 
     @classmethod
     def of(cls, member: np.ndarray, measure: Callable[[np.ndarray], np.ndarray]) -> Halves:
-        """member: (P, N) bool, the first halves; measure: (C,) numbers from a half, (N,) bool."""
-        return cls(np.stack([measure(row) for row in member]), np.stack([measure(~row) for row in member]))
+        """member: (P, N) bool, the first halves; measure: (P, C) numbers from as many halves, (P, N) bool."""
+        return cls(measure(member), measure(~member))
 
     @property
     def error(self) -> np.ndarray:
@@ -226,9 +227,11 @@ class BlockSample:
         whole = agreements = by_itself = None
         if classes is not None:
             whole = _agreement(order[:, :TOP], classes)
-            agreements = Halves.of(member, lambda half: _half_agreement(first_of_half(order, half), classes))
+            agreements = Halves.of(
+                member, lambda halves: _half_agreement(first_of(order, halves, FIVE), classes)
+            )
             by_itself = Halves.of(
-                member[:ALONE], lambda half: _agreement(first_of_half(order, half, TOP), classes)
+                member[:ALONE], lambda halves: _agreement(first_of(order, halves, TOP), classes)
             )
         highest: tuple[np.ndarray, ...] = ()
         overlapping = (np.zeros(0, np.uint8), np.zeros(0, np.uint8))
@@ -260,12 +263,13 @@ class BlockSample:
 
 
 def _agreement(nine: np.ndarray, classes: Classes) -> np.ndarray:
-    """The label agreement of nine pictures, (C, 9) → (C,) float64; NaN without nine labelled pictures."""
-    return agreement(classes_of_nine(nine, classes.of_picture), classes).astype(np.float64)
+    """The label agreement of nine pictures, (…, 9) → (…) float64; NaN without nine labelled pictures."""
+    rows = classes_of_nine(nine.reshape(-1, nine.shape[-1]), classes.of_picture)
+    return agreement(rows, classes).astype(np.float64).reshape(nine.shape[:-1])
 
 
 def _half_agreement(five: np.ndarray, classes: Classes) -> np.ndarray:
-    """The same where each of a half's pictures counts twice, (C, 5) → (C,) float64."""
+    """The same where each of a half's pictures counts twice, (…, 5) → (…) float64."""
     return classes.scaled(half_similarity(classes_of_nine(five, classes.of_picture), classes.similarity))
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from generator.core.ordering import lowest, rising
 from generator.core.records import TOP
 
 HALVINGS = 100
@@ -71,10 +72,19 @@ def falling_order(scores: np.ndarray) -> np.ndarray:
 
     def sort(first: int) -> None:
         part = slice(first, first + SORTED)
-        result[part] = np.argsort(np.ascontiguousarray(-scores[:, part].T), axis=1, kind="stable")
+        result[part] = rising(np.ascontiguousarray(-scores[:, part].T))
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         list(pool.map(sort, range(0, scores.shape[1], SORTED)))
+    return result.T
+
+
+def highest(scores: np.ndarray, count: int) -> np.ndarray:
+    """The first `count` rows of `falling_order`, without the order of the others; (N, C) → (count, C) int32."""
+    result = np.empty((scores.shape[1], count), np.int32)
+    for first in range(0, scores.shape[1], SORTED):
+        part = slice(first, first + SORTED)
+        result[part] = lowest(np.ascontiguousarray(-scores[:, part].T), count)
     return result.T
 
 
@@ -88,7 +98,7 @@ def ranking(
     """
     count, channels = scores.shape
     kept = min(depth, count)
-    head = (falling_order(scores) if order is None else order)[:kept]  # (kept, C)
+    head = highest(scores, kept) if order is None else order[:kept]  # (kept, C)
     valid = np.full(head.shape, True) if signed else np.take_along_axis(scores, head, 0) > 0
     result = np.full((channels, depth), -1, np.int32)
     result[:, :kept] = np.where(valid, head, -1).T
@@ -101,16 +111,46 @@ def slots(order: np.ndarray, member: np.ndarray, times: int = 2) -> np.ndarray:
     order: (C, D) pictures, −1 for none; member: (N,) bool. Returns (C, D) uint8; a row's sum is below nine where the
     ranking has too few pictures of this half.
     """
-    copies = np.where(order >= 0, times * member[np.maximum(order, 0)], 0)
-    filled = np.minimum(np.cumsum(copies, axis=1), TOP)
-    return np.diff(filled, axis=1, prepend=0).astype(np.uint8)
+    return slots_of(order, member[None], times)[0]
+
+
+def slots_of(order: np.ndarray, members: np.ndarray, times: int = 2) -> np.ndarray:
+    """`slots` for several sets of pictures at once; (C, D) and (P, N) → (P, C, D) uint8."""
+    taken = _by_rank(order, members)  # (D, C, P)
+    taken *= times
+    left = np.full(taken.shape[1:], TOP, np.uint8)
+    for rank in taken:  # from the strongest picture down
+        np.minimum(rank, left, out=rank)
+        left -= rank
+    return np.ascontiguousarray(taken.transpose(2, 1, 0))
 
 
 def both_halves(order: np.ndarray, member: np.ndarray, times: int = 2) -> tuple[np.ndarray, np.ndarray]:
     """`slots` for every halving; (C, D) and (P, N) → (P, C, D) uint8 for the first halves and for the second."""
-    first = np.stack([slots(order, row, times) for row in member])
-    second = np.stack([slots(order, ~row, times) for row in member])
-    return first, second
+    return slots_of(order, member, times), slots_of(order, ~member, times)
+
+
+def first_of(order: np.ndarray, members: np.ndarray, count: int) -> np.ndarray:
+    """The `count` strongest pictures of several sets; order: (C, D) pictures from the strongest down, −1 for none;
+    members: (P, N) bool. Returns (P, C, count), −1 throughout where the ranking has fewer of this set."""
+    inside = _by_rank(order, members)
+    before = np.zeros(inside.shape[1:], np.uint16)  # pictures of the set so far
+    place = np.zeros((count, *before.shape), np.uint16)  # in the ranking
+    for rank in inside:
+        before += rank
+        for number, reached in enumerate(place):
+            reached += before <= number
+    rows = np.arange(len(order))[:, None]
+    chosen = order[rows, np.minimum(place, order.shape[1] - 1)]  # (count, C, P)
+    chosen[:, before < count] = -1
+    return np.ascontiguousarray(chosen.transpose(2, 1, 0))
+
+
+def _by_rank(order: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """(D, C, P) uint8: whether the picture of each rank is in each set; (C, D) and (P, N)."""
+    of_picture = np.zeros((members.shape[1] + 1, len(members)), np.uint8)
+    of_picture[:-1] = members.T  # the last row is that of no picture, −1
+    return of_picture[order.T]
 
 
 def of_directions(values: np.ndarray, errors: np.ndarray, channels: int) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 from generator.core.records import TOP
 from generator.methods.auroc import BestClass, LabelSet, balanced_halvings, best_classes
 from generator.methods.half_nines import (
-    first_of_half,
+    FIVE,
     half_entropy,
     half_purity,
     half_similarity,
@@ -31,6 +31,7 @@ from generator.methods.purity import (
     threshold_entropies,
 )
 from generator.methods.resampling import (
+    first_of,
     halvings,
     known_mean,
     of_directions,
@@ -46,6 +47,7 @@ KINDS = ("class", "group")
 AREAS = tuple(f"{kind}_{measure}" for kind in KINDS for measure in ("auroc", "precision"))
 RANDOM_NINES = 4000
 RANDOM_ORDERS = 1000
+CHANNELS_AT_ONCE = 64  # whose halves one thread measures
 SEED = 1701
 Halves = tuple[np.ndarray, np.ndarray]  # (P, C) each: of the first and of the second half of every halving
 
@@ -114,20 +116,20 @@ class Labels:
         """The same for both halves of every halving; order: (C, D) rows of the scores, strongest first."""
         member = halvings(len(self.rows))
 
-        def values(half: np.ndarray) -> dict[str, np.ndarray]:
-            return self._of_five(first_of_half(order, half))
+        def values(first: int) -> list[dict[str, np.ndarray]]:
+            part = order[first : first + CHANNELS_AT_ONCE]
+            return [self._of_five(first_of(part, rows, FIVE)) for rows in (member, ~member)]
 
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            sides = [list(pool.map(values, member)), list(pool.map(values, ~member))]
-        return {
-            name: (
-                np.stack([each[name] for each in sides[0]]),
-                np.stack([each[name] for each in sides[1]]),
-            )
-            for name in sides[0][0]
-        }
+            parts = list(pool.map(values, range(0, len(order), CHANNELS_AT_ONCE)))
+        first, second = (
+            {name: np.concatenate([part[side][name] for part in parts], axis=1) for name in parts[0][side]}
+            for side in (0, 1)
+        )
+        return {name: (first[name], second[name]) for name in first}
 
     def _of_five(self, five: np.ndarray) -> dict[str, np.ndarray]:
+        """Of the five strongest pictures of each half, (P, C, 5): (P, C) float32 each."""
         classes, result = self.classes, {}
         pictures = np.where(five >= 0, self.rows[five], -1)
         labels = np.where(five >= 0, classes.of_picture[pictures], -1)
