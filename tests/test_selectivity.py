@@ -134,7 +134,7 @@ def test_halvings_divide_groups_evenly_and_differ_where_each_class_has_one_pictu
 def test_numbers_do_not_depend_on_how_many_channels_are_taken_at_once(monkeypatch):
     of_picture, scores = _pictures(3)
     whole, _ = _best(of_picture, scores)
-    monkeypatch.setattr(auroc, "CHANNELS_AT_ONCE", 7)
+    monkeypatch.setattr(auroc, "AT_ONCE", 1700)
     parts, _ = _best(of_picture, scores)
     np.testing.assert_array_equal(whole.auroc, parts.auroc)
     np.testing.assert_array_equal(whole.auroc_by_half, parts.auroc_by_half)

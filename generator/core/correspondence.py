@@ -100,16 +100,30 @@ def rank_correlations(ranks: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 def shared_counts(top_image: np.ndarray, other: np.ndarray) -> np.ndarray:
     """How many of their top-9 images every two channels share; (A, 9), (B, 9) → (A, B) int16."""
+    counts: np.ndarray = shared_counts_of_sets(top_image[None], other[None])[0]
+    return counts
+
+
+def shared_counts_of_sets(top_image: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """`shared_counts` for P sets of images, each with lists of its own: (P, A, 9), (P, B, 9) → (P, A, B) int16."""
     from scipy.sparse import csr_array
 
-    pictures = 1 + max(0, int(top_image.max(initial=-1)), int(other.max(initial=-1)))
+    images = 1 + max(0, int(top_image.max(initial=-1)), int(other.max(initial=-1)))
+    sets, channels, others = len(top_image), top_image.shape[1], other.shape[1]
 
-    def incidence(lists: np.ndarray) -> csr_array:
-        channel, place = np.nonzero(lists >= 0)
-        ones = np.ones(len(channel), np.int16)
-        return csr_array((ones, (channel, lists[channel, place])), (len(lists), pictures))
+    def listed(lists: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        number, channel, place = np.nonzero(lists >= 0)
+        return number, channel, images * number + lists[number, channel, place]
 
-    return np.asarray((incidence(top_image) @ incidence(other).T).todense(), np.int16)
+    # One product for all sets: an image of one set and the same image of another are different columns.
+    number, channel, image = listed(top_image)
+    left = csr_array(
+        (np.ones(len(image), np.int16), (channels * number + channel, image)),
+        (sets * channels, sets * images),
+    )
+    _, channel, image = listed(other)
+    right = csr_array((np.ones(len(image), np.int16), (image, channel)), (sets * images, others))
+    return np.asarray((left @ right).toarray(), np.int16).reshape(sets, channels, others)
 
 
 @dataclass(frozen=True)

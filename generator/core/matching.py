@@ -33,6 +33,7 @@ EXPECTED = 0.05  # matches of a channel expected by chance in all that it is com
 BAND = 0.95  # of the untied pairs lie in the band that figures show
 DIRECTIONS = 1024  # random directions of a layer, at least
 RESOLVED = 10  # random pairs above a level, at least, for their count to be a quantile
+REGRESSED = 64  # channels at a time: what is computed of them stays in the cache
 FINE = 2.0**24  # residuals are rounded to multiples of 1 / FINE
 COARSE = 2.0**8  # standardised scores and random weights are rounded to multiples of 1 / COARSE
 DIRECTION_BITS = 2.0**20  # of the vectors that are regressed out
@@ -59,20 +60,27 @@ def unit_residuals(ranks: np.ndarray, common: np.ndarray) -> np.ndarray:
     gram = (common.T @ common).astype(np.float64)  # whole numbers: exact, and not by a threaded library
     inverse = np.linalg.pinv(gram, rcond=1e-9, hermitian=True)
     result = np.empty(ranks.shape, np.float64)
-    for first in range(0, ranks.shape[1], CHUNK):
-        part = ranks[:, first : first + CHUNK].astype(np.int64)
+    for first in range(0, ranks.shape[1], REGRESSED):
+        part = ranks[:, first : first + REGRESSED].astype(np.int64)
         products = (common.T @ part).astype(np.float64)
         rest = part.astype(np.float64)
         for vector, weights in zip(common.T, inverse, strict=True):
             slope = sum(weight * product for weight, product in zip(weights, products, strict=True))
             rest -= vector[:, None] * slope
-        largest = np.abs(rest).max(axis=0, initial=0)
-        gone = largest <= 1e-6 * np.abs(part).max(axis=0, initial=0)
-        whole = np.rint(rest * (2.0**22 / np.where(gone, 1, largest))).astype(np.int64)
+        largest = _largest(rest)
+        gone = largest <= 1e-6 * _largest(part)
+        rest *= 2.0**22 / np.where(gone, 1, largest)
+        np.rint(rest, out=rest)
+        whole = rest.astype(np.int64)
         squares = (whole * whole).sum(axis=0)
-        scale = np.where(gone, 0, FINE / np.sqrt(np.maximum(squares, 1)))
-        result[:, first : first + CHUNK] = np.rint(whole * scale) / FINE
+        rest *= np.where(gone, 0, FINE / np.sqrt(np.maximum(squares, 1)))
+        result[:, first : first + REGRESSED] = np.rint(rest) / FINE
     return result
+
+
+def _largest(values: np.ndarray) -> np.ndarray:
+    """Each column's largest absolute value, 0 without rows."""
+    return np.asarray(np.maximum(values.max(axis=0, initial=0), -values.min(axis=0, initial=0)))
 
 
 def products_of(left: np.ndarray, right: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The order of values in rows, where equal values share their places: what ranks, top lists and influences are read from.
+"""The order of values in rows, where equal values share their places: ranks, top lists and influences follow from it.
 
 A value and its place are packed into one whole number, because NumPy sorts whole numbers with vector instructions: six
 times as fast as a stable order of the values themselves, and with the same result.
@@ -111,7 +111,8 @@ class TiedOrder:
         flat = sums.ravel()
         width = sums.shape[1]
         halves = (flat[flat_places(self.start, width)] + flat[flat_places(self.end, width)]) / 2
-        return halves.T
+        result: np.ndarray = halves.T
+        return result
 
 
 def flat_places(places: np.ndarray, width: int | None = None) -> np.ndarray:

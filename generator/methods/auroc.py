@@ -21,15 +21,15 @@ from dataclasses import dataclass, fields
 import numpy as np
 from scipy.sparse import csr_array
 
+from generator.core.ordering import TiedOrder, flat_places
 from generator.methods.resampling import bound
-from generator.core.ordering import TiedOrder
 
 # Pictures that a class needs in each half: of fewer, intervals cover less. Of ten the AUROC of a random order has a
 # standard deviation of 0.09.
 FEWEST = 10
 SPLITS = 16  # halvings of the pictures; the first one gives the numbers, all of them the reliability
 SEED = 1947
-CHANNELS_AT_ONCE = 128
+AT_ONCE = 2**17  # scores that one thread ranks at once
 
 
 @dataclass(frozen=True)
@@ -95,59 +95,102 @@ def balanced_halvings(strata: Sequence[np.ndarray], pictures: int, count: int = 
 @dataclass(frozen=True)
 class _Ranked:
     """The order of N pictures by C channels. order: (C, N) pictures by rising score; below, upto: (C, N), for each
-    picture where the run of its score begins and ends in that order, as positions in an array of shape (C, N + 1)."""
+    picture where the run of its score begins and ends in that order; the last three as positions in flattened arrays:
+    of order in one of shape (C, N), of the others in one of shape (C, N + 1)."""
 
     order: np.ndarray
     below: np.ndarray
     upto: np.ndarray
+    order_at: np.ndarray
+    below_at: np.ndarray
+    upto_at: np.ndarray
 
     @classmethod
     def of(cls, scores: np.ndarray) -> _Ranked:
         """scores: (N, C)."""
         ranked = TiedOrder.of(scores)
-        channels, count = ranked.order.shape
-        row = (count + 1) * np.arange(channels)[:, None]
-        return cls(ranked.order, ranked.start + row, ranked.end + row)
+        wide = len(scores) + 1
+        return cls(
+            ranked.order,
+            ranked.start,
+            ranked.end,
+            flat_places(ranked.order),
+            flat_places(ranked.start, wide),
+            flat_places(ranked.end, wide),
+        )
 
     def counted(self, member: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """How many members have a lower score than each picture, and how many one that is not higher; member: (N,) or
-        (C, N) bool → (C, N) int32 each."""
-        ordered = member[self.order] if member.ndim == 1 else np.take_along_axis(member, self.order, 1)
+        """How many members have a lower score than each picture, and how many one that is not higher; member: (C, N)
+        bool → (C, N) int32 each."""
+        ordered = member.ravel()[self.order_at]
         sums = np.zeros((ordered.shape[0], ordered.shape[1] + 1), np.int32)
         np.cumsum(ordered, axis=1, dtype=np.int32, out=sums[:, 1:])
         flat = sums.ravel()
-        return flat[self.below], flat[self.upto]
+        return flat[self.below_at], flat[self.upto_at]
+
+    def counted_in(self, halves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same for the members of every half, (H, N) bool → (N, C, H) each, in whole numbers that hold the sum of
+        all ranks."""
+        channels, count = self.order.shape
+        inside = np.ascontiguousarray(halves.T).view(np.uint8)  # (N, H)
+        sums = np.zeros((channels, count + 1, len(halves)), np.int32 if 2 * count**2 < 2**31 else np.int64)
+        np.cumsum(inside[self.order], axis=1, dtype=sums.dtype, out=sums[:, 1:])
+        flat = sums.reshape(-1, len(halves))
+        # np.take copies whole rows, several times as fast as indexing does.
+        return np.take(flat, self.below_at.T, axis=0), np.take(flat, self.upto_at.T, axis=0)
+
+
+def _aurocs(
+    ranked: _Ranked, halves: np.ndarray, counted: tuple[np.ndarray, np.ndarray], sets: Sequence[LabelSet]
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Of every class of each label set, on the first halves and on the second ones, (K, C, H) each; −1 for a class
+    without enough pictures. counted: of the first halves, from `counted_in`."""
+    channels, count = ranked.order.shape
+    # Twice a picture's average rank in its half, less one: a whole number, so that sums are exact in any order.
+    ranks = counted[0] + counted[1]
+    inside = np.ascontiguousarray(halves.T).astype(ranks.dtype)  # (N, H)
+    everything = (ranked.below + ranked.upto).T.astype(ranks.dtype)  # (N, C)
+    # Summed once for the pictures that have the same class in every set, (F, C, H), then for the classes.
+    finest, place = np.unique([labels.of_picture for labels in sets], axis=1, return_inverse=True)
+    member = csr_array(
+        (np.ones(count, ranks.dtype), (place.ravel(), np.arange(count))), (finest.shape[1], count)
+    )
+    shape = (finest.shape[1], channels, len(halves))
+    first = (member @ (ranks & -inside[:, None]).reshape(count, -1)).reshape(shape)
+    second = first - (member @ ranks.reshape(count, -1)).reshape(shape)
+    half, picture = np.nonzero(~halves)
+    outside = csr_array(
+        (np.ones(len(half), ranks.dtype), (place.ravel()[picture] * len(halves) + half, picture)),
+        (len(halves) * finest.shape[1], count),
+    )
+    second += (outside @ everything).reshape(-1, len(halves), channels).transpose(0, 2, 1)
+    sizes = [member @ each for each in (inside, 1 - inside)]  # (F, H) pictures
+    results = []
+    for labels, of_finest in zip(sets, finest, strict=True):
+        kinds = len(labels.enough)
+        united = csr_array(
+            (np.ones(len(of_finest), ranks.dtype), (of_finest, np.arange(len(of_finest)))),
+            (kinds, len(of_finest)),
+        )
+        both = []
+        for size, summed in zip(sizes, (first, second), strict=True):
+            own = (united @ size).astype(np.float64)[:, None]  # (K, 1, H)
+            sums = (united @ summed.reshape(len(of_finest), -1)).reshape(kinds, *shape[1:]) + own
+            with np.errstate(invalid="ignore", divide="ignore"):
+                values = (sums - own * (own + 1)) / (2 * own * (size.sum(axis=0) - own))
+            both.append(np.where(labels.enough[:, None, None], values, -1))
+        results.append((both[0], both[1]))
+    return results
 
 
 @dataclass(frozen=True)
 class _Half:
-    """The pictures of a half. member: (N,) bool; below, upto: as `_Ranked.counted` gives them."""
+    """The pictures of a half. member: (N,) bool; below, upto: (C, N), how many of them have a lower score than each
+    picture, and how many one that is not higher."""
 
-    ranked: _Ranked
     member: np.ndarray
     below: np.ndarray
     upto: np.ndarray
-
-    @classmethod
-    def both(
-        cls, ranked: _Ranked, member: np.ndarray, whole: tuple[np.ndarray, np.ndarray]
-    ) -> tuple[_Half, _Half]:
-        """A half and the other one; whole: the counts of all pictures."""
-        below, upto = ranked.counted(member)
-        other = cls(ranked, ~member, whole[0] - below, whole[1] - upto)
-        return cls(ranked, member, below, upto), other
-
-    def aurocs(self, labels: LabelSet) -> np.ndarray:
-        """Of every class, (C, K); −1 for a class without enough pictures."""
-        # Twice the average rank is a whole number, so that sums are exact in any order.
-        ranks = (self.below + self.upto + 1)[:, self.member].T.astype(np.float64)
-        classes = labels.of_picture[self.member]
-        count, kinds = len(classes), len(labels.enough)
-        member = csr_array((np.ones(count), (classes, np.arange(count))), (kinds, count))
-        inside = np.bincount(classes, minlength=kinds).astype(np.float64)[:, None]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            values = (member @ ranks - inside * (inside + 1)) / (2 * inside * (count - inside))
-        return np.where(labels.enough[:, None], values, -1).T
 
     def precision(self, own: np.ndarray, below: np.ndarray) -> np.ndarray:
         """(C,): the average precision of the pictures `own` (C, N) among this half's; below: how many of `own` have a
@@ -188,13 +231,14 @@ def best_classes(scores: np.ndarray, halves: np.ndarray, sets: Sequence[LabelSet
     scores: (N, C), of labelled pictures; halves: (H, N) bool, from `balanced_halvings`. Of equally good classes the one
     with the lowest number is taken. A channel with the same score everywhere has an AUROC of 0.5 in every class.
     """
-    channels = scores.shape[1]
+    count, channels = scores.shape
+    step = max(1, AT_ONCE // max(1, count))
 
     def part(first: int) -> list[BestClass]:
-        return _of_channels(np.asarray(scores[:, first : first + CHANNELS_AT_ONCE]), halves, sets)
+        return _of_channels(np.asarray(scores[:, first : first + step]), halves, sets)
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        parts = list(pool.map(part, range(0, channels, CHANNELS_AT_ONCE)))
+        parts = list(pool.map(part, range(0, channels, step)))
     return [_joined([each[number] for each in parts]) for number in range(len(sets))]
 
 
@@ -206,26 +250,28 @@ def _of_channels(scores: np.ndarray, halves: np.ndarray, sets: Sequence[LabelSet
     if not used:
         return results
     ranked = _Ranked.of(scores)
-    whole = ranked.counted(np.full(len(scores), True))
-    for split, half in enumerate(halves):
-        both = _Half.both(ranked, half, whole)
-        for labels, result in used:
-            values = [each.aurocs(labels) for each in both]
-            for read_on in (1, 0):
-                best = values[1 - read_on].argmax(axis=1)[:, None]
-                auroc = np.take_along_axis(values[read_on], best, 1)[:, 0]
-                result.auroc_by_half[read_on][split] = auroc
-                if split:
-                    continue
-                own = both[read_on].member & (labels.of_picture == best)
-                below, upto = ranked.counted(own)
-                precision = both[read_on].precision(own, below)
-                result.precision_by_half[read_on][split] = precision
-                if read_on:
-                    result.best[:], result.chosen[:] = best[:, 0], values[0].max(axis=1)
-                    result.auroc[:], result.precision[:] = auroc, precision
-                    result.low[:], result.high[:] = both[1].interval(own, below, upto)
-                    result.prevalence[:] = own.sum(axis=1) / both[1].member.sum()
+    counted = ranked.counted_in(halves)
+    aurocs = _aurocs(ranked, halves, counted, [labels for labels, _ in used])
+    below, upto = (np.ascontiguousarray(values[:, :, 0].T) for values in counted)
+    both = (
+        _Half(halves[0], below, upto),
+        _Half(~halves[0], ranked.below - below, ranked.upto - upto),
+    )
+    for (labels, result), values in zip(used, aurocs, strict=True):
+        for read_on in (1, 0):
+            best = values[1 - read_on].argmax(axis=0)  # (C, H)
+            auroc = np.take_along_axis(values[read_on], best[None], 0)[0]
+            result.auroc_by_half[read_on] = auroc.T
+            first = best[:, :1]  # of the first halving
+            own = both[read_on].member & (labels.of_picture == first)
+            own_below, own_upto = ranked.counted(own)
+            precision = both[read_on].precision(own, own_below)
+            result.precision_by_half[read_on][0] = precision
+            if read_on:
+                result.best[:], result.chosen[:] = first[:, 0], values[0][:, :, 0].max(axis=0)
+                result.auroc[:], result.precision[:] = auroc[:, 0], precision
+                result.low[:], result.high[:] = both[1].interval(own, own_below, own_upto)
+                result.prevalence[:] = own.sum(axis=1) / both[1].member.sum()
     return results
 
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from generator.core.correspondence import shared_counts, strengths, strongest_match
+from generator.core.correspondence import shared_counts_of_sets, strengths, strongest_match
 from generator.core.matching import BAND, Compared, Criterion, ScoredLayer
 from generator.core.records import TOP
-from generator.methods.half_nines import kept_on_halves
+from generator.methods.half_nines import FIVE, kept_on_halves
 from generator.methods.rank_intervals import mean_error
-from generator.methods.resampling import both_halves, bound, halvings, rounded, slots, standard_error
+from generator.methods.resampling import both_halves, bound, first_of, halvings, rounded, standard_error
 
 SEARCHES = 30  # halvings in which the best matches are searched again
 SAMPLE = 256  # channels of the second layer, at most, whose matches are searched again
@@ -175,17 +175,19 @@ def _searched(source: Ranked, target: Ranked, both: Compared, criterion: Criteri
     order, other = source.order[rows], target.order[sample]
     search = _Search()
     members = halvings(len(left), SEARCHES)
-    for member, partials in zip(members, _half_correlations(left, right, members), strict=True):
+    correlations, counts = _half_correlations(left, right, members), _half_shared(order, other, members)
+    for partials, halves in zip(correlations, counts, strict=True):
         found, shares, means = [], [], []
-        for half, partial in zip((member, ~member), partials, strict=True):
-            strength = strengths(_half_shared(order, other, half, 2), partial)
+        for partial, (shared, alone) in zip(partials, halves, strict=True):
+            strength = strengths(shared, partial)
             best = strongest_match(strength.T)
             shares.append(float(own[best, np.arange(len(sample))].mean()))
-            apart = strongest_match(np.where(own & tied, -1, strength).T)
+            apart = strongest_match(np.where(own, -1, strength).T) if tied else best
             best_partial = partial[apart, np.arange(len(sample))]
             best_partial = best_partial[np.isfinite(best_partial)]
             means.append(float(best_partial.mean(dtype=np.float64)) if best_partial.size else float("nan"))
-            found.append(criterion.met(_half_shared(order, other, half, 1), partial) & ~(own & tied))
+            met = criterion.met(alone, partial)
+            found.append(met & ~own if tied else met)
         search.own.append((shares[0], shares[1]))
         search.best.append((means[0], means[1]))
         search.again += int((found[0] & found[1]).sum())
@@ -202,38 +204,58 @@ def _half_correlations(
     over the other half.
     """
     whole = left.T @ right
-    for member in members:
-        first = left[member].T @ right[member]
-        yield (
-            _correlation(first, left[member], right[member]),
-            _correlation(whole - first, left[~member], right[~member]),
-        )
+    sums = [_half_sums(values, members) for values in (left, right, left * left, right * right)]
+    for half, member in enumerate(members):
+        rows = np.flatnonzero(member)
+        first = np.take(left, rows, axis=0).T @ np.take(right, rows, axis=0)
+        sides = (first, len(rows)), (whole - first, len(member) - len(rows))
+        correlations = [
+            _correlation(products, count, *(values[side][half] for values in sums))
+            for side, (products, count) in enumerate(sides)
+        ]
+        yield correlations[0], correlations[1]
 
 
-def _correlation(products: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """From the sums of products of two sets of columns; NaN where one is constant."""
-    sums, others = left.sum(axis=0), right.sum(axis=0)
-    squares = (left * left).sum(axis=0) - sums * sums / len(left)
-    other_squares = (right * right).sum(axis=0) - others * others / len(right)
+def _half_sums(values: np.ndarray, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The sums of (N, C) over the first halves and over the second ones, (P, C) each; exact like those of products."""
+    inside = members.astype(np.float64)
+    return inside @ values, (1 - inside) @ values
+
+
+def _correlation(
+    products: np.ndarray,
+    count: int,
+    sums: np.ndarray,
+    others: np.ndarray,
+    squares: np.ndarray,
+    other_squares: np.ndarray,
+) -> np.ndarray:
+    """From sums over `count` rows: of products of two sets of columns, (A, B), of the columns, and of their squares;
+    (A,) and (B,) each. NaN where a column is constant."""
+    spread = np.sqrt(np.maximum(squares - sums * sums / count, 0))
+    other_spread = np.sqrt(np.maximum(other_squares - others * others / count, 0))
     with np.errstate(invalid="ignore", divide="ignore"):
-        scale = np.sqrt(np.maximum(squares, 0))[:, None] * np.sqrt(np.maximum(other_squares, 0))
-        values: np.ndarray = (products - sums[:, None] * others / len(left)) / np.where(
-            scale > 1e-9, scale, np.nan
-        )
+        scale = spread[:, None] * other_spread
+        scale[scale <= 1e-9] = np.nan
+        values: np.ndarray = (products - sums[:, None] * others / count) / scale
     return values
 
 
-def _half_shared(order: np.ndarray, other: np.ndarray, member: np.ndarray, times: int) -> np.ndarray:
-    """Pictures in the top-9 of both of every two channels if only a half's pictures are there, each `times` times;
-    (A, D), (B, D) → (A, B)."""
-    mine, theirs = slots(order, member, times), slots(other, member, times)
-    return sum(
-        (
-            shared_counts(np.where(mine >= copies, order, -1), np.where(theirs >= copies, other, -1))
-            for copies in range(1, times + 1)
-        ),
-        start=np.zeros((len(order), len(other)), np.int16),
-    )
+def _half_shared(
+    order: np.ndarray, other: np.ndarray, members: np.ndarray
+) -> Iterator[list[tuple[np.ndarray, np.ndarray]]]:
+    """Pictures in the top-9 of both of every two channels if only a half's pictures are there, each twice, and each
+    once: (A, D), (B, D), (P, N) → P times, of both halves, two (A, B) int16."""
+    halves = np.stack([members, ~members], axis=1).reshape(-1, members.shape[1])  # (2 P, N)
+    mine, theirs = (first_of(ranks, halves, TOP, whole=False) for ranks in (order, other))
+    for first in range(0, len(halves), 2):
+        both = slice(first, first + 2)
+        # Each twice, nine places take four pictures twice and the fifth once.
+        five, four, nine = (
+            shared_counts_of_sets(mine[both, :, :count], theirs[both, :, :count])
+            for count in (FIVE, FIVE - 1, TOP)
+        )
+        yield list(zip(five + four, nine, strict=True))
 
 
 # -- hub pictures ------------------------------------------------------------------------------------------------------

@@ -11,8 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from generator.core.correspondence import STRONG_PICTURES, rank_correlations, shared_counts
+from generator.core.ordering import TiedOrder
 from generator.core.records import TOP, ReceptiveField
 from generator.methods.half_nines import FIVE, half_similarity, kept_on_halves, widened_error
 from generator.methods.purity import Classes, agreement, classes_of_nine
@@ -28,7 +30,6 @@ from generator.methods.resampling import (
     ranking,
     standard_error,
 )
-from generator.core.ordering import TiedOrder
 
 OVERLAPS = (0.01, 0.05, 0.1)  # shares of the pictures whose highest ones are compared
 IDENTITY_OVERLAP = 0.05  # the one that decides on identity
@@ -42,7 +43,6 @@ CHUNK = 64  # channels at a time
 # the intervals of channels that keep none or all nine would have no width.
 WHOLE = 1 / 6
 UNKNOWN, UNCLEAR, BLURS, REFINES = -1, 0, 1, 2  # codes of a verdict
-BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1)  # set bits of a byte
 
 
 # -- pictures and places in common -------------------------------------------------------------------------------------
@@ -198,9 +198,9 @@ class Halves:
 class BlockSample:
     """What the comparison needs of a block. order: (C, D) each channel's pictures, highest first, −1 for none; slots:
     of both halves, (P, C, D); alone_slots: of the first halving, each half with nine pictures of its own; highest: by
-    share of OVERLAPS which pictures are each channel's highest, (N, C) bool; overlapping: the same of the halves, in
-    bits; agreement: (C,) float64; agreements: on the halves; alone: of each half's own nine. The last three are None
-    without labels."""
+    share of OVERLAPS which pictures are each channel's highest, (N, C) bool; overlapping: the same of the halves, (N,
+    C) uint32, a bit for each halving; agreement: (C,) float64; agreements: on the halves; alone: of each half's own
+    nine. The last three are None without labels."""
 
     order: np.ndarray
     slots: tuple[np.ndarray, np.ndarray]
@@ -234,7 +234,7 @@ class BlockSample:
                 member[:ALONE], lambda halves: _agreement(first_of(order, halves, TOP), classes)
             )
         highest: tuple[np.ndarray, ...] = ()
-        overlapping = (np.zeros(0, np.uint8), np.zeros(0, np.uint8))
+        overlapping = (np.zeros(0, np.uint32), np.zeros(0, np.uint32))
         if overlaps:
             highest = tuple(_highest(full, positive, math.ceil(share * count)) for share in OVERLAPS)
             overlapping = _highest_of_halves(full, positive, member[:OVERLAP_HALVINGS])
@@ -283,20 +283,26 @@ def _highest(order: np.ndarray, positive: np.ndarray, number: int) -> np.ndarray
 def _highest_of_halves(
     order: np.ndarray, positive: np.ndarray, member: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """For each half the highest IDENTITY_OVERLAP of its pictures, as bits: (2, P, …) packed along the pictures."""
+    """Of the first halves and of the second ones the highest IDENTITY_OVERLAP of their pictures: (N, C) uint32, a bit
+    for each of the halvings, at most 32."""
     number = max(1, math.ceil(IDENTITY_OVERLAP * len(order) / 2))
     # Far enough down the ranking to hold the highest of any half.
     depth = min(len(order), 2 * number + 8 * math.ceil(math.sqrt(number)) + 8)
     head = order[:depth]
-    halves: list[list[np.ndarray]] = [[], []]
-    for row in member:
-        for side, inside in enumerate((row, ~row)):
-            mine = inside[head]  # (depth, C)
-            chosen = mine & (np.cumsum(mine, axis=0) <= number)
-            result = np.zeros(order.shape, bool)
-            np.put_along_axis(result, head, chosen, 0)
-            halves[side].append(np.packbits(result & positive, axis=0))
-    return np.stack(halves[0]), np.stack(halves[1])
+    inside = np.ascontiguousarray(member.T)  # (N, P)
+    bits = np.uint32(1) << np.arange(len(member), dtype=np.uint32)
+    rank = np.arange(1, depth + 1)[:, None, None]
+    halves = np.zeros((2, *order.shape), np.uint32)
+    for first in range(0, order.shape[1], CHUNK):
+        part = slice(first, first + CHUNK)
+        mine = inside[head[:, part]]  # (depth, c, P)
+        counts = np.cumsum(mine, axis=0, dtype=np.int32)
+        for half, chosen in zip(
+            halves, (mine & (counts <= number), ~mine & (rank - counts <= number)), strict=True
+        ):
+            np.put_along_axis(half[:, part], head[:, part], (chosen * bits).sum(axis=2, dtype=np.uint32), 0)
+    halves[:, ~positive] = 0
+    return halves[0], halves[1]
 
 
 # -- two blocks --------------------------------------------------------------------------------------------------------
@@ -481,11 +487,19 @@ def _overlapped(
 ) -> Halves:
     """The overlap at IDENTITY_OVERLAP on halves, (OVERLAP_HALVINGS, C) each."""
     number = max(1, math.ceil(IDENTITY_OVERLAP * pictures / 2))
-    first, second = (
-        np.stack([BITS[one & two].sum(axis=0) for one, two in zip(early, late, strict=True)]) / number
-        for early, late in zip(before, after, strict=True)
-    )
-    return Halves(first, second)
+    halvings_bits = np.arange(OVERLAP_HALVINGS, dtype=np.uint32)
+
+    def overlap(early: np.ndarray, late: np.ndarray) -> np.ndarray:
+        common = np.ascontiguousarray((early & late).T)  # (C, N)
+        channel, picture = np.nonzero(common)
+        bits = (common[channel, picture][:, None] >> halvings_bits) & 1  # (n, P)
+        rows = csr_array(
+            (np.ones(len(channel), np.uint32), (channel, np.arange(len(channel)))),
+            (len(common), len(channel)),
+        )
+        return (rows @ bits).T / number
+
+    return Halves(*(overlap(early, late) for early, late in zip(before, after, strict=True)))
 
 
 def congruence(halves: Halves, channels: np.ndarray) -> float:

@@ -130,19 +130,21 @@ def both_halves(order: np.ndarray, member: np.ndarray, times: int = 2) -> tuple[
     return slots_of(order, member, times), slots_of(order, ~member, times)
 
 
-def first_of(order: np.ndarray, members: np.ndarray, count: int) -> np.ndarray:
+def first_of(order: np.ndarray, members: np.ndarray, count: int, *, whole: bool = True) -> np.ndarray:
     """The `count` strongest pictures of several sets; order: (C, D) pictures from the strongest down, −1 for none;
-    members: (P, N) bool. Returns (P, C, count), −1 throughout where the ranking has fewer of this set."""
+    members: (P, N) bool. Returns (P, C, count), −1 where the ranking has fewer of this set; whole: −1 throughout
+    there."""
     inside = _by_rank(order, members)
-    before = np.zeros(inside.shape[1:], np.uint16)  # pictures of the set so far
-    place = np.zeros((count, *before.shape), np.uint16)  # in the ranking
+    total = np.zeros(inside.shape[1:], np.uint16)  # pictures of the set so far
+    places = np.zeros((count, *total.shape), np.uint16)  # in the ranking
     for rank in inside:
-        before += rank
-        for number, reached in enumerate(place):
-            reached += before <= number
+        total += rank
+        for number in range(count):
+            places[number] += total <= number
     rows = np.arange(len(order))[:, None]
-    chosen = order[rows, np.minimum(place, order.shape[1] - 1)]  # (count, C, P)
-    chosen[:, before < count] = -1
+    chosen = order[rows, np.minimum(places, order.shape[1] - 1)]  # (count, C, P)
+    for number in range(count):
+        chosen[number][total < count if whole else total <= number] = -1
     return np.ascontiguousarray(chosen.transpose(2, 1, 0))
 
 
@@ -184,9 +186,20 @@ def rounded(value: float | np.floating[Any] | np.ndarray) -> float | None:
 def reliability(first: np.ndarray, second: np.ndarray) -> float:
     """Split-half reliability: Pearson's correlation, over channels, of a measure on one half of the pictures with the
     same measure on the other half; (P, C) each, the mean over the halvings. NaN where it is not defined."""
-    values = []
-    for one, other in zip(first.astype(np.float64), second.astype(np.float64), strict=True):
-        known = np.isfinite(one) & np.isfinite(other)
-        if known.sum() > 2 and np.ptp(one[known]) > 0 and np.ptp(other[known]) > 0:
-            values.append(float(np.corrcoef(one[known], other[known])[0, 1]))
-    return float(np.mean(values)) if values else float("nan")
+    x, y = first.astype(np.float64), second.astype(np.float64)
+    known = np.isfinite(x) & np.isfinite(y)
+    count = known.sum(axis=1, keepdims=True)
+
+    def centred(values: np.ndarray) -> np.ndarray:
+        mean = np.where(known, values, 0).sum(axis=1, keepdims=True) / count
+        return np.where(known, values - mean, 0)
+
+    def differ(values: np.ndarray) -> np.ndarray:
+        low, high = (np.where(known, values, end) for end in (np.inf, -np.inf))
+        return np.asarray(low.min(axis=1, initial=np.inf) < high.max(axis=1, initial=-np.inf))
+
+    with np.errstate(invalid="ignore", divide="ignore"):
+        x, y, defined = centred(x), centred(y), (count[:, 0] > 2) & differ(x) & differ(y)
+        values = (x * y).sum(axis=1) / np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))
+    values = np.clip(values[defined], -1, 1)
+    return float(values.mean()) if len(values) else float("nan")

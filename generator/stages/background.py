@@ -1,18 +1,22 @@
-"""Stages in the background: those that need no device run in threads of their own while a GPU computes the others."""
+"""Stages in the background: those that need no device run in threads of their own, while a GPU computes the others, and
+on a CPU beside each other."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+
+from threadpoolctl import threadpool_limits
 
 from generator.core.progress import Reporter
 from generator.stages.inputs import Inputs
 from generator.stages.run import Run
 from generator.stages.table import Stage
 
-AT_ONCE = 2  # stages in the background; each uses several cores
+AT_ONCE = 2  # stages in the background, on more than one core
 
 
 class BackgroundStages:
@@ -58,7 +62,11 @@ class BackgroundStages:
 
     def wait(self) -> None:
         """Wait for all; raise the error of one that fails."""
-        self.wait_for(list(self._begun))
+        if all(future.done() for future in self._begun.values()):
+            self.check()
+            return
+        with self._run.reporter.waiting("in the background"):
+            self.wait_for(list(self._begun))
 
 
 @contextlib.contextmanager
@@ -67,7 +75,13 @@ def background_stages(run: Run, perform: Callable[[Stage, Inputs, Run], None]) -
 
     After an error, stages that have not started are dropped. Running ones are waited for, because they write to the
     atlas."""
-    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="background") as pool:
+    at_once = min(AT_ONCE, os.cpu_count() or 1)
+    # Matrix products in one thread: a stage that sets and lifts this limit by itself would change the order of the sums
+    # of another one meanwhile.
+    with (
+        threadpool_limits(1, user_api="blas"),
+        ThreadPoolExecutor(at_once, thread_name_prefix="background") as pool,
+    ):
         stages = BackgroundStages(pool, run, perform)
         try:
             yield stages

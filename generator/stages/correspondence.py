@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,8 @@ from generator.stages.classes import living_top
 from generator.stages.inputs import Inputs
 from generator.stages.run import Run
 
+AT_ONCE = 4  # pairs of layers: each takes some hundred MB for layers of 2,048 channels
+
 
 def relate_layers(inputs: Inputs, run: Run) -> None:
     """Write how far layers correspond: `matches/` and relations.json."""
@@ -25,15 +29,22 @@ def relate_layers(inputs: Inputs, run: Run) -> None:
     infos = {layer.name: layer for layer in layers}
     entries: list[dict[str, Any]] = []
     read: dict[str, Ranked] = {}
-    with run.reporter.stage("correspondence", len(pairs), "pairs of layers") as advance:
-        for index, pair in enumerate(pairs):
-            for name in (pair.source, pair.target):
-                if name not in read:
-                    read[name] = ranked_layer(store, infos[name])
-            entries.append(relate(store, pair, read[pair.source], read[pair.target]))
-            later = {name for rest in pairs[index + 1 :] for name in (rest.source, rest.target)}
-            read = {name: numbers for name, numbers in read.items() if name in later}
-            advance()
+    threads = max(1, min(AT_ONCE, (os.cpu_count() or 1) // 2))  # another stage may run beside this one
+
+    def related(pair: Pair) -> dict[str, Any]:
+        return relate(store, pair, read[pair.source], read[pair.target])
+
+    with (
+        run.reporter.stage("correspondence", len(pairs), "pairs of layers") as advance,
+        ThreadPoolExecutor(threads) as pool,
+    ):
+        for first in range(0, len(pairs), threads):
+            together = pairs[first : first + threads]
+            names = dict.fromkeys(name for pair in together for name in (pair.source, pair.target))
+            read = {name: read[name] if name in read else ranked_layer(store, infos[name]) for name in names}
+            for entry in pool.map(related, together):
+                entries.append(entry)
+                advance()
     most = [
         {
             "layer": layer.name,

@@ -116,14 +116,18 @@ def compute(
 
 
 def perform_all(inputs: Inputs, run: Run) -> None:
-    """Run all stages in their order. While a GPU computes, the stages that need none run in the background."""
+    """Run all stages in their order. Those that need no device run in the background: while a GPU computes the others,
+    and on a CPU beside each other, because each of them keeps one core busy."""
     with background_stages(run, perform_alone) as background:
         for stage in table.in_order():
             background.check()
-            if stage.cpu_only and run.overlaps:
+            if stage.cpu_only:
                 background.begin(stage, inputs)
                 continue
-            if background.holds(stage.needs):
+            if not run.overlaps:  # this stage wants all cores
+                background.wait()
+                run.ranks.meet()
+            elif background.holds(stage.needs):
                 background.wait_for(stage.needs)
                 run.ranks.meet()
             perform(stage, inputs, run)

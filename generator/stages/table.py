@@ -56,7 +56,8 @@ class Stage:
     needs: the stages whose outputs it reads; they are computed before it, wherever its row stands.
     when: whether the stage is wanted for these inputs; where it is not, its outputs are removed.
     ranks: who runs it under torchrun: the leading process, or all of them together, each with its share.
-    cpu_only: whether it needs no device; while a GPU computes other stages, it runs in the background.
+    cpu_only: whether it needs no device; it runs in the background, while a GPU computes other stages, or beside other
+        stages of this kind.
     """
 
     name: str
