@@ -13,6 +13,7 @@ DRIVING = (
 FEWEST = 9  # channels of a block with fewer have no thirds worth comparing
 HALVINGS = 50
 SEED = 20240704
+HALVES_AT_ONCE = 10
 
 
 def driving_classes(responses: np.ndarray, count: int = DRIVING) -> np.ndarray:
@@ -66,7 +67,23 @@ def drawing_halves(classes: int, drawings: int, count: int = HALVINGS) -> np.nda
 def halved(values: np.ndarray, member: np.ndarray) -> np.ndarray:
     """The mean over the drawings of one half; (classes, drawings, sizes, C) and (classes, drawings) bool → (classes,
     sizes, C)."""
-    return np.stack([of_class[chosen].mean(axis=0) for of_class, chosen in zip(values, member, strict=True)])
+    classes, drawings = np.nonzero(member)  # as many of each class
+    count = len(classes) // len(member)
+    halves: np.ndarray = values[classes.reshape(-1, count), drawings.reshape(-1, count)].mean(axis=1)
+    return halves
+
+
+def true_invariance_by_half(values: np.ndarray, members: np.ndarray, octave: int) -> np.ndarray:
+    """The true invariance on each half of the drawings, 0 where there is none; (classes, drawings, sizes, C) and (P,
+    classes, drawings) bool → (P, C)."""
+    channels, result = values.shape[-1], np.empty((len(members), values.shape[-1]))
+    for first in range(0, len(members), HALVES_AT_ONCE):
+        part = slice(first, first + HALVES_AT_ONCE)
+        # Channels do not depend on each other: those of several halves are treated as channels of one.
+        responses = np.concatenate([halved(values, member) for member in members[part]], axis=2)
+        found = true_invariance(responses, driving_classes(responses), octave)
+        result[part] = np.nan_to_num(found).reshape(-1, channels)
+    return result
 
 
 @dataclass(frozen=True)
@@ -94,8 +111,13 @@ def separation(values: np.ndarray, truth: np.ndarray) -> Separation | None:
         return None
     third = count // 3
     order = np.argsort(truth, axis=1, kind="stable")
-    low, high = values[order[:, :third]], values[order[:, -third:]]  # (P, k) each
-    higher = high[:, :, None] > low[:, None, :]
-    equal = high[:, :, None] == low[:, None, :]
-    wins = higher.sum(axis=(1, 2)) + 0.5 * equal.sum(axis=(1, 2))
+    levels, level = np.unique(values, return_inverse=True)
+    low, high = level[order[:, :third]], level[order[:, -third:]]  # (P, k) each
+    # How many of the lowest third are at each level, and so below each of the highest third.
+    rows = np.arange(len(truth))[:, None]
+    at = np.bincount((low + rows * len(levels)).ravel(), minlength=len(truth) * len(levels))
+    at = at.reshape(len(truth), -1)
+    upto = np.cumsum(at, axis=1)
+    lower = (upto - at)[rows, high].sum(axis=1)
+    wins = lower + 0.5 * at[rows, high].sum(axis=1)
     return Separation(wins, third * third)

@@ -16,8 +16,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.sparse import csr_array
 
+from generator.core.ordering import TiedOrder
 from generator.core.records import TOP
 from generator.methods import resampling
 from generator.methods.scale_truth import invariance
@@ -47,7 +48,9 @@ class Zoomed:
 def zoomed(responses: np.ndarray) -> Zoomed:
     """The measures of (N, zooms, C) responses to N pictures, with what their halves say."""
     responses = np.ascontiguousarray(responses.transpose(1, 0, 2), np.float32)  # (zooms, N, C)
-    ranks = np.stack([stats.rankdata(-zoom, axis=0) for zoom in responses])  # 1 for the highest
+    ranks = np.stack(
+        [TiedOrder.of(-zoom).centred_ranks.T for zoom in responses]
+    )  # twice the rank, 1 for the highest
     members = resampling.halvings(responses.shape[1], HALVINGS)
     curve, first_curve, second_curve = _curves(responses, ranks, members)
     flatness, first, second = (
@@ -71,7 +74,7 @@ def _curves(
     responses: np.ndarray, ranks: np.ndarray, members: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The own top-9 less all pictures at every zoom: of all pictures (C, zooms), of the first halves and of the second
-    halves (P, C, zooms). responses, ranks: (zooms, N, C); members: (P, N)."""
+    halves (P, C, zooms). responses, ranks: (zooms, N, C), the latter whole numbers; members: (P, N)."""
     everything = np.ones(responses.shape[1], bool)
     whole: list[np.ndarray] = []
     first: list[np.ndarray] = []
@@ -101,15 +104,18 @@ def _mean(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def _sums(values: np.ndarray, members: np.ndarray) -> np.ndarray:
-    """The sum of the rows of each subset; (N, C) and (P, N) bool → (P, C) float64."""
-    return np.stack([values[member].sum(axis=0, dtype=np.float64) for member in members])
+    """The sum of the rows of each subset; (N, C) and (P, N) bool → (P, C) float64. A sparse product adds row by row,
+    whatever the number of threads."""
+    sums: np.ndarray = csr_array(members.astype(np.float64)) @ values.astype(np.float64)
+    return sums
 
 
 def _correlations(
     left: np.ndarray, right: np.ndarray, members: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pearson's correlation of (N, C) ranks over all pictures, (C,), and over both halves, (P, C) each."""
-    x, y = 2 * left, 2 * right  # whole numbers, small enough that their sums are exact in any order
+    """Pearson's correlation of (N, C) ranks over all pictures, (C,), and over both halves, (P, C) each. The ranks are
+    whole numbers, small enough that their sums are exact in any order."""
+    x, y = left.astype(np.float64), right.astype(np.float64)
     everything = np.ones((1, len(x)), bool)
     whole, first, second = (_correlation(x, y, rows) for rows in (everything, members, ~members))
     return whole[0], first, second

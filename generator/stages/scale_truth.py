@@ -24,7 +24,7 @@ from generator.stages.checkpointed_pass import halving
 from generator.stages.inputs import Inputs
 from generator.stages.run import Run
 
-CODE = 1  # raise it when a change of this stage, or of methods/scale_truth.py, changes a number
+CODE = 2  # raise it when a change of this stage, or of methods/scale_truth.py, changes a number
 DRAWINGS = 6  # of each class at each size
 CURVES = 4  # channels of the most invariant, and of the least, whose responses are shown size by size
 PRODUCT = "scale"  # of a layer's arrays
@@ -183,10 +183,9 @@ def block_truth(
     invariance, classes = truth(output.mean(axis=1))
     inputs = scale_truth.true_invariance(responses["input"].mean(axis=1, dtype=np.float64), classes, OCTAVE)
     active = np.isfinite(invariance)
-    by_half = np.stack([
-        [np.nan_to_num(truth(scale_truth.halved(output, member if first else ~member))[0]) for member in halves]
-        for first in (True, False)
-    ])  # fmt: skip
+    by_half = np.stack(
+        [scale_truth.true_invariance_by_half(output, members, OCTAVE) for members in (halves, ~halves)]
+    )
     separations = {}
     for measure, values in measures(numbers).items():
         known = active & np.isfinite(values)

@@ -34,8 +34,8 @@ from generator.stages.inputs import Inputs
 from generator.stages.run import Run
 from generator.stages.sprite_encoding import loaded
 
-MULTIPLY_ADDS = 6e9  # of a trial in each thread: a tenth of a second on a common processor
-MOST_UNITS = {"cpu": 256, "cuda": 512}
+MULTIPLY_ADDS = 4e9  # of a trial in each thread: less than a tenth of a second on a common processor
+MOST_UNITS = {"cpu": 128, "cuda": 512}
 DECODED = 8  # pictures read
 
 

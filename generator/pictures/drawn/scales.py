@@ -44,7 +44,5 @@ def draw_scales(
 def _sizes(task: tuple[int, int]) -> NDArray[np.uint8]:
     label, number = task
     index = number * len(world.CLASSES) + label
-    pictures = [
-        world.draw_at_scale(label, scale, index, SCALE_SEED).image for scale in (BACKGROUND_SCALE, *SCALES)
-    ]
-    return np.stack([np.asarray(picture) for picture in pictures])
+    drawings = world.draw_at_scales(label, (BACKGROUND_SCALE, *SCALES), index, SCALE_SEED)
+    return np.stack([np.asarray(drawing.image) for drawing in drawings])

@@ -56,40 +56,55 @@ def draw(index: int, seed: int = 0) -> Drawing:
     Raises:
         ValueError: if the index or the seed is negative.
     """
-    kind = DRAWING_KINDS[index % len(DRAWING_KINDS)]
-    return _drawing(kind, index, seed, scale=None)
+    (drawing,) = _drawings(DRAWING_KINDS[index % len(DRAWING_KINDS)], index, seed, (None,))
+    return drawing
 
 
 def draw_at_scale(label: int, scale: float, index: int, seed: int = 0) -> Drawing:
-    """A drawing of the class `label` whose object has the size `scale`, a fraction of the picture's side.
+    """`draw_at_scales` for a single size."""
+    (drawing,) = draw_at_scales(label, (scale,), index, seed)
+    return drawing
+
+
+def draw_at_scales(label: int, scales: Sequence[float], index: int, seed: int = 0) -> list[Drawing]:
+    """Drawings of the class `label` whose object has each of these sizes, fractions of the picture's side.
 
     Position, rotation, colours, background and light follow from (seed, index) and do not depend on the scale. A large
     object may extend beyond the picture. With the index's own label and scale, the result is `draw(index, seed)`.
 
     Raises:
-        ValueError: if the scale is not above 0, or the index or the seed is negative.
+        ValueError: if a scale is not above 0, or the index or the seed is negative.
     """
-    if not scale > 0:
-        raise ValueError(f"scale must be above 0, not {scale}")
-    return _drawing(DRAWING_KINDS[label], index, seed, scale)
+    for scale in scales:
+        if not scale > 0:
+            raise ValueError(f"scale must be above 0, not {scale}")
+    return _drawings(DRAWING_KINDS[label], index, seed, scales)
 
 
-def _drawing(kind: Kind, index: int, seed: int, scale: float | None) -> Drawing:
-    placing, painting, grounding, finishing = np.random.default_rng([seed, index]).spawn(4)
-    place = _place(kind, placing)
-    if scale is not None:
-        place = replace(place, scale=scale)
+def _drawings(kind: Kind, index: int, seed: int, scales: Sequence[float | None]) -> list[Drawing]:
+    """A drawing for each of these sizes, None for the picture's own; their background is drawn once."""
+
+    def streams() -> list[np.random.Generator]:
+        return np.random.default_rng([seed, index]).spawn(4)
+
+    placing, _, grounding, _ = streams()
+    own_place = _place(kind, placing)
     ink = palette.choose(grounding, kind.night)
     lamp = light.choose(grounding)
-    picture = surfaces.ground(ink, grounding, kind.night)
+    ground = surfaces.ground(ink, grounding, kind.night)
     bits = surfaces.clutter(ink, grounding, kind.clutter)
     if bits is not None:
-        picture = light.lay(picture, bits, replace(lamp, depth=1.0, softness=1.0))
-    sheet = Canvas(place)
-    kind.paint(sheet, ink, painting)
-    picture = light.lay(picture, sheet, lamp, kind.flat)
-    image = light.finish(picture, finishing)
-    return Drawing(image, DRAWING_KINDS.index(kind), place.scale, place.row, place.column, place.rotation)
+        ground = light.lay(ground, bits, replace(lamp, depth=1.0, softness=1.0))
+    drawings = []
+    for scale in scales:
+        place = own_place if scale is None else replace(own_place, scale=scale)
+        _, painting, _, finishing = streams()
+        sheet = Canvas(place)
+        kind.paint(sheet, ink, painting)
+        image = light.finish(light.lay(ground, sheet, lamp, kind.flat), finishing)
+        label = DRAWING_KINDS.index(kind)
+        drawings.append(Drawing(image, label, place.scale, place.row, place.column, place.rotation))
+    return drawings
 
 
 def _place(kind: Kind, rng: np.random.Generator) -> Place:
