@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from PIL import Image
 
 from generator.core.errors import AtlasError
 from generator.site import layer_pages, links
-from generator.site.links import check_links, check_size, measure
+from generator.site.links import _PageLinks, check_links, check_size, measure
 from generator.site.reading.atlas import PANEL_NAMES, Atlas
 from generator.site.reading.measures import MEASURES
 from generator.site.render import render_site
@@ -367,3 +368,32 @@ def test_a_channel_without_a_sprite_shows_its_pictures_whole_or_says_why_it_show
         "utf-8"
     )
     assert check_links(tmp_path / "site") == []
+
+
+class _ByHtmlParser(HTMLParser):
+    def __init__(self):
+        super().__init__(convert_charrefs=True)
+        self.addresses, self.ids = [], set()
+
+    def handle_starttag(self, tag, attrs):
+        values = {name: value for name, value in attrs if value is not None}
+        if "id" in values:
+            self.ids.add(values["id"])
+        if tag == "a" and "name" in values:
+            self.ids.add(values["name"])
+        if not (tag == "link" and values.get("rel") == "canonical"):
+            self.addresses += [value for name, value in values.items() if name in ("href", "src")]
+
+
+def test_addresses_and_ids_are_those_that_html_parser_reads(built):
+    _, out = built
+    tricky = """<!doctype html><!-- <a href="no"> --><link rel=canonical href="x"><A HREF='a&amp;b' title='id="no" > x'>
+        <script>if (a < b) document.write("<a href='no'>")</script><script src="yes.js"></script ><p id=bare class>
+        <style>a[href="no"] {}</style><img src="1.webp" alt="a > b src='no'"/><a name="old" href="#old">a < b</a><br/>"""
+    pages = [tricky, *(path.read_text("utf-8") for path in sorted(out.rglob("*.html"))[::5])]
+    for page in pages:
+        expected = _ByHtmlParser()
+        expected.feed(page)
+        found = _PageLinks(page)
+        assert (found.addresses, found.ids) == (expected.addresses, expected.ids)
+    assert len(pages) > 5

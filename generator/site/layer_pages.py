@@ -27,7 +27,7 @@ from generator.site.top_csv import top_csv
 from generator.site.writing import Site
 
 BAR_ROW = 26  # px; the height of a statistic's row, which base.css and channel.html know too
-WORTH_PROCESSES = 4000  # pages; below, starting processes takes longer than writing
+WORTH_PROCESSES = 1000  # pages; below, starting processes takes longer than writing
 
 
 @dataclass(frozen=True)

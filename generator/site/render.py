@@ -47,12 +47,11 @@ def render_site(
     url = base_url.rstrip("/") + "/" if base_url else ""
     site = Site(Path(out), loaded, lambda what: report_progress(what, 0, 1))
     site.claim()
-    report_progress("prose pages", 0, 1)
-    _write_prose(site, loaded, url)
-    report_progress("prose pages", 1, 1)
     _write_assets(site)
-    for atlas in loaded:
-        _write_atlas(site, atlas, url, report_progress)
+    for number, atlas in enumerate(loaded):
+        # The prose pages are written as well while other processes write the channels' pages.
+        prose = [] if number else [lambda: _write_prose(site, loaded, url)]
+        _write_atlas(site, atlas, url, report_progress, prose)
     for shared in SHARED_CHAPTERS:
         if shared.present(loaded):
             shared.write(site, loaded)
@@ -105,10 +104,14 @@ def _write_prose(site: Site, atlases: Sequence[Atlas], url: str) -> None:
                 site.write(path.relative_to(built).as_posix(), path.read_bytes())
 
 
-def _write_atlas(site: Site, atlas: Atlas, url: str, progress: Progress) -> None:
-    """Write everything below the atlas's own folder, except its home."""
+def _write_atlas(
+    site: Site, atlas: Atlas, url: str, progress: Progress, more: Sequence[Callable[[], None]]
+) -> None:
+    """Write everything below the atlas's own folder, except its home, and what `more` writes."""
 
     def chapters() -> None:
+        for write in more:
+            write()
         site.write(f"{atlas.name}/finder.js", finder_index(atlas))
         for chapter in CHAPTERS:
             if chapter.present(atlas):
