@@ -371,11 +371,12 @@ def test_a_channel_without_a_sprite_shows_its_pictures_whole_or_says_why_it_show
 
 
 class _ByHtmlParser(HTMLParser):
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
-        self.addresses, self.ids = [], set()
+        self.addresses: list[str] = []
+        self.ids: set[str] = set()
 
-    def handle_starttag(self, tag, attrs):
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = {name: value for name, value in attrs if value is not None}
         if "id" in values:
             self.ids.add(values["id"])
@@ -385,12 +386,12 @@ class _ByHtmlParser(HTMLParser):
             self.addresses += [value for name, value in values.items() if name in ("href", "src")]
 
 
-def test_addresses_and_ids_are_those_that_html_parser_reads(built):
-    _, out = built
+def test_addresses_and_ids_are_those_that_html_parser_reads(site: Path) -> None:
     tricky = """<!doctype html><!-- <a href="no"> --><link rel=canonical href="x"><A HREF='a&amp;b' title='id="no" > x'>
         <script>if (a < b) document.write("<a href='no'>")</script><script src="yes.js"></script ><p id=bare class>
-        <style>a[href="no"] {}</style><img src="1.webp" alt="a > b src='no'"/><a name="old" href="#old">a < b</a><br/>"""
-    pages = [tricky, *(path.read_text("utf-8") for path in sorted(out.rglob("*.html"))[::5])]
+        <style>a[href="no"] {}</style>
+        <img src="1.webp" alt="a > b src='no'"/><a name="old" href="#old">a < b</a><br/>"""
+    pages = [tricky, *(path.read_text("utf-8") for path in sorted(site.rglob("*.html"))[::5])]
     for page in pages:
         expected = _ByHtmlParser()
         expected.feed(page)
