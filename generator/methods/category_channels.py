@@ -17,8 +17,8 @@ import numpy as np
 from scipy.stats import hypergeom
 
 from generator.core.hierarchy import Hierarchy
+from generator.core.ordering import TiedOrder
 from generator.core.records import TOP
-from generator.methods.tied_order import TiedOrder
 
 CHANCE = 0.001  # the largest probability that nine random pictures hold as many of the category
 FEWEST = 3  # pictures of nine; two of a kind are no pattern
