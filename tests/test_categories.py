@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import json
+import re
+from collections import Counter
 from itertools import pairwise
 from math import comb
 
@@ -19,6 +23,9 @@ from generator.methods.category_channels import (
     categories_of,
     channels_found,
 )
+from generator.site.finder import BEST_CHANNELS
+from generator.site.links import check_links
+from generator.site.render import render_site
 
 TREE = Hierarchy(
     {
@@ -182,3 +189,119 @@ def test_the_stage_writes_the_categories_and_their_channels(store):
         labels = [images[picture].label_id for picture in nine if picture >= 0]
         known = report["categories"][category]
         assert sum(label in known["classes"] for label in labels) == count >= known["fewest"]
+
+
+# -- pages -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def site(store, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("site")
+    render_site([store.folder], folder)
+    assert check_links(folder) == []
+    return folder / "small"
+
+
+def _index(site):
+    text = (site / "finder.js").read_text("utf-8")
+    return json.loads(text.removeprefix("residualAtlas.index(").rstrip().removesuffix(");"))
+
+
+def test_the_pages_and_the_table_say_what_was_found(store, site):
+    report, found = store.tables.read_json("categories.json"), store.arrays.categories()
+    expected = {
+        (report["categories"][category]["name"], report["layers"][layer], channel): (count, precision)
+        for layer, channel, category, count, precision in zip(
+            *(found[key].tolist() for key in ("layer", "channel", "category", "count", "precision")),
+            strict=True,
+        )
+    }
+    with (site / "data" / "categories.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {
+        (row["category"], row["layer"], int(row["channel"])): (
+            int(row["count"]),
+            pytest.approx(float(row["average_precision"]), rel=1e-5),
+        )
+        for row in rows
+    } == expected
+    for row in rows:
+        known = next(x for x in report["categories"] if x["name"] == row["category"])
+        share = known["pictures"] / report["pictures"]
+        assert float(row["expected"]) == pytest.approx(9 * share, rel=1e-5)
+        assert float(row["chance_precision"]) == pytest.approx(
+            share, rel=1e-5
+        )  # all pictures have labels and scores
+        page = (site / "categories" / f"{row['category'].replace(' ', '-')}.html").read_text("utf-8")
+        section = page[page.index(f'id="of-{row["count"]}"') :].partition("</section>")[0]
+        cell = section[section.index(f'href="../{row["layer"]}/{row["channel"]}.html"') :].partition("</li>")[
+            0
+        ]
+        assert f"{float(row['average_precision']):.2f}" in cell
+
+
+def test_a_channels_page_names_its_categories_with_what_chance_gives(site):
+    with (site / "data" / "categories.csv").open(newline="") as file:
+        row = next(csv.DictReader(file))
+    text = (site / row["layer"] / f"{row['channel']}.html").read_text("utf-8")
+    line = re.sub(
+        r"\s+", " ", re.search(r'<p class="labels">\s*<a [^>]*>Categories</a>.*?</p>', text, re.S)[0]
+    )
+    address = f"../categories/{row['category'].replace(' ', '-')}.html"
+    assert f'<a href="{address}">{row["category"]}</a> {row["count"]} of 9' in line
+    assert (
+        f"({float(row['expected']):.1f} expected; average precision {float(row['average_precision']):.2f}"
+        in line
+    )
+
+
+def test_the_finder_knows_every_category_with_channels(site):
+    with (site / "data" / "categories.csv").open(newline="") as file:
+        channels = Counter(row["category"] for row in csv.DictReader(file))
+    index = _index(site)
+    assert {row[0]: row[6] for row in index["categories"]} == channels
+    for _, _, _, address, fewest, _, count, best in index["categories"]:
+        assert (site / address).is_file() and len(best) == min(count, BEST_CHANNELS)
+        assert all(of_nine >= fewest for _, _, of_nine, _ in best)
+
+
+@pytest.mark.parametrize(
+    ("labels", "reason"), [(("", ""), "have no labels"), (("owl", "owl"), "are of one class")]
+)
+def test_without_categories_the_page_says_why(tmp_path, labels, reason):
+    make_atlas(tmp_path / "atlas", pictures=12, side=32, stages=((2, 1, 8),), inner=(), stem=8)
+    store = Store(tmp_path / "atlas")
+    report = store.tables.read_json("categories.json")
+    report |= {"categories": [], "labelled": 12 if labels[0] else 0}
+    store.tables.write_json("categories.json", report)
+    nothing = {name: values[:0] for name, values in store.arrays.categories().items()}
+    store.arrays.write_categories(nothing)
+    render_site([store.folder], tmp_path / "site")
+    assert reason in (tmp_path / "site/small/categories.html").read_text("utf-8")
+
+
+@pytest.mark.browser
+def test_a_group_is_found_by_its_name_in_the_finder_and_in_a_grid(site, browser):
+    index = _index(site)
+    name, _, _, address, fewest, _, count, best = next(
+        row for row in index["categories"] if row[2] == "group"
+    )
+    layer, channel = index["layers"][best[0][0]][0], best[0][1]
+    page = browser.new_page()
+    page.goto(f"{(site / 'index.html').as_uri()}")
+    box = page.get_by_role("combobox", name="Find")
+    for text in (name, f"{name}s"):
+        box.fill(text)
+        options = page.get_by_role("option")
+        options.first.wait_for()
+        page.wait_for_function("document.querySelectorAll('#ra-answers [data-address]').length > 1")
+        assert f"{fewest} or more of 9" in options.first.inner_text()
+        assert options.nth(1).inner_text().startswith(f"{layer} {channel}")
+    box.press("Enter")
+    page.wait_for_url(f"**/small/{address}")
+    assert page.locator(".found li").count() == count
+    page.goto((site / layer / "index.html").as_uri() + f"#label={name}&sort=label&least={best[0][2]}")
+    page.wait_for_function("document.querySelector('output').value")
+    shown = page.locator(".grid li:visible")
+    assert shown.first.inner_text().strip() == str(channel) and shown.count() < 12
+    page.close()

@@ -107,7 +107,7 @@ def test_grid_sorts_and_filters_and_keeps_the_address(page: Any, address: str) -
     order = [int(text) for text in page.locator(".grid li:visible").all_inner_texts()]
     values = [strongest[channel] for channel in order]
     assert values == sorted(values, reverse=True)
-    page.get_by_label("label", exact=True).fill("tandem")
+    page.get_by_label("class or group").fill("tandem")
     expect(page).to_have_url(f"{address}/small/res2b/index.html#sort=max&label=tandem")
     fewer = [int(text) for text in page.locator(".grid li:visible").all_inner_texts()]
     assert 0 < len(fewer) < len(order)
@@ -298,7 +298,7 @@ def test_two_classes_of_one_name_are_found_and_filtered_apart(page: Any, other_s
     ]
 
     def shown(text: str) -> list[int]:
-        page.get_by_label("label", exact=True).fill(text)
+        page.get_by_label("class or group").fill(text)
         return sorted(int(cell) for cell in page.locator(".grid li:visible").all_inner_texts())
 
     def carrying(*names: str) -> list[int]:

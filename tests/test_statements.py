@@ -579,6 +579,7 @@ def test_every_column_of_every_published_table_is_defined(tmp_path: Path) -> Non
         "channels.csv",
         "images.csv",
         "classes.csv",
+        "categories.csv",
         "refinement.csv",
         "from-*.csv",
         "stream.csv",

@@ -1,13 +1,15 @@
-"""The index that the finder loads when it is first used: layers, classes, and the classes of each channel."""
+"""The index that the finder loads when it is first used: layers, classes, groups of classes, and channels of each."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 
+from generator.site.formats import correlation, one_decimal
 from generator.site.reading.atlas import Atlas
 
 CLASSES_PER_CHANNEL = 3
+BEST_CHANNELS = 5  # of a category
 
 
 def finder_index(atlas: Atlas) -> str:
@@ -15,7 +17,9 @@ def finder_index(atlas: Atlas) -> str:
 
     layers: [name, path, channels] in forward order; classes: their labels on the pages, all different; synonyms: each
     class's whole label where it says more, otherwise ''; top: for each layer a flat list with CLASSES_PER_CHANNEL class
-    numbers per channel (−1 for none), the most frequent among the nine pictures first.
+    numbers per channel (−1 for none), the most frequent among the nine pictures first; categories: those with channels,
+    each as [name, other names, kind, address, fewest of nine, expected of nine, how many channels, the best channels],
+    and each of these as [layer, channel, of nine, average precision].
     """
     class_numbers = {key: number for number, key in enumerate(atlas.class_labels)}
     of_picture = [class_numbers.get((record.label_id, record.label), -1) for record in atlas.pictures]
@@ -25,8 +29,26 @@ def finder_index(atlas: Atlas) -> str:
         "classes": list(atlas.class_labels.values()),
         "synonyms": [label if "," in label else "" for _, label in class_numbers],
         "top": [_commonest_classes(atlas, layer.name, of_picture) for layer in atlas.layers],
+        "categories": _categories(atlas),
     }
     return data_script("index", index)
+
+
+def _categories(atlas: Atlas) -> list[list[object]]:
+    categories = atlas.categories
+    if categories is None:
+        return []
+    number = {layer.name: place for place, layer in enumerate(atlas.layers)}
+    rows: list[list[object]] = []
+    for category in categories.entries:
+        if found := categories.of_category(category):
+            best = [
+                [number[each.layer], each.channel, each.count, correlation(each.precision or 0)]
+                for each in found[:BEST_CHANNELS]
+            ]
+            name = (category.name, ", ".join(category.also), category.kind, category.address)
+            rows.append([*name, category.fewest, one_decimal(category.expected()), len(found), best])
+    return rows
 
 
 def _commonest_classes(atlas: Atlas, name: str, of_picture: list[int]) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from generator.site.chapters import (
     architecture,
+    categories,
     correspondence,
     deepdream,
     experiments,
@@ -20,6 +21,7 @@ from generator.site.chapters.chapter import Chapter, SharedChapter
 
 CHAPTERS: tuple[Chapter, ...] = (
     architecture.CHAPTER,
+    categories.CHAPTER,
     selectivity.CHAPTER,
     refinement.CHAPTER,
     correspondence.CHAPTER,

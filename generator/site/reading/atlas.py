@@ -14,6 +14,7 @@ import numpy as np
 from generator.core.errors import AtlasError
 from generator.core.records import STUDY, LayerInfo, Manifest, PictureRecord, Size
 from generator.core.store import Store
+from generator.site.reading.categories import Categories, read_categories
 from generator.site.reading.class_report import ClassReport, class_report_from_json
 from generator.site.reading.layer_numbers import Layer, dead_channels
 from generator.site.reading.layer_pairs import (
@@ -276,6 +277,11 @@ class Atlas:
     def class_report(self) -> ClassReport | None:
         """How the class measures stand next to chance; None in an atlas of a version that did not compute it."""
         return class_report_from_json(self.store.tables.read_json("classes.json"))
+
+    @cached_property
+    def categories(self) -> Categories | None:
+        """The classes and groups of classes with their channels; None in an atlas of a version without them."""
+        return read_categories(self)
 
     def kind_names(self, kind: str) -> Sequence[str]:
         """The names of the classes, or of the groups (kind: class or group), by number."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from generator.core.records import LayerInfo, Size
 from generator.site.citation import Citation, cite
 from generator.site.reading.atlas import Atlas
+from generator.site.reading.categories import CategoryChannel
 from generator.site.reading.channel_change import ChangeSentence, change_sentences, verdict_of
 from generator.site.reading.channel_sentence import channel_sentence
 from generator.site.reading.class_sentences import class_sentences
@@ -104,7 +105,8 @@ class Inside:
 class ChannelPage:
     """Everything that a channel's page shows.
 
-    sentence: about its numbers; classes: sentences on the classes of its pictures; changes: how it changes from earlier
+    sentence: about its numbers; classes: sentences on the classes of its pictures; categories: the classes and groups
+    of classes that many of its pictures are of; changes: how it changes from earlier
     blocks; labels: of the nine pictures, with how many carry each; strip: the blocks of the stage, empty where there is
     only one; data: JSON for the scripts, '' where there are no tiles.
     """
@@ -114,6 +116,7 @@ class ChannelPage:
     sentence: str
     changes: Sequence[ChangeSentence]
     classes: Sequence[str]
+    categories: Sequence[CategoryChannel]
     top: TopPictures
     optimised: OptimisedPicture | None
     statistics: Sequence[Statistic]
@@ -136,6 +139,7 @@ def channel_page(atlas: Atlas, info: LayerInfo, channel: int, base_url: str) -> 
         sentence=channel_sentence(atlas, info, channel),
         changes=change_sentences(atlas, info, channel),
         classes=class_sentences(atlas, info, channel),
+        categories=atlas.categories.best_names(info.name, channel) if atlas.categories else [],
         top=top,
         optimised=optimised_picture(atlas, layer, channel),
         statistics=_statistics(layer, channel),

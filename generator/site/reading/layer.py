@@ -115,9 +115,14 @@ def layer_grid(atlas: Atlas, info: LayerInfo) -> LayerGrid:
     )
     labels: dict[str, int] = {}
     labels_by_channel = [
-        [labels.setdefault(label, len(labels)) for label, _ in atlas.labels_of(info.name, channel)]
+        [
+            number
+            for label, count in atlas.labels_of(info.name, channel)
+            for number in [labels.setdefault(label, len(labels))] * count
+        ]
         for channel in range(info.channels)
     ]
+    categories = layer_categories(atlas, info.name)
     number = atlas.layers.index(info)
     return LayerGrid(
         # An atlas of the first channels alone has a smaller sheet.
@@ -127,12 +132,12 @@ def layer_grid(atlas: Atlas, info: LayerInfo) -> LayerGrid:
         gradients=with_gradients(atlas, [info]),
         sorts=[column.measure for column in layer.measures],
         doubtful=_doubtful(atlas, layer),
-        label_names=sorted(label for label in labels if label),
+        label_names=sorted({label for label in labels if label} | categories.keys()),
         previous=atlas.layers[number - 1] if number else None,
         next=atlas.layers[number + 1] if number + 1 < len(atlas.layers) else None,
         inner=atlas.inner_of(info.name) if info.kind in ("block", "layer") else [],
         has_optimised=has_optimised(layer),
-        data=_grid_data(layer, list(labels), labels_by_channel),
+        data=_grid_data(layer, list(labels), labels_by_channel, categories),
     )
 
 
@@ -156,14 +161,37 @@ def _cell(atlas: Atlas, layer: Layer, channel: int, columns: int, thumbnails: in
     )
 
 
-def _grid_data(layer: Layer, labels: list[str], labels_by_channel: list[list[int]]) -> str:
-    """JSON for the script. labels: names; nine: by channel the numbers of its pictures' labels; numbers: by measure and
-    channel to four digits, null where there is none; panels; units: by measure its name and unit."""
+def layer_categories(atlas: Atlas, name: str) -> dict[str, list[list[float]]]:
+    """The classes and groups of classes that channels of the layer are found for: by name the channels, each with how
+    many of its pictures it has among its nine and its average precision, the best first."""
+    if atlas.categories is None:
+        return {}
+    found = {
+        category.name: [
+            [each.channel, each.count, round(each.precision or 0, 3)]
+            for each in atlas.categories.of_category(category)
+            if each.layer == name
+        ]
+        for category in atlas.categories.entries
+    }
+    return {name: channels for name, channels in sorted(found.items()) if channels}
+
+
+def _grid_data(
+    layer: Layer,
+    labels: list[str],
+    labels_by_channel: list[list[int]],
+    categories: dict[str, list[list[float]]],
+) -> str:
+    """JSON for the script. labels: names; categories: from `layer_categories`; nine: by channel the numbers of its
+    pictures' labels, the commonest first; numbers: by measure and channel to four digits, null where there is none;
+    panels; units: by measure its name and unit."""
     columns = layer.measures
     return json_in_page(
         {
             "labels": labels,
             "nine": labels_by_channel,
+            "categories": categories,
             "numbers": {
                 column.measure.key: [
                     float(f"{value:.4g}") if present else None

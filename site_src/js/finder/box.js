@@ -2,7 +2,7 @@
 
 import { element } from "../dom.js";
 import { model, models, receive, root } from "../site.js";
-import { channelAnswers, classAnswers, withLayerNumbers } from "./search.js";
+import { categoryAnswers, channelAnswers, classAnswers, withLayerNumbers } from "./search.js";
 
 const MOST_ANSWERS = 24;
 
@@ -17,10 +17,10 @@ export function startFinder() {
   input = element("input", {
     type: "search",
     role: "combobox",
-    placeholder: "res3b 150, or a class",
+    placeholder: "res3b 150, or a word",
     autocomplete: "off",
     spellcheck: "false",
-    "aria-label": "Find a channel or a class",
+    "aria-label": "Find a channel, a class or a group of classes",
     "aria-expanded": "false",
     "aria-controls": "ra-answers",
     "aria-autocomplete": "list",
@@ -72,6 +72,7 @@ function answer() {
   const answers = isLoaded()
     ? [
         ...indexes.flatMap((index) => channelAnswers(index, text)),
+        ...indexes.flatMap((index) => categoryAnswers(index, text)),
         ...indexes.flatMap((index) => classAnswers(index, text)),
       ]
     : [];

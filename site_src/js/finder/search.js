@@ -1,12 +1,14 @@
 // What the finder answers, from a network's index: {model, layers: [name, path, channels] each, classes, synonyms,
-// top: for each layer CLASSES_PER_CHANNEL class numbers per channel, -1 for none}.
+// top: for each layer CLASSES_PER_CHANNEL class numbers per channel, -1 for none; categories: classes and groups of
+// classes with their best channels, see generator/site/finder.py}.
 // An answer is {name, detail, address}.
 
 import { model, models, root } from "../site.js";
 
 const CLASSES_PER_CHANNEL = 3;
 const MOST_CLASSES = 4; // whose channels are listed
-const MOST_CHANNELS = 3; // of one layer and class
+const MOST_CHANNELS = 3; // of one layer and class, of one category
+const MOST_CATEGORIES = 4; // with their channels
 
 /** The index, with the number of each layer by both of its names. */
 export function withLayerNumbers(index) {
@@ -36,6 +38,20 @@ export function channelAnswers(index, text) {
   });
 }
 
+/** Answers to the name of a class or of a group of classes, or to a part of it: its page, and its best channels. */
+export function categoryAnswers(index, text) {
+  return matchingCategories(index, text).flatMap(([name, , kind, address, fewest, expected, count, best]) => {
+    const channels = best.slice(0, MOST_CHANNELS).map(([layer, channel, ofNine, precision]) => ({
+      name: fullName(index, `${index.layers[layer][0]} ${channel}`),
+      detail: `${name}: ${ofNine} of 9, average precision ${precision}`,
+      address: addressOf(index, layer, channel),
+    }));
+    const [plural, verb] = count === 1 ? ["", "has"] : ["s", "have"];
+    const detail = `${kind}: ${count} channel${plural} ${verb} ${fewest} or more of 9 (${expected} expected)`;
+    return [{ name: fullName(index, name), detail, address: `${root}${index.model}/${address}` }, ...channels];
+  });
+}
+
 /** Answers to the name of a class or a part of it: channels that have it among their most frequent classes. */
 export function classAnswers(index, text) {
   // Later layers first: there a channel is more likely to stand for a whole class.
@@ -43,6 +59,28 @@ export function classAnswers(index, text) {
   return matchingClasses(index, text).flatMap((match) =>
     layers.flatMap((layer) => answersOfLayer(index, layer, match)),
   );
+}
+
+// Categories with a name that contains the text, or the text without its plural's s. A whole name comes first, then a
+// word of a name, then a part of a word; of these the shorter names.
+function matchingCategories(index, text) {
+  const matches = (wanted) =>
+    index.categories
+      .map((category) => ({ category, rank: rankOf(category[0], wanted) || (rankOf(category[1], wanted) && 4) }))
+      .filter(({ rank }) => rank)
+      .sort((a, b) => a.rank - b.rank || a.category[0].length - b.category[0].length)
+      .slice(0, MOST_CATEGORIES)
+      .map(({ category }) => category);
+  const found = matches(text);
+  return found.length || !text.endsWith("s") ? found : matches(text.slice(0, -1));
+}
+
+// 1 for the whole name, 2 for whole words of it, 3 for a part, 0 for none.
+function rankOf(name, text) {
+  const lower = name.toLowerCase();
+  if (!lower.includes(text)) return 0;
+  if (lower === text) return 1;
+  return ` ${lower.replace(/[^\p{L}\p{N}]+/gu, " ")} `.includes(` ${text} `) ? 2 : 3;
 }
 
 // Classes whose name or other synonyms contain the text, the earliest and then the shortest match first.

@@ -4,7 +4,7 @@
 import { readJson } from "../dom.js";
 import { startPreview } from "./preview.js";
 
-const FIELDS = ["sort", "label"];
+const FIELDS = ["sort", "label", "least"];
 const SWITCHES = ["up", "dead", "gradients", "optimised", "large"];
 const STRONGEST = "thumbs.webp";
 const OPTIMISED = "optimised/thumbs.webp";
@@ -44,13 +44,19 @@ function applyAddress(layer) {
 
   const withDead = Boolean(controls.dead?.checked);
   const withGradients = Boolean(controls.gradients?.checked);
-  const hasLabel = labelFilter(data, controls.label.value.trim());
+  const text = controls.label.value.trim();
+  const matching = pictureCounts(data, text);
+  const least = text ? Number(controls.least.value || 1) : 0;
   let shown = 0;
   cells.forEach((cell, channel) => {
-    cell.hidden = !hasLabel(channel) || (withGradients && !hasGradients(cell));
+    cell.hidden = matching.count(channel) < least || (withGradients && !hasGradients(cell));
     if (!cell.hidden && (withDead || !cell.classList.contains("dead"))) shown++;
   });
-  reorder(layer, sortedChannels(cells.length, numbers, controls.up.checked));
+  const isByLabel = controls.sort.value === "label" && text;
+  reorder(
+    layer,
+    isByLabel ? byLabel(cells.length, matching) : sortedChannels(cells.length, numbers, controls.up.checked),
+  );
   grid.classList.toggle("with-dead", withDead);
   grid.classList.toggle("big", controls.large.checked);
   showSheet(layer, controls.optimised?.checked ? OPTIMISED : STRONGEST);
@@ -69,14 +75,27 @@ function sortedChannels(count, numbers, isAscending) {
   });
 }
 
-// Whether a channel has the label among its top-9 images. The whole name of a class stands for this class alone ("bow",
-// not "bow tie" too), a part of a name for all that contain it.
-function labelFilter(data, text) {
-  if (!text) return () => true;
-  const exact = data.labels.indexOf(text);
+// How many of a channel's top-9 images match the text, and its average precision where that is known. The whole name of a
+// class stands for this class alone ("bow", not "bow tie" too), that of a group of classes for the channels that are found
+// for it, a part of a name for all classes that contain it.
+function pictureCounts(data, text) {
   const part = text.toLowerCase();
+  const exact = data.labels.indexOf(text);
+  const category = Object.keys(data.categories).find((name) =>
+    exact >= 0 ? name === text : name.toLowerCase() === part,
+  );
+  const found = new Map((data.categories[category] ?? []).map(([channel, ...numbers]) => [channel, numbers]));
+  const precision = (channel) => found.get(channel)?.[1] ?? 0;
+  if (category !== undefined && exact < 0) return { count: (channel) => found.get(channel)?.[0] ?? 0, precision };
   const fits = data.labels.map((label, number) => (exact >= 0 ? number === exact : label.toLowerCase().includes(part)));
-  return (channel) => data.nine[channel].some((label) => fits[label]);
+  return { count: (channel) => data.nine[channel].filter((label) => fits[label]).length, precision };
+}
+
+// Channels with most matching images first, of these those of highest average precision.
+function byLabel(count, matching) {
+  const channels = Array.from({ length: count }, (_, channel) => channel);
+  const keys = channels.map((channel) => [matching.count(channel), matching.precision(channel)]);
+  return channels.sort((a, b) => keys[b][0] - keys[a][0] || keys[b][1] - keys[a][1] || a - b);
 }
 
 // Cells are moved only when their order changes: moving thousands takes a while.

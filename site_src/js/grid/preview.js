@@ -27,7 +27,9 @@ export function startPreview({ grid, controls, data, cells }) {
       const width = PANEL_SIDE * data.panels.length;
       preview.append(element("img", { src: `${channel}.webp`, alt: "", width, height: PANEL_SIDE }));
     }
-    const labels = data.nine[channel].slice(0, MOST_LABELS).map((label) => data.labels[label]);
+    const labels = Array.from(new Set(data.nine[channel]))
+      .slice(0, MOST_LABELS)
+      .map((label) => data.labels[label]);
     const text = [channel, valueText(data, controls.sort.value || "max", channel), labels.join(" · ")];
     preview.append(element("p", { text: text.filter((part) => part !== "").join(" · ") }));
     document.body.append(preview);

@@ -1,0 +1,199 @@
+"""The chapter *Categories*: for every class and every group of classes the channels that have many of its
+pictures among their top-9."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from generator.core.records import TOP
+from generator.site.chapters.chapter import Chapter
+from generator.site.csv_tables import csv_text, field
+from generator.site.reading.atlas import THUMB, Atlas, sheet_layout
+from generator.site.reading.categories import Categories, Category, CategoryChannel
+from generator.site.writing import Site
+
+LISTED = 600  # channels on a category's page; its CSV file has all
+COLUMNS = (
+    "category", "kind", "pictures", "layer", "channel", "count", "expected", "average_precision", "chance_precision",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A category in the list. depth: of its place below the others; channels: how many are found for it; best: the
+    first of them, None without."""
+
+    category: Category
+    depth: int
+    channels: int
+    best: CategoryChannel | None
+
+
+@dataclass(frozen=True)
+class CategoriesPage:
+    """absent: why there is no category with channels, '' where there is one."""
+
+    entries: Sequence[Entry]
+    hierarchy: str
+    absent: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A channel with its thumbnail. columns: of the layer's sheet; place: column and row there, None where the channel
+    has none; picture: the number of its strongest picture where this is shown in its place, None otherwise; label: of
+    the strongest picture."""
+
+    found: CategoryChannel
+    columns: int
+    place: tuple[int, int] | None
+    picture: int | None
+    label: str
+
+
+@dataclass(frozen=True)
+class SameCount:
+    """The channels with equally many of the category's pictures."""
+
+    count: int
+    cells: Sequence[Cell]
+
+
+@dataclass(frozen=True)
+class CategoryPage:
+    """total: channels found; listed: of them on this page; all_channels: of the atlas; above: the next larger category;
+    parts: those next below that have channels."""
+
+    category: Category
+    above: Category | None
+    parts: Sequence[Category]
+    counts: Sequence[SameCount]
+    total: int
+    listed: int
+    all_channels: int
+
+
+def present(atlas: Atlas) -> bool:
+    return atlas.categories is not None
+
+
+def write(site: Site, atlas: Atlas) -> None:
+    categories = atlas.categories
+    assert categories is not None
+    CHAPTER.write_page(
+        site,
+        atlas,
+        CategoriesPage(_entries(categories), categories.hierarchy, absence(categories)),
+    )
+    sheets = {
+        layer.name: sheet_layout(
+            atlas.store.pictures.thumbs_path(layer.name), int(atlas.manifest.extra.get("thumb", THUMB))
+        )
+        for layer in atlas.layers
+    }
+    for category in categories.entries:
+        if category.address:
+            page = _category_page(atlas, categories, category, sheets)
+            site.page_of(atlas, category.address, "category.html", page)
+    site.write(f"{atlas.name}/data/categories.csv", csv_text(COLUMNS, _rows(categories)))
+    if (table := atlas.store.tables.path("categories.json")) is not None:
+        site.copy(table, f"{atlas.name}/data/categories.json")
+
+
+def absence(categories: Categories) -> str:
+    """Why no channel is found for any category, in a sentence; '' where some are."""
+    if any(category.address for category in categories.entries):
+        return ""
+    if not categories.labelled:
+        return "The pictures have no labels, so no channel can be found by what its pictures show."
+    if not categories.entries:
+        return "All labelled pictures are of one class, so no channel differs from another by what its pictures show."
+    if all(category.fewest > TOP for category in categories.entries):
+        return "No class has enough pictures, and no group of classes is small enough, to tell a channel from chance."
+    return "No channel has more pictures of a class among its nine than chance gives."
+
+
+def _entries(categories: Categories) -> list[Entry]:
+    """Every category below the one that holds it, in alphabetical order."""
+    below: dict[int, list[Category]] = {}
+    for category in categories.entries:
+        below.setdefault(category.parent, []).append(category)
+
+    def walk(parent: int, depth: int) -> Iterator[Entry]:
+        for category in sorted(below.get(parent, []), key=lambda x: x.name.casefold()):
+            found = categories.of_category(category)
+            inside = list(walk(category.number, depth + 1))
+            if found or inside:  # a branch without any channel is left out
+                yield Entry(category, depth, len(found), found[0] if found else None)
+                yield from inside
+
+    return list(walk(-1, 0))
+
+
+def _category_page(
+    atlas: Atlas, categories: Categories, category: Category, sheets: dict[str, tuple[int, int]]
+) -> CategoryPage:
+    found = categories.of_category(category)
+    listed = found[:LISTED]
+    return CategoryPage(
+        category=category,
+        above=_above(categories, category),
+        parts=[x for x in categories.entries if x.parent == category.number and x.address],
+        counts=[
+            SameCount(count, [_cell(atlas, each, sheets[each.layer]) for each in group])
+            for count, group in itertools.groupby(listed, key=lambda each: each.count)
+        ],
+        total=len(found),
+        listed=len(listed),
+        all_channels=sum(layer.channels for layer in atlas.layers),
+    )
+
+
+def _above(categories: Categories, category: Category) -> Category | None:
+    """The smallest larger category that has a page."""
+    number = category.parent
+    while number >= 0 and not categories.entries[number].address:
+        number = categories.entries[number].parent
+    return categories.entries[number] if number >= 0 else None
+
+
+def _cell(atlas: Atlas, found: CategoryChannel, sheet: tuple[int, int]) -> Cell:
+    layer, (columns, rows) = atlas.layer(found.layer), sheet
+    strongest = layer.images[found.channel][0]
+    has_thumbnail = found.channel < columns * rows and not layer.absence(found.channel)
+    return Cell(
+        found=found,
+        columns=columns,
+        place=(found.channel % columns, found.channel // columns) if has_thumbnail else None,
+        picture=strongest if not has_thumbnail and strongest in atlas.published else None,
+        label=atlas.picture_labels[strongest],
+    )
+
+
+def _rows(categories: Categories) -> Iterator[tuple[object, ...]]:
+    for category in categories.entries:
+        for each in categories.of_category(category):
+            yield (
+                category.name,
+                category.kind,
+                category.pictures,
+                each.layer,
+                each.channel,
+                each.count,
+                field(category.expected()),
+                field(each.precision),
+                field(category.chance),
+            )
+
+
+CHAPTER = Chapter(
+    name="categories",
+    title="Categories",
+    template="categories.html",
+    summary="for each class and group of classes, the channels with many of its pictures",
+    present=present,
+    write=write,
+    styles=("relations", "categories"),
+)
