@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -157,7 +157,7 @@ def read_categories(atlas: Atlas) -> Categories | None:
     return Categories(report["hierarchy"] or "", report["labelled"], entries, layers, rows)
 
 
-def _names(atlas: Atlas, data: Sequence[dict[str, Any]]) -> list[str]:
+def _names(atlas: Atlas, data: Sequence[Mapping[str, Any]]) -> list[str]:
     """Classes by their labels on the pages, groups by their names, all different."""
     classes = atlas.kind_names("class")
     taken: set[str] = set()
@@ -183,7 +183,7 @@ def _addresses(names: Sequence[str]) -> list[str]:
     return addresses
 
 
-def _chances(atlas: Atlas, data: Sequence[dict[str, Any]]) -> list[float]:
+def _chances(atlas: Atlas, data: Sequence[Mapping[str, Any]]) -> list[float]:
     """The share of each category among the labelled pictures whose scores are stored."""
     number = {key: place for place, key in enumerate(atlas.store.tables.class_groups())}
     counts = np.zeros(len(number) + 1)
