@@ -281,7 +281,7 @@ class Atlas:
     @cached_property
     def categories(self) -> Categories | None:
         """The classes and groups of classes with their channels; None in an atlas of a version without them."""
-        return read_categories(self)
+        return read_categories(self.store, self.pictures, self.kind_names("class"), self.has)
 
     def kind_names(self, kind: str) -> Sequence[str]:
         """The names of the classes, or of the groups (kind: class or group), by number."""

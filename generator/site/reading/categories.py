@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from generator.core.records import TOP
-
-if TYPE_CHECKING:
-    from generator.site.reading.atlas import Atlas
+from generator.core.records import TOP, PictureRecord
+from generator.core.store import Store
 
 MOST_ON_A_PAGE = 4  # categories named on a channel's page
 
@@ -124,19 +122,25 @@ class Categories:
         return found
 
 
-def read_categories(atlas: Atlas) -> Categories | None:
-    """The categories; None in an atlas of a version that did not look for their channels."""
-    report = atlas.store.tables.read_json("categories.json")
+def read_categories(
+    store: Store,
+    pictures: Sequence[PictureRecord],
+    class_names: Sequence[str],
+    has: Callable[[str], bool],
+) -> Categories | None:
+    """The categories; None in an atlas of a version that did not look for their channels. class_names: the labels on
+    the pages, row by row of classes.csv; has: whether a layer has pages."""
+    report = store.tables.read_json("categories.json")
     if not report:
         return None
-    rows = atlas.store.arrays.categories()
+    rows = store.arrays.categories()
     layers = report["layers"]
-    shown = np.array([atlas.has(name) for name in layers], bool)
+    shown = np.array([has(name) for name in layers], bool)
     rows = {name: values[shown[rows["layer"]]] for name, values in rows.items()}
     found = set(rows["category"].tolist())
     data = report["categories"]
-    names = _names(atlas, data)
-    chances = _chances(atlas, data)
+    names = _names(class_names, data)
+    chances = _chances(store, pictures, data)
     addresses = _addresses(names)
     entries = [
         Category(
@@ -157,9 +161,8 @@ def read_categories(atlas: Atlas) -> Categories | None:
     return Categories(report["hierarchy"] or "", report["labelled"], entries, layers, rows)
 
 
-def _names(atlas: Atlas, data: Sequence[Mapping[str, Any]]) -> list[str]:
+def _names(classes: Sequence[str], data: Sequence[Mapping[str, Any]]) -> list[str]:
     """Classes by their labels on the pages, groups by their names, all different."""
-    classes = atlas.kind_names("class")
     taken: set[str] = set()
     names = []
     for row in data:
@@ -183,12 +186,14 @@ def _addresses(names: Sequence[str]) -> list[str]:
     return addresses
 
 
-def _chances(atlas: Atlas, data: Sequence[Mapping[str, Any]]) -> list[float]:
+def _chances(
+    store: Store, pictures: Sequence[PictureRecord], data: Sequence[Mapping[str, Any]]
+) -> list[float]:
     """The share of each category among the labelled pictures whose scores are stored."""
-    number = {key: place for place, key in enumerate(atlas.store.tables.class_groups())}
+    number = {key: place for place, key in enumerate(store.tables.class_groups())}
     counts = np.zeros(len(number) + 1)
-    for picture in atlas.store.tables.scored_pictures().tolist():
-        record = atlas.pictures[picture]
+    for picture in store.tables.scored_pictures().tolist():
+        record = pictures[picture]
         counts[number.get((record.label_id, record.label), len(number))] += 1
     labelled = counts[:-1].sum()
     return [float(counts[row["classes"]].sum() / labelled) if labelled else 0.0 for row in data]
