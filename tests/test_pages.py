@@ -61,7 +61,7 @@ def test_a_dead_channel_says_so_and_shows_nothing(atlas: Atlas) -> None:
     page = channel_page(atlas, atlas.manifest.layer("res2a"), 5, "")
     assert page.top.absent == "dead on these pictures"
     assert page.top.tiles == []
-    assert page.statistics == []
+    assert page.groups == []
     assert page.sentence == "Dead on these pictures: none of the 36 activates it."
 
 

@@ -17,8 +17,9 @@ from generator.site.reading.atlas import Atlas
 from generator.site.reading.channel import channel_page
 from generator.site.reading.comparison import NetworkComparison, matches_in
 from generator.site.reading.layer import layer_grid, layer_header
-from generator.site.reading.layer_numbers import Layer
+from generator.site.reading.layer_numbers import Layer, MeasureColumn
 from generator.site.reading.layer_pairs import NetworkMatches
+from generator.site.reading.measure_groups import measure_groups
 from generator.site.reading.optimised import FOLDER as OPTIMISED
 from generator.site.reading.optimised import has_optimised, is_optimised
 from generator.site.reading.stream import ChannelStream, channel_stream, stream_blocks
@@ -143,17 +144,26 @@ def _in_a_process(
 
 
 def bars(layer: Layer) -> str:
-    """The histograms of the layer's statistics, one below the other as on a channel's page: one file for
-    all its pages.
+    """The histograms of the layer's statistics, one below the other, group after group: one file for all its pages,
+    which show the view of a group.
 
     The grey is seen on light and on dark pages, because a picture does not know which the reader chose.
     """
-    paths = []
-    for row, column in enumerate(layer.measures):
-        strokes = "".join(
-            f"M{4 * n + 2} {BAR_ROW * row + 20}v-{height}" for n, height in enumerate(column.bars) if height
-        )
-        paths.append(f'<path d="{strokes}"/>')
-    size = f'viewBox="0 0 96 {BAR_ROW * len(paths)}"'
+    paths, views, row = [], [], 0
+    for group in measure_groups(layer):
+        height = BAR_ROW * len(group.columns)
+        views.append(f'<view id="{group.key}" viewBox="0 {BAR_ROW * row} 96 {height}"/>' if height else "")
+        paths += [_bar_path(column, row + place) for place, column in enumerate(group.columns)]
+        row += len(group.columns)
+    size = f'viewBox="0 0 96 {BAR_ROW * row}"'
     pen = 'stroke="#8c8c8c" stroke-width="1.5"'
-    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {pen}>{"".join(paths)}</svg>\n'
+    drawn = "".join([*views, *paths])
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {pen}>{drawn}</svg>\n'
+
+
+def _bar_path(column: MeasureColumn, row: int) -> str:
+    """A statistic's histogram in its row."""
+    strokes = "".join(
+        f"M{4 * n + 2} {BAR_ROW * row + 20}v-{height}" for n, height in enumerate(column.bars) if height
+    )
+    return f'<path d="{strokes}"/>'

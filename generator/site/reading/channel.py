@@ -13,8 +13,9 @@ from generator.site.reading.channel_change import ChangeSentence, change_sentenc
 from generator.site.reading.channel_sentence import channel_sentence
 from generator.site.reading.class_sentences import class_sentences
 from generator.site.reading.inputs import InputChannel, input_tree
-from generator.site.reading.layer_numbers import Layer
+from generator.site.reading.layer_numbers import Layer, MeasureColumn
 from generator.site.reading.measure import Measure
+from generator.site.reading.measure_groups import TITLES, measure_groups
 from generator.site.reading.optimised import OptimisedPicture, optimised_picture
 from generator.site.reading.relations import SimilarChannels, similar_channels
 from generator.site.reading.tiles import Tile, covers_picture, tile_data, tile_view, tiles_of
@@ -65,6 +66,15 @@ class Statistic:
 
 
 @dataclass(frozen=True)
+class StatisticGroup:
+    """Statistics under one heading. key: what they are about, and the name of their histograms in bars.svg."""
+
+    key: str
+    title: str
+    statistics: Sequence[Statistic]
+
+
+@dataclass(frozen=True)
 class StageRow:
     """The channel of the same number in a block of the stage. here: whether it is this page's; absent: why it shows no
     pictures, or ''; wholes: in place of tiles; compared with the block before: shared pictures, rank correlation (None
@@ -106,9 +116,9 @@ class ChannelPage:
     """Everything that a channel's page shows.
 
     sentence: about its numbers; classes: sentences on the classes of its pictures; categories: the classes and groups
-    of classes that many of its pictures are of; changes: how it changes from earlier
-    blocks; labels: of the nine pictures, with how many carry each; strip: the blocks of the stage, empty where there is
-    only one; data: JSON for the scripts, '' where there are no tiles.
+    of classes that many of its pictures are of; changes: how it changes from earlier blocks; labels: of the nine
+    pictures, with how many carry each; strip: the blocks of the stage, empty where there is only one; data: JSON for
+    the scripts, '' where there are no tiles.
     """
 
     channel: int
@@ -119,7 +129,7 @@ class ChannelPage:
     categories: Sequence[CategoryChannel]
     top: TopPictures
     optimised: OptimisedPicture | None
-    statistics: Sequence[Statistic]
+    groups: Sequence[StatisticGroup]
     labels: Sequence[tuple[str, int]]
     strip: Sequence[StageRow]
     similar: Sequence[SimilarChannels]
@@ -142,7 +152,7 @@ def channel_page(atlas: Atlas, info: LayerInfo, channel: int, base_url: str) -> 
         categories=atlas.categories.best_names(info.name, channel) if atlas.categories else [],
         top=top,
         optimised=optimised_picture(atlas, layer, channel),
-        statistics=_statistics(layer, channel),
+        groups=_groups(layer, channel),
         labels=atlas.labels_of(info.name, channel),
         strip=_strip(atlas, info, channel),
         similar=similar_channels(atlas, info, channel),
@@ -183,17 +193,23 @@ def _top_pictures(atlas: Atlas, layer: Layer, channel: int) -> TopPictures:
     )
 
 
-def _statistics(layer: Layer, channel: int) -> list[Statistic]:
+def _groups(layer: Layer, channel: int) -> list[StatisticGroup]:
     """Every statistic of the layer, also where the channel has no value, because the histograms next to them are one
     picture for the whole layer. Empty for a dead channel."""
     if layer.dead[channel]:
         return []
     return [
-        Statistic(column.measure, column.values[channel], column.places[channel])
-        if column.present[channel]
-        else Statistic(column.measure, None, None)
-        for column in layer.measures
+        StatisticGroup(
+            group.key, TITLES[group.key], [_statistic(column, channel) for column in group.columns]
+        )
+        for group in measure_groups(layer)
     ]
+
+
+def _statistic(column: MeasureColumn, channel: int) -> Statistic:
+    if not column.present[channel]:
+        return Statistic(column.measure, None, None)
+    return Statistic(column.measure, column.values[channel], column.places[channel])
 
 
 def _strip(atlas: Atlas, info: LayerInfo, channel: int) -> list[StageRow]:

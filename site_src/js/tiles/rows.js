@@ -9,7 +9,9 @@ import { showChosenPanels, startPanelSwitch } from "./panel-switch.js";
 export function startRows() {
   const rows = Array.from(document.querySelectorAll(".row[data-row]"));
   if (!rows.length) return;
-  startPanelSwitch(tileData(rows[0]));
+  // Whole pictures have no panels to choose from.
+  const tiled = rows.find((row) => !row.classList.contains("whole-row"));
+  if (tiled) startPanelSwitch(tileData(tiled));
   const watch = new IntersectionObserver((entries) => {
     for (const { isIntersecting, target } of entries) {
       if (!isIntersecting) continue;
