@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from generator.engine.ascent.ascent import AscentPlan, ascend
 from generator.engine.ascent.windowed_forward import WindowedForward
-from generator.engine.scan.scan import padded
+from generator.engine.scan.plan import padded
 from generator.network.network import Network
 from generator.network.residual import find_residual
 

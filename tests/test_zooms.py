@@ -11,7 +11,8 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from generator.core.records import Preprocessing, WeightsInfo
-from generator.engine.scan.stream import StreamPlan, enlarge, reduce, strongest
+from generator.engine.scan.stream import StreamPlan, strongest
+from generator.engine.scan.stream_rescaled import enlarge, reduce
 from generator.engine.scan.zooms import ZoomPlan, read_zooms, zoom
 from generator.methods.resampling import bound
 from generator.methods.zooms import APART, OCTAVE, ZOOMS, zoomed

@@ -10,7 +10,7 @@ import functools
 import hashlib
 import json
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -27,6 +27,15 @@ class _Fusion:
 
     add: int | None = None
     relu: int | None = None
+
+
+@dataclass(frozen=True)
+class Sum:
+    """An addition that a caller of `Graph.visit` does: make gives a new map for the two that are added, which it may
+    keep. end: the ReLU that alone reads the sum, where `make` does that too, else the addition itself."""
+
+    end: int
+    make: Callable[[Tensor, Tensor], Tensor]
 
 
 def maps_layout(device: torch.device | str, dtype: torch.dtype) -> torch.memory_format:
@@ -280,8 +289,11 @@ class Graph:
             totals.append(total)
         return totals
 
-    def visit(self, pictures: Tensor, wanted: Collection[int]) -> Iterator[tuple[int, Tensor]]:
-        """Like run, but yielding the wanted steps alone and stopping after the last of them.
+    def visit(
+        self, pictures: Tensor, wanted: Collection[int], sums: Mapping[int, Sum] | None = None
+    ) -> Iterator[tuple[int, Tensor]]:
+        """Like run, but yielding the wanted steps alone and stopping after the last of them. sums: additions of wanted
+        steps that the caller does.
 
         On a CPU a convolution does the addition and the ReLU behind it on its way out, where neither its own output nor
         the sum is wanted: that saves passes over large maps.
@@ -289,7 +301,7 @@ class Graph:
         last = max(wanted)
         last_use = [max(readers, default=last) for readers in self.consumers]
         values: dict[int, Tensor] = {0: pictures}
-        fusions = self._fusions(pictures, wanted, last)
+        fusions, sums = self._fusions(pictures, wanted, last), sums or {}
         done: set[int] = set()
         if 0 in wanted:
             yield 0, pictures
@@ -301,7 +313,11 @@ class Graph:
             if fusion.add is not None and partner is None:
                 fusion = _Fusion()  # the convolution alone; the addition and the ReLU follow as steps
             behind = [i for i in (fusion.add, fusion.relu) if i is not None]
-            if behind:
+            if index in sums:
+                end = sums[index].end
+                done.add(end)
+                output = sums[index].make(*(values[i] for i in step.inputs))
+            elif behind:
                 end = behind[-1]
                 done.update(behind)
                 other = None if partner is None else values[partner]

@@ -27,6 +27,8 @@ class Residual:
     add: int
     output: int
 
+    is_shortcut_first: bool = True  # in the addition
+
     @property
     def is_identity(self) -> bool:
         """Whether the shortcut passes the block's input on unchanged."""
@@ -51,7 +53,7 @@ def find_residual(graph: Graph, output: int) -> Residual | None:
     if lengths[0] == lengths[1]:
         return None  # two paths of equal length: neither is a shortcut
     shortcut, branch = (first, second) if lengths[0] < lengths[1] else (second, first)
-    return Residual(fork, shortcut, branch, add, output)
+    return Residual(fork, shortcut, branch, add, output, shortcut == first)
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ class State(Protocol):
 S = TypeVar("S", bound=State)
 
 
+Batches = Generator[list[int], None, None]  # yields the numbers of batches
 # Does pieces in order and yields the numbers of those done since the last yield: the state then holds these and all
 # before. Called with the state, the pieces, those of earlier runs, and how much may be computed at once.
 Work = Callable[[S, list[int], Collection[int], int], Generator[Sequence[int], None, None]]
@@ -196,6 +197,12 @@ class CheckpointedPass(Parts, Generic[S]):
             self.run.store.work.pass_folder(self.name),
             "check the disk, or choose another folder with --out",
         )
+
+    def bring(self, state: S, pieces: list[int]) -> None:
+        """Keep what was done elsewhere, instead of all parts. For the leading process alone."""
+        for name in self.names():
+            self.run.store.work.drop_part(name, self.name)
+        self._save(MERGED, _Part(state, pieces))
 
     def _do(self, mine: list[int], done: set[int], at_once: int, work: Work[S]) -> None:
         """Do pieces and save them, with less at once after the memory did not suffice."""

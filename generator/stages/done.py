@@ -11,7 +11,7 @@ import numpy as np
 from generator.core.errors import AtlasError
 from generator.core.records import TOP, LayerInfo
 from generator.engine.gradients.crop_cost import ForwardCosts
-from generator.stages import table
+from generator.stages import keys, stream_readings, table
 from generator.stages.checkpointed_pass import PIECES
 from generator.stages.inputs import Inputs
 from generator.stages.repair import EVERYTHING, Earlier
@@ -61,13 +61,22 @@ class Done:
 
     def pictures(self, name: str) -> int:
         """How many pictures of the set an unfinished pass over them has done."""
-        store, stage = self.run.store, table.named(name)
-        if stage.key is None or store.work.stamp(f"{stage.stamp}-of") != stage.key(self.inputs):
+        stage = table.named(name)
+        return 0 if stage.key is None else self._pictures(stage.stamp, stage.key(self.inputs))
+
+    @property
+    def stream_readings(self) -> int:
+        """How many pictures have been read for the residual stream as they are: by the scan, or later."""
+        return self._pictures(stream_readings.PASS, keys.stream_readings(self.inputs))
+
+    def _pictures(self, pass_: str, key: str) -> int:
+        store = self.run.store
+        if store.work.stamp(f"{pass_}-of") != key:
             return 0
         numbers: set[int] = set()
-        for part in store.work.part_names(stage.stamp):
+        for part in store.work.part_names(pass_):
             try:
-                numbers |= set(store.work.read_part(part, stage.stamp)[PIECES].tolist())
+                numbers |= set(store.work.read_part(part, pass_)[PIECES].tolist())
             except (AtlasError, KeyError):  # damaged: done again
                 continue
         return min(len(self.inputs.pictures), self.inputs.forward * len(numbers))

@@ -17,7 +17,7 @@ from generator.engine.scan.stream import StreamPlan
 from generator.methods.kernels import FirstLayer
 from generator.network.architecture import blueprint
 from generator.network.network import Network
-from generator.pictures.reading import PictureSet
+from generator.pictures.reading import PictureSet, evenly_spaced
 from generator.stages.accuracy import AccuracyBasis, accuracy_basis
 from generator.stages.profile import Profile
 
@@ -65,8 +65,13 @@ class Inputs:
 
     @property
     def stream_plan(self) -> StreamPlan:
-        """What the pass over the residual stream reads of each picture."""
-        return StreamPlan.of(self.network, self.forward, self.profile.stream.rescaled)
+        """Where the residual stream is read."""
+        return StreamPlan.of(self.network, self.forward)
+
+    @cached_property
+    def sample(self) -> np.ndarray:
+        """Places of the pictures whose scores are kept: all, or as many as the profile allows, evenly spaced."""
+        return evenly_spaced(len(self.pictures.files), self.profile.compute.score_pictures)
 
     @property
     def reads_stream(self) -> bool:

@@ -34,7 +34,7 @@ DREAMS = 1  # stages/dreams.py alone
 FIRST_LAYERS = 1  # stages/first_layers.py alone
 FEATURES = 3  # the vectors before the classifier
 EMBEDDING = 1  # the map of the pictures, made from these vectors
-STREAM = 4  # the readings in the residual stream
+STREAM = 5  # the readings in the residual stream
 
 Key = Callable[[Inputs], str]
 
@@ -97,6 +97,12 @@ def labels(inputs: Inputs) -> str:
 def _taps(inputs: Inputs) -> list[tuple[str, str, str, int]]:
     """How the layers are related, as far as the graph does not say it."""
     return [(layer.name, layer.kind, layer.block, layer.stage) for layer in inputs.network.layers]
+
+
+@_once
+def stream_readings(inputs: Inputs) -> str:
+    """What the pictures themselves, not rescaled, say of the residual stream."""
+    return fingerprint("stream readings", STREAM, scan(inputs), _taps(inputs))
 
 
 @_once

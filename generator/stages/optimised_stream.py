@@ -13,7 +13,8 @@ from generator.core.records import LayerInfo
 from generator.engine.ascent.ascent import Ascender, AscentPlan
 from generator.engine.ascent.transforms import Transforms, jitter, random_rotate, random_scale
 from generator.engine.device import use_tf32
-from generator.engine.scan.stream import StreamBlock, StreamPlan, enlarge, read_centres, reduce, residuals
+from generator.engine.scan.stream import StreamBlock, StreamPlan, read_centres, residuals
+from generator.engine.scan.stream_rescaled import enlarge, reduce
 from generator.methods import mixing
 from generator.methods.mix_intervals import rank_correlation
 from generator.methods.scale import scale_criteria

@@ -2,40 +2,75 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from generator.engine.scan.stream import BESIDE, PARTS, RESCALED, StreamBlock, StreamState, residuals
+from generator.engine.scan.stream import StreamBlock, residuals
+from generator.engine.scan.stream_rescaled import READ_ON, RESCALED, RescaledState
+from generator.engine.scan.stream_state import BESIDE, StreamState
 from generator.methods import contribution, mix_intervals, mixing, resampling
 from generator.methods.mix_intervals import Interval, SampleNumbers
 from generator.methods.resampling import bound
 from generator.methods.scale import scale_criteria
 from generator.stages.inputs import Inputs
+from generator.stages.picture_reading import usable_files
 from generator.stages.run import Run
+from generator.stages.stream_readings import PASS, sample_rows
 from generator.stages.stream_sampling import BlockRead, sampled_blocks
 
 PRODUCT = "stream"  # of a layer's arrays
 
 
-def write_stream(inputs: Inputs, run: Run, state: StreamState, pass_: str, rows: int) -> None:
-    """Write stream.npz of every residual block, and stream.json.
+@dataclass(frozen=True)
+class Stream:
+    """All that was read. rescaled: None where no picture was rescaled; parts: by block the shortcut's and the branch's
+    value at the units of the top nine, (C, 9, 2) float32, NaN where there is none; numbers: (N + 1,) int64, of every
+    file of the picture set its number in images.csv, −1 for none and at the end."""
 
-    pass_: whose file holds Input and Block of every block at the centre on the pictures of the sample; rows: how many.
-    """
+    state: StreamState
+    rescaled: RescaledState | None
+    parts: Mapping[str, np.ndarray]
+    numbers: np.ndarray
+
+    @classmethod
+    def of(cls, inputs: Inputs, run: Run, state: StreamState, rescaled: RescaledState | None) -> Stream:
+        """The readings with what the atlas already has."""
+        files = usable_files(inputs, run)
+        numbers = np.full(len(inputs.pictures.files) + 1, -1, np.int64)
+        numbers[files] = np.arange(len(files))
+        places, parts = np.append(files, -1), {}
+        for name, of_block in state.parts.items():
+            parts[name] = of_block.at(places[run.store.arrays.layer(name, "top")["top_image"]])
+        return cls(state, rescaled, parts, numbers)
+
+    def mean_change(self, name: str, side: str) -> np.ndarray:
+        """The mean over all pictures of r(B(S(x))) − r(B(x)) ('block') or r(I(S⁻¹(x))) − r(I(x)) ('input') at the
+        centre, r the ReLU, S enlarging and S⁻¹ reducing the picture; (C,) float64."""
+        assert self.rescaled is not None
+        after, before = (state.positive[name, side].value() for state in (self.rescaled, self.state))
+        change: np.ndarray = (after - before) / max(self.state.pictures, 1)
+        return change
+
+
+def write_stream(inputs: Inputs, run: Run, stream: Stream) -> None:
+    """Write stream.npz of every residual block, and stream.json."""
     _remove_earlier(inputs, run)
-    blocks: list[dict[str, Any]] = []
+    state, blocks = stream.state, list[dict[str, Any]]()
     with run.reporter.stage("stream's tables", len(state.plan.blocks), "blocks") as advance:
         known = residuals(inputs.network)
         read = [
-            _read(inputs, state, block.name, signed=known[block.name].is_signed)
+            _read(inputs, stream, block.name, signed=known[block.name].is_signed)
             for block in state.plan.blocks
         ]
-        sampled = sampled_blocks(run.store.folder, pass_, read, rows, run.encoders)
+        in_sample = sample_rows(inputs)[usable_files(inputs, run)]
+        rows = in_sample[in_sample >= 0]
+        sampled = sampled_blocks(run.store.folder, PASS, read, rows, run.encoders)
         for block, of_all, sample in zip(state.plan.blocks, read, sampled, strict=True):
-            numbers = block_numbers(state, block.name, signed=of_all.signed)
-            shares = contribution.shortcut_share(*(state.parts[block.name, side] for side in PARTS))
+            numbers = block_numbers(stream, block.name, signed=of_all.signed)
+            shares = contribution.shortcut_share(*np.moveaxis(stream.parts[block.name], 2, 0))
             top_image = run.store.arrays.layer(block.name, "top")["top_image"]
             share_error, share_median = mix_intervals.share_intervals(top_image, shares)
             numbers |= {
@@ -51,8 +86,8 @@ def write_stream(inputs: Inputs, run: Run, state: StreamState, pass_: str, rows:
             advance()
     report = {
         "pictures": state.pictures,
-        "sample": rows,
-        "rescaled": state.plan.rescaled,
+        "sample": len(rows),
+        "rescaled": stream.rescaled is not None,
         "near_one": mixing.NEAR_ONE,
         # How many standard errors (the arrays *_error) an interval of 95 % reaches to each side.
         "reach": {
@@ -71,7 +106,7 @@ def _remove_earlier(inputs: Inputs, run: Run) -> None:
     run.store.drop_file("stream.json")
 
 
-def _read(inputs: Inputs, state: StreamState, name: str, *, signed: bool) -> BlockRead:
+def _read(inputs: Inputs, stream: Stream, name: str, *, signed: bool) -> BlockRead:
     """What the resampling of a block needs to know of all pictures, and of the weights."""
     others = {}
     if (magnitudes := inputs.network.magnitudes.get(name)) is not None:
@@ -79,28 +114,32 @@ def _read(inputs: Inputs, state: StreamState, name: str, *, signed: bool) -> Blo
         if magnitudes.norm is not None:
             # Where the statistics are folded into the weight, γ itself is not known.
             others["norm_scale" if magnitudes.folded else "norm_weight"] = magnitudes.norm.float().numpy()
-    at_input, at_block = (_lists(state, name)[side]["output"] for side in ("input", "block"))
+    at_input, at_block = (_lists(stream, name)[side]["output"] for side in ("input", "block"))
     return BlockRead((mixing.mean_of_list(at_input), mixing.mean_of_list(at_block)), others, signed)
 
 
-def _lists(state: StreamState, name: str) -> dict[str, dict[str, np.ndarray]]:
+def _lists(stream: Stream, name: str) -> dict[str, dict[str, np.ndarray]]:
     """By side what was read at its nine pictures, (C, 9) each, NaN where there is none; `value`: the side itself."""
     lists: dict[str, dict[str, np.ndarray]] = {}
     for side, others in BESIDE.items():
-        top = state.tops[name, side]
+        top = stream.state.tops[name, side]
         beside = top.beside.numpy()
         lists[side] = {other: beside[:, :, place] for place, other in enumerate(others)}
         lists[side]["value"] = np.where(top.images.numpy() >= 0, top.values.numpy(), np.nan)
+    for side, rescaled in RESCALED.items():
+        other = READ_ON[side]
+        nothing = np.full_like(lists[other]["value"], np.nan)
+        lists[other][rescaled] = nothing if stream.rescaled is None else stream.rescaled.listed[name, side]
     return lists
 
 
-def block_numbers(state: StreamState, name: str, *, signed: bool) -> dict[str, np.ndarray]:
+def block_numbers(stream: Stream, name: str, *, signed: bool) -> dict[str, np.ndarray]:
     """All arrays of one block that follow from the readings alone. signed: whether no ReLU follows the sum."""
-    lists = _lists(state, name)
+    lists, state = _lists(stream, name), stream.state
     numbers: dict[str, np.ndarray] = {}
     for side in BESIDE:
         top = state.tops[name, side]
-        numbers[f"centre_{side}_image"] = top.images.numpy().astype(np.int32)
+        numbers[f"centre_{side}_image"] = stream.numbers[top.images.numpy()].astype(np.int32)
         numbers[f"centre_{side}_value"] = top.values.numpy()
         numbers[f"centre_{side}_output"] = np.nan_to_num(lists[side]["output"])
     at_input, at_block = lists["input"], lists["block"]
@@ -109,7 +148,7 @@ def block_numbers(state: StreamState, name: str, *, signed: bool) -> dict[str, n
         at_input["block_enlarged"], at_input["block"], at_block["value"],
         at_block["input_reduced"], at_block["input"], at_input["value"],
     )  # fmt: skip
-    shortcut, branch = (state.parts[name, side] for side in PARTS)
+    shortcut, branch = np.moveaxis(stream.parts[name], 2, 0)
     numbers |= {
         "top_shortcut": np.nan_to_num(shortcut),
         "top_branch": np.nan_to_num(branch),
@@ -120,8 +159,8 @@ def block_numbers(state: StreamState, name: str, *, signed: bool) -> dict[str, n
         "block_mean": state.mean_block(name).astype(np.float32),
     }
     numbers |= _active_numbers(state, name, signed=signed)
-    if state.plan.rescaled:
-        numbers |= _scale_context(state, name, lists)
+    if stream.rescaled is not None:
+        numbers |= _scale_context(stream, name, lists)
         numbers |= {
             "scale_block": criteria.block.astype(np.float32),
             "scale_input": criteria.input.astype(np.float32),
@@ -141,7 +180,7 @@ def _active_numbers(state: StreamState, name: str, *, signed: bool) -> dict[str,
 
 
 def _scale_context(
-    state: StreamState, name: str, lists: dict[str, dict[str, np.ndarray]]
+    stream: Stream, name: str, lists: dict[str, dict[str, np.ndarray]]
 ) -> dict[str, np.ndarray]:
     """What stands next to ΔB and ΔI, in the same unit (the strongest response): the change over all pictures
     (scale_block_random, scale_input_random), and the standard error of ΔB and ΔI as if the nine pictures were drawn at
@@ -152,7 +191,7 @@ def _scale_context(
         after, before = (np.maximum(lists[other][key], 0) for key in (RESCALED[side], side))
         with np.errstate(invalid="ignore", divide="ignore"):
             for key, value in (
-                (f"scale_{side}_random", state.mean_change(name, side)),
+                (f"scale_{side}_random", stream.mean_change(name, side)),
                 (f"scale_{side}_error", mixing.error_of_list(after - before)),
             ):
                 numbers[key] = np.where(strongest > 0, value / strongest, np.nan).astype(np.float32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 
@@ -21,16 +21,14 @@ from generator.engine.scan.scan import scan_side_by_side
 from generator.engine.scan.state import ScanState
 from generator.network.network import Network
 from generator.pictures.batch_reader import PictureBatch
-from generator.pictures.reading import evenly_spaced
-from generator.stages import keys
-from generator.stages.checkpointed_pass import CheckpointedPass, halving
+from generator.stages import keys, stream_readings
+from generator.stages.checkpointed_pass import Batches, CheckpointedPass, halving
 from generator.stages.inputs import Inputs
 from generator.stages.network_outputs import along_the_scan, begin_along_the_scan
 from generator.stages.picture_reading import forwards_per_read, read_pictures
 from generator.stages.run import Run
 
 PASS = "scan"
-Batches = Generator[list[int], None, None]  # yields the numbers of batches
 # Of a usable file its place in the picture set, its width and height in px, and the SHA-256 of its bytes, in hex.
 USABLE = np.dtype([("files", np.int64), ("sizes", np.int64, 2), ("digests", "S64")])
 
@@ -40,10 +38,11 @@ class ScanPart:
     """The result of some batches, each of one forward batch of pictures: the reducers' state, and what was learnt about
     each file.
 
-    usable: of the usable files, some at a time, the fields of USABLE; skipped: place and reason of every unusable
-    one."""
+    stream: what the same forward passes say of the residual stream, None where nobody asked; usable: of the usable
+    files, some at a time, the fields of USABLE; skipped: place and reason of every unusable one."""
 
     state: ScanState
+    stream: stream_readings.AlongTheScan | None = None
     usable: list[np.ndarray] = field(default_factory=list)
     skipped: list[tuple[int, str]] = field(default_factory=list)
 
@@ -58,6 +57,10 @@ class ScanPart:
     def merge(self, other: ScanPart) -> None:
         """Take over what other batches brought."""
         self.state.merge(other.state)
+        if self.stream is not None and other.stream is not None:
+            self.stream.merge(other.stream)
+        else:
+            self.stream = self.stream or other.stream
         self.usable += other.usable
         self.skipped += other.skipped
 
@@ -68,23 +71,32 @@ class ScanPart:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All of it as flat arrays."""
-        files = self.files()
+        files, stream = self.files(), self.stream
         return {
             **{f"state.{name}": array for name, array in self.state.arrays().items()},
+            **{
+                f"stream.{name}": array for name, array in ({} if stream is None else stream.arrays()).items()
+            },
             **{name: np.ascontiguousarray(files[name]) for name in USABLE.names or ()},
             "skipped": np.array([index for index, _ in self.skipped], np.int64),
             "reasons": np.array([reason for _, reason in self.skipped], "U"),
         }
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray], device: torch.device | str = "cpu") -> ScanPart:
-        """The part that `arrays` came from."""
-        state = {name[6:]: array for name, array in arrays.items() if name.startswith("state.")}
+    def from_arrays(
+        cls, arrays: Mapping[str, np.ndarray], device: torch.device | str = "cpu", stream_key: str = ""
+    ) -> ScanPart:
+        """The part that `arrays` came from, with what of the stream has this key."""
+        state, stream = (
+            {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
+            for start in ("state.", "stream.")
+        )
         usable = np.empty(len(arrays["files"]), USABLE)
         for name in USABLE.names or ():
             usable[name] = arrays[name]
         return cls(
             ScanState.from_arrays(state, device),
+            stream_readings.AlongTheScan.from_arrays(stream, device, stream_key),
             [usable],
             list(zip(arrays["skipped"].tolist(), arrays["reasons"].tolist(), strict=True)),
         )
@@ -92,13 +104,16 @@ class ScanPart:
 
 def scan_pictures(inputs: Inputs, run: Run) -> None:
     """Scan every picture; write top.npz and statistics.npz of every layer, scores/*.npy, images.csv and scan.json."""
+    stream_key = stream_readings.key_along(inputs, run)
     scan = CheckpointedPass(
         run,
         PASS,
         keys.scan(inputs),
         "the scan",
-        empty=lambda: ScanPart(ScanState.empty(inputs.scan_plan, run.device)),
-        read=ScanPart.from_arrays,
+        empty=lambda: ScanPart(
+            ScanState.empty(inputs.scan_plan, run.device), stream_readings.begun(inputs, run)
+        ),
+        read=lambda arrays, device: ScanPart.from_arrays(arrays, device, stream_key),
         intact=lambda part, _: _has_scores(inputs, run, part),
     )
     if run.ranks.leads:
@@ -110,25 +125,22 @@ def scan_pictures(inputs: Inputs, run: Run) -> None:
 
     whole = scan.complete(-(-len(inputs.pictures.files) // inputs.forward), inputs.forward, work)
     if run.ranks.leads:
+        stream_readings.take_over(inputs, run, whole.stream)
         _write(inputs, run, whole)
     run.ranks.meet()
-
-
-def sample(inputs: Inputs) -> np.ndarray:
-    """Places of the pictures whose scores are kept: all, or as many as the profile allows, evenly spaced."""
-    return evenly_spaced(len(inputs.pictures.files), inputs.profile.compute.score_pictures)
 
 
 def _begin(inputs: Inputs, run: Run, scan: CheckpointedPass[ScanPart]) -> None:
     """Withdraw what an earlier scan of something else left."""
     begin_along_the_scan(inputs, run)
+    stream_readings.begin_along_the_scan(inputs, run)
     scan.begin()
 
 
 def _score_rows(inputs: Inputs) -> np.ndarray:
     """For every file its row in the file of scores, −1 where its scores are not kept, (N,) int64."""
     rows = np.full(len(inputs.pictures.files), -1, np.int64)
-    rows[sample(inputs)] = np.arange(len(sample(inputs)))
+    rows[inputs.sample] = np.arange(len(inputs.sample))
     return rows
 
 
@@ -162,11 +174,12 @@ def _scan_batches(
         threads = opened.enter_context(one_thread_each(run.device))
         scores = opened.enter_context(_score_file(inputs, run))
         vectors = opened.enter_context(along_the_scan(inputs, run))
+        stream = opened.enter_context(stream_readings.along_the_scan(inputs, run, network, part.stream))
         advance = opened.enter_context(run.reporter.stage("scan", total, "pictures", earlier))
         read = read_pictures(inputs, run, np.concatenate([_span(inputs, batch) for batch in mine]))
         numbers = iter(mine)
         for scanned in scan_side_by_side(
-            network, read, part.state, threads=threads, forward=forward, vectors=vectors
+            network, read, part.state, threads=threads, forward=forward, vectors=vectors, stream=stream
         ):
             batches: list[int] = []
             for batch, maxima in scanned:
@@ -176,6 +189,8 @@ def _scan_batches(
                 batches += islice(numbers, forwards_per_read(inputs))
                 part.add(batch)
                 advance(len(places) + len(batch.skipped))
+            if part.stream is not None:
+                part.stream.batches += batches
             yield batches
 
 
@@ -195,7 +210,7 @@ def _write(inputs: Inputs, run: Run, part: ScanPart) -> None:
     _write_images(inputs, run, usable)
     _write_layers(inputs, run, state, number)
     skipped = [[inputs.pictures.files[place].path, reason] for place, reason in sorted(part.skipped)]
-    kept = number[sample(inputs)]
+    kept = number[inputs.sample]
     report = {
         "pictures": len(files),
         "pictures_sha256": _pictures_sha256(inputs, usable),
@@ -242,7 +257,7 @@ def _rescored(
 
 def _write_layers(inputs: Inputs, run: Run, state: ScanState, number: np.ndarray) -> None:
     layers = inputs.network.layers
-    rows = np.flatnonzero(number[sample(inputs)] >= 0)
+    rows = np.flatnonzero(number[inputs.sample] >= 0)
     with (
         _score_file(inputs, run) as scores,
         run.reporter.stage("statistics", len(layers), "layers") as advance,

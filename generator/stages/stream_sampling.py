@@ -28,33 +28,32 @@ class BlockRead:
 @dataclass(frozen=True)
 class SampleTask:
     """One block. folder: of the atlas; channels: of every side in the file of readings, Input then Block of each block;
-    place: of the block among them; rows: pictures in the file."""
+    place: of the block among them; rows: of the file that are there."""
 
     folder: Path
     pass_: str
     channels: tuple[int, ...]
     place: int
-    rows: int
+    rows: np.ndarray
     read: BlockRead
 
 
 def run_task(task: SampleTask) -> SampleNumbers:
     """The numbers of one block."""
-    rows = np.arange(task.rows)
     with Store(task.folder).work.score_file(task.channels, task.pass_) as readings:
-        at_input, at_block = (readings.read(2 * task.place + side, rows) for side in (0, 1))
+        at_input, at_block = (readings.read(2 * task.place + side, task.rows) for side in (0, 1))
     return sample_numbers(at_input, at_block, task.read.outputs, task.read.others, signed=task.read.signed)
 
 
 def sampled_blocks(
-    folder: Path, pass_: str, blocks: Sequence[BlockRead], rows: int, processes: int
+    folder: Path, pass_: str, blocks: Sequence[BlockRead], rows: np.ndarray, processes: int
 ) -> Iterator[SampleNumbers]:
-    """The numbers of every block, in order. rows: of the file of readings; processes: at most."""
+    """The numbers of every block, in order. rows: (n,) of the file of readings; processes: at most."""
     channels = [len(block.outputs[0]) for block in blocks for _ in ("input", "block")]
     tasks = [
         SampleTask(folder, pass_, tuple(channels), place, rows, block) for place, block in enumerate(blocks)
     ]
-    count = min(processes, len(blocks)) if sum(channels) * rows >= WORTH else 0
+    count = min(processes, len(blocks)) if sum(channels) * len(rows) >= WORTH else 0
     for _, numbers in in_processes(
         run_task,
         tasks,

@@ -200,8 +200,15 @@ class _Work:
         return self._read_again(self.pictures, self._forwards(self.pictures, self.trials.scanned))
 
     def _residual_stream(self) -> float:
-        left = self.pictures - self.done.pictures("stream")
-        return self._read_again(left, self._forwards(left, self.trials.streamed))
+        done, profile = self.done, self.inputs.profile
+        seconds = 0.0
+        if profile.stream.rescaled:
+            left = self.pictures - done.pictures("stream")
+            seconds += self._read_again(left, self._forwards(left, self.trials.streamed))
+        if done.has("scan") or profile.compute.precision != "fp32":  # else the scan brings these readings
+            left = self.pictures - done.stream_readings
+            seconds += self._read_again(left, self._forwards(left, self.trials.scanned))
+        return seconds
 
     def _zooms(self) -> float:
         pictures = min(self.pictures, zooms.ZOOM_PICTURES)

@@ -23,7 +23,9 @@ from generator.engine.rounds import in_rounds
 from generator.engine.scan.plan import ScanPlan
 from generator.engine.scan.scan import scan_side_by_side
 from generator.engine.scan.state import ScanState
-from generator.engine.scan.stream import BlockUnits, read_stream
+from generator.engine.scan.stream import StreamSteps
+from generator.engine.scan.stream_rescaled import RescaledReader, read_rescaled
+from generator.engine.scan.stream_state import StreamReading, StreamState
 from generator.methods.gradients import GradientPictures
 from generator.methods.patches import patch
 from generator.network.network import Network
@@ -110,19 +112,28 @@ class Trials:
 
     @cached_property
     def scanned(self) -> float:
-        """One picture in the scan."""
+        """One picture in the scan, which may bring the residual stream along."""
         inputs, run = self.inputs, self.run
         size = self._forward
         plan = ScanPlan.of(inputs.network, size, inputs.profile.compute.precision)
         use_tf32(inputs.profile.compute.precision == "tf32")
         network = inputs.network.to(run.device, plan.dtype)
         state, pixels = ScanState.empty(plan, run.device), self._pixels(size)
+        stream = None
+        if inputs.reads_stream and plan.precision == "fp32":
+            streamed = replace(inputs.stream_plan, batch=size)
+            stream = StreamReading(
+                StreamSteps.of(network, streamed),
+                StreamState(streamed, run.device),
+                np.full(size, -1),
+                lambda *_: None,
+            )
         places = torch.arange(size)
         batch = PictureBatch(places, pixels, ((0, 0),) * size, ("",) * size, ())
 
         def trial() -> None:
             for _ in scan_side_by_side(
-                network, [batch] * self.threads, state, threads=self.threads, forward=size
+                network, [batch] * self.threads, state, threads=self.threads, forward=size, stream=stream
             ):
                 pass
 
@@ -133,15 +144,13 @@ class Trials:
 
     @cached_property
     def streamed(self) -> float:
-        """One picture in the pass over the residual stream, with its copies."""
-        plan = replace(self.inputs.stream_plan, batch=self._forward)
+        """The two rescaled copies of one picture in the pass over the residual stream."""
+        reader = RescaledReader.of(self._network, self.inputs.stream_plan)
         batches = [self._pixels(self._forward)] * self.threads
-        one = BlockUnits(*(torch.zeros(1, dtype=torch.int64),) * 5)
-        units = {block.name: one for block in plan.blocks}
 
         def trial() -> None:
             for _ in in_rounds(
-                lambda batch: read_stream(self._network, batch, plan, units), batches, self.threads
+                lambda batch: read_rescaled(reader, batch, self._forward), batches, self.threads
             ):
                 pass
 

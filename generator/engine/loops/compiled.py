@@ -30,8 +30,9 @@ class Loops:
 
     reduce: Callable[..., None]
     enter: Callable[..., None]
+    keep: Callable[..., None]
     add: Callable[..., None]
-    split: Callable[..., None]
+    join: Callable[..., None]
     rectify: Callable[..., None]
     unpool: Callable[..., None]
     spread: Callable[..., None]
@@ -79,7 +80,7 @@ def _loops() -> Loops | None:
 
             from generator.engine.loops.spread_loop import spread, spread_narrow
 
-            functions = (_reduce, _enter, _add, _split, _rectify, _unpool, spread, spread_narrow)
+            functions = (_reduce, _enter, _keep, _add, _join, _rectify, _unpool, spread, spread_narrow)
             compiled = Loops(*(njit(nogil=True, error_model="numpy", cache=cache)(f) for f in functions))
             _try(compiled)
             return compiled
@@ -103,8 +104,19 @@ def _try(compiled: Loops) -> None:
     _same(compiled.reduce, _reduce, maps, rows * 0, sums[0], sums[1], counts)
     keys, lists = np.array([[3, 1, 4, 1, 5], [9, 2, 6, 5, 3]]), np.zeros((2, 5, 2), np.int64)
     _same(compiled.enter, _enter, maps, rows, keys, lists[0], lists[1])
+    _same(
+        compiled.keep,
+        _keep,
+        keys,
+        maps[:, :, 0].swapaxes(1, 2).copy(),
+        lists[0],
+        np.zeros((5, 2, 3), np.float32),
+    )
     _same(compiled.add, _add, 1e9 * rng.normal(size=(2, 5)), counts[0], counts[1], 24, 32)
-    _same(compiled.split, _split, maps, maps[::-1].copy(), False, sums[0], sums[1], counts)
+    for rectified, everywhere in ((True, False), (False, True)):
+        flags, more = (rectified, everywhere), np.zeros((2, 2, 5))
+        arrays = (maps * 0, rows * 0, sums[0], sums[1], counts, more[0], more[1])
+        _same(compiled.join, _join, maps, maps[::-1].copy(), *flags, *arrays)
     where, table = np.array([[[0, 1], [2, 1], [1, 2]]] * 2, np.int32), rng.integers(0, 2, (3, 5), np.uint8)
     layout = ((30, 10, 5), (3, 2), (0, 0), (1, 1))
     _same(compiled.rectify, _rectify, maps, maps.copy(), maps.ravel().copy(), layout, where, table, True)
@@ -203,6 +215,27 @@ def _enter(maps: Any, row_maximum: Any, keys: Any, best: Any, place: Any) -> Non
             best[c, slot], place[c, slot] = key, row * width + column
 
 
+def _keep(keys: Any, beside: Any, best: Any, kept: Any) -> None:
+    """Insert keys (B, C) into the descending lists `best` (C, k), and what stands beside them (B, C, P) into `kept` (C,
+    k, P)."""
+    batch, channels = keys.shape
+    last, readings = best.shape[1] - 1, beside.shape[2]
+    for b in range(batch):
+        for c in range(channels):
+            key = keys[b, c]
+            if key <= best[c, last]:
+                continue
+            slot = last
+            while slot > 0 and best[c, slot - 1] < key:
+                best[c, slot] = best[c, slot - 1]
+                for p in range(readings):
+                    kept[c, slot, p] = kept[c, slot - 1, p]
+                slot -= 1
+            best[c, slot] = key
+            for p in range(readings):
+                kept[c, slot, p] = beside[b, c, p]
+
+
 def _add(values: Any, high: Any, low: Any, whole_bits: int, bits: int) -> None:
     """Add values (B, C) float64 to the fixed-point sums of moments.FixedSum, `high` and `low` (C,)."""
     up, unit, carried = 2.0**-whole_bits, 2.0**bits, whole_bits + bits
@@ -216,32 +249,59 @@ def _add(values: Any, high: Any, low: Any, whole_bits: int, bits: int) -> None:
             low[c] = units & below
 
 
-def _split(shortcut: Any, branch: Any, everywhere: Any, by_shortcut: Any, by_branch: Any, units: Any) -> None:
-    """Sum two maps (B, H, W, C) float32, each on its own, over the positions where their sum is above zero (or over all
-    positions) → (B, C) each: the two sums and the number of positions. A row is summed in float32, the rows in
-    float64."""
+def _join(
+    shortcut: Any,
+    branch: Any,
+    rectified: Any,
+    everywhere: Any,
+    result: Any,
+    row_maximum: Any,
+    total: Any,
+    square: Any,
+    active: Any,
+    by_shortcut: Any,
+    by_branch: Any,
+) -> None:
+    """Add two maps (B, H, W, C) float32 into `result`, with a ReLU if `rectified`, and reduce the result as `_reduce`
+    does. Further the sums (B, C) of either map alone over the positions where their sum is above zero, or over all
+    positions. A row is summed in float32, the rows in float64."""
     batch, height, width, channels = shortcut.shape
+    row_total = np.empty(channels, np.float32)
+    row_square = np.empty(channels, np.float32)
+    counts = np.empty(channels, np.float32)
     first = np.empty(channels, np.float32)
     second = np.empty(channels, np.float32)
-    counts = np.empty(channels, np.float32)
     one, zero = np.ones(1, np.float32)[0], np.zeros(1, np.float32)[0]
     for b in range(batch):
-        by_shortcut[b], by_branch[b], units[b] = 0, 0, 0
+        total[b], square[b], active[b], by_shortcut[b], by_branch[b] = 0, 0, 0, 0, 0
         for h in range(height):
+            maximum = row_maximum[b, h]
+            maximum[:] = -np.inf
+            row_total[:] = 0
+            row_square[:] = 0
+            counts[:] = 0
             first[:] = 0
             second[:] = 0
-            counts[:] = 0
             for w in range(width):
-                left, right = shortcut[b, h, w], branch[b, h, w]
+                left, right, values = shortcut[b, h, w], branch[b, h, w], result[b, h, w]
                 for c in range(channels):
-                    counted = everywhere | (left[c] + right[c] > zero)
+                    value = left[c] + right[c]
+                    above = value > zero
+                    value = zero if rectified & (value <= zero) else value  # a NaN stays
+                    counted = everywhere | above
+                    values[c] = value
+                    maximum[c] = value if value > maximum[c] else maximum[c]
+                    row_total[c] += value
+                    row_square[c] += value * value
+                    counts[c] += one if above else zero
                     first[c] += left[c] if counted else zero
                     second[c] += right[c] if counted else zero
-                    counts[c] += one if counted else zero
             for c in range(channels):
+                total[b, c] += row_total[c]
+                square[b, c] += row_square[c]
+                active[b, c] += np.int64(counts[c])
                 by_shortcut[b, c] += first[c]
                 by_branch[b, c] += second[c]
-                units[b, c] += np.int64(counts[c])
 
 
 def _rectify(base: Any, result: Any, other: Any, layout: Any, where: Any, table: Any, guided: Any) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from generator.core.records import TOP
+from generator.engine.loops.compiled import loops
 
 _INDICES = 2**31 - 1  # the largest picture index
 
@@ -51,8 +52,13 @@ class CentreTops:
         """Add pictures. readings: (B, C) float32; beside: (B, C, P); images: (B,) int64 indices, each given at most
         once to this object."""
         bits = readings.contiguous().view(torch.int32).to(torch.int64)
-        keys = torch.where(readings > 0, (bits << 32) | (_INDICES - images[:, None]), 0).T  # (C, B)
-        self._take(keys, beside.transpose(0, 1))
+        keys = torch.where(readings > 0, (bits << 32) | (_INDICES - images[:, None]), 0)  # (B, C)
+        if keys.device.type == "cpu" and (compiled := loops()) is not None:
+            compiled.keep(
+                *(x.contiguous().numpy() for x in (keys, beside)), self._key.numpy(), self._beside.numpy()
+            )
+        else:
+            self._take(keys.T, beside.transpose(0, 1))
 
     def merge(self, other: CentreTops) -> None:
         """Add the lists of other pictures; the result is the same in any order."""

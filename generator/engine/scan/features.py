@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from generator.engine.scan.scan import padded
+from generator.engine.scan.plan import padded
 from generator.network.network import Network
 
 

@@ -6,7 +6,7 @@ order, so batches, processes and resumed runs end with the same bits."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -39,6 +39,10 @@ class Reduced:
     mean: Tensor
     mean_square: Tensor
     active: Tensor
+
+    def of_first(self, n: int) -> Reduced:
+        """Of the first n pictures."""
+        return Reduced(*(getattr(self, part.name)[:n] for part in fields(self)))
 
 
 def reduce_maps(maps: Tensor) -> Reduced:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from generator.core.records import TOP, LayerInfo
 from generator.network.network import Network
@@ -85,3 +86,15 @@ def earlier_blocks(layers: Sequence[LayerInfo]) -> dict[str, str]:
         for before, after in itertools.pairwise(blocks)
         if (before.stage, before.channels) == (after.stage, after.channels)
     }
+
+
+def padded(pixels: Tensor, size: int) -> Tensor:
+    """Pictures (n, H, W, 3), filled up with black ones to `size`.
+
+    Convolutions choose their algorithm, and with it their last bits, by the batch's size. With one size alone, a
+    picture's numbers do not depend on how full its batch was.
+    """
+    missing = size - len(pixels)
+    if missing <= 0:
+        return pixels
+    return torch.cat([pixels, pixels.new_zeros(missing, *pixels.shape[1:])])

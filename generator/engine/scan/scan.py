@@ -16,8 +16,9 @@ from torch import Tensor
 from generator.core.errors import AtlasError
 from generator.engine.rounds import in_rounds
 from generator.engine.scan.moments import LARGEST, reduce_maps
-from generator.engine.scan.plan import ScanPlan
+from generator.engine.scan.plan import ScanPlan, padded
 from generator.engine.scan.state import ScanState
+from generator.engine.scan.stream_state import StreamReading
 from generator.network.network import Network
 
 
@@ -69,15 +70,19 @@ def scan_side_by_side(
     threads: int,
     forward: int | None = None,
     vectors: Sequence[Vectors] = (),
+    stream: StreamReading | None = None,
 ) -> Iterator[list[tuple[SomeBatch, np.ndarray]]]:
     """As `scan`, in rounds of one batch per thread: yields each round's batches with their scores, and the state holds
     exactly the rounds yielded so far.
 
     On a CPU, threads that each compute a batch (device.one_thread_each) need not wait for each other at every small
     operation; the numbers are the same. vectors: outputs of further steps to
-    keep for every picture; they do not change the scan's numbers.
+    keep for every picture; stream: where the residual stream is read on the way, each forward's pictures in ascending
+    order. Neither changes the scan's numbers.
     """
-    yield from in_rounds(lambda batch: _scan_batch(network, batch, state, forward, vectors), batches, threads)
+    yield from in_rounds(
+        lambda batch: _scan_batch(network, batch, state, forward, vectors, stream), batches, threads
+    )
 
 
 @dataclass(frozen=True)
@@ -94,11 +99,14 @@ def _scan_batch(
     state: ScanState,
     forward: int | None = None,
     vectors: Sequence[Vectors] = (),
+    stream: StreamReading | None = None,
 ) -> np.ndarray:
     size = forward or state.plan.batch
     parts = zip(batch.indices.split(size), batch.pixels.split(size), strict=True)
     scores = [
-        _scan_forward(network, _BatchPart(*part), state, size, vectors) for part in parts if len(part[0])
+        _scan_forward(network, _BatchPart(*part), state, size, vectors, stream)
+        for part in parts
+        if len(part[0])
     ]
     if not scores:
         return np.zeros((0, sum(layer.channels for layer in state.plan.layers)), np.float32)
@@ -112,18 +120,24 @@ def _scan_forward(
     state: ScanState,
     size: int,
     vectors: Sequence[Vectors],
+    stream: StreamReading | None = None,
 ) -> np.ndarray:
     plan, n = state.plan, len(batch.indices)
     layers = dict(zip(network.steps, plan.layers, strict=True))
+    streaming = None if stream is None else stream.forward(batch.indices)
+    sides = () if stream is None else stream.steps.wanted
     read: dict[int, Tensor] = {}  # outputs by step, (n, F)
     pictures = network.prepare(padded(batch.pixels, size))
     images = batch.indices.to(pictures.device, non_blocking=True)
     scores: dict[str, Tensor] = {}
     squares: list[Tensor] = []
-    for index, maps in network.graph.visit(pictures, {*layers, *(vector.step for vector in vectors)}):
+    wanted = {*layers, *(vector.step for vector in vectors), *sides}
+    sums = {} if streaming is None else streaming.sums
+    for index, maps in network.graph.visit(pictures, wanted, sums):
+        known = streaming.take(index, maps) if streaming is not None and index in sides else None
         if index in layers:
             layer = layers[index]
-            reduced = reduce_maps(maps[:n])
+            reduced = reduce_maps(maps[:n]) if known is None else known.of_first(n)
             scores[layer.name] = reduced.maximum.float()
             squares.append(reduced.mean_square.amax(1).float())
             with state.lock:
@@ -132,30 +146,18 @@ def _scan_forward(
         if any(vector.step == index for vector in vectors):
             read[index] = maps[:n].flatten(1).float().clone()  # the next step may overwrite it
     # One copy per batch: every other one would make the host wait for the device.
-    copied = torch.cat([*scores.values(), torch.stack(squares, 1), *read.values()], 1).cpu().numpy()
-    ends = np.cumsum([0, sum(layer.channels for layer in plan.layers), len(plan.layers)])
-    maxima, largest = copied[:, : ends[1]], copied[:, ends[1] : ends[2]]
+    parts = [torch.cat(list(scores.values()), 1), torch.stack(squares, 1), *read.values()]
+    parts += [] if streaming is None else [streaming.largest]
+    copied = torch.cat(parts, 1).cpu().numpy()
+    maxima, largest, *others = np.split(copied, np.cumsum([part.shape[1] for part in parts])[:-1], axis=1)
     _check(plan, batch, maxima, largest)
-    start = ends[2]
-    for step, output in read.items():
-        rows = copied[:, start : start + output.shape[1]]
-        start += output.shape[1]
+    if streaming is not None:
+        streaming.finish(others.pop())
+    for step, rows in zip(read, others, strict=True):
         for vector in vectors:
             if vector.step == step:
                 vector.take(batch.indices.numpy(), rows)
     return maxima
-
-
-def padded(pixels: Tensor, size: int) -> Tensor:
-    """Pictures (n, H, W, 3), filled up with black ones to `size`.
-
-    Convolutions choose their algorithm, and with it their last bits, by the batch's size. With one size alone, a
-    picture's numbers do not depend on how full its batch was.
-    """
-    missing = size - len(pixels)
-    if missing <= 0:
-        return pixels
-    return torch.cat([pixels, pixels.new_zeros(missing, *pixels.shape[1:])])
 
 
 def _check(plan: ScanPlan, batch: Batch, maxima: np.ndarray, largest: np.ndarray) -> None:

@@ -42,6 +42,11 @@ class TopUnits:
         return len(self._key)
 
     @property
+    def keys(self) -> Tensor:
+        """(C, k) int64, descending, all different but for the 0 of empty entries."""
+        return self._key
+
+    @property
     def values(self) -> Tensor:
         """(C, k) float32 scores, descending; 0 where there is no picture."""
         if not self.signed:
@@ -70,7 +75,7 @@ class TopUnits:
             row_maxima = maps.amax(2)
         maxima = row_maxima.amax(1)
         scores = maxima.float()
-        keys = self._keys(scores, images).T  # (C, B)
+        keys = self.keys_of(scores, images[:, None]).T  # (C, B)
         if self._device.type == "cpu" and maps.dtype == torch.float32 and (compiled := loops()) is not None:
             places = (part.contiguous().numpy() for part in (maps, row_maxima, keys.T))
             compiled.enter(*places, self._key.numpy(), self._place.numpy())
@@ -80,13 +85,14 @@ class TopUnits:
             self._take_all(maps, row_maxima, keys)
         return maxima
 
-    def _keys(self, scores: Tensor, images: Tensor) -> Tensor:
-        """(B, C) int64, larger for the stronger; 0 for scores that do not count."""
+    def keys_of(self, scores: Tensor, images: Tensor) -> Tensor:
+        """int64, larger for the stronger; 0 for scores that do not count. images: of the scores' shape, or spread over
+        it."""
         if not self.signed:
             bits = scores.contiguous().view(torch.int32).to(torch.int64)
-            return torch.where(scores > 0, (bits << 32) | (_INDICES - images[:, None]), 0)
+            return torch.where(scores > 0, (bits << 32) | (_INDICES - images), 0)
         bits = (scores + 0.0).contiguous().view(torch.int32)  # −0 becomes 0, which it equals
-        return ((_mirrored(bits).to(torch.int64) + _LOWEST) << 31) | (_INDICES - images[:, None])
+        return ((_mirrored(bits).to(torch.int64) + _LOWEST) << 31) | (_INDICES - images)
 
     def _take_few(self, maps: Tensor, row_maxima: Tensor, keys: Tensor) -> None:
         """Look for positions only where a picture enters a list, which is rare once the lists are full."""
@@ -117,9 +123,15 @@ class TopUnits:
 
     def merge(self, other: TopUnits) -> None:
         """Add the lists of other pictures; the result is the same in any order."""
-        self._key, chosen = torch.cat([self._key, other._key.to(self._device)], 1).topk(self.k, 1)
-        places = torch.cat([self._place, other._place.to(self._device)], 1)
+        self.take(other._key, other._place)
+
+    def take(self, keys: Tensor, places: Tensor) -> Tensor:
+        """Add known entries, (C, n) each, of key 0 for none; returns where each entry of the lists now comes from, (C,
+        k): of the k old ones and these, side by side."""
+        self._key, chosen = torch.cat([self._key, keys.to(self._device)], 1).topk(self.k, 1)
+        places = torch.cat([self._place, places.to(self._device)], 1)
         self._place = places.gather(1, chosen) * (self._key > 0)
+        return chosen
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The whole state, for from_arrays."""

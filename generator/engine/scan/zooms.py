@@ -11,7 +11,7 @@ from torch import Tensor
 
 from generator.core.errors import AtlasError
 from generator.engine.scan.moments import LARGEST
-from generator.engine.scan.scan import padded
+from generator.engine.scan.plan import padded
 from generator.network.network import Network
 
 

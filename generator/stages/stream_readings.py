@@ -1,0 +1,234 @@
+"""What the pictures themselves say of the residual stream. The scan's forward passes bring it along; where they do not,
+a pass of its own reads it. A killed run resumes after its last save.
+
+The arithmetic is in engine/scan/stream_state.py."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from generator.core.files import ScoreFile
+from generator.engine.device import one_thread_each, use_tf32
+from generator.engine.rounds import in_rounds
+from generator.engine.scan.stream import StreamSteps
+from generator.engine.scan.stream_state import StreamReading, StreamState, read_stream
+from generator.engine.scan.unit_parts import BlockUnits
+from generator.network.network import Network
+from generator.pictures.batch_reader import PictureBatch
+from generator.stages import keys
+from generator.stages.checkpointed_pass import Batches, CheckpointedPass
+from generator.stages.inputs import Inputs
+from generator.stages.picture_reading import picture_changed, read_pictures, usable_files
+from generator.stages.run import Run
+
+PASS = "stream-readings"
+
+
+def readings_pass(inputs: Inputs, run: Run) -> CheckpointedPass[StreamState]:
+    """The pass, whose pieces are the forward batches of the picture set."""
+    return CheckpointedPass(
+        run,
+        PASS,
+        keys.stream_readings(inputs),
+        "the readings in the residual stream",
+        empty=lambda: StreamState(inputs.stream_plan, run.device),
+        read=StreamState.from_arrays,
+        intact=lambda _, batches: _has_sample(inputs, run, batches),
+    )
+
+
+# -- along the scan ----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class AlongTheScan:
+    """What forward passes of the scan said. key: of the pass of which it is a part; batches: the numbers of the forward
+    batches."""
+
+    key: str
+    state: StreamState
+    batches: list[int] = field(default_factory=list)
+
+    def merge(self, other: AlongTheScan) -> None:
+        """Take over what other batches brought."""
+        self.state.merge(other.state)
+        self.batches += other.batches
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All of it as flat arrays."""
+        own = {"key": np.array(self.key), "batches": np.array(self.batches, np.int64)}
+        return {**own, **{f"state.{name}": array for name, array in self.state.arrays().items()}}
+
+    @classmethod
+    def from_arrays(
+        cls, arrays: Mapping[str, np.ndarray], device: torch.device | str, key: str
+    ) -> AlongTheScan | None:
+        """The part that `arrays` came from; None where there is none, or one of another pass."""
+        if not key or str(arrays.get("key", "")) != key:
+            return None
+        state = {name[6:]: array for name, array in arrays.items() if name.startswith("state.")}
+        return cls(key, StreamState.from_arrays(state, device), arrays["batches"].tolist())
+
+
+def key_along(inputs: Inputs, run: Run) -> str:
+    """The key of the pass that the scan brings along, '' for none: where nobody asks for it, where it is done, and
+    where the scan computes in a faster precision than the stream is read in."""
+    wanted = inputs.reads_stream and inputs.profile.compute.precision == "fp32"
+    is_done = wanted and run.store.work.stamp("stream") == keys.stream(inputs)
+    return keys.stream_readings(inputs) if wanted and not is_done else ""
+
+
+def begin_along_the_scan(inputs: Inputs, run: Run) -> None:
+    """Withdraw what an earlier run read of something else."""
+    if key_along(inputs, run):
+        readings_pass(inputs, run).begin()
+
+
+def begun(inputs: Inputs, run: Run) -> AlongTheScan | None:
+    """An empty part, None where the scan brings nothing along."""
+    key = key_along(inputs, run)
+    return AlongTheScan(key, StreamState(inputs.stream_plan, run.device)) if key else None
+
+
+@contextlib.contextmanager
+def along_the_scan(
+    inputs: Inputs, run: Run, network: Network, part: AlongTheScan | None
+) -> Iterator[StreamReading | None]:
+    """What the scan is to read besides, into a part."""
+    if part is None:
+        yield None
+        return
+    with _reading(inputs, run, network, part.state) as reading:
+        yield reading
+
+
+def take_over(inputs: Inputs, run: Run, part: AlongTheScan | None) -> None:
+    """Keep what a complete scan brought. For the leading process alone."""
+    if part is not None:
+        readings_pass(inputs, run).bring(part.state, part.batches)
+
+
+# -- the pass of its own -----------------------------------------------------------------------------------------------
+
+
+def complete_readings(inputs: Inputs, run: Run) -> StreamState:
+    """The readings of all pictures. Every process of a torchrun calls it, and reads its share of what the scan did not
+    bring."""
+    readings = readings_pass(inputs, run)
+    if run.ranks.leads:
+        readings.begin()
+    run.ranks.meet()
+
+    def work(state: StreamState, batches: list[int], done: Collection[int], forward: int) -> Batches:
+        return _read_batches(inputs, run, state, batches, done, forward)
+
+    return readings.complete(-(-len(inputs.pictures.files) // inputs.forward), inputs.forward, work)
+
+
+def sample_rows(inputs: Inputs) -> np.ndarray:
+    """For every file of the picture set its row in the sample whose readings at the centre are kept, −1 where it is not
+    in it, (N,) int64. The pictures are those whose scores the scan keeps."""
+    rows = np.full(len(inputs.pictures.files), -1, np.int64)
+    rows[inputs.sample] = np.arange(len(inputs.sample))
+    return rows
+
+
+def sample_file(inputs: Inputs, run: Run) -> ScoreFile:
+    """The file of these readings, one row per picture: Input, then Block, of every block."""
+    channels = [block.channels for block in inputs.stream_plan.blocks for _ in ("input", "block")]
+    return run.store.work.score_file(channels, PASS)
+
+
+def span(inputs: Inputs, batch: int) -> np.ndarray:
+    """The places of a forward batch's files."""
+    return np.arange(batch * inputs.forward, min((batch + 1) * inputs.forward, len(inputs.pictures.files)))
+
+
+def read_forwards(inputs: Inputs, run: Run, batches: list[int]) -> Iterator[PictureBatch]:
+    """The usable pictures of forward batches, decoded once more: one that could be used in the scan, and cannot be
+    decoded now, has changed."""
+    usable = set(usable_files(inputs, run).tolist())
+    places = np.concatenate([np.empty(0, np.int64), *(span(inputs, batch) for batch in batches)])
+    for pictures in read_pictures(inputs, run, places, batch=inputs.forward):
+        if len(pictures.skipped) and (changed := usable & {place for place, _ in pictures.skipped}):
+            raise picture_changed(inputs.pictures.files[min(changed)].path)
+        yield pictures
+
+
+def usable_in(inputs: Inputs, run: Run, batches: Collection[int]) -> int:
+    """How many usable pictures forward batches have."""
+    numbers = np.array(sorted(batches), np.int64)
+    return int(np.isin(usable_files(inputs, run) // inputs.forward, numbers).sum())
+
+
+def _has_sample(inputs: Inputs, run: Run, batches: list[int]) -> bool:
+    """Whether the file of the sample has what these batches have of it."""
+    files = usable_files(inputs, run)
+    mine = sample_rows(inputs)[files[np.isin(files // inputs.forward, np.array(batches, np.int64))]]
+    with sample_file(inputs, run) as readings:
+        return bool(readings.has(mine[mine >= 0]).all())
+
+
+@contextlib.contextmanager
+def _reading(inputs: Inputs, run: Run, network: Network, state: StreamState) -> Iterator[StreamReading]:
+    with sample_file(inputs, run) as file:
+        steps = StreamSteps.of(network, inputs.stream_plan)
+        yield StreamReading(steps, state, sample_rows(inputs), file.write)
+
+
+def _read_batches(
+    inputs: Inputs, run: Run, state: StreamState, mine: list[int], done: Collection[int], forward: int
+) -> Batches:
+    """Add batches to the state, yielding the numbers of those added. done: those of earlier runs; forward: pictures
+    that the network takes at once."""
+    earlier = usable_in(inputs, run, done)
+    total = earlier + usable_in(inputs, run, mine)
+    use_tf32(False)
+    network = inputs.network.to(run.device, torch.float32)
+    units = _Units(inputs, run)
+    with contextlib.ExitStack() as opened:
+        threads = opened.enter_context(one_thread_each(run.device))
+        reading = opened.enter_context(_reading(inputs, run, network, state))
+        advance = opened.enter_context(run.reporter.stage("stream readings", total, "pictures", earlier))
+
+        def read(batch: tuple[int, PictureBatch]) -> None:
+            pixels, images = batch[1].pixels, batch[1].indices
+            for first in range(0, len(images), forward):
+                part, numbers = pixels[first : first + forward], images[first : first + forward]
+                read_stream(network, part, numbers, reading, units.of(numbers.numpy()), forward)
+
+        batches = zip(mine, read_forwards(inputs, run, mine), strict=True)
+        for finished in in_rounds(read, batches, threads):
+            for (_, pictures), _ in finished:
+                advance(len(pictures.indices))
+            yield [number for (number, _), _ in finished]
+
+
+class _Units:
+    """The top-9 units of every residual block's channels, looked up by their picture's place in the picture set."""
+
+    def __init__(self, inputs: Inputs, run: Run) -> None:
+        places = usable_files(inputs, run)
+        self._tables: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # by place: its units, and their values
+        for block in inputs.stream_plan.blocks:
+            numbers = run.store.arrays.layer(block.name, "top")
+            channel, slot = np.nonzero(numbers["top_image"] >= 0)
+            picture, unit = places[numbers["top_image"][channel, slot]], numbers["top_unit"][channel, slot]
+            table = np.column_stack([picture, channel, slot, unit]).astype(np.int64)
+            order = np.argsort(picture, kind="stable")
+            self._tables[block.name] = table[order], numbers["top_value"][channel, slot][order]
+
+    def of(self, places: np.ndarray) -> dict[str, BlockUnits]:
+        """The units in these pictures, ascending, by block."""
+        of_block = {}
+        for name, (table, values) in self._tables.items():
+            rows = slice(*np.searchsorted(table[:, 0], [places[0], places[-1] + 1]))
+            picture = np.searchsorted(places, table[rows, 0])
+            columns = (picture, *table[rows, 1:].T, values[rows])
+            of_block[name] = BlockUnits(*(torch.from_numpy(np.ascontiguousarray(c)) for c in columns))
+        return of_block
