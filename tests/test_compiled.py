@@ -16,7 +16,7 @@ import torch
 
 from generator.engine.gradients.unit_gradients import UnitGradients, Units, forward_switches
 from generator.engine.loops import compiled
-from generator.engine.scan import stream
+from generator.engine.scan.joined import join
 from generator.engine.scan.moments import Moments, reduce_maps
 from generator.engine.scan.top_units import TopUnits
 from generator.network import models
@@ -59,19 +59,31 @@ def test_compiled_loops_and_torch_find_the_same(layout, signed, monkeypatch):
 
 @pytest.mark.parametrize("signed", [False, True])
 @pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
-def test_the_parts_of_active_units_are_summed_alike_in_both_ways(layout, signed, monkeypatch):
+def test_a_block_s_sum_and_the_parts_of_its_active_units_are_alike_in_both_ways(layout, signed, monkeypatch):
     pytest.importorskip("numba")
     shortcut, branch = (torch.randn(3, 33, 7, 5).contiguous(memory_format=layout) for _ in range(2))
     branch[:, 0] = -shortcut[:, 0]  # a sum of zero is not above it
-    sums = stream._active(shortcut, branch, signed=signed)
+    ways = [join(shortcut, branch, rectified=not signed, everywhere=signed)]
+    reduced = reduce_maps(ways[0].maps)
     monkeypatch.setattr(compiled, "_loops", lambda: None)
-    sums_of_torch = stream._active(shortcut, branch, signed=signed)
-    assert torch.equal(sums["active_units"], sums_of_torch["active_units"])
-    assert int(sums["active_units"][:, 0].sum()) == (105 if signed else 0)
-    counted = ((shortcut + branch > 0) | signed).double()
-    for name, maps in (("active_shortcut", shortcut), ("active_branch", branch)):
-        for found in (sums, sums_of_torch):
-            torch.testing.assert_close(found[name], (maps * counted).sum((2, 3)), rtol=1e-5, atol=1e-5)
+    ways.append(join(shortcut, branch, rectified=not signed, everywhere=signed))
+    total = shortcut + branch
+    counted = ((total > 0) | signed).double()
+    for found in ways:
+        assert torch.equal(found.maps, total if signed else total.relu())
+        assert torch.equal(found.units, counted.sum((2, 3)).long())
+        assert int(found.units[:, 0].sum()) == (105 if signed else 0)
+        for sums, maps in ((found.shortcut, shortcut), (found.branch, branch)):
+            torch.testing.assert_close(sums, (maps * counted).sum((2, 3)), rtol=1e-5, atol=1e-5)
+    for part in fields(reduced):  # bit for bit what the scan finds without a stream
+        assert torch.equal(getattr(ways[0].reduced, part.name), getattr(reduced, part.name))
+
+
+def test_a_value_that_is_no_number_stays_one_in_a_block_s_sum():
+    shortcut, branch = torch.zeros(1, 16, 2, 2), torch.ones(1, 16, 2, 2)
+    branch[0, 3, 1, 1] = torch.nan
+    joined = join(shortcut, branch, rectified=True, everywhere=False)
+    assert joined.maps[0, 3, 1, 1].isnan() and joined.reduced.mean_square[0, 3].isnan()
 
 
 @pytest.mark.parametrize("rule", ["guided", "plain", "deconvnet"])

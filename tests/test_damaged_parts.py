@@ -40,6 +40,8 @@ PARTS = {
     "scan": Left("scan", 60, "work/scan/rank-0.npz"),
     "scan, merged": Left("statistics", 1, "work/scan/merged.npz"),
     "stream": Left("residual stream", 60, "work/stream/rank-0.npz", "stream.json"),
+    "stream's readings": Left("stream readings", 60, "work/stream-readings/rank-0.npz", "stream.json"),
+    "stream's readings of the scan": Left("residual stream", 60, "work/stream-readings/merged.npz"),
     "optimised stream": Left(
         "optimised stream", 8, "work/optimised-stream/rank-0.npz", "stream_optimised.json"
     ),
@@ -49,7 +51,8 @@ PARTS = {
 }
 FILES = {
     "scores": Left("scan", 60, "work/scan/scores.f32"),
-    "stream's sample": Left("residual stream", 60, "work/stream/scores.f32", "stream.json"),
+    "stream's sample": Left("stream readings", 60, "work/stream-readings/scores.f32", "stream.json"),
+    "stream's sample of the scan": Left("residual stream", 60, "work/stream-readings/scores.f32"),
     "vectors of the scan": Left("scan", 60, "work/features/vectors.f32"),
     "predictions of the scan": Left("scan", 60, "work/predictions/vectors.f32"),
     "vectors of the features": Left("features", 60, "work/features/vectors.f32", "embedding/features.npy"),

@@ -26,6 +26,7 @@ from generator.stages import (
     optimised_stream,
     residual_stream,
     scale_truth,
+    stream_readings,
     unit_pictures,
     zooms,
 )
@@ -117,7 +118,7 @@ class Full:
 # By the stage: where the function is, its name, how many pictures a call takes at once, and for how many there is room.
 # Then what a finished atlas lacks that has the stage run again, '' for a run from the start.
 PASSES: dict[str, tuple[Any, str, Callable[..., int], int, str]] = {
-    "scan": (scan, "_scan_forward", lambda network, batch, state, size, vectors: size, 8, ""),
+    "scan": (scan, "_scan_forward", lambda network, batch, state, size, *_: size, 8, ""),
     "features": (
         network_outputs,
         "read_vectors",
@@ -132,10 +133,17 @@ PASSES: dict[str, tuple[Any, str, Callable[..., int], int, str]] = {
         1,
         "predictions.npz",
     ),
+    "stream readings": (
+        stream_readings,
+        "read_stream",
+        lambda network, pixels, images, reading, units, forward: forward,
+        8,
+        "stream.json",
+    ),
     "residual stream": (
         residual_stream,
-        "read_stream",
-        lambda network, pixels, plan, units: plan.batch,
+        "read_rescaled",
+        lambda reader, pixels, forward: forward,
         8,
         "stream.json",
     ),

@@ -1,6 +1,7 @@
 """Exact sums over groups of pictures, from which a standard error over pictures follows.
 
-A picture's group depends on its number alone, so the sums do not depend on batches, processes or resumed runs."""
+A picture's group depends on its number in the picture set alone: the sums do not depend on batches, processes or
+resumed runs."""
 
 from __future__ import annotations
 
