@@ -34,7 +34,8 @@ from generator.core.progress import Advance, Reporter
 from generator.engine.device import avoid_page_faults
 from generator.engine.gradients.switches import Switches, Units
 from generator.engine.scan.scan import Batch, ScanState, Vectors
-from generator.engine.scan.stream import BlockReadings, BlockUnits, StreamPlan, StreamState
+from generator.engine.scan.stream_rescaled import RescaledReader, RescaledState
+from generator.engine.scan.stream_state import StreamReading, StreamState
 from generator.network.network import Network
 from generator.stages import pipeline
 from generator.stages.profile import Profile
@@ -101,7 +102,13 @@ class Instant:
         self._tiles: dict[tuple[int, int], np.ndarray] = {}
 
     def scan(
-        self, network: Network, batch: Batch, state: ScanState, size: int, vectors: tuple[Vectors, ...] = ()
+        self,
+        network: Network,
+        batch: Batch,
+        state: ScanState,
+        size: int,
+        vectors: tuple[Vectors, ...] = (),
+        stream: StreamReading | None = None,
     ) -> np.ndarray:
         """Replaces scan._scan_forward."""
         n = len(batch.indices)
@@ -110,6 +117,14 @@ class Instant:
                 self._fill(state)
             for moments in state.moments.values():
                 moments.pictures += n
+            if stream is not None:
+                if not stream.state.pictures:
+                    self._fill_stream(state, stream.state)
+                stream.state.pictures += n
+        if stream is not None:
+            rows = stream.rows[batch.indices.numpy()]
+            channels = sum(2 * block.channels for block in stream.steps.blocks)
+            stream.keep(rows[rows >= 0], self._random.random((int((rows >= 0).sum()), channels), np.float32))
         channels = sum(layer.channels for layer in state.plan.layers)
         if self._scores is None:
             self._scores = self._random.random((size, channels), np.float32)
@@ -135,23 +150,25 @@ class Instant:
             )
             moments.maximum = torch.ones_like(moments.maximum)
 
-    def stream(
-        self, network: Network, pixels: Tensor, plan: StreamPlan, units: dict[str, BlockUnits]
-    ) -> dict[str, BlockReadings]:
-        """Replaces stream.read_stream."""
-        n = len(pixels)
-        readings = {}
-        for block in plan.blocks:
-            centre, parts = torch.ones(n, block.channels), torch.ones(len(units[block.name].channel))
-            readings[block.name] = BlockReadings(
-                *[centre] * 5, *[centre.double()] * 2, centre.long(), parts, parts
-            )
-        return readings
+    def _fill_stream(self, state: ScanState, stream: StreamState) -> None:
+        """The scan's pictures are those of the stream's lists too."""
+        for name, parts in stream.parts.items():
+            lists = state.tops[name].arrays()
+            values = self._random.random((*lists["key"].shape, 2), np.float32)
+            stream.parts[name] = type(parts).from_arrays({**lists, "parts": values}, signed=parts.top.signed)
+            for side in ("input", "block"):
+                top = {"key": lists["key"], "beside": values}
+                stream.tops[name, side] = type(stream.tops[name, side]).from_arrays(top)
 
     @staticmethod
-    def update(state: StreamState, images: Tensor, readings: Any, units: Any) -> None:
-        """Replaces StreamState.update."""
-        state.pictures += len(images)
+    def rescaled(reader: RescaledReader, pixels: Tensor, forward: int) -> Tensor:
+        """Replaces stream_rescaled.read_rescaled."""
+        return pixels
+
+    @staticmethod
+    def update(state: RescaledState, readings: Tensor, listed: Any) -> None:
+        """Replaces RescaledState.update."""
+        state.pictures += len(readings)
 
     @staticmethod
     def switches(network: Network, pictures: Tensor, last: str | None = None, **_: Any) -> Switches:
@@ -205,8 +222,8 @@ def run(profile: Profile, folder: Path, meter: Meter) -> None:
     with ExitStack() as opened:
         for name, substitute in (
             ("generator.engine.scan.scan._scan_forward", instant.scan),
-            ("generator.stages.residual_stream.read_stream", instant.stream),
-            ("generator.engine.scan.stream.StreamState.update", instant.update),
+            ("generator.stages.residual_stream.read_rescaled", instant.rescaled),
+            ("generator.engine.scan.stream_rescaled.RescaledState.update", instant.update),
             ("generator.stages.unit_pictures.forward_switches", instant.switches),
             ("generator.stages.unit_pictures.crops", instant.crops),
             (
