@@ -805,7 +805,9 @@ def test_the_parts_of_all_active_units_are_those_of_the_hooks(atlas, hooked, blo
     share = sums["input"] / (sums["input"] + sums["block"])
     np.testing.assert_allclose(numbers["active_share"], share, rtol=1e-3, atol=1e-4)
     # The standard errors, from the pictures without one group after the other.
-    places = torch.tensor([place for place in range(len(active) + 1) if place != 10])  # there lies a broken file
+    places = torch.tensor(
+        [place for place in range(len(active) + 1) if place != 10]
+    )  # there lies a broken file
     groups = group_of(places).numpy()
     left_out = []
     for group in np.unique(groups):
