@@ -179,7 +179,7 @@ STAGES: tuple[Stage, ...] = (
         needs=("scan", "classes"),
         cpu_only=True,
     ),
-    # One more pass: what every block passes on, adds and replaces.
+    # What every block passes on, adds and replaces: the scan brought it along; one more pass for rescaled pictures.
     Stage(
         "stream",
         residual_stream.read_streams,
