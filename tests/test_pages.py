@@ -264,7 +264,7 @@ def test_bars_and_dots_show_every_living_channel_once(atlas: Atlas) -> None:
     assert atlas.refinement is not None
     assert [row.pair for row in rows] == atlas.refinement.neighbours
     for row in rows:
-        assert sum(part.width for part in row.parts) == pytest.approx(480, abs=0.3)
+        assert sum(part.width for part in row.parts) == pytest.approx(100, abs=0.05)
         alive = sum(part.count for part in row.parts)
         codes = atlas.layer(row.pair.target).arrays["identity_previous"]
         assert alive == (codes >= 0).sum()

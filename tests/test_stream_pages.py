@@ -40,7 +40,7 @@ from generator.site.render import render_site
 
 SMALL = Path(__file__).parent / "small_atlas"
 # A bar of a histogram: its block, its channels, the style of its kind.
-BAR = re.compile(r"<title>([^:<]+): (\d+) channels? with [^<]*</title><path[^>]*/><path class=\"(\w+)\"")
+BAR = re.compile(r"<title>([^:<]+): (\d+) channels? with [^<]*</title><rect[^>]*/><rect class=\"(\w+)\"")
 
 
 def _with_stream(folder: Path) -> Store:
@@ -465,10 +465,11 @@ def test_the_ratio_at_optimised_pictures_stands_beside_the_natural_one(site):
 
 
 def test_a_plot_puts_values_where_its_axes_say_and_escapes_what_it_writes():
-    plot = Plot("a < b", Axis(0, 10, "x"), Axis(0, 100, "y"), 364, 246)
+    plot = Plot("a < b", Axis(0, 10, "x"), Axis(0, 100, "y"), 246)
     plot.dots([Dot(5, 50, "5.html", "<script>"), Dot(float("nan"), 1, "0.html", "none")])
     plot.bars([Bar(0, 10, 100, "all.html", "all")])
     text = str(plot.svg())
-    assert 'cx="204" cy="110"' in text  # the middle of 54 … 354 and of 10 … 210
+    assert 'cx="50%" cy="110"' in text  # the middle of the width and of 10 … 210
     assert "&lt;script&gt;" in text and "<script>" not in text and "0.html" not in text
-    assert "M54 210h299v-200h-299z" in text
+    assert '<rect class="hit" x="0%" y="10" width="100%" height="200"/>' in text
+    assert '<rect x="0%" y="10" width="99.7%" height="200"/>' in text

@@ -34,7 +34,7 @@ COMPARED: tuple[Tie, ...] = ("stage", "boundary", "plain")  # in the table that 
 
 @dataclass(frozen=True)
 class FigureRow:
-    """A pair of layers in the figure; y and the values of ρ′ as x in px, None where not known.
+    """A pair of layers in the figure; y in px, the values of ρ′ as x in hundredths of its width, None where not known.
 
     untied: from where to where 95 % of the untied pairs lie; chance, best, same: means of the most similar random
     direction, the most similar (other) channel, and equal numbers; margin: the interval of the latter; limit: above
@@ -183,7 +183,7 @@ def _figure(pairs: Sequence[LayerPair]) -> Figure:
     """A row per pair along the network: ρ′ of untied pairs, of the most similar channels, and of equal numbers."""
     drawn = [pair for pair in pairs if pair.tie in COMPARED and pair.untied_partial is not None]
     lowest = min((pair.untied_partial_low or 0.0 for pair in drawn), default=0.0)
-    axis = Axis(min(-0.25, lowest), 1, start=190, end=700)
+    axis = Axis(min(-0.25, lowest), 1, start=0, end=100)
 
     def x(value: float | None) -> float | None:
         return None if value is None else axis(value)

@@ -276,7 +276,7 @@ def directions(layer: FirstLayer) -> Plot:
     marks = [(float(degrees), f"{degrees}°") for degrees in range(0, HALF_TURN, TICK)]
     x = Axis(-BIN / 2, HALF_TURN - BIN / 2, "direction of the lines", marks)
     y = Axis(0, max(1.0, 1.05 * counts.max()), "kernels")
-    plot = Plot(f"Directions in the first layer of {layer.model}", x, y, 300, 150)
+    plot = Plot(f"Directions in the first layer of {layer.model}", x, y, 150)
     plot.bars(
         [
             Bar(

@@ -18,6 +18,7 @@ from generator.site.reading.whole_pictures import first_published
 from generator.site.writing import Site
 
 LISTED = 40  # channels with pictures
+DRAWN = 200  # lines of the drawing: more would be a grey block
 CSV_COLUMNS = (
     "layer", "channel", "other", "rank", "match", "shared", "rho", "partial_rho", "least_shared", "least_partial_rho",
 )  # fmt: skip
@@ -57,9 +58,10 @@ class Family:
 class FlowPage:
     """One pair of layers.
 
-    without: count of active channels of the target without a match. unpictured: count of the target's channels that
-    have a match and that the atlas does not picture. *_sheet: columns and rows of the layer's sheet of thumbnails.
-    before, after: the pairs next to it.
+    lines: of the DRAWN closest matches; matched: how many channels of the target have one; without: count of active
+    channels of the target without a match. unpictured: count of the target's channels that have a match and that the
+    atlas does not picture. *_sheet: columns and rows of the layer's sheet of thumbnails. before, after: the pairs next
+    to it.
     """
 
     pair: LayerPair
@@ -67,6 +69,7 @@ class FlowPage:
     source: LayerInfo
     target: LayerInfo
     lines: Sequence[Line]
+    matched: int
     without: int
     families: Sequence[Family]
     unpictured: int
@@ -93,12 +96,14 @@ def flow_page(
     source, target = atlas.layer(pair.source), atlas.layer(pair.target)
     backward = atlas.matches(pair, forward=False)
     families, unpictured = _families(atlas, pair, backward)
+    lines = _lines(pair, source.info, target.info, backward)
     return FlowPage(
         pair=pair,
         tie=tie,
         source=source.info,
         target=target.info,
-        lines=_lines(pair, source.info, target.info, backward),
+        lines=sorted(lines, key=lambda line: _closeness(line.match), reverse=True)[:DRAWN],
+        matched=len(lines),
         without=sum(not matches and not target.dead[channel] for channel, matches in enumerate(backward)),
         families=families,
         unpictured=unpictured,
@@ -156,13 +161,15 @@ def _families(atlas: Atlas, pair: LayerPair, backward: Sequence[Sequence[Match]]
             families.append(Family(targets[channel], [(sources[match.channel], match) for match in others]))
 
     def rank(family: Family) -> tuple[bool, float]:
-        _, match = family.matches[0]
-        # As the page writes it, so that equal rows keep their order.
-        partial = max(0.0, round(match.partial or 0.0, 2))
-        return family.channel.absent, -(match.shared / 9 + partial)
+        return family.channel.absent, -_closeness(family.matches[0][1])
 
     unpictured = sum(family.channel.absent for family in families)
     return sorted(families, key=rank)[:LISTED], unpictured
+
+
+def _closeness(match: Match) -> float:
+    """Of a match: the share of pictures in common and ρ′, as the page writes it: so equal rows keep their order."""
+    return match.shared / 9 + max(0.0, round(match.partial or 0.0, 2))
 
 
 def flow_csv(atlas: Atlas, pair: LayerPair) -> str:

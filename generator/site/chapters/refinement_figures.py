@@ -23,12 +23,13 @@ SORTINGS: Mapping[Kind, Sorting] = {
     "blur": Sorting("gain_previous", True, "label gain, lowest first"),
     "other": Sorting("overlap5_previous", True, "highest 5 % kept, fewest first"),
 }
-BAR, ROW = 480.0, 22  # px: length of a bar, height of its row
+BAR = 100.0  # length of a bar, in hundredths of the figure's width
+ROW = 22  # px, the height of a bar's row
 
 
 @dataclass(frozen=True)
 class Part:
-    """The channels of one kind; x and width in px."""
+    """The channels of one kind; x and width in hundredths of the figure's width."""
 
     kind: Kind
     count: int
@@ -49,14 +50,13 @@ class Bar:
 @dataclass(frozen=True)
 class Bars:
     rows: Sequence[Bar]
-    width: float
     height: int
 
 
 def bars(pairs: Sequence[Comparison]) -> Bars:
     """A bar per pair; the widths of its parts are the shares of its channels."""
     rows = [Bar(pair, number * ROW, _parts(pair)) for number, pair in enumerate(pairs)]
-    return Bars(rows, BAR, len(rows) * ROW)
+    return Bars(rows, len(rows) * ROW)
 
 
 def _parts(pair: Comparison) -> list[Part]:
@@ -65,6 +65,6 @@ def _parts(pair: Comparison) -> list[Part]:
     total = max(1, sum(counts.values()))
     for kind in KINDS:
         width = BAR * counts[kind] / total
-        parts.append(Part(kind, counts[kind], round(start, 1), round(width, 1), SORTINGS[kind]))
+        parts.append(Part(kind, counts[kind], round(start, 2), round(width, 2), SORTINGS[kind]))
         start += width
     return parts

@@ -12,7 +12,7 @@ from generator.site.chapters.chapter import Chapter
 from generator.site.chapters.scale_chance import ChanceRow, chance_plot, chance_rows
 from generator.site.chapters.scale_truth import GOOD, NAMES, RANKING, Validation, validation
 from generator.site.figures.axis import Axis
-from generator.site.figures.svg_plots import Plot, by_block
+from generator.site.figures.svg_plots import Plot
 from generator.site.formats import correlation
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.stream import StreamBlock, stream_blocks
@@ -130,7 +130,7 @@ def spread_plot(blocks: Sequence[StreamBlock], key: str) -> Plot:
         spreads.append(np.percentile(known, (10, 25, 50, 75, 90)).tolist() if len(known) else None)
     everything = [value for spread in spreads if spread for value in spread]
     x, y = Axis(0, len(blocks), "block", marks), Axis.over([*everything, 0.0, 1.0], NAMES[key])
-    plot = Plot(f"{NAMES[key].capitalize()}, block by block", x, y, by_block(len(blocks)), 240)
+    plot = Plot(f"{NAMES[key].capitalize()}, block by block", x, y)
     for n, (block, spread) in enumerate(zip(blocks, spreads, strict=True)):
         if spread:
             text = f"{block.info.name}: median {correlation(spread[2])}"

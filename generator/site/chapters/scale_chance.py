@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from generator.site.figures.axis import Axis
-from generator.site.figures.svg_plots import Bar, Plot, by_block
+from generator.site.figures.svg_plots import Bar, Plot
 from generator.site.formats import integer
 from generator.site.reading.stream import StreamBlock
 
@@ -126,8 +126,6 @@ def chance_plot(rows: Sequence[ChanceRow]) -> Plot:
         "Channels that meet Longon's three criteria, and as many as chance gives",
         x,
         y,
-        by_block(len(rows)),
-        240,
     )
     bars = []
     for n, row in enumerate(rows):

@@ -201,7 +201,7 @@ def _responses(data: Mapping[str, Any], scales: Sequence[float]) -> Responses:
     x = Axis(octaves[0] - 0.1, octaves[-1] + 0.1, "size, of the picture's side", marks)
     values = [value for side in SIDES for value in data["answers"][side]]
     name = f"{data['block']} {data['channel']}: responses to {data['class']} by size"
-    plot = Plot(name, x, Axis.over(values, "above the background", include=0.0), 300, 200)
+    plot = Plot(name, x, Axis.over(values, "above the background", include=0.0), 200)
     for side in SIDES:
         plot.curve(list(zip(octaves, data["answers"][side], strict=True)), side)
     return Responses(

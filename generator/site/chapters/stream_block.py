@@ -160,15 +160,15 @@ def ratio_plots(block: StreamBlock) -> list[RatioPlot]:
     ]
 
 
-def optimised_part(block: StreamBlock, page: str, size: tuple[int, int]) -> OptimisedPart | None:
-    """None where no channel has a ratio at optimised pictures. page, size: of the histogram, see mix_histogram."""
+def optimised_part(block: StreamBlock, page: str, height: int) -> OptimisedPart | None:
+    """None where no channel has a ratio at optimised pictures. page, height: of the histogram, see mix_histogram."""
     ratio = block.values("mix_ratio_optimised")
     known = ratio[np.isfinite(ratio)]
     if not len(known):
         return None
     kinds = [block.kind(value) for value in known.tolist()]
     return OptimisedPart(
-        histogram=mix_histogram(block, page, size, "mix_ratio_optimised").svg(),
+        histogram=mix_histogram(block, page, height, "mix_ratio_optimised").svg(),
         median=float(np.median(known)),
         counts=[kinds.count(kind) for kind in KINDS],
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from generator.site.figures.axis import Axis
-from generator.site.figures.svg_plots import Bar, Dot, Plot, by_block
+from generator.site.figures.svg_plots import Bar, Dot, Plot
 from generator.site.formats import correlation, or_absent, round_number, significant
 from generator.site.reading.measure import Measure
 from generator.site.reading.measures import BY_KEY
@@ -21,7 +21,7 @@ STYLES: Mapping[str, str] = {
 }  # classes of the styles
 MIDDLE = 98  # % of the channels that the axes of the scale criteria hold
 BEYOND = LAST + BIN  # where a plot shows larger mix ratios
-LARGE, SMALL = (760, 240), (300, 170)  # px; of a histogram on its block's page, and among those of all blocks
+LARGE, SMALL = 240, 170  # px; height of a histogram on its block's page, and among those of all blocks
 
 
 def _ratio_marks(last: tuple[float, str]) -> list[tuple[float, str]]:
@@ -32,9 +32,7 @@ def style_of(kind: Kind | str) -> str:
     return STYLES[kind]
 
 
-def mix_histogram(
-    block: StreamBlock, page: str, size: tuple[int, int] = SMALL, key: str = "mix_ratio"
-) -> Plot:
+def mix_histogram(block: StreamBlock, page: str, height: int = SMALL, key: str = "mix_ratio") -> Plot:
     """How many channels have which mix ratio. A bar leads to the list of its channels on `page`; for the ratio at
     optimised pictures (key mix_ratio_optimised), to the block's scatter plots."""
     ratio = block.values(key)
@@ -42,7 +40,7 @@ def mix_histogram(
     counts = np.bincount([block.bin_of(value) for value in known], minlength=len(block.edges))
     x = Axis(0, BEYOND, "mix ratio M", _ratio_marks((LAST + BIN / 2, f"≥ {round_number(LAST)}")))
     y = Axis(0, float(max(1, counts.max())), "channels")
-    plot = Plot(f"Mix ratios of {block.info.name}", x, y, *size)
+    plot = Plot(f"Mix ratios of {block.info.name}", x, y, height)
     optimised = key != "mix_ratio"
     name, ends = ("optimised M" if optimised else "M"), (*block.edges[1:], BEYOND)
     bars = []
@@ -68,7 +66,7 @@ def shares_by_block(blocks: Sequence[StreamBlock], key: str = "shortcut_share") 
     label = f"{BY_KEY[key].name}, block by block"
     signed = key != "shortcut_share"  # the share of signed sums has no bounds
     y = Axis.over([0.0, 1.0, *ends], "shortcut's share") if signed else Axis(0, 1, "shortcut's share")
-    plot = Plot(label, Axis(0, len(blocks), "block", marks), y, by_block(len(blocks)), 240)
+    plot = Plot(label, Axis(0, len(blocks), "block", marks), y)
     if signed:
         plot.line(y=0)
         plot.line(y=1)
