@@ -30,7 +30,7 @@
     SHA256SUMS              of every file, for `sha256sum -c` and `atlas verify`
     .inputs.json            where the inputs lie on this machine, for `atlas verify`; never published
     .cache/                 what a rendering keeps for the next one; no part of the atlas
-    work/                   what an interrupted run needs to resume; removed when all is done
+    work/                   what an interrupted run needs to resume, and the decoded pixels; removed when all is done
 
 Every file is written next to its final name and then renamed, so that a reader never sees half of one.
 """

@@ -1,5 +1,5 @@
-"""What an interrupted run needs to resume: the parts of its passes, and stamps that say which results are complete.
-All of it lies in the folder `work/`, which is removed when the atlas is finished."""
+"""What an interrupted run needs to resume: the parts of its passes, the decoded pixels of the pictures, and stamps that
+say which results are complete. All of it lies in the folder `work/`, which is removed when the atlas is finished."""
 
 from __future__ import annotations
 
