@@ -403,9 +403,16 @@ def verify(
     default="",
     help="Address at which the site will be published; citations then give full addresses.",
 )
-def render(atlases: tuple[Path, ...], out: Path, base_url: str) -> None:
+@click.option(
+    "--descriptions",
+    multiple=True,
+    metavar="FILE.csv",
+    help="Table of descriptions of channels (layer, unit, description, score) that the pages show; may be repeated; "
+    "NAME=FILE.csv for one of several atlases.",
+)
+def render(atlases: tuple[Path, ...], out: Path, base_url: str, descriptions: tuple[str, ...]) -> None:
     """Render one or more computed ATLASES into a site. Needs no torch."""
-    _render(atlases, out, base_url, max_bytes=None)
+    _render(atlases, out, base_url, descriptions, max_bytes=None)
 
 
 @main.command()
@@ -425,10 +432,23 @@ def render(atlases: tuple[Path, ...], out: Path, base_url: str) -> None:
     default="",
     help="Address at which the site will be published; citations then give full addresses.",
 )
+@click.option(
+    "--descriptions",
+    multiple=True,
+    metavar="FILE.csv",
+    help="Table of descriptions of channels (layer, unit, description, score) that the pages show; may be repeated; "
+    "NAME=FILE.csv for one of several atlases.",
+)
 @dry_run_option
 @profile_options
 def site(
-    profiles: tuple[str, ...], out: Path, build: Path, base_url: str, dry_run: bool, **options: Any
+    profiles: tuple[str, ...],
+    out: Path,
+    build: Path,
+    base_url: str,
+    descriptions: tuple[str, ...],
+    dry_run: bool,
+    **options: Any,
 ) -> None:
     """Compute and render PROFILES into one site.
 
@@ -440,17 +460,28 @@ def site(
     folders = [run(profile, build / profile.name, dry_run=dry_run, site=True).folder for profile in chosen]
     if dry_run:
         return
-    _render(folders, out, base_url, max_bytes=max(profile.site.max_site_bytes for profile in chosen))
+    own = [f"{profile.name}={path}" for profile in chosen for path in profile.site.descriptions]
+    largest = max(profile.site.max_site_bytes for profile in chosen)
+    _render(folders, out, base_url, [*own, *descriptions], max_bytes=largest)
 
 
-def _render(atlases: Sequence[Path], out: Path, base_url: str, max_bytes: int | None) -> None:
+def _render(
+    atlases: Sequence[Path], out: Path, base_url: str, descriptions: Sequence[str], max_bytes: int | None
+) -> None:
     from generator.core.progress import Reporter
     from generator.site.links import check_links
     from generator.site.render import render_site
 
     reporter = Reporter()
     with reporter.stages_by_call("pages") as progress:
-        report = render_site(atlases, out, base_url=base_url, max_bytes=max_bytes, progress=progress)
+        report = render_site(
+            atlases,
+            out,
+            base_url=base_url,
+            max_bytes=max_bytes,
+            progress=progress,
+            descriptions=descriptions,
+        )
         broken = check_links(out, lambda done, total: progress("links", done, total))
     if broken:
         raise AtlasError(f"the site has {len(broken)} broken links, the first {broken[0]}", out)

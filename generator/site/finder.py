@@ -19,7 +19,8 @@ def finder_index(atlas: Atlas) -> str:
     class's whole label where it says more, otherwise ''; top: for each layer a flat list with CLASSES_PER_CHANNEL class
     numbers per channel (−1 for none), the most frequent among the nine pictures first; categories: those with channels,
     each as [name, other names, kind, address, fewest of nine, expected of nine, how many channels, the best channels],
-    and each of these as [layer, channel, of nine, average precision].
+    and each of these as [layer, channel, of nine, average precision]; descriptions: each text with the channels that it
+    describes, as [text, [layer, channel, score or null, source], …].
     """
     class_numbers = {key: number for number, key in enumerate(atlas.class_labels)}
     of_picture = [class_numbers.get((record.label_id, record.label), -1) for record in atlas.pictures]
@@ -30,6 +31,7 @@ def finder_index(atlas: Atlas) -> str:
         "synonyms": [label if "," in label else "" for _, label in class_numbers],
         "top": [_commonest_classes(atlas, layer.name, of_picture) for layer in atlas.layers],
         "categories": _categories(atlas),
+        "descriptions": _descriptions(atlas),
     }
     return data_script("index", index)
 
@@ -49,6 +51,15 @@ def _categories(atlas: Atlas) -> list[list[object]]:
             name = (category.name, ", ".join(category.also), category.kind, category.address)
             rows.append([*name, category.fewest, one_decimal(category.expected()), len(found), best])
     return rows
+
+
+def _descriptions(atlas: Atlas) -> list[list[object]]:
+    rows: dict[str, list[object]] = {}
+    for number, layer in enumerate(atlas.layers):
+        for channel in range(layer.channels):
+            for each in atlas.descriptions.of(layer.name, channel):
+                rows.setdefault(each.text, [each.text]).append([number, channel, each.score, each.source])
+    return list(rows.values())
 
 
 def _commonest_classes(atlas: Atlas, name: str, of_picture: list[int]) -> list[int]:

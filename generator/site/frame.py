@@ -76,11 +76,13 @@ def home_frame(atlases: Sequence[Atlas], root: str) -> Frame:
 
 
 def made_from(atlas: Atlas) -> str:
-    """The network, the weights and the pictures that were used: an atlas's title may be any text."""
+    """The network, the weights, the pictures and the descriptions that were used: an atlas's title may be any text."""
     manifest = atlas.manifest
     weights, pictures = manifest.weights.sha256[:FINGERPRINT], manifest.pictures.sha256[:FINGERPRINT]
     network = f"{title_of(manifest.model, manifest.weights)} ({weights})"
-    return f"Made from {network} and {integer(manifest.pictures.count)} pictures ({pictures})."
+    files = [f"{file.name} ({file.sha256[:FINGERPRINT]})" for file in atlas.descriptions.files]
+    described = f" Descriptions of channels: {', '.join(files)}." if files else ""
+    return f"Made from {network} and {integer(manifest.pictures.count)} pictures ({pictures}).{described}"
 
 
 def _note(atlas: Atlas) -> str:

@@ -16,6 +16,7 @@ from generator.site.frame import Frame
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.channel import channel_page
 from generator.site.reading.comparison import NetworkComparison, matches_in
+from generator.site.reading.descriptions import Descriptions
 from generator.site.reading.layer import layer_grid, layer_header
 from generator.site.reading.layer_numbers import Layer, MeasureColumn
 from generator.site.reading.layer_pairs import NetworkMatches
@@ -115,7 +116,7 @@ def write_layers(
 
     for _, part in in_workers(
         _in_a_process,
-        (atlas.store.folder, site.out, frame, comparisons, url),
+        (atlas.store.folder, atlas.descriptions, site.out, frame, comparisons, url),
         [layer.name for layer in largest_first],
         page_processes(sum(layer.channels for layer in atlas.layers), WORTH_PROCESSES),
         doing="writes pages",
@@ -130,10 +131,15 @@ def write_layers(
 
 
 def _in_a_process(
-    folder: Path, out: Path, frame: Frame, comparisons: Sequence[NetworkComparison], url: str
+    folder: Path,
+    descriptions: Descriptions,
+    out: Path,
+    frame: Frame,
+    comparisons: Sequence[NetworkComparison],
+    url: str,
 ) -> Callable[[str], Site]:
     """What a process of its own does with the name of a layer; the result says what it wrote."""
-    pages = LayerPages(Atlas(folder), frame, comparisons, url)
+    pages = LayerPages(Atlas(folder, descriptions), frame, comparisons, url)
 
     def write(name: str) -> Site:
         site = Site(out)

@@ -11,6 +11,7 @@ from generator.core.errors import AtlasError
 from generator.site.assets import write_assets
 from generator.site.chapters.refinement import RELATIONS_FILES
 from generator.site.chapters.registry import CHAPTERS, SHARED_CHAPTERS
+from generator.site.descriptions import import_descriptions, write_descriptions
 from generator.site.finder import finder_index
 from generator.site.frame import frame_of
 from generator.site.home import write_homes
@@ -34,16 +35,19 @@ def render_site(
     base_url: str = "",
     max_bytes: int | None = None,
     progress: Progress | None = None,
+    descriptions: Sequence[str | Path] = (),
 ) -> SiteReport:
     """Write the site of one or several atlases into `out`.
 
-    base_url: where the site will be published, for the addresses in citations. Raises AtlasError if two atlases have
-    the same name, if the folder holds something else, or if the site is larger than max_bytes.
+    base_url: where the site will be published, for the addresses in citations; descriptions: tables of descriptions of
+    the atlas's channels (CSV), or NAME=FILE of the atlas NAME. Raises AtlasError if two atlases have the same name, if
+    the folder holds something else, if descriptions are wrong, or if the site is larger than max_bytes.
     """
     start = time.perf_counter()
     report_progress: Progress = progress or (lambda what, done, total: None)
     loaded = [Atlas(folder) for folder in atlases]
     _check_atlases(loaded)
+    import_descriptions(loaded, [str(path) for path in descriptions])
     url = base_url.rstrip("/") + "/" if base_url else ""
     site = Site(Path(out), loaded, lambda what: report_progress(what, 0, 1))
     site.claim()
@@ -117,6 +121,7 @@ def _write_atlas(
             if chapter.present(atlas):
                 chapter.write(site, atlas)
         copy_data(site, atlas)
+        write_descriptions(site, atlas)
 
     comparisons = site.comparisons(atlas)
     progress(f"pages of {atlas.name}", 0, len(atlas.layers))

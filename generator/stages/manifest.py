@@ -134,10 +134,11 @@ def _label_reading(inputs: Inputs, run: Run) -> LabelReading:
 
 
 def _public(profile: dict[str, Any]) -> dict[str, Any]:
-    """The profile without what changes no number (device, processes, pictures read at a time, pixels kept), and without
-    the places on this machine."""
+    """The profile without what changes no number (device, processes, pictures read at a time, pixels kept, descriptions
+    from elsewhere), and without the places on this machine."""
     for key in ("device", "workers", "batch", "cache"):
         profile["compute"].pop(key)
+    profile["site"].pop("descriptions")
     return without_paths(profile)
 
 

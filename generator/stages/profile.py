@@ -306,11 +306,13 @@ class EmbeddingSection(_Section):
 
 class SiteSection(_Section):
     """publish_patches: whether pieces of the pictures appear on the site; author: whom a citation of a page names (left
-    out: the contributors of Residual Atlas); max_site_bytes: the build fails above it."""
+    out: the contributors of Residual Atlas); max_site_bytes: the build fails above it; descriptions: tables of
+    descriptions of channels (CSV) that the pages show."""
 
     publish_patches: bool = True
     author: str = ""
     max_site_bytes: PositiveInt = 900_000_000
+    descriptions: list[str] = []
 
 
 class Profile(_Section):

@@ -16,6 +16,7 @@ from generator.core.records import STUDY, LayerInfo, Manifest, PictureRecord, Si
 from generator.core.store import Store
 from generator.site.reading.categories import Categories, read_categories
 from generator.site.reading.class_report import ClassReport, class_report_from_json
+from generator.site.reading.descriptions import NO_DESCRIPTIONS, Descriptions
 from generator.site.reading.layer_numbers import Layer, dead_channels
 from generator.site.reading.layer_pairs import (
     LayerPair,
@@ -85,10 +86,11 @@ class GradientRow:
 
 
 class Atlas:
-    """An atlas folder, read once."""
+    """An atlas folder, read once. descriptions: of its channels, from elsewhere; they are no part of the folder."""
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, descriptions: Descriptions = NO_DESCRIPTIONS) -> None:
         self.store = Store(folder)
+        self.descriptions = descriptions
         self.manifest: Manifest = self.store.manifest()
         self.pictures: list[PictureRecord] = self.store.tables.images()
         self.class_labels = unique_labels(self.pictures)

@@ -12,6 +12,7 @@ from generator.site.reading.categories import CategoryChannel
 from generator.site.reading.channel_change import ChangeSentence, change_sentences, verdict_of
 from generator.site.reading.channel_sentence import channel_sentence
 from generator.site.reading.class_sentences import class_sentences
+from generator.site.reading.descriptions import Description
 from generator.site.reading.inputs import InputChannel, input_tree
 from generator.site.reading.layer_numbers import Layer, MeasureColumn
 from generator.site.reading.measure import Measure
@@ -116,9 +117,9 @@ class ChannelPage:
     """Everything that a channel's page shows.
 
     sentence: about its numbers; classes: sentences on the classes of its pictures; categories: the classes and groups
-    of classes that many of its pictures are of; changes: how it changes from earlier blocks; labels: of the nine
-    pictures, with how many carry each; strip: the blocks of the stage, empty where there is only one; data: JSON for
-    the scripts, '' where there are no tiles.
+    of classes that many of its pictures are of; descriptions: from elsewhere; changes: how it changes from earlier
+    blocks; labels: of the nine pictures, with how many carry each; strip: the blocks of the stage, empty where there is
+    only one; data: JSON for the scripts, '' where there are no tiles.
     """
 
     channel: int
@@ -127,6 +128,7 @@ class ChannelPage:
     changes: Sequence[ChangeSentence]
     classes: Sequence[str]
     categories: Sequence[CategoryChannel]
+    descriptions: Sequence[Description]
     top: TopPictures
     optimised: OptimisedPicture | None
     groups: Sequence[StatisticGroup]
@@ -150,6 +152,7 @@ def channel_page(atlas: Atlas, info: LayerInfo, channel: int, base_url: str) -> 
         changes=change_sentences(atlas, info, channel),
         classes=class_sentences(atlas, info, channel),
         categories=atlas.categories.best_names(info.name, channel) if atlas.categories else [],
+        descriptions=atlas.descriptions.of(info.name, channel),
         top=top,
         optimised=optimised_picture(atlas, layer, channel),
         groups=_groups(layer, channel),

@@ -88,6 +88,7 @@ class LayerGrid:
     next: LayerInfo | None
     inner: Sequence[LayerInfo]
     has_optimised: bool
+    has_descriptions: bool
     data: str
 
 
@@ -123,6 +124,11 @@ def layer_grid(atlas: Atlas, info: LayerInfo) -> LayerGrid:
         for channel in range(info.channels)
     ]
     categories = layer_categories(atlas, info.name)
+    described = {
+        channel: [each.text for each in found]
+        for channel in range(info.channels)
+        if (found := atlas.descriptions.of(info.name, channel))
+    }
     number = atlas.layers.index(info)
     return LayerGrid(
         # An atlas of the first channels alone has a smaller sheet.
@@ -137,7 +143,8 @@ def layer_grid(atlas: Atlas, info: LayerInfo) -> LayerGrid:
         next=atlas.layers[number + 1] if number + 1 < len(atlas.layers) else None,
         inner=atlas.inner_of(info.name) if info.kind in ("block", "layer") else [],
         has_optimised=has_optimised(layer),
-        data=_grid_data(layer, list(labels), labels_by_channel, categories),
+        has_descriptions=bool(described),
+        data=_grid_data(layer, list(labels), labels_by_channel, categories, described),
     )
 
 
@@ -182,16 +189,18 @@ def _grid_data(
     labels: list[str],
     labels_by_channel: list[list[int]],
     categories: dict[str, list[list[float]]],
+    descriptions: dict[int, list[str]],
 ) -> str:
     """JSON for the script. labels: names; categories: from `layer_categories`; nine: by channel the numbers of its
-    pictures' labels, the commonest first; numbers: by measure and channel to four digits, null where there is none;
-    panels; units: by measure its name and unit."""
+    pictures' labels, the commonest first; descriptions: by channel, of those that have any; numbers: by measure and
+    channel to four digits, null where there is none; panels; units: by measure its name and unit."""
     columns = layer.measures
     return json_in_page(
         {
             "labels": labels,
             "nine": labels_by_channel,
             "categories": categories,
+            "descriptions": descriptions,
             "numbers": {
                 column.measure.key: [
                     float(f"{value:.4g}") if present else None

@@ -2,7 +2,7 @@
 
 import { element } from "../dom.js";
 import { model, models, receive, root } from "../site.js";
-import { categoryAnswers, channelAnswers, classAnswers, withLayerNumbers } from "./search.js";
+import { categoryAnswers, channelAnswers, classAnswers, descriptionAnswers, withLayerNumbers } from "./search.js";
 
 const MOST_ANSWERS = 24;
 
@@ -73,6 +73,7 @@ function answer() {
     ? [
         ...indexes.flatMap((index) => channelAnswers(index, text)),
         ...indexes.flatMap((index) => categoryAnswers(index, text)),
+        ...indexes.flatMap((index) => descriptionAnswers(index, text)),
         ...indexes.flatMap((index) => classAnswers(index, text)),
       ]
     : [];

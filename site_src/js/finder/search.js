@@ -8,6 +8,7 @@ import { model, models, root } from "../site.js";
 const CLASSES_PER_CHANNEL = 3;
 const MOST_CLASSES = 4; // whose channels are listed
 const MOST_CHANNELS = 3; // of one layer and class, of one category
+const MOST_DESCRIBED = 6; // channels, of all descriptions
 const MOST_CATEGORIES = 4; // with their channels
 
 /** The index, with the number of each layer by both of its names. */
@@ -50,6 +51,27 @@ export function categoryAnswers(index, text) {
     const detail = `${kind}: ${count} channel${plural} ${verb} ${fewest} or more of 9 (${expected} expected)`;
     return [{ name: fullName(index, name), detail, address: `${root}${index.model}/${address}` }, ...channels];
   });
+}
+
+/** Answers to a part of an imported description: the channels that it describes. */
+export function descriptionAnswers(index, text) {
+  return index.descriptions
+    .map(([words, ...channels]) => ({ words, channels, rank: rankOf(words, text) }))
+    .filter(({ rank }) => rank)
+    .flatMap(({ words, channels, rank }) => channels.map((channel) => ({ words, rank, channel })))
+    .sort((a, b) => a.rank - b.rank || compareScores(a.channel[2], b.channel[2]))
+    .slice(0, MOST_DESCRIBED)
+    .map(({ words, channel: [layer, channel, score, source] }) => ({
+      name: fullName(index, `${index.layers[layer][0]} ${channel}`),
+      detail: `“${words}”, ${score === null ? "" : `score ${Number(score.toPrecision(3))}, `}${source}`,
+      address: addressOf(index, layer, channel),
+    }));
+}
+
+// The higher score first, none last.
+function compareScores(a, b) {
+  if (a === null || b === null) return (a === null) - (b === null);
+  return b - a;
 }
 
 /** Answers to the name of a class or a part of it: channels that have it among their most frequent classes. */

@@ -49,7 +49,8 @@ function applyAddress(layer) {
   const least = text ? Number(controls.least.value || 1) : 0;
   let shown = 0;
   cells.forEach((cell, channel) => {
-    cell.hidden = matching.count(channel) < least || (withGradients && !hasGradients(cell));
+    cell.hidden =
+      !(matching.count(channel) >= least || matching.isDescribed(channel)) || (withGradients && !hasGradients(cell));
     if (!cell.hidden && (withDead || !cell.classList.contains("dead"))) shown++;
   });
   const isByLabel = controls.sort.value === "label" && text;
@@ -78,6 +79,7 @@ function sortedChannels(count, numbers, isAscending) {
 // How many of a channel's top-9 images match the text, and its average precision where that is known. The whole name of a
 // class stands for this class alone ("bow", not "bow tie" too), that of a group of classes for the channels that are found
 // for it, a part of a name for all classes that contain it.
+// A description that contains the text matches too.
 function pictureCounts(data, text) {
   const part = text.toLowerCase();
   const exact = data.labels.indexOf(text);
@@ -85,10 +87,14 @@ function pictureCounts(data, text) {
     exact >= 0 ? name === text : name.toLowerCase() === part,
   );
   const found = new Map((data.categories[category] ?? []).map(([channel, ...numbers]) => [channel, numbers]));
-  const precision = (channel) => found.get(channel)?.[1] ?? 0;
-  if (category !== undefined && exact < 0) return { count: (channel) => found.get(channel)?.[0] ?? 0, precision };
   const fits = data.labels.map((label, number) => (exact >= 0 ? number === exact : label.toLowerCase().includes(part)));
-  return { count: (channel) => data.nine[channel].filter((label) => fits[label]).length, precision };
+  const isGroup = category !== undefined && exact < 0;
+  return {
+    count: (channel) =>
+      isGroup ? (found.get(channel)?.[0] ?? 0) : data.nine[channel].filter((label) => fits[label]).length,
+    precision: (channel) => found.get(channel)?.[1] ?? 0,
+    isDescribed: (channel) => data.descriptions[channel]?.some((words) => words.toLowerCase().includes(part)),
+  };
 }
 
 // Channels with most matching images first, of these those of highest average precision.

@@ -30,7 +30,12 @@ export function startPreview({ grid, controls, data, cells }) {
     const labels = Array.from(new Set(data.nine[channel]))
       .slice(0, MOST_LABELS)
       .map((label) => data.labels[label]);
-    const text = [channel, valueText(data, controls.sort.value || "max", channel), labels.join(" · ")];
+    const text = [
+      channel,
+      valueText(data, controls.sort.value || "max", channel),
+      labels.join(" · "),
+      ...(data.descriptions[channel] ?? []).slice(0, 1),
+    ];
     preview.append(element("p", { text: text.filter((part) => part !== "").join(" · ") }));
     document.body.append(preview);
     placeNextTo(link.getBoundingClientRect(), preview);
