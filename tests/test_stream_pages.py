@@ -402,7 +402,8 @@ def test_the_scale_page_begins_with_the_validation_and_ranks_nothing(atlas, site
     )
     assert "0.48 (95 % interval 0.41 to 0.55; 0.5 is chance)" in lead and "ranks no channels" in lead
     assert 'id="ranking"' not in text and not scale_page(atlas).ranked
-    assert text.count('class="curve ') == 6 and "&lt;ring&gt;" in text
+    # Six curves, each of two lines between three sizes.
+    assert text.count('class="curve ') == 12 and "&lt;ring&gt;" in text
     assert "Scale invariant by" not in (site / "small/res2b/2.html").read_text("utf-8")
 
 

@@ -25,7 +25,8 @@ LISTED = 12  # channels of each list
 
 @dataclass(frozen=True)
 class Dot:
-    """A channel; x: its rank correlation, y: what it gained in label agreement, or the pictures kept; in px."""
+    """A channel. x: its rank correlation, in hundredths of the figure's width; y: what it gained in label agreement, or
+    the pictures kept, in px."""
 
     change: ChannelChange
     x: float
@@ -75,7 +76,7 @@ def pair_page(
         changes = [change for change in changes if change.gain is not None]
     correlations = [change.rho or 0.0 for change in changes]
     heights = [change.gain.value if change.gain else float(change.shared) for change in changes]
-    across = Axis.around([*correlations, 1.0], zero=True, start=56, end=700)
+    across = Axis.around([*correlations, 1.0], zero=True, start=0, end=100)
     up = Axis.around(heights, zero=True, start=400, end=16)
     total = max(1, pair.channels)
     return PairPage(
