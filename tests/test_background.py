@@ -1,5 +1,5 @@
-"""While a GPU computes, stages that need none run in the background: the atlas is the same, errors end the run in one
-sentence, and a run that was killed meanwhile goes on. The CPU stands in for the GPU here."""
+"""Stages that need no device run in the background, while a GPU computes or beside each other: the atlas is the same,
+errors end the run in one sentence, and a run that was killed meanwhile goes on. The CPU stands in for the GPU here."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from dataclasses import replace
 
 import pytest
 from interrupting import file_bytes
+from threadpoolctl import threadpool_info
 
 from generator.core.errors import AtlasError
 from generator.core.progress import Reporter
@@ -25,8 +26,9 @@ CPU_ONLY = [stage.name for stage in table.STAGES if stage.cpu_only]
 
 
 @pytest.fixture(autouse=True)
-def _overlapping(monkeypatch):
-    monkeypatch.setattr(Run, "overlaps", True)
+def _overlapping(monkeypatch, request):
+    if "on_a_cpu" not in request.node.name:
+        monkeypatch.setattr(Run, "overlaps", True)
 
 
 def _with_run(monkeypatch, name, run):
@@ -50,6 +52,32 @@ def test_the_atlas_is_the_same_and_its_stages_did_overlap(small, atlas, tmp_path
     background = {name for name, thread in threads.items() if thread.startswith("background")}
     assert background == set(CPU_ONLY)
     assert "correspondence" in {stage.name for stage in reporter.stages}
+
+
+def test_on_a_cpu_they_run_beside_each_other_alone_and_with_one_thread_per_product(
+    small, atlas, tmp_path, monkeypatch
+):
+    running, beside, threads = set(), {}, set()
+    for stage in table.STAGES:
+
+        def run(inputs, run, stage=stage):
+            running.add(stage.name)
+            beside[stage.name] = set(running)
+            if stage.name in ("connections", "classes"):
+                time.sleep(1)
+            stage.run(inputs, run)
+            if stage.cpu_only:
+                threads.update(one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas")
+            running.discard(stage.name)
+
+        _with_run(monkeypatch, stage.name, run)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    pipeline.compute(profile.load(str(small)), tmp_path, Reporter(quiet=True))
+    assert file_bytes(tmp_path) == file_bytes(atlas.folder)
+    for name, others in beside.items():
+        assert others <= set(CPU_ONLY) if name in CPU_ONLY else others == {name}
+    assert any(len(others) > 1 for others in beside.values())
+    assert threads == {1}
 
 
 @pytest.mark.parametrize("name", CPU_ONLY)

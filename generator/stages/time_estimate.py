@@ -4,6 +4,7 @@ of work takes on this machine, as busy as it is now (trials.py)."""
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -340,7 +341,11 @@ class _Work:
         channels = sum(layers.values())
         pairs = sum(layers[pair.source] * layers[pair.target] for pair in layer_pairs(inputs.network.layers))
         work = channels * CHANNEL + channels * pictures * RANKED + pairs * (PERMUTED + pictures)
-        return work * self.trials.plain
+        seconds = work * self.trials.plain
+        if self.run.overlaps or (os.cpu_count() or 1) == 1:
+            return seconds
+        # Beside the map, which keeps another core busy: what is left of them when it is done.
+        return max(0.0, seconds - self._map()) / 2 if self.done.needs("embedding") else seconds / 2
 
     def _pages(self) -> float:
         channels = sum(layer.channels for layer in self.inputs.network.layers)
