@@ -21,25 +21,29 @@ def write_channels_csv(store: Store, layers: Sequence[LayerInfo]) -> None:
             if array.shape == (layer.channels,)
         }
     )
-    rows: list[list[object]] = []
+    rows: list[Sequence[object]] = []
     for layer in layers:
-        numbers = tables[layer.name]
-        first = numbers["top_value"][:, 0]
-        for channel in range(layer.channels):
-            values = [_field(numbers[name][channel]) if name in numbers else "" for name in columns]
-            place = [numbers["top_image"][channel, 0], *numbers["top_unit"][channel, 0]]
-            rows.append(
-                [layer.name, channel, _field(first[channel]), *(int(part) for part in place), *values]
-            )
+        numbers, nothing = tables[layer.name], [""] * layer.channels
+        first = [
+            [layer.name] * layer.channels,
+            range(layer.channels),
+            _fields(numbers["top_value"][:, 0]),
+            _fields(numbers["top_image"][:, 0]),
+            *(_fields(part) for part in numbers["top_unit"][:, 0].T),
+        ]
+        rows += zip(
+            *first, *(_fields(numbers[name]) if name in numbers else nothing for name in columns), strict=True
+        )
     leading = ["layer", "channel", "top_value", "top_image", "top_row", "top_column"]
     store.tables.write("channels.csv", [*leading, *columns], rows)
 
 
-def _field(value: np.generic) -> object:
-    if isinstance(value, np.bool_):
-        return int(value)
-    if isinstance(value, np.floating):
-        return (
-            "" if not np.isfinite(value) else repr(float(value)) if value.dtype == np.float64 else str(value)
-        )
-    return value
+def _fields(values: np.ndarray) -> list[object]:
+    """A column of the table, (C,)."""
+    if values.dtype == bool:
+        return list(values.astype(int).tolist())
+    if values.dtype.kind != "f":
+        return list(values.tolist())
+    texts = map(repr, values.tolist()) if values.dtype == np.float64 else map(str, values)
+    finite = np.isfinite(values).tolist()
+    return [text if known else "" for text, known in zip(texts, finite, strict=True)]
