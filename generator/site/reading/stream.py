@@ -78,12 +78,17 @@ class StreamBlock:
     associations: Intervals = field(default_factory=dict)
     reach: Mapping[str, float] = field(default_factory=dict)
 
+    @cached_property
+    def _values(self) -> dict[str, np.ndarray]:
+        """By key, those that were asked for: every channel's page asks for all of them."""
+        return {}
+
     def values(self, key: str) -> np.ndarray:
         """(C,) float64; NaN where the channel has none or is dead."""
-        array = self.arrays.get(key)
-        if array is None:
-            return np.full(self.info.channels, np.nan)
-        return np.where(self.dead, np.nan, array.astype(np.float64))
+        if key not in self._values:
+            array = self.arrays.get(key, np.full(self.info.channels, np.nan))
+            self._values[key] = np.where(self.dead, np.nan, array.astype(np.float64))
+        return self._values[key]
 
     @cached_property
     def ratio(self) -> np.ndarray:
