@@ -348,7 +348,7 @@ class Graph:
 
     def _fusions(self, pictures: Tensor, wanted: Collection[int], last: int) -> dict[int, _Fusion]:
         """What each convolution may do on its way out, {} where this machine has no such convolutions."""
-        if pictures.device.type != "cpu" or pictures.dtype != torch.float32 or not _can_fuse():
+        if pictures.device.type != "cpu" or pictures.dtype != torch.float32 or not can_fuse():
             return {}
         fusions: dict[int, _Fusion] = {}
         for index, step in enumerate(self.steps):
@@ -377,7 +377,7 @@ def _channels_read(steps: tuple[Step, ...]) -> int:
 
 
 @functools.cache
-def _can_fuse() -> bool:
+def can_fuse() -> bool:
     """Whether this torch has oneDNN's convolutions with work done on the way out; tried, since these calls are private
     to torch and may change."""
     x = torch.ones(1, 16, 2, 2).contiguous(memory_format=torch.channels_last)

@@ -210,10 +210,14 @@ class Convolution(Op):
         assert step.weight is not None
         return F.conv2d(x, step.weight, step.bias, step.stride, padding, step.dilation, step.groups)
 
-    def fused(self, step: Step, x: Tensor, other: Tensor | None, relu: bool) -> Tensor:
+    def fused(
+        self, step: Step, x: Tensor, other: Tensor | None, relu: bool, padding: int | None = None
+    ) -> Tensor:
         """The convolution, then `other` added (into other's memory) unless it is None, then a ReLU if asked for, in one
-        pass over the maps. By oneDNN: CPU, float32, channels_last; graph._can_fuse tells whether this torch has it."""
-        geometry = [step.padding] * 2, [step.stride] * 2, [step.dilation] * 2, step.groups
+        pass over the maps. padding: on all sides, the step's own if left out. By oneDNN: CPU, float32, channels_last;
+        graph.can_fuse tells whether this torch has it."""
+        padding = step.padding if padding is None else padding
+        geometry = [padding] * 2, [step.stride] * 2, [step.dilation] * 2, step.groups
         after = "relu" if relu else None
         if other is None:
             return torch.ops.mkldnn._convolution_pointwise(

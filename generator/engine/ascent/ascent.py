@@ -26,6 +26,7 @@ from generator.engine.ascent.parametrisations import Name, displayable, latent_o
 from generator.engine.ascent.regularisers import Regularisers, total_variation_gradient
 from generator.engine.ascent.transforms import Transforms, compose, reach, standard_transforms
 from generator.engine.ascent.windowed_forward import WindowedForward
+from generator.engine.ascent.windowed_gradient import WindowedGradient
 from generator.engine.gradients.cones import Frame
 from generator.engine.relu_rules import ReluRule
 from generator.network.graph import Graph
@@ -112,6 +113,7 @@ class Ascender:
             graph = graph.until(aim).to(self.device, self.computing)
             aim = len(graph) - 1
         self.forward = WindowedForward(graph, aim, self.size, middle)
+        self.network_gradient = WindowedGradient(self.forward)
         self.frame = self.forward.frame
         margins = reach(plan.transforms, _size(self.frame))
         rows, columns = (
@@ -210,12 +212,13 @@ class Ascender:
         height, width = _size(self.frame)
         pictures = displayable(latent)
         seen = compose(self.plan.transforms, draws, pictures, first=(top, left), size=(height, width))
-        maps = self.forward(self._prepared(seen, self.computing), rule)
+        given = self._prepared(seen, self.computing)
+        tape = self.network_gradient.forward(given.detach(), rule)
         # The objectives as the gradient that the backward pass begins with, laid out channels_last like the maps: so
         # the whole backward pass stays in that layout.
-        seed = torch.zeros_like(maps, memory_format=torch.channels_last)
-        seed[torch.arange(len(channels), device=self.device), channels] = 1 / maps[0, 0].numel()
-        (gradient,) = torch.autograd.grad(maps, latent, seed)
+        seed = torch.zeros_like(tape.maps, memory_format=torch.channels_last)
+        seed[torch.arange(len(channels), device=self.device), channels] = 1 / tape.maps[0, 0].numel()
+        (gradient,) = torch.autograd.grad(given, latent, self.network_gradient.back(tape, seed))
         length = gradient.flatten(1).norm(dim=1)[:, None, None, None]
         unit = (self.network.graph.channels * height * width) ** 0.5
         return torch.where(length > 0, gradient * (unit / length), 0.0)

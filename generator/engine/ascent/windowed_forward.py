@@ -53,15 +53,15 @@ class WindowedForward:
             if step.reads == "map":
                 self.frames[index] = _whole(self.extents[index])
             for source in step.inputs:
-                needed = _input_frame(step, self.frames[index], self.extents[source])
+                needed = input_frame(step, self.frames[index], self.extents[source])
                 known = self.frames.get(source, needed)
                 self.frames[source] = known[0].joined(needed[0]), known[1].joined(needed[1])
         self.order = sorted(self.frames)
-        self._readers = {i: [r for r in graph.consumers[i] if r in self.frames] for i in self.order}
-        self._summed = {i for i in self.order if self._is_summed(i)}
+        self.readers = {i: [r for r in graph.consumers[i] if r in self.frames] for i in self.order}
+        self.summed = {i for i in self.order if self._is_summed(i)}
         # A map is freed after its last reader; an addition that its ReLU does reads its inputs when the ReLU runs.
-        when = {i: self._readers[i][0] if i in self._summed else i for i in self.order}
-        self._last = {i: max((when[r] for r in self._readers[i]), default=-1) for i in self.order}
+        when = {i: self.readers[i][0] if i in self.summed else i for i in self.order}
+        self._last = {i: max((when[r] for r in self.readers[i]), default=-1) for i in self.order}
         self._few_channels = {
             i: TransposedConvolution(graph.steps[i]) for i in self.order if _is_slow_backward(graph.steps[i])
         }
@@ -79,7 +79,7 @@ class WindowedForward:
 
     def _is_summed(self, index: int) -> bool:
         """Whether a step is the addition of two different maps that one ReLU alone reads."""
-        step, readers = self.graph.steps[index], self._readers[index]
+        step, readers = self.graph.steps[index], self.readers[index]
         alone = len(readers) == 1 and self.graph.steps[readers[0]].op == "relu" and index != self.top
         return step.op == "add" and len(set(step.inputs)) == 2 and alone
 
@@ -99,28 +99,48 @@ class WindowedForward:
         values: dict[int, Tensor] = {0: seen}
         for index in self.order[1:]:
             step = self.graph.steps[index]
-            if index in self._summed:  # the ReLU behind it does the addition
+            if index in self.summed:  # the ReLU behind it does the addition
                 continue
-            values[index] = self._run(step, index, values, rule)
+            values[index] = self.run_step(step, index, values, rule)
             if watched is not None and index in watched:
                 watched[index] = values[index]
             for source in [source for source in values if self._last[source] == index]:
                 del values[source]
         return _cut(values[self.top], self.frames[self.top], self._objective)
 
-    def _run(self, step: Step, index: int, values: dict[int, Tensor], rule: ReluRule) -> Tensor:
+    def run_step(self, step: Step, index: int, values: dict[int, Tensor], rule: ReluRule) -> Tensor:
         if step.reads == "window":
             return self._windowed(index, values[step.inputs[0]], step.inputs[0])
-        if step.op == "relu" and (add := step.inputs[0]) in self._summed:
-            one, other = (self._part(index, i, values) for i in self.graph.steps[add].inputs)
+        if step.op == "relu" and (add := step.inputs[0]) in self.summed:
+            one, other = (self.part(index, i, values) for i in self.graph.steps[add].inputs)
             return summed_relu(step, one, other, rule)
-        parts = [self._part(index, source, values) for source in step.inputs]
+        parts = [self.part(index, source, values) for source in step.inputs]
         return rectified(step, parts[0], rule) if step.is_rectifier else step.run(*parts)
 
-    def _part(self, index: int, source: int, values: dict[int, Tensor]) -> Tensor:
+    def part(self, index: int, source: int, values: dict[int, Tensor]) -> Tensor:
         """What a step that reads positions or whole maps needs of an input, of whose map at least that is held."""
-        needed = _input_frame(self.graph.steps[index], self.frames[index], self.extents[source])
+        needed = input_frame(self.graph.steps[index], self.frames[index], self.extents[source])
         return _cut(values[source], self.frames[source], needed)
+
+    def padded(self, index: int, x: Tensor) -> tuple[Tensor, int]:
+        """What the frame of a convolution's output depends on, and by how much it has still to be padded on all sides;
+        x holds the frame of its source's map."""
+        x, (left, right, top, bottom) = self._needed(index, x)
+        if left == right == top == bottom:
+            return x, left
+        return F.pad(x, (left, right, top, bottom)), 0
+
+    def _needed(self, index: int, x: Tensor) -> tuple[Tensor, tuple[int, int, int, int]]:
+        """What the frame of a convolution's or pooling's output depends on, as far as it lies on the map, and how many
+        positions it hangs over the border on the left, on the right, above and below."""
+        step, frame, source = self.graph.steps[index], self.frames[index], self.graph.steps[index].inputs[0]
+        held, extents = self.frames[source], self.extents[source]
+        needed = step.input_window(frame[0]), step.input_window(frame[1])
+        rows, columns = (needed[axis].clipped(extents[axis]).within(held[axis]) for axis in (0, 1))
+        x = x[:, :, rows, columns]
+        top, left = (max(-needed[axis].low, 0) for axis in (0, 1))
+        bottom, right = (max(needed[axis].end - extents[axis], 0) for axis in (0, 1))
+        return x, (left, right, top, bottom)
 
     def _windowed(self, index: int, x: Tensor, source: int) -> Tensor:
         """The frame of a convolution's or pooling's output; x holds the frame of its source's map."""
@@ -130,13 +150,9 @@ class WindowedForward:
         few_channels = self._few_channels.get(index)
         if few_channels is None and held == _whole(extents) and frame == _whole(self.extents[index]):
             return step.run(x)  # the whole map: the step pads it itself
-        needed = step.input_window(frame[0]), step.input_window(frame[1])
-        rows, columns = (needed[axis].clipped(extents[axis]).within(held[axis]) for axis in (0, 1))
-        x = x[:, :, rows, columns]
-        top, left = (max(-needed[axis].low, 0) for axis in (0, 1))
-        bottom, right = (max(needed[axis].end - extents[axis], 0) for axis in (0, 1))
-        if top or bottom or left or right:
-            x = F.pad(x, (left, right, top, bottom), value=step.kind.padding_value)
+        x, around = self._needed(index, x)
+        if any(around):
+            x = F.pad(x, around, value=step.kind.padding_value)
         if few_channels is not None:
             return _FewChannels.apply(x, few_channels)
         return step.kind.without_padding(step, x)
@@ -150,7 +166,7 @@ def _is_slow_backward(step: Step) -> bool:
     return step.groups == 1 and step.dilation == 1 and step.weight.shape[1] <= FEW_CHANNELS
 
 
-def _input_frame(step: Step, frame: Frame, extents: tuple[int, int]) -> Frame:
+def input_frame(step: Step, frame: Frame, extents: tuple[int, int]) -> Frame:
     """What a frame of a step's output depends on of one input, a map of this height and width."""
     if step.reads == "map":
         return _whole(extents)

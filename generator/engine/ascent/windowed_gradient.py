@@ -1,0 +1,244 @@
+"""An objective's gradient with respect to the picture, on the windows of a WindowedForward: what automatic
+differentiation of it gives, in fewer passes over the maps.
+
+A convolution does the addition and the ReLU behind it on its way out, and of the three only the output is kept. Back,
+the gradient of a shortcut is added to the part of the map that it belongs to, where automatic differentiation would
+fill a map with zeros, copy the part into it and add the two maps. All other steps are differentiated automatically,
+each by itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from generator.engine.ascent.windowed_forward import WindowedForward, input_frame
+from generator.engine.gradients.transposed import Place, TransposedConvolution
+from generator.engine.relu_rules import ReluRule, through_relu
+from generator.network.graph import can_fuse
+from generator.network.ops import CONVOLUTION, Step
+
+
+@dataclass(frozen=True)
+class _Group:
+    """A convolution with the addition and the ReLU behind it, by their indices; None where there is none.
+
+    partner: the addition's other input."""
+
+    conv: int
+    add: int | None = None
+    partner: int | None = None
+    relu: int | None = None
+
+    @property
+    def end(self) -> int:
+        """The last of its steps."""
+        return next(i for i in (self.relu, self.add, self.conv) if i is not None)
+
+
+@dataclass(eq=False)
+class _Part:
+    """What one path contributes to the gradient at a step. value: (B, C, h, w); place: rows and columns of the step's
+    frame that it belongs to, None for all; owned: whether nothing else reads the tensor, so that it may be overwritten."""
+
+    value: Tensor
+    place: Place | None
+    owned: bool
+
+
+@dataclass
+class Tape:
+    """What one forward pass leaves for the way back, which can be gone once.
+
+    maps: the window of the objective's map, (B, C, h, w), or a classifier's scores, (B, K); rectified: of each group
+    with a ReLU, its output; singles: of each other step its inputs, by their indices, and its output.
+    """
+
+    maps: Tensor
+    rule: ReluRule
+    rectified: dict[int, Tensor] = field(default_factory=dict)
+    singles: dict[int, tuple[dict[int, Tensor], Tensor]] = field(default_factory=dict)
+
+
+class WindowedGradient:
+    """The passes of `windowed`, forward and back; no gradient is computed for weights."""
+
+    def __init__(self, windowed: WindowedForward) -> None:
+        self.windowed, self.steps = windowed, windowed.graph.steps
+        groups = {group.conv: group for group in map(self._group, windowed.order) if group}
+        inside = {i for group in groups.values() for i in (group.add, group.relu) if i is not None}
+        # Groups and single steps in forward order: a group stands where its convolution does.
+        self.order = [groups.get(i, i) for i in windowed.order[1:] if i not in inside and i not in windowed.summed]
+        self._carried = {conv: TransposedConvolution(self.steps[conv]) for conv in groups}
+        last: dict[int, int] = {}
+        for number, node in enumerate(self.order):
+            last.update(dict.fromkeys(self._sources(node), number))
+        self._last = last
+
+    # -- what belongs together -----------------------------------------------------------------------------------------
+
+    def _group(self, index: int) -> _Group | None:
+        """The group of a convolution, None for another step."""
+        step, readers = self.steps[index], self.windowed.readers
+        if step.op != "conv" or step.weight is None:
+            return None
+        conv, end = index, index
+        add = partner = None
+        if self._alone(end) and self.steps[reader := readers[end][0]].op == "add":
+            partner = self._partner(reader, conv)
+            if partner is not None:
+                add = end = reader
+        relu = None
+        if self._alone(end) and self.steps[reader := readers[end][0]].op == "relu":
+            relu = reader
+        return _Group(conv, add, partner, relu)
+
+    def _alone(self, index: int) -> bool:
+        """Whether one step alone reads this one, and all that is held of it."""
+        readers, frames = self.windowed.readers[index], self.windowed.frames
+        return len(readers) == 1 and frames[readers[0]] == frames[index]
+
+    def _partner(self, add: int, conv: int) -> int | None:
+        """What an addition adds to a convolution, where the convolution can do it: computed before it, of one shape."""
+        one, other = self.steps[add].inputs
+        partner = other if one == conv else one
+        extents, channels = self.windowed.extents, self.windowed.channels
+        alike = extents[partner] == extents[conv] and channels[partner] == channels[conv]
+        return partner if partner < conv and alike else None
+
+    def _sources(self, node: int | _Group) -> list[int]:
+        """The steps that a group or a single step reads."""
+        if isinstance(node, _Group):
+            return [self.steps[node.conv].inputs[0], *([] if node.partner is None else [node.partner])]
+        step = self.steps[node]
+        added = [i for i in step.inputs if i in self.windowed.summed]
+        return [i for source in step.inputs for i in (self.steps[source].inputs if source in added else [source])]
+
+    # -- forward -------------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def forward(self, seen: Tensor, rule: ReluRule = "plain") -> Tape:
+        """seen: the network's input on the frame, (B, channels, h, w), channels_last; rule: at ReLUs, on the way
+        back."""
+        values: dict[int, Tensor] = {0: seen}
+        tape = Tape(seen, rule)
+        fuses = seen.device.type == "cpu" and seen.dtype == torch.float32 and can_fuse()
+        for number, node in enumerate(self.order):
+            if isinstance(node, _Group):
+                output = self._convolved(node, values, fuses)
+                values[node.end] = output
+                if node.relu is not None:
+                    tape.rectified[node.relu] = output
+            else:
+                values[node] = self._single(node, values, tape)
+            for source in set(self._sources(node)):
+                if self._last[source] == number:
+                    del values[source]
+        tape.maps = values[self.windowed.top]
+        return tape
+
+    def _convolved(self, group: _Group, values: dict[int, Tensor], fuses: bool) -> Tensor:
+        step = self.steps[group.conv]
+        relu = None if group.relu is None else self.steps[group.relu]
+        x, padding = self.windowed.padded(group.conv, values[step.inputs[0]])
+        added = None
+        if group.add is not None and group.partner is not None:
+            added = self.windowed.part(group.add, group.partner, values)
+        if fuses:
+            below = relu is not None and relu.limit == math.inf
+            # The sum is written where the addend lies.
+            added = None if added is None else added.clone(memory_format=torch.channels_last)
+            output = CONVOLUTION.fused(step, x, added, below, padding)
+            return output if relu is None or below else relu.run(output, in_place=True)
+        output = F.conv2d(x, step.weight, step.bias, step.stride, padding, step.dilation, step.groups)
+        if added is not None:
+            output += added
+        return output if relu is None else relu.run(output, in_place=True)
+
+    def _single(self, index: int, values: dict[int, Tensor], tape: Tape) -> Tensor:
+        given = {
+            source: values[source].detach().requires_grad_(values[source].is_floating_point())
+            for source in self._sources(index)
+        }
+        with torch.enable_grad():
+            output = self.windowed.run_step(self.steps[index], index, given, tape.rule)
+        tape.singles[index] = given, output
+        return output.detach()
+
+    # -- back ----------------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def back(self, tape: Tape, seed: Tensor) -> Tensor:
+        """The gradient at what was seen, (B, channels, h, w), from the one at the tape's maps, of their shape."""
+        parts: dict[int, list[_Part]] = {self.windowed.top: [_Part(seed, None, owned=False)]}
+        for node in reversed(self.order):
+            end = node.end if isinstance(node, _Group) else node
+            gradient = self._joined(end, parts.pop(end, []))
+            if isinstance(node, _Group):
+                passed = [] if gradient is None else self._through_group(node, gradient, tape)
+            else:
+                passed = self._through_single(node, gradient, tape)
+            for source, part in passed:
+                parts.setdefault(source, []).append(part)
+        gradient = self._joined(0, parts.get(0, []))
+        if gradient is None:
+            shape = (len(seed), self.windowed.channels[0], *(window.size for window in self.windowed.frame))
+            return seed.new_zeros(shape)
+        return gradient
+
+    def _through_group(self, group: _Group, gradient: Tensor, tape: Tape) -> list[tuple[int, _Part]]:
+        frames, extents = self.windowed.frames, self.windowed.extents
+        source = self.steps[group.conv].inputs[0]
+        passed = []
+        if group.relu is not None:
+            output, limit = tape.rectified.pop(group.relu), self.steps[group.relu].limit
+            gradient = through_relu(gradient, output, tape.rule, limit)
+        if group.add is not None and group.partner is not None:
+            frame = input_frame(self.steps[group.add], frames[group.add], extents[group.partner])
+            place = tuple(own.within(held) for own, held in zip(frame, frames[group.partner], strict=True))
+            passed.append((group.partner, _Part(gradient, (place[0], place[1]), owned=False)))
+        carried = self._carried[group.conv](
+            gradient.permute(0, 2, 3, 1), frames[group.conv], frames[source]
+        )
+        if carried is not None:
+            value, place = carried
+            passed.append((source, _Part(value.permute(0, 3, 1, 2), place, owned=True)))
+        return passed
+
+    def _through_single(self, index: int, gradient: Tensor | None, tape: Tape) -> list[tuple[int, _Part]]:
+        given, output = tape.singles.pop(index)
+        wanted = {source: value for source, value in given.items() if value.requires_grad}
+        if gradient is None or not wanted or not output.requires_grad:
+            return []
+        found = torch.autograd.grad(output, list(wanted.values()), gradient, allow_unused=True)
+        return [
+            (source, _Part(value, None, owned=False))
+            for source, value in zip(wanted, found, strict=True)
+            if value is not None
+        ]
+
+    def _joined(self, index: int, parts: list[_Part]) -> Tensor | None:
+        """The sum of what all paths contribute to the gradient at a step, on its whole frame; None for no path."""
+        sizes = tuple(window.size for window in self.windowed.frames[index])
+        whole = [part for part in parts if part.place is None or part.value.shape[2:] == sizes]
+        if len(parts) == 1 and whole:
+            return parts[0].value
+        if not parts:
+            return None
+        base = next((part for part in whole if part.owned), None)
+        if base is None:
+            shape = (*parts[0].value.shape[:2], *sizes)
+            total = parts[0].value.new_zeros(shape).contiguous(memory_format=torch.channels_last)
+        else:
+            total = base.value
+        for part in parts:
+            if part in whole and part is not base:
+                total += part.value
+            elif part is not base:
+                assert part.place is not None
+                total[:, :, part.place[0], part.place[1]] += part.value
+        return total
