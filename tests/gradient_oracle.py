@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from generator.core.records import LayerInfo, Preprocessing, ReceptiveField, WeightsInfo
 from generator.engine.ascent.windowed_forward import WindowedForward
+from generator.engine.ascent.windowed_gradient import WindowedGradient
 from generator.engine.gradients.unit_gradients import UnitGradients, Units, forward_switches
 from generator.network.graph import Graph
 from generator.network.network import Network, Tap
@@ -269,7 +270,7 @@ def check_objective(
     walk: WindowedForward, maps: Tensor, x: Tensor, position: tuple[int, int] | None, rule: str, exact: float
 ) -> None:
     """A windowed forward pass gives the value of its objective, a position of the maps or all of them, and its gradient
-    at the pictures x, which is zero outside the window."""
+    at the pictures x, which is zero outside the window; automatically, and as WindowedGradient computes it."""
     rows, columns = (slice(window.low, window.end) for window in walk.frame)
     row, column = (slice(None), slice(None)) if position is None else (slice(p, p + 1) for p in position)
     expected = maps[:, :, row, column]
@@ -280,3 +281,8 @@ def check_objective(
     (own,) = torch.autograd.grad(found.sum(), seen)
     torch.testing.assert_close(own, gradient[:, :, rows, columns], rtol=10 * exact, atol=10 * exact)
     assert gradient.abs().sum() == pytest.approx(float(own.abs().sum()))
+    passes = WindowedGradient(walk)
+    tape = passes.forward(seen.detach(), rule)
+    torch.testing.assert_close(tape.maps, expected.detach(), rtol=exact, atol=exact)
+    by_hand = passes.back(tape, torch.ones_like(tape.maps))
+    torch.testing.assert_close(by_hand, gradient[:, :, rows, columns], rtol=10 * exact, atol=10 * exact)

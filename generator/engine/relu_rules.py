@@ -24,9 +24,15 @@ UNIT_RULES: tuple[ReluRule, ...] = ("guided", "deconvnet", "plain")  # those of 
 LEAK = 0.1
 
 
-def through_relu(gradient: Tensor, output: Tensor, rule: ReluRule, limit: float = math.inf) -> Tensor:
+def through_relu(
+    gradient: Tensor, output: Tensor, rule: ReluRule, limit: float = math.inf, *, in_place: bool = False
+) -> Tensor:
     """The gradient at a ReLU's input by the rule, from the gradient at its output and the output itself, all of one
-    shape. limit: the largest value that it passes on."""
+    shape. limit: the largest value that it passes on; in_place: whether the result may be written over the gradient."""
+    if (
+        in_place and rule == "plain" and limit == math.inf
+    ):  # the usual case: half the time of one with new memory
+        return torch.ops.aten.threshold_backward.grad_input(gradient, output, 0, grad_input=gradient)
     if rule in ("guided", "deconvnet"):
         gradient = gradient.clamp(min=0)
     if rule == "deconvnet":

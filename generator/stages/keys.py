@@ -30,6 +30,7 @@ CONNECTIONS = 1  # stages/connections.py alone
 CLASSES = 4  # stages/classes.py alone
 CORRESPONDENCE = 4  # stages/correspondence.py alone
 REFINEMENT = 5  # stages/refinement.py alone
+ASCENT = 2  # optimised pictures: of channels, and of the residual stream
 DREAMS = 1  # stages/dreams.py alone
 FIRST_LAYERS = 1  # stages/first_layers.py alone
 FEATURES = 3  # the vectors before the classifier
@@ -123,7 +124,7 @@ def optimised_stream(inputs: Inputs) -> str:
     computed_on = list(inputs.arithmetic[:2])
     what = [network.graph.digest(network.steps), network.preprocessing.settings, _taps(inputs)]
     how = [inputs.profile.layers.channels, section.enabled, section.optimised_steps]
-    return fingerprint("optimised", [SCHEMA, STREAM], computed_on, what, how)
+    return fingerprint("optimised", [SCHEMA, STREAM, ASCENT], computed_on, what, how)
 
 
 @_once
@@ -220,6 +221,7 @@ def optimised_pictures(inputs: Inputs) -> str:
     if section is None:
         return ""
     return fingerprint(
+        ASCENT,
         scan(inputs),
         section.model_dump(),
         [layer.name for layer in inputs.optimised_layers],

@@ -33,6 +33,7 @@ LARGEST = {"cpu": 32, "cuda": 512}  # pictures a batch
 GENTLER = 4
 
 LEAST_STEPS = 8  # fewer do not find a picture
+LEAKY = 3  # the share of the steps, one of this many, in which a part of the gradient passes inactive ReLUs
 
 FROM_GREY, FROM_PATCH = 0, 1
 STAMP = "optimised-pictures"  # of the stage, and the folder of its parts
@@ -63,7 +64,7 @@ def plan_of(section: AscentSection, side: int) -> AscentPlan:
         lr=section.lr,
         transforms=_transforms(section, side),
         regularisers=Regularisers(**section.regularisers.model_dump()),
-        leaky=max(1, section.steps // 8),
+        leaky=max(1, section.steps // LEAKY),
         seed=section.seed,
         batch=1,
         precision=section.precision,
@@ -75,7 +76,7 @@ def within(plan: AscentPlan, work: float | None, multiplications: int) -> Ascent
     if work is None:
         return plan
     steps = min(plan.steps, max(LEAST_STEPS, int(work * 1e9 / multiplications)))
-    return replace(plan, steps=steps, lr=plan.lr * (plan.steps / steps) ** 0.5, leaky=max(1, steps // 8))
+    return replace(plan, steps=steps, lr=plan.lr * (plan.steps / steps) ** 0.5, leaky=max(1, steps // LEAKY))
 
 
 def _transforms(section: AscentSection, side: int) -> Transforms:

@@ -21,7 +21,7 @@ Name = Literal["pixel", "fourier"]
 # Square root of the covariance of ImageNet's colours (Lucid, lucid.optvis.param.color), scaled to the longest column.
 _SPREAD = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
 COLOURS = _SPREAD / np.linalg.norm(_SPREAD, axis=0).max()
-NOISE = 0.01  # standard deviation of the first parameters
+NOISE = 0.03  # standard deviation of the first parameters
 DARKEST = 1 / 512  # no displayable value lies closer to 0 or 1: its latent value would be infinite
 
 

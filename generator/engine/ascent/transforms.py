@@ -136,13 +136,15 @@ def compose(
     if ground:
         pictures = F.pad(pictures, (1, 1, 1, 1), value=0.5)
     affine = torch.from_numpy(matrices(transforms, draws))  # (B, 2, 3)
-    down = torch.arange(height, dtype=torch.float64) - (height - 1) / 2  # from the window's middle
+    # Positions count from −1 to 1 for grid_sample, pixels' middles within: 2 / side · (px from the picture's middle).
+    # Each is the sum of a part that its row decides and one that its column decides.
+    down = torch.arange(height, dtype=torch.float64) - (height - 1) / 2  # px from the window's middle
     right = torch.arange(width, dtype=torch.float64) - (width - 1) / 2
-    x = affine[:, 0, 0, None, None] * right[None, None, :] + affine[:, 0, 1, None, None] * down[None, :, None]
-    y = affine[:, 1, 0, None, None] * right[None, None, :] + affine[:, 1, 1, None, None] * down[None, :, None]
-    centre = torch.tensor([left + ground + (width - 1) / 2, top + ground + (height - 1) / 2]).double()
-    position = torch.stack([x + affine[:, 0, 2, None, None], y + affine[:, 1, 2, None, None]], -1) + centre
-    sides = torch.tensor([pictures.shape[3], pictures.shape[2]], dtype=torch.float64)
-    grid = (2 * position + 1) / sides - 1  # grid_sample counts from −1 to 1, pixels' middles within
-    grid = grid.to(pictures.device, pictures.dtype)
+    middle = left + ground + (width - 1) / 2, top + ground + (height - 1) / 2
+    grid = pictures.new_empty(len(pictures), height, width, 2)
+    for axis, side in enumerate((pictures.shape[3], pictures.shape[2])):  # x before y
+        by_row = affine[:, axis, 1, None] * down + affine[:, axis, 2, None] + (middle[axis] + (1 - side) / 2)
+        by_column = affine[:, axis, 0, None] * right
+        by_row, by_column = ((2 / side * part).to(grid) for part in (by_row, by_column))
+        torch.add(by_row[:, :, None], by_column[:, None, :], out=grid[..., axis])
     return F.grid_sample(pictures, grid, mode="bilinear", padding_mode="border", align_corners=False)

@@ -9,7 +9,6 @@ each by itself."""
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -20,7 +19,7 @@ from generator.engine.ascent.windowed_forward import WindowedForward, input_fram
 from generator.engine.gradients.transposed import Place, TransposedConvolution
 from generator.engine.relu_rules import ReluRule, through_relu
 from generator.network.graph import can_fuse
-from generator.network.ops import CONVOLUTION, Step
+from generator.network.ops import CONVOLUTION
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,8 @@ class _Group:
 @dataclass(eq=False)
 class _Part:
     """What one path contributes to the gradient at a step. value: (B, C, h, w); place: rows and columns of the step's
-    frame that it belongs to, None for all; owned: whether nothing else reads the tensor, so that it may be overwritten."""
+    frame that it belongs to, None for all; owned: whether nothing else reads the tensor, so that it may be
+    overwritten."""
 
     value: Tensor
     place: Place | None
@@ -72,7 +72,9 @@ class WindowedGradient:
         groups = {group.conv: group for group in map(self._group, windowed.order) if group}
         inside = {i for group in groups.values() for i in (group.add, group.relu) if i is not None}
         # Groups and single steps in forward order: a group stands where its convolution does.
-        self.order = [groups.get(i, i) for i in windowed.order[1:] if i not in inside and i not in windowed.summed]
+        self.order = [
+            groups.get(i, i) for i in windowed.order[1:] if i not in inside and i not in windowed.summed
+        ]
         self._carried = {conv: TransposedConvolution(self.steps[conv]) for conv in groups}
         last: dict[int, int] = {}
         for number, node in enumerate(self.order):
@@ -116,7 +118,9 @@ class WindowedGradient:
             return [self.steps[node.conv].inputs[0], *([] if node.partner is None else [node.partner])]
         step = self.steps[node]
         added = [i for i in step.inputs if i in self.windowed.summed]
-        return [i for source in step.inputs for i in (self.steps[source].inputs if source in added else [source])]
+        return [
+            i for source in step.inputs for i in (self.steps[source].inputs if source in added else [source])
+        ]
 
     # -- forward -------------------------------------------------------------------------------------------------------
 
@@ -143,6 +147,7 @@ class WindowedGradient:
 
     def _convolved(self, group: _Group, values: dict[int, Tensor], fuses: bool) -> Tensor:
         step = self.steps[group.conv]
+        assert step.weight is not None
         relu = None if group.relu is None else self.steps[group.relu]
         x, padding = self.windowed.padded(group.conv, values[step.inputs[0]])
         added = None
@@ -177,68 +182,67 @@ class WindowedGradient:
         parts: dict[int, list[_Part]] = {self.windowed.top: [_Part(seed, None, owned=False)]}
         for node in reversed(self.order):
             end = node.end if isinstance(node, _Group) else node
-            gradient = self._joined(end, parts.pop(end, []))
+            joined = self._joined(end, parts.pop(end, []))
             if isinstance(node, _Group):
-                passed = [] if gradient is None else self._through_group(node, gradient, tape)
+                passed = [] if joined is None else self._through_group(node, joined, tape)
             else:
-                passed = self._through_single(node, gradient, tape)
+                passed = self._through_single(node, joined, tape)
             for source, part in passed:
                 parts.setdefault(source, []).append(part)
-        gradient = self._joined(0, parts.get(0, []))
-        if gradient is None:
+        joined = self._joined(0, parts.get(0, []))
+        if joined is None:
             shape = (len(seed), self.windowed.channels[0], *(window.size for window in self.windowed.frame))
             return seed.new_zeros(shape)
-        return gradient
+        return joined.value
 
-    def _through_group(self, group: _Group, gradient: Tensor, tape: Tape) -> list[tuple[int, _Part]]:
-        frames, extents = self.windowed.frames, self.windowed.extents
+    def _through_group(self, group: _Group, joined: _Part, tape: Tape) -> list[tuple[int, _Part]]:
+        frames, extents, gradient = self.windowed.frames, self.windowed.extents, joined.value
         source = self.steps[group.conv].inputs[0]
         passed = []
         if group.relu is not None:
             output, limit = tape.rectified.pop(group.relu), self.steps[group.relu].limit
-            gradient = through_relu(gradient, output, tape.rule, limit)
+            gradient = through_relu(gradient, output, tape.rule, limit, in_place=joined.owned)
         if group.add is not None and group.partner is not None:
             frame = input_frame(self.steps[group.add], frames[group.add], extents[group.partner])
             place = tuple(own.within(held) for own, held in zip(frame, frames[group.partner], strict=True))
             passed.append((group.partner, _Part(gradient, (place[0], place[1]), owned=False)))
-        carried = self._carried[group.conv](
-            gradient.permute(0, 2, 3, 1), frames[group.conv], frames[source]
-        )
+        carried = self._carried[group.conv](gradient.permute(0, 2, 3, 1), frames[group.conv], frames[source])
         if carried is not None:
             value, place = carried
             passed.append((source, _Part(value.permute(0, 3, 1, 2), place, owned=True)))
         return passed
 
-    def _through_single(self, index: int, gradient: Tensor | None, tape: Tape) -> list[tuple[int, _Part]]:
+    def _through_single(self, index: int, joined: _Part | None, tape: Tape) -> list[tuple[int, _Part]]:
         given, output = tape.singles.pop(index)
         wanted = {source: value for source, value in given.items() if value.requires_grad}
-        if gradient is None or not wanted or not output.requires_grad:
+        if joined is None or not wanted or not output.requires_grad:
             return []
-        found = torch.autograd.grad(output, list(wanted.values()), gradient, allow_unused=True)
+        found = torch.autograd.grad(output, list(wanted.values()), joined.value, allow_unused=True)
         return [
             (source, _Part(value, None, owned=False))
             for source, value in zip(wanted, found, strict=True)
             if value is not None
         ]
 
-    def _joined(self, index: int, parts: list[_Part]) -> Tensor | None:
+    def _joined(self, index: int, parts: list[_Part]) -> _Part | None:
         """The sum of what all paths contribute to the gradient at a step, on its whole frame; None for no path."""
         sizes = tuple(window.size for window in self.windowed.frames[index])
         whole = [part for part in parts if part.place is None or part.value.shape[2:] == sizes]
         if len(parts) == 1 and whole:
-            return parts[0].value
+            return parts[0]
         if not parts:
             return None
         base = next((part for part in whole if part.owned), None)
         if base is None:
-            shape = (*parts[0].value.shape[:2], *sizes)
-            total = parts[0].value.new_zeros(shape).contiguous(memory_format=torch.channels_last)
-        else:
-            total = base.value
+            like = parts[0].value
+            zeros = torch.zeros_like(whole[0].value) if whole else like.new_zeros((*like.shape[:2], *sizes))
+            base = _Part(zeros, None, owned=True)
         for part in parts:
-            if part in whole and part is not base:
-                total += part.value
-            elif part is not base:
+            if part is base:
+                continue
+            if part in whole:
+                base.value.add_(part.value)
+            else:
                 assert part.place is not None
-                total[:, :, part.place[0], part.place[1]] += part.value
-        return total
+                base.value[:, :, part.place[0], part.place[1]] += part.value
+        return base
