@@ -68,7 +68,7 @@ def demo() -> Network:
 # -- planted answers -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("parametrisation", "reached"), [("pixel", 0.97), ("fourier", 0.88)])
+@pytest.mark.parametrize(("parametrisation", "reached"), [("pixel", 0.97), ("fourier", 0.86)])
 def test_a_linear_unit_gets_its_optimum(kernels: torch.Tensor, parametrisation: str, reached: float) -> None:
     """Of w · x with x in [−½, ½] the largest value is Σ |w| / 2, where x has the sign of w. Decorrelated colours come
     to it slowly where w asks for opposite signs in red, green and blue."""

@@ -82,7 +82,7 @@ def _as_input(pixels: Tensor) -> Tensor:
 def test_the_gradient_is_that_of_half_the_squared_activations(network, module, layer, path):
     dreamer = Dreamer(network, layer, DreamPlan(SIDE, octaves=1))
     x = _as_input(_picture(0))
-    gradient, maps = dreamer.gradient(dreamer.forwards[-1], x)
+    gradient, maps = dreamer.gradient(dreamer.passes[-1], x)
     body = _until(module, path)
     torch.testing.assert_close(maps, body(_normalised(x)).detach(), rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(gradient, _oracle_gradient(body, x), rtol=1e-7, atol=1e-9)

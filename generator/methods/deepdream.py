@@ -18,6 +18,7 @@ from generator.core.errors import AtlasError
 from generator.core.records import Size
 from generator.engine.ascent.ascent import stream
 from generator.engine.ascent.windowed_forward import WindowedForward
+from generator.engine.ascent.windowed_gradient import WindowedGradient
 from generator.network.network import Network
 
 SMALLEST = 16  # px, the side of the smallest octave: a deep layer's map of a smaller picture is all padding
@@ -79,7 +80,9 @@ class Dreamer:
         self.network, self.plan = network, plan
         self.layer = network.layer(layer).name
         step = network.step(layer)
-        self.forwards = [WindowedForward(network.graph_of(size, step), step, size) for size in plan.sizes]
+        self.passes = [
+            WindowedGradient(WindowedForward(network.graph_of(size, step), step, size)) for size in plan.sizes
+        ]
         self.device, self.dtype = network.device, network.dtype
         p = network.preprocessing
         self._range = p.value_range
@@ -96,37 +99,35 @@ class Dreamer:
         for size in reversed(plan.sizes[:-1]):
             octaves.insert(0, _resized(octaves[0], size))
         picture = octaves[0]
-        for number, (base, forward) in enumerate(zip(octaves, self.forwards, strict=True)):
+        for number, (base, passes) in enumerate(zip(octaves, self.passes, strict=True)):
             if number:
                 detail = picture - octaves[number - 1]
                 picture = base + _resized(detail, (base.shape[2], base.shape[3]))
             for _ in range(plan.steps):
                 down, right = random.integers(-plan.jitter, plan.jitter + 1, 2).tolist()
                 picture = torch.roll(picture, (down, right), (2, 3))
-                picture = (picture + self._step(forward, picture)).clamp(0, 1)
+                picture = (picture + self._step(passes, picture)).clamp(0, 1)
                 picture = torch.roll(picture, (-down, -right), (2, 3))
         rounded = (picture * 255 + 0.5).floor().clamp(0, 255)
         shown = rounded[0].permute(1, 2, 0).byte().cpu()
         return Dream(shown, self.strength(start), self.strength(rounded / 255))
 
-    def _step(self, forward: WindowedForward, picture: Tensor) -> Tensor:
+    def _step(self, passes: WindowedGradient, picture: Tensor) -> Tensor:
         """The change of a picture in one step, (1, C, h, w); zero where the layer is inactive."""
-        gradient, _ = self.gradient(forward, picture)
+        gradient, _ = self.gradient(passes, picture)
         size = gradient.abs().mean()
         return torch.where(size > 0, gradient * (self.plan.step_size / 255 / size), 0.0)
 
-    def gradient(self, forward: WindowedForward, pictures: Tensor) -> tuple[Tensor, Tensor]:
+    def gradient(self, passes: WindowedGradient, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """The gradient of ½‖a‖² with respect to the pictures' values in [0, 1], (B, C, h, w), and the activations a,
         (B, C', h', w')."""
-        pictures = pictures.detach().requires_grad_(True)
-        maps = forward(self._prepared(pictures))
-        (gradient,) = torch.autograd.grad(maps, pictures, maps.detach())
-        return gradient, maps.detach()
+        tape = passes.forward(self._prepared(pictures))
+        return passes.back(tape, tape.maps) * (self._range / self._std), tape.maps
 
     @torch.no_grad()
     def strength(self, picture: Tensor) -> float:
         """Root mean square of the layer's activations at a picture of the plan's size, (1, C, h, w) in [0, 1]."""
-        maps = self.forwards[-1](self._prepared(picture))
+        maps = self.passes[-1].windowed(self._prepared(picture))
         return float(maps.double().square().mean().sqrt())
 
     def _prepared(self, pictures: Tensor) -> Tensor:

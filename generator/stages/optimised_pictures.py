@@ -29,6 +29,8 @@ from generator.stages.unfinished import layer_stamp
 
 ROOM = {"cpu": 512 << 20, "cuda": 8 << 30}  # bytes of maps that one batch may keep for its backward pass
 LARGEST = {"cpu": 32, "cuda": 512}  # pictures a batch
+# Pictures a batch of those that start from a patch: few do, and a larger batch would be filled up with idle ones.
+LARGEST_FROM_PATCH = {"cpu": 8, "cuda": 64}
 # How much shorter the steps of a picture that starts from a patch are: longer ones would lose the patch at once.
 GENTLER = 4
 
@@ -170,7 +172,9 @@ class Optimiser:
             if start == FROM_PATCH:
                 plan = replace(plan, lr=plan.lr / GENTLER, leaky=0)
             kind = self.run.device.type
-            most = max(1, min(LARGEST.get(kind, 32), ROOM.get(kind, ROOM["cpu"]) // (4 * forward.numbers)))
+            largest = (LARGEST, LARGEST_FROM_PATCH)[start]
+            room = ROOM.get(kind, ROOM["cpu"]) // (4 * forward.numbers)
+            most = max(1, min(largest.get(kind, largest["cpu"]), room))
             channels = self.inputs.channels(layer)
             # Groups of one size: none is filled up with idle pictures.
             even = -(-channels // -(-channels // most))
