@@ -242,7 +242,7 @@ class Ascender:
 
 class _Adam:
     """Adam (arXiv:1412.6980, section 2). Its mean of the gradients forgets faster than usual (MEMORY): the steps are
-    few and long, and at the usual 0.9 they go on where the gradient has turned, and end lower.
+    few and long, and at the usual 0.9 they follow gradients that no longer hold: pictures end with lower values.
 
     Not torch.optim.Adam: that rounds the same sums in another order, and an ascent amplifies last bits. With it, half
     of the 8-bit values of pictures for res4b of the demo network (128 steps) came out different. Atlases and their
