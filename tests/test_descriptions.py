@@ -140,7 +140,7 @@ def test_finder_grid_csv_and_json_have_them(site):
     assert "</script" not in script
     page = (site / "res2b/index.html").read_text("utf-8")
     data = json.loads(page.partition('id="channels">')[2].partition("</script>")[0])
-    assert data["descriptions"]["3"][0] == "tandem bicycles" and "class or group, or description" in page
+    assert data["descriptions"]["3"][0] == "tandem bicycles" and "class, group or description" in page
     with (site / "data/descriptions.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
     assert rows[0] == ["layer", "channel", "description", "score", "source"]
