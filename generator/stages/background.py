@@ -20,7 +20,8 @@ AT_ONCE = 2  # stages in the background, on more than one core
 
 
 class BackgroundStages:
-    """The stages that run in the background. Under torchrun only the leading process runs any."""
+    """The stages that run in the background. Under torchrun the leading process runs those that are its own, and each
+    process its share of the others."""
 
     def __init__(
         self, pool: ThreadPoolExecutor, run: Run, perform: Callable[[Stage, Inputs, Run], None]
@@ -35,7 +36,7 @@ class BackgroundStages:
         silent = replace(self._run, reporter=Reporter(quiet=True))
 
         def work() -> None:
-            if not self._run.ranks.leads:
+            if not self._run.ranks.leads and stage.ranks == "leader":
                 return
             for future in needed:
                 future.result()

@@ -5,25 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from generator.core.sprites import enlargement
-from generator.engine.device import trim_memory
 from generator.stages import keys
 from generator.stages.inputs import Inputs
 from generator.stages.run import Run
 from generator.stages.sprite_encoding import SpriteTask, run_tasks, tasks_of
 from generator.stages.unfinished import SPRITES, is_kept, layer_stamp
-from generator.stages.unit_pictures import picture_units
-
-
-def make_sprites(inputs: Inputs, run: Run) -> None:
-    """Write sprites/<layer>/<channel>.webp and thumbs/<layer>.webp of every layer, and pictures/<index>.webp, those
-    that are not there yet."""
-    picture_units(inputs, run)
-    trim_memory()
-    encode_sprites(inputs, run)
 
 
 def encode_sprites(inputs: Inputs, run: Run) -> None:
-    """Encode every channel's sprite and every layer's thumbnails from the tiles."""
+    """Write sprites/<layer>/<channel>.webp of every channel and thumbs/<layer>.webp of every layer from their tiles;
+    under torchrun each process those of its share of the layers, without waiting for the others."""
     key, work = keys.sprites(inputs), run.store.work
     stamps = {layer.name: layer_stamp(SPRITES, layer) for layer in inputs.network.layers}
     layers = [layer for layer in inputs.network.layers if work.stamp(stamps[layer.name]) != key]
@@ -55,4 +46,3 @@ def encode_sprites(inputs: Inputs, run: Run) -> None:
             unfinished[task.layer] -= 1
             if not unfinished[task.layer]:
                 work.write_stamp(stamps[task.layer], key)
-    run.ranks.meet()

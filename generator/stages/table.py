@@ -32,6 +32,7 @@ from generator.stages import (
     scale_truth,
     scan,
     sprites,
+    unit_pictures,
     zooms,
 )
 from generator.stages.inputs import Inputs
@@ -179,6 +180,18 @@ STAGES: tuple[Stage, ...] = (
         needs=("scan", "classes"),
         cpu_only=True,
     ),
+    # Patches and gradients of every top-9 unit, as tiles in work/, and the pictures behind the patches.
+    Stage("tiles", unit_pictures.picture_units, None, needs=("scan",), ranks="together"),
+    # One file per channel from its tiles, which are encoded while a GPU computes the stages below.
+    Stage(
+        "sprites",
+        sprites.encode_sprites,
+        keys.sprites,
+        ("sprites/{layer}/*.webp", "thumbs/{layer}.webp", "pictures/*.webp"),
+        needs=("scan", "tiles"),
+        ranks="together",
+        cpu_only=True,
+    ),
     # What every block passes on, adds and replaces: the scan brought it along; one more pass for rescaled pictures.
     Stage(
         "stream",
@@ -216,15 +229,6 @@ STAGES: tuple[Stage, ...] = (
         ("scale_truth.json", "layers/*/scale.npz"),
         needs=("stream", "zooms"),
         when=scale_truth.applies,
-    ),
-    # Patches and gradients of every top-9 unit, one file per channel, and the pictures behind the patches.
-    Stage(
-        "sprites",
-        sprites.make_sprites,
-        keys.sprites,
-        ("sprites/{layer}/*.webp", "thumbs/{layer}.webp", "pictures/*.webp"),
-        needs=("scan",),
-        ranks="together",
     ),
     # Every kind of gradient side by side, for a few channels.
     Stage(

@@ -32,7 +32,8 @@ from generator.stages.profile import Profile
 from generator.stages.ranks import Ranks
 from generator.stages.run import Run
 from generator.stages.scan import scan_pictures
-from generator.stages.sprites import make_sprites
+from generator.stages.sprites import encode_sprites
+from generator.stages.unit_pictures import picture_units
 
 # What another processor, GPU or version of a library may change. Scores: relative, of the largest score of the
 # channel; pictures of gradients: mean absolute difference in levels of 255, since a ReLU that sits at zero may switch.
@@ -343,7 +344,8 @@ def _compare_sprites(
     here: _Sampled, inputs: Inputs, run: Run, chosen: Chosen, same: set[str], report: Report
 ) -> None:
     """Patches and gradients of the chosen channels, made again by the stages that made them."""
-    make_sprites(inputs, run)
+    picture_units(inputs, run)
+    encode_sprites(inputs, run)
     for layer, channels in chosen.items():
         tile = here.manifest.sprites[layer].tile
         alive = (here.store.arrays.layer(layer)["top_image"] >= 0).sum(1)
