@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,6 +24,9 @@ RULES: dict[str, ReluRule] = {
     "plain": "plain",
     "saliency": "plain",
 }
+
+
+CACHED = 1 << 18  # numbers of gradients that stay in a CPU's cache from one operation to the next
 
 
 class GradientPictures:
@@ -59,8 +63,13 @@ def gradient_tiles(gradients: Tensor, native: int) -> np.ndarray:
     A field larger than its tile is shrunk before its values are scaled, so that every tile uses the whole range of
     greys. A rectangle, the gradient of a whole picture, lies in the middle of the ground.
     """
-    tiles = _gradient_bytes(_fitted(_as_colours(gradients.float()), native))
-    return _framed(tiles, native).permute(0, 2, 3, 1).cpu().numpy()
+    cached = max(1, CACHED // math.prod(gradients.shape[1:]))
+    few = cached if gradients.device.type == "cpu" else max(1, len(gradients))
+    tiles = [
+        _framed(_gradient_bytes(_fitted(_as_colours(some.float()), native)), native).permute(0, 2, 3, 1)
+        for some in gradients.split(few)
+    ]
+    return torch.cat(tiles).cpu().numpy()
 
 
 def _as_colours(gradients: Tensor) -> Tensor:

@@ -63,10 +63,11 @@ class PictureGroup:
     alone: np.ndarray
 
     def parts(self, chosen: np.ndarray, at_once: int, within: np.ndarray) -> Iterator[UnitBatch]:
-        """The chosen units ((U,) bool) in batches of one layer, at most `at_once` each.
+        """The chosen units ((U,) bool) in batches of one layer, at most `at_once` each, those of the deepest layer
+        first: they take longest, and threads that share the batches then end at about the same time.
 
         within: the pictures in which the batches' `place` counts."""
-        for index in np.unique(self.units.layer[chosen]):
+        for index in np.unique(self.units.layer[chosen])[::-1]:
             rows = np.nonzero(chosen & (self.units.layer == index))[0]
             for batch in np.split(rows, range(at_once, len(rows), at_once)):
                 # A batch is computed whole or not at all: last bits may depend on what is computed together.

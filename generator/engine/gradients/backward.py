@@ -60,15 +60,12 @@ class UnitBackward:
 
     def __init__(self, settings: BackwardSettings, cone: Cone, switches: Switches, units: Units) -> None:
         self.settings, self.cone, self.switches = settings, cone, switches
-        row_range, column_range = _extremes(units.row), _extremes(units.column)
-        rows = cone.trimmed({i: size[1] for i, size in switches.sizes.items()}, row_range)
-        columns = cone.trimmed({i: size[2] for i, size in switches.sizes.items()}, column_range)
-        self.frames: dict[int, Frame] = {i: (rows[i], columns[i]) for i in cone.order}
-        self.inside = {
-            i: rows[i].inside(switches.sizes[i][1], row_range)
-            and columns[i].inside(switches.sizes[i][2], column_range)
-            for i in cone.order
-        }
+        heights = {index: size[1] for index, size in switches.sizes.items()}
+        widths = {index: size[2] for index, size in switches.sizes.items()}
+        rows, rows_inside = cone.placed(heights, _extremes(units.row))
+        columns, columns_inside = cone.placed(widths, _extremes(units.column))
+        self.frames: dict[int, Frame] = {index: (rows[index], columns[index]) for index in cone.order}
+        self.inside = {index: rows_inside[index] and columns_inside[index] for index in cone.order}
         self.units = units.to(settings.device)
         here = settings.device.type == "cpu" and settings.dtype in (torch.float32, torch.float64)
         self.compiled = loops() if here else None

@@ -49,6 +49,7 @@ class Cone:
                 self.windows[source] = known.joined(seen)
                 self.consumers.setdefault(source, []).append(index)
         self.order = sorted(self.windows, reverse=True)
+        self._placed: dict[tuple[int, int, int], tuple[dict[int, Window], dict[int, bool]]] = {}
 
     def multiply_adds(self, shapes: Mapping[int, tuple[int, int, int]], row: int, column: int) -> int:
         """Multiply-adds of the convolutions in the cone of the unit at this row and column, its windows cut off at the
@@ -64,6 +65,18 @@ class Cone:
             columns = window.trimmed(width, (column, column)).size
             total += rows * columns * step.weight.numel()
         return total
+
+    def placed(
+        self, extents: dict[int, int], units: tuple[int, int]
+    ) -> tuple[dict[int, Window], dict[int, bool]]:
+        """As `trimmed`, and for each step whether its window lies on the map for all these units. Computed once for
+        pictures of an extent: for small batches it would take as long as all their gradients."""
+        key = (extents[0], *units)
+        if key not in self._placed:
+            windows = self.trimmed(extents, units)
+            inside = {index: windows[index].inside(extents[index], units) for index in self.order}
+            self._placed[key] = windows, inside
+        return self._placed[key]
 
     def trimmed(self, extents: dict[int, int], units: tuple[int, int]) -> dict[int, Window]:
         """The windows along one axis for a batch of units at positions units[0] … units[1]; extents: of each map.
