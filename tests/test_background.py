@@ -117,11 +117,14 @@ def test_an_error_of_the_others_waits_for_the_stage_beside(small, tmp_path, monk
     assert ended.is_set()  # else it would go on writing into the atlas behind the caller's back
 
 
-def test_killed_while_a_stage_runs_beside_the_next_run_ends_with_the_same_bytes(small, atlas, tmp_path, root):
-    """The process is killed as soon as both kinds of stages are under way."""
+@pytest.mark.parametrize(("name", "seconds"), [("correspondence", 0), ("sprites", 0), ("sprites", 0.5)])
+def test_killed_while_a_stage_runs_beside_the_next_run_ends_with_the_same_bytes(
+    name, seconds, small, atlas, tmp_path, root
+):
+    """The process is killed some seconds after both kinds of stages are under way."""
     script = textwrap.dedent(
         f"""
-        import os, threading
+        import os, threading, time
         from dataclasses import replace
         from pathlib import Path
         from generator.core.progress import Reporter
@@ -139,10 +142,11 @@ def test_killed_while_a_stage_runs_beside_the_next_run_ends_with_the_same_bytes(
         def kill(stage):
             def run(inputs, run):
                 begun.wait()
+                time.sleep({seconds})
                 os.kill(os.getpid(), {int(signal.SIGKILL)})
             return run
 
-        change = {{"correspondence": beside, "stream": kill}}
+        change = {{{name!r}: beside, "stream": kill}}
         table.STAGES = tuple(
             replace(stage, run=change[stage.name](stage)) if stage.name in change else stage
             for stage in table.STAGES
