@@ -16,6 +16,9 @@ class Interrupting(Reporter):
         super().__init__(quiet=True)
         self._stage, self._left = stage, after
 
+    def silent(self):
+        return Interrupting(self._stage, self._left)
+
     @contextmanager
     def stage(self, name, total, unit, done=0):
         with super().stage(name, total, unit, done) as advance:

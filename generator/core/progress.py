@@ -68,6 +68,11 @@ class Reporter:
         self.notes.append(line)
         self.say(line)
 
+    def silent(self) -> Reporter:
+        """A reporter that prints nothing, for a stage that runs beside others: two progress bars would overwrite each
+        other."""
+        return Reporter(quiet=True)
+
     @contextmanager
     def stage(self, name: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
         """A stage of `total` things, of which `done` were done by an earlier run."""

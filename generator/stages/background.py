@@ -11,7 +11,6 @@ from dataclasses import replace
 
 from threadpoolctl import threadpool_limits
 
-from generator.core.progress import Reporter
 from generator.stages.inputs import Inputs
 from generator.stages.run import Run
 from generator.stages.table import Stage
@@ -32,8 +31,8 @@ class BackgroundStages:
     def begin(self, stage: Stage, inputs: Inputs) -> None:
         """Begin a stage. It runs as soon as a thread is free and the stages that it needs are done."""
         needed = [self._begun[name] for name in stage.needs if name in self._begun]
-        # Two progress bars would overwrite each other: this stage is silent, and its times stand in the summary.
-        silent = replace(self._run, reporter=Reporter(quiet=True))
+        # Its times stand in the summary.
+        silent = replace(self._run, reporter=self._run.reporter.silent())
 
         def work() -> None:
             if not self._run.ranks.leads and stage.ranks == "leader":

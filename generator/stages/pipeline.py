@@ -121,7 +121,7 @@ def perform_all(inputs: Inputs, run: Run) -> None:
     with background_stages(run, perform_alone) as background:
         for stage in table.in_order():
             background.check()
-            if stage.cpu_only:
+            if stage.cpu_only and (run.overlaps or not stage.all_cores):
                 background.begin(stage, inputs)
                 continue
             if not run.overlaps:  # this stage wants all cores

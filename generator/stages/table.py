@@ -59,6 +59,7 @@ class Stage:
     ranks: who runs it under torchrun: the leading process, or all of them together, each with its share.
     cpu_only: whether it needs no device; it runs in the background, while a GPU computes other stages, or beside other
         stages of this kind.
+    all_cores: whether it keeps all cores busy by itself, so that it runs in the background only beside a GPU.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Stage:
     when: Callable[[Inputs], bool] = always
     ranks: Literal["leader", "together"] = "leader"
     cpu_only: bool = False
+    all_cores: bool = False
 
     @property
     def stamp(self) -> str:
@@ -191,6 +193,7 @@ STAGES: tuple[Stage, ...] = (
         needs=("scan", "tiles"),
         ranks="together",
         cpu_only=True,
+        all_cores=True,
     ),
     # What every block passes on, adds and replaces: the scan brought it along; one more pass for rescaled pictures.
     Stage(
