@@ -22,7 +22,7 @@ from generator.core.progress import Reporter
 from generator.core.store import Store
 from generator.network import models
 from generator.pictures.decoding import read_picture
-from generator.stages import checkpointed_pass, profile
+from generator.stages import background, checkpointed_pass, profile
 from generator.stages.pipeline import compute
 
 

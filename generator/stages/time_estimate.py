@@ -101,11 +101,8 @@ def estimate(
     try:
         with run.reporter.stage("timing this machine", len(names), "trials") as advance:
             for name in names:
-                in_background = run.overlaps and name in (
-                    "map",
-                    "tables",
-                    "sprites",
-                )  # of the stages that are cpu_only
+                # Of the stages that are cpu_only.
+                in_background = run.overlaps and name in ("map", "tables", "sprites")
                 parts += [replace(part, in_background=in_background) for part in work.part(name)]
                 advance()
     except Exception as error:
