@@ -202,6 +202,9 @@ def test_stopped_in_every_stage_again_and_again_it_ends_with_the_same_bytes(
     atlas, small, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(checkpointed_pass, "CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr(
+        background, "AT_ONCE", 1
+    )  # else stages beside the one that is stopped would be finished
     stops = [
         ("scan", 9),
         ("scan", 9),

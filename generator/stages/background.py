@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -27,6 +28,7 @@ class BackgroundStages:
     ) -> None:
         self._pool, self._run, self._perform = pool, run, perform
         self._begun: dict[str, Future[None]] = {}
+        self._failed = threading.Event()  # a stage: those that wait for a thread are not begun any more
 
     def begin(self, stage: Stage, inputs: Inputs) -> None:
         """Begin a stage. It runs as soon as a thread is free and the stages that it needs are done."""
@@ -39,7 +41,13 @@ class BackgroundStages:
                 return
             for future in needed:
                 future.result()
-            self._perform(stage, inputs, silent)
+            if self._failed.is_set():
+                return
+            try:
+                self._perform(stage, inputs, silent)
+            except BaseException:
+                self._failed.set()
+                raise
             self._run.reporter.stages += silent.reporter.stages
             for note in silent.reporter.notes:
                 self._run.reporter.note(note)
