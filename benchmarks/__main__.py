@@ -7,6 +7,7 @@ import sys
 
 RUNS = (
     ["scan"],
+    ["stream"],
     ["unit_gradients"],
     ["spread_loop"],
     ["ascent", "--steps", "8"],
