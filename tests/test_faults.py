@@ -135,7 +135,7 @@ def test_out_of_memory_in_the_scan_halves_the_forward_and_loses_nothing(
     monkeypatch,
     error,
 ):
-    full = _Full(scan._scan_forward, lambda _n, _b, _s, size, _v: size, 8, error)
+    full = _Full(scan._scan_forward, lambda _n, _b, _s, size, *_: size, 8, error)
     monkeypatch.setattr(scan, "_scan_forward", full)
     reporter = Reporter(quiet=True)
     compute(profile.load(str(small)), tmp_path, reporter)
@@ -149,9 +149,9 @@ def test_out_of_memory_amid_the_scan_keeps_what_was_saved(small, atlas, tmp_path
     monkeypatch.setattr(checkpointed_pass, "CHECKPOINT_SECONDS", -1.0)
     whole, calls = scan._scan_forward, []
 
-    def fails_once(network, batch, state, size, vectors):
+    def fails_once(network, batch, state, size, *rest):
         calls.append((batch.indices.tolist()[0], size))
-        found = whole(network, batch, state, size, vectors)
+        found = whole(network, batch, state, size, *rest)
         if len(calls) == 3:  # after the state took the pictures in: they must not count twice
             raise ERRORS[0]
         return found
