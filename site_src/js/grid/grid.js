@@ -76,10 +76,9 @@ function sortedChannels(count, numbers, isAscending) {
   });
 }
 
-// How many of a channel's top-9 images match the text, and its average precision where that is known. The whole name of a
-// class stands for this class alone ("bow", not "bow tie" too), that of a group of classes for the channels that are found
-// for it, a part of a name for all classes that contain it.
-// A description that contains the text matches too.
+// How many of a channel's top-9 images match the text, and its average precision where that is known. The whole name
+// of a class stands for this class alone ("bow", not "bow tie" too), that of a group of classes for the channels that
+// are found for it, a part of a name for all classes that contain it. A description that contains the text matches too.
 function pictureCounts(data, text) {
   const part = text.toLowerCase();
   const exact = data.labels.indexOf(text);

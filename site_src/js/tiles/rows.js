@@ -1,6 +1,6 @@
 // Rows of tiles: a row's sprite is loaded when the row comes into view, or when the page is printed. The address of the
-// sprite stands in the row's noscript element, which browsers without scripts show. A channel without a sprite has there
-// its whole pictures, on which the units' fields are drawn.
+// sprite stands in the row's noscript element, which browsers without scripts show. A channel without a sprite has
+// there its whole pictures, on which the units' fields are drawn.
 
 import { element } from "../dom.js";
 import { drawnSquares, fieldSquare, isWiderThanInput, tileData, unitSquare } from "./data.js";
