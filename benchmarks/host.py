@@ -69,7 +69,7 @@ class Meter(Reporter):
             yield advance
         after, wall = _times(), time.monotonic() - start
         feeding, whole, processes = (b - a for a, b in zip(before, after, strict=True))
-        count = self.stages[-1].count
+        count = next(record.count for record in reversed(self.stages) if record.name == name)
         self.costs.append(Cost(name, unit, count, wall, feeding, whole - feeding, processes))
 
 

@@ -262,6 +262,9 @@ class _Calling(Interrupting):
         super().__init__(stage, 10**9)
         self.__call = call
 
+    def silent(self):
+        return _Calling(self._stage, self.__call)
+
     def stage(self, name, total, unit, done=0):
         if name == self._stage:
             self.__call()
