@@ -15,6 +15,8 @@ from generator.stages import pipeline, table
 from generator.stages.profile import Profile
 
 END = "the end of the run"
+# The first half of what a row owns may be a row of its own, without a fingerprint: tiles and the pictures behind them.
+HALF_OF = {"tiles": "sprites"}
 
 
 def _log_writes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
@@ -51,7 +53,8 @@ def test_every_file_is_written_by_the_stage_that_owns_it_alone(
     assert files <= writers.keys()
     for name in files:
         maker = table.writer(name)
-        assert set(writers[name]) == {END if maker is None else maker.name}, name
+        wrote = {HALF_OF.get(stage, stage) for stage in writers[name]}
+        assert wrote == {END if maker is None else maker.name}, name
         assert maker is not None or name in table.TABLES, name
 
 

@@ -193,20 +193,22 @@ WRITER = """
 import sys
 sys.path.insert(0, {tests!r})
 from test_pixel_file import *
-place = PixelPlace({path!r}, "ab" * 32, 500, (224, 224, 3))
+place = PixelPlace({path!r}, "ab" * 32, {rows}, (224, 224, 3))
 file = opened(place)
 print("begun", flush=True)
-for row in range({first}, 500, 2):
+for row in range({first}, {rows}, 2):
     file.write(row, picture(row, place.shape), (400, 300), sha256(row))
 """
 
 
 @pytest.mark.slow
 def test_after_a_kill_every_row_is_whole_or_not_there(tmp_path: Path) -> None:
-    """Two processes write; both are killed at a random moment."""
-    place = PixelPlace(str(tmp_path / "p"), "ab" * 32, 500, (224, 224, 3))
+    """Two processes write; both are killed at a random moment, long before they are done."""
+    rows = 10_000
+    place = PixelPlace(str(tmp_path / "p"), "ab" * 32, rows, (224, 224, 3))
     place.create()
-    codes = [WRITER.format(tests=str(Path(__file__).parent), path=place.path, first=n) for n in (0, 1)]
+    tests = str(Path(__file__).parent)
+    codes = [WRITER.format(tests=tests, path=place.path, rows=rows, first=n) for n in (0, 1)]
     writers = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for code in codes]
     for writer in writers:
         assert writer.stdout is not None and writer.stdout.readline() == b"begun\n"
@@ -215,8 +217,8 @@ def test_after_a_kill_every_row_is_whole_or_not_there(tmp_path: Path) -> None:
         writer.send_signal(signal.SIGKILL)
         writer.wait()
     file = opened(place)
-    written = file.has(np.arange(500), contents(list(range(500))))
-    assert 0 < written.sum() < 500
+    written = file.has(np.arange(rows), contents(list(range(rows))))
+    assert 0 < written.sum() < rows
     for row in np.flatnonzero(written).tolist():
         pixels, learnt = read(file, row)
         assert learnt == ((400, 300), sha256(row)) and (pixels == picture(row, place.shape)).all()

@@ -182,7 +182,8 @@ STAGES: tuple[Stage, ...] = (
         needs=("scan", "classes"),
         cpu_only=True,
     ),
-    # Patches and gradients of every top-9 unit, as tiles in work/, and the pictures behind the patches.
+    # Patches and gradients of every top-9 unit, as tiles in work/, and the pictures behind the patches, which belong to
+    # the row below: the two make one product, with one fingerprint.
     Stage("tiles", unit_pictures.picture_units, None, needs=("scan",), ranks="together"),
     # One file per channel from its tiles, which are encoded while a GPU computes the stages below.
     Stage(
