@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections import defaultdict
 from pathlib import Path
@@ -35,6 +36,9 @@ def _log_writes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list
             writers[Path(target).relative_to(folder).as_posix()].append(current[0])
         replace(source, target)
 
+    # One after the other, none in the background: so each write belongs to the stage that runs.
+    alone = tuple(dataclasses.replace(stage, cpu_only=False) for stage in table.STAGES)
+    monkeypatch.setattr(table, "STAGES", alone)
     monkeypatch.setattr(pipeline, "perform", performed)
     monkeypatch.setattr(os, "replace", replaced)
     return writers
