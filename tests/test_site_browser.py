@@ -299,7 +299,7 @@ def test_two_classes_of_one_name_are_found_and_filtered_apart(page: Any, other_s
 
     def shown(text: str) -> list[int]:
         page.get_by_label("class or group").fill(text)
-        return sorted(int(cell) for cell in page.locator(".grid li:visible").all_inner_texts())
+        return sorted(int(cell) for cell in page.locator(".grid li:visible").all_text_contents())
 
     def carrying(*names: str) -> list[int]:
         numbers = {data["labels"].index(name) for name in names}
