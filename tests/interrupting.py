@@ -1,12 +1,19 @@
-"""What tests of interrupted runs share: a way to stop one, and the bytes to compare at its end."""
+"""What tests of interrupted runs share: ways to stop and to disturb one, what it did, and the bytes to compare at its
+end."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
 from generator.core.progress import Reporter
+
+# Checks of files, and stages that only relate what others found: no picture is read for them.
+WITHOUT_PICTURES = frozenset(
+    ("fingerprints", "checksums", "connections", "classes", "categories", "correspondence", "refinement")
+)
 
 
 class Interrupting(Reporter):
@@ -31,6 +38,27 @@ class Interrupting(Reporter):
                         raise KeyboardInterrupt
 
             yield counting
+
+
+class Calling(Reporter):
+    """Calls a function when a stage begins."""
+
+    def __init__(self, stage: str, call: Callable[[], object]) -> None:
+        super().__init__(quiet=True)
+        self._stage, self._call = stage, call
+
+    def silent(self):
+        return Calling(self._stage, self._call)
+
+    def stage(self, name, total, unit, done=0):
+        if name == self._stage:
+            self._call()
+        return super().stage(name, total, unit, done)
+
+
+def stages_at_work(reporter: Reporter) -> set[str]:
+    """The stages that did something, those without pictures apart."""
+    return {stage.name for stage in reporter.stages if stage.count} - WITHOUT_PICTURES
 
 
 def file_bytes(folder: Path) -> dict[str, str]:

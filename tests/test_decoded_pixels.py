@@ -9,14 +9,13 @@ import shutil
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from interrupting import Interrupting, file_bytes
+from interrupting import Calling, Interrupting, file_bytes
 from PIL import Image
 from small_job import COUNT, command, rough_picture
 
@@ -155,19 +154,6 @@ def test_no_process_is_started_where_all_is_kept(
 QUIET = Reporter(quiet=True)
 
 
-class _After(Interrupting):
-    """Calls a function when a stage begins."""
-
-    def __init__(self, stage: str, call: Callable[[], object]) -> None:
-        super().__init__(stage, 10**9)
-        self._call = call
-
-    def stage(self, name, total, unit, done=0):
-        if name == self._stage:
-            self._call()
-        return super().stage(name, total, unit, done)
-
-
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_steps")
 def test_a_whole_run_decodes_each_picture_once(tiny, tiny_atlas, tmp_path, monkeypatch):
@@ -187,7 +173,7 @@ def test_a_whole_run_decodes_each_picture_once(tiny, tiny_atlas, tmp_path, monke
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_steps")
 def test_a_run_that_keeps_nothing_ends_with_the_same_bytes(tiny, tiny_atlas, tmp_path):
-    reporter = _After("patches and gradients", lambda: files.extend((tmp_path / "work").iterdir()))
+    reporter = Calling("patches and gradients", lambda: files.extend((tmp_path / "work").iterdir()))
     files: list[Path] = []
     compute(tiny.changed(compute={"cache": False}), tmp_path, reporter)
     assert files and not [path for path in files if path.name.startswith("pixels")]
@@ -211,7 +197,7 @@ def test_pictures_that_change_after_the_scan_do_not_matter(tiny, tmp_path):
             else:
                 Image.fromarray(np.full((36, 40, 3), 9, np.uint8)).save(path)
 
-    compute(chosen, folder, _After("statistics", disturb))
+    compute(chosen, folder, Calling("statistics", disturb))
     assert file_bytes(folder) == file_bytes(tmp_path / "undisturbed")
 
 
@@ -280,7 +266,7 @@ def test_a_run_that_goes_on_without_keeping_removes_what_was_kept(small, atlas, 
     assert pixels.exists()
     chosen = profile.load(str(small)).changed(compute={"cache": False})
     seen: list[bool] = []
-    compute(chosen, tmp_path, _After("patches and gradients", lambda: seen.append(pixels.exists())))
+    compute(chosen, tmp_path, Calling("patches and gradients", lambda: seen.append(pixels.exists())))
     assert seen == [False]
     assert file_bytes(tmp_path) == file_bytes(atlas.folder)
 
@@ -310,7 +296,7 @@ def test_runs_that_are_killed_while_their_processes_decode_end_with_the_same_byt
 def test_a_disk_without_room_for_both_goes_to_the_atlas(small, atlas, tmp_path, monkeypatch):
     pixels, seen = tmp_path / "work" / "pixels.u8", []
     monkeypatch.setattr(decoded_pixels.shutil, "disk_usage", lambda _: SimpleNamespace(free=ATLAS_BYTES))
-    reporter = _After("patches and gradients", lambda: seen.append(pixels.exists()))
+    reporter = Calling("patches and gradients", lambda: seen.append(pixels.exists()))
     compute(profile.load(str(small)), tmp_path, reporter)
     assert seen == [False]
     (note,) = [note for note in reporter.notes if "pixels" in note]

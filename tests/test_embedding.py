@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from gradient_oracle import randomise
-from interrupting import Interrupting, file_bytes
+from interrupting import Interrupting, file_bytes, stages_at_work
 from small_job import COUNT
 from torch import nn
 
@@ -280,19 +280,6 @@ def _changed(small: Path, tmp_path: Path, text: str) -> profile.Profile:
     return profile.load(str(tmp_path / "changed.toml"))
 
 
-def _worked(reporter: Reporter) -> set[str]:
-    checks = {
-        "fingerprints",
-        "checksums",
-        "connections",
-        "classes",
-        "categories",
-        "correspondence",
-        "refinement",
-    }
-    return {stage.name for stage in reporter.stages if stage.count} - checks
-
-
 @pytest.mark.slow
 def test_a_map_made_later_is_byte_for_byte_that_of_one_run_also_when_stopped(atlas, small, tmp_path):
     folder = tmp_path / "later"
@@ -303,7 +290,7 @@ def test_a_map_made_later_is_byte_for_byte_that_of_one_run_also_when_stopped(atl
             compute(profile.load(str(small)), folder, Interrupting(stage, after))
     reporter = Reporter(quiet=True)
     compute(profile.load(str(small)), folder, reporter)
-    assert _worked(reporter) == {"map of the pictures"}
+    assert stages_at_work(reporter) == {"map of the pictures"}
     assert file_bytes(folder) == file_bytes(atlas.folder)
     compute(_changed(small, tmp_path, "[embedding]\nenabled = false\n"), folder, Reporter(quiet=True))
     assert not (folder / "embedding").exists()
@@ -314,14 +301,14 @@ def test_a_changed_setting_makes_the_map_anew_and_nothing_else(atlas, small, tmp
     folder = Path(shutil.copytree(atlas.folder, tmp_path / "copy"))
     reporter = Reporter(quiet=True)
     compute(_changed(small, tmp_path, "[embedding]\nperplexity = 5.0\n"), folder, reporter)
-    assert _worked(reporter) == {"map of the pictures"}
+    assert stages_at_work(reporter) == {"map of the pictures"}
     store = Store(folder)
     assert store.tables.read_json("embedding/embedding.json")["perplexity"] == 5
     np.testing.assert_array_equal(store.arrays.embedding()["pca"], atlas.arrays.embedding()["pca"])
     assert (store.arrays.embedding()["tsne"] != atlas.arrays.embedding()["tsne"]).any()
     reporter = Reporter(quiet=True)
     compute(_changed(small, tmp_path, "[embedding]\npictures = 30\n"), folder, reporter)
-    assert _worked(reporter) == {"features", "map of the pictures"}
+    assert stages_at_work(reporter) == {"features", "map of the pictures"}
     few = Store(folder)
     np.testing.assert_array_equal(
         few.arrays.features()[:], atlas.arrays.features()[few.arrays.embedding()["picture"]]

@@ -18,7 +18,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from interrupting import Interrupting, file_bytes
+from interrupting import Calling, Interrupting, file_bytes
 from PIL import Image
 from small_job import PICTURED, command
 
@@ -233,7 +233,7 @@ def test_a_disk_that_fills_up_is_one_sentence_and_the_next_run_goes_on(
     stage,
 ):
     """From some moment of the stage on every write fails."""
-    reporter = _Calling(stage, lambda: full.append(True))
+    reporter = Calling(stage, lambda: full.append(True))
     full: list[bool] = []
     replace, pwrite = os.replace, os.pwrite
 
@@ -253,22 +253,6 @@ def test_a_disk_that_fills_up_is_one_sentence_and_the_next_run_goes_on(
             compute(profile.load(str(small)), tmp_path, reporter)
     assert not (tmp_path / "manifest.json").exists()
     _ends_the_same(small, tmp_path, atlas)
-
-
-class _Calling(Interrupting):
-    """Calls a function once something of a stage was done."""
-
-    def __init__(self, stage: str, call) -> None:
-        super().__init__(stage, 10**9)
-        self.__call = call
-
-    def silent(self):
-        return _Calling(self._stage, self.__call)
-
-    def stage(self, name, total, unit, done=0):
-        if name == self._stage:
-            self.__call()
-        return super().stage(name, total, unit, done)
 
 
 def _tmpfs(folder: Path, size: str) -> bool:
@@ -365,7 +349,7 @@ def test_pictures_that_change_or_vanish_amid_a_run_never_end_up_in_a_finished_at
 
     folder = tmp_path / "atlas"
     with pytest.raises(AtlasError, match="changed or vanished during the run"):
-        compute(chosen, folder, _Calling(stage, disturb))
+        compute(chosen, folder, Calling(stage, disturb))
     assert not (folder / "manifest.json").exists()
     compute(chosen, folder, Reporter(quiet=True))  # of the pictures as they are now
     compute(chosen, tmp_path / "fresh", Reporter(quiet=True))
@@ -376,7 +360,7 @@ def test_a_folder_that_vanishes_amid_a_run_is_one_sentence(small, pictures, tmp_
     mine = Path(shutil.copytree(pictures, tmp_path / "mine"))
     chosen = profile.load(str(small)).changed(pictures={"folder": str(mine)})
     with pytest.raises(AtlasError):
-        compute(chosen, tmp_path / "atlas", _Calling("scan", lambda: shutil.rmtree(mine)))
+        compute(chosen, tmp_path / "atlas", Calling("scan", lambda: shutil.rmtree(mine)))
     assert not (tmp_path / "atlas" / "manifest.json").exists()
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from interrupting import stages_at_work
 from PIL import Image
 from torch import Tensor, nn
 
@@ -478,16 +479,7 @@ def _compute(inputs: Ingredients, pictures: Path, **pictures_section: Any) -> tu
     }
     reporter = Reporter(quiet=True)
     store = compute(profile.validated(data, "test"), inputs.folder / "atlas", reporter)
-    always = {
-        "fingerprints",
-        "checksums",
-        "connections",
-        "classes",
-        "categories",
-        "correspondence",
-        "refinement",
-    }
-    return store, {stage.name for stage in reporter.stages if stage.count} - always
+    return store, stages_at_work(reporter)
 
 
 def _scores(store: Store) -> np.ndarray:
