@@ -25,10 +25,10 @@ pytestmark = pytest.mark.slow  # whole atlases are computed
 CPU_ONLY = [stage.name for stage in table.STAGES if stage.cpu_only]
 
 
-@pytest.fixture(autouse=True)
-def _overlapping(monkeypatch, request):
-    if "on_a_cpu" not in request.node.name:
-        monkeypatch.setattr(Run, "overlaps", True)
+@pytest.fixture
+def gpu(monkeypatch):
+    """The CPU computes as a GPU does, beside which the cores have time for other stages."""
+    monkeypatch.setattr(Run, "overlaps", True)
 
 
 def _with_run(monkeypatch, name, run):
@@ -37,6 +37,7 @@ def _with_run(monkeypatch, name, run):
     monkeypatch.setattr(table, "STAGES", rows)
 
 
+@pytest.mark.usefixtures("gpu")
 def test_the_atlas_is_the_same_and_its_stages_did_overlap(small, atlas, tmp_path, monkeypatch):
     threads = {}
     for stage in table.STAGES:
@@ -54,7 +55,7 @@ def test_the_atlas_is_the_same_and_its_stages_did_overlap(small, atlas, tmp_path
     assert "correspondence" in {stage.name for stage in reporter.stages}
 
 
-def test_on_a_cpu_they_run_beside_each_other_alone_and_with_one_thread_per_product(
+def test_on_a_cpu_they_run_beside_each_other_only_and_with_one_thread_per_product(
     small, atlas, tmp_path, monkeypatch
 ):
     running, beside, threads = set(), {}, set()
@@ -67,7 +68,9 @@ def test_on_a_cpu_they_run_beside_each_other_alone_and_with_one_thread_per_produ
                 time.sleep(1)
             stage.run(inputs, run)
             if stage.cpu_only:
-                threads.update(one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas")
+                threads.update(
+                    pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"
+                )
             running.discard(stage.name)
 
         _with_run(monkeypatch, stage.name, run)
@@ -80,6 +83,7 @@ def test_on_a_cpu_they_run_beside_each_other_alone_and_with_one_thread_per_produ
     assert threads == {1}
 
 
+@pytest.mark.usefixtures("gpu")
 @pytest.mark.parametrize("name", CPU_ONLY)
 def test_an_error_beside_ends_the_run_with_its_sentence_and_the_next_run_goes_on(
     name, small, atlas, tmp_path, monkeypatch
@@ -96,6 +100,7 @@ def test_an_error_beside_ends_the_run_with_its_sentence_and_the_next_run_goes_on
     assert file_bytes(tmp_path) == file_bytes(atlas.folder)
 
 
+@pytest.mark.usefixtures("gpu")
 def test_an_error_of_the_others_waits_for_the_stage_beside(small, tmp_path, monkeypatch):
     ended = threading.Event()
     connect = table.named("connections").run
@@ -117,6 +122,7 @@ def test_an_error_of_the_others_waits_for_the_stage_beside(small, tmp_path, monk
     assert ended.is_set()  # else it would go on writing into the atlas behind the caller's back
 
 
+@pytest.mark.usefixtures("gpu")
 @pytest.mark.parametrize(("name", "seconds"), [("correspondence", 0), ("sprites", 0), ("sprites", 0.5)])
 def test_killed_while_a_stage_runs_beside_the_next_run_ends_with_the_same_bytes(
     name, seconds, small, atlas, tmp_path, root
