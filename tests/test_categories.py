@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections import Counter
 from itertools import pairwise
@@ -11,6 +10,7 @@ from math import comb
 
 import numpy as np
 import pytest
+from finder_script import index_of
 from make_small_atlas import make_atlas
 from sklearn.metrics import average_precision_score
 
@@ -43,8 +43,8 @@ TREE = Hierarchy(
 NAMES = ("poodle", "beagle", "cat", "car")
 
 
-def _categories(counts=(20, 10, 20, 150), names=NAMES, tree=TREE, total=None):
-    return categories_of(names, names, tree, np.array(counts), total or sum(counts))
+def _categories(counts=(20, 10, 20, 150), names=NAMES, tree=TREE):
+    return categories_of(names, names, tree, np.array(counts), sum(counts))
 
 
 # -- which categories there are ----------------------------------------------------------------------------------------
@@ -110,9 +110,9 @@ def test_what_is_too_large_or_too_small_has_no_channel(total, pictures):
 # -- channels ----------------------------------------------------------------------------------------------------------
 
 
-def _found(seed=0, rows=None):
+def _found(rows=None):
     """240 pictures, some without a label, and 300 channels with ties that prefer some class."""
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     of_picture = np.where(random.random(240) < 0.05, -1, random.permutation(240) % 12)
     names = [f"c{n}" for n in range(12)]
     parents = {name: f"g{n // 3}" for n, name in enumerate(names)} | {f"g{n}": "" for n in range(4)}
@@ -125,13 +125,8 @@ def _found(seed=0, rows=None):
     top = np.argsort(-scores, axis=0, kind="stable")[:9].T
     top[7] = -1
     rows = np.arange(240) if rows is None else rows
-    return (
-        categories,
-        of_picture,
-        top,
-        scores,
-        channels_found(categories, of_picture, top, scores[rows], rows),
-    )
+    found = channels_found(categories, of_picture, top, scores[rows], rows)
+    return categories, of_picture, top, scores, found
 
 
 def test_exactly_the_channels_with_enough_of_nine_are_found():
@@ -202,9 +197,19 @@ def site(store, tmp_path_factory):
     return folder / "small"
 
 
+def _rows(site):
+    """Of the published table."""
+    with (site / "data" / "categories.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _address(category):
+    """Of its page in the site of one atlas."""
+    return f"categories/{category.replace(' ', '-')}.html"
+
+
 def _index(site):
-    text = (site / "finder.js").read_text("utf-8")
-    return json.loads(text.removeprefix("residualAtlas.index(").rstrip().removesuffix(");"))
+    return index_of((site / "finder.js").read_text("utf-8"))
 
 
 def test_the_pages_and_the_table_say_what_was_found(store, site):
@@ -216,8 +221,7 @@ def test_the_pages_and_the_table_say_what_was_found(store, site):
             strict=True,
         )
     }
-    with (site / "data" / "categories.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = _rows(site)
     assert {
         (row["category"], row["layer"], int(row["channel"])): (
             int(row["count"]),
@@ -229,35 +233,27 @@ def test_the_pages_and_the_table_say_what_was_found(store, site):
         known = next(x for x in report["categories"] if x["name"] == row["category"])
         share = known["pictures"] / report["pictures"]
         assert float(row["expected"]) == pytest.approx(9 * share, rel=1e-5)
-        assert float(row["chance_precision"]) == pytest.approx(
-            share, rel=1e-5
-        )  # all pictures have labels and scores
-        page = (site / "categories" / f"{row['category'].replace(' ', '-')}.html").read_text("utf-8")
+        # All pictures have labels and scores.
+        assert float(row["chance_precision"]) == pytest.approx(share, rel=1e-5)
+        page = (site / _address(row["category"])).read_text("utf-8")
         section = page[page.index(f'id="of-{row["count"]}"') :].partition("</section>")[0]
-        cell = section[section.index(f'href="../{row["layer"]}/{row["channel"]}.html"') :].partition("</li>")[
-            0
-        ]
+        place = section.index(f'href="../{row["layer"]}/{row["channel"]}.html"')
+        cell = section[place:].partition("</li>")[0]
         assert f"{float(row['average_precision']):.2f}" in cell
 
 
 def test_a_channels_page_names_its_categories_with_what_chance_gives(site):
-    with (site / "data" / "categories.csv").open(newline="") as file:
-        row = next(csv.DictReader(file))
+    row = _rows(site)[0]
     text = (site / row["layer"] / f"{row['channel']}.html").read_text("utf-8")
-    line = re.sub(
-        r"\s+", " ", re.search(r'<p class="labels">\s*<a [^>]*>Categories</a>.*?</p>', text, re.S)[0]
-    )
-    address = f"../categories/{row['category'].replace(' ', '-')}.html"
-    assert f'<a href="{address}">{row["category"]}</a> {row["count"]} of 9' in line
-    assert (
-        f"({float(row['expected']):.1f} expected; average precision {float(row['average_precision']):.2f}"
-        in line
-    )
+    paragraph = re.search(r'<p class="labels">\s*<a [^>]*>Categories</a>.*?</p>', text, re.S)[0]
+    line = " ".join(paragraph.split())
+    expected, precision = float(row["expected"]), float(row["average_precision"])
+    assert f'<a href="../{_address(row["category"])}">{row["category"]}</a> {row["count"]} of 9' in line
+    assert f"({expected:.1f} expected; average precision {precision:.2f}" in line
 
 
 def test_the_finder_knows_every_category_with_channels(site):
-    with (site / "data" / "categories.csv").open(newline="") as file:
-        channels = Counter(row["category"] for row in csv.DictReader(file))
+    channels = Counter(row["category"] for row in _rows(site))
     index = _index(site)
     assert {row[0]: row[6] for row in index["categories"]} == channels
     for _, _, _, address, fewest, _, count, best in index["categories"]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from finder_script import index_of
 from make_small_atlas import make_atlas
 
 from generator.__main__ import main
@@ -134,7 +135,7 @@ def test_a_channels_page_shows_them_with_score_and_source_and_names_the_file(tab
 
 def test_finder_grid_csv_and_json_have_them(site):
     script = (site / "finder.js").read_text("utf-8")
-    index = json.loads(script.removeprefix("residualAtlas.index(").rstrip().removesuffix(");"))
+    index = index_of(script)
     names = [layer[0] for layer in index["layers"]]
     assert ["tandem bicycles", [names.index("res2b"), 3, 0.8312, "clip <b>"]] in index["descriptions"]
     assert "</script" not in script

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from finder_script import index_of
 from make_small_atlas import make_atlas
 
 from generator.core.records import PictureRecord, Skipped
@@ -184,7 +185,7 @@ def test_data_files_give_names_back_as_they_were(site: Path) -> None:
             json.loads((site / name / "data" / "manifest.json").read_text())["weights"]["note"] == ATTACKS[0]
         )
         script = (site / name / "finder.js").read_text("utf-8")
-        index = json.loads(script.removeprefix("residualAtlas.index(").rstrip().removesuffix(");"))
+        index = index_of(script)
         labels = {whole or name for name, whole in zip(index["classes"], index["synonyms"], strict=True)}
         assert labels <= set(ATTACKS) and "</" not in script
         for separator in ("\u2028", "\u2029"):

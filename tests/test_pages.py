@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from finder_script import index_of
 from make_small_atlas import PAPER_STAGES, make_atlas
 
 from generator.core.errors import AtlasError
@@ -156,8 +157,7 @@ def test_grid_has_a_cell_for_every_channel(atlas: Atlas) -> None:
 
 
 def test_finder_index_names_the_most_frequent_classes(atlas: Atlas) -> None:
-    text = finder_index(atlas)
-    index = json.loads(text.removeprefix("residualAtlas.index(").rstrip().removesuffix(");"))
+    index = index_of(finder_index(atlas))
     place = [entry[0] for entry in index["layers"]].index("res2b")
     assert len(index["top"][place]) == 12 * CLASSES_PER_CHANNEL
     first = index["classes"][index["top"][place][0]]

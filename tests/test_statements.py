@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl
 import numpy as np
 import pytest
 from altering import alter_layer
+from finder_script import index_of
 from make_small_atlas import PAPER_STAGES, make_atlas
 
 from generator.core.records import (
@@ -184,7 +185,7 @@ def test_finder_filter_and_pages_keep_two_classes_of_one_name_apart(tmp_path: Pa
     make_atlas(tmp_path / "atlas", **TINY | {"labels": labels, "pictures": 28})
     atlas = Atlas(tmp_path / "atlas")
     names = {"crane (0)", "ring", "crane (2)", "maillot (3)", "maillot (4)", "bow", "bow tie"}
-    index = json.loads(finder_index(atlas).removeprefix("residualAtlas.index(").rstrip().removesuffix(");"))
+    index = index_of(finder_index(atlas))
     assert set(index["classes"]) == names and len(index["classes"]) == len(names)
     assert index["synonyms"][index["classes"].index("maillot (4)")] == "maillot, tank suit"
     assert set(layer_grid(atlas, atlas.manifest.layer("res2a")).label_names) <= names
