@@ -8,13 +8,13 @@ The pictures come from NumPy's integer generator alone: no decoder, no drawing l
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from drawn_batches import in_batches
 
 from generator.engine.gradients.unit_gradients import UnitGradients, Units, forward_switches
 from generator.engine.scan.plan import ScanPlan
@@ -26,12 +26,6 @@ FILE = Path(__file__).parent / "known_answer.json"
 PICTURES, CELL = 40, 12
 CHANNELS = {"conv1": (0, 7), "res2c": (3, 40), "res3d": (5, 90), "res4f": (17, 130), "res5c": (2, 300)}
 COARSE = 8  # px a side of a gradient as it is stored: means over squares
-
-
-@dataclass(frozen=True)
-class _Batch:
-    indices: torch.Tensor
-    pixels: torch.Tensor
 
 
 def pictures(side: int) -> np.ndarray:
@@ -50,9 +44,7 @@ def compute() -> dict[str, Any]:
     network = models.load("demo").keep(list(CHANNELS)).to("cpu", torch.float32)
     pixels = torch.from_numpy(pictures(network.preprocessing.crop))
     state = ScanState(ScanPlan.of(network, 8))
-    for _ in scan(
-        network, [_Batch(torch.arange(i, i + 8), pixels[i : i + 8]) for i in range(0, PICTURES, 8)], state
-    ):
+    for _ in scan(network, in_batches(pixels, 8), state):
         pass
     answer: dict[str, Any] = {}
     for layer, channels in CHANNELS.items():

@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from drawn_batches import Drawn, in_batches
 from torch import nn
 
 from generator.core.errors import AtlasError
@@ -23,12 +24,6 @@ from generator.engine.scan.state import ScanState
 from generator.network.network import Network, Tap
 
 SIDE = 12
-
-
-@dataclass(frozen=True)
-class Drawn:
-    indices: torch.Tensor
-    pixels: torch.Tensor
 
 
 class Block(nn.Module):
@@ -109,11 +104,6 @@ def _pictures(count=41):
     )
 
 
-def _batches(pictures, size, order=None):
-    order = torch.arange(len(pictures)) if order is None else order
-    return [Drawn(chosen, pictures[chosen]) for chosen in order.split(size)]
-
-
 def _scan(network, batches, batch, **options):
     state = ScanState.empty(replace(ScanPlan.of(network, batch), **options))
     scores = [(b.indices, s) for b, s in scan(network, batches, state)]
@@ -137,18 +127,18 @@ def _same(first, second):
 
 def test_every_batch_size_and_order_gives_the_same_bits():
     network, pictures = _network(_module(whole_numbers=True)), _pictures()
-    expected, scores = _scan(network, _batches(pictures, 41), 41)
+    expected, scores = _scan(network, in_batches(pictures, 41), 41)
     for size in (1, 3, 7, 32):
         order = torch.randperm(41, generator=torch.Generator().manual_seed(size))
-        state, table = _scan(network, _batches(pictures, size, order), size)
+        state, table = _scan(network, in_batches(pictures, size, order), size)
         _same(expected, state)
         np.testing.assert_array_equal(table, scores)
 
 
 def test_what_a_scan_keeps_does_not_grow_with_the_pictures():
     network, pictures = _network(_module()), _pictures()
-    short, _ = _scan(network, _batches(pictures[:16], 8), 8)
-    long, _ = _scan(network, _batches(pictures, 8), 8)
+    short, _ = _scan(network, in_batches(pictures[:16], 8), 8)
+    long, _ = _scan(network, in_batches(pictures, 8), 8)
     assert long.pictures > short.pictures
     sizes = [{name: array.nbytes for name, array in state.arrays().items()} for state in (short, long)]
     assert sizes[0] == sizes[1]
@@ -156,7 +146,7 @@ def test_what_a_scan_keeps_does_not_grow_with_the_pictures():
 
 def test_parts_merge_and_checkpoints_go_on_to_the_same_bits():
     network, pictures = _network(_module()), _pictures()
-    batches = _batches(pictures, 8)
+    batches = in_batches(pictures, 8)
     expected, _ = _scan(network, batches, 8)
     first, _ = _scan(network, batches[1::2], 8)
     second, _ = _scan(network, batches[0:3:2], 8)
@@ -191,7 +181,7 @@ def test_the_scan_finds_what_keeping_everything_finds():
     with torch.no_grad():
         module(pictures.permute(0, 3, 1, 2).float())
     network = _network(_module())
-    state, table = _scan(network, _batches(pictures, 16), 16)
+    state, table = _scan(network, in_batches(pictures, 16), 16)
     start = 0
     for layer in state.plan.layers:
         maps, found = kept[layer.name], state.layer(layer.name)
@@ -223,7 +213,7 @@ def test_a_signed_channel_is_dead_only_if_no_picture_moves_it():
     norm = module.layer1[0].bn2
     norm.weight.data[:3] = torch.tensor([0.0, 0.0, 0.1])
     norm.bias.data[:3] = torch.tensor([-1.5, 0.0, -20.0])  # constant, zero, always far below zero
-    state, _ = _scan(_network(module), _batches(pictures, 16), 16)
+    state, _ = _scan(_network(module), in_batches(pictures, 16), 16)
     found = state.layer("res2a_branch2b")
     assert found["dead"][:3].tolist() == [True, True, False]
     assert (found["top_image"][:2] == -1).all()
@@ -244,7 +234,7 @@ def test_ties_between_pictures_rows_and_columns():
     for picture, row, column, red in [(4, 2, 7, 9), (4, 2, 5, 9), (4, 1, 11, 9), (17, 3, 3, 9), (2, 8, 8, 1)]:
         pictures[picture, row, column, 0] = red
     network = _network(module).keep(["conv1"])
-    found = _scan(network, _batches(pictures, 6, torch.arange(19, -1, -1)), 6)[0].layer("conv1")
+    found = _scan(network, in_batches(pictures, 6, torch.arange(19, -1, -1)), 6)[0].layer("conv1")
     assert found["top_image"][0].tolist() == [4, 17, 2] + [-1] * 6
     assert found["top_unit"][0, :3].tolist() == [[1, 11], [3, 3], [8, 8]]
     assert found["top_value"][0].tolist() == [9, 9, 1] + [0] * 6
@@ -260,27 +250,27 @@ def test_a_number_that_is_none_names_layer_and_picture(value, says):
     module.layer1[0].bn2.weight.data[3] = value
     pictures = torch.zeros(4, SIDE, SIDE, 3, dtype=torch.uint8)
     with pytest.raises(AtlasError, match=says) as error:
-        _scan(_network(module), _batches(pictures + 9, 4), 4)
+        _scan(_network(module), in_batches(pictures + 9, 4), 4)
     assert "res2a_branch2b, picture 0" in str(error.value)
 
 
 def test_a_batch_without_pictures_changes_nothing():
     network, pictures = _network(_module()), _pictures()
-    expected, _ = _scan(network, _batches(pictures, 8), 8)
+    expected, _ = _scan(network, in_batches(pictures, 8), 8)
     nothing = Drawn(torch.zeros(0, dtype=torch.int64), pictures[:0])
-    state, _ = _scan(network, [nothing, *_batches(pictures, 8)], 8)
+    state, _ = _scan(network, [nothing, *in_batches(pictures, 8)], 8)
     _same(expected, state)
 
 
 def test_a_fast_scan_rescored_has_the_nine_of_fp32():
     network, pictures = _network(_module()), _pictures()
-    expected, _ = _scan(network, _batches(pictures, 8), 8)
+    expected, _ = _scan(network, in_batches(pictures, 8), 8)
     plan = ScanPlan.of(network, 8, "bf16")
     assert plan.keep == CANDIDATES
     fast = ScanState.empty(replace(plan, keep=16))
-    for _ in scan(network.to("cpu", plan.dtype), _batches(pictures, 8), fast):
+    for _ in scan(network.to("cpu", plan.dtype), in_batches(pictures, 8), fast):
         pass
-    result, report = rescore(network, fast, lambda chosen: _batches(pictures, 8, torch.tensor(chosen)))
+    result, report = rescore(network, fast, lambda chosen: in_batches(pictures, 8, torch.tensor(chosen)))
     for layer in plan.layers:
         for key in ("top_image", "top_unit", "top_value"):
             np.testing.assert_array_equal(result.layer(layer.name)[key], expected.layer(layer.name)[key])
@@ -358,7 +348,7 @@ print(before - kept, before - resident())
 
 def test_batches_side_by_side_give_the_same_bits_in_rounds():
     network, pictures = _network(_module(whole_numbers=True)), _pictures()
-    batches = _batches(pictures, 8)
+    batches = in_batches(pictures, 8)
     expected, _ = _scan(network, batches, 8)
     state = ScanState.empty(expected.plan)
     rounds = [len(batches) for batches in scan_side_by_side(network, batches, state, threads=3)]

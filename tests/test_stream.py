@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from drawn_batches import in_batches
 from PIL import Image
 from scipy import stats
 from torch import nn
@@ -110,9 +111,10 @@ def _pixels(count: int = 24, side: int = 16) -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8))
 
 
-def _reading(network: Network, batch: int = 8, pictures: int = 500) -> tuple[StreamReading, np.ndarray]:
-    """A reading from scratch, and where it keeps Input and Block of every picture, Input's channels first."""
-    plan = StreamPlan.of(network, batch)
+def _reading(network: Network, batch: int = 8) -> tuple[StreamReading, np.ndarray]:
+    """A reading from scratch, and where it keeps Input and Block of every picture, Input's channels first; with room
+    for more pictures than any test has."""
+    plan, pictures = StreamPlan.of(network, batch), 500
     kept = np.full((pictures, 2 * sum(block.channels for block in plan.blocks)), np.nan, np.float32)
     steps = StreamSteps.of(network, plan)
     return StreamReading(steps, StreamState(plan), np.arange(pictures), kept.__setitem__), kept
@@ -126,16 +128,16 @@ def _read(network: Network, pixels: torch.Tensor, batch: int = 8) -> StreamState
     return reading.state
 
 
-def _rescaled(network: Network, pixels: torch.Tensor, state: StreamState, batch: int = 8) -> RescaledState:
+def _rescaled(network: Network, pixels: torch.Tensor, state: StreamState) -> RescaledState:
     """The pass over rescaled pictures; reads them on the lists of `state`."""
     rescaled, reader = RescaledState(state.plan), RescaledReader.of(network, state.plan)
-    for images in torch.arange(len(pixels)).split(batch):
+    for images in torch.arange(len(pixels)).split(8):
         listed = {}
         for name, side in rescaled.listed:
             lists = state.tops[name, READ_ON[side]].images
             channel, slot = torch.isin(lists, images).nonzero(as_tuple=True)
             listed[name, side] = Listed(lists[channel, slot] - images[0], channel, slot)
-        rescaled.update(read_rescaled(reader, pixels[images], batch), listed)
+        rescaled.update(read_rescaled(reader, pixels[images], 8), listed)
     return rescaled
 
 
@@ -567,18 +569,9 @@ def test_the_readings_do_not_depend_on_the_batches():
 # -- along the scan ------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Pictures:
-    """A batch as the scan takes it."""
-
-    indices: torch.Tensor
-    pixels: torch.Tensor
-
-
 def _scanned(network: Network, pixels: torch.Tensor, reading: StreamReading | None) -> ScanState:
     state = ScanState.empty(ScanPlan.of(network, 8))
-    batches = [Pictures(images, pixels[images]) for images in torch.arange(len(pixels)).split(20)]
-    for _ in scan_side_by_side(network, batches, state, threads=2, stream=reading):
+    for _ in scan_side_by_side(network, in_batches(pixels, 20), state, threads=2, stream=reading):
         pass
     return state
 
