@@ -4,8 +4,8 @@
 
 Makes the tiles of the first channels of every layer (by default of the demo network on its drawn pictures), and encodes
 each channel's sprite with every method. PSNR and SSIM (Wang et al., doi:10.1109/TIP.2003.819861: luminance, Gaussian
-window of 1.5 px) compare the decoded sprite with the pixels that were encoded. The last table extrapolates the bytes to
-all channels of the network and, from layers of the same stage, to ResNet-50's 16 block outputs.
+window of 1.5 px) compare the decoded sprite with the pixels that were encoded. The last columns extrapolate the bytes
+to all channels of the network and, from layers of the same stage, to ResNet-50's 16 block outputs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import io
 import tempfile
 import time
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from unittest.mock import patch as replaced
 
@@ -41,19 +41,18 @@ RESNET_50 = {2: 3 * 256, 3: 4 * 512, 4: 6 * 1024, 5: 3 * 2048}  # channels of th
 RADIUS = 5  # px of SSIM's window on each side
 
 
-@dataclass
+@dataclass(frozen=True)
 class Encoded:
-    """What one method made of the sprites of a layer, one entry per sprite."""
+    """What a method made of one sprite. seconds: of processor time; size: bytes; psnr: dB."""
 
-    seconds: list[float] = field(default_factory=list)
-    sizes: list[int] = field(default_factory=list)
-    psnr: list[float] = field(default_factory=list)
-    ssim: list[float] = field(default_factory=list)
+    seconds: float
+    size: int
+    psnr: float
+    ssim: float
 
-    def joined(self, other: Encoded) -> Encoded:
-        """Both together."""
-        columns = zip(vars(self).values(), vars(other).values(), strict=True)
-        return Encoded(*(ours + theirs for ours, theirs in columns))
+
+# By method and layer.
+Results = dict[int, dict[str, list[Encoded]]]
 
 
 class Measured(Exception):
@@ -63,7 +62,7 @@ class Measured(Exception):
 def main() -> None:
     options = _options()
     avoid_page_faults()
-    results: dict[int, dict[str, Encoded]] = {method: defaultdict(Encoded) for method in METHODS}
+    results: Results = {method: defaultdict(list) for method in METHODS}
     layers: list[LayerInfo] = []
     composing: list[float] = []
 
@@ -72,8 +71,8 @@ def main() -> None:
         for layer in layers:
             for picture, seconds in _sprites(inputs, run, layer):
                 composing.append(seconds)
-                for method in METHODS:
-                    _encode(picture, inputs.profile.sprites.quality, method, results[method][layer.name])
+                for method, by_layer in results.items():
+                    by_layer[layer.name].append(_encode(picture, inputs.profile.sprites.quality, method))
         raise Measured
 
     few = [table.named(name) for name in ("scan", "labels", "tiles")]
@@ -113,15 +112,18 @@ def _sprites(inputs: Inputs, run: Run, layer: LayerInfo) -> list[tuple[np.ndarra
     return made
 
 
-def _encode(picture: np.ndarray, quality: int, method: int, into: Encoded) -> None:
+def _encode(picture: np.ndarray, quality: int, method: int) -> Encoded:
     start = time.process_time()
     content = webp(picture, quality, method=method)
-    into.seconds.append(time.process_time() - start)
-    into.sizes.append(len(content))
+    seconds = time.process_time() - start
     decoded = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
     error = np.square(decoded.astype(np.float64) - picture).mean()
-    into.psnr.append(float(10 * np.log10(255**2 / error)))
-    into.ssim.append(ssim(_luminance(decoded), _luminance(picture)))
+    return Encoded(
+        seconds,
+        len(content),
+        psnr=float(10 * np.log10(255**2 / error)),
+        ssim=ssim(_luminance(decoded), _luminance(picture)),
+    )
 
 
 def _luminance(pixels: np.ndarray) -> np.ndarray:
@@ -146,36 +148,44 @@ def ssim(first: np.ndarray, second: np.ndarray) -> float:
     return float(similarity.mean())
 
 
-def _report(layers: list[LayerInfo], results: dict[int, dict[str, Encoded]], composing: list[float]) -> None:
-    count = len(composing)
-    print(
-        f"\n{count:,} sprites of {len(layers)} layers; processor time, {np.mean(composing) * 1e3:.1f} ms to compose\n"
+def _report(layers: list[LayerInfo], results: Results, composing: list[float]) -> None:
+    print(f"\n{len(composing):,} sprites of {len(layers)} layers, processor time")
+    print(f"{np.mean(composing) * 1e3:.1f} ms to compose a sprite\n")
+    columns = (
+        "method",
+        "ms a sprite",
+        "bytes a sprite",
+        "PSNR, dB: mean (least)",
+        "SSIM: mean (least)",
+        "all channels, MB",
+        "ResNet-50, MB",
     )
-    columns = ("method", "ms a sprite", "bytes a sprite", "PSNR, dB: mean (least)", "SSIM: mean (least)")
-    print(
-        "| "
-        + " | ".join((*columns, "all channels, MB", "ResNet-50, MB"))
-        + " |\n|---|---|---|---|---|---|---|"
-    )
+    print("| " + " | ".join(columns) + " |")
+    print("|---" * len(columns) + "|")
     for method, by_layer in results.items():
-        every = Encoded()
-        for encoded in by_layer.values():
-            every = every.joined(encoded)
-        whole = sum(np.mean(by_layer[layer.name].sizes) * layer.channels for layer in layers) / 1e6
+        sprites = [encoded for of_layer in by_layer.values() for encoded in of_layer]
+        milliseconds = np.mean([encoded.seconds for encoded in sprites]) * 1e3
+        psnr, ssims = [encoded.psnr for encoded in sprites], [encoded.ssim for encoded in sprites]
+        whole = sum(_mean_size(by_layer[layer.name]) * layer.channels for layer in layers) / 1e6
         print(
-            f"| {method} | {np.mean(every.seconds) * 1e3:.1f} | {np.mean(every.sizes):,.0f} "
-            f"| {np.mean(every.psnr):.2f} ({min(every.psnr):.2f}) | {np.mean(every.ssim):.4f} ({min(every.ssim):.4f}) "
+            f"| {method} | {milliseconds:.1f} | {_mean_size(sprites):,.0f} "
+            f"| {np.mean(psnr):.2f} ({min(psnr):.2f}) | {np.mean(ssims):.4f} ({min(ssims):.4f}) "
             f"| {whole:,.1f} | {_resnet_50(layers, by_layer):,.0f} |"
         )
 
 
-def _resnet_50(layers: list[LayerInfo], by_layer: dict[str, Encoded]) -> float:
+def _mean_size(sprites: list[Encoded]) -> float:
+    """Bytes."""
+    return float(np.mean([encoded.size for encoded in sprites]))
+
+
+def _resnet_50(layers: list[LayerInfo], by_layer: dict[str, list[Encoded]]) -> float:
     """Megabytes of ResNet-50's 15,104 sprites, each as large as the mean of its stage here, or of the last stage that
     there is."""
     stages: dict[int, list[float]] = defaultdict(list)
     for layer in layers:
         if layer.kind == "block":
-            stages[layer.stage].append(float(np.mean(by_layer[layer.name].sizes)))
+            stages[layer.stage].append(_mean_size(by_layer[layer.name]))
     means = {stage: float(np.mean(sizes)) for stage, sizes in stages.items()}
     return sum(count * means[min(stage, max(means))] for stage, count in RESNET_50.items()) / 1e6
 

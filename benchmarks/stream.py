@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -84,13 +85,13 @@ def main() -> None:
     pixels = _pixels(network, options.images, options.pictures)
     threads = 1 if device.type == "cuda" else torch.get_num_threads()
     runs = Runs(network.to(device, torch.float32), pixels, threads)
-    turns: dict[str, object] = {
+    turns: dict[str, Callable[[], object]] = {
         "scan": runs.scan,
         "scan with the stream": runs.along,
         "rescaled": runs.rescaled,
     }
     clock = time.process_time if options.cpu_time else time.perf_counter
-    seconds = take_turns(turns, options.repeats, clock=clock)  # type: ignore[arg-type]
+    seconds = take_turns(turns, options.repeats, clock=clock)
     print(
         f"{options.model}, {len(pixels)} pictures of {' × '.join(map(str, pixels.shape[1:3]))} px, {device.type}"
     )
