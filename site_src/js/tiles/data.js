@@ -48,6 +48,12 @@ export function drawnSquares(side, squares, around = 0) {
   return svg;
 }
 
+/** The square that is drawn on a tile's whole picture: the unit's receptive field; where this is larger than the input,
+ * the unit's place says more. */
+export function shownSquare(data, field, tile) {
+  return isWiderThanInput(data, field[0]) ? unitSquare(field, tile) : fieldSquare(field, tile);
+}
+
 /** The square [left, top, side] of the input for which a unit stands in its feature map. */
 export function unitSquare([, stride, start], [, , row, column]) {
   // Pixel 0 reaches from 0 to 1 in a drawing: its middle lies at 0.5.
@@ -55,8 +61,8 @@ export function unitSquare([, stride, start], [, , row, column]) {
   return [place(column), place(row), stride];
 }
 
-/** The square [left, top, side] of a unit's receptive field. */
-export function fieldSquare([size, stride, start], [, , row, column]) {
+// The square [left, top, side] of a unit's receptive field.
+function fieldSquare([size, stride, start], [, , row, column]) {
   const place = (position) => roundHalfToEven(start + position * stride - (size - 1) / 2);
   return [place(column), place(row), size];
 }

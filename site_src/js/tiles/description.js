@@ -2,7 +2,7 @@
 
 import { element } from "../dom.js";
 import { model, root } from "../site.js";
-import { drawnSquares, fieldSquare, isPublished, isWiderThanInput, tileData, unitSquare } from "./data.js";
+import { drawnSquares, isPublished, isWiderThanInput, shownSquare, tileData } from "./data.js";
 
 /** What is known of a tile; null where the page says nothing of it. */
 export function describeTile(tile) {
@@ -14,7 +14,6 @@ export function describeTile(tile) {
   const place = Array.from(tile.parentElement.children).indexOf(tile);
   const record = tiles[place];
   const [picture, activation, mapRow, column, label] = record;
-  const isWider = isWiderThanInput(data, field[0]);
   return {
     tile,
     holder,
@@ -29,9 +28,8 @@ export function describeTile(tile) {
     sprite: tile.querySelector("img")?.src ?? "",
     side: data.side,
     fieldSize: field[0],
-    isWiderThanInput: isWider,
-    // Where the field is larger than the input, the unit's place says more.
-    square: isWider ? unitSquare(field, record) : fieldSquare(field, record),
+    isWiderThanInput: isWiderThanInput(data, field[0]),
+    square: shownSquare(data, field, record),
     wholePicture: isPublished(data, picture) ? `${root}${model}/pictures/${picture}.webp` : "",
   };
 }

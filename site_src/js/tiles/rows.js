@@ -3,7 +3,7 @@
 // there its whole pictures, on which the units' fields are drawn.
 
 import { element } from "../dom.js";
-import { drawnSquares, fieldSquare, isWiderThanInput, tileData, unitSquare } from "./data.js";
+import { drawnSquares, isWiderThanInput, shownSquare, tileData, unitSquare } from "./data.js";
 import { showChosenPanels, startPanelSwitch } from "./panel-switch.js";
 
 export function startRows() {
@@ -56,8 +56,7 @@ function wholeLine(data, rowName, link) {
   const href = link.getAttribute("href");
   Array.from(link.children).forEach((image, place) => {
     const tile = tiles[place];
-    const square = isWiderThanInput(data, field[0]) ? unitSquare(field, tile) : fieldSquare(field, tile);
-    const parts = image.matches("img") ? [image, drawnSquares(data.side, [square])] : [];
+    const parts = image.matches("img") ? [image, drawnSquares(data.side, [shownSquare(data, field, tile)])] : [];
     if (parts.length) image.alt = tileText(data, tile, place);
     line.append(element(parts.length ? "a" : "span", { class: "whole", href: `${href}#${place + 1}` }, parts));
   });
