@@ -48,7 +48,8 @@ export function categoryAnswers(index, text) {
       address: addressOf(index, layer, channel),
     }));
     const [plural, verb] = count === 1 ? ["", "has"] : ["s", "have"];
-    const detail = `${kind}: ${count} channel${plural} ${verb} ${fewest} or more of 9 (${expected} expected)`;
+    const channelCount = `${count.toLocaleString("en")} channel${plural}`;
+    const detail = `${kind}: ${channelCount} ${verb} ${fewest} or more of 9 (${expected} expected)`;
     return [{ name: fullName(index, name), detail, address: `${root}${index.model}/${address}` }, ...channels];
   });
 }

@@ -61,7 +61,7 @@ function applyAddress(layer) {
   grid.classList.toggle("with-dead", withDead);
   grid.classList.toggle("big", controls.large.checked);
   showSheet(layer, controls.optimised?.checked ? OPTIMISED : STRONGEST);
-  controls.shown.value = `${shown} of ${cells.length}`;
+  controls.shown.value = `${shown.toLocaleString("en")} of ${cells.length.toLocaleString("en")}`;
 }
 
 // Channels without a value come last in either direction.
