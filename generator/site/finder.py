@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections import Counter
 
-from generator.site.formats import correlation, one_decimal
+from generator.site.formats import correlation, one_decimal, or_absent
 from generator.site.reading.atlas import Atlas
 
 CLASSES_PER_CHANNEL = 3
-BEST_CHANNELS = 5  # of a category
+BEST_CHANNELS = 3  # of a category
 
 
 def finder_index(atlas: Atlas) -> str:
@@ -45,7 +45,7 @@ def _categories(atlas: Atlas) -> list[list[object]]:
     for category in categories.entries:
         if found := categories.of_category(category):
             best = [
-                [number[each.layer], each.channel, each.count, correlation(each.precision or 0)]
+                [number[each.layer], each.channel, each.count, or_absent(each.precision, correlation)]
                 for each in found[:BEST_CHANNELS]
             ]
             name = (category.name, ", ".join(category.also), category.kind, category.address)

@@ -7,7 +7,7 @@ import { model, models, root } from "../site.js";
 
 const CLASSES_PER_CHANNEL = 3;
 const MOST_CLASSES = 4; // whose channels are listed
-const MOST_CHANNELS = 3; // of one layer and class, of one category
+const MOST_CHANNELS = 3; // of one layer and class
 const MOST_DESCRIBED = 6; // channels, of all descriptions
 const MOST_CATEGORIES = 4; // with their channels
 
@@ -42,7 +42,7 @@ export function channelAnswers(index, text) {
 /** Answers to the name of a class or of a group of classes, or to a part of it: its page, and its best channels. */
 export function categoryAnswers(index, text) {
   return matchingCategories(index, text).flatMap(([name, , kind, address, fewest, expected, count, best]) => {
-    const channels = best.slice(0, MOST_CHANNELS).map(([layer, channel, ofNine, precision]) => ({
+    const channels = best.map(([layer, channel, ofNine, precision]) => ({
       name: fullName(index, `${index.layers[layer][0]} ${channel}`),
       detail: `${name}: ${ofNine} of 9, average precision ${precision}`,
       address: addressOf(index, layer, channel),
