@@ -87,7 +87,7 @@ class LayerPages:
         folder = f"{self._atlas.name}/{name}"
         channels = range(layer.info.channels)
         for channel in channels:
-            if channel in layer.pictured and not layer.dead[channel]:
+            if layer.has_tiles(channel):
                 site.copy(store.pictures.sprite_path(name, channel), f"{folder}/{channel}.webp")
         for channel in filter(partial(is_optimised, layer), channels):
             site.copy(store.pictures.optimised_path(name, channel), f"{folder}/{OPTIMISED}/{channel}.webp")

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from generator.core.records import TOP
 from generator.site.chapters.chapter import Chapter
 from generator.site.csv_tables import csv_text, field
-from generator.site.reading.atlas import THUMB, Atlas, sheet_layout
+from generator.site.reading.atlas import Atlas
 from generator.site.reading.categories import Categories, Category, CategoryChannel
+from generator.site.reading.layer import Cell, channel_cell
 from generator.site.writing import Site
 
 LISTED = 600  # channels on a category's page; its CSV file has all
@@ -41,16 +42,12 @@ class CategoriesPage:
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A channel with its thumbnail. columns: of the layer's sheet; place: column and row there, None where the channel
-    has none; picture: the number of its strongest picture where this is shown in its place, None otherwise; label: of
-    the strongest picture."""
+class FoundCell:
+    """A channel found for the category, as in the grid of its layer. columns: of the layer's sheet of thumbnails."""
 
     found: CategoryChannel
+    cell: Cell
     columns: int
-    place: tuple[int, int] | None
-    picture: int | None
-    label: str
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,7 @@ class SameCount:
     """The channels with equally many of the category's pictures."""
 
     count: int
-    cells: Sequence[Cell]
+    cells: Sequence[FoundCell]
 
 
 @dataclass(frozen=True)
@@ -87,16 +84,11 @@ def write(site: Site, atlas: Atlas) -> None:
         atlas,
         CategoriesPage(_entries(categories), categories.hierarchy, absence(categories)),
     )
-    sheets = {
-        layer.name: sheet_layout(
-            atlas.store.pictures.thumbs_path(layer.name), int(atlas.manifest.extra.get("thumb", THUMB))
-        )
-        for layer in atlas.layers
-    }
     for category in categories.entries:
         if category.address:
-            page = _category_page(atlas, categories, category, sheets)
-            site.page_of(atlas, category.address, "category.html", page)
+            site.page_of(
+                atlas, category.address, "category.html", _category_page(atlas, categories, category)
+            )
     site.write(f"{atlas.name}/data/categories.csv", csv_text(COLUMNS, _rows(categories)))
     if (table := atlas.store.tables.path("categories.json")) is not None:
         site.copy(table, f"{atlas.name}/data/categories.json")
@@ -132,9 +124,7 @@ def _entries(categories: Categories) -> list[Entry]:
     return list(walk(-1, 0))
 
 
-def _category_page(
-    atlas: Atlas, categories: Categories, category: Category, sheets: dict[str, tuple[int, int]]
-) -> CategoryPage:
+def _category_page(atlas: Atlas, categories: Categories, category: Category) -> CategoryPage:
     found = categories.of_category(category)
     listed = found[:LISTED]
     return CategoryPage(
@@ -142,7 +132,7 @@ def _category_page(
         above=_above(categories, category),
         parts=[x for x in categories.entries if x.parent == category.number and x.address],
         counts=[
-            SameCount(count, [_cell(atlas, each, sheets[each.layer]) for each in group])
+            SameCount(count, [_found_cell(atlas, each) for each in group])
             for count, group in itertools.groupby(listed, key=lambda each: each.count)
         ],
         total=len(found),
@@ -159,16 +149,11 @@ def _above(categories: Categories, category: Category) -> Category | None:
     return categories.entries[number] if number >= 0 else None
 
 
-def _cell(atlas: Atlas, found: CategoryChannel, sheet: tuple[int, int]) -> Cell:
-    layer, (columns, rows) = atlas.layer(found.layer), sheet
-    strongest = layer.images[found.channel][0]
-    has_thumbnail = found.channel < columns * rows and not layer.absence(found.channel)
-    return Cell(
+def _found_cell(atlas: Atlas, found: CategoryChannel) -> FoundCell:
+    return FoundCell(
         found=found,
-        columns=columns,
-        place=(found.channel % columns, found.channel // columns) if has_thumbnail else None,
-        picture=strongest if not has_thumbnail and strongest in atlas.published else None,
-        label=atlas.picture_labels[strongest],
+        cell=channel_cell(atlas, atlas.layer(found.layer), found.channel),
+        columns=atlas.thumbnail_sheet(found.layer)[0],
     )
 
 

@@ -12,7 +12,7 @@ from generator.core.records import LayerInfo
 from generator.site.chapters.neighbours import with_neighbours
 from generator.site.csv_tables import csv_text, field
 from generator.site.figures.axis import Axis
-from generator.site.reading.atlas import THUMB, Atlas, pairs_shown, sheet_layout
+from generator.site.reading.atlas import Atlas, pairs_shown
 from generator.site.reading.layer_pairs import LayerPair, Match, Tie
 from generator.site.reading.whole_pictures import first_published
 from generator.site.writing import Site
@@ -107,8 +107,8 @@ def flow_page(
         without=sum(not matches and not target.dead[channel] for channel, matches in enumerate(backward)),
         families=families,
         unpictured=unpictured,
-        source_sheet=_sheet(atlas, pair.source),
-        target_sheet=_sheet(atlas, pair.target),
+        source_sheet=atlas.thumbnail_sheet(pair.source),
+        target_sheet=atlas.thumbnail_sheet(pair.target),
         csv=f"from-{pair.source}.csv",
         before=before,
         after=after,
@@ -128,19 +128,12 @@ def _lines(
     return lines
 
 
-def _sheet(atlas: Atlas, layer: str) -> tuple[int, int]:
-    """Columns and rows of the layer's sheet of thumbnails."""
-    return sheet_layout(
-        atlas.store.pictures.thumbs_path(layer), int(atlas.manifest.extra.get("thumb", THUMB))
-    )
-
-
 def _families(atlas: Atlas, pair: LayerPair, backward: Sequence[Sequence[Match]]) -> tuple[list[Family], int]:
     """The target's channels with the strongest matches, pictured channels first; and how many channels with a match
     are not pictured. A match of the same number does not count where numbers are tied."""
 
     def thumbs(layer: str) -> dict[int, Thumb]:
-        columns = max(1, _sheet(atlas, layer)[0])
+        columns = max(1, atlas.thumbnail_sheet(layer)[0])
         numbers = atlas.layer(layer)
         return {
             channel: Thumb(

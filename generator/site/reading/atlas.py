@@ -102,6 +102,7 @@ class Atlas:
         self._around: dict[str, Around] = {}
         self._shared: dict[tuple[str, str], list[int]] = {}
         self._matches: dict[tuple[str, bool], list[list[Match]]] = {}
+        self._thumbnail_sheets: dict[str, tuple[int, int]] = {}
         if not self.manifest.publish_patches and any(
             "patches" in s.panels for s in self.manifest.sprites.values()
         ):
@@ -181,6 +182,14 @@ class Atlas:
                 published=self.published,
             )
         return self._layers[name]
+
+    def thumbnail_sheet(self, name: str) -> tuple[int, int]:
+        """Columns and rows of the layer's sheet of thumbnails; smaller in an atlas of the first channels alone."""
+        if name not in self._thumbnail_sheets:
+            self._thumbnail_sheets[name] = sheet_layout(
+                self.store.pictures.thumbs_path(name), int(self.manifest.extra.get("thumb", THUMB))
+            )
+        return self._thumbnail_sheets[name]
 
     def _numbers(self, name: str) -> dict[str, np.ndarray]:
         """A layer's arrays. A comparison with the block before has a value only for channels that are active in both;

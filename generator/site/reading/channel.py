@@ -177,14 +177,13 @@ def _neighbours(atlas: Atlas, info: LayerInfo, channel: int) -> Neighbours:
 
 
 def _top_pictures(atlas: Atlas, layer: Layer, channel: int) -> TopPictures:
-    absent = layer.absence(channel)
     wholes = whole_pictures(atlas, layer.info.name, channel)
     can_be_cut = bool(wholes) and not covers_picture(atlas, layer.info)
-    has_patches = not absent and not wholes and layer.sprite.panels[:1] == ("patches",)
+    has_patches = layer.has_tiles(channel) and layer.sprite.panels[:1] == ("patches",)
     whole = has_patches and covers_picture(atlas, layer.info)
     tiles = [] if layer.dead[channel] else tiles_of(atlas, layer, channel, marked=whole)
     return TopPictures(
-        absent=absent,
+        absent=layer.absence(channel),
         sprite=f"{channel}.webp",
         tiles=tiles,
         wholes=wholes,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from generator.core.records import LayerInfo
-from generator.site.reading.atlas import THUMB, Atlas, sheet_layout
+from generator.site.reading.atlas import Atlas
 from generator.site.reading.layer_numbers import Layer
 from generator.site.reading.measure import Measure
 from generator.site.reading.operations import operation_words
@@ -58,7 +58,7 @@ class KernelSheet:
 
 @dataclass(frozen=True)
 class Cell:
-    """A channel in the layer's grid. place: column and row of its thumbnail in the sheet, None where it has none;
+    """A channel in a grid. place: column and row of its thumbnail in the sheet, None where it has none;
     picture: the number of its strongest picture, whose field is shown in place of a thumbnail, None where it is not
     published; unit: column and row of the unit there; label: of its strongest picture, '' without one."""
 
@@ -111,9 +111,6 @@ def layer_header(atlas: Atlas, info: LayerInfo, *, has_first_layers: bool) -> La
 def layer_grid(atlas: Atlas, info: LayerInfo) -> LayerGrid:
     """A layer's grid, and the numbers that sorting and filtering need."""
     layer = atlas.layer(info.name)
-    columns, rows = sheet_layout(
-        atlas.store.pictures.thumbs_path(info.name), int(atlas.manifest.extra.get("thumb", THUMB))
-    )
     labels: dict[str, int] = {}
     labels_by_channel = [
         [
@@ -131,9 +128,8 @@ def layer_grid(atlas: Atlas, info: LayerInfo) -> LayerGrid:
     }
     number = atlas.layers.index(info)
     return LayerGrid(
-        # An atlas of the first channels alone has a smaller sheet.
-        cells=[_cell(atlas, layer, channel, columns, columns * rows) for channel in range(info.channels)],
-        columns=columns,
+        cells=[channel_cell(atlas, layer, channel) for channel in range(info.channels)],
+        columns=atlas.thumbnail_sheet(info.name)[0],
         active=info.channels - sum(layer.dead),
         gradients=with_gradients(atlas, [info]),
         sorts=[column.measure for column in layer.measures],
@@ -154,9 +150,10 @@ def _doubtful(atlas: Atlas, layer: Layer) -> list[str]:
     return [key for key in keys if report is not None and report.does_not_repeat(layer.info.name, key)]
 
 
-def _cell(atlas: Atlas, layer: Layer, channel: int, columns: int, thumbnails: int) -> Cell:
+def channel_cell(atlas: Atlas, layer: Layer, channel: int) -> Cell:
+    columns, rows = atlas.thumbnail_sheet(layer.info.name)
+    has_thumbnail = channel < columns * rows and layer.has_tiles(channel)
     strongest = layer.images[channel][0]
-    has_thumbnail = channel < thumbnails and channel in layer.pictured and not layer.dead[channel]
     row, column = layer.units[channel][0]
     return Cell(
         channel=channel,

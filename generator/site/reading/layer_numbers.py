@@ -98,6 +98,10 @@ class Layer:
             return [None] * self.info.channels
         return [value if math.isfinite(value) else None for value in values.tolist()]
 
+    def has_tiles(self, channel: int) -> bool:
+        """Whether the channel is active and has a sprite."""
+        return channel in self.pictured and not self.dead[channel]
+
     def is_whole(self, channel: int) -> bool:
         """Whether whole pictures stand in place of the channel's tiles: it has no sprite."""
         if self.dead[channel] or channel in self.pictured:
@@ -108,7 +112,7 @@ class Layer:
         """Why the channel shows neither tiles nor whole pictures, or ''."""
         if self.dead[channel]:
             return "dead on these pictures"
-        shown = channel in self.pictured or self.is_whole(channel)
+        shown = self.has_tiles(channel) or self.is_whole(channel)
         return "" if shown else "not pictured in this atlas"
 
     def nine(self, channel: int) -> list[int]:

@@ -94,7 +94,6 @@ def some_whole(atlas: Atlas, info: LayerInfo) -> bool:
 
 def with_gradients(atlas: Atlas, layers: Sequence[LayerInfo]) -> int:
     """How many of the layers' active channels have a sprite."""
-    numbers = [atlas.layer(info.name) for info in layers]
     return sum(
-        channel in layer.pictured for layer in numbers for channel, dead in enumerate(layer.dead) if not dead
+        atlas.layer(info.name).has_tiles(channel) for info in layers for channel in range(info.channels)
     )
