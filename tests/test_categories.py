@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import shutil
 from collections import Counter
 from itertools import pairwise
 from math import comb
@@ -240,6 +241,33 @@ def test_the_pages_and_the_table_say_what_was_found(store, site):
         place = section.index(f'href="../{row["layer"]}/{row["channel"]}.html"')
         cell = section[place:].partition("</li>")[0]
         assert f"{float(row['average_precision']):.2f}" in cell
+
+
+def test_a_channel_without_a_sprite_shows_its_field_on_the_categorys_page(store, site, tmp_path):
+    with (site / "data" / "categories.csv").open(newline="") as file:
+        row = next(csv.DictReader(file))
+    layer, channel = row["layer"], int(row["channel"])
+    shutil.copytree(store.folder, tmp_path / "atlas")
+    (tmp_path / f"atlas/sprites/{layer}/{channel}.webp").unlink()
+    render_site([tmp_path / "atlas"], tmp_path / "site")
+    assert check_links(tmp_path / "site") == []
+    page = (tmp_path / f"site/small/categories/{row['category'].replace(' ', '-')}.html").read_text("utf-8")
+    before, _, cell = page.partition(f'href="../{layer}/{channel}.html"')
+    arrays, layers = store.arrays.layer(layer), list(store.manifest().sprites)
+    picture, (y, x) = arrays["top_image"][channel][0], arrays["top_unit"][channel][0]
+    assert f'class="x{x} y{y}" src="../pictures/{picture}.webp"' in cell.partition("</li>")[0]
+    # The class of the layer says where the field of a unit lies in the picture.
+    number = re.search(r' f(\d+)">\s*<a $', before)[1]
+    assert layers[int(number)] == layer
+    info = store.manifest().layer(layer)
+    top, left, bottom, _ = info.receptive_field.box(int(y), int(x))
+    styles = (tmp_path / "site/small/fields.css").read_text("utf-8")
+    values = re.search(rf"\.f{number}{{--zoom:(.*?);--left:(.*?);--top:(.*?);--step:(.*?)}}", styles)
+    zoom, moved_left, moved_top, step = map(float, values.groups())
+    side = 32 / zoom
+    assert side == pytest.approx(bottom - top, rel=1e-4)
+    assert (moved_left + x * step) * side == pytest.approx(left, abs=0.51)
+    assert (moved_top + y * step) * side == pytest.approx(top, abs=0.51)
 
 
 def test_a_channels_page_names_its_categories_with_what_chance_gives(site):

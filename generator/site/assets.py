@@ -1,4 +1,4 @@
-"""The styles and scripts that all pages of a site share, each kind in one file so that a page asks for few."""
+"""The styles and scripts that many pages of a site share, each kind in one file so that a page asks for few."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 
+from generator.core.records import LayerInfo, Size
 from generator.site.scripts import joined_modules
 from generator.site.templates import resources
 
@@ -60,3 +61,29 @@ def position_styles() -> str:
     rules += [f".q{q}{{--q:{q}}}" for q in range(97)]
     rules += [f".p{p}{{--p:{p}}}.s{p + 1}{{--s:{p + 1}}}" for p in range(6)]
     return "".join(rules) + "\n"
+
+
+def field_styles(layers: Sequence[LayerInfo], input_size: Size) -> str:
+    """A class for each layer of a network, f0 of the first, that cuts the field of a unit out of a whole picture.
+
+    The picture, --zoom times as wide as the window, is moved by --left, --top, and for the unit in column --x and row
+    --y by --step more for each; all in widths of the window. Where the field is larger than the picture, the window
+    shows the picture whole.
+    """
+    rules = [f".f{number}{{{_cut(layer, input_size)}}}" for number, layer in enumerate(layers)]
+    # The styles of all pages have the classes of the first rows and columns.
+    further = range(LARGEST_SHEET + 1, max(max(layer.height, layer.width) for layer in layers))
+    rules += [f".x{n}{{--x:{n}}}.y{n}{{--y:{n}}}" for n in further]
+    return "\n".join(rules) + "\n"
+
+
+def _cut(layer: LayerInfo, input_size: Size) -> str:
+    field, longer = layer.receptive_field, max(input_size)
+    if field.side > min(input_size):
+        zoom, top, left, step = 1.0, 0.0, 0.0, 0.0
+    else:
+        zoom, step = longer / field.side, field.stride / field.side
+        top, left = (
+            ((longer - length) // 2 + field.centre + 0.5) / field.side - 0.5 for length in input_size
+        )
+    return f"--zoom:{zoom:.6g};--left:{left:.6g};--top:{top:.6g};--step:{step:.6g}"

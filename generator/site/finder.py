@@ -40,7 +40,7 @@ def _categories(atlas: Atlas) -> list[list[object]]:
     categories = atlas.categories
     if categories is None:
         return []
-    number = {layer.name: place for place, layer in enumerate(atlas.layers)}
+    number = atlas.layer_numbers
     rows: list[list[object]] = []
     for category in categories.entries:
         if found := categories.of_category(category):

@@ -24,7 +24,6 @@ from generator.site.reading.measure_groups import measure_groups
 from generator.site.reading.optimised import FOLDER as OPTIMISED
 from generator.site.reading.optimised import has_optimised, is_optimised
 from generator.site.reading.stream import ChannelStream, channel_stream, stream_blocks
-from generator.site.reading.whole_pictures import cut_styles
 from generator.site.top_csv import top_csv
 from generator.site.writing import Site
 
@@ -77,8 +76,6 @@ class LayerPages:
         if header.kernels:
             site.page(f"{folder}/kernels.html", "kernels.html", self._frame, header)
             site.copy(atlas.store.pictures.kernels_path(name), f"{folder}/kernels.webp")
-        if header.some_whole:
-            site.write(f"{folder}/fields.css", cut_styles(info, atlas.input_size))
         site.write(f"{folder}/top.csv", top_csv(atlas, layer))
         self._write_pictures(site, layer)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from generator.core.errors import AtlasError
-from generator.site.assets import write_assets
+from generator.site.assets import field_styles, write_assets
 from generator.site.chapters.refinement import RELATIONS_FILES
 from generator.site.chapters.registry import CHAPTERS, SHARED_CHAPTERS
 from generator.site.descriptions import import_descriptions, write_descriptions
@@ -19,6 +19,7 @@ from generator.site.layer_pages import write_layers
 from generator.site.links import check_size, measure
 from generator.site.narrative import build_narrative
 from generator.site.reading.atlas import Atlas
+from generator.site.reading.whole_pictures import some_whole
 from generator.site.writing import Site, SiteReport
 
 __all__ = ["SiteReport", "render_site"]
@@ -117,6 +118,8 @@ def _write_atlas(
         for write in more:
             write()
         site.write(f"{atlas.name}/finder.js", finder_index(atlas))
+        if any(some_whole(atlas, layer) for layer in atlas.layers):
+            site.write(f"{atlas.name}/fields.css", field_styles(atlas.layers, atlas.input_size))
         for chapter in CHAPTERS:
             if chapter.present(atlas):
                 chapter.write(site, atlas)

@@ -43,10 +43,12 @@ class CategoriesPage:
 
 @dataclass(frozen=True)
 class FoundCell:
-    """A channel found for the category, as in the grid of its layer. columns: of the layer's sheet of thumbnails."""
+    """A channel found for the category, as in the grid of its layer. layer_number: among those that have pages, from 0;
+    columns: of the layer's sheet of thumbnails."""
 
     found: CategoryChannel
     cell: Cell
+    layer_number: int
     columns: int
 
 
@@ -61,7 +63,8 @@ class SameCount:
 @dataclass(frozen=True)
 class CategoryPage:
     """total: channels found; listed: of them on this page; all_channels: of the atlas; above: the next larger category;
-    parts: those next below that have channels."""
+    parts: those next below that have channels; some_whole: whether a listed channel shows a field, cut out of a whole
+    picture, in place of a thumbnail."""
 
     category: Category
     above: Category | None
@@ -70,6 +73,7 @@ class CategoryPage:
     total: int
     listed: int
     all_channels: int
+    some_whole: bool
 
 
 def present(atlas: Atlas) -> bool:
@@ -126,18 +130,19 @@ def _entries(categories: Categories) -> list[Entry]:
 
 def _category_page(atlas: Atlas, categories: Categories, category: Category) -> CategoryPage:
     found = categories.of_category(category)
-    listed = found[:LISTED]
+    listed = [_found_cell(atlas, each) for each in found[:LISTED]]
     return CategoryPage(
         category=category,
         above=_above(categories, category),
         parts=[x for x in categories.entries if x.parent == category.number and x.address],
         counts=[
-            SameCount(count, [_found_cell(atlas, each) for each in group])
-            for count, group in itertools.groupby(listed, key=lambda each: each.count)
+            SameCount(count, list(group))
+            for count, group in itertools.groupby(listed, key=lambda each: each.found.count)
         ],
         total=len(found),
         listed=len(listed),
         all_channels=sum(layer.channels for layer in atlas.layers),
+        some_whole=any(each.cell.picture is not None for each in listed),
     )
 
 
@@ -153,6 +158,7 @@ def _found_cell(atlas: Atlas, found: CategoryChannel) -> FoundCell:
     return FoundCell(
         found=found,
         cell=channel_cell(atlas, atlas.layer(found.layer), found.channel),
+        layer_number=atlas.layer_numbers[found.layer],
         columns=atlas.thumbnail_sheet(found.layer)[0],
     )
 

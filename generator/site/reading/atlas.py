@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -216,12 +216,13 @@ class Atlas:
         }
 
     @cached_property
-    def _names(self) -> frozenset[str]:
-        return frozenset(layer.name for layer in self.layers)
+    def layer_numbers(self) -> Mapping[str, int]:
+        """By layer that has pages, its place among these, from 0."""
+        return {layer.name: number for number, layer in enumerate(self.layers)}
 
     def has(self, name: str) -> bool:
         """Whether a layer of this name has pages."""
-        return name in self._names
+        return name in self.layer_numbers
 
     def around(self, layer: LayerInfo) -> Around:
         """The layer's place among the others."""

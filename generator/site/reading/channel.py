@@ -40,7 +40,7 @@ class TopPictures:
 
     absent: why the channel shows no pictures, or ''; sprite: address of the picture that holds all tiles; tiles:
     strongest first; wholes: what stands in place of tiles where the channel has no sprite; published: how many of
-    these; units: column and row of each picture's unit where the fields can be cut out of these pictures, else empty;
+    these; is_cut: whether the units' fields are shown as well, cut out of them;
     whole: whether the tiles show whole pictures with the unit's place; view: viewBox of the marks; size: of the
     network's input, in px.
     """
@@ -50,7 +50,7 @@ class TopPictures:
     tiles: Sequence[Tile]
     wholes: Sequence[WholePicture]
     published: int
-    units: Sequence[tuple[int, int]]
+    is_cut: bool
     whole: bool
     view: str
     size: Size
@@ -178,7 +178,6 @@ def _neighbours(atlas: Atlas, info: LayerInfo, channel: int) -> Neighbours:
 
 def _top_pictures(atlas: Atlas, layer: Layer, channel: int) -> TopPictures:
     wholes = whole_pictures(atlas, layer.info.name, channel)
-    can_be_cut = bool(wholes) and not covers_picture(atlas, layer.info)
     has_patches = layer.has_tiles(channel) and layer.sprite.panels[:1] == ("patches",)
     whole = has_patches and covers_picture(atlas, layer.info)
     tiles = [] if layer.dead[channel] else tiles_of(atlas, layer, channel, marked=whole)
@@ -188,7 +187,7 @@ def _top_pictures(atlas: Atlas, layer: Layer, channel: int) -> TopPictures:
         tiles=tiles,
         wholes=wholes,
         published=sum(picture.number is not None for picture in wholes),
-        units=[(column, row) for row, column in layer.units[channel]] if can_be_cut else [],
+        is_cut=bool(wholes) and not covers_picture(atlas, layer.info),
         whole=whole,
         view=tile_view(atlas, layer.info),
         size=atlas.input_size,

@@ -18,13 +18,14 @@ from generator.site.reading.whole_pictures import WholePicture, some_whole, whol
 
 @dataclass(frozen=True)
 class LayerHeader:
-    """What all pages of a layer show. place: where in the network it stands, in words; panels: of its sprites;
-    block_channels: of the page of its block, 0 where there is none; kernels: None where the layer has no kernels that
-    can be drawn; has_first_layers: whether they stand on the page of first layers too; some_whole: whether any channel
-    shows whole pictures in place of tiles; by_torch: what the network uses
+    """What all pages of a layer show. layer_number: among those that have pages, from 0; place: where in the network it
+    stands, in words; panels: of its sprites; block_channels: of the page of its block, 0 where there is none; kernels:
+    None where the layer has no kernels that can be drawn; has_first_layers: whether they stand on the page of first
+    layers too; some_whole: whether any channel shows whole pictures in place of tiles; by_torch: what the network uses
     because of which torch computes the gradients, in words, '' where it does not."""
 
     layer: LayerInfo
+    layer_number: int
     place: str
     panels: Sequence[str]
     block_channels: int
@@ -37,14 +38,13 @@ class LayerHeader:
 @dataclass(frozen=True)
 class Kernel:
     """A kernel as a picture. x, y: its tile in the sheet; absent: why its channel shows no pictures, or ''; wholes: in
-    place of tiles; units: column and row of each of these pictures' units."""
+    place of tiles."""
 
     channel: int
     x: int
     y: int
     absent: str
     wholes: Sequence[WholePicture]
-    units: Sequence[tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,7 @@ def layer_header(atlas: Atlas, info: LayerInfo, *, has_first_layers: bool) -> La
     kernels = kernel_sheet(atlas, info)
     return LayerHeader(
         layer=info,
+        layer_number=atlas.layer_numbers[info.name],
         place=atlas.place(info),
         panels=atlas.manifest.sprites[info.name].panels,
         block_channels=block.channels if block else 0,
@@ -126,7 +127,7 @@ def layer_grid(atlas: Atlas, info: LayerInfo) -> LayerGrid:
         for channel in range(info.channels)
         if (found := atlas.descriptions.of(info.name, channel))
     }
-    number = atlas.layers.index(info)
+    number = atlas.layer_numbers[info.name]
     return LayerGrid(
         cells=[channel_cell(atlas, layer, channel) for channel in range(info.channels)],
         columns=atlas.thumbnail_sheet(info.name)[0],
@@ -228,7 +229,6 @@ def kernel_sheet(atlas: Atlas, info: LayerInfo) -> KernelSheet | None:
                 y=channel // columns,
                 absent=layer.absence(channel),
                 wholes=whole_pictures(atlas, info.name, channel),
-                units=[(column, row) for row, column in layer.units[channel]],
             )
             for channel in range(info.channels)
         ],

@@ -5,24 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from generator.core.records import LayerInfo, Size
+from generator.core.records import LayerInfo
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.layer_numbers import Layer
-from generator.site.reading.tiles import covers_picture
-
-CLASSES = 64  # rows and columns for which the site's styles have classes
+from generator.site.reading.tiles import covers_picture, tiles_of
 
 
 @dataclass(frozen=True)
 class WholePicture:
     """One of a channel's nine pictures. rank: from 1, the strongest; label: of its class, '' without one; value: the
-    unit's activation; number: in images.csv, None where the picture is not published; mark: the unit's receptive field,
-    or its place where the field is larger than the picture, as an SVG path in hundredths of the square that holds the
-    picture."""
+    unit's activation; unit: its column and row in the map; number: in images.csv, None where the picture is not
+    published; mark: the unit's receptive field, or its place where the field is larger than the picture, as an SVG path
+    in hundredths of the square that holds the picture."""
 
     rank: int
     label: str
     value: float
+    unit: tuple[int, int]
     number: int | None
     mark: str
 
@@ -33,17 +32,16 @@ def whole_pictures(atlas: Atlas, name: str, channel: int) -> list[WholePicture]:
     layer = atlas.layer(name)
     if not layer.is_whole(channel):
         return []
-    rows = zip(layer.images[channel], layer.values[channel], layer.units[channel], strict=True)
     return [
         WholePicture(
-            rank=rank,
-            label=atlas.picture_labels[picture],
-            value=value,
-            number=picture if picture in atlas.published else None,
-            mark=_mark(atlas, layer.info, row, column),
+            rank=tile.rank,
+            label=tile.label,
+            value=tile.value,
+            unit=(tile.column, tile.row),
+            number=tile.picture if tile.picture in atlas.published else None,
+            mark=_mark(atlas, layer.info, tile.row, tile.column),
         )
-        for rank, (picture, value, (row, column)) in enumerate(rows, 1)
-        if picture >= 0
+        for tile in tiles_of(atlas, layer, channel)
     ]
 
 
@@ -64,27 +62,6 @@ def _mark(atlas: Atlas, info: LayerInfo, row: int, column: int) -> str:
     )
     x, y, edge = (f"{100 * number / longer:.4g}" for number in (left, top, side))
     return f"M{x} {y}h{edge}v{edge}h-{edge}z"
-
-
-def cut_styles(info: LayerInfo, input_size: Size) -> str:
-    """The styles that cut the field of a unit out of a whole picture: a small file for a layer's grid.
-
-    The picture, --zoom times as wide as the window, is moved by --left, --top, and for the unit in column --x and row
-    --y by --step more for each; all in widths of the window. Where the field is larger than the picture, the window
-    shows the picture whole.
-    """
-    field, longer = info.receptive_field, max(input_size)
-    if field.side > min(input_size):
-        zoom, top, left, step = 1.0, 0.0, 0.0, 0.0
-    else:
-        zoom, step = longer / field.side, field.stride / field.side
-        top, left = (
-            ((longer - length) // 2 + field.centre + 0.5) / field.side - 0.5 for length in input_size
-        )
-    values = f"--zoom:{zoom:.6g};--left:{left:.6g};--top:{top:.6g};--step:{step:.6g}"
-    # The site's own styles have the classes of the first rows and columns.
-    further = range(CLASSES + 1, max(info.height, info.width))
-    return f".cut{{{values}}}" + "".join(f".x{n}{{--x:{n}}}.y{n}{{--y:{n}}}" for n in further) + "\n"
 
 
 def some_whole(atlas: Atlas, info: LayerInfo) -> bool:
