@@ -69,6 +69,10 @@ class Categories:
         """Its channels: those with most of its pictures first, of these those of highest average precision."""
         return self._by_category.get(category.number, [])
 
+    def of_layer(self, layer: str) -> Mapping[str, Sequence[CategoryChannel]]:
+        """By name of a category, in order, the layer's channels of it, in the order of `of_category`."""
+        return self._by_layer.get(layer, {})
+
     def of_channel(self, layer: str, channel: int) -> list[CategoryChannel]:
         """The categories that a channel is found for, the smallest first."""
         return self._by_channel.get((layer, channel), [])
@@ -110,6 +114,14 @@ class Categories:
             found.setdefault(each.category.number, []).append(each)
         for channels in found.values():
             channels.sort(key=lambda x: (-x.count, -(x.precision or 0), -depth[x.layer], x.channel))
+        return found
+
+    @cached_property
+    def _by_layer(self) -> dict[str, dict[str, list[CategoryChannel]]]:
+        found: dict[str, dict[str, list[CategoryChannel]]] = {}
+        for category in sorted(self.entries, key=lambda x: x.name):
+            for each in self.of_category(category):
+                found.setdefault(each.layer, {}).setdefault(category.name, []).append(each)
         return found
 
     @cached_property

@@ -169,17 +169,11 @@ def channel_cell(atlas: Atlas, layer: Layer, channel: int) -> Cell:
 def layer_categories(atlas: Atlas, name: str) -> dict[str, list[list[float]]]:
     """The classes and groups of classes that channels of the layer are found for: by name the channels, each with how
     many of its pictures it has among its nine and its average precision, the best first."""
-    if atlas.categories is None:
-        return {}
-    found = {
-        category.name: [
-            [each.channel, each.count, round(each.precision or 0, 3)]
-            for each in atlas.categories.of_category(category)
-            if each.layer == name
-        ]
-        for category in atlas.categories.entries
+    found = atlas.categories.of_layer(name) if atlas.categories else {}
+    return {
+        category: [[each.channel, each.count, round(each.precision or 0, 3)] for each in channels]
+        for category, channels in found.items()
     }
-    return {name: channels for name, channels in sorted(found.items()) if channels}
 
 
 def _grid_data(
