@@ -11,7 +11,7 @@ from generator.site.reading.layer_numbers import Layer, MeasureColumn
 ACTIVITY, PREVIOUS, CLASSES, STREAM = "activity", "previous", "classes", "stream"
 TITLES = {
     ACTIVITY: "Activity",
-    PREVIOUS: "Next to the block before",
+    PREVIOUS: "Compared with the block before",
     CLASSES: "Labels and classes",
     STREAM: "Residual stream",
 }
