@@ -20,6 +20,7 @@ from generator.site.reading.atlas import Atlas, in_full
 from generator.site.reading.highlights import Highlight, highlights, highlights_rule, left_out
 from generator.site.reading.measures import BY_KEY
 from generator.site.reading.operations import operation_words
+from generator.site.reading.whole_pictures import with_gradients
 from generator.site.writing import Site
 
 EXAMPLES = 3  # paths named for each reason why files were not used
@@ -49,9 +50,9 @@ class StageLinks:
 @dataclass(frozen=True)
 class Counts:
     """How much an atlas holds. layers, blocks; channels: of all layers, inner: of those inside blocks, dead: that no
-    picture activates, pictured: with sprites, whole: that show whole pictures instead. Over the channels of all blocks,
-    None where nothing is compared: kept: mean number of pictures kept of nine; rho: median rank correlation with the
-    block before."""
+    picture activates, pictured: active ones with sprites, whole: that show whole pictures instead. Over the channels of
+    all blocks, None where nothing is compared: kept: mean number of pictures kept of nine; rho: median rank correlation
+    with the block before."""
 
     layers: int
     blocks: int
@@ -203,7 +204,7 @@ def counts(atlas: Atlas) -> Counts:
         channels=sum(layer.info.channels for layer in numbers),
         inner=sum(layer.info.channels for layer in numbers if layer.info.is_inner),
         dead=sum(sum(layer.dead) for layer in numbers),
-        pictured=sum(len(layer.pictured) for layer in numbers),
+        pictured=with_gradients(atlas, atlas.layers),
         whole=sum(layer.is_whole(channel) for layer in numbers for channel in range(layer.info.channels)),
         kept=float(kept.mean()) if kept.size else None,
         rho=float(np.median(rho)) if rho.size else None,

@@ -62,9 +62,9 @@ class SameCount:
 
 @dataclass(frozen=True)
 class CategoryPage:
-    """total: channels found; listed: of them on this page; all_channels: of the atlas; above: the next larger category;
-    parts: those next below that have channels; some_whole: whether a listed channel shows a field, cut out of a whole
-    picture, in place of a thumbnail."""
+    """total: channels found; listed: of them on this page; active: channels of the atlas that are not dead; above: the
+    next larger category; parts: those next below that have channels; some_whole: whether a listed channel shows a
+    field, cut out of a whole picture, in place of a thumbnail."""
 
     category: Category
     above: Category | None
@@ -72,7 +72,7 @@ class CategoryPage:
     counts: Sequence[SameCount]
     total: int
     listed: int
-    all_channels: int
+    active: int
     some_whole: bool
 
 
@@ -141,7 +141,7 @@ def _category_page(atlas: Atlas, categories: Categories, category: Category) -> 
         ],
         total=len(found),
         listed=len(listed),
-        all_channels=sum(layer.channels for layer in atlas.layers),
+        active=sum(not dead for layer in atlas.layers for dead in atlas.layer(layer.name).dead),
         some_whole=any(each.cell.picture is not None for each in listed),
     )
 

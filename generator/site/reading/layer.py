@@ -73,14 +73,16 @@ class Cell:
 @dataclass(frozen=True)
 class LayerGrid:
     """A thumbnail per channel. columns: of the sheet of thumbnails; active: how many channels some picture activates;
-    gradients: how many of these have tiles; sorts: the measures that the grid can be sorted by; doubtful: the keys of
-    those whose order another set of pictures would not repeat; label_names: the labels that it can be filtered by, in
-    order; previous, next: layers of the network; inner: convolutions of the block; data: JSON for the script."""
+    gradients: how many of these have tiles; has_groups: whether some are found for a group of classes; sorts: the
+    measures that the grid can be sorted by; doubtful: the keys of those whose order another set of pictures would not
+    repeat; label_names: the labels that it can be filtered by, in order; previous, next: layers of the network; inner:
+    convolutions of the block; data: JSON for the script."""
 
     cells: Sequence[Cell]
     columns: int
     active: int
     gradients: int
+    has_groups: bool
     sorts: Sequence[Measure]
     doubtful: Sequence[str]
     label_names: Sequence[str]
@@ -133,6 +135,7 @@ def layer_grid(atlas: Atlas, info: LayerInfo) -> LayerGrid:
         columns=atlas.thumbnail_sheet(info.name)[0],
         active=info.channels - sum(layer.dead),
         gradients=with_gradients(atlas, [info]),
+        has_groups=_has_groups(atlas, info.name),
         sorts=[column.measure for column in layer.measures],
         doubtful=_doubtful(atlas, layer),
         label_names=sorted({label for label in labels if label} | categories.keys()),
@@ -143,6 +146,11 @@ def layer_grid(atlas: Atlas, info: LayerInfo) -> LayerGrid:
         has_descriptions=bool(described),
         data=_grid_data(layer, list(labels), labels_by_channel, categories, described),
     )
+
+
+def _has_groups(atlas: Atlas, name: str) -> bool:
+    found = atlas.categories.of_layer(name).values() if atlas.categories else ()
+    return any(channels[0].category.kind == "group" for channels in found)
 
 
 def _doubtful(atlas: Atlas, layer: Layer) -> list[str]:
