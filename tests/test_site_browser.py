@@ -235,6 +235,9 @@ def test_a_channel_without_gradients_shows_and_lists_its_nine(page: Any, other_s
     expect(page.get_by_text("no patches or gradients of this channel")).to_be_visible()
     tiles = page.locator(".whole-nine .whole")
     expect(tiles).to_have_count(9)
+    # The fields, cut out of the pictures, stand beside the whole pictures.
+    fields, wholes = (figure.bounding_box() for figure in page.locator(".panels figure").all())
+    assert fields["y"] == wholes["y"] and fields["x"] + fields["width"] < wholes["x"]
     assert tiles.locator("img").evaluate_all("all => all.every(e => e.naturalWidth > 0)")
     # The mark lies where the unit's field lies in the picture.
     field, tops = page.evaluate("JSON.parse(document.getElementById('tiles').textContent).rows.res2b")
