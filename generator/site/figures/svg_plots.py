@@ -69,7 +69,7 @@ class Plot:
         )
 
     def _across(self, kind: str, y: float) -> None:
-        self._parts.append(f'<line class="{kind}" x1="0" x2="100%" y1="{y}" y2="{y}"/>')
+        self._parts.append(_line(kind, 0, y, 100, y))
 
     def line(self, *, x: float | None = None, y: float | None = None) -> None:
         """A line across the drawing at a threshold on the x axis, on the y axis, or on both."""

@@ -59,8 +59,8 @@ class KernelSheet:
 @dataclass(frozen=True)
 class Cell:
     """A channel in a grid. place: column and row of its thumbnail in the sheet, None where it has none;
-    picture: the number of its strongest picture, whose field is shown in place of a thumbnail, None where it is not
-    published; unit: column and row of the unit there; label: of its strongest picture, '' without one."""
+    picture: the number of its strongest picture, whose field is shown where the channel has no sprite, None where it is
+    not published; unit: column and row of the unit there; label: of its strongest picture, '' without one."""
 
     channel: int
     place: tuple[int, int] | None
@@ -167,7 +167,7 @@ def channel_cell(atlas: Atlas, layer: Layer, channel: int) -> Cell:
     return Cell(
         channel=channel,
         place=(channel % columns, channel // columns) if has_thumbnail else None,
-        picture=strongest if not has_thumbnail and strongest in atlas.published else None,
+        picture=strongest if layer.is_whole(channel) and strongest in atlas.published else None,
         unit=(column, row),
         label=atlas.picture_labels[strongest] if strongest >= 0 else "",
         is_dead=layer.dead[channel],

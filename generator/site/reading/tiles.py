@@ -53,10 +53,17 @@ def covers_picture(atlas: Atlas, info: LayerInfo) -> bool:
 
 def unit_mark(info: LayerInfo, row: int, column: int) -> str:
     """The square of the picture that the unit stands for in its map, as an SVG path in px of the input."""
+    side = info.receptive_field.stride
+    left, top = corner(info, row, column, side)
+    return f"M{left:g} {top:g}h{side:g}v{side:g}h-{side:g}z"
+
+
+def corner(info: LayerInfo, row: int, column: int, side: float) -> tuple[float, float]:
+    """Left and top of the square of this side around the middle of a unit's receptive field, in px of the input."""
     field = info.receptive_field
     # Pixel 0 of the input reaches from 0 to 1 in the drawing: its middle lies at 0.5.
-    left, top = (field.centre + step * field.stride + 0.5 - field.stride / 2 for step in (column, row))
-    return f"M{left:g} {top:g}h{field.stride:g}v{field.stride:g}h-{field.stride:g}z"
+    start = field.centre + 0.5 - side / 2
+    return start + column * field.stride, start + row * field.stride
 
 
 def tile_margin(atlas: Atlas, info: LayerInfo) -> float:

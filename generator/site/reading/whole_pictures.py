@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from generator.core.records import LayerInfo
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.layer_numbers import Layer
-from generator.site.reading.tiles import covers_picture, tiles_of
+from generator.site.reading.tiles import corner, covers_picture, tiles_of
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,10 @@ def first_published(atlas: Atlas, layer: Layer, channel: int) -> int | None:
 def _mark(atlas: Atlas, info: LayerInfo, row: int, column: int) -> str:
     field, longer = info.receptive_field, atlas.input_side
     side = field.stride if covers_picture(atlas, info) else field.side
-    # Pixel 0 of the input reaches from 0 to 1 in the drawing: its middle lies at 0.5.
-    top, left = (
-        (longer - length) // 2 + field.centre + step * field.stride + 0.5 - side / 2
-        for step, length in zip((row, column), atlas.input_size, strict=True)
-    )
-    x, y, edge = (f"{100 * number / longer:.4g}" for number in (left, top, side))
+    left, top = corner(info, row, column, side)
+    height, width = atlas.input_size
+    numbers = (left + (longer - width) // 2, top + (longer - height) // 2, side)
+    x, y, edge = (f"{100 * number / longer:.4g}" for number in numbers)
     return f"M{x} {y}h{edge}v{edge}h-{edge}z"
 
 
