@@ -175,6 +175,14 @@ def evenly_spaced(count: int, most: int) -> np.ndarray:
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
 
 
+def rows_of(places: np.ndarray, count: int) -> np.ndarray:
+    """For each of the integers below `count` its row in `places`, −1 where it is not one of them; (n,) → (count,)
+    int64."""
+    rows = np.full(count, -1, np.int64)
+    rows[places] = np.arange(len(places))
+    return rows
+
+
 @dataclass
 class _FolderContent:
     """What a folder holds. pictures: path → size in bytes and modification time in ns, as bytes for the listing's

@@ -17,7 +17,7 @@ from generator.engine.scan.stream import StreamPlan
 from generator.methods.kernels import FirstLayer
 from generator.network.architecture import blueprint
 from generator.network.network import Network
-from generator.pictures.reading import PictureSet, evenly_spaced
+from generator.pictures.reading import PictureSet, evenly_spaced, rows_of
 from generator.stages.accuracy import AccuracyBasis, accuracy_basis
 from generator.stages.profile import Profile
 
@@ -59,6 +59,15 @@ class Inputs:
         return forward_batch(self.network, self.arithmetic[0])
 
     @property
+    def forwards(self) -> int:
+        """Forward passes over the picture set, the last of which may have fewer pictures."""
+        return -(-len(self.pictures.files) // self.forward)
+
+    def span(self, number: int) -> np.ndarray:
+        """The places of the files of one forward pass, by its number."""
+        return np.arange(number * self.forward, min((number + 1) * self.forward, len(self.pictures.files)))
+
+    @property
     def scan_plan(self) -> ScanPlan:
         """What the scan reads of each picture."""
         return ScanPlan.of(self.network, self.forward, self.profile.compute.precision)
@@ -72,6 +81,11 @@ class Inputs:
     def sample(self) -> np.ndarray:
         """Places of the pictures whose scores are kept: all, or as many as the profile allows, evenly spaced."""
         return evenly_spaced(len(self.pictures.files), self.profile.compute.score_pictures)
+
+    @cached_property
+    def sample_rows(self) -> np.ndarray:
+        """For every file its row among those of `sample`, −1 where it is none of them, (N,) int64."""
+        return rows_of(self.sample, len(self.pictures.files))
 
     @property
     def reads_stream(self) -> bool:

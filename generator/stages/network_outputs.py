@@ -18,7 +18,7 @@ from generator.engine.device import one_thread_each, use_tf32
 from generator.engine.rounds import in_rounds
 from generator.engine.scan.features import read_vectors
 from generator.engine.scan.scan import Vectors
-from generator.pictures.reading import evenly_spaced
+from generator.pictures.reading import evenly_spaced, rows_of
 from generator.stages import keys
 from generator.stages.checkpointed_pass import CheckpointedPass, note_damage
 from generator.stages.inputs import Inputs
@@ -51,10 +51,7 @@ def mapped(inputs: Inputs) -> np.ndarray:
     """(N,) int64, for every file of the picture set its row in the map's list, −1 where it is not in it: all are in it,
     or as many as the profile allows, evenly spaced."""
     count = len(inputs.pictures.files)
-    places = evenly_spaced(count, inputs.profile.embedding.pictures)
-    rows = np.full(count, -1, np.int64)
-    rows[places] = np.arange(len(places))
-    return rows
+    return rows_of(evenly_spaced(count, inputs.profile.embedding.pictures), count)
 
 
 def features(inputs: Inputs) -> Collection:

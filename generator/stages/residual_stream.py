@@ -61,7 +61,7 @@ def _complete_rescaled(inputs: Inputs, run: Run, state: StreamState) -> Rescaled
     def work(part: RescaledState, batches: list[int], done: Collection[int], forward: int) -> Batches:
         return _read_batches(inputs, run, part, lists, batches, done, forward)
 
-    return rescaled.complete(-(-len(inputs.pictures.files) // inputs.forward), inputs.forward, work)
+    return rescaled.complete(inputs.forwards, inputs.forward, work)
 
 
 def _read_batches(

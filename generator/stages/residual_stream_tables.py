@@ -15,10 +15,11 @@ from generator.methods import contribution, mix_intervals, mixing, resampling
 from generator.methods.mix_intervals import Interval, SampleNumbers
 from generator.methods.resampling import bound
 from generator.methods.scale import scale_criteria
+from generator.pictures.reading import rows_of
 from generator.stages.inputs import Inputs
 from generator.stages.picture_reading import usable_files
 from generator.stages.run import Run
-from generator.stages.stream_readings import PASS, sample_rows
+from generator.stages.stream_readings import PASS
 from generator.stages.stream_sampling import BlockRead, sampled_blocks
 
 PRODUCT = "stream"  # of a layer's arrays
@@ -39,8 +40,7 @@ class Stream:
     def of(cls, inputs: Inputs, run: Run, state: StreamState, rescaled: RescaledState | None) -> Stream:
         """The readings with what the atlas already has."""
         files = usable_files(inputs, run)
-        numbers = np.full(len(inputs.pictures.files) + 1, -1, np.int64)
-        numbers[files] = np.arange(len(files))
+        numbers = rows_of(files, len(inputs.pictures.files) + 1)
         places, parts = np.append(files, -1), {}
         for name, of_block in state.parts.items():
             parts[name] = of_block.at(places[run.store.arrays.layer(name, "top")["top_image"]])
@@ -65,7 +65,7 @@ def write_stream(inputs: Inputs, run: Run, stream: Stream) -> None:
             _read(inputs, stream, block.name, signed=known[block.name].is_signed)
             for block in state.plan.blocks
         ]
-        in_sample = sample_rows(inputs)[usable_files(inputs, run)]
+        in_sample = inputs.sample_rows[usable_files(inputs, run)]
         rows = in_sample[in_sample >= 0]
         sampled = sampled_blocks(run.store.folder, PASS, read, rows, run.encoders)
         for block, of_all, sample in zip(state.plan.blocks, read, sampled, strict=True):

@@ -21,6 +21,7 @@ from generator.engine.scan.scan import scan_side_by_side
 from generator.engine.scan.state import ScanState
 from generator.network.network import Network
 from generator.pictures.batch_reader import PictureBatch
+from generator.pictures.reading import rows_of
 from generator.stages import keys, stream_readings
 from generator.stages.checkpointed_pass import Batches, CheckpointedPass, halving
 from generator.stages.inputs import Inputs
@@ -123,7 +124,7 @@ def scan_pictures(inputs: Inputs, run: Run) -> None:
     def work(part: ScanPart, batches: list[int], done: Collection[int], forward: int) -> Batches:
         return _scan_batches(inputs, run, part, batches, done, forward)
 
-    whole = scan.complete(-(-len(inputs.pictures.files) // inputs.forward), inputs.forward, work)
+    whole = scan.complete(inputs.forwards, inputs.forward, work)
     if run.ranks.leads:
         stream_readings.take_over(inputs, run, whole.stream)
         _write(inputs, run, whole)
@@ -137,25 +138,13 @@ def _begin(inputs: Inputs, run: Run, scan: CheckpointedPass[ScanPart]) -> None:
     scan.begin()
 
 
-def _score_rows(inputs: Inputs) -> np.ndarray:
-    """For every file its row in the file of scores, −1 where its scores are not kept, (N,) int64."""
-    rows = np.full(len(inputs.pictures.files), -1, np.int64)
-    rows[inputs.sample] = np.arange(len(inputs.sample))
-    return rows
-
-
-def _span(inputs: Inputs, batch: int) -> np.ndarray:
-    """The places of a batch's files."""
-    return np.arange(batch * inputs.forward, min((batch + 1) * inputs.forward, len(inputs.pictures.files)))
-
-
 def _score_file(inputs: Inputs, run: Run) -> ScoreFile:
     return run.store.work.score_file([layer.channels for layer in inputs.network.layers], PASS)
 
 
 def _has_scores(inputs: Inputs, run: Run, part: ScanPart) -> bool:
     """Whether the scores of all usable pictures of a part are in their file."""
-    rows = _score_rows(inputs)[part.files()["files"]]
+    rows = inputs.sample_rows[part.files()["files"]]
     with _score_file(inputs, run) as scores:
         return bool(scores.has(rows[rows >= 0]).all())
 
@@ -165,9 +154,9 @@ def _scan_batches(
 ) -> Batches:
     """Add batches to the part, yielding the numbers of those added. done: those of earlier runs;
     forward: pictures that the network takes at once."""
-    rows = _score_rows(inputs)
-    earlier = sum(len(_span(inputs, batch)) for batch in done)
-    total = earlier + sum(len(_span(inputs, batch)) for batch in mine)
+    rows = inputs.sample_rows
+    earlier = sum(len(inputs.span(batch)) for batch in done)
+    total = earlier + sum(len(inputs.span(batch)) for batch in mine)
     use_tf32(inputs.profile.compute.precision == "tf32")
     network = inputs.network.to(run.device, inputs.scan_plan.dtype)
     with contextlib.ExitStack() as opened:
@@ -176,7 +165,7 @@ def _scan_batches(
         vectors = opened.enter_context(along_the_scan(inputs, run))
         stream = opened.enter_context(stream_readings.along_the_scan(inputs, run, network, part.stream))
         advance = opened.enter_context(run.reporter.stage("scan", total, "pictures", earlier))
-        read = read_pictures(inputs, run, np.concatenate([_span(inputs, batch) for batch in mine]))
+        read = read_pictures(inputs, run, np.concatenate([inputs.span(batch) for batch in mine]))
         numbers = iter(mine)
         for scanned in scan_side_by_side(
             network, read, part.state, threads=threads, forward=forward, vectors=vectors, stream=stream
@@ -205,8 +194,7 @@ def _write(inputs: Inputs, run: Run, part: ScanPart) -> None:
             f"not one picture could be used ({reason})", inputs.pictures.source, "give readable pictures"
         )
     state, rescoring = _exact(inputs, run, part.state)
-    number = np.full(len(inputs.pictures.files) + 1, -1, np.int64)  # the last one stands for −1, no picture
-    number[files] = np.arange(len(files))
+    number = rows_of(files, len(inputs.pictures.files) + 1)  # the last one stands for −1, no picture
     _write_images(inputs, run, usable)
     _write_layers(inputs, run, state, number)
     skipped = [[inputs.pictures.files[place].path, reason] for place, reason in sorted(part.skipped)]

@@ -127,33 +127,21 @@ def complete_readings(inputs: Inputs, run: Run) -> StreamState:
     def work(state: StreamState, batches: list[int], done: Collection[int], forward: int) -> Batches:
         return _read_batches(inputs, run, state, batches, done, forward)
 
-    return readings.complete(-(-len(inputs.pictures.files) // inputs.forward), inputs.forward, work)
-
-
-def sample_rows(inputs: Inputs) -> np.ndarray:
-    """For every file of the picture set its row in the sample whose readings at the centre are kept, −1 where it is not
-    in it, (N,) int64. The pictures are those whose scores the scan keeps."""
-    rows = np.full(len(inputs.pictures.files), -1, np.int64)
-    rows[inputs.sample] = np.arange(len(inputs.sample))
-    return rows
+    return readings.complete(inputs.forwards, inputs.forward, work)
 
 
 def sample_file(inputs: Inputs, run: Run) -> ScoreFile:
-    """The file of these readings, one row per picture: Input, then Block, of every block."""
+    """The file of the readings at the centre, one row per picture whose scores the scan keeps: Input, then Block, of
+    every block."""
     channels = [block.channels for block in inputs.stream_plan.blocks for _ in ("input", "block")]
     return run.store.work.score_file(channels, PASS)
-
-
-def span(inputs: Inputs, batch: int) -> np.ndarray:
-    """The places of a forward batch's files."""
-    return np.arange(batch * inputs.forward, min((batch + 1) * inputs.forward, len(inputs.pictures.files)))
 
 
 def read_forwards(inputs: Inputs, run: Run, batches: list[int]) -> Iterator[PictureBatch]:
     """The usable pictures of forward batches, decoded once more: one that could be used in the scan, and cannot be
     decoded now, has changed."""
     usable = set(usable_files(inputs, run).tolist())
-    places = np.concatenate([np.empty(0, np.int64), *(span(inputs, batch) for batch in batches)])
+    places = np.concatenate([np.empty(0, np.int64), *(inputs.span(batch) for batch in batches)])
     for pictures in read_pictures(inputs, run, places, batch=inputs.forward):
         if len(pictures.skipped) and (changed := usable & {place for place, _ in pictures.skipped}):
             raise picture_changed(inputs.pictures.files[min(changed)].path)
@@ -169,7 +157,7 @@ def usable_in(inputs: Inputs, run: Run, batches: Collection[int]) -> int:
 def _has_sample(inputs: Inputs, run: Run, batches: list[int]) -> bool:
     """Whether the file of the sample has what these batches have of it."""
     files = usable_files(inputs, run)
-    mine = sample_rows(inputs)[files[np.isin(files // inputs.forward, np.array(batches, np.int64))]]
+    mine = inputs.sample_rows[files[np.isin(files // inputs.forward, np.array(batches, np.int64))]]
     with sample_file(inputs, run) as readings:
         return bool(readings.has(mine[mine >= 0]).all())
 
@@ -178,7 +166,7 @@ def _has_sample(inputs: Inputs, run: Run, batches: list[int]) -> bool:
 def _reading(inputs: Inputs, run: Run, network: Network, state: StreamState) -> Iterator[StreamReading]:
     with sample_file(inputs, run) as file:
         steps = StreamSteps.of(network, inputs.stream_plan)
-        yield StreamReading(steps, state, sample_rows(inputs), file.write)
+        yield StreamReading(steps, state, inputs.sample_rows, file.write)
 
 
 def _read_batches(
