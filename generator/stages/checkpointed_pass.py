@@ -19,13 +19,14 @@ import numpy as np
 import torch
 
 from generator.core.errors import AtlasError
+from generator.core.named_arrays import below, named
 from generator.engine.device import free_memory, is_out_of_memory, one_thread_each
 from generator.stages.run import Run
 
 CHECKPOINT_SECONDS = 15.0  # work lost to a kill at most
 MERGED = "merged"  # the part that holds what earlier runs did
 ROUNDS = 4  # times that missing pieces are done in one run, before the disk is taken to be broken
-DIGEST, PIECES, STATE = "digest", "pieces", "state."
+DIGEST, PIECES, STATE = "digest", "pieces", "state"
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -258,7 +259,7 @@ class CheckpointedPass(Parts, Generic[S]):
                     self.run.store.work.drop_part(name, self.name)
 
     def _save(self, name: str, part: _Part[S]) -> None:
-        state = {f"{STATE}{key}": array for key, array in part.state.arrays().items()}
+        state = named(STATE, part.state.arrays())
         self.save(name, {**state, PIECES: np.array(part.pieces, np.int64)})
 
     def _load(self, name: str, device: torch.device) -> _Part[S] | None:
@@ -266,5 +267,5 @@ class CheckpointedPass(Parts, Generic[S]):
         if arrays is None:
             return None
         pieces = arrays.pop(PIECES).tolist()
-        state = {key.removeprefix(STATE): array for key, array in arrays.items()}
+        state = below(STATE, arrays)
         return _Part(self._read(state, device), pieces)

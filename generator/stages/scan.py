@@ -14,6 +14,7 @@ import torch
 
 from generator.core.errors import AtlasError
 from generator.core.files import ScoreFile
+from generator.core.named_arrays import below, named
 from generator.core.records import PictureRecord
 from generator.engine.device import one_thread_each, use_tf32
 from generator.engine.scan.rescoring import Rescoring, rescore
@@ -74,10 +75,8 @@ class ScanPart:
         """All of it as flat arrays."""
         files, stream = self.files(), self.stream
         return {
-            **{f"state.{name}": array for name, array in self.state.arrays().items()},
-            **{
-                f"stream.{name}": array for name, array in ({} if stream is None else stream.arrays()).items()
-            },
+            **named("state", self.state.arrays()),
+            **named("stream", {} if stream is None else stream.arrays()),
             **{name: np.ascontiguousarray(files[name]) for name in USABLE.names or ()},
             "skipped": np.array([index for index, _ in self.skipped], np.int64),
             "reasons": np.array([reason for _, reason in self.skipped], "U"),
@@ -88,16 +87,12 @@ class ScanPart:
         cls, arrays: Mapping[str, np.ndarray], device: torch.device | str = "cpu", stream_key: str = ""
     ) -> ScanPart:
         """The part that `arrays` came from, with what of the stream has this key."""
-        state, stream = (
-            {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
-            for start in ("state.", "stream.")
-        )
         usable = np.empty(len(arrays["files"]), USABLE)
         for name in USABLE.names or ():
             usable[name] = arrays[name]
         return cls(
-            ScanState.from_arrays(state, device),
-            stream_readings.AlongTheScan.from_arrays(stream, device, stream_key),
+            ScanState.from_arrays(below("state", arrays), device),
+            stream_readings.AlongTheScan.from_arrays(below("stream", arrays), device, stream_key),
             [usable],
             list(zip(arrays["skipped"].tolist(), arrays["reasons"].tolist(), strict=True)),
         )

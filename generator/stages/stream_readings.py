@@ -6,13 +6,15 @@ The arithmetic is in engine/scan/stream_state.py."""
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from generator.core.files import ScoreFile
+from generator.core.named_arrays import below, named
 from generator.engine.device import one_thread_each, use_tf32
 from generator.engine.rounds import in_rounds
 from generator.engine.scan.stream import StreamSteps
@@ -62,7 +64,7 @@ class AlongTheScan:
     def arrays(self) -> dict[str, np.ndarray]:
         """All of it as flat arrays."""
         own = {"key": np.array(self.key), "batches": np.array(self.batches, np.int64)}
-        return {**own, **{f"state.{name}": array for name, array in self.state.arrays().items()}}
+        return {**own, **named("state", self.state.arrays())}
 
     @classmethod
     def from_arrays(
@@ -71,8 +73,8 @@ class AlongTheScan:
         """The part that `arrays` came from; None where there is none, or one of another pass."""
         if not key or str(arrays.get("key", "")) != key:
             return None
-        state = {name[6:]: array for name, array in arrays.items() if name.startswith("state.")}
-        return cls(key, StreamState.from_arrays(state, device), arrays["batches"].tolist())
+        state = StreamState.from_arrays(below("state", arrays), device)
+        return cls(key, state, arrays["batches"].tolist())
 
 
 def key_along(inputs: Inputs, run: Run) -> str:
@@ -137,23 +139,6 @@ def sample_file(inputs: Inputs, run: Run) -> ScoreFile:
     return run.store.work.score_file(channels, PASS)
 
 
-def read_forwards(inputs: Inputs, run: Run, batches: list[int]) -> Iterator[PictureBatch]:
-    """The usable pictures of forward batches, decoded once more: one that could be used in the scan, and cannot be
-    decoded now, has changed."""
-    usable = set(usable_files(inputs, run).tolist())
-    places = np.concatenate([np.empty(0, np.int64), *(inputs.span(batch) for batch in batches)])
-    for pictures in read_pictures(inputs, run, places, batch=inputs.forward):
-        if len(pictures.skipped) and (changed := usable & {place for place, _ in pictures.skipped}):
-            raise picture_changed(inputs.pictures.files[min(changed)].path)
-        yield pictures
-
-
-def usable_in(inputs: Inputs, run: Run, batches: Collection[int]) -> int:
-    """How many usable pictures forward batches have."""
-    numbers = np.array(sorted(batches), np.int64)
-    return int(np.isin(usable_files(inputs, run) // inputs.forward, numbers).sum())
-
-
 def _has_sample(inputs: Inputs, run: Run, batches: list[int]) -> bool:
     """Whether the file of the sample has what these batches have of it."""
     files = usable_files(inputs, run)
@@ -172,51 +157,96 @@ def _reading(inputs: Inputs, run: Run, network: Network, state: StreamState) -> 
 def _read_batches(
     inputs: Inputs, run: Run, state: StreamState, mine: list[int], done: Collection[int], forward: int
 ) -> Batches:
-    """Add batches to the state, yielding the numbers of those added. done: those of earlier runs; forward: pictures
-    that the network takes at once."""
-    earlier = usable_in(inputs, run, done)
-    total = earlier + usable_in(inputs, run, mine)
     use_tf32(False)
     network = inputs.network.to(run.device, torch.float32)
-    units = _Units(inputs, run)
+    units = _units(inputs, run)
+    with _reading(inputs, run, network, state) as reading:
+
+        def read(pixels: Tensor, images: Tensor) -> None:
+            places = images.numpy()
+            of_block = {name: BlockUnits(*table.of(places)) for name, table in units.items()}
+            read_stream(network, pixels, images, reading, of_block, forward)
+
+        yield from in_forwards(inputs, run, "stream readings", mine, done, forward, read)
+
+
+def _units(inputs: Inputs, run: Run) -> dict[str, ByPicture]:
+    """The top-9 units of every residual block's channels: channel, slot, row, column and value."""
+    files, of_block = usable_files(inputs, run), {}
+    for block in inputs.stream_plan.blocks:
+        numbers = run.store.arrays.layer(block.name, "top")
+        channel, slot = np.nonzero(numbers["top_image"] >= 0)
+        row, column = numbers["top_unit"][channel, slot].astype(np.int64).T
+        picture, value = numbers["top_image"][channel, slot], numbers["top_value"][channel, slot]
+        of_block[block.name] = ByPicture(files[picture], channel, slot, row, column, value)
+    return of_block
+
+
+# -- reading pictures once more ----------------------------------------------------------------------------------------
+
+
+class ByPicture:
+    """Rows of a table, looked up by their picture. pictures: (U,) int64 places in the picture set; columns: (U,)
+    each."""
+
+    def __init__(self, pictures: np.ndarray, *columns: np.ndarray) -> None:
+        order = np.argsort(pictures, kind="stable")
+        self._pictures = pictures[order]
+        self._columns = [column[order] for column in columns]
+
+    def of(self, places: np.ndarray) -> Iterator[Tensor]:
+        """The rows of these pictures, ascending, in which all of the table are that lie between the first and the last:
+        of each its picture's index among them, then the columns."""
+        rows = slice(*np.searchsorted(self._pictures, [places[0], places[-1] + 1]))
+        picture = np.searchsorted(places, self._pictures[rows])
+        for column in (picture, *(column[rows] for column in self._columns)):
+            yield torch.from_numpy(np.ascontiguousarray(column))
+
+
+def in_forwards(
+    inputs: Inputs,
+    run: Run,
+    name: str,
+    mine: list[int],
+    done: Collection[int],
+    forward: int,
+    read: Callable[[Tensor, Tensor], None],
+) -> Batches:
+    """Call `read` with the usable pictures of forward batches, in threads, and yield the numbers of the batches that
+    were read.
+
+    name: of the stage that is reported; done: the batches of earlier runs; forward: pictures that the network takes at
+    once; read: takes their pixels (n, H, W, C) and their places in the picture set (n,), n ≤ forward."""
+    earlier = _usable_in(inputs, run, done)
+    total = earlier + _usable_in(inputs, run, mine)
     with contextlib.ExitStack() as opened:
         threads = opened.enter_context(one_thread_each(run.device))
-        reading = opened.enter_context(_reading(inputs, run, network, state))
-        advance = opened.enter_context(run.reporter.stage("stream readings", total, "pictures", earlier))
+        advance = opened.enter_context(run.reporter.stage(name, total, "pictures", earlier))
 
-        def read(batch: tuple[int, PictureBatch]) -> None:
+        def read_all(batch: tuple[int, PictureBatch]) -> None:
             pixels, images = batch[1].pixels, batch[1].indices
             for first in range(0, len(images), forward):
-                part, numbers = pixels[first : first + forward], images[first : first + forward]
-                read_stream(network, part, numbers, reading, units.of(numbers.numpy()), forward)
+                read(pixels[first : first + forward], images[first : first + forward])
 
-        batches = zip(mine, read_forwards(inputs, run, mine), strict=True)
-        for finished in in_rounds(read, batches, threads):
+        batches = zip(mine, _read_forwards(inputs, run, mine), strict=True)
+        for finished in in_rounds(read_all, batches, threads):
             for (_, pictures), _ in finished:
                 advance(len(pictures.indices))
             yield [number for (number, _), _ in finished]
 
 
-class _Units:
-    """The top-9 units of every residual block's channels, looked up by their picture's place in the picture set."""
+def _read_forwards(inputs: Inputs, run: Run, batches: list[int]) -> Iterator[PictureBatch]:
+    """The usable pictures of forward batches: one that could be used in the scan, and cannot be decoded now, has
+    changed."""
+    usable = set(usable_files(inputs, run).tolist())
+    places = np.concatenate([np.empty(0, np.int64), *(inputs.span(batch) for batch in batches)])
+    for pictures in read_pictures(inputs, run, places, batch=inputs.forward):
+        if len(pictures.skipped) and (changed := usable & {place for place, _ in pictures.skipped}):
+            raise picture_changed(inputs.pictures.files[min(changed)].path)
+        yield pictures
 
-    def __init__(self, inputs: Inputs, run: Run) -> None:
-        places = usable_files(inputs, run)
-        self._tables: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # by place: its units, and their values
-        for block in inputs.stream_plan.blocks:
-            numbers = run.store.arrays.layer(block.name, "top")
-            channel, slot = np.nonzero(numbers["top_image"] >= 0)
-            picture, unit = places[numbers["top_image"][channel, slot]], numbers["top_unit"][channel, slot]
-            table = np.column_stack([picture, channel, slot, unit]).astype(np.int64)
-            order = np.argsort(picture, kind="stable")
-            self._tables[block.name] = table[order], numbers["top_value"][channel, slot][order]
 
-    def of(self, places: np.ndarray) -> dict[str, BlockUnits]:
-        """The units in these pictures, ascending, by block."""
-        of_block = {}
-        for name, (table, values) in self._tables.items():
-            rows = slice(*np.searchsorted(table[:, 0], [places[0], places[-1] + 1]))
-            picture = np.searchsorted(places, table[rows, 0])
-            columns = (picture, *table[rows, 1:].T, values[rows])
-            of_block[name] = BlockUnits(*(torch.from_numpy(np.ascontiguousarray(c)) for c in columns))
-        return of_block
+def _usable_in(inputs: Inputs, run: Run, batches: Collection[int]) -> int:
+    """How many usable pictures forward batches have."""
+    numbers = np.array(sorted(batches), np.int64)
+    return int(np.isin(usable_files(inputs, run) // inputs.forward, numbers).sum())

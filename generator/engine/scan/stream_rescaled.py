@@ -5,22 +5,27 @@ Only these values are computed: the network runs as far as they need it, on the 
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from generator.core.errors import AtlasError
 from generator.engine.scan.around import Around, around
 from generator.engine.scan.moments import FixedSum
 from generator.engine.scan.plan import padded
 from generator.engine.scan.stream import StreamPlan, StreamSteps
-from generator.engine.scan.stream_state import check_largest, fixed_arrays, plan_of, read_fixed
+from generator.engine.scan.stream_state import (
+    check_largest,
+    fixed_arrays,
+    plan_arrays,
+    plan_of,
+    read_fixed,
+    refuse_other,
+)
 from generator.network.network import Network
 
 # A side's reading on the rescaled pictures.
@@ -151,11 +156,7 @@ class RescaledState:
 
     def merge(self, other: RescaledState) -> None:
         """Add what was read of other pictures by the same plan; raises AtlasError for another plan's."""
-        if other.plan != self.plan:
-            raise AtlasError(
-                "two parts of the stream's readings belong to different runs",
-                remedy="compute the atlas again",
-            )
+        refuse_other(self.plan, other.plan)
         self.pictures += other.pictures
         for key, total in self.positive.items():
             total.merge(other.positive[key])
@@ -165,10 +166,7 @@ class RescaledState:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The whole state as flat arrays, for from_arrays and np.savez."""
-        arrays: dict[str, np.ndarray] = {
-            "plan": np.array(json.dumps(asdict(self.plan))),
-            "pictures": np.array(self.pictures),
-        }
+        arrays = plan_arrays(self.plan, self.pictures)
         for (name, side), total in self.positive.items():
             arrays |= fixed_arrays(f"positive.{name}.{side}", total)
         return arrays | {f"listed.{name}.{side}": values for (name, side), values in self.listed.items()}

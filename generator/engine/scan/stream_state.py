@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from generator.core.errors import AtlasError
+from generator.core.named_arrays import below, named
 from generator.engine.scan.centre_tops import CentreTops
 from generator.engine.scan.grouped_sums import GROUPS, GroupedSum, group_of
 from generator.engine.scan.joined import Joined, join
@@ -63,11 +64,7 @@ class StreamState:
 
     def merge(self, other: StreamState) -> None:
         """Add what was read of other pictures by the same plan; raises AtlasError for another plan's."""
-        if other.plan != self.plan:
-            raise AtlasError(
-                "two parts of the stream's readings belong to different runs",
-                remedy="compute the atlas again",
-            )
+        refuse_other(self.plan, other.plan)
         self.pictures += other.pictures
         for key, tops in self.tops.items():
             tops.merge(other.tops[key])
@@ -100,16 +97,13 @@ class StreamState:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The whole state as flat arrays, for from_arrays and np.savez."""
-        arrays: dict[str, np.ndarray] = {
-            "plan": np.array(json.dumps(asdict(self.plan))),
-            "pictures": np.array(self.pictures),
-        }
+        arrays = plan_arrays(self.plan, self.pictures)
         for (name, side), tops in self.tops.items():
-            arrays |= {f"top.{name}.{side}.{key}": array for key, array in tops.arrays().items()}
+            arrays |= named(f"top.{name}.{side}", tops.arrays())
         for name, total in self._fixed().items():
             arrays |= fixed_arrays(name, total)
         for name, parts in self.parts.items():
-            arrays |= {f"parts.{name}.{key}": array for key, array in parts.arrays().items()}
+            arrays |= named(f"parts.{name}", parts.arrays())
         return arrays | {f"units.{name}": units.cpu().numpy() for name, units in self.units.items()}
 
     @classmethod
@@ -118,15 +112,27 @@ class StreamState:
         state = cls(plan_of(arrays), device)
         state.pictures = int(arrays["pictures"])
         for name, side in state.tops:
-            kept = {key: arrays[f"top.{name}.{side}.{key}"] for key in ("key", "beside")}
-            state.tops[name, side] = CentreTops.from_arrays(kept, device)
+            state.tops[name, side] = CentreTops.from_arrays(below(f"top.{name}.{side}", arrays), device)
         for name, total in state._fixed().items():
             read_fixed(arrays, name, total)
         for block in state.plan.blocks:
-            kept = {key: arrays[f"parts.{block.name}.{key}"] for key in ("key", "place", "parts")}
-            state.parts[block.name] = UnitParts.from_arrays(kept, device, signed=block.signed)
+            parts = below(f"parts.{block.name}", arrays)
+            state.parts[block.name] = UnitParts.from_arrays(parts, device, signed=block.signed)
         state.units = {name: torch.tensor(arrays[f"units.{name}"], device=device) for name in state.units}
         return state
+
+
+def refuse_other(own: StreamPlan, other: StreamPlan) -> None:
+    """Raises AtlasError where the plan of another part is not its own."""
+    if other != own:
+        raise AtlasError(
+            "two parts of the stream's readings belong to different runs", remedy="compute the atlas again"
+        )
+
+
+def plan_arrays(plan: StreamPlan, pictures: int) -> dict[str, np.ndarray]:
+    """The plan and the number of pictures read among a state's arrays."""
+    return {"plan": np.array(json.dumps(asdict(plan))), "pictures": np.array(pictures)}
 
 
 def plan_of(arrays: Mapping[str, np.ndarray]) -> StreamPlan:
