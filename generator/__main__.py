@@ -323,6 +323,13 @@ def _other(text: str) -> dict[str, str]:
     return {"model": model} | ({"weights": weights} if weights else {})
 
 
+descriptions_option = click.option(
+    "--descriptions",
+    multiple=True,
+    metavar="FILE.csv",
+    help="Table of descriptions of channels (layer, unit, description, score) that the pages show; may be repeated; "
+    "NAME=FILE.csv for one of several atlases.",
+)
 dry_run_option = click.option(
     "--dry-run", is_flag=True, help="Print what would be computed and how long it would take, and stop."
 )
@@ -403,13 +410,7 @@ def verify(
     default="",
     help="Address at which the site will be published; citations then give full addresses.",
 )
-@click.option(
-    "--descriptions",
-    multiple=True,
-    metavar="FILE.csv",
-    help="Table of descriptions of channels (layer, unit, description, score) that the pages show; may be repeated; "
-    "NAME=FILE.csv for one of several atlases.",
-)
+@descriptions_option
 def render(atlases: tuple[Path, ...], out: Path, base_url: str, descriptions: tuple[str, ...]) -> None:
     """Render one or more computed ATLASES into a site. Needs no torch."""
     _render(atlases, out, base_url, descriptions, max_bytes=None)
@@ -432,13 +433,7 @@ def render(atlases: tuple[Path, ...], out: Path, base_url: str, descriptions: tu
     default="",
     help="Address at which the site will be published; citations then give full addresses.",
 )
-@click.option(
-    "--descriptions",
-    multiple=True,
-    metavar="FILE.csv",
-    help="Table of descriptions of channels (layer, unit, description, score) that the pages show; may be repeated; "
-    "NAME=FILE.csv for one of several atlases.",
-)
+@descriptions_option
 @dry_run_option
 @profile_options
 def site(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar
 
 Item = TypeVar("Item")
 
 
 def made_ahead(
-    items: Generator[Item, None, None], waiting: int = 1, begin: Callable[[], Any] = lambda: None
+    items: Generator[Item, None, None], waiting: int = 1, begin: Callable[[], object] | None = None
 ) -> Generator[Item, None, None]:
     """The same items, while a thread makes the next ones: at most `waiting` are there before they are asked for, and
     one is being made. Errors are raised where their item would have come. begin: called first in the thread.

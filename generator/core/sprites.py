@@ -15,9 +15,8 @@ TRUE_PIXELS = 40  # px; fields up to here keep their pixels and grow by a whole 
 BLOCK = 8  # px, how far one value of colour reaches in WebP
 MARGIN = 2  # px of ground around the picture in every tile: decoders smooth colour across two
 METHOD = 4  # of WebP: its default
-QUICK_METHOD = (
-    2  # half the time for 4 % more bytes and pictures as good (benchmarks/sprites.py): for files of channels
-)
+# For files of channels: half the time for 4 % more bytes, and pictures as good (benchmarks/sprites.py).
+QUICK_METHOD = 2
 THUMB = 48  # px, the side of a thumbnail on a layer's grid
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from generator.core.records import ReceptiveField
 from generator.core.sprites import enlarge, enlargement, native_side, shrink
-from generator.engine.gradients.cones import Frame
+from generator.network.windows import Frame
 
 
 def strongest_in_the_middle(

@@ -80,3 +80,16 @@ class Window:
             self.low * stride - padding,
             (self.size - 1) * stride + (kernel - 1) * dilation + 1,
         )
+
+
+Frame = tuple[Window, Window]  # rows, columns of a map
+
+
+def whole_frame(extents: tuple[int, int]) -> Frame:
+    """All of a map of this height and width."""
+    return Window.fixed(0, extents[0]), Window.fixed(0, extents[1])
+
+
+def area_of(frame: Frame) -> int:
+    """Its number of positions."""
+    return frame[0].size * frame[1].size

@@ -61,7 +61,7 @@ def read_batches(
     """
     chosen = np.asarray(indices, np.int64)
     pin = pin and torch.cuda.is_available()
-    begin = partial(torch.cuda.set_device, torch.cuda.current_device()) if pin else _nothing
+    begin = partial(torch.cuda.set_device, torch.cuda.current_device()) if pin else None
     file = None if kept is None else kept.place.open()
     reader = _Reader(pictures, chosen, preprocessing, batch, pin, kept, file)
     try:
@@ -74,12 +74,8 @@ def read_batches(
             file.close()
 
 
-def _nothing() -> None:
-    pass
-
-
 def _ahead(
-    batches: Generator[PictureBatch, None, None], is_worth_it: bool, begin: Callable[[], None]
+    batches: Generator[PictureBatch, None, None], is_worth_it: bool, begin: Callable[[], None] | None
 ) -> Iterator[PictureBatch]:
     return made_ahead(batches, begin=begin) if is_worth_it else batches
 

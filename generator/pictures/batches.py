@@ -74,7 +74,7 @@ def read_ahead(
     slots = AHEAD * workers + 1  # the batches in progress, and the batch that the caller is reading
     shape = (slots, batch, *preprocessing.size, preprocessing.channels)
 
-    def task(number: int, first: int) -> BatchTask:
+    def task_of(number: int, first: int) -> BatchTask:
         of_batch = indices[first : first + batch]
         places = np.flatnonzero(wanted(of_batch))
         return BatchTask(
@@ -86,11 +86,11 @@ def read_ahead(
             number % slots,
         )
 
-    tasks = (task(number, first) for number, first in enumerate(starts))
+    tasks = (task_of(number, first) for number, first in enumerate(starts))
     shared = SharedBytes.of(math.prod(shape)) if workers else None
     file = None if kept is None else kept.open()
     try:
-        for task_, decoded in in_processes(
+        for task, decoded in in_processes(
             _read,
             tasks,
             workers,
@@ -104,7 +104,7 @@ def read_ahead(
                 yield decoded, decoded.pixels
             else:
                 assert shared is not None
-                slot = np.frombuffer(shared.memory, np.uint8).reshape(shape)[task_.slot]
+                slot = np.frombuffer(shared.memory, np.uint8).reshape(shape)[task.slot]
                 yield decoded, slot[: len(decoded.places)]
     finally:
         if shared is not None:

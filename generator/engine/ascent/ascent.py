@@ -27,11 +27,10 @@ from generator.engine.ascent.regularisers import Regularisers, total_variation_g
 from generator.engine.ascent.transforms import Transforms, compose, reach, standard_transforms
 from generator.engine.ascent.windowed_forward import WindowedForward
 from generator.engine.ascent.windowed_gradient import WindowedGradient
-from generator.engine.gradients.cones import Frame
 from generator.engine.relu_rules import ReluRule
 from generator.network.graph import Graph
 from generator.network.network import Network
-from generator.network.windows import Window
+from generator.network.windows import Frame, Window
 
 Objective = Literal["neuron", "channel"]
 Precision = Literal["fp32", "bf16"]

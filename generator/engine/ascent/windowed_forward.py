@@ -15,12 +15,11 @@ from torch import Tensor
 
 from generator.core.errors import AtlasError
 from generator.core.records import Size
-from generator.engine.gradients.cones import Frame
 from generator.engine.gradients.transposed import FEW_CHANNELS, TransposedConvolution
 from generator.engine.relu_rules import ReluRule, rectified, summed_relu
 from generator.network.graph import Graph
 from generator.network.ops import Step
-from generator.network.windows import Window
+from generator.network.windows import Frame, Window, area_of, whole_frame
 
 
 class WindowedForward:
@@ -37,7 +36,7 @@ class WindowedForward:
         shapes = graph.shapes(size, top)
         self.extents = [(height, width) for _, height, width in shapes]
         self.channels = [channels for channels, _, _ in shapes]
-        self.frames = {top: _whole(self.extents[top])}
+        self.frames = {top: whole_frame(self.extents[top])}
         if position is not None:
             (row, column), (height, width) = position, self.extents[top]
             if not (0 <= row < height and 0 <= column < width):
@@ -51,7 +50,7 @@ class WindowedForward:
                 continue
             step = graph.steps[index]
             if step.reads == "map":
-                self.frames[index] = _whole(self.extents[index])
+                self.frames[index] = whole_frame(self.extents[index])
             for source in step.inputs:
                 needed = input_frame(step, self.frames[index], self.extents[source])
                 known = self.frames.get(source, needed)
@@ -69,13 +68,13 @@ class WindowedForward:
     @property
     def numbers(self) -> int:
         """How many numbers all windows of one picture hold: an upper bound of what a backward pass keeps."""
-        return sum(self.channels[i] * _area(self.frames[i]) for i in self.order)
+        return sum(self.channels[i] * area_of(self.frames[i]) for i in self.order)
 
     @property
     def multiplications(self) -> int:
         """How many the convolutions of the forward pass do for one picture."""
         weights = ((i, self.graph.steps[i].weight) for i in self.order if self.graph.steps[i].op == "conv")
-        return sum(_area(self.frames[i]) * weight.numel() for i, weight in weights if weight is not None)
+        return sum(area_of(self.frames[i]) * weight.numel() for i, weight in weights if weight is not None)
 
     def _is_summed(self, index: int) -> bool:
         """Whether a step is the addition of two different maps that one ReLU alone reads."""
@@ -148,7 +147,11 @@ class WindowedForward:
             self.graph.steps[index], self.frames[index], self.frames[source], self.extents[source]
         )  # fmt: skip
         few_channels = self._few_channels.get(index)
-        if few_channels is None and held == _whole(extents) and frame == _whole(self.extents[index]):
+        if (
+            few_channels is None
+            and held == whole_frame(extents)
+            and frame == whole_frame(self.extents[index])
+        ):
             return step.run(x)  # the whole map: the step pads it itself
         x, around = self._needed(index, x)
         if any(around):
@@ -169,7 +172,7 @@ def _is_slow_backward(step: Step) -> bool:
 def input_frame(step: Step, frame: Frame, extents: tuple[int, int]) -> Frame:
     """What a frame of a step's output depends on of one input, a map of this height and width."""
     if step.reads == "map":
-        return _whole(extents)
+        return whole_frame(extents)
     rows, columns = (step.input_window(frame[axis]).clipped(extents[axis]) for axis in (0, 1))
     if step.reads == "position":  # every position may read the one of a gate
         rows, columns = (
@@ -184,14 +187,6 @@ def _cut(maps: Tensor, held: Frame, frame: Frame) -> Tensor:
     if held == frame:
         return maps
     return maps[:, :, frame[0].within(held[0]), frame[1].within(held[1])]
-
-
-def _whole(extents: tuple[int, int]) -> Frame:
-    return Window.fixed(0, extents[0]), Window.fixed(0, extents[1])
-
-
-def _area(frame: Frame) -> int:
-    return frame[0].size * frame[1].size
 
 
 class _FewChannels(torch.autograd.Function):

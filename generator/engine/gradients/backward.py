@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from generator.engine.gradients.cones import Cone, Frame, flat_index
+from generator.engine.gradients.cones import Cone, flat_index
 from generator.engine.gradients.switches import Switches, Units
 from generator.engine.gradients.transposed import Place, TransposedConvolution
 from generator.engine.loops.compiled import Loops, loops
 from generator.engine.relu_rules import ReluRule
 from generator.network.ops import Step
-from generator.network.windows import Window
+from generator.network.windows import Frame, Window
 
 CACHED = 1 << 17  # values of a gradient that stay in a CPU's cache from one operation to the next
 

@@ -18,9 +18,6 @@ from generator.network.windows import Window
 OUTSIDE = -(2**30)  # the sum of two still fits into 32 bits
 
 
-Frame = tuple[Window, Window]  # rows, columns
-
-
 class Cone:
     """The cone of the units of step `top`.
 

@@ -8,10 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from generator.engine.gradients.cones import Frame
 from generator.engine.gradients.sparse import SparseTransposedConvolution
 from generator.network.ops import Step
-from generator.network.windows import Window
+from generator.network.windows import Frame, Window
 
 Place = tuple[slice, slice]
 Way = Literal["product", "turned", "phases", "transposed"]

@@ -16,14 +16,14 @@ from torch import Tensor
 
 from generator.core.errors import AtlasError
 from generator.engine.gradients.backward import BackwardSettings, UnitBackward
-from generator.engine.gradients.cones import Cone, Frame
+from generator.engine.gradients.cones import Cone
 from generator.engine.gradients.sparse import behind_relu
 from generator.engine.gradients.switches import Switches, Units, crops, forward_switches
 from generator.engine.gradients.transposed import TransposedConvolution
 from generator.engine.gradients.whole_maps import WholeMaps
 from generator.engine.relu_rules import UNIT_RULES, ReluRule
 from generator.network.network import Network
-from generator.network.windows import Window
+from generator.network.windows import Frame, Window
 
 __all__ = ["ReluRule", "Switches", "UnitGradients", "Units", "crops", "forward_switches"]
 

@@ -13,12 +13,10 @@ from generator.core.records import Size
 from generator.network.call import Call, Source
 from generator.network.graph import Graph
 from generator.network.ops import Step
-from generator.network.windows import Window
+from generator.network.windows import Frame, Window, area_of, whole_frame
 
 # A window that holds more of its map than this is not worth the copies that cut it out.
 WORTH = 0.75
-
-Frame = tuple[Window, Window]  # rows, columns of a map
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,9 @@ def around(graph: Graph, size: Size, positions: Mapping[int, tuple[int, int]]) -
         if step.op == "input" or not graph.is_windowed(index):
             number[index] = append(replace(step, inputs=tuple(number[i] for i in step.inputs)))
             continue
-        whole = frame == _whole(extents[index]) and all(frames[i] == _whole(extents[i]) for i in step.inputs)
+        whole = frame == whole_frame(extents[index]) and all(
+            frames[i] == whole_frame(extents[i]) for i in step.inputs
+        )
         inputs = []
         for source in step.inputs:
             needed = frame[0], frame[1]
@@ -82,12 +82,12 @@ def _frames(
     for index in range(last, -1, -1):
         if index not in frames:
             continue
-        step, whole = graph.steps[index], _whole(extents[index])
+        step, whole = graph.steps[index], whole_frame(extents[index])
         windowed = graph.is_windowed(index)
-        if not windowed or step.op == "input" or _area(frames[index]) > WORTH * _area(whole):
+        if not windowed or step.op == "input" or area_of(frames[index]) > WORTH * area_of(whole):
             frames[index] = whole
         for source in step.inputs:
-            needed = _whole(extents[source])
+            needed = whole_frame(extents[source])
             if windowed:
                 rows, columns = (
                     step.input_window(frames[index][axis]).clipped(extents[source][axis]) for axis in (0, 1)
@@ -108,11 +108,3 @@ def _cut(source: int, held: Frame, needed: Frame, padding: float) -> Step:
     )
     call = Call("aten.constant_pad_nd.default", (Source(0), amounts, padding))
     return Step("torch", (source,), "", call=call)
-
-
-def _whole(extents: tuple[int, int]) -> Frame:
-    return Window.fixed(0, extents[0]), Window.fixed(0, extents[1])
-
-
-def _area(frame: Frame) -> int:
-    return frame[0].size * frame[1].size
