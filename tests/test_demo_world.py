@@ -20,8 +20,9 @@ from generator.pictures.drawn.world import (
     FAMILIES,
     HELD_OUT_SEED,
     TRAIN_SEED,
+    Drawing,
     draw,
-    draw_at_scale,
+    draw_at_scales,
     write_pictures,
 )
 
@@ -30,6 +31,11 @@ _EVERY_CLASS = range(len(CLASSES))
 
 def _pixels(index: int, seed: int) -> np.ndarray:
     return np.asarray(draw(index, seed).image)
+
+
+def _at_scale(label: int, scale: float, index: int, seed: int) -> Drawing:
+    (drawing,) = draw_at_scales(label, (scale,), index, seed)
+    return drawing
 
 
 def _digest(indices: range, seed: int) -> str:
@@ -72,8 +78,8 @@ def test_every_class_draws_an_rgb_picture_in_which_something_stands_out(label: i
 @pytest.mark.parametrize("label", _EVERY_CLASS, ids=CLASSES)
 def test_every_class_can_be_drawn_very_small_and_very_large(label: int) -> None:
     """A tenth of the picture and twice the picture are drawn without complaint and differ."""
-    small = draw_at_scale(label, 0.1, index=5, seed=1)
-    large = draw_at_scale(label, 2.0, index=5, seed=1)
+    small = _at_scale(label, 0.1, index=5, seed=1)
+    large = _at_scale(label, 2.0, index=5, seed=1)
     assert (small.scale, large.scale) == (0.1, 2.0)
     assert not np.array_equal(np.asarray(small.image), np.asarray(large.image))
 
@@ -81,7 +87,7 @@ def test_every_class_can_be_drawn_very_small_and_very_large(label: int) -> None:
 def test_only_the_size_changes_with_the_scale() -> None:
     """Place and rotation stay, and so does the picture far from the object."""
     label = CLASSES.index("star")
-    drawings = [draw_at_scale(label, scale, index=label, seed=11) for scale in (0.3, 0.34)]
+    drawings = [_at_scale(label, scale, index=label, seed=11) for scale in (0.3, 0.34)]
     assert len({(d.label, d.row, d.column, d.rotation) for d in drawings}) == 1
     rows, columns = np.mgrid[:DRAWING_SIDE, :DRAWING_SIDE]
     away = np.hypot(rows - drawings[0].row, columns - drawings[0].column) > 0.17 * DRAWING_SIDE + 14
@@ -91,10 +97,10 @@ def test_only_the_size_changes_with_the_scale() -> None:
 
 
 def test_the_own_scale_gives_the_own_drawing() -> None:
-    """draw_at_scale at a drawing's scale and label is that drawing, pixel by pixel."""
+    """draw_at_scales at a drawing's scale and label is that drawing, pixel by pixel."""
     for index in (0, 17, 60):
         own = draw(index, seed=2)
-        again = draw_at_scale(own.label, own.scale, index, seed=2)
+        again = _at_scale(own.label, own.scale, index, seed=2)
         np.testing.assert_array_equal(np.asarray(own.image), np.asarray(again.image))
 
 
@@ -102,8 +108,8 @@ def test_the_object_is_as_large_as_its_truth_says() -> None:
     """A ring's outer diameter, measured in pixels against a small one's ground, is scale × 96."""
     label = CLASSES.index("ring")
     for index, scale in ((label, 0.5), (label + len(CLASSES), 0.8)):
-        ground = np.asarray(draw_at_scale(label, 0.02, index, seed=9).image).astype(int)
-        drawn = np.asarray(draw_at_scale(label, scale, index, seed=9).image).astype(int)
+        ground = np.asarray(_at_scale(label, 0.02, index, seed=9).image).astype(int)
+        drawn = np.asarray(_at_scale(label, scale, index, seed=9).image).astype(int)
         changed = np.abs(drawn - ground).max(axis=2) > 60
         extent = max(np.ptp(np.flatnonzero(changed.any(axis=axis))) + 1 for axis in (0, 1))
         assert extent == pytest.approx(scale * DRAWING_SIDE, abs=6)
@@ -136,7 +142,7 @@ def test_another_process_draws_the_same() -> None:
 def test_a_scale_that_is_no_size_is_refused(scale: float) -> None:
     """Zero, negative and undefined sizes are errors."""
     with pytest.raises(ValueError, match="scale"):
-        draw_at_scale(0, scale, index=0)
+        draw_at_scales(0, (scale,), index=0)
 
 
 def test_pictures_are_written_once_with_their_truth(tmp_path: Path) -> None:

@@ -47,9 +47,11 @@ def test_a_ranking_is_the_scan_s_order():
 def test_nine_places_are_filled_from_the_top_and_the_last_picture_takes_what_is_left():
     order = np.array([[4, 0, 1, 7, 6, 5, 3, 2, -1]])
     member = np.array([True, True, False, False, True, True, True, True])
-    assert slots(order, member).tolist() == [[2, 2, 2, 2, 1, 0, 0, 0, 0]]
-    assert slots(order, ~member).tolist() == [[0, 0, 0, 0, 0, 0, 2, 2, 0]]  # too few: the sum is below nine
-    assert slots(order, np.ones(8, bool), times=1).sum() == 8
+    assert slots(order, member[None])[0].tolist() == [[2, 2, 2, 2, 1, 0, 0, 0, 0]]
+    assert slots(order, ~member[None])[0].tolist() == [
+        [0, 0, 0, 0, 0, 0, 2, 2, 0]
+    ]  # too few: the sum is below nine
+    assert slots(order, np.ones((1, 8), bool), times=1).sum() == 8
 
 
 def test_both_halves_are_complements():

@@ -32,7 +32,7 @@ def test_a_task_draws_one_thing_at_every_size_and_once_without_it():
     assert pictures.shape == (1 + len(SCALES), 96, 96, 3)
     index = 2 * len(world.CLASSES) + 7
     for scale, picture in zip((BACKGROUND_SCALE, *SCALES), pictures, strict=True):
-        expected = world.draw_at_scale(7, scale, index, SCALE_SEED)
+        (expected,) = world.draw_at_scales(7, (scale,), index, SCALE_SEED)
         assert expected.label == 7 and expected.scale == scale
         np.testing.assert_array_equal(picture, np.asarray(expected.image))
     changed = (pictures[1:].astype(int) != pictures[0]).any(-1).mean((1, 2))

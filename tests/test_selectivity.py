@@ -147,7 +147,7 @@ def test_five_pictures_of_a_half_take_the_nine_places():
     _, scores = _pictures(4)
     order = ranking(scores, signed=False)
     for member in halvings(len(scores), 5):
-        five, places = first_of(order, member[None], FIVE)[0], slots(order, member)
+        five, places = first_of(order, member[None], FIVE)[0], slots(order, member[None])[0]
         for channel in range(len(order)):
             taken = places[channel] > 0
             if places[channel].sum() < 9:

@@ -125,9 +125,9 @@ def sample_numbers(
     rho_halves = [_part_correlations(rho, influence, counted, rows) for rows in (member, ~member)]
     # The same without a quarter of the pictures.
     rest = _all_but_a_quarter(len(at_input))
-    of_rest = {side: np.stack([slots(order, rows, 1) for rows in rest]) for side, order in orders.items()}
+    of_rest = {side: slots(order, rest, 1) for side, order in orders.items()}
     left_out = balance(*(_means(order, of_rest[side], output) for side, order in orders.items()))
-    everything = slots(orders["input"], np.ones(len(at_input), bool), 1)[None]
+    everything = slots(orders["input"], np.ones((1, len(at_input)), bool), 1)
     moved = {
         "block_at_input": (
             _means(orders["input"], everything, at_block)[0],

@@ -105,17 +105,12 @@ def ranking(
     return result
 
 
-def slots(order: np.ndarray, member: np.ndarray, times: int = 2) -> np.ndarray:
-    """How many of nine places each ranked picture takes if only the pictures of a half are there, each `times` times.
+def slots(order: np.ndarray, members: np.ndarray, times: int = 2) -> np.ndarray:
+    """How many of nine places each ranked picture takes if only the pictures of a set are there, each `times` times.
 
-    order: (C, D) pictures, −1 for none; member: (N,) bool. Returns (C, D) uint8; a row's sum is below nine where the
-    ranking has too few pictures of this half.
+    order: (C, D) pictures, −1 for none; members: (P, N) bool, the sets. Returns (P, C, D) uint8; a row's sum is below
+    nine where the ranking has too few pictures of this set.
     """
-    return slots_of(order, member[None], times)[0]
-
-
-def slots_of(order: np.ndarray, members: np.ndarray, times: int = 2) -> np.ndarray:
-    """`slots` for several sets of pictures at once; (C, D) and (P, N) → (P, C, D) uint8."""
     taken = _by_rank(order, members)  # (D, C, P)
     taken *= times
     left = np.full(taken.shape[1:], TOP, np.uint8)
@@ -127,7 +122,7 @@ def slots_of(order: np.ndarray, members: np.ndarray, times: int = 2) -> np.ndarr
 
 def both_halves(order: np.ndarray, member: np.ndarray, times: int = 2) -> tuple[np.ndarray, np.ndarray]:
     """`slots` for every halving; (C, D) and (P, N) → (P, C, D) uint8 for the first halves and for the second."""
-    return slots_of(order, member, times), slots_of(order, ~member, times)
+    return slots(order, member, times), slots(order, ~member, times)
 
 
 def first_of(order: np.ndarray, members: np.ndarray, count: int, *, whole: bool = True) -> np.ndarray:

@@ -89,7 +89,7 @@ def _curves(
             (first, second), halves, sums, (members, ~members), strict=True
         ):
             kept.append(_mean(values, counts) - summed / member.sum(axis=1)[:, None])
-        counts = resampling.slots(order, everything, times=1)[None]
+        counts = resampling.slots(order, everything[None], times=1)
         whole.append((_mean(values, counts) - _sums(zoom, everything[None]) / len(everything))[0])
     return np.stack(whole, -1), np.stack(first, -1), np.stack(second, -1)
 

@@ -11,7 +11,7 @@ from generator.core.hierarchy import Hierarchy
 from generator.core.store import fingerprint
 from generator.methods.category_channels import CHANCE, Category, categories_of, channels_found
 from generator.stages import keys
-from generator.stages.classes import living_top, picture_classes, picture_nodes
+from generator.stages.classes import living_top, picture_classes
 from generator.stages.inputs import Inputs
 from generator.stages.picture_reading import usable_files
 from generator.stages.run import Run
@@ -29,8 +29,7 @@ def find_channels(inputs: Inputs, run: Run) -> None:
     """Write the categories (categories.json) and the channels that are found for each (categories.npz)."""
     store, layers = run.store, inputs.network.layers
     files = [inputs.pictures.files[index] for index in usable_files(inputs, run)]
-    hierarchy, nodes = picture_nodes(inputs, files)
-    _, classes = picture_classes(inputs, files)
+    hierarchy, nodes, classes = picture_classes(inputs, files)
     known = classes.of_picture >= 0
     counts = np.bincount(classes.of_picture[known], minlength=len(classes.names))
     places = [""] * len(classes.names)
@@ -39,14 +38,12 @@ def find_channels(inputs: Inputs, run: Run) -> None:
             places[number] = node
     tree = hierarchy if all(places) else None
     categories = categories_of(classes.names, places, tree, counts, len(files))
-    found = []
+    scored, found = store.tables.scored_pictures(), []
     with run.reporter.stage("categories", len(layers), "layers") as advance:
         for layer in layers:
             top = living_top(store.arrays.layer(layer.name, "top", "statistics"))
             scores = store.arrays.scores(layer.name)
-            found.append(
-                channels_found(categories, classes.of_picture, top, scores, store.tables.scored_pictures())
-            )
+            found.append(channels_found(categories, classes.of_picture, top, scores, scored))
             advance()
     store.arrays.write_categories(
         {

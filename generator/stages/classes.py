@@ -28,7 +28,7 @@ def describe_classes(inputs: Inputs, run: Run) -> None:
     each layer (classes.json)."""
     layers, store = inputs.network.layers, run.store
     pictures = [inputs.pictures.files[index] for index in usable_files(inputs, run)]
-    hierarchy, classes = picture_classes(inputs, pictures)
+    hierarchy, _, classes = picture_classes(inputs, pictures)
     write_classes(store, pictures, hierarchy, classes)
     visual = visual_features(inputs, run)
     reports = {}
@@ -77,15 +77,12 @@ def _visual_report(visual: VisualFeatures | None) -> dict[str, Any] | None:
     }
 
 
-def picture_classes(inputs: Inputs, files: Sequence[PictureFile]) -> tuple[Hierarchy | None, Classes]:
-    """The pictures' classes, and the hierarchy that holds for them; None where there is none."""
-    hierarchy, nodes = picture_nodes(inputs, files)
-    return hierarchy, Classes.of([(file.label_id, file.label) for file in files], nodes, hierarchy)
-
-
-def picture_nodes(inputs: Inputs, files: Sequence[PictureFile]) -> tuple[Hierarchy | None, list[str] | None]:
-    """The hierarchy that holds for the pictures, and the place of each in it, '' without a label: the profile's, else
-    the drawn world's own, else WordNet where every label is a class of ImageNet; None where there is none."""
+def picture_classes(
+    inputs: Inputs, files: Sequence[PictureFile]
+) -> tuple[Hierarchy | None, list[str] | None, Classes]:
+    """The hierarchy that holds for the pictures, the place of each in it ('' without a label), and the pictures'
+    classes. The hierarchy is the profile's, else the drawn world's own, else WordNet where every label is a class of
+    ImageNet; None where there is none."""
     hierarchy: Hierarchy | None = inputs.hierarchy
     given = inputs.profile.pictures.hierarchy is not None
     wnid = {
@@ -96,7 +93,7 @@ def picture_nodes(inputs: Inputs, files: Sequence[PictureFile]) -> tuple[Hierarc
     nodes = nodes_of(inputs.hierarchy, pictures, strict=given, wnids=wnids)
     if not given and not (nodes and any(nodes)):
         hierarchy = None
-    return hierarchy, nodes
+    return hierarchy, nodes, Classes.of([(file.label_id, file.label) for file in files], nodes, hierarchy)
 
 
 def write_classes(

@@ -131,7 +131,7 @@ def _spans(chain: Sequence[LayerInfo]) -> list[tuple[int, int]]:
 def _sample_classes(inputs: Inputs, run: Run) -> Classes | None:
     """The classes of the pictures whose scores are kept; None where they say nothing about agreement."""
     files = [inputs.pictures.files[index] for index in usable_files(inputs, run)]
-    _, classes = picture_classes(inputs, files)
+    _, _, classes = picture_classes(inputs, files)
     return classes.of_rows(run.store.tables.scored_pictures()) if classes.has_agreement else None
 
 

@@ -102,13 +102,18 @@ def picture_units(inputs: Inputs, run: Run) -> None:
 
     Groups of pictures that an earlier run finished are skipped; each process of a torchrun takes its share.
     """
-    units = unit_table(inputs, run)
-    if run.ranks.leads and is_kept(inputs, run):
+    if not _has_sprites(inputs, run):
+        _write_tiles(inputs, run)
+    if run.ranks.leads:
         _write_further_pictures(inputs, run)
+    run.ranks.meet()
+
+
+def _write_tiles(inputs: Inputs, run: Run) -> None:
+    """Write the tiles, and the whole pictures behind them."""
+    units = unit_table(inputs, run)
     wanted = wanted_units(inputs, run, units)  # all of them, except where an atlas is repaired
     key = tiles_key(inputs, wanted)
-    if _has_sprites(inputs, run):
-        return
     run.ranks.meet()
     if run.ranks.leads and run.store.work.stamp("tiles-of") != key:
         run.store.clear_tiles(pictures=not is_kept(inputs, run))
@@ -131,9 +136,6 @@ def picture_units(inputs: Inputs, run: Run) -> None:
     with run.reporter.stage("patches and gradients", total, "units", earlier) as advance:
         for count in _picture_groups(inputs, run, groups, key):
             advance(count)
-    run.ranks.meet()
-    if run.ranks.leads:
-        _write_further_pictures(inputs, run)
     run.ranks.meet()
 
 

@@ -2,7 +2,7 @@
 
 A picture depends only on (seed, index), whatever the process and the order in which it is drawn. Placement, painting,
 background and finish have separate streams of random numbers, so that one can change while the others stay fixed:
-`draw_at_scale` changes the size of an object and nothing else.
+`draw_at_scales` changes the size of an object and nothing else.
 """
 
 from __future__ import annotations
@@ -57,12 +57,6 @@ def draw(index: int, seed: int = 0) -> Drawing:
         ValueError: if the index or the seed is negative.
     """
     (drawing,) = _drawings(DRAWING_KINDS[index % len(DRAWING_KINDS)], index, seed, (None,))
-    return drawing
-
-
-def draw_at_scale(label: int, scale: float, index: int, seed: int = 0) -> Drawing:
-    """`draw_at_scales` for a single size."""
-    (drawing,) = draw_at_scales(label, (scale,), index, seed)
     return drawing
 
 
