@@ -63,13 +63,13 @@ def test_a_dead_channel_says_so_and_shows_nothing(atlas: Atlas) -> None:
     assert page.top.absent == "dead on these pictures"
     assert page.top.tiles == []
     assert page.groups == []
-    assert page.sentence == "Dead on these pictures: none of the 36 activates it."
+    assert page.record.sentence == "Dead on these pictures: none of the 36 activates it."
 
 
 def test_fewer_than_nine_pictures_are_said(atlas: Atlas) -> None:
     page = channel_page(atlas, atlas.manifest.layer("res2a"), 9, "")
     assert len(page.top.tiles) == 7
-    assert page.sentence == "Only seven of the 36 pictures activate it."
+    assert page.record.sentence == "Only seven of the 36 pictures activate it."
 
 
 def test_sentence_of_a_stage_that_hardly_changes(atlas: Atlas, monkeypatch: pytest.MonkeyPatch) -> None:

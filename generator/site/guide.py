@@ -17,6 +17,7 @@ from generator.site.reading.atlas import Atlas, GradientRow, in_full
 from generator.site.reading.measure import Measure
 from generator.site.reading.measures import MEASURES
 from generator.site.reading.refinement import NAMES, Comparison, Estimate
+from generator.site.record_files import FieldMeaning, record_fields
 from generator.site.reference import reference
 from generator.site.templates import render_template
 
@@ -40,6 +41,7 @@ def guide_parts(atlases: Sequence[Atlas]) -> Mapping[str, Callable[[], str]]:
         "sizes of a site": site_sizes,
         "examples of addresses": lambda: address_examples(shown[0]),
         "reference of the package": reference,
+        "fields of a channel's record": record_table,
     }
 
 
@@ -328,3 +330,18 @@ class Definitions:
 def definitions() -> str:
     """The definition of every statistic as Markdown, each under the anchor that the pages link to."""
     return render_template("guide/statistics.md", Definitions(MEASURES))
+
+
+# -- records of channels -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RecordTable:
+    """The variables of guide/record.md."""
+
+    fields: Sequence[FieldMeaning]
+
+
+def record_table() -> str:
+    """The fields of a channel's record with their meanings, as Markdown."""
+    return render_template("guide/record.md", RecordTable(record_fields()))

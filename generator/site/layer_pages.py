@@ -24,6 +24,7 @@ from generator.site.reading.measure_groups import measure_groups
 from generator.site.reading.optimised import FOLDER as OPTIMISED
 from generator.site.reading.optimised import has_optimised, is_optimised
 from generator.site.reading.stream import ChannelStream, channel_stream, stream_blocks
+from generator.site.record_files import FILE, records_json
 from generator.site.top_csv import top_csv
 from generator.site.writing import Site
 
@@ -65,14 +66,17 @@ class LayerPages:
                 f"a layer of {integer(info.channels)} channels is larger than the site's grids", name
             )
         site.page(f"{folder}/index.html", "layer.html", self._frame, header, grid)
-        stream = self._streams.get(name)
+        stream, records = self._streams.get(name), []
         for channel in range(info.channels):
+            across = matches_in(self._comparisons, name, channel)
             links = ChannelLinks(
-                across=matches_in(self._comparisons, name, channel),
+                across=across,
                 stream=None if stream is None or layer.dead[channel] else channel_stream(stream, channel),
             )
-            page = channel_page(atlas, info, channel, self._url)
+            page = channel_page(atlas, info, channel, self._url, across)
             site.page(f"{folder}/{channel}.html", "channel.html", self._frame, header, page, links)
+            records.append(page.record)
+        site.write(f"{folder}/{FILE}", records_json(atlas, info, records))
         if header.kernels:
             site.page(f"{folder}/kernels.html", "kernels.html", self._frame, header)
             site.copy(atlas.store.pictures.kernels_path(name), f"{folder}/kernels.webp")

@@ -20,6 +20,7 @@ from generator.site.links import check_size, measure
 from generator.site.narrative import build_narrative
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.whole_pictures import some_whole
+from generator.site.record_files import SCHEMA_FILE, record_schema
 from generator.site.writing import Site, SiteReport
 
 __all__ = ["SiteReport", "render_site"]
@@ -136,6 +137,7 @@ def _write_atlas(
 def copy_data(site: Site, atlas: Atlas) -> None:
     """The atlas's tables, the pictures of its gradient rules, and its whole pictures."""
     site.write(f"{atlas.name}/data/manifest.json", atlas.store.published_manifest())
+    site.write(f"{atlas.name}/data/{SCHEMA_FILE}", record_schema())
     for name in ("channels.csv", "images.csv", "architecture.json", *RELATIONS_FILES):
         if (table := atlas.store.tables.path(name)) is not None:
             site.copy(table, f"{atlas.name}/data/{name}")

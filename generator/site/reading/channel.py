@@ -10,14 +10,15 @@ from generator.site.citation import Citation, cite
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.categories import CategoryChannel
 from generator.site.reading.channel_change import ChangeSentence, change_sentences, verdict_of
-from generator.site.reading.channel_sentence import channel_sentence
 from generator.site.reading.class_sentences import class_sentences
 from generator.site.reading.descriptions import Description
 from generator.site.reading.inputs import InputChannel, input_tree
 from generator.site.reading.layer_numbers import Layer, MeasureColumn
+from generator.site.reading.layer_pairs import NetworkMatches
 from generator.site.reading.measure import Measure
 from generator.site.reading.measure_groups import TITLES, measure_groups
 from generator.site.reading.optimised import OptimisedPicture, optimised_picture
+from generator.site.reading.record import ChannelRecord, channel_record
 from generator.site.reading.relations import SimilarChannels, similar_channels
 from generator.site.reading.tiles import Tile, covers_picture, tile_data, tile_view, tiles_of
 from generator.site.reading.whole_pictures import WholePicture, whole_pictures
@@ -116,15 +117,15 @@ class Inside:
 class ChannelPage:
     """Everything that a channel's page shows.
 
-    sentence: about its numbers; classes: sentences on the classes of its pictures; categories: the classes and groups
-    of classes that many of its pictures are of; descriptions: from elsewhere; changes: how it changes from earlier
-    blocks; labels: of the nine pictures, with how many carry each; strip: the blocks of the stage, empty where there is
-    only one; data: JSON for the scripts, '' where there are no tiles.
+    record: what is published of the channel, with its sentence and its labels; classes: sentences on the classes of its
+    pictures; categories: the classes and groups of classes that many of its pictures are of; descriptions: from
+    elsewhere; changes: how it changes from earlier blocks; strip: the blocks of the stage, empty where there is only
+    one; data: JSON for the scripts, '' where there are no tiles.
     """
 
     channel: int
+    record: ChannelRecord
     neighbours: Neighbours
-    sentence: str
     changes: Sequence[ChangeSentence]
     classes: Sequence[str]
     categories: Sequence[CategoryChannel]
@@ -132,7 +133,6 @@ class ChannelPage:
     top: TopPictures
     optimised: OptimisedPicture | None
     groups: Sequence[StatisticGroup]
-    labels: Sequence[tuple[str, int]]
     strip: Sequence[StageRow]
     similar: Sequence[SimilarChannels]
     inside: Inside
@@ -140,15 +140,18 @@ class ChannelPage:
     cite: Citation
 
 
-def channel_page(atlas: Atlas, info: LayerInfo, channel: int, base_url: str) -> ChannelPage:
-    """The content of a channel's page. base_url: the address of the published site, '' if that is not known."""
+def channel_page(
+    atlas: Atlas, info: LayerInfo, channel: int, base_url: str, across: Sequence[NetworkMatches] = ()
+) -> ChannelPage:
+    """The content of a channel's page. base_url: the address of the published site, '' if that is not known; across:
+    the channel's matches in other networks."""
     layer = atlas.layer(info.name)
     top = _top_pictures(atlas, layer, channel)
     address = f"{base_url}{atlas.name}/{info.name}/{channel}.html"
     return ChannelPage(
         channel=channel,
+        record=channel_record(atlas, info, channel, across),
         neighbours=_neighbours(atlas, info, channel),
-        sentence=channel_sentence(atlas, info, channel),
         changes=change_sentences(atlas, info, channel),
         classes=class_sentences(atlas, info, channel),
         categories=atlas.categories.best_names(info.name, channel) if atlas.categories else [],
@@ -156,7 +159,6 @@ def channel_page(atlas: Atlas, info: LayerInfo, channel: int, base_url: str) -> 
         top=top,
         optimised=optimised_picture(atlas, layer, channel),
         groups=_groups(layer, channel),
-        labels=atlas.labels_of(info.name, channel),
         strip=_strip(atlas, info, channel),
         similar=similar_channels(atlas, info, channel),
         inside=_inside(atlas, info, channel),

@@ -88,6 +88,19 @@ class ChangeSentence:
 
 def change_sentences(atlas: Atlas, info: LayerInfo, channel: int) -> Sequence[ChangeSentence]:
     """How the channel changes from the block before, and, in a stage's last block, from its first."""
+    random_nines = atlas.random_agreement
+    return [
+        ChangeSentence(VERBS[change.kind], pair.source, change_text(pair, change, random_nines))
+        for pair, change in _changes(atlas, info, channel)
+    ]
+
+
+def change_verdicts(atlas: Atlas, info: LayerInfo, channel: int) -> list[tuple[str, str]]:
+    """The earlier blocks of the same comparisons, each with its verdict in words."""
+    return [(pair.source, VERBS[change.kind]) for pair, change in _changes(atlas, info, channel)]
+
+
+def _changes(atlas: Atlas, info: LayerInfo, channel: int) -> list[tuple[Comparison, ChannelChange]]:
     refinement = atlas.refinement
     if refinement is None or info.kind != "block":
         return []
@@ -97,16 +110,8 @@ def change_sentences(atlas: Atlas, info: LayerInfo, channel: int) -> Sequence[Ch
         if pairs
         else []
     )
-    sentences = []
-    for pair in pairs:
-        change = channel_change(atlas, pair, channel, refinement.bound)
-        if change is not None:
-            sentences.append(
-                ChangeSentence(
-                    VERBS[change.kind], pair.source, change_text(pair, change, atlas.random_agreement)
-                )
-            )
-    return sentences
+    changes = ((pair, channel_change(atlas, pair, channel, refinement.bound)) for pair in pairs)
+    return [(pair, change) for pair, change in changes if change is not None]
 
 
 def change_text(

@@ -14,6 +14,7 @@ from generator.site.reading.histogram import histogram
 from generator.site.reading.measure import Measure
 from generator.site.reading.measures import MEASURES
 
+Number = int | float | None
 PLACES = 96  # steps between a layer's lowest and highest value
 
 
@@ -34,6 +35,15 @@ def dead_channels(arrays: dict[str, np.ndarray]) -> np.ndarray:
     """(C,) bool: which of a layer's channels no picture activates."""
     dead: np.ndarray = arrays["dead"].astype(bool) if "dead" in arrays else arrays["top_image"][:, 0] < 0
     return dead
+
+
+def _in_few_digits(values: np.ndarray) -> list[Number]:
+    if values.dtype.kind != "f":
+        return [int(value) for value in values.tolist()]
+    finite = np.isfinite(values).tolist()
+    # str of a float32 gives its fewest digits; a double is written by repr.
+    texts = map(repr, values.tolist()) if values.dtype == np.float64 else map(str, values)
+    return [float(text) if known else None for text, known in zip(texts, finite, strict=True)]
 
 
 @dataclass
@@ -77,6 +87,16 @@ class Layer:
             places = (shares * PLACES).round().astype(int).tolist()
             columns.append(MeasureColumn(measure, values.tolist(), present.tolist(), places, bars))
         return columns
+
+    @cached_property
+    def numbers(self) -> dict[str, list[Number]]:
+        """By name every array of one number per channel: the columns of channels.csv. Floats in as few digits as give
+        the float32 back; None where there is no number."""
+        return {
+            name: _in_few_digits(values)
+            for name, values in sorted(self.arrays.items())
+            if values.shape == (self.info.channels,)
+        }
 
     @cached_property
     def tops(self) -> list[list[tuple[int, float, int, int]]]:

@@ -1,0 +1,229 @@
+"""One record per channel: what its page, the published JSON and the tables are written from.
+
+A part that adds something to the channel's page adds its data here, in three lines: a type of its own (a NamedTuple for
+what is listed: it becomes a short row in the JSON), a field of `ChannelRecord` with its meaning in `Field`, and its
+value in `channel_record`. The JSON Schema, the files and the guide's table of fields follow from the types. Field names
+are a contract with those who read the files: a field may be added at any time; whoever renames one, removes one or
+changes what it means raises SCHEMA. A new array of one number per channel needs nothing: it is among `numbers`.
+
+Numbers have the precision of the atlas (float32), in as few digits as give it back.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, NamedTuple
+
+import numpy as np
+from pydantic import Field, WithJsonSchema
+
+from generator.core.records import TOP, LayerInfo
+from generator.site.reading.atlas import Atlas
+from generator.site.reading.channel_change import change_verdicts
+from generator.site.reading.channel_sentence import channel_sentence
+from generator.site.reading.inputs import input_tree
+from generator.site.reading.layer_numbers import Layer, Number
+from generator.site.reading.layer_pairs import NetworkMatches
+from generator.site.reading.relations import similar_channels
+
+SCHEMA = 1
+
+
+class TopPicture(NamedTuple):
+    """One of the channel's top-9 pictures."""
+
+    picture: Annotated[int, Field(description="its number in images.csv")]
+    value: Annotated[float, Field(description="the channel's score: the strongest value of its map")]
+    row: Annotated[int, Field(description="of this value in the activation map, from 0")]
+    column: Annotated[int, Field(description="of this value in the activation map, from 0")]
+    shortcut: Annotated[
+        float | None,
+        Field(description="of a residual block: what the shortcut gave this unit before the last ReLU"),
+    ]
+    branch: Annotated[float | None, Field(description="of a residual block: what the branch gave it")]
+
+
+class LabelCount(NamedTuple):
+    """A label of the top-9 pictures."""
+
+    label: str
+    pictures: Annotated[int, Field(description="how many of them carry it")]
+
+
+class CategoryCount(NamedTuple):
+    """A class or a group of classes that many of the top-9 pictures are of."""
+
+    name: str
+    pictures: Annotated[int, Field(description="how many of them are of it")]
+    expected: Annotated[float, Field(description="how many of as many random pictures, on average")]
+    average_precision: Annotated[float | None, Field(description="of the channel's scores for it")]
+    chance: Annotated[float, Field(description="the average precision of a random order")]
+
+
+class DescriptionRow(NamedTuple):
+    """What somebody else says that the channel responds to."""
+
+    text: str
+    score: Annotated[float | None, Field(description="how well it fits, on the scale of its source")]
+    source: str
+
+
+class Verdict(NamedTuple):
+    """What becomes of the channel since an earlier block of its stage."""
+
+    since: Annotated[str, Field(description="the earlier block")]
+    verdict: Annotated[str, Field(description="as on the page Refinement")]
+
+
+class SimilarChannel(NamedTuple):
+    """A channel of another layer that matches this one."""
+
+    layer: str
+    channel: int
+    shared: Annotated[int, Field(description="how many of their top-9 pictures are the same")]
+    rho: Annotated[float | None, Field(description="rank correlation of the scores")]
+    partial_rho: Annotated[float | None, Field(description="partial rank correlation")]
+
+
+class DistantChannel(NamedTuple):
+    """A channel of another network that matches this one."""
+
+    network: Annotated[str, Field(description="the other network's folder on the site")]
+    layer: str
+    channel: int
+    shared: Annotated[int, Field(description="how many of their top-9 pictures are the same")]
+    rho: Annotated[float | None, Field(description="rank correlation of the scores")]
+    partial_rho: Annotated[float | None, Field(description="partial rank correlation")]
+
+
+class InputStrength(NamedTuple):
+    """One of the strongest inputs of a convolution's channel."""
+
+    layer: str
+    channel: int
+    strength: float
+
+
+@dataclass(frozen=True)
+class ChannelRecord:
+    """Everything that the site says of a channel."""
+
+    channel: Annotated[int, Field(description="its number in the layer, from 0")]
+    dead: Annotated[bool, Field(description="whether no picture activates it")]
+    sprite: Annotated[bool, Field(description="whether its tiles are published, as `<channel>.webp`")]
+    sentence: Annotated[str, Field(description="what its page says first")]
+    top: Annotated[
+        Sequence[TopPicture], Field(description="its top-9 pictures, strongest first", max_length=TOP)
+    ]
+    labels: Annotated[Sequence[LabelCount], Field(description="of these pictures, most frequent first")]
+    categories: Annotated[
+        Sequence[CategoryCount], Field(description="classes and groups of classes that it is found for")
+    ]
+    descriptions: Annotated[
+        Sequence[DescriptionRow], Field(description="what others say that it responds to")
+    ]
+    changes: Annotated[
+        Sequence[Verdict], Field(description="what becomes of it from earlier blocks of the stage")
+    ]
+    similar: Annotated[
+        Sequence[SimilarChannel],
+        Field(description="matching channels in the layers next to it, strongest first"),
+    ]
+    across: Annotated[
+        Sequence[DistantChannel], Field(description="matching channels of other networks of the site")
+    ]
+    inputs: Annotated[
+        Sequence[InputStrength],
+        Field(description="the strongest inputs of a convolution; of a block, those of its last convolution"),
+    ]
+    numbers: Annotated[
+        Mapping[str, Number],
+        WithJsonSchema({"type": "array", "items": {"type": ["number", "null"]}}),
+        Field(
+            description="its numbers in channels.csv, in the order of the file's list `numbers`; null for none"
+        ),
+    ]
+
+
+def channel_record(
+    atlas: Atlas, info: LayerInfo, channel: int, across: Sequence[NetworkMatches] = ()
+) -> ChannelRecord:
+    """The record of a channel. across: its matches in other networks."""
+    layer = atlas.layer(info.name)
+    return ChannelRecord(
+        channel=channel,
+        dead=layer.dead[channel],
+        sprite=channel in layer.pictured and not layer.dead[channel],
+        sentence=channel_sentence(atlas, info, channel),
+        top=_top(layer, channel),
+        labels=[LabelCount(label, count) for label, count in atlas.labels_of(info.name, channel)],
+        categories=_categories(atlas, layer, channel),
+        descriptions=[
+            DescriptionRow(each.text, each.score, each.source)
+            for each in atlas.descriptions.of(info.name, channel)
+        ],
+        changes=[Verdict(*verdict) for verdict in change_verdicts(atlas, info, channel)],
+        similar=[
+            SimilarChannel(other.layer, match.channel, match.shared, _exact(match.rho), _exact(match.partial))
+            for other in similar_channels(atlas, info, channel)
+            for match in other.matches
+        ],
+        across=[
+            DistantChannel(
+                other.name, match.layer, match.channel, match.shared, _exact(match.rho), _exact(match.partial)
+            )
+            for other in across
+            for match in other.matches
+        ],
+        inputs=_inputs(atlas, info, channel),
+        numbers={name: values[channel] for name, values in layer.numbers.items()},
+    )
+
+
+def _top(layer: Layer, channel: int) -> list[TopPicture]:
+    units = layer.units[channel]
+    shortcuts, branches = (
+        [None] * TOP if (values := layer.arrays.get(name)) is None else values[channel].tolist()
+        for name in ("top_shortcut", "top_branch")
+    )
+    return [
+        TopPicture(
+            picture,
+            float(str(layer.arrays["top_value"][channel, place])),
+            units[place][0],
+            units[place][1],
+            _exact(shortcuts[place]),
+            _exact(branches[place]),
+        )
+        for place, picture in enumerate(layer.images[channel])
+        if picture >= 0
+    ]
+
+
+def _categories(atlas: Atlas, layer: Layer, channel: int) -> list[CategoryCount]:
+    if atlas.categories is None:
+        return []
+    pictures = len(layer.nine(channel))
+    return [
+        CategoryCount(
+            each.category.name,
+            each.count,
+            float(f"{each.category.expected(pictures):.6g}"),
+            _exact(each.precision),
+            float(f"{each.category.chance:.6g}"),
+        )
+        for each in atlas.categories.best_names(layer.info.name, channel)
+    ]
+
+
+def _inputs(atlas: Atlas, info: LayerInfo, channel: int) -> list[InputStrength]:
+    last = next((layer for layer in atlas.around(info).inner_tied if layer.kind == "branch"), None)
+    tree = input_tree(atlas, last or info, channel, within_block=last is not None)
+    return [InputStrength(each.layer, each.channel, float(str(np.float32(each.weight)))) for each in tree]
+
+
+def _exact(value: float | None) -> float | None:
+    """A float32 that came as a double, in its fewest digits; None where there is no number."""
+    return None if value is None or not math.isfinite(value) else float(str(np.float32(value)))
