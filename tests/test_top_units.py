@@ -9,7 +9,7 @@ import torch
 
 from generator.engine.loops import compiled
 from generator.engine.scan.moments import FixedSum, Moments, reduce_maps
-from generator.engine.scan.top_units import TopUnits
+from generator.engine.scan.top_units import TopUnits, places_of
 
 
 @pytest.fixture(autouse=True, params=["numba", "torch"])
@@ -69,6 +69,14 @@ def test_the_nine_follow_the_rule_for_every_batch_size_and_order(size, k, always
         top = _run(maps, order, size, k, always)
         for found, right in zip((top.values, top.images, top.places), expected, strict=True):
             np.testing.assert_array_equal(found.numpy(), right)
+
+
+@pytest.mark.parametrize("pictures", [[], [3], [5, 0, 39], list(range(40))], ids=["none", "one", "some", "all"])
+def test_the_maxima_of_chosen_pictures_are_located_first_row_and_column_first(pictures):
+    maps = _maps(seed=2)
+    found = places_of(maps, maps.permute(0, 2, 3, 1).amax(2), torch.tensor(pictures, dtype=torch.int64))
+    right = maps[pictures].contiguous().flatten(2).numpy().argmax(2)  # numpy's argmax gives the first
+    np.testing.assert_array_equal(found.numpy(), right)
 
 
 def test_parts_merge_in_any_order_to_the_same_bits():

@@ -135,15 +135,17 @@ class _Records(_RandomAccessFile):
 
 
 class ScoreFile(_Records):
-    """Scores of a pass under way, float32: one record per picture, with the channels of all layers."""
+    """Numbers of a pass under way, scores (float32) unless another type is given: one record per picture, with the
+    channels of all layers."""
 
-    def __init__(self, path: Path, channels: Sequence[int]) -> None:
+    def __init__(self, path: Path, channels: Sequence[int], dtype: np.dtype | None = None) -> None:
         self._starts = np.concatenate([[0], np.cumsum(channels)]).astype(np.int64)
-        super().__init__(path, int(self._starts[-1]) * 4)
+        self._dtype = np.dtype(np.float32) if dtype is None else dtype
+        super().__init__(path, int(self._starts[-1]) * self._dtype.itemsize)
 
     def write(self, rows: np.ndarray, scores: np.ndarray) -> None:
-        """Write the scores, (n, channels of all layers) float32, of these rows, (n,)."""
-        for row, values in zip(rows.tolist(), scores.astype(np.float32, copy=False), strict=True):
+        """Write the numbers, (n, channels of all layers), of these rows, (n,)."""
+        for row, values in zip(rows.tolist(), scores.astype(self._dtype, copy=False), strict=True):
             self.put(row, values)
 
     def has(self, rows: np.ndarray) -> np.ndarray:
@@ -151,10 +153,11 @@ class ScoreFile(_Records):
         return self.intact(rows)
 
     def read(self, layer: int, rows: np.ndarray) -> np.ndarray:
-        """(n, C) float32: the scores of one layer, by its index; rows never written are zeros."""
+        """(n, C): the numbers of one layer, by its index; rows never written are zeros."""
         first, last = (int(start) for start in self._starts[layer : layer + 2])
-        parts = [self.get(row, first * 4, (last - first) * 4) for row in rows.tolist()]
-        return np.frombuffer(b"".join(parts), np.float32).reshape(len(rows), last - first)
+        size = self._dtype.itemsize
+        parts = [self.get(row, first * size, (last - first) * size) for row in rows.tolist()]
+        return np.frombuffer(b"".join(parts), self._dtype).reshape(len(rows), last - first)
 
 
 class RowFile:

@@ -125,7 +125,8 @@ def _atlas_bytes(inputs: Inputs) -> int:
     numbers = 2 * sum(layer.channels for layer in layers)
     if inputs.reads_stream:
         numbers += 2 * sum(block.channels for block in inputs.stream_plan.blocks)
-    scores = 4 * numbers * min(len(inputs.pictures), inputs.profile.compute.score_pictures)
+    bytes_each = 4 * numbers + 4 * sum(layer.channels for layer in inputs.scan_plan.located)  # scores, places
+    scores = bytes_each * min(len(inputs.pictures), inputs.profile.compute.score_pictures)
     vector = inputs.network.last_vector
     length = 0 if vector is None else 2 * vector[1]
     vectors = 4 * length * min(len(inputs.pictures), inputs.profile.embedding.pictures)

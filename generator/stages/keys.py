@@ -26,6 +26,7 @@ from generator.stages.inputs import Inputs
 
 # Raise a number when a change of the code changes any number or picture that it stands for: older work is then redone.
 CODE = 5  # everything
+SCAN = 1  # what the scan keeps of every picture
 CONNECTIONS = 1  # stages/connections.py alone
 CLASSES = 4  # stages/classes.py alone
 CORRESPONDENCE = 4  # stages/correspondence.py alone
@@ -76,6 +77,7 @@ def scan(inputs: Inputs) -> str:
         [
             SCHEMA,
             CODE,
+            SCAN,
         ],  # files of another schema lie elsewhere in the folder: nothing of them can be taken over
         network.graph.digest(network.steps),
         network.preprocessing.settings,

@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -18,8 +19,9 @@ from generator.core.named_arrays import below, named
 from generator.core.records import PictureRecord
 from generator.engine.device import one_thread_each, use_tf32
 from generator.engine.scan.rescoring import Rescoring, rescore
-from generator.engine.scan.scan import scan_side_by_side
+from generator.engine.scan.scan import Located, scan_side_by_side
 from generator.engine.scan.state import ScanState
+from generator.methods.strips import QUANTILES, strips, tie_order
 from generator.network.network import Network
 from generator.pictures.batch_reader import PictureBatch
 from generator.pictures.reading import rows_of
@@ -137,11 +139,18 @@ def _score_file(inputs: Inputs, run: Run) -> ScoreFile:
     return run.store.work.score_file([layer.channels for layer in inputs.network.layers], PASS)
 
 
+def _place_file(inputs: Inputs, run: Run) -> ScoreFile:
+    located = inputs.scan_plan.located
+    positions = max((layer.height * layer.width for layer in located), default=0)
+    return run.store.work.place_file([layer.channels for layer in located], positions, PASS)
+
+
 def _has_scores(inputs: Inputs, run: Run, part: ScanPart) -> bool:
-    """Whether the scores of all usable pictures of a part are in their file."""
+    """Whether the scores of all usable pictures of a part, and the places of the maxima, are in their files."""
     rows = inputs.sample_rows[part.files()["files"]]
-    with _score_file(inputs, run) as scores:
-        return bool(scores.has(rows[rows >= 0]).all())
+    rows = rows[rows >= 0]
+    with _score_file(inputs, run) as scores, _place_file(inputs, run) as places:
+        return bool(scores.has(rows).all() and places.has(rows).all())
 
 
 def _scan_batches(
@@ -157,13 +166,21 @@ def _scan_batches(
     with contextlib.ExitStack() as opened:
         threads = opened.enter_context(one_thread_each(run.device))
         scores = opened.enter_context(_score_file(inputs, run))
+        located = Located(rows, opened.enter_context(_place_file(inputs, run)).write)
         vectors = opened.enter_context(along_the_scan(inputs, run))
         stream = opened.enter_context(stream_readings.along_the_scan(inputs, run, network, part.stream))
         advance = opened.enter_context(run.reporter.stage("scan", total, "pictures", earlier))
         read = read_pictures(inputs, run, np.concatenate([inputs.span(batch) for batch in mine]))
         numbers = iter(mine)
         for scanned in scan_side_by_side(
-            network, read, part.state, threads=threads, forward=forward, vectors=vectors, stream=stream
+            network,
+            read,
+            part.state,
+            threads=threads,
+            forward=forward,
+            vectors=vectors,
+            stream=stream,
+            located=located,
         ):
             batches: list[int] = []
             for batch, maxima in scanned:
@@ -241,8 +258,13 @@ def _rescored(
 def _write_layers(inputs: Inputs, run: Run, state: ScanState, number: np.ndarray) -> None:
     layers = inputs.network.layers
     rows = np.flatnonzero(number[inputs.sample] >= 0)
+    pictures = number[inputs.sample[rows]]
+    files = [inputs.pictures.files[place] for place in inputs.sample[rows]]
+    read_strips = partial(_strips, ties=tie_order([file.path for file in files]), pictures=pictures)
+    located = {layer.name: place for place, layer in enumerate(inputs.scan_plan.located)}
     with (
         _score_file(inputs, run) as scores,
+        _place_file(inputs, run) as places,
         run.reporter.stage("statistics", len(layers), "layers") as advance,
     ):
         for index, layer in enumerate(layers):
@@ -251,8 +273,47 @@ def _write_layers(inputs: Inputs, run: Run, state: ScanState, number: np.ndarray
             top = {name: numbers.pop(name) for name in ("top_value", "top_image", "top_unit")}
             run.store.arrays.write_layer(layer.name, "top", top)
             run.store.arrays.write_layer(layer.name, "statistics", numbers)
-            run.store.arrays.write_scores(layer.name, scores.read(index, rows))
+            scores_of_layer = scores.read(index, rows)
+            run.store.arrays.write_scores(layer.name, scores_of_layer)
+            spread = state.histogram(layer.name)
+            if layer.name in located:
+                at = places.read(located[layer.name], rows)
+                spread |= read_strips(scores_of_layer, at, width=layer.width, top=top, dead=numbers["dead"])
+            run.store.arrays.write_layer(layer.name, "range", spread)
             advance()
+
+
+def _strips(
+    scores: np.ndarray,
+    places: np.ndarray,
+    *,
+    ties: np.ndarray,
+    pictures: np.ndarray,
+    width: int,
+    top: Mapping[str, np.ndarray],
+    dead: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """A layer's strips as the atlas folder holds them: strip_image, strip_value (C, QUANTILES, 9) and strip_unit
+    (C, QUANTILES, 9, 2), of which the strongest strip is the top-9 of all pictures; strip_counted (C, 1), how many of
+    the pictures with stored scores lie above zero.
+
+    scores, places: (n, C); ties, pictures: (n,) their order among equal scores and their numbers in images.csv."""
+    chosen = strips(scores, ties)
+    there = chosen.rows >= 0
+    channel = np.arange(scores.shape[1])[:, None, None]
+    at = places[chosen.rows, channel].astype(np.int32)
+    image = np.where(there, pictures[chosen.rows], -1).astype(np.int32)
+    value = np.where(there, scores[chosen.rows, channel], 0).astype(np.float32)
+    unit = np.where(there[..., None], np.stack([at // width, at % width], 3), 0).astype(np.uint16)
+    for strip, strongest in ((image, "top_image"), (value, "top_value"), (unit, "top_unit")):
+        strip[:, QUANTILES.index(100)] = top[strongest]
+    image[dead] = -1
+    return {
+        "strip_image": image,
+        "strip_value": value,
+        "strip_unit": unit,
+        "strip_counted": chosen.counted[:, None],
+    }
 
 
 def _write_images(inputs: Inputs, run: Run, usable: np.ndarray) -> None:

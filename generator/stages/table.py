@@ -103,7 +103,14 @@ STAGES: tuple[Stage, ...] = (
         "scan",
         scan.scan_pictures,
         keys.scan,
-        ("scan.json", "images.csv", "scores/*.npy", "layers/*/top.npz", "layers/*/statistics.npz"),
+        (
+            "scan.json",
+            "images.csv",
+            "scores/*.npy",
+            "layers/*/top.npz",
+            "layers/*/statistics.npz",
+            "layers/*/range.npz",
+        ),
         ranks="together",
     ),
     # The labels in images.csv: they may have changed since the scan wrote it.

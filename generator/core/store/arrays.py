@@ -3,6 +3,9 @@ were computed:
 
     layers/<layer>/top.npz          top_value (C, 9) float32, top_image (C, 9) int32, top_unit (C, 9, 2) int32
                    statistics.npz   of the scan, (C,) each: dead, mean, std, max, …
+                   range.npz        how each channel's scores are spread: histogram (C, K) int32, histogram_bins (K, 2)
+                                    float32; nine pictures at quantiles: strip_image, strip_value (C, 6, 9), strip_unit
+                                    (C, 6, 9, 2), strip_counted (C, 1)
                    connections.npz  what channels share with the block before, and which inputs they read most
                    classes.npz      what the top-9 pictures and the scores say about classes
                    refinement.npz   how each channel refines itself from the block before

@@ -71,6 +71,11 @@ class Work:
         """The scores of an unfinished pass, opened. channels: how many each layer has."""
         return ScoreFile(self.pass_folder(pass_) / "scores.f32", channels)
 
+    def place_file(self, channels: Sequence[int], positions: int, pass_: str) -> ScoreFile:
+        """The places of the maxima that an unfinished pass kept, opened. positions: of the largest map."""
+        dtype = np.dtype(np.uint16 if positions <= 2**16 else np.uint32)
+        return ScoreFile(self.pass_folder(pass_) / f"places.u{8 * dtype.itemsize}", channels, dtype)
+
     def pixels_path(self) -> Path:
         """Where the decoded pixels of the pictures lie while a run lasts (core/pixel_file.py)."""
         return self._folder / "pixels.u8"

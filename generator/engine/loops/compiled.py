@@ -30,6 +30,7 @@ class Loops:
 
     reduce: Callable[..., None]
     enter: Callable[..., None]
+    locate: Callable[..., None]
     keep: Callable[..., None]
     add: Callable[..., None]
     join: Callable[..., None]
@@ -80,7 +81,7 @@ def _loops() -> Loops | None:
 
             from generator.engine.loops.spread_loop import spread, spread_narrow
 
-            functions = (_reduce, _enter, _keep, _add, _join, _rectify, _unpool, spread, spread_narrow)
+            functions = (_reduce, _enter, _locate, _keep, _add, _join, _rectify, _unpool, spread, spread_narrow)
             compiled = Loops(*(njit(nogil=True, error_model="numpy", cache=cache)(f) for f in functions))
             _try(compiled)
             return compiled
@@ -104,6 +105,7 @@ def _try(compiled: Loops) -> None:
     _same(compiled.reduce, _reduce, maps, rows * 0, sums[0], sums[1], counts)
     keys, lists = np.array([[3, 1, 4, 1, 5], [9, 2, 6, 5, 3]]), np.zeros((2, 5, 2), np.int64)
     _same(compiled.enter, _enter, maps, rows, keys, lists[0], lists[1])
+    _same(compiled.locate, _locate, maps, rows, np.array([1]), np.zeros((1, 5), np.int64))
     _same(
         compiled.keep,
         _keep,
@@ -213,6 +215,29 @@ def _enter(maps: Any, row_maximum: Any, keys: Any, best: Any, place: Any) -> Non
                 best[c, slot], place[c, slot] = best[c, slot - 1], place[c, slot - 1]
                 slot -= 1
             best[c, slot], place[c, slot] = key, row * width + column
+
+
+def _locate(maps: Any, row_maximum: Any, pictures: Any, place: Any) -> None:
+    """Write to `place` (n, C) the position of the first maximum (row · W + column) of the maps (B, H, W, C) of some
+    pictures, (n,)."""
+    _, height, width, channels = maps.shape
+    row = np.empty(channels, np.int64)
+    for n in range(len(pictures)):
+        b = pictures[n]
+        row[:] = 0
+        largest = row_maximum[b, 0].copy()
+        for h in range(1, height):
+            for c in range(channels):
+                if row_maximum[b, h, c] > largest[c]:
+                    largest[c] = row_maximum[b, h, c]
+                    row[c] = h
+        for c in range(channels):
+            column = 0
+            for w in range(width):
+                if maps[b, row[c], w, c] == largest[c]:
+                    column = w
+                    break
+            place[n, c] = row[c] * width + column
 
 
 def _keep(keys: Any, beside: Any, best: Any, kept: Any) -> None:

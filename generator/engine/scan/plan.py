@@ -29,7 +29,8 @@ class ScannedLayer:
     """A layer to scan.
 
     height, width: of its map; earlier: the layer whose scores this one's are correlated with, '' for none; signed:
-    whether its values may be negative, so that a score of zero or less counts like any other.
+    whether its values may be negative, so that a score of zero or less counts like any other; located: whether the
+    places of the maxima are wanted for every picture whose scores are kept, not only for the strongest.
     """
 
     name: str
@@ -38,6 +39,7 @@ class ScannedLayer:
     width: int
     earlier: str = ""
     signed: bool = False
+    located: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,10 +58,28 @@ class ScanPlan:
         """All layers of a network, block outputs correlated with the block before them in their stage."""
         before = earlier_blocks(network.layers)
         layers = tuple(
-            ScannedLayer(x.name, x.channels, x.height, x.width, before.get(x.name, ""), not x.rectified)
+            ScannedLayer(
+                x.name,
+                x.channels,
+                x.height,
+                x.width,
+                before.get(x.name, ""),
+                signed=not x.rectified,
+                located=not x.is_inner,
+            )
             for x in network.layers
         )
         return cls(layers, batch, precision, TOP if precision == "fp32" else CANDIDATES)
+
+    @property
+    def channels(self) -> int:
+        """Of all layers."""
+        return sum(layer.channels for layer in self.layers)
+
+    @property
+    def located(self) -> tuple[ScannedLayer, ...]:
+        """The layers whose maxima are located."""
+        return tuple(layer for layer in self.layers if layer.located)
 
     @property
     def dtype(self) -> torch.dtype:

@@ -15,10 +15,12 @@ from torch import Tensor
 
 from generator.core.errors import AtlasError
 from generator.engine.rounds import in_rounds
+from generator.engine.scan.histograms import bin_of
 from generator.engine.scan.moments import LARGEST, reduce_maps
 from generator.engine.scan.plan import ScanPlan, padded
 from generator.engine.scan.state import ScanState
 from generator.engine.scan.stream_state import StreamReading
+from generator.engine.scan.top_units import places_of
 from generator.network.network import Network
 
 
@@ -40,6 +42,16 @@ class Vectors:
     (n, F) float32, from any thread."""
 
     step: int
+    take: Callable[[np.ndarray, np.ndarray], None]
+
+
+@dataclass(frozen=True)
+class Located:
+    """Of some pictures the units of the maxima, in the layers that the plan locates. rows: (N,) int64, by picture the
+    row that its units are kept in, −1 where they are not kept; take: called with the rows (n,) and the places (n, ΣC)
+    int64, row × width + column, the channels of the located layers side by side; from any thread."""
+
+    rows: np.ndarray
     take: Callable[[np.ndarray, np.ndarray], None]
 
 
@@ -71,6 +83,7 @@ def scan_side_by_side(
     forward: int | None = None,
     vectors: Sequence[Vectors] = (),
     stream: StreamReading | None = None,
+    located: Located | None = None,
 ) -> Iterator[list[tuple[SomeBatch, np.ndarray]]]:
     """As `scan`, in rounds of one batch per thread: yields each round's batches with their scores, and the state holds
     exactly the rounds yielded so far.
@@ -78,10 +91,10 @@ def scan_side_by_side(
     On a CPU, threads that each compute a batch (device.one_thread_each) need not wait for each other at every small
     operation; the numbers are the same. vectors: outputs of further steps to
     keep for every picture; stream: where the residual stream is read on the way, each forward's pictures in ascending
-    order. Neither changes the scan's numbers.
+    order; located: takes the places of the maxima. None of them changes the scan's numbers.
     """
     yield from in_rounds(
-        lambda batch: _scan_batch(network, batch, state, forward, vectors, stream), batches, threads
+        lambda batch: _scan_batch(network, batch, state, forward, vectors, stream, located), batches, threads
     )
 
 
@@ -100,11 +113,12 @@ def _scan_batch(
     forward: int | None = None,
     vectors: Sequence[Vectors] = (),
     stream: StreamReading | None = None,
+    located: Located | None = None,
 ) -> np.ndarray:
     size = forward or state.plan.batch
     parts = zip(batch.indices.split(size), batch.pixels.split(size), strict=True)
     scores = [
-        _scan_forward(network, _BatchPart(*part), state, size, vectors, stream)
+        _scan_forward(network, _BatchPart(*part), state, size, vectors, stream, located)
         for part in parts
         if len(part[0])
     ]
@@ -121,6 +135,7 @@ def _scan_forward(
     size: int,
     vectors: Sequence[Vectors],
     stream: StreamReading | None = None,
+    located: Located | None = None,
 ) -> np.ndarray:
     plan, n = state.plan, len(batch.indices)
     layers = dict(zip(network.steps, plan.layers, strict=True))
@@ -131,6 +146,9 @@ def _scan_forward(
     images = batch.indices.to(pictures.device, non_blocking=True)
     scores: dict[str, Tensor] = {}
     squares: list[Tensor] = []
+    places: list[Tensor] = []
+    kept = np.zeros(0, np.int64) if located is None else np.flatnonzero(located.rows[batch.indices.numpy()] >= 0)
+    chosen = torch.from_numpy(kept).to(pictures.device, non_blocking=True)
     wanted = {*layers, *(vector.step for vector in vectors), *sides}
     sums = {} if streaming is None else streaming.sums
     for index, maps in network.graph.visit(pictures, wanted, sums):
@@ -140,13 +158,21 @@ def _scan_forward(
             reduced = reduce_maps(maps[:n]) if known is None else known.of_first(n)
             scores[layer.name] = reduced.maximum.float()
             squares.append(reduced.mean_square.amax(1).float())
+            known_places = None
+            if layer.located and len(kept):
+                places.append(places_of(maps[:n], reduced.row_maximum, chosen))
+                known_places = places[-1] if len(kept) == n else None
             with state.lock:
-                state.tops[layer.name].update(maps[:n], images, reduced.row_maximum)
+                state.tops[layer.name].update(maps[:n], images, reduced.row_maximum, known_places)
                 state.moments[layer.name].update(reduced, scores[layer.earlier] if layer.earlier else None)
         if any(vector.step == index for vector in vectors):
             read[index] = maps[:n].flatten(1).float().clone()  # the next step may overwrite it
+    maximum = torch.cat(list(scores.values()), 1)
+    bins = bin_of(maximum)
+    with state.lock:
+        state.histograms.update(bins)
     # One copy per batch: every other one would make the host wait for the device.
-    parts = [torch.cat(list(scores.values()), 1), torch.stack(squares, 1), *read.values()]
+    parts = [maximum, torch.stack(squares, 1), *read.values()]
     parts += [] if streaming is None else [streaming.largest]
     copied = torch.cat(parts, 1).cpu().numpy()
     maxima, largest, *others = np.split(copied, np.cumsum([part.shape[1] for part in parts])[:-1], axis=1)
@@ -157,6 +183,9 @@ def _scan_forward(
         for vector in vectors:
             if vector.step == step:
                 vector.take(batch.indices.numpy(), rows)
+    if located is not None and places:
+        rows = located.rows[batch.indices.numpy()[kept]]
+        located.take(rows, torch.cat(places, 1).to(torch.int32).cpu().numpy())
     return maxima
 
 

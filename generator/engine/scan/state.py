@@ -13,6 +13,7 @@ import torch
 
 from generator.core.errors import AtlasError
 from generator.core.records import TOP
+from generator.engine.scan.histograms import Histograms, occupied
 from generator.engine.scan.moments import Moments
 from generator.engine.scan.plan import ScannedLayer, ScanPlan
 from generator.engine.scan.top_units import TopUnits
@@ -31,6 +32,7 @@ class ScanState:
         self.moments = {
             layer.name: Moments(layer.channels, layer.height * layer.width, device) for layer in plan.layers
         }
+        self.histograms = Histograms(plan.channels, device)  # of all layers, in the plan's order
         self.lock = threading.Lock()  # threads may add batches at the same time: their order does not matter
 
     @classmethod
@@ -51,6 +53,18 @@ class ScanState:
         for name in self.tops:
             self.tops[name].merge(other.tops[name])
             self.moments[name].merge(other.moments[name])
+        self.histograms.merge(other.histograms)
+
+    def histogram(self, name: str) -> dict[str, np.ndarray]:
+        """How the scores of a layer's channels are spread: histogram (C, K) int32 counts of pictures, and histogram_bins
+        (K, 2) float32, from where to where each bin reaches. The first bin counts scores of zero and below."""
+        first = 0
+        for layer in self.plan.layers:
+            if layer.name == name:
+                counts = self.histograms.counts[first : first + layer.channels].cpu().numpy()
+                return dict(zip(("histogram", "histogram_bins"), occupied(counts), strict=True))
+            first += layer.channels
+        raise KeyError(name)
 
     def layer(self, name: str) -> dict[str, np.ndarray]:
         """A layer's numbers as the atlas folder holds them: top_value (C, 9) float32, top_image (C, 9) int32,
@@ -73,6 +87,7 @@ class ScanState:
     def arrays(self) -> dict[str, np.ndarray]:
         """The whole state as flat arrays, for from_arrays and np.savez."""
         arrays: dict[str, np.ndarray] = {"plan": np.array(json.dumps(asdict(self.plan)))}
+        arrays |= {f"histograms.{key}": array for key, array in self.histograms.arrays().items()}
         for name in self.tops:
             arrays |= {f"top.{name}.{key}": array for key, array in self.tops[name].arrays().items()}
             arrays |= {f"moments.{name}.{key}": array for key, array in self.moments[name].arrays().items()}
@@ -89,6 +104,7 @@ class ScanState:
             signed = state.tops[name].signed
             state.tops[name] = TopUnits.from_arrays(_below(arrays, f"top.{name}."), device, signed=signed)
             state.moments[name] = Moments.from_arrays(_below(arrays, f"moments.{name}."), device)
+        state.histograms = Histograms.from_arrays(_below(arrays, "histograms."), device)
         return state
 
 

@@ -64,11 +64,18 @@ class TopUnits:
         """(C, k) int64 positions of the maxima: row × width + column."""
         return self._place
 
-    def update(self, maps: Tensor, images: Tensor, row_maxima: Tensor | None = None) -> Tensor:
+    def update(
+        self,
+        maps: Tensor,
+        images: Tensor,
+        row_maxima: Tensor | None = None,
+        places: Tensor | None = None,
+    ) -> Tensor:
         """Add a batch; returns the pictures' scores (B, C).
 
         maps: (B, C, H, W), fastest where channels_last; images: (B,) int64 indices, each given at most once to this
-        object; row_maxima: (B, H, C), the largest value of every row, if the caller has them.
+        object; row_maxima: (B, H, C), the largest value of every row, and places: (B, C) from `places_of`, if the
+        caller has them.
         """
         maps = maps.permute(0, 2, 3, 1)  # (B, H, W, C)
         if row_maxima is None:
@@ -77,12 +84,12 @@ class TopUnits:
         scores = maxima.float()
         keys = self.keys_of(scores, images[:, None]).T  # (C, B)
         if self._device.type == "cpu" and maps.dtype == torch.float32 and (compiled := loops()) is not None:
-            places = (part.contiguous().numpy() for part in (maps, row_maxima, keys.T))
-            compiled.enter(*places, self._key.numpy(), self._place.numpy())
+            arrays = (part.contiguous().numpy() for part in (maps, row_maxima, keys.T))
+            compiled.enter(*arrays, self._key.numpy(), self._place.numpy())
         elif self._device.type == "cpu":
             self._take_few(maps, row_maxima, keys)
         else:
-            self._take_all(maps, row_maxima, keys)
+            self._take_all(_places(maps, row_maxima) if places is None else places, keys)
         return maxima
 
     def keys_of(self, scores: Tensor, images: Tensor) -> Tensor:
@@ -109,16 +116,12 @@ class TopUnits:
         place[line, slot] = row * maps.shape[2] + column
         self._key[lists], self._place[lists] = best, place
 
-    def _take_all(self, maps: Tensor, row_maxima: Tensor, keys: Tensor) -> None:
+    def _take_all(self, places: Tensor, keys: Tensor) -> None:
         """As `_take_few`, with the positions in all pictures.
 
         Nothing is copied from the device: the host would have to wait for it."""
-        batch, _, width, channels = maps.shape
-        row = _first_largest(row_maxima, 1)  # (B, C)
-        chosen_rows = maps.gather(1, row[:, None, None].expand(batch, 1, width, channels))[:, 0]  # (B, W, C)
-        column = _first_largest(chosen_rows, 1)
         best, chosen = torch.cat([self._key, keys], 1).topk(self.k, 1)
-        self._place = torch.cat([self._place, (row * width + column).T], 1).gather(1, chosen) * (best > 0)
+        self._place = torch.cat([self._place, places.T], 1).gather(1, chosen) * (best > 0)
         self._key = best
 
     def merge(self, other: TopUnits) -> None:
@@ -147,6 +150,28 @@ class TopUnits:
         top._key = torch.tensor(arrays["key"], device=device)
         top._place = torch.tensor(arrays["place"], device=device)
         return top
+
+
+def places_of(maps: Tensor, row_maxima: Tensor, pictures: Tensor) -> Tensor:
+    """The place of the first maximum of some pictures' maps, row × width + column, (n, C) int64.
+
+    maps: (B, C, H, W), fastest where channels_last; row_maxima: (B, H, C); pictures: (n,) int64, which of the B."""
+    maps = maps.permute(0, 2, 3, 1)  # (B, H, W, C)
+    if maps.device.type == "cpu" and maps.dtype == torch.float32 and (compiled := loops()) is not None:
+        places = torch.empty(len(pictures), maps.shape[3], dtype=torch.int64)
+        arrays = (part.contiguous().numpy() for part in (maps, row_maxima, pictures, places))
+        compiled.locate(*arrays)
+        return places
+    pictures = pictures.to(maps.device)
+    return _places(maps[pictures], row_maxima[pictures])
+
+
+def _places(maps: Tensor, row_maxima: Tensor) -> Tensor:
+    """The same of all pictures; maps: (B, H, W, C)."""
+    batch, _, width, channels = maps.shape
+    row = _first_largest(row_maxima, 1)  # (B, C)
+    chosen_rows = maps.gather(1, row[:, None, None].expand(batch, 1, width, channels))[:, 0]  # (B, W, C)
+    return row * width + _first_largest(chosen_rows, 1)
 
 
 def _mirrored(bits: Tensor) -> Tensor:
