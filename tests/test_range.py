@@ -31,7 +31,9 @@ def _counted(scores):
 
 
 def test_every_score_is_counted_in_the_bin_whose_limits_it_lies_between():
-    edges = np.concatenate([EDGES, np.nextafter(EDGES, np.float32(0)), np.nextafter(EDGES, np.float32(np.inf))])
+    edges = np.concatenate(
+        [EDGES, np.nextafter(EDGES, np.float32(0)), np.nextafter(EDGES, np.float32(np.inf))]
+    )
     special = np.array([0, -0.0, -3, 1e-45, 1e-38, 2.0**31, 3e38], np.float32)
     scores = np.concatenate([edges, special, _scores().ravel()]).astype(np.float32)
     bins = bin_of(torch.from_numpy(scores)).numpy()
@@ -71,7 +73,9 @@ def test_empty_bins_at_both_ends_are_left_out_and_no_count_is_lost():
 def _expected(scores, paths, quantile, stronger):
     """The nine paths of a channel's strip by the rule, strongest first."""
     digests = [hashlib.sha256(path.encode()).hexdigest() for path in paths]
-    order = sorted((s, [-int(d, 16)], p) for s, d, p in zip(scores.tolist(), digests, paths, strict=True) if s > 0)
+    order = sorted(
+        (s, [-int(d, 16)], p) for s, d, p in zip(scores.tolist(), digests, paths, strict=True) if s > 0
+    )
     if len(order) < TOP:
         return [path for _, _, path in reversed(order)] if quantile == 100 else []
     place = int(np.floor(quantile / 100 * (len(order) - 1) + 0.5 + 1e-12))

@@ -71,7 +71,9 @@ def test_the_nine_follow_the_rule_for_every_batch_size_and_order(size, k, always
             np.testing.assert_array_equal(found.numpy(), right)
 
 
-@pytest.mark.parametrize("pictures", [[], [3], [5, 0, 39], list(range(40))], ids=["none", "one", "some", "all"])
+@pytest.mark.parametrize(
+    "pictures", [[], [3], [5, 0, 39], list(range(40))], ids=["none", "one", "some", "all"]
+)
 def test_the_maxima_of_chosen_pictures_are_located_first_row_and_column_first(pictures):
     maps = _maps(seed=2)
     found = places_of(maps, maps.permute(0, 2, 3, 1).amax(2), torch.tensor(pictures, dtype=torch.int64))

@@ -33,6 +33,7 @@ from generator.methods import (
     purity,
     resampling,
     scale,
+    strips,
 )
 from generator.methods import correspondence as searches
 from generator.methods.proportion import wilson_interval
@@ -183,6 +184,10 @@ EMBEDDING, SITE = profile.EmbeddingSection(), profile.SiteSection()
 # What the guide says of the code's settings, from the constants themselves.
 STATED = {
     "method.md": [
+        "the nine around the "
+        + ", ".join(map(str, strips.QUANTILES[1:-2]))
+        + f" and {strips.QUANTILES[-2]} % quantiles",
+        "at place *q* (*n* − 1), counted from 0 and rounded",
         f"the {TOP * (TOP - 1) // 2} pairs of classes",
         f"whose scores are kept (at most {profile.ComputeSection().score_pictures:,})",
         f"into two random halves, {resampling.HALVINGS} times",

@@ -1,8 +1,8 @@
 """Nine pictures at fixed quantiles of a channel's scores: what the channel responds to below its strongest pictures.
 
-The pictures above zero are put in the order of their scores, equal scores in an order that the caller gives. A strip is
-the nine pictures in a row whose middle one lies nearest to the quantile; near an end of the order, the nine at this end.
-It depends on the scores alone, not on the order in which the pictures are numbered.
+The pictures above zero are put in the order of their scores, equal scores in an order that the caller gives. A strip
+is the nine pictures in a row whose middle one lies nearest to the quantile; at an end of the order, the last nine. It
+depends on the scores alone, not on the order in which the pictures are numbered.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ def tie_order(paths: Sequence[str]) -> np.ndarray:
     with folders, which often are classes."""
     digests = [sha256(path.encode("utf-8", "surrogateescape")).digest() for path in paths]
     place = np.empty(len(paths), np.int64)
-    place[sorted(range(len(paths)), key=lambda number: (digests[number], paths[number]))] = np.arange(len(paths))
+    place[sorted(range(len(paths)), key=lambda number: (digests[number], paths[number]))] = np.arange(
+        len(paths)
+    )
     return place
 
 
@@ -85,7 +87,5 @@ def strips(scores: np.ndarray, ties: np.ndarray) -> Strips:
     rows, counted = (np.concatenate(part) for part in zip(*parts, strict=True))
     # Where fewer than nine are above zero, the first places of the strongest strip are the empty ones.
     few = counted < TOP
-    rows[few, 0] = np.take_along_axis(
-        rows[few, 0], np.argsort(rows[few, 0] < 0, axis=1, kind="stable"), 1
-    )
+    rows[few, 0] = np.take_along_axis(rows[few, 0], np.argsort(rows[few, 0] < 0, axis=1, kind="stable"), 1)
     return Strips(rows, counted)

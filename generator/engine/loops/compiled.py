@@ -81,7 +81,18 @@ def _loops() -> Loops | None:
 
             from generator.engine.loops.spread_loop import spread, spread_narrow
 
-            functions = (_reduce, _enter, _locate, _keep, _add, _join, _rectify, _unpool, spread, spread_narrow)
+            functions = (
+                _reduce,
+                _enter,
+                _locate,
+                _keep,
+                _add,
+                _join,
+                _rectify,
+                _unpool,
+                spread,
+                spread_narrow,
+            )
             compiled = Loops(*(njit(nogil=True, error_model="numpy", cache=cache)(f) for f in functions))
             _try(compiled)
             return compiled

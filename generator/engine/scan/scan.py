@@ -147,7 +147,9 @@ def _scan_forward(
     scores: dict[str, Tensor] = {}
     squares: list[Tensor] = []
     places: list[Tensor] = []
-    kept = np.zeros(0, np.int64) if located is None else np.flatnonzero(located.rows[batch.indices.numpy()] >= 0)
+    kept = (
+        np.zeros(0, np.int64) if located is None else np.flatnonzero(located.rows[batch.indices.numpy()] >= 0)
+    )
     chosen = torch.from_numpy(kept).to(pictures.device, non_blocking=True)
     wanted = {*layers, *(vector.step for vector in vectors), *sides}
     sums = {} if streaming is None else streaming.sums

@@ -56,8 +56,9 @@ class ScanState:
         self.histograms.merge(other.histograms)
 
     def histogram(self, name: str) -> dict[str, np.ndarray]:
-        """How the scores of a layer's channels are spread: histogram (C, K) int32 counts of pictures, and histogram_bins
-        (K, 2) float32, from where to where each bin reaches. The first bin counts scores of zero and below."""
+        """How the scores of a layer's channels are spread: histogram (C, K) int32, counts of pictures, and
+        histogram_bins (K, 2) float32, from where to where each bin reaches; the first holds scores of zero and below.
+        """
         first = 0
         for layer in self.plan.layers:
             if layer.name == name:
