@@ -44,12 +44,12 @@ def tie_order(paths: Sequence[str]) -> np.ndarray:
 
 
 def middle(quantile: int, counted: np.ndarray | int) -> np.ndarray:
-    """The place of a quantile in the ascending order of so many scores, from 0, rounded half up."""
+    """The place of a quantile in the ascending order of `counted` scores, from 0, rounded half up."""
     return (2 * quantile * (np.asarray(counted, np.int64) - 1) + 100) // 200
 
 
 def starts(counted: np.ndarray) -> np.ndarray:
-    """(C, QUANTILES): where each strip begins in the ascending order of so many scores, (C,); −1 where more than
+    """(C, QUANTILES): where each strip begins in the ascending order of `counted` (C,) scores; −1 where more than
     MOST_SHARED of its nine are in a stronger strip. The strongest strip is there whatever the number of scores."""
     first: np.ndarray = np.full((len(counted), len(QUANTILES)), -1, np.int64)
     last = np.maximum(counted - TOP, 0)
