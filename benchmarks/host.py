@@ -180,12 +180,12 @@ class Instant:
         """Replaces switches.crops."""
         return pictures[:1], units
 
-    def tiles(self, kinds: int, units: Units, native: int) -> list[np.ndarray]:
-        """Replaces GradientPictures.tiles."""
+    def tiles(self, kinds: int, units: Units, native: int) -> tuple[list[np.ndarray], np.ndarray]:
+        """Replaces GradientPictures.tiles; no unit has a focus."""
         key = len(units), native
         if key not in self._tiles:
             self._tiles[key] = np.full((*key, native, 3), 128, np.uint8)
-        return [self._tiles[key]] * kinds
+        return [self._tiles[key]] * kinds, np.zeros((len(units), 3), np.int64)
 
 
 def main() -> None:
@@ -228,7 +228,9 @@ def run(profile: Profile, folder: Path, meter: Meter) -> None:
             ("generator.stages.unit_pictures.crops", instant.crops),
             (
                 "generator.methods.gradients.GradientPictures.tiles",
-                lambda made, switches, layer, units, native: instant.tiles(len(made.kinds), units, native),
+                lambda made, switches, layer, units, native, seen=None: instant.tiles(
+                    len(made.kinds), units, native
+                ),
             ),
             ("generator.stages.announcement.estimate", lambda *_, **__: None),
         ):

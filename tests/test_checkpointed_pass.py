@@ -320,8 +320,7 @@ def test_records_that_were_damaged_are_known(tmp_path, kind, damage):
     with opened() as file:
         assert not has(file).any()
         if kind == "tiles":
-            for row in rows:
-                file.write(row // 9, row % 9, expected[row].reshape(1, 4, 4, 3))
+            file.write(rows // 9, rows % 9, [expected.reshape(18, 4, 4, 3)], np.ones((18, 3), int))
         else:
             file.write(rows, values)
         assert has(file).all()

@@ -72,9 +72,10 @@ def test_crops_and_shared_forwards_picture_every_unit_alike(tmp_path, monkeypatc
     few = profile.load(str(tmp_path / "few.toml"))
     write, written, cropped = TileFile.write, {}, []
 
-    def remember(self, channel, slot, tiles):
-        written[run][self.path.name, channel, slot] = tiles
-        write(self, channel, slot, tiles)
+    def remember(self, channels, slots, panels, focus):
+        for channel, slot, *tiles in zip(channels.tolist(), slots.tolist(), *panels, strict=True):
+            written[run][self.path.name, channel, slot] = np.stack(tiles)
+        write(self, channels, slots, panels, focus)
 
     def count(*arguments):
         cropped.append(len(arguments[3]))

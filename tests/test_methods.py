@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
+import torch.nn.functional as F
 from scipy.stats import pearsonr, spearmanr
 
 from generator.core.records import Preprocessing, ReceptiveField, WeightsInfo
 from generator.core.sprites import GROUND, gradient_pixels
 from generator.engine.gradients.unit_gradients import UnitGradients, Units, forward_switches
-from generator.methods.gradients import GradientPictures, gradient_tiles, saliency_tiles
+from generator.engine.loops import compiled
+from generator.methods.gradients import CLIPPED, GradientPictures, gradient_tiles, saliency_tiles
 from generator.methods.inputs import source_layer, strongest_inputs
 from generator.methods.patches import patch, patches
 from generator.methods.refinement import correlation, rank_correlation, shared_pictures
@@ -66,6 +69,55 @@ def test_gradients_become_tiles_on_their_own_scale():
     assert (tiles[1] == GROUND).all()
 
 
+@pytest.mark.parametrize("side", [90, 40])
+def test_focused_tiles_are_cut_out_of_the_gradient_and_scaled_by_a_high_percentile(side, monkeypatch):
+    """Beside torch's own resizing of the cut and NumPy's order of its values, compiled and by torch."""
+    gradients = torch.randn(7, 3, 96, 96, generator=torch.Generator().manual_seed(0)) ** 3
+    gradients[6] = 0
+    squares = np.array([[0, 0, 33], [5, 60, 33], [63, 63, 33], [1, 2, 70], [0, 0, 96], [4, 4, 40], [0, 0, 0]])
+    tiles = gradient_tiles(gradients, side, squares)
+    for tile, gradient, (top, left, edge) in zip(tiles[:6], gradients, squares.tolist(), strict=False):
+        cut = gradient[None, :, top : top + edge, left : left + edge]
+        resized = F.interpolate(cut, size=(side, side), mode="bilinear", antialias=True)[0].double().numpy()
+        scale = np.sort(np.abs(resized).ravel())[-round(CLIPPED * resized.size)]
+        right = np.clip(resized.transpose(1, 2, 0) / scale * 127.5 + 128, 0, 255).astype(int)
+        assert np.abs(tile.astype(int) - right).max() <= 1
+        assert (tile == 255).sum() + (tile == 0).sum() >= CLIPPED * tile.size
+    assert (tiles[6] == GROUND).all()
+    monkeypatch.setattr(compiled, "_loops", lambda: None)
+    by_torch = gradient_tiles(gradients, side, squares)
+    assert np.abs(tiles.astype(int) - by_torch).max() <= 1
+
+
+@pytest.mark.parametrize("shape", [(3, 80, 80), (1, 31, 31), (2, 90, 60), (4, 50, 77)])
+def test_tiles_of_whole_fields_are_alike_compiled_and_by_torch(shape, monkeypatch):
+    gradients = torch.randn(4, *shape, generator=torch.Generator().manual_seed(1)) * 1e-6
+    tiles = gradient_tiles(gradients, 48)
+    monkeypatch.setattr(compiled, "_loops", lambda: None)
+    assert np.abs(tiles.astype(int) - gradient_tiles(gradients, 48)).max() <= 1
+
+
+def test_a_focus_of_few_values_is_scaled_by_the_largest():
+    gradients = torch.zeros(1, 3, 40, 40)
+    gradients[0, 0, 20, 20] = -3.0
+    assert gradient_tiles(gradients, 32, np.array([[4, 4, 32]]))[0, 16, 16].tolist() == [0, 128, 128]
+
+
+def test_patches_are_cut_to_their_focus():
+    pixels = np.stack([_coordinates(64), _coordinates(64)[::-1]])
+    place, row, column = np.array([0, 1, 1]), np.array([0, 3, 7]), np.array([7, 2, 0])
+    squares = np.array([[10, 5, 32], [0, 0, 0], [0, 8, 32]])
+    for field in (ReceptiveField(43, 8, 2.0), ReceptiveField(83, 8, 2.0)):
+        shrunk: dict[tuple[int, int], np.ndarray] = {}
+        tiles = patches(pixels, field, place, row, column, 32, shrunk, squares)
+        units = list(zip(place.tolist(), row.tolist(), column.tolist(), strict=True))
+        whole = [patch(pixels[p], field, r, c, min(field.side, 64)) for p, r, c in units]
+        for number in (0, 2):
+            top, left, side = squares[number]
+            assert np.array_equal(tiles[number], whole[number][top : top + side, left : left + side])
+        assert np.array_equal(tiles[1], patch(pixels[1], field, 3, 2, 32))
+
+
 def test_saliency_is_black_where_nothing_matters_and_shrinking_cancels_nothing():
     gradients = torch.zeros(2, 3, 80, 80)
     checks = (torch.arange(80)[:, None] + torch.arange(80)) % 2 * 2.0 - 1
@@ -82,7 +134,7 @@ def test_kinds_of_one_rule_share_its_gradient_and_come_in_the_order_asked_for():
     switches = forward_switches(network, x, "res2b")
     units = Units(*(torch.tensor(column) for column in ([0, 1, 1], [3, 5, 7], [4, 9, 2], [6, 1, 8])))
     kinds = ("saliency", "guided", "plain", "deconvnet")
-    tiles = GradientPictures(network, kinds).tiles(switches, "res2b", units, 40)
+    tiles, _ = GradientPictures(network, kinds).tiles(switches, "res2b", units, 40)
     for kind, ours in zip(kinds, tiles, strict=True):
         own = UnitGradients(network, "plain" if kind == "saliency" else kind)  # type: ignore[arg-type]
         gradients = own.gradients(switches, "res2b", units)

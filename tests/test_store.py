@@ -147,10 +147,13 @@ def test_no_atlas_and_a_damaged_manifest_are_told_apart(tmp_path):
 def test_tiles_written_in_any_order_are_read_by_channel(tmp_path):
     rng = np.random.default_rng(0)
     tiles = rng.integers(0, 256, (5, 9, 2, 4, 4, 3), dtype=np.uint8)
+    focus = rng.integers(-9, 99, (5, 9, 3))
     with TileFile(tmp_path / "tiles", 2, 4) as file:
-        for place in rng.permutation(45):
-            file.write(int(place) // 9, int(place) % 9, tiles[place // 9, place % 9])
+        for places in np.split(rng.permutation(45), [1, 20]):
+            units = places // 9, places % 9
+            file.write(*units, list(tiles[units].swapaxes(0, 1)), focus[units])
         assert all(np.array_equal(file.read(channel), tiles[channel]) for channel in range(5))
+        assert np.array_equal(file.read_focus(5), focus)
 
 
 def test_scores_written_in_any_order_are_read_by_layer(tmp_path):

@@ -27,6 +27,8 @@ from generator.methods import (
     category_channels,
     directions,
     embedding,
+    focus,
+    gradients,
     kernels,
     mix_intervals,
     mixing,
@@ -87,6 +89,7 @@ HERE = {
     "flow.html": r" 0 ",  # the first channel's number
     "stream.html": r"Below 0 the shortcut|above 1 the|near(?:est to)? 1\b",  # the ends of a share, a ratio of one
     "stream_block.html": r"towards 1 by construction",
+    "tiles.html": r"99\.5th percentile",  # gradients.CLIPPED, as in the guide
     "scale.html": r"the middle 80 %",  # as Plot.boxes draws them
     "volumes.html": r"channels are 1 px long",  # the drawing's scale: so many, which are passed in, to one px
 }
@@ -261,6 +264,11 @@ STATED = {
         f"on {kernels.GRID} × {kernels.GRID} points",
         f"Differences below {revisited.FAINT} of 255",
         "white is the 99.5th percentile",
+        f"*m* is the {100 * (1 - gradients.CLIPPED):g}th percentile of the absolute values",
+        f"at least {100 * focus.SHARE[0] / focus.SHARE[1]:g} % of the energy of the unit's gradient",
+        "divided by 2²⁸",  # see the test of the words for numbers
+        f"a whole side of at least {sprites.FOCUS_LEAST} px",
+        f"whose pictures are {sprites.FOCUS_LEAST} px or smaller",
         "(row ⌊*H* / 2⌋ and column ⌊*W* / 2⌋)",
         f"{RIGHT_OF_1000} correct of 1,000 give {RIGHT_OF_1000 / 10:.1f} %, with an interval from {LOW} to {HIGH} %",
         f"mean((*n* − {picture_map.NEIGHBOURS})³)",
@@ -311,6 +319,9 @@ def test_the_guides_words_for_numbers_are_the_codes() -> None:
     assert category_channels.CHANCE == 1 / 1000 and "in at most one case of a thousand" in text
     assert f"and at least {words[category_channels.FEWEST]}." in text
     assert f"fewer than {words[category_channels.FEWEST]} pictures has no channels" in text
+    assert focus.LEVELS == 2**28
+    tiles = (ROOT / "templates/tiles.html").read_text("utf-8")
+    assert focus.SHARE == (9, 10) and "that holds nine tenths of" in tiles
     assert hierarchy.COLUMNS == ("child", "parent")
     many = (ROOT / "docs/many-gpus.md").read_text("utf-8")
     assert f"at most {checkpointed_pass.CHECKPOINT_SECONDS:g} seconds of the scan" in many

@@ -118,8 +118,7 @@ class _Records(_RandomAccessFile):
     def put(self, number: int, content: np.ndarray) -> None:
         """Write a record and its checksum at once."""
         record = np.ascontiguousarray(content).tobytes()
-        check = zlib.crc32(record).to_bytes(4, "little")
-        self._write(np.frombuffer(record + check, np.uint8), number * self._stride)
+        self._write(np.frombuffer(record + _check(record), np.uint8), number * self._stride)
 
     def get(self, number: int, start: int = 0, length: int | None = None) -> bytes:
         """A record, or the part of it from byte `start` on; zeros where none was written."""
@@ -131,7 +130,11 @@ class _Records(_RandomAccessFile):
 
     def _is_intact(self, number: int) -> bool:
         record = self._read(self._stride, number * self._stride)
-        return zlib.crc32(record[:-4]).to_bytes(4, "little") == record[-4:]
+        return _check(record[:-4]) == record[-4:]
+
+
+def _check(record: bytes | memoryview) -> bytes:
+    return zlib.crc32(record).to_bytes(4, "little")
 
 
 class ScoreFile(_Records):
@@ -215,15 +218,25 @@ class VectorFile(_Records):
 
 
 class TileFile(_Records):
-    """The tiles of one layer while it is being pictured: (C, 9, P, s, s, 3) uint8, written in any order."""
+    """The tiles of one layer while it is being pictured: (C, 9, P, s, s, 3) uint8, written in any order, each with its
+    unit's focus: row, column and side in px of the picture."""
 
     def __init__(self, path: Path, panels: int, native: int) -> None:
         self.shape = (9, panels, native, native, 3)
-        super().__init__(path, panels * native * native * 3)
+        self._pixels = panels * native * native * 3
+        super().__init__(path, self._pixels + 12)
 
-    def write(self, channel: int, slot: int, tiles: np.ndarray) -> None:
-        """Write the panels of one unit, (P, s, s, 3) uint8."""
-        self.put(channel * 9 + slot, tiles)
+    def write(
+        self, channels: np.ndarray, slots: np.ndarray, panels: Sequence[np.ndarray], focus: np.ndarray
+    ) -> None:
+        """Write the tiles of units, given by (U,) channels and slots: panels, each (U, s, s, 3); focus: (U, 3)."""
+        records = np.empty((len(channels), self._stride), np.uint8)
+        for panel, start in zip(panels, range(0, self._pixels, self._pixels // len(panels)), strict=True):
+            records[:, start : start + panel[0].size] = panel.reshape(len(channels), -1)
+        records[:, self._pixels : self._length] = np.ascontiguousarray(focus, "<i4").view(np.uint8)
+        for number, record in zip((channels * 9 + slots).tolist(), records, strict=True):
+            record[self._length :] = np.frombuffer(_check(record[: self._length].data), np.uint8)
+            self._write(record, number * self._stride)
 
     def has(self, channels: np.ndarray, slots: np.ndarray) -> np.ndarray:
         """(U,) bool: whether the tiles of each unit, given by (U,) channels and slots, are there as written."""
@@ -232,4 +245,9 @@ class TileFile(_Records):
     def read(self, channel: int) -> np.ndarray:
         """(9, P, s, s, 3); slots never written are zeros."""
         slots = np.frombuffer(self._read(9 * self._stride, channel * 9 * self._stride), np.uint8)
-        return slots.reshape(9, self._stride)[:, : self._length].reshape(self.shape)
+        return slots.reshape(9, self._stride)[:, : self._pixels].reshape(self.shape)
+
+    def read_focus(self, channels: int) -> np.ndarray:
+        """(channels, 9, 3) int32: row, column and side of each unit's focus; zeros where there is none."""
+        parts = [self.get(number, self._pixels, 12) for number in range(channels * 9)]
+        return np.frombuffer(b"".join(parts), "<i4").reshape(channels, 9, 3).astype(np.int32)

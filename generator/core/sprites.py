@@ -18,12 +18,19 @@ METHOD = 4  # of WebP: its default
 # For files of channels: half the time for 4 % more bytes, and pictures as good (benchmarks/sprites.py).
 QUICK_METHOD = 2
 THUMB = 48  # px, the side of a thumbnail on a layer's grid
+FOCUS_LEAST = 32  # px, the smallest side of a focus
 
 
 def seen_side(field_side: int, size: Size) -> int:
     """Side in px of the square that holds what a unit with this receptive field sees of a picture: the field, or the
     whole picture where the field is larger than its shorter side."""
     return field_side if field_side <= min(size) else max(size)
+
+
+def is_focused(field_side: int, size: Size) -> bool:
+    """Whether the tiles of units with this receptive field show the focus (methods/focus.py): where the field is larger
+    than half of the picture's shorter side. Pictures of FOCUS_LEAST px or less have none."""
+    return 2 * field_side > min(size) and seen_side(field_side, size) > FOCUS_LEAST
 
 
 def native_side(field_side: int, size: Size, wanted: int) -> int:

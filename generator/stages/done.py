@@ -10,6 +10,7 @@ import numpy as np
 
 from generator.core.errors import AtlasError
 from generator.core.records import TOP, LayerInfo
+from generator.core.store import FOCUS
 from generator.engine.gradients.crop_cost import ForwardCosts
 from generator.stages import keys, stream_readings, table
 from generator.stages.checkpointed_pass import PIECES
@@ -109,7 +110,9 @@ class Done:
         return channels & self._damaged_channels(layer) if self._keeps("sprites") else channels
 
     def _damaged_channels(self, layer: LayerInfo) -> set[int]:
-        """The channels whose sprite in a finished atlas is damaged."""
+        """The channels whose sprite in a finished atlas is damaged; all where the array of their focus is."""
+        if f"layers/{layer.name}/{FOCUS}.npz" in self.earlier.to_repair():
+            return set(range(layer.channels))
         start, end = f"sprites/{layer.name}/", ".webp"
         stems = [
             path.removeprefix(start).removesuffix(end)

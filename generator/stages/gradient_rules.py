@@ -13,8 +13,9 @@ from generator.core.records import LayerInfo
 from generator.core.sprites import enlargement, sprite, webp
 from generator.engine.device import one_thread_each
 from generator.engine.gradients.unit_gradients import Units, forward_switches
+from generator.methods.focus import frames
 from generator.methods.gradients import RULES, GradientPictures
-from generator.methods.patches import patch
+from generator.methods.patches import patches
 from generator.network.network import Network
 from generator.stages.checkpointed_pass import halving
 from generator.stages.inputs import Inputs
@@ -40,7 +41,9 @@ def compare_rules(inputs: Inputs, run: Run) -> None:
         one_thread_each(run.device),
     ):
         network = inputs.network.to(run.device, torch.float32)
-        pictures, files = GradientPictures(network, tuple(RULES)), usable_files(inputs, run)
+        first = inputs.profile.gradients[0]  # whose focus the atlas's own tiles show
+        others = (kind for kind in RULES if kind != first)
+        pictures, files = GradientPictures(network, (first, *others)), usable_files(inputs, run)
         for name, channel in channels.items():
             layer = network.layer(name)
             indices = files[run.store.arrays.layer(name)["top_image"][channel]]
@@ -91,7 +94,7 @@ def _tiles(
 ) -> dict[str, np.ndarray]:
     """By kind the tiles of the channel's top-9 units, (9, n, n, 3) uint8. pixels: (9, H, W, 3) of their pictures, of
     which at_once are computed together."""
-    native = inputs.native(layer)
+    native, field, size = inputs.native(layer), layer.receptive_field, network.preprocessing.size
     units_at = run.store.arrays.layer(layer.name)["top_unit"][channel].astype(np.int64)
     by_kind: dict[str, list[np.ndarray]] = {kind: [] for kind in pictures.kinds}
     positions = torch.from_numpy(units_at)
@@ -99,15 +102,15 @@ def _tiles(
         switches = forward_switches(network, network.prepare(batch), layer.name)
         order = torch.arange(len(position))
         units = Units(order, torch.full_like(order, channel), *position.T)
-        for kind, tiles in zip(
-            pictures.kinds, pictures.tiles(switches, layer.name, units, native), strict=True
-        ):
-            by_kind[kind].append(tiles)
-    joined = {kind: np.concatenate(tiles) for kind, tiles in by_kind.items()}
-    if inputs.profile.site.publish_patches:
-        spots = zip(pixels.numpy(), units_at.tolist(), strict=True)
-        joined["patches"] = np.stack([patch(p, layer.receptive_field, r, c, native) for p, (r, c) in spots])
-    return joined
+        row, column = position.numpy().T
+        seen = frames(field, size, row, column).seen if inputs.is_focused(layer) else None
+        tiles, squares = pictures.tiles(switches, layer.name, units, native, seen)
+        for kind, made in zip(pictures.kinds, tiles, strict=True):
+            by_kind[kind].append(made)
+        if inputs.profile.site.publish_patches:
+            cut = patches(batch.numpy(), field, order.numpy(), row, column, native, {}, squares)
+            by_kind.setdefault("patches", []).append(cut)
+    return {kind: np.concatenate(tiles) for kind, tiles in by_kind.items()}
 
 
 def _write(inputs: Inputs, run: Run, layer: LayerInfo, tiles: dict[str, np.ndarray]) -> list[str]:

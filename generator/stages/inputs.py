@@ -11,7 +11,7 @@ import numpy as np
 from generator.core.blueprint import Blueprint
 from generator.core.hierarchy import Hierarchy, imagenet_hierarchy, read_hierarchy
 from generator.core.records import LayerInfo, SpriteInfo
-from generator.core.sprites import enlargement, native_side, tile_side
+from generator.core.sprites import enlargement, is_focused, native_side, tile_side
 from generator.engine.scan.plan import ScanPlan, forward_batch
 from generator.engine.scan.stream import StreamPlan
 from generator.methods.kernels import FirstLayer
@@ -150,6 +150,10 @@ class Inputs:
         """Side in px at which this layer's tiles are kept."""
         size = self.network.preprocessing.size
         return native_side(layer.receptive_field.side, size, self.wanted_side(layer))
+
+    def is_focused(self, layer: LayerInfo) -> bool:
+        """Whether this layer's tiles show the focus of each unit."""
+        return is_focused(layer.receptive_field.side, self.network.preprocessing.size)
 
     def sprite_info(self, layer: LayerInfo) -> SpriteInfo:
         """How the layer's sprites are divided into panels and tiles."""

@@ -28,6 +28,7 @@ from generator.stages.inputs import Inputs
 CODE = 5  # everything
 SCAN = 1  # what the scan keeps of every picture
 CONNECTIONS = 1  # stages/connections.py alone
+TILES = 1  # patches, gradients and the focus of units
 CLASSES = 4  # stages/classes.py alone
 CORRESPONDENCE = 4  # stages/correspondence.py alone
 REFINEMENT = 5  # stages/refinement.py alone
@@ -187,6 +188,7 @@ def tiles(inputs: Inputs) -> str:
         pictures.append("all lists")  # since channels without tiles have whole pictures too
     return fingerprint(
         scan(inputs),
+        TILES,
         inputs.panels,
         [(layer.name, inputs.native(layer), inputs.channels(layer)) for layer in network.layers],
         pictures if "patches" in inputs.panels else None,
@@ -207,12 +209,13 @@ def gradient_rules(inputs: Inputs) -> str:
     layers = [layer for layer in inputs.network.layers if not layer.is_inner]
     return fingerprint(
         "rules",
-        CLASSES,
+        [CLASSES, TILES],
         classes(inputs),
         [(layer.name, layer.stage, inputs.native(layer), inputs.wanted_side(layer)) for layer in layers],
         inputs.profile.layers.channels,
         inputs.profile.sprites.quality,
         inputs.profile.site.publish_patches,
+        inputs.profile.gradients[0],
     )
 
 

@@ -12,15 +12,16 @@ import numpy as np
 from generator.core.files import TileFile
 from generator.core.processes import in_processes
 from generator.core.sprites import GROUND, QUICK_METHOD, THUMB, mosaic, shrink, sprite, thumb_columns, webp
-from generator.core.store import Store
+from generator.core.store import FOCUS, Store
 
 CHUNK = 32  # channels a task: large enough to hide the cost of handing it over
 
 
 @dataclass(frozen=True)
 class SpriteTask:
-    """Some channels of one layer to encode. alive: (n, 9) bool, which tiles exist; thumbs: make the thumbnails; kept:
-    the files that are there are good, and only those that are not are made."""
+    """Some channels of one layer to encode. alive: (n, 9) bool, which tiles exist; thumbs: make the thumbnails, and
+    where the tiles are focused the array of the units' focus; kept: the files that are there are good, and only those
+    that are not are made."""
 
     folder: Path
     layer: str
@@ -31,6 +32,7 @@ class SpriteTask:
     native: int
     factor: int
     quality: int
+    focused: bool
     thumbs: bool = False
     kept: bool = False
 
@@ -53,11 +55,11 @@ def run_task(task: SpriteTask) -> int:
     store = Store(task.folder)
     with store.work.tiles(task.layer, task.panels, task.native) as tiles:
         if task.thumbs:
-            if task.kept and store.pictures.thumbs_path(task.layer).exists():
-                return 0
-            store.pictures.write(
-                store.pictures.thumbs_path(task.layer), webp(_thumbs(task, tiles), task.quality)
-            )
+            thumbs, focus = store.pictures.thumbs_path(task.layer), store.arrays.layer_path(task.layer, FOCUS)
+            if not (task.kept and thumbs.exists()):
+                store.pictures.write(thumbs, webp(_thumbs(task, tiles), task.quality))
+            if task.focused and not (task.kept and focus.exists()):
+                store.arrays.write_layer(task.layer, FOCUS, {"top_focus": _focus(task, tiles)})
             return 0
         written = 0
         for offset, alive in enumerate(task.alive):
@@ -83,6 +85,15 @@ def _thumbs(task: SpriteTask, tiles: TileFile) -> np.ndarray:
         if alive[0]:
             strongest[channel] = shrink(tiles.read(channel)[0, 0], THUMB)
     return mosaic(strongest, thumb_columns(task.channels))
+
+
+def _focus(task: SpriteTask, tiles: TileFile) -> np.ndarray:
+    """(C, 9, 3) int32 for all channels of the layer: row, column and side of each unit's focus, zeros where there is
+    none."""
+    everyone = Store(task.folder).arrays.layer(task.layer, "top")["top_image"]
+    focus = np.zeros((*everyone.shape, 3), np.int32)
+    focus[: task.channels] = tiles.read_focus(task.channels) * task.alive[:, :, None]
+    return focus
 
 
 def run_tasks(tasks: list[SpriteTask], workers: int | None = None) -> Iterator[tuple[SpriteTask, int]]:

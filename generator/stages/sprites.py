@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from generator.core.sprites import enlargement
+from generator.core.store import FOCUS
 from generator.stages import keys
 from generator.stages.inputs import Inputs
 from generator.stages.run import Run
@@ -13,8 +14,9 @@ from generator.stages.unfinished import SPRITES, is_kept, layer_stamp
 
 
 def encode_sprites(inputs: Inputs, run: Run) -> None:
-    """Write sprites/<layer>/<channel>.webp of every channel and thumbs/<layer>.webp of every layer from their tiles;
-    under torchrun each process those of its share of the layers, without waiting for the others."""
+    """Write sprites/<layer>/<channel>.webp of every channel and thumbs/<layer>.webp of every layer from their tiles,
+    and the array of their units' focus; under torchrun each process those of its share of the layers, without waiting
+    for the others."""
     key, work = keys.sprites(inputs), run.store.work
     stamps = {layer.name: layer_stamp(SPRITES, layer) for layer in inputs.network.layers}
     layers = [layer for layer in inputs.network.layers if work.stamp(stamps[layer.name]) != key]
@@ -32,8 +34,11 @@ def encode_sprites(inputs: Inputs, run: Run) -> None:
             native=native,
             factor=enlargement(native, inputs.wanted_side(layer)),
             quality=inputs.profile.sprites.quality,
+            focused=inputs.is_focused(layer),
             kept=is_kept(inputs, run),
         )
+        if not template.focused:
+            run.store.arrays.drop_layer(layer.name, FOCUS)
         run.store.pictures.keep_sprites(layer.name, np.nonzero(template.alive.any(axis=1))[0])
         tasks += tasks_of(template)
     unfinished = {

@@ -197,7 +197,7 @@ STAGES: tuple[Stage, ...] = (
         "sprites",
         sprites.encode_sprites,
         keys.sprites,
-        ("sprites/{layer}/*.webp", "thumbs/{layer}.webp", "pictures/*.webp"),
+        ("sprites/{layer}/*.webp", "thumbs/{layer}.webp", "layers/{layer}/focus.npz", "pictures/*.webp"),
         needs=("scan", "tiles"),
         ranks="together",
         cpu_only=True,

@@ -26,8 +26,9 @@ from generator.engine.scan.state import ScanState
 from generator.engine.scan.stream import StreamSteps
 from generator.engine.scan.stream_rescaled import RescaledReader, read_rescaled
 from generator.engine.scan.stream_state import StreamReading, StreamState
+from generator.methods.focus import frames
 from generator.methods.gradients import GradientPictures
-from generator.methods.patches import patch
+from generator.methods.patches import patches
 from generator.network.network import Network
 from generator.pictures.batch_reader import PictureBatch
 from generator.pictures.decoding import PictureError, read_picture
@@ -243,12 +244,13 @@ class Trials:
                         for most in (count, layer.channels, layer.height, layer.width)
                     ]
                     units = Units(*(torch.from_numpy(column) for column in columns))
-                    native = inputs.native(layer)
-                    made = pictures.tiles(switches, layer.name, units, native)
-                    spots = np.stack(columns, 1).tolist()
-                    field = layer.receptive_field
-                    cut = [patch(pixels[p].numpy(), field, r, c, native) for p, _, r, c in spots]
-                    return np.stack([np.stack(cut), *made], 1)[:, -len(inputs.panels) :]
+                    native, field = inputs.native(layer), layer.receptive_field
+                    place, _, row, column = columns
+                    own = frames(field, network.preprocessing.size, row, column)
+                    seen = own.seen if inputs.is_focused(layer) else None
+                    made, squares = pictures.tiles(switches, layer.name, units, native, seen)
+                    cut = patches(pixels.numpy(), field, place, row, column, native, {}, squares)
+                    return np.stack([cut, *made], 1)[:, -len(inputs.panels) :]
 
                 tiles[stage] = picture(size if on_gpu else 1)[:1]
                 self._wait()

@@ -8,7 +8,7 @@ import hashlib
 import numpy as np
 
 from generator.core.records import LayerInfo
-from generator.core.store import fingerprint
+from generator.core.store import FOCUS, fingerprint
 from generator.stages import keys
 from generator.stages.inputs import Inputs
 from generator.stages.run import Run
@@ -44,7 +44,8 @@ def missing_pictures(inputs: Inputs, run: Run) -> list[int]:
 
 
 def wanted_units(inputs: Inputs, run: Run, units: UnitTable) -> np.ndarray:
-    """(U,) bool: all units; where sprites are kept, those that a missing sprite or thumbnail needs."""
+    """(U,) bool: all units; where sprites are kept, those that a missing sprite or thumbnail needs, and all of a layer
+    whose array of focus squares is missing."""
     if not is_kept(inputs, run):
         return np.ones(len(units), bool)
     wanted = np.zeros(len(units), bool)
@@ -52,6 +53,9 @@ def wanted_units(inputs: Inputs, run: Run, units: UnitTable) -> np.ndarray:
         if run.store.work.stamp(layer_stamp(SPRITES, layer)) == keys.sprites(inputs):
             continue
         rows = units.layer == index
+        if inputs.is_focused(layer) and not run.store.arrays.layer_path(layer.name, FOCUS).exists():
+            wanted |= rows
+            continue
         wanted |= rows & _without_sprite(run, layer)[units.channel * rows]
         if not run.store.pictures.thumbs_path(layer.name).exists():
             wanted |= rows & (units.slot == 0)

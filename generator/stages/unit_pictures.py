@@ -23,6 +23,7 @@ from generator.engine.device import is_out_of_memory, one_thread_each
 from generator.engine.gradients.crop_cost import ForwardCosts
 from generator.engine.gradients.unit_gradients import Switches, Units, crops, forward_switches
 from generator.engine.scan.plan import FORWARD_BATCH
+from generator.methods.focus import frames
 from generator.methods.gradients import GradientPictures
 from generator.methods.patches import patches
 from generator.pictures.batch_reader import PictureBatch
@@ -352,13 +353,14 @@ class _TileWriter:
         pixels: (n, H, W, C), the pictures in which the batch's `place` counts; switched: the same units as they are
         counted in the switches; shrunk: what `patches` keeps of these pictures."""
         layer, units = self.network.layers[part.layer], part.units
-        native = self.inputs.native(layer)
-        panels = []
+        native, field, size = self.inputs.native(layer), layer.receptive_field, pixels.shape[1:3]
+        own = frames(field, size, units.row, units.column) if self.inputs.is_focused(layer) else None
+        seen = None if own is None else own.seen
+        panels, squares = self.gradients.tiles(switches, layer.name, switched, native, seen)
         if self.inputs.profile.site.publish_patches:
-            places = part.place, units.row, units.column
-            panels.append(patches(pixels, layer.receptive_field, *places, native, shrunk))
-        panels += self.gradients.tiles(switches, layer.name, switched, native)
-        stacked = np.stack(panels, axis=1)  # (U, P, s, s, 3)
-        for tile, channel, slot in zip(stacked, units.channel, units.slot, strict=True):
-            self.tiles[layer.name].write(int(channel), int(slot), tile)
+            panels.insert(
+                0, patches(pixels, field, part.place, units.row, units.column, native, shrunk, squares)
+            )
+        focus = squares if own is None else own.in_picture(squares)
+        self.tiles[layer.name].write(units.channel, units.slot, panels, focus)
         return part.wanted

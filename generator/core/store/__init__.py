@@ -44,13 +44,23 @@ from typing import Any
 
 import numpy as np
 
-from generator.core.store.arrays import Arrays
+from generator.core.store.arrays import FOCUS, Arrays
 from generator.core.store.folder import INPUT_PATHS, AtlasFolder
 from generator.core.store.pictures import Pictures
 from generator.core.store.tables import Tables
 from generator.core.store.work import Work, fingerprint
 
-__all__ = ["INPUT_PATHS", "Arrays", "AtlasFolder", "Pictures", "Store", "Tables", "Work", "fingerprint"]
+__all__ = [
+    "FOCUS",
+    "INPUT_PATHS",
+    "Arrays",
+    "AtlasFolder",
+    "Pictures",
+    "Store",
+    "Tables",
+    "Work",
+    "fingerprint",
+]
 
 
 class Store(AtlasFolder):

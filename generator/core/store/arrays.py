@@ -2,6 +2,7 @@
 were computed:
 
     layers/<layer>/top.npz          top_value (C, 9) float32, top_image (C, 9) int32, top_unit (C, 9, 2) int32
+                   focus.npz        top_focus (C, 9, 3) int32: to which square of the picture a unit's tiles are cut
                    statistics.npz   of the scan, (C,) each: dead, mean, std, max, …
                    range.npz        how each channel's scores are spread: histogram (C, K) int32, histogram_bins (K, 2)
                                     float32; nine pictures at quantiles: strip_image, strip_value (C, 6, 9), strip_unit
@@ -30,6 +31,7 @@ import numpy as np
 from generator.core.errors import AtlasError
 from generator.core.files import RowFile, write_array_atomically, write_atomically
 
+FOCUS = "focus"  # the product that is written with a layer's sprites
 SCANNED = ("top", "statistics")  # the products that every layer has
 
 

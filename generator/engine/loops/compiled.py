@@ -38,6 +38,8 @@ class Loops:
     unpool: Callable[..., None]
     spread: Callable[..., None]
     spread_narrow: Callable[..., None]
+    focus: Callable[..., None]
+    tile: Callable[..., None]
 
 
 def kind() -> str:
@@ -79,7 +81,9 @@ def _loops() -> Loops | None:
         try:
             from numba import njit
 
+            from generator.engine.loops.focus_loop import focus
             from generator.engine.loops.spread_loop import spread, spread_narrow
+            from generator.engine.loops.tile_loop import tile
 
             functions = (
                 _reduce,
@@ -92,6 +96,8 @@ def _loops() -> Loops | None:
                 _unpool,
                 spread,
                 spread_narrow,
+                focus,
+                tile,
             )
             compiled = Loops(*(njit(nogil=True, error_model="numpy", cache=cache)(f) for f in functions))
             _try(compiled)
@@ -143,6 +149,13 @@ def _try(compiled: Loops) -> None:
         (2, 2, 1),
         (0, 0),
     )
+    from generator.engine.loops.focus_loop import focus
+    from generator.engine.loops.tile_loop import tile
+
+    pixels, seen = rng.normal(size=(2, 5, 5, 3)).astype(np.float32), np.array([[0, 1, 3, 5], [0, 0, 5, 5]])
+    _same(compiled.focus, focus, pixels, seen, 2, 2.0**28, (9, 10), np.zeros((2, 3), np.int64))
+    cut, tiles = np.array([[1, 0, 4], [0, 0, 0]]), np.zeros((2, 3, 3, 3), np.uint8)
+    _same(compiled.tile, tile, pixels, cut, 0.1, 128, tiles)
     values = rng.normal(size=(1, 2, 2, 16)).astype(np.float32) * rng.integers(0, 2, (1, 2, 2, 16), np.uint8)
     for spread, within in ((compiled.spread, 64), (compiled.spread_narrow, 3)):
         weight = rng.normal(size=(16, 2, 2, within)).astype(np.float32)

@@ -91,7 +91,8 @@ class RevisitedPage:
 
 def gradient_reach(atlas: Atlas, layer: str, channel: int) -> float:
     """How far the channel's guided gradients reach, in px of the input: the radius around a gradient's centre of energy
-    that holds nine tenths of its energy, mean over the top-9 pictures. NaN where the atlas does not show them."""
+    that holds nine tenths of the energy in its tile, mean over the top-9 pictures. NaN where the atlas does not show
+    them."""
     sprite, numbers = atlas.manifest.sprites[layer], atlas.layer(layer)
     path = atlas.store.pictures.sprite_path(layer, channel)
     if GRADIENT not in sprite.panels or numbers.absence(channel) or not path.is_file():
@@ -101,10 +102,12 @@ def gradient_reach(atlas: Atlas, layer: str, channel: int) -> float:
     side = sprite.tile
     panel = 3 * side * sprite.panels.index(GRADIENT)
     field = seen_side(numbers.info.receptive_field.side, atlas.input_size)
+    focus = numbers.focus_of(channel)
     radii = []
     for rank in range(len(numbers.nine(channel))):
         top, left = rank // 3 * side, panel + rank % 3 * side
-        radii.append(_energy_radius(pixels[top : top + side, left : left + side]) * field / side)
+        shown = focus[rank][2] or field
+        radii.append(_energy_radius(pixels[top : top + side, left : left + side]) * shown / side)
     return float(np.mean(radii)) if radii else NAN
 
 

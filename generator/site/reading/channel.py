@@ -20,7 +20,7 @@ from generator.site.reading.measure_groups import TITLES, measure_groups
 from generator.site.reading.optimised import OptimisedPicture, optimised_picture
 from generator.site.reading.record import ChannelRecord, channel_record
 from generator.site.reading.relations import SimilarChannels, similar_channels
-from generator.site.reading.tiles import Tile, covers_picture, tile_data, tile_view, tiles_of
+from generator.site.reading.tiles import Tile, covers_picture, picture_view, tile_data, tile_view, tiles_of
 from generator.site.reading.whole_pictures import WholePicture, whole_pictures
 
 
@@ -42,8 +42,9 @@ class TopPictures:
     absent: why the channel shows no pictures, or ''; sprite: address of the picture that holds all tiles; tiles:
     strongest first; wholes: what stands in place of tiles where the channel has no sprite; published: how many of
     these; is_cut: whether the units' fields are shown as well, cut out of them;
-    whole: whether the tiles show whole pictures with the unit's place; view: viewBox of the marks; size: of the
-    network's input, in px.
+    whole: whether the tiles show whole pictures with the unit's place; view: viewBox of the marks; focus: the smallest
+    and the largest side of a tile's focus, in px, None where no tile is cut to one; picture_view: viewBox of squares on
+    a whole picture; size: of the network's input, in px.
     """
 
     absent: str
@@ -54,6 +55,8 @@ class TopPictures:
     is_cut: bool
     whole: bool
     view: str
+    focus: tuple[int, int] | None
+    picture_view: str
     size: Size
 
 
@@ -181,8 +184,9 @@ def _neighbours(atlas: Atlas, info: LayerInfo, channel: int) -> Neighbours:
 def _top_pictures(atlas: Atlas, layer: Layer, channel: int) -> TopPictures:
     wholes = whole_pictures(atlas, layer.info.name, channel)
     has_patches = layer.has_tiles(channel) and layer.sprite.panels[:1] == ("patches",)
-    whole = has_patches and covers_picture(atlas, layer.info)
-    tiles = [] if layer.dead[channel] else tiles_of(atlas, layer, channel, marked=whole)
+    covers = has_patches and covers_picture(atlas, layer.info)
+    tiles = [] if layer.dead[channel] else tiles_of(atlas, layer, channel, marked=covers)
+    sides = [tile.focus.side for tile in tiles if tile.focus]
     return TopPictures(
         absent=layer.absence(channel),
         sprite=f"{channel}.webp",
@@ -190,8 +194,10 @@ def _top_pictures(atlas: Atlas, layer: Layer, channel: int) -> TopPictures:
         wholes=wholes,
         published=sum(picture.number is not None for picture in wholes),
         is_cut=bool(wholes) and not covers_picture(atlas, layer.info),
-        whole=whole,
+        whole=any(tile.mark for tile in tiles),
         view=tile_view(atlas, layer.info),
+        focus=(min(sides), max(sides)) if sides else None,
+        picture_view=picture_view(atlas),
         size=atlas.input_size,
     )
 

@@ -122,6 +122,16 @@ class Layer:
         """Whether the channel is active and has a sprite."""
         return channel in self.pictured and not self.dead[channel]
 
+    @cached_property
+    def _focus(self) -> list[list[list[int]]] | None:
+        focus = self.arrays.get("top_focus")
+        return None if focus is None else focus.tolist()
+
+    def focus_of(self, channel: int) -> list[list[int]]:
+        """Of the channel's nine pictures the row, column and side in px of the square to which the tiles are cut; a
+        side of zero where they are not."""
+        return [[0, 0, 0]] * len(self.images[channel]) if self._focus is None else self._focus[channel]
+
     def is_whole(self, channel: int) -> bool:
         """Whether whole pictures stand in place of the channel's tiles: it has no sprite."""
         if self.dead[channel] or channel in self.pictured:

@@ -17,7 +17,7 @@ class Tile:
     """One of a channel's nine pictures. rank: from 1, the strongest; label: of the picture's class, '' without one;
     value: the unit's activation; row, column: of the unit in the channel's map; picture: number in images.csv;
     mark: the square of the picture that the unit stands for, as an SVG path in px of the network's input, '' where the
-    tile is the unit's patch alone."""
+    tile does not show the whole picture; focus: what the tile shows of the picture, None where it is no focus."""
 
     rank: int
     label: str
@@ -26,11 +26,25 @@ class Tile:
     column: int
     picture: int
     mark: str
+    focus: Focus | None
+
+
+@dataclass(frozen=True)
+class Focus:
+    """The square of a picture to which a unit's tiles are cut. side: in px of the network's input; path: it, as an SVG
+    path in these px; around: the unit's receptive field, or its place where the field is larger than the picture;
+    is_published: whether the site shows the picture."""
+
+    side: int
+    path: str
+    around: str
+    is_published: bool
 
 
 def tiles_of(atlas: Atlas, layer: Layer, channel: int, *, marked: bool = False) -> list[Tile]:
-    """The channel's pictures, strongest first. marked: whether the tiles show whole pictures with the unit's place."""
-    rows = zip(layer.images[channel], layer.values[channel], layer.units[channel], strict=True)
+    """The channel's pictures, strongest first. marked: whether a tile without a focus shows the whole picture with the
+    unit's place."""
+    nine = (layer.images[channel], layer.values[channel], layer.units[channel], layer.focus_of(channel))
     return [
         Tile(
             rank=rank,
@@ -39,11 +53,24 @@ def tiles_of(atlas: Atlas, layer: Layer, channel: int, *, marked: bool = False) 
             row=row,
             column=column,
             picture=picture,
-            mark=unit_mark(layer.info, row, column) if marked else "",
+            mark=unit_mark(layer.info, row, column) if marked and not focus[2] else "",
+            focus=_focus(atlas, layer.info, row, column, focus, picture) if focus[2] else None,
         )
-        for rank, (picture, value, (row, column)) in enumerate(rows, 1)
+        for rank, (picture, value, (row, column), focus) in enumerate(zip(*nine, strict=True), 1)
         if picture >= 0
     ]
+
+
+def _focus(
+    atlas: Atlas, info: LayerInfo, row: int, column: int, square: Sequence[int], picture: int
+) -> Focus:
+    top, left, side = square
+    if covers_picture(atlas, info):
+        around = unit_mark(info, row, column)
+    else:
+        above, before, _, _ = info.receptive_field.box(row, column)
+        around = _square(before, above, info.receptive_field.side)
+    return Focus(side, _square(left, top, side), around, picture in atlas.published)
 
 
 def covers_picture(atlas: Atlas, info: LayerInfo) -> bool:
@@ -55,7 +82,7 @@ def unit_mark(info: LayerInfo, row: int, column: int) -> str:
     """The square of the picture that the unit stands for in its map, as an SVG path in px of the input."""
     side = info.receptive_field.stride
     left, top = corner(info, row, column, side)
-    return f"M{left:g} {top:g}h{side:g}v{side:g}h-{side:g}z"
+    return _square(left, top, side)
 
 
 def corner(info: LayerInfo, row: int, column: int, side: float) -> tuple[float, float]:
@@ -64,6 +91,10 @@ def corner(info: LayerInfo, row: int, column: int, side: float) -> tuple[float, 
     # Pixel 0 of the input reaches from 0 to 1 in the drawing: its middle lies at 0.5.
     start = field.centre + 0.5 - side / 2
     return start + column * field.stride, start + row * field.stride
+
+
+def _square(left: float, top: float, side: float) -> str:
+    return f"M{left:g} {top:g}h{side:g}v{side:g}h-{side:g}z"
 
 
 def tile_margin(atlas: Atlas, info: LayerInfo) -> float:
@@ -91,7 +122,8 @@ def tile_data(atlas: Atlas, names: Sequence[str], channel: int) -> str:
     """What the scripts need to draw the rows of these layers' tiles and to describe a tile, as compact JSON.
 
     labels: text; rows: by layer, its receptive field [side, stride, centre], the ground around a tile, and the top-9 as
-    [picture, value, row, column, label]; side: of the network's input, of a rectangle [height, width]; pictures:
+    [picture, value, row, column, label], with the focus's row, column and side in px of the picture where the tile is
+    cut to it; side: of the network's input, of a rectangle [height, width]; pictures:
     whether whole pictures are published; without: the pictures of the rows that are not published, if any; optimised:
     the layers that have an optimised picture, if any.
     """
@@ -101,8 +133,8 @@ def tile_data(atlas: Atlas, names: Sequence[str], channel: int) -> str:
         layer = atlas.layer(name)
         field = layer.info.receptive_field
         nine = [
-            [*top, labels.setdefault(atlas.picture_labels[top[0]], len(labels))]
-            for top in layer.tops[channel]
+            [*top, labels.setdefault(atlas.picture_labels[top[0]], len(labels)), *(focus if focus[2] else ())]
+            for top, focus in zip(layer.tops[channel], layer.focus_of(channel), strict=False)
         ]
         centre = int(field.centre) if field.centre == int(field.centre) else field.centre
         rows[name] = [[field.side, field.stride, centre, tile_margin(atlas, layer.info)], nine]

@@ -3,7 +3,8 @@
 // The data: {side: of the input in px, of a rectangle [height, width], panels, labels, pictures, without, optimised,
 // rows}. A row is [field, tiles]:
 // field = [size, stride, start, around], px of the input, around: how far ground reaches beyond the picture;
-// tile = [picture, activation, row, column, label].
+// tile = [picture, activation, row, column, label], and where the tile is cut to its focus the row, column and side in px
+// of that square of the picture.
 
 import { readJson } from "../dom.js";
 
@@ -30,7 +31,7 @@ export function isWiderThanInput(data, size) {
 }
 
 /** Squares [left, top, side] in px of the input, whose side (or [height, width]) is given, to be laid over a square
- * that holds the picture in its middle, with `around` px of ground on each side. */
+ * that holds the picture in its middle, with `around` px of ground on each side. The first has a solid line. */
 export function drawnSquares(side, squares, around = 0) {
   const [height, width = height] = [side].flat();
   const longer = Math.max(height, width);
@@ -42,6 +43,7 @@ export function drawnSquares(side, squares, around = 0) {
   svg.setAttribute("aria-hidden", "true");
   for (const [left, top, width] of squares) {
     const path = document.createElementNS(SVG, "path");
+    if (svg.firstChild) path.setAttribute("class", "o");
     path.setAttribute("d", `M${left} ${top}h${width}v${width}h-${width}z`);
     svg.append(path);
   }
@@ -59,6 +61,11 @@ export function unitSquare([, stride, start], [, , row, column]) {
   // Pixel 0 reaches from 0 to 1 in a drawing: its middle lies at 0.5.
   const place = (position) => start + position * stride + 0.5 - stride / 2;
   return [place(column), place(row), stride];
+}
+
+/** The square [left, top, side] of the picture to which a tile is cut; null where it is not cut to its focus. */
+export function focusSquare([, , , , , top, left, side]) {
+  return side ? [left, top, side] : null;
 }
 
 // The square [left, top, side] of a unit's receptive field.

@@ -2,7 +2,7 @@
 
 import { element } from "../dom.js";
 import { model, root } from "../site.js";
-import { drawnSquares, isPublished, isWiderThanInput, shownSquare, tileData } from "./data.js";
+import { drawnSquares, focusSquare, isPublished, isWiderThanInput, shownSquare, tileData } from "./data.js";
 
 /** What is known of a tile; null where the page says nothing of it. */
 export function describeTile(tile) {
@@ -14,6 +14,8 @@ export function describeTile(tile) {
   const place = Array.from(tile.parentElement.children).indexOf(tile);
   const record = tiles[place];
   const [picture, activation, mapRow, column, label] = record;
+  const focus = focusSquare(record);
+  const around = shownSquare(data, field, record);
   return {
     tile,
     holder,
@@ -27,17 +29,16 @@ export function describeTile(tile) {
     panels: tile.classList.contains("whole") ? [] : data.panels, // a whole picture has no others
     sprite: tile.querySelector("img")?.src ?? "",
     side: data.side,
-    fieldSize: field[0],
-    isWiderThanInput: isWiderThanInput(data, field[0]),
-    square: shownSquare(data, field, record),
+    squares: focus ? [focus, around] : [around],
+    squaresText: `${focus ? `the focus of ${focus[2]} px; dashed: ` : ""}${isWider ? "the unit's place" : `receptive field of ${field[0]} px`}`,
     wholePicture: isPublished(data, picture) ? `${root}${model}/pictures/${picture}.webp` : "",
   };
 }
 
-/** The whole picture with the receptive field, or the unit's place, drawn on it. */
-export function markedPicture({ wholePicture, picture, side, square }) {
+/** The whole picture with the tile's focus, and the receptive field or the unit's place, drawn on it. */
+export function markedPicture({ wholePicture, picture, side, squares }) {
   const image = element("img", { src: wholePicture, alt: `picture ${picture}` });
-  return element("span", { class: "whole" }, [image, drawnSquares(side, [square])]);
+  return element("span", { class: "whole" }, [image, drawnSquares(side, squares)]);
 }
 
 /** Label, activation and position as a paragraph. */

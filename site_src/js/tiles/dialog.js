@@ -47,15 +47,14 @@ function button(text, label, act) {
 }
 
 function figures(description) {
-  const { panels, k, sprite, label, picture, wholePicture, isWiderThanInput, fieldSize } = description;
+  const { panels, k, sprite, label, picture, wholePicture, squaresText } = description;
   const made = panels.map((panel, number) => {
     const image = element("img", { class: `k${k}`, src: sprite, alt: `${panel}, ${label || `picture ${picture}`}` });
     const caption = element("figcaption", { text: panel });
     return element("figure", { class: `p${number}` }, [caption, element("span", { class: "t" }, [image])]);
   });
   if (wholePicture) {
-    const text = isWiderThanInput ? "the unit's place" : `receptive field of ${fieldSize} px`;
-    const caption = element("figcaption", { text: `whole picture; ${text}` });
+    const caption = element("figcaption", { text: `whole picture; ${squaresText}` });
     made.push(element("figure", {}, [caption, markedPicture(description)]));
   }
   return element("div", { class: `figures s${panels.length}` }, made);

@@ -3,7 +3,7 @@
 // there its whole pictures, on which the units' fields are drawn.
 
 import { element } from "../dom.js";
-import { drawnSquares, isWiderThanInput, shownSquare, tileData, unitSquare } from "./data.js";
+import { drawnSquares, focusSquare, isWiderThanInput, shownSquare, tileData, unitSquare } from "./data.js";
 import { showChosenPanels, startPanelSwitch } from "./panel-switch.js";
 
 export function startRows() {
@@ -76,8 +76,8 @@ function panelLine(data, rowName, sprite, panel) {
   tiles.forEach((tile, place) => {
     const alt = panel ? "" : tileText(data, tile, place);
     const shown = [element("img", { class: `k${place + 1}`, src: sprite, alt })];
-    // Where the field is larger than the picture the tile is the whole picture: the unit's place is marked on it.
-    if (data.panels[panel] === "patches" && isWiderThanInput(data, size)) {
+    // A tile that shows the whole picture: the unit's place is marked on it.
+    if (data.panels[panel] === "patches" && isWiderThanInput(data, size) && !focusSquare(tile)) {
       shown.push(drawnSquares(data.side, [unitSquare(field, tile)], around));
     }
     const href = `${sprite.replace(/\.webp$/, ".html")}#${place + 1}`;
