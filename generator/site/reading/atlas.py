@@ -388,4 +388,6 @@ def tied(atlas: Atlas, layer: LayerInfo) -> bool:
     if any(x.name == layer.block and x.kind == "layer" for x in atlas.manifest.layers):
         return False
     branch = [x for x in atlas.manifest.layers if x.kind == "branch" and x.block == layer.block]
-    return bool(branch) and branch[-1] == layer
+    blocks = [x for x in atlas.manifest.layers if x.kind == "block" and x.name == layer.block]
+    # An atlas of chosen layers may lack the last convolution.
+    return bool(branch) and branch[-1] == layer and all(x.channels == layer.channels for x in blocks)

@@ -114,7 +114,7 @@ def picture_view(atlas: Atlas, margin: float = 0.0) -> str:
     """The viewBox of an SVG over a square that holds a whole picture in its middle, in px of the input; margin: width
     of further ground around the square."""
     side = atlas.input_side
-    top, left = (-margin - (side - length) // 2 for length in atlas.input_size)
+    top, left = (0.0 - margin - (side - length) // 2 for length in atlas.input_size)  # never −0
     return f"{left:g} {top:g} {side + 2 * margin:g} {side + 2 * margin:g}"
 
 

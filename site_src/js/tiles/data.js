@@ -3,8 +3,8 @@
 // The data: {side: of the input in px, of a rectangle [height, width], panels, labels, pictures, without, optimised,
 // rows}. A row is [field, tiles]:
 // field = [size, stride, start, around], px of the input, around: how far ground reaches beyond the picture;
-// tile = [picture, activation, row, column, label], and where the tile is cut to its focus the row, column and side in px
-// of that square of the picture.
+// tile = [picture, activation, row, column, label], followed, where it is cut to its focus, by the row, column and side
+// of that square in px of the picture.
 
 import { readJson } from "../dom.js";
 

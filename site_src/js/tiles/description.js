@@ -16,6 +16,7 @@ export function describeTile(tile) {
   const [picture, activation, mapRow, column, label] = record;
   const focus = focusSquare(record);
   const around = shownSquare(data, field, record);
+  const aroundText = isWiderThanInput(data, field[0]) ? "the unit's place" : `receptive field of ${field[0]} px`;
   return {
     tile,
     holder,
@@ -30,7 +31,7 @@ export function describeTile(tile) {
     sprite: tile.querySelector("img")?.src ?? "",
     side: data.side,
     squares: focus ? [focus, around] : [around],
-    squaresText: `${focus ? `the focus of ${focus[2]} px; dashed: ` : ""}${isWider ? "the unit's place" : `receptive field of ${field[0]} px`}`,
+    squaresText: (focus ? `the focus of ${focus[2]} px; dashed: ` : "") + aroundText,
     wholePicture: isPublished(data, picture) ? `${root}${model}/pictures/${picture}.webp` : "",
   };
 }

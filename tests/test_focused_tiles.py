@@ -1,0 +1,246 @@
+"""Tiles of units with large fields are cut to their focus: from the gradients to the atlas, and on the pages."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from interrupting import Interrupting, file_bytes
+from make_small_atlas import make_atlas
+from PIL import Image
+from small_job import rough_picture
+
+from generator.core.progress import Reporter
+from generator.core.records import ReceptiveField
+from generator.core.sprites import enlarge, enlargement, is_focused, native_side
+from generator.core.store import Store
+from generator.engine.gradients.unit_gradients import UnitGradients, Units, forward_switches
+from generator.methods.focus import focus_squares, frames
+from generator.methods.gradients import gradient_tiles
+from generator.methods.patches import patches
+from generator.pictures.decoding import read_picture
+from generator.site.chapters.revisited import gradient_reach
+from generator.site.reading.atlas import Atlas
+from generator.site.reading.channel import channel_page
+from generator.site.render import render_site
+from generator.stages import profile
+from generator.stages.opening import open_network
+from generator.stages.pipeline import compute
+
+SIDE = 56  # px of the pictures: res3c sees 37 px of them, res4b 65
+PROFILE = f"""
+name = "deep"
+[network]
+model = "resnet20-cifar"
+weights = "random"
+[layers]
+which = ["res2a", "res3c", "res4b"]
+channels = 4
+[pictures]
+folder = "{{folder}}"
+resize = {SIDE}
+crop = {SIDE}
+[compute]
+workers = 0
+[stream]
+enabled = false
+[embedding]
+enabled = false
+"""
+
+
+def _compute(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    (folder / "pictures").mkdir()
+    for index in range(24):
+        rough_picture(rng, (60, 60)).save(folder / "pictures" / f"{index:02d}.png")
+    (folder / "deep.toml").write_text(PROFILE.format(folder=folder / "pictures"))
+    compute(profile.load(str(folder / "deep.toml")), folder / "atlas", Reporter(quiet=True))
+
+
+@pytest.fixture(scope="module")
+def deep(made_once) -> Path:
+    """The folder of a profile, its pictures and its atlas."""
+    return made_once("deep-atlas", _compute)
+
+
+@pytest.mark.slow
+def test_tiles_are_cut_out_of_the_whole_gradient_and_the_picture(deep: Path) -> None:
+    store = Store(deep / "atlas")
+    own_profile = profile.load(str(deep / "deep.toml"))
+    preprocessing = store.manifest().preprocessing
+    network = open_network(own_profile).to("cpu", torch.float32)
+    assert not store.arrays.layer_path("res2a", "focus").exists()
+    sides = []
+    for name in ("res3c", "res4b"):
+        layer, arrays = network.layer(name), store.arrays.layer(name)
+        assert is_focused(layer.receptive_field.side, (SIDE, SIDE))
+        focus, info = arrays["top_focus"], store.manifest().sprites[name]
+        assert focus.dtype == np.int32 and focus.shape == (layer.channels, 9, 3) and not focus[4:].any()
+        for channel in range(4):
+            images, (row, column) = arrays["top_image"][channel], arrays["top_unit"][channel].T
+            files = [deep / "pictures" / f"{image:02d}.png" for image in images.tolist()]
+            pixels = np.stack([read_picture(file, preprocessing).pixels for file in files])
+            switches = forward_switches(network, network.prepare(torch.from_numpy(pixels)), name)
+            order = torch.arange(9)
+            places = torch.from_numpy(row).long(), torch.from_numpy(column).long()
+            units = Units(order, torch.full_like(order, channel), *places)
+            gradients = UnitGradients(network, "guided").gradients(switches, name, units)
+            own = frames(layer.receptive_field, (SIDE, SIDE), row, column)
+            squares = focus_squares(gradients, own.seen)
+            assert np.array_equal(own.in_picture(squares), focus[channel])
+            sides += squares[:, 2].tolist()
+            wanted = own_profile.sprites.tile
+            native = native_side(layer.receptive_field.side, (SIDE, SIDE), wanted)
+            cut = patches(pixels, layer.receptive_field, order.numpy(), row, column, native, {}, squares)
+            panels = (cut, gradient_tiles(gradients, native, squares))
+            sprite = np.asarray(Image.open(store.pictures.sprite_path(name, channel)).convert("RGB"), float)
+            margin = (info.tile - info.side) // 2
+            for panel, tiles in enumerate(panels):
+                for slot, tile in enumerate(tiles):
+                    large = enlarge(tile, enlargement(native, wanted))
+                    top, left = slot // 3 * info.tile + margin, (panel * 3 + slot % 3) * info.tile + margin
+                    shown = sprite[top : top + info.side, left : left + info.side]
+                    assert np.abs(shown - large).mean() < 12  # WebP is lossy
+    assert min(sides) >= 32 and len(set(sides)) > 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lost", ["layers/res3c/focus.npz", "thumbs/res4b.webp", "sprites/res4b/0.webp"])
+def test_what_is_lost_is_made_again_with_the_same_bytes(deep: Path, tmp_path: Path, lost: str) -> None:
+    copy = Path(shutil.copytree(deep / "atlas", tmp_path / "copy"))
+    (copy / lost).unlink()
+    kept = {path: path.stat().st_ino for path in copy.glob("sprites/*/*.webp")}
+    compute(profile.load(str(deep / "deep.toml")), copy, Reporter(quiet=True))
+    assert file_bytes(copy) == file_bytes(deep / "atlas")
+    assert kept == {path: path.stat().st_ino for path in kept}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("stage", "after"), [("patches and gradients", 20), ("sprites", 5)])
+def test_a_stopped_run_ends_with_the_same_bytes(deep: Path, tmp_path: Path, stage: str, after: int) -> None:
+    own = profile.load(str(deep / "deep.toml"))
+    with pytest.raises(KeyboardInterrupt):
+        compute(own, tmp_path, Interrupting(stage, after))
+    compute(own, tmp_path, Reporter(quiet=True))
+    assert file_bytes(tmp_path) == file_bytes(deep / "atlas")
+
+
+# -- pages ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def focused(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A drawn atlas one of whose layers has a focus for each of its units but the last of channel 1."""
+    folder = tmp_path_factory.mktemp("focused") / "atlas"
+    make_atlas(folder, stages=((2, 2, 6),), inner=(), stem=4, pictures=12, side=64, tile=24)
+    store = Store(folder)
+    manifest = store.manifest()
+    fields = {"res2a": ReceptiveField(43, 4, 1.5), "res2b": ReceptiveField(131, 4, 1.5)}
+    layers = tuple(
+        type(layer)(**{**vars(layer), "receptive_field": fields.get(layer.name, layer.receptive_field)})
+        for layer in manifest.layers
+    )
+    store.write_manifest(store.manifest_bytes(type(manifest)(**{**vars(manifest), "layers": layers})))
+    focus = np.zeros((6, 9, 3), np.int32)
+    focus[:] = [10, 20, 32]
+    focus[:, 1] = [0, 3, 40]
+    focus[1, 8] = 0
+    for name in fields:
+        store.arrays.write_layer(name, "focus", {"top_focus": focus})
+    return folder
+
+
+def test_a_tile_names_its_focus_and_what_lies_around_it(focused: Path) -> None:
+    atlas = Atlas(focused)
+    top = channel_page(atlas, atlas.manifest.layer("res2b"), 1, "").top
+    assert top.focus == (32, 40) and top.whole  # the last tile shows the whole picture
+    assert [bool(tile.mark) for tile in top.tiles] == [False] * 8 + [True]
+    first, second, last = top.tiles[0].focus, top.tiles[1].focus, top.tiles[8].focus
+    assert first is not None and second is not None and last is None
+    assert (first.path, second.path) == ("M20 10h32v32h-32z", "M3 0h40v40h-40z") and first.is_published
+    tile = top.tiles[0]
+    assert first.around == f"M{4 * tile.column:g} {4 * tile.row:g}h4v4h-4z"  # the unit's place
+    smaller = channel_page(atlas, atlas.manifest.layer("res2a"), 0, "").top
+    assert not smaller.whole and smaller.tiles[0].focus is not None
+    above, left, _, _ = ReceptiveField(43, 4, 1.5).box(smaller.tiles[0].row, smaller.tiles[0].column)
+    assert smaller.tiles[0].focus.around == f"M{left} {above}h43v43h-43z"
+    stem = channel_page(atlas, atlas.manifest.layer("conv1"), 0, "").top
+    assert stem.focus is None and all(tile.focus is None for tile in stem.tiles)
+
+
+def test_how_far_a_gradient_reaches_is_measured_in_its_focus(focused: Path) -> None:
+    """In px of the picture: a tile of a third of the side reaches a third as far."""
+    atlas = Atlas(focused)
+    reach = gradient_reach(atlas, "res2a", 2)
+    atlas.layer("res2a").arrays["top_focus"] = np.tile([10, 20, 120], (6, 9, 1))
+    del atlas.layer("res2a").__dict__["_focus"]
+    of_all = gradient_reach(atlas, "res2a", 2)
+    atlas.layer("res2a").arrays["top_focus"] = np.tile([10, 20, 40], (6, 9, 1))
+    del atlas.layer("res2a").__dict__["_focus"]
+    assert gradient_reach(atlas, "res2a", 2) == pytest.approx(of_all / 3) != pytest.approx(reach)
+
+
+@pytest.fixture(scope="module")
+def address(focused: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    site = tmp_path_factory.mktemp("site")
+    render_site([focused], site)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(site))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/small"
+        server.shutdown()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scripts", [True, False])
+def test_the_whole_pictures_with_the_focus_are_one_click_away(
+    browser: Any, address: str, scripts: bool
+) -> None:
+    expect = pytest.importorskip("playwright.sync_api").expect
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, java_script_enabled=scripts)
+    page = context.new_page()
+    page.goto(f"{address}/res2b/1.html")
+    patches_panel, whole = page.locator(".panels .patches"), page.locator("#whole")
+    expect(patches_panel).to_be_visible()
+    expect(whole).to_be_hidden()
+    link = page.get_by_role("link", name="Show the whole pictures")
+    link.focus()
+    page.keyboard.press("Enter")
+    expect(whole).to_be_visible()
+    expect(patches_panel).to_be_hidden()
+    expect(page.locator(".panels .p1")).to_be_visible()
+    assert page.url.endswith("#whole")
+    expect(whole.locator("img")).to_have_count(8)
+    assert whole.locator("svg").nth(0).get_attribute("viewBox") == "0 0 64 64"
+    assert whole.locator("path").nth(0).get_attribute("d") == "M20 10h32v32h-32z"
+    page.get_by_role("link", name="Back to the focus").click()
+    expect(whole).to_be_hidden()
+    expect(patches_panel).to_be_visible()
+    page.goto(f"{address}/res2b/1.html#whole")
+    expect(whole).to_be_visible()
+    context.close()
+
+
+@pytest.mark.browser
+def test_rows_and_the_dialog_draw_the_focus_and_no_place_on_a_cut_tile(browser: Any, address: str) -> None:
+    expect = pytest.importorskip("playwright.sync_api").expect
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.goto(f"{address}/res2b/1.html")
+    row = page.locator(".strip .row[data-row=res2b]")
+    row.scroll_into_view_if_needed()
+    expect(row.locator(".line.p0 .mark")).to_have_count(1)  # on the tile that is not cut
+    page.locator(".panels .nine > a").first.click()
+    dialog = page.locator("dialog")
+    expect(dialog.get_by_text("whole picture; the focus of 32 px; dashed: the unit's place")).to_be_visible()
+    assert dialog.locator(".mark path").nth(0).get_attribute("d") == "M20 10h32v32h-32z"
+    expect(dialog.locator(".mark path.o")).to_have_count(1)
+    page.close()
