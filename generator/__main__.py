@@ -330,6 +330,16 @@ descriptions_option = click.option(
     help="Table of descriptions of channels (layer, unit, description, score) that the pages show; may be repeated; "
     "NAME=FILE.csv for one of several atlases.",
 )
+scores_option = click.option(
+    "--scores",
+    is_flag=True,
+    help="Publish every channel's score on every picture too, in half precision: two bytes each.",
+)
+parquet_option = click.option(
+    "--parquet",
+    is_flag=True,
+    help="Publish the table of all channels as Parquet too; needs pyarrow.",
+)
 dry_run_option = click.option(
     "--dry-run", is_flag=True, help="Print what would be computed and how long it would take, and stop."
 )
@@ -411,9 +421,11 @@ def verify(
     help="Address at which the site will be published; citations then give full addresses.",
 )
 @descriptions_option
-def render(atlases: tuple[Path, ...], out: Path, base_url: str, descriptions: tuple[str, ...]) -> None:
+@scores_option
+@parquet_option
+def render(atlases: tuple[Path, ...], out: Path, **options: Any) -> None:
     """Render one or more computed ATLASES into a site. Needs no torch."""
-    _render(atlases, out, base_url, descriptions, max_bytes=None)
+    _render(atlases, out, **options)
 
 
 @main.command()
@@ -434,6 +446,8 @@ def render(atlases: tuple[Path, ...], out: Path, base_url: str, descriptions: tu
     help="Address at which the site will be published; citations then give full addresses.",
 )
 @descriptions_option
+@scores_option
+@parquet_option
 @dry_run_option
 @profile_options
 def site(
@@ -442,6 +456,8 @@ def site(
     build: Path,
     base_url: str,
     descriptions: tuple[str, ...],
+    scores: bool,
+    parquet: bool,
     dry_run: bool,
     **options: Any,
 ) -> None:
@@ -456,27 +472,25 @@ def site(
     if dry_run:
         return
     own = [f"{profile.name}={path}" for profile in chosen for path in profile.site.descriptions]
-    largest = max(profile.site.max_site_bytes for profile in chosen)
-    _render(folders, out, base_url, [*own, *descriptions], max_bytes=largest)
+    _render(
+        folders,
+        out,
+        base_url=base_url,
+        descriptions=[*own, *descriptions],
+        max_bytes=max(profile.site.max_site_bytes for profile in chosen),
+        scores=scores or any(profile.site.scores for profile in chosen),
+        parquet=parquet or any(profile.site.parquet for profile in chosen),
+    )
 
 
-def _render(
-    atlases: Sequence[Path], out: Path, base_url: str, descriptions: Sequence[str], max_bytes: int | None
-) -> None:
+def _render(atlases: Sequence[Path], out: Path, **options: Any) -> None:
     from generator.core.progress import Reporter
     from generator.site.links import check_links
     from generator.site.render import render_site
 
     reporter = Reporter()
     with reporter.stages_by_call("pages") as progress:
-        report = render_site(
-            atlases,
-            out,
-            base_url=base_url,
-            max_bytes=max_bytes,
-            progress=progress,
-            descriptions=descriptions,
-        )
+        report = render_site(atlases, out, progress=progress, **options)
         broken = check_links(out, lambda done, total: progress("links", done, total))
     if broken:
         raise AtlasError(f"the site has {len(broken)} broken links, the first {broken[0]}", out)

@@ -25,7 +25,6 @@ from generator.site.reading.optimised import FOLDER as OPTIMISED
 from generator.site.reading.optimised import has_optimised, is_optimised
 from generator.site.reading.stream import ChannelStream, channel_stream, stream_blocks
 from generator.site.record_files import FILE, records_json
-from generator.site.top_csv import top_csv
 from generator.site.writing import Site
 
 BAR_ROW = 26  # px; the height of a statistic's row, which base.css and channel.html know too
@@ -80,7 +79,6 @@ class LayerPages:
         if header.kernels:
             site.page(f"{folder}/kernels.html", "kernels.html", self._frame, header)
             site.copy(atlas.store.pictures.kernels_path(name), f"{folder}/kernels.webp")
-        site.write(f"{folder}/top.csv", top_csv(atlas, layer))
         self._write_pictures(site, layer)
 
     def _write_pictures(self, site: Site, layer: Layer) -> None:

@@ -11,7 +11,9 @@ from generator.core.errors import AtlasError
 from generator.site.assets import field_styles, write_assets
 from generator.site.chapters.refinement import RELATIONS_FILES
 from generator.site.chapters.registry import CHAPTERS, SHARED_CHAPTERS
+from generator.site.columns import SHARED, write_dictionary
 from generator.site.descriptions import import_descriptions, write_descriptions
+from generator.site.downloads import Downloads, write_downloads
 from generator.site.finder import finder_index
 from generator.site.frame import frame_of
 from generator.site.home import write_homes
@@ -38,14 +40,20 @@ def render_site(
     max_bytes: int | None = None,
     progress: Progress | None = None,
     descriptions: Sequence[str | Path] = (),
+    scores: bool = False,
+    parquet: bool = False,
 ) -> SiteReport:
     """Write the site of one or several atlases into `out`.
 
     base_url: where the site will be published, for the addresses in citations; descriptions: tables of descriptions of
-    the atlas's channels (CSV), or NAME=FILE of the atlas NAME. Raises AtlasError if two atlases have the same name, if
-    the folder holds something else, if descriptions are wrong, or if the site is larger than max_bytes.
+    the atlas's channels (CSV), or NAME=FILE of the atlas NAME; scores: whether every channel's score on every picture
+    is published, in half precision; parquet: whether channels.csv is published as Parquet too. Raises AtlasError if two
+    atlases have the same name, if the folder holds something else, if descriptions are wrong, if a package is missing,
+    or if the site is larger than max_bytes.
     """
     start = time.perf_counter()
+    downloads = Downloads(scores, parquet)
+    downloads.check()
     report_progress: Progress = progress or (lambda what, done, total: None)
     loaded = [Atlas(folder) for folder in atlases]
     _check_atlases(loaded)
@@ -57,10 +65,11 @@ def render_site(
     for number, atlas in enumerate(loaded):
         # The prose pages are written as well while other processes write the channels' pages.
         prose = [] if number else [lambda: _write_prose(site, loaded, url)]
-        _write_atlas(site, atlas, url, report_progress, prose)
+        _write_atlas(site, atlas, url, report_progress, downloads, prose)
     for shared in SHARED_CHAPTERS:
         if shared.present(loaded):
             shared.write(site, loaded)
+            write_dictionary(site, SHARED)
     write_homes(site, loaded)
     site.tidy()
     site.report.bytes = measure(site.out)
@@ -111,7 +120,12 @@ def _write_prose(site: Site, atlases: Sequence[Atlas], url: str) -> None:
 
 
 def _write_atlas(
-    site: Site, atlas: Atlas, url: str, progress: Progress, more: Sequence[Callable[[], None]]
+    site: Site,
+    atlas: Atlas,
+    url: str,
+    progress: Progress,
+    downloads: Downloads,
+    more: Sequence[Callable[[], None]],
 ) -> None:
     """Write everything below the atlas's own folder, except its home, and what `more` writes."""
 
@@ -125,6 +139,7 @@ def _write_atlas(
             if chapter.present(atlas):
                 chapter.write(site, atlas)
         copy_data(site, atlas)
+        write_downloads(site, atlas, downloads)
         write_descriptions(site, atlas)
 
     comparisons = site.comparisons(atlas)
@@ -132,13 +147,14 @@ def _write_atlas(
     frame = frame_of(atlas, site.atlases, "../../")
     for number, _ in enumerate(write_layers(site, atlas, frame, comparisons, url, chapters), 1):
         progress(f"pages of {atlas.name}", number, len(atlas.layers))
+    write_dictionary(site, f"{atlas.name}/data")
 
 
 def copy_data(site: Site, atlas: Atlas) -> None:
     """The atlas's tables, the pictures of its gradient rules, and its whole pictures."""
     site.write(f"{atlas.name}/data/manifest.json", atlas.store.published_manifest())
     site.write(f"{atlas.name}/data/{SCHEMA_FILE}", record_schema())
-    for name in ("channels.csv", "images.csv", "architecture.json", *RELATIONS_FILES):
+    for name in ("images.csv", "halves.csv", "architecture.json", *RELATIONS_FILES):
         if (table := atlas.store.tables.path(name)) is not None:
             site.copy(table, f"{atlas.name}/data/{name}")
     for row in atlas.gradient_rules:

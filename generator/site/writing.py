@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,6 +66,11 @@ class Site:
             MARKER,
             "A site written by Residual Atlas: files that are no part of it are removed at the next build.\n",
         )
+
+    @property
+    def addresses(self) -> Set[str]:
+        """Of all files that were written or copied so far."""
+        return self._addresses
 
     def merge(self, other: Site) -> None:
         """Add what another process wrote into the same folder."""

@@ -24,8 +24,9 @@ PRODUCT = "classes"  # of a layer's arrays
 
 
 def describe_classes(inputs: Inputs, run: Run) -> None:
-    """Write classes.npz of every layer, the classes as they were used (classes.csv) and what holds of them all and of
-    each layer (classes.json)."""
+    """Write classes.npz of every layer, the classes as they were used (classes.csv), the halves of the pictures on
+    which a best class is chosen and measured (halves.csv), and what holds of them all and of each layer
+    (classes.json)."""
     layers, store = inputs.network.layers, run.store
     pictures = [inputs.pictures.files[index] for index in usable_files(inputs, run)]
     hierarchy, _, classes = picture_classes(inputs, pictures)
@@ -35,6 +36,7 @@ def describe_classes(inputs: Inputs, run: Run) -> None:
     with run.reporter.stage("classes", len(layers) + 1, "layers") as advance:
         looks = None if visual is None else visual.looks
         labels = Labels.of(classes, store.tables.scored_pictures(), looks)
+        _write_halves(store, labels)
         chance = by_chance(labels)
         advance()
         for layer in layers:
@@ -108,6 +110,16 @@ def write_classes(
             rows[number] = [file.label_id, file.label, title]
     store.tables.write(
         "classes.csv", ["label_id", "label", "group"], [rows[number] for number in sorted(rows)]
+    )
+
+
+def _write_halves(store: Store, labels: Labels) -> None:
+    """halves.csv: one row per labelled picture whose scores are kept. half: 1 where a channel's best class is chosen on
+    it, 2 where the class is measured on it."""
+    pictures = labels.rows[labels.labelled]
+    halves = np.where(labels.halves[0], 1, 2)
+    store.tables.write(
+        "halves.csv", ["picture", "half"], zip(pictures.tolist(), halves.tolist(), strict=True)
     )
 
 

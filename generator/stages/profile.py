@@ -307,12 +307,15 @@ class EmbeddingSection(_Section):
 class SiteSection(_Section):
     """publish_patches: whether pieces of the pictures appear on the site; author: whom a citation of a page names (left
     out: the contributors of Residual Atlas); max_site_bytes: the build fails above it; descriptions: tables of
-    descriptions of channels (CSV) that the pages show."""
+    descriptions of channels (CSV) that the pages show; scores: publish every channel's score on every picture, in half
+    precision (two bytes each); parquet: publish channels.csv as Parquet too (needs pyarrow)."""
 
     publish_patches: bool = True
     author: str = ""
     max_site_bytes: PositiveInt = 900_000_000
     descriptions: list[str] = []
+    scores: bool = False
+    parquet: bool = False
 
 
 class Profile(_Section):

@@ -158,7 +158,7 @@ STAGES: tuple[Stage, ...] = (
         "classes",
         classes.describe_classes,
         keys.class_numbers,
-        ("classes.json", "classes.csv", "layers/*/classes.npz"),
+        ("classes.json", "classes.csv", "halves.csv", "layers/*/classes.npz"),
         needs=("scan", "labels", "features"),
         cpu_only=True,
     ),

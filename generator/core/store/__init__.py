@@ -6,6 +6,7 @@
     scan.json               what the scan used: pictures read and skipped
     predictions.npz         output (N,) int32, score (N,) float32: each picture's strongest output of the network
     classes.csv             the pictures' classes, each with its group in the hierarchy
+    halves.csv              which pictures a channel's best class is chosen on, and which it is measured on
     classes.json            what holds of all classes
     categories.json, categories.npz   the classes and groups of classes, and the channels that are found for each
     relations.json          how far layers correspond

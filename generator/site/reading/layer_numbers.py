@@ -37,7 +37,8 @@ def dead_channels(arrays: dict[str, np.ndarray]) -> np.ndarray:
     return dead
 
 
-def _in_few_digits(values: np.ndarray) -> list[Number]:
+def in_few_digits(values: np.ndarray) -> list[Number]:
+    """(C,) numbers, floats in as few digits as give them back; None where there is none (NaN or infinite)."""
     if values.dtype.kind != "f":
         return [int(value) for value in values.tolist()]
     finite = np.isfinite(values).tolist()
@@ -93,7 +94,7 @@ class Layer:
         """By name every array of one number per channel: the columns of channels.csv. Floats in as few digits as give
         the float32 back; None where there is no number."""
         return {
-            name: _in_few_digits(values)
+            name: in_few_digits(values)
             for name, values in sorted(self.arrays.items())
             if values.shape == (self.info.channels,)
         }

@@ -157,7 +157,7 @@ def channel_record(
         dead=layer.dead[channel],
         sprite=channel in layer.pictured and not layer.dead[channel],
         sentence=channel_sentence(atlas, info, channel),
-        top=_top(layer, channel),
+        top=top_pictures(layer, channel),
         labels=[LabelCount(label, count) for label, count in atlas.labels_of(info.name, channel)],
         categories=_categories(atlas, layer, channel),
         descriptions=[
@@ -182,7 +182,8 @@ def channel_record(
     )
 
 
-def _top(layer: Layer, channel: int) -> list[TopPicture]:
+def top_pictures(layer: Layer, channel: int) -> list[TopPicture]:
+    """The channel's top-9 pictures, strongest first."""
     units = layer.units[channel]
     shortcuts, branches = (
         [None] * TOP if (values := layer.arrays.get(name)) is None else values[channel].tolist()
