@@ -586,7 +586,6 @@ def test_every_column_of_every_published_table_is_defined(tmp_path: Path) -> Non
         "stream.csv",
         "tops.csv",
         "columns.csv",
-        "halves.csv",
     }
     assert kinds == expected | {"stream_blocks.csv", "networks/data/"}
     assert undefined_columns(files) == []

@@ -13,6 +13,7 @@ from generator.site.assets import LARGEST_SHEET
 from generator.site.chapters.first_layers import first_layers_of
 from generator.site.formats import integer
 from generator.site.frame import Frame
+from generator.site.lists import LAYER_SCRIPT, list_script
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.channel import channel_page
 from generator.site.reading.comparison import NetworkComparison, matches_in
@@ -76,6 +77,7 @@ class LayerPages:
             site.page(f"{folder}/{channel}.html", "channel.html", self._frame, header, page, links)
             records.append(page.record)
         site.write(f"{folder}/{FILE}", records_json(atlas, info, records))
+        site.write(f"{folder}/{LAYER_SCRIPT}", list_script(atlas, info, records))
         if header.kernels:
             site.page(f"{folder}/kernels.html", "kernels.html", self._frame, header)
             site.copy(atlas.store.pictures.kernels_path(name), f"{folder}/kernels.webp")

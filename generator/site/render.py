@@ -19,6 +19,7 @@ from generator.site.frame import frame_of
 from generator.site.home import write_homes
 from generator.site.layer_pages import write_layers
 from generator.site.links import check_size, measure
+from generator.site.lists import write_list_page
 from generator.site.narrative import build_narrative
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.whole_pictures import some_whole
@@ -138,6 +139,7 @@ def _write_atlas(
         for chapter in CHAPTERS:
             if chapter.present(atlas):
                 chapter.write(site, atlas)
+        write_list_page(site, atlas)
         copy_data(site, atlas)
         write_downloads(site, atlas, downloads)
         write_descriptions(site, atlas)

@@ -27,7 +27,8 @@ function useAddress(address, own) {
   address.textContent = own;
 }
 
-function copyButton(text, label) {
+/** A button that copies what text() returns when it is pressed. */
+export function copyButton(text, label) {
   const button = element("button", { type: "button", class: "copier", text: label });
   button.addEventListener("click", async () => {
     if (navigator.clipboard) await navigator.clipboard.writeText(text());

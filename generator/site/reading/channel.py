@@ -123,7 +123,8 @@ class ChannelPage:
     record: what is published of the channel, with its sentence and its labels; classes: sentences on the classes of its
     pictures; categories: the classes and groups of classes that many of its pictures are of; descriptions: from
     elsewhere; changes: how it changes from earlier blocks; strip: the blocks of the stage, empty where there is only
-    one; data: JSON for the scripts, '' where there are no tiles.
+    one; data: JSON for the scripts, '' where there are no tiles; preview: full address of the picture that stands for
+    the page where somebody links to it, '' where the site's own address is not known or the channel shows no picture.
     """
 
     channel: int
@@ -141,6 +142,7 @@ class ChannelPage:
     inside: Inside
     data: str
     cite: Citation
+    preview: str
 
 
 def channel_page(
@@ -167,7 +169,15 @@ def channel_page(
         inside=_inside(atlas, info, channel),
         data=_tile_data(atlas, info, channel, top),
         cite=cite(atlas.manifest, info.name, channel, address),
+        preview=f"{base_url}{atlas.name}/{picture}" if base_url and (picture := _picture(layer, top)) else "",
     )
+
+
+def _picture(layer: Layer, top: TopPictures) -> str:
+    """The sprite, else the strongest picture that is published, below the network's folder; '' for none."""
+    if top.wholes:
+        return next(f"pictures/{each.number}.webp" for each in top.wholes if each.number is not None)
+    return "" if top.absent else f"{layer.info.name}/{top.sprite}"
 
 
 def _neighbours(atlas: Atlas, info: LayerInfo, channel: int) -> Neighbours:

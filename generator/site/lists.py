@@ -1,0 +1,82 @@
+"""Lists of channels that a reader puts together and sends: the page that shows a list, and the scripts that say what it
+shows. A list stands in the address (`list.html#list=res4f:12,res5c:7`), so that the site stores nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from generator.core.records import LayerInfo
+from generator.site.finder import data_script
+from generator.site.reading.atlas import Atlas
+from generator.site.reading.layer_numbers import Layer
+from generator.site.reading.measures import BY_KEY
+from generator.site.reading.record import ChannelRecord
+from generator.site.writing import Site
+
+PAGE = "list.html"
+LAYERS_SCRIPT, LAYER_SCRIPT = "layers.js", "list.js"  # in a network's folder, in a layer's folder
+NUMBERS = ("max", "active_pictures", "shared_previous", "spearman_previous", "label_agreement", "class_auroc")
+SPRITE = 1  # in place of pictures: the channel has a sprite
+
+
+def write_list_page(site: Site, atlas: Atlas) -> None:
+    """The page of lists, and the script that names the layers."""
+    site.page_of(atlas, PAGE, "list.html")
+    site.write(f"{atlas.name}/{LAYERS_SCRIPT}", layers_script(atlas))
+
+
+def layers_script(atlas: Atlas) -> str:
+    """Of every layer its name, its path, how many channels it has, and which of them are dead."""
+    layers = [
+        [
+            info.name,
+            info.path,
+            info.channels,
+            [n for n, dead in enumerate(atlas.layer(info.name).dead) if dead],
+        ]
+        for info in atlas.layers
+    ]
+    return data_script("layers", {"network": atlas.name, "layers": layers})
+
+
+def list_script(atlas: Atlas, info: LayerInfo, records: Sequence[ChannelRecord]) -> str:
+    """What the page of lists shows of a layer's channels.
+
+    numbers: [key, name, unit] of those of NUMBERS that the layer has; labels: text; channels: for each channel its
+    pictures (SPRITE, or the numbers of whole pictures, none where nothing is shown), its labels as [label, pictures,
+    label, pictures, …], and its numbers as the pages write them.
+    """
+    layer = atlas.layer(info.name)
+    keys = [column.measure.key for column in layer.measures if column.measure.key in NUMBERS]
+    labels: dict[str, int] = {}
+    channels = []
+    for record in records:
+        counts = [
+            number
+            for label, pictures in record.labels
+            for number in (labels.setdefault(label, len(labels)), pictures)
+        ]
+        channels.append([_pictures(atlas, layer, record), counts, [_written(record, key) for key in keys]])
+    return data_script(
+        "listed",
+        {
+            "layer": info.name,
+            "panels": list(layer.sprite.panels),
+            "numbers": [[key, BY_KEY[key].name, BY_KEY[key].unit] for key in keys],
+            "labels": list(labels),
+            "channels": channels,
+        },
+    )
+
+
+def _pictures(atlas: Atlas, layer: Layer, record: ChannelRecord) -> int | list[int]:
+    if record.sprite:
+        return SPRITE
+    if not layer.is_whole(record.channel):
+        return []
+    return [top.picture for top in record.top if top.picture in atlas.published]
+
+
+def _written(record: ChannelRecord, key: str) -> str:
+    value, measure = record.numbers[key], BY_KEY[key]
+    return "" if record.dead or value is None or value == measure.missing else measure.format(value)

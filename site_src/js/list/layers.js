@@ -1,0 +1,15 @@
+// The layers of the page's network, loaded when they are first needed: [name, path, channels, dead channels] each.
+
+import { element } from "../dom.js";
+import { model, models, receive, root } from "../site.js";
+
+let loading = null;
+
+/** A promise of {network, layers}; of the first network where the page belongs to none. */
+export function layersOfNetwork() {
+  loading ??= new Promise((resolve) => {
+    receive("layers", resolve);
+    document.head.append(element("script", { src: `${root}${model || models[0]}/layers.js` }));
+  });
+  return loading;
+}
