@@ -70,7 +70,8 @@ def render_site(
     for shared in SHARED_CHAPTERS:
         if shared.present(loaded):
             shared.write(site, loaded)
-            write_dictionary(site, SHARED)
+    if any(address.startswith(f"{SHARED}/") for address in site.addresses):
+        write_dictionary(site, SHARED)
     write_homes(site, loaded)
     site.tidy()
     site.report.bytes = measure(site.out)
