@@ -6,12 +6,14 @@ import csv
 import dataclasses
 import json
 import re
+from collections.abc import Callable
 from functools import cache
 from html import unescape
 from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
 from test_render import site
 
@@ -107,7 +109,9 @@ def _text(markup: str) -> str:
 
 class _Page:
     """What a channel's page says. statistics: by key its name, value and unit; pictures: texts of the tiles; labels:
-    with their counts; similar: channels that correspond, with shared pictures and rank correlation."""
+    with their counts; similar: channels that correspond, with shared pictures and rank correlation; parts: by picture
+    what shortcut and branch gave; before: pictures shared with the block before, and rank correlation; inputs: layer
+    and channel with strength."""
 
     def __init__(self, html: str) -> None:
         sentence = re.search(r'<p class="sentence">(.*?)</p>', html, re.S)
@@ -116,40 +120,71 @@ class _Page:
         self.statistics = {key: _text(value) for key, value in rows}
         nine = re.search(r'<div class="nine" data-row.*?</figure>', html, re.S)
         self.pictures = re.findall(r'alt="(\d: [^"]*)"', nine[0]) if nine else []
-        labels = re.search(r'<p class="labels">(.*?)</p>', html, re.S)
-        self.labels = re.findall(r"(\S[^·]*) (\d)(?: ·|$)", _text(labels[1])) if labels else []
+        labels = re.search(r'<p class="labels">(?:(?!Categories|Described).)*?</p>', html, re.S)
+        self.labels = re.findall(r"(\S[^·]*) (\d)(?: ·|$)", _text(labels[0])) if labels else []
         continues = re.search(r'<section class="continues".*?</section>', html, re.S)
         text = _text(continues[0]) if continues else ""
         self.similar = re.findall(r"(\d+) \((\d) of 9 pictures shared ?(?:, ρ ([−\d.]+))?", text)
+        parts = re.search(r'<div class="unit-parts"[^>]*aria-label="([^"]*)"', html, re.S)
+        self.parts = re.findall(r"shortcut (\S+), branch ([^;\s]+)", parts[1]) if parts else []
+        here = re.search(r'<li class="here">(.*?)</p>', html, re.S)
+        self.before = re.findall(r"shares (\d) of 9(?: , ρ|, ρ)? ?([−\d.]*)", _text(here[1])) if here else []
+        tree = re.search(r'<ul class="inputs">(.*)</ul>', html, re.S)
+        first = re.sub(r"<ul class=\"inputs\">.*?</ul>", "", tree[1], flags=re.S) if tree else ""
+        self.inputs = re.findall(r">(\S+) (\d+)</a>\s*<small>(\S+)</small>", first)
 
 
-def test_a_page_says_what_the_record_says(site: Path) -> None:
-    compared = dict.fromkeys(("statistics", "pictures", "labels", "similar"), 0)
-    for layer, records in _records(site / "small").items():
+def compare_pages(network: Path) -> dict[str, int]:
+    """Compare every page of a network's folder with its record; how many numbers of each kind were compared."""
+    kinds = ("statistics", "pictures", "labels", "similar", "parts", "before", "inputs")
+    compared = dict.fromkeys(kinds, 0)
+    for layer, records in _records(network).items():
         for record in records:
-            html = (site / "small" / layer / f"{record['channel']}.html").read_text("utf-8")
-            page = _Page(html)
+            html = (network / layer / f"{record['channel']}.html").read_text("utf-8")
+            page, where = _Page(html), (layer, record["channel"])
             assert page.sentence == record["sentence"]
             for key, text in page.statistics.items():
                 value = record["numbers"][key]
                 missing = value is None or value == BY_KEY[key].missing
                 name, unit = BY_KEY[key].name, BY_KEY[key].unit
-                written = "–" if missing else BY_KEY[key].format(value)
-                assert text == " ".join(f"{name} {written} {unit}".split()), (layer, record["channel"], key)
+                written = "–" if missing else _written(value, BY_KEY[key].format)
+                said = re.sub(r" ± \S+", "", text)  # the reach of an interval, from the standard error
+                assert said == " ".join(f"{name} {written} {unit}".split()), (*where, key)
             values = [text.partition(": ")[2].rsplit(", ", 1)[-1] for text in page.pictures]
-            assert values in ([], [significant(top["value"]) for top in record["top"]])
+            assert values in ([], [_written(top["value"], significant) for top in record["top"]]), where
             assert page.labels == [(each["label"], str(each["pictures"])) for each in record["labels"]]
             assert page.similar == [
-                (
-                    str(each["channel"]),
-                    str(each["shared"]),
-                    "" if each["rho"] is None else correlation(each["rho"]),
-                )
+                (str(each["channel"]), str(each["shared"]), _written(each["rho"], correlation))
                 for each in record["similar"]
             ]
-            for kind in compared:
+            parts = [
+                (_written(top["shortcut"], significant), _written(top["branch"], significant))
+                for top in record["top"]
+            ]
+            assert page.parts in ([], parts), where
+            assert page.inputs == [
+                (each["layer"], str(each["channel"]), _written(each["strength"], significant))
+                for each in record["inputs"]
+            ]
+            if page.before:
+                numbers = record["numbers"]
+                rho = _written(numbers["spearman_previous"], correlation)
+                assert page.before == [(str(max(numbers["shared_previous"], 0)), rho)], where
+            for kind in kinds:
                 compared[kind] += len(getattr(page, kind))
-    assert min(compared.values()) >= 10, compared
+    return compared
+
+
+def _written(value: float | None, form: Callable[[float], str]) -> str:
+    """As pages write it: the record has the fewest digits that give the float32 back, pages round the float32."""
+    return "" if value is None else form(float(np.float32(value)))
+
+
+def test_a_page_says_what_the_record_says(site: Path) -> None:
+    compared = compare_pages(site / "small")
+    assert min(compared[kind] for kind in ("statistics", "pictures", "labels", "similar", "before")) >= 10, (
+        compared
+    )
 
 
 @pytest.mark.parametrize(("said", "instead"), [(">0.", ">7."), ("1: ", "1: 7, 7")])

@@ -15,6 +15,7 @@ import pytest
 from make_small_atlas import make_atlas
 from scipy.stats import entropy, pearsonr, spearmanr
 from sklearn.metrics import average_precision_score, roc_auc_score
+from test_channel_record import compare_pages
 
 from generator.core.errors import AtlasError
 from generator.core.store import Store
@@ -188,6 +189,11 @@ def test_matching_channels_follow_from_the_downloads(downloads: Site) -> None:
                 assert shared == len(nines[0] & nines[1])
                 compared += 1
     assert compared > 3
+
+
+def test_pages_of_a_computed_atlas_say_what_their_records_say(published: Site) -> None:
+    compared = compare_pages(published.network)
+    assert compared["parts"] > 20, compared  # of the residual stream, which the small drawn atlas has not
 
 
 def test_every_column_of_every_table_is_in_the_dictionary(published: Site) -> None:
