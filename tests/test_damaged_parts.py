@@ -45,6 +45,7 @@ PARTS = {
     "optimised stream": Left(
         "optimised stream", 8, "work/optimised-stream/rank-0.npz", "stream_optimised.json"
     ),
+    "contributions": Left("contributions to classes", 60, "work/effects/rank-0.npz", "effects.json"),
     "features": Left("features", 60, "work/features/rank-0.npz", "embedding/features.npy"),
     "optimised pictures": Left("from their patches", 1, "work/optimised-pictures/res2a-0-0.npz"),
     "optimised from patches": Left("from their patches", 1, "work/optimised-pictures/*-1-0.npz"),

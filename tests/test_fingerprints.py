@@ -220,12 +220,12 @@ def _shipped(inputs: Ingredients) -> Ingredients:
 
 NUMBERS = {
     "scan", "connections", "stream", "zooms", "scale truth", "sprites", "classes", "categories", "correspondence",
-    "refinement", "gradient rules", "optimised pictures", "features", "predictions", "embedding", "dreams",
+    "refinement", "gradient rules", "optimised pictures", "features", "predictions", "embedding", "dreams", "effects",
 }  # fmt: skip
 BEHIND = {"features", "classes", "refinement"}  # pictures look alike by their final features
 GRAPH = NUMBERS | {"optimised stream", "all"}  # what hangs on the network's own steps
 SCAN = NUMBERS | {"all"}
-LABELS = {"classes", "categories", "refinement", "gradient rules", "dreams", "all"}
+LABELS = {"effects", "classes", "categories", "refinement", "gradient rules", "dreams", "all"}
 FILES = {"first layers", "all"}  # the weights' file, whose SHA-256 is published
 
 CHANGES: list[tuple[str, Change, set[str]]] = [
@@ -238,7 +238,7 @@ CHANGES: list[tuple[str, Change, set[str]]] = [
     ("stride of the pooling", _set(model=own(pool_stride=1)), GRAPH),
     ("kind of pooling", _set(model=own(pool="avg")), GRAPH),
     ("a ReLU less", _set(model=own(first_relu=False)), GRAPH),
-    ("behind the last layer", _set(model=own(scale=2)), BEHIND | {"predictions", "embedding", "all"}),
+    ("behind the last layer", _set(model=own(scale=2)), BEHIND | {"predictions", "effects", "embedding", "all"}),
     # its taps
     (
         "a tap renamed",
@@ -254,7 +254,7 @@ CHANGES: list[tuple[str, Change, set[str]]] = [
     # tensors
     ("a weight of the trunk", _tensor("layer1.1.conv2.weight"), GRAPH | FILES),
     ("a running mean", _tensor("layer1.0.bn1.running_mean"), GRAPH | FILES),
-    ("a weight of the classifier", _tensor("fc.weight"), {"predictions"} | FILES),
+    ("a weight of the classifier", _tensor("fc.weight"), {"predictions", "effects"} | FILES),
     ("a tensor that nothing reads", _tensor("layer1.0.bn1.num_batches_tracked", 1), FILES),
     ("the file alone", _same_tensors_in_another_file, FILES),
     ("weights before the fold", _magnitudes, {"stream", "scale truth", "all"}),
@@ -265,8 +265,8 @@ CHANGES: list[tuple[str, Change, set[str]]] = [
     ("resize", _profile("pictures", resize=40), GRAPH),
     ("crop", _profile("pictures", crop=32), GRAPH),
     # names, labels, pictures, hierarchy
-    ("class names", _set(classes=["ant", "bee", "dog"]), {"all"}),
-    ("head", _profile("network", head="sigmoid"), {"all"}),
+    ("class names", _set(classes=["ant", "bee", "dog"]), {"effects", "all"}),
+    ("head", _profile("network", head="sigmoid"), {"effects", "all"}),
     ("a label", lambda i: _set(files=[replace(i.files[0], label="bee", label_id=1), *i.files[1:]])(i), LABELS),
     ("a label's number", lambda i: _set(files=[replace(i.files[0], label_id=7), *i.files[1:]])(i), LABELS),
     ("pictures", _set(digest="of others"), SCAN),
@@ -502,7 +502,7 @@ def test_other_class_names_and_labels_are_taken_up_without_a_new_scan(inputs, pi
 
     inputs.classes = ["cat", "ant", "bee"]
     store, worked = _compute(inputs, pictures)
-    assert worked == set()
+    assert worked == {"contributions to classes"}, "those of other outputs"
     assert {path: path.stat().st_mtime_ns for path in (store.folder / "scores").iterdir()} == before
     truth = np.array([("cat", "ant", "bee").index(image.label) for image in store.tables.images()])
     assert store.manifest().accuracy == pytest.approx((found[0] == truth).mean())
@@ -510,7 +510,7 @@ def test_other_class_names_and_labels_are_taken_up_without_a_new_scan(inputs, pi
 
     inputs.classes = ["dog", "ape", "bee"]
     store, worked = _compute(inputs, pictures)
-    assert (worked, store.manifest().accuracy) == (set(), None)
+    assert (worked, store.manifest().accuracy) == ({"contributions to classes"}, None)
 
     lines = ["path,label"] + [f"{image.path},thing {image.index % 2}" for image in store.tables.images()]
     (tmp_path / "labels.csv").write_text("\n".join(lines))

@@ -17,6 +17,7 @@ from generator.core.errors import AtlasError
 from generator.core.progress import Reporter
 from generator.engine.ascent import ascent
 from generator.engine.device import is_out_of_memory
+from generator.engine.effects import effect_state
 from generator.engine.scan import scan
 from generator.engine.scan.stream import StreamPlan
 from generator.methods import deepdream
@@ -146,6 +147,13 @@ PASSES: dict[str, tuple[Any, str, Callable[..., int], int, str]] = {
         lambda reader, pixels, forward: forward,
         8,
         "stream.json",
+    ),
+    "effects": (
+        effect_state.EffectReader,
+        "read",
+        lambda reader, state, pixels, images, forward: forward,
+        4,
+        "effects.json",
     ),
     "zooms": (
         zooms,

@@ -10,7 +10,8 @@ from generator.core.records import LayerInfo, Size
 from generator.site.scripts import joined_modules
 from generator.site.templates import resources
 
-STYLES = ("tokens", "header", "base", "channel", "layer", "home", "list")  # before those of the chapters
+# before those of the chapters
+STYLES = ("tokens", "header", "base", "channel", "effects", "layer", "home", "list")
 LAST_STYLES = ("print",)
 GUIDE_STYLES = ("tokens", "header", "guide")
 WIDEST_KERNEL = 16  # px, of a first layer

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 
-from generator.site.formats import correlation, one_decimal, or_absent
+from generator.site.formats import correlation, one_decimal, or_absent, significant
 from generator.site.reading.atlas import Atlas
+from generator.site.reading.class_effects import answer_classes, raised_by
+from generator.site.reading.effects import EffectClass
 
 CLASSES_PER_CHANNEL = 3
 BEST_CHANNELS = 3  # of a category
+RAISING_CHANNELS = 3  # of a class
 
 
 def finder_index(atlas: Atlas) -> str:
@@ -18,9 +21,10 @@ def finder_index(atlas: Atlas) -> str:
     layers: [name, path, channels] in forward order; classes: their labels on the pages, all different; synonyms: each
     class's whole label where it says more, otherwise ''; top: for each layer a flat list with CLASSES_PER_CHANNEL class
     numbers per channel (−1 for none), the most frequent among the nine pictures first; categories: those with channels,
-    each as [name, other names, kind, address, fewest of nine, expected of nine, how many channels, the best channels],
-    and each of these as [layer, channel, of nine, average precision]; descriptions: each text with the channels that it
-    describes, as [text, [layer, channel, score or null, source], …].
+    and all classes, each as [name, other names, kind, address, fewest of nine, expected of nine, how many channels, the
+    best channels, the channels that raise the class most], of the best each as [layer, channel, of nine, average
+    precision], of the others each as [layer, channel, mean contribution]; descriptions: each text with the channels
+    that it describes, as [text, [layer, channel, score or null, source], …].
     """
     class_numbers = {key: number for number, key in enumerate(atlas.class_labels)}
     of_picture = [class_numbers.get((record.label_id, record.label), -1) for record in atlas.pictures]
@@ -43,14 +47,35 @@ def _categories(atlas: Atlas) -> list[list[object]]:
     number = atlas.layer_numbers
     rows: list[list[object]] = []
     for category in categories.entries:
-        if found := categories.of_category(category):
+        found = categories.of_category(category)
+        effect = None if atlas.effects is None else atlas.effects.of_category.get(category.number)
+        if found or category.address:
             best = [
                 [number[each.layer], each.channel, each.count, or_absent(each.precision, correlation)]
                 for each in found[:BEST_CHANNELS]
             ]
             name = (category.name, ", ".join(category.also), category.kind, category.address)
-            rows.append([*name, category.fewest, one_decimal(category.expected()), len(found), best])
+            rows.append(
+                [
+                    *name,
+                    category.fewest,
+                    one_decimal(category.expected()),
+                    len(found),
+                    best,
+                    _raising(atlas, effect),
+                ]
+            )
+    for effect in answer_classes(atlas):
+        rows.append([effect.name, "", "class", effect.address, 0, "", 0, [], _raising(atlas, effect)])
     return rows
+
+
+def _raising(atlas: Atlas, effect: EffectClass | None) -> list[list[object]]:
+    """The channels of the last of the layers that raise a class most."""
+    return [
+        [atlas.layer_numbers[layer], channel, significant(mean)]
+        for layer, channel, mean in raised_by(atlas, effect, RAISING_CHANNELS)
+    ]
 
 
 def _descriptions(atlas: Atlas) -> list[list[object]]:

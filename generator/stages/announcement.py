@@ -17,6 +17,7 @@ from generator.stages.accuracy import accuracy_basis
 from generator.stages.decoded_pixels import room_for_pixels
 from generator.stages.done import Done
 from generator.stages.dreams import dream_layers
+from generator.stages.effects import has_effects
 from generator.stages.inputs import Inputs
 from generator.stages.opening import Sought
 from generator.stages.profile import PicturesSection
@@ -197,6 +198,8 @@ def makes_text(inputs: Inputs) -> str:
         steps = profile.stream.optimised_steps
         more = f", also at optimised pictures of {steps:,} steps" if steps else ""
         products.append(f"residual stream of {_many(len(inputs.stream_plan.blocks), 'block')}{more}")
+    if profile.effects.enabled and has_effects(inputs):
+        products.append("contributions to classes")
     if inputs.optimised_layers:
         made = sum(inputs.channels(layer) for layer in inputs.optimised_layers)
         products.append(

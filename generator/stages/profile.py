@@ -291,6 +291,13 @@ class StreamSection(_Section):
     optimised_steps: Annotated[int, Field(ge=0, le=100_000)] = 0
 
 
+class EffectsSection(_Section):
+    """What channels contribute to classes. enabled: measured where the weights hold a classifier (one forward and one
+    backward pass per picture)."""
+
+    enabled: bool = True
+
+
 class EmbeddingSection(_Section):
     """The map of the pictures by the vector before the classifier. enabled: made where the atlas holds the network's
     last block and its weights the classifier; pictures: at most this many, evenly spaced; perplexity, seed: of t-SNE;
@@ -335,6 +342,7 @@ class Profile(_Section):
     kernels: KernelsSection = KernelsSection()
     compute: ComputeSection = ComputeSection()
     stream: StreamSection = StreamSection()
+    effects: EffectsSection = EffectsSection()
     embedding: EmbeddingSection = EmbeddingSection()
     site: SiteSection = SiteSection()
 

@@ -19,6 +19,7 @@ from generator.stages import (
     connections,
     correspondence,
     dreams,
+    effects,
     first_layers,
     gradient_rules,
     keys,
@@ -221,6 +222,16 @@ STAGES: tuple[Stage, ...] = (
         ("stream_optimised.json", "layers/*/stream_optimised.npz"),
         needs=("stream",),
         when=optimised_stream.is_wanted,
+        ranks="together",
+    ),
+    # What every channel contributes to the classes: one forward and one backward pass per picture.
+    Stage(
+        "effects",
+        effects.trace_effects,
+        effects.key,
+        ("effects.json", "layers/*/effects.npz"),
+        needs=("scan",),
+        when=lambda inputs: inputs.profile.effects.enabled,
         ranks="together",
     ),
     # The residual blocks' responses to some of the pictures, enlarged and reduced.

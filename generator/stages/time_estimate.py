@@ -24,6 +24,7 @@ from generator.stages.decoded_pixels import room_for_pixels
 from generator.stages.done import Done
 from generator.stages.dreams import dream_layers
 from generator.stages.dreams import plan_of as dream_plan
+from generator.stages.effects import has_effects
 from generator.stages.gradient_rules import last_layers
 from generator.stages.inputs import Inputs
 from generator.stages.optimised_pictures import plan_of, within
@@ -152,6 +153,7 @@ class _Work:
             "tables": True,
             "residual stream": done.needs("stream"),
             "optimised stream": done.needs("optimised stream"),
+            "contributions to classes": done.needs("effects") and has_effects(self.inputs),
             "zooms": done.needs("zooms"),
             "sizes": done.needs("scale truth"),
             "patches and gradients": len(self.units) > 0,
@@ -211,6 +213,10 @@ class _Work:
             left = self.pictures - done.stream_readings
             seconds += self._read_again(left, self._forwards(left, self.trials.scanned))
         return seconds
+
+    def _contributions_to_classes(self) -> float:
+        left = self.pictures - self.done.pictures("effects")
+        return self._read_again(left, self._forwards(left, self.trials.traced))
 
     def _zooms(self) -> float:
         pictures = min(self.pictures, zooms.ZOOM_PICTURES)

@@ -16,6 +16,7 @@ from generator.core.records import LayerInfo
 from generator.core.sprites import QUICK_METHOD, as_colours, enlargement, shrink, sprite, webp
 from generator.engine.ascent.ascent import Ascender, AscentPlan
 from generator.engine.device import one_thread_each, use_tf32
+from generator.engine.effects.effect_state import EffectLayer, EffectPlan, EffectReader, EffectState
 from generator.engine.gradients.cones import Cone
 from generator.engine.gradients.crop_cost import ForwardCosts
 from generator.engine.gradients.unit_gradients import Units, forward_switches
@@ -33,6 +34,7 @@ from generator.network.network import Network
 from generator.pictures.batch_reader import PictureBatch
 from generator.pictures.decoding import PictureError, read_picture
 from generator.pictures.reading import evenly_spaced
+from generator.stages.effects import at_once, effect_layers
 from generator.stages.inputs import Inputs
 from generator.stages.run import Run
 from generator.stages.sprite_encoding import loaded
@@ -142,6 +144,23 @@ class Trials:
             seconds = self._second_time(trial)
         use_tf32(False)
         return seconds / size
+
+    @cached_property
+    def traced(self) -> float:
+        """One picture forward and backward from one output."""
+        network, layers = self._network, effect_layers(self.inputs.network)
+        size = at_once(self.inputs)
+        plan = EffectPlan(tuple(EffectLayer(x.name, x.channels, x.width) for x in layers), (0,))
+        state, pixels, places = EffectState(plan, self.run.device), self._pixels(size), torch.arange(size)
+        reader = EffectReader(network, plan, np.zeros(size, np.int64))
+
+        def trial() -> None:
+            tasks = [(pixels, places)] * self.threads
+            for _ in in_rounds(lambda task: reader.read(state, *task, size), tasks, self.threads):
+                pass
+
+        with one_thread_each(self.run.device):
+            return self._second_time(trial) / size
 
     @cached_property
     def streamed(self) -> float:

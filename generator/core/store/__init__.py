@@ -14,6 +14,7 @@
     matches/<a>--<b>.npz    the best matches of every channel of two layers, in both directions
     stream.json             the readings in the residual stream, block by block
     stream_optimised.json   the same at optimised pictures, where the profile asks for them
+    effects.json            the classes whose outputs were traced back, and how many pictures each has
     zooms.json              the responses to enlarged and reduced pictures, block by block
     scale_truth.json        drawn pictures alone: the measures of scale invariance against the true sizes
     sprites/<layer>/<channel>.webp   thumbs/<layer>.webp   pictures/<index>.webp

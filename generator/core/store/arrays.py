@@ -11,6 +11,7 @@ were computed:
                    classes.npz      what the top-9 pictures and the scores say about classes
                    refinement.npz   how each channel refines itself from the block before
                    stream.npz       residual blocks: what was read in the residual stream
+                   effects.npz      contributions to classes: the classes that each channel raises and lowers most
                    zooms.npz        residual blocks: the responses to enlarged and reduced pictures
                    scale.npz        residual blocks and drawn pictures: true scale invariance
                    stream_optimised.npz   residual blocks: the stream's numbers at optimised pictures

@@ -34,6 +34,7 @@ class Loops:
     keep: Callable[..., None]
     add: Callable[..., None]
     join: Callable[..., None]
+    weigh: Callable[..., None]
     rectify: Callable[..., None]
     unpool: Callable[..., None]
     spread: Callable[..., None]
@@ -92,6 +93,7 @@ def _loops() -> Loops | None:
                 _keep,
                 _add,
                 _join,
+                _weigh,
                 _rectify,
                 _unpool,
                 spread,
@@ -136,6 +138,7 @@ def _try(compiled: Loops) -> None:
         flags, more = (rectified, everywhere), np.zeros((2, 2, 5))
         arrays = (maps * 0, rows * 0, sums[0], sums[1], counts, more[0], more[1])
         _same(compiled.join, _join, maps, maps[::-1].copy(), *flags, *arrays)
+    _same(compiled.weigh, _weigh, maps, maps[::-1].copy(), sums[0], rows[:, 0] * 0)
     where, table = np.array([[[0, 1], [2, 1], [1, 2]]] * 2, np.int32), rng.integers(0, 2, (3, 5), np.uint8)
     layout = ((30, 10, 5), (3, 2), (0, 0), (1, 1))
     _same(compiled.rectify, _rectify, maps, maps.copy(), maps.ravel().copy(), layout, where, table, True)
@@ -351,6 +354,31 @@ def _join(
                 active[b, c] += np.int64(counts[c])
                 by_shortcut[b, c] += first[c]
                 by_branch[b, c] += second[c]
+
+
+def _weigh(maps: Any, gradients: Any, total: Any, place: Any) -> None:
+    """The sums (B, C) of maps (B, H, W, C) × gradients, and the position (B, C) float32 of the largest product, the
+    first of equal ones (row · W + column). A row is summed in float32, the rows in float64. A NaN shows in the sums."""
+    batch, height, width, channels = maps.shape
+    row_total = np.empty(channels, np.float32)
+    largest = np.empty(channels, np.float32)
+    for b in range(batch):
+        total[b], place[b] = 0, 0
+        largest[:] = -np.inf
+        first = place[b]
+        for h in range(height):
+            row_total[:] = 0
+            for w in range(width):
+                values, weights = maps[b, h, w], gradients[b, h, w]
+                here = np.float32(h * width + w)
+                for c in range(channels):
+                    product = values[c] * weights[c]
+                    row_total[c] += product
+                    is_larger = product > largest[c]
+                    largest[c] = product if is_larger else largest[c]
+                    first[c] = here if is_larger else first[c]
+            for c in range(channels):
+                total[b, c] += row_total[c]
 
 
 def _rectify(base: Any, result: Any, other: Any, layout: Any, where: Any, table: Any, guided: Any) -> None:

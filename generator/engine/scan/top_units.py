@@ -111,8 +111,8 @@ class TopUnits:
         place[best == 0] = 0
         line, slot = ((chosen >= self.k) & (best > 0)).nonzero(as_tuple=True)
         picture, channel = chosen[line, slot] - self.k, lists[line]
-        row = _first_largest(row_maxima[picture, :, channel], 1)
-        column = _first_largest(maps[picture, row, :, channel], 1)
+        row = first_largest(row_maxima[picture, :, channel], 1)
+        column = first_largest(maps[picture, row, :, channel], 1)
         place[line, slot] = row * maps.shape[2] + column
         self._key[lists], self._place[lists] = best, place
 
@@ -169,9 +169,9 @@ def places_of(maps: Tensor, row_maxima: Tensor, pictures: Tensor) -> Tensor:
 def _places(maps: Tensor, row_maxima: Tensor) -> Tensor:
     """The same of all pictures; maps: (B, H, W, C)."""
     batch, _, width, channels = maps.shape
-    row = _first_largest(row_maxima, 1)  # (B, C)
+    row = first_largest(row_maxima, 1)  # (B, C)
     chosen_rows = maps.gather(1, row[:, None, None].expand(batch, 1, width, channels))[:, 0]  # (B, W, C)
-    return row * width + _first_largest(chosen_rows, 1)
+    return row * width + first_largest(chosen_rows, 1)
 
 
 def _mirrored(bits: Tensor) -> Tensor:
@@ -179,7 +179,7 @@ def _mirrored(bits: Tensor) -> Tensor:
     return bits ^ ((bits >> 31) & 0x7FFFFFFF)
 
 
-def _first_largest(values: Tensor, dim: int) -> Tensor:
+def first_largest(values: Tensor, dim: int) -> Tensor:
     """The first index of the largest value along a dimension. torch.argmax does not promise which of several equal
     values it returns."""
     size = values.shape[dim]

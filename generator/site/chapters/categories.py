@@ -12,6 +12,9 @@ from generator.site.chapters.chapter import Chapter
 from generator.site.csv_tables import csv_text, field
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.categories import Categories, Category, CategoryChannel
+from generator.site.reading.channel_effects import cuts_fields
+from generator.site.reading.class_effects import ClassEffects, answer_classes, class_effects, raised_by
+from generator.site.reading.effects import EffectClass
 from generator.site.reading.layer import Cell, channel_cell
 from generator.site.writing import Site
 
@@ -24,21 +27,37 @@ COLUMNS = (
 @dataclass(frozen=True)
 class Entry:
     """A category in the list. depth: of its place below the others; channels: how many are found for it; best: the
-    first of them, None without."""
+    first of them, None without; effect: the class of the outputs that it is, None where it is none; raised_by: the
+    channels that raise it most in the last of the layers, each with that layer and its mean contribution."""
 
     category: Category
     depth: int
     channels: int
     best: CategoryChannel | None
+    effect: EffectClass | None
+    raised_by: Sequence[tuple[str, int, float]]
 
 
 @dataclass(frozen=True)
 class CategoriesPage:
-    """absent: why there is no category with channels, '' where there is one."""
+    """absent: why there is no category with channels, '' where there is one; no_effects: why no contributions to the
+    outputs are known, '' where they are or nobody asked for them; answers: the classes of the outputs, where they are
+    not those of the labels."""
 
     entries: Sequence[Entry]
     hierarchy: str
     absent: str
+    no_effects: str
+    answers: Sequence[EffectClass]
+
+
+@dataclass(frozen=True)
+class AnswerPage:
+    """The page of a class that is not one of the labels."""
+
+    name: str
+    effects: ClassEffects
+    cuts_fields: bool
 
 
 @dataclass(frozen=True)
@@ -63,8 +82,8 @@ class SameCount:
 @dataclass(frozen=True)
 class CategoryPage:
     """total: channels found; listed: of them on this page; active: channels of the atlas that are not dead; above: the
-    next larger category; parts: those next below that have channels; some_whole: whether a listed channel shows a
-    field, cut out of a whole picture, in place of a thumbnail."""
+    next larger category; parts: those next below that have a page; effects: the channels that raise a class, None for a
+    group; cuts_fields: whether a channel shows a field, cut out of a whole picture, in place of a thumbnail."""
 
     category: Category
     above: Category | None
@@ -73,7 +92,8 @@ class CategoryPage:
     total: int
     listed: int
     active: int
-    some_whole: bool
+    effects: ClassEffects | None
+    cuts_fields: bool
 
 
 def present(atlas: Atlas) -> bool:
@@ -83,16 +103,28 @@ def present(atlas: Atlas) -> bool:
 def write(site: Site, atlas: Atlas) -> None:
     categories = atlas.categories
     assert categories is not None
+    answers = answer_classes(atlas)
     CHAPTER.write_page(
         site,
         atlas,
-        CategoriesPage(_entries(categories), categories.hierarchy, absence(categories)),
+        CategoriesPage(
+            _entries(atlas, categories),
+            categories.hierarchy,
+            absence(categories),
+            _absent_effects(atlas),
+            answers,
+        ),
     )
+    cut = any(cuts_fields(atlas, layer) for layer in atlas.layers)
+    labels = list(atlas.store.tables.class_groups())
     for category in categories.entries:
         if category.address:
-            site.page_of(
-                atlas, category.address, "category.html", _category_page(atlas, categories, category)
-            )
+            row = categories.class_rows.get(category.number)
+            effects = None if row is None else _effects(atlas, category, labels[row])
+            page = _category_page(atlas, categories, category, effects, cut)
+            site.page_of(atlas, category.address, "category.html", page)
+    for effect in answers:
+        site.page_of(atlas, effect.address, "answer.html", _answer_page(atlas, effect, cut))
     site.write(f"{atlas.name}/data/categories.csv", csv_text(COLUMNS, _rows(categories)))
     if (table := atlas.store.tables.path("categories.json")) is not None:
         site.copy(table, f"{atlas.name}/data/categories.json")
@@ -100,7 +132,7 @@ def write(site: Site, atlas: Atlas) -> None:
 
 def absence(categories: Categories) -> str:
     """Why no channel is found for any category, in a sentence; '' where some are."""
-    if any(category.address for category in categories.entries):
+    if any(categories.of_category(category) for category in categories.entries):
         return ""
     if not categories.labelled:
         return "The pictures have no labels, so no channel can be found by what its pictures show."
@@ -111,8 +143,9 @@ def absence(categories: Categories) -> str:
     return "No channel has more pictures of a class among its nine than chance gives."
 
 
-def _entries(categories: Categories) -> list[Entry]:
+def _entries(atlas: Atlas, categories: Categories) -> list[Entry]:
     """Every category below the one that holds it, in alphabetical order."""
+    effects = atlas.effects
     below: dict[int, list[Category]] = {}
     for category in categories.entries:
         below.setdefault(category.parent, []).append(category)
@@ -121,14 +154,35 @@ def _entries(categories: Categories) -> list[Entry]:
         for category in sorted(below.get(parent, []), key=lambda x: x.name.casefold()):
             found = categories.of_category(category)
             inside = list(walk(category.number, depth + 1))
-            if found or inside:  # a branch without any channel is left out
-                yield Entry(category, depth, len(found), found[0] if found else None)
+            if found or inside or category.address:  # a group without any channel or class is left out
+                effect = None if effects is None else effects.of_category.get(category.number)
+                best = found[0] if found else None
+                yield Entry(category, depth, len(found), best, effect, raised_by(atlas, effect))
                 yield from inside
 
     return list(walk(-1, 0))
 
 
-def _category_page(atlas: Atlas, categories: Categories, category: Category) -> CategoryPage:
+def _absent_effects(atlas: Atlas) -> str:
+    return "" if atlas.effects is None else atlas.effects.absent
+
+
+def _answer_page(atlas: Atlas, effect: EffectClass, cut: bool) -> AnswerPage:
+    assert atlas.effects is not None
+    effects = class_effects(atlas, atlas.effects, effect, effect.labels)
+    return AnswerPage(effect.name, effects, cut)
+
+
+def _effects(atlas: Atlas, category: Category, label: tuple[int, str]) -> ClassEffects | None:
+    if atlas.effects is None:
+        return None
+    effect = atlas.effects.of_category.get(category.number)
+    return class_effects(atlas, atlas.effects, effect, frozenset([label]))
+
+
+def _category_page(
+    atlas: Atlas, categories: Categories, category: Category, effects: ClassEffects | None, cut: bool
+) -> CategoryPage:
     found = categories.of_category(category)
     listed = [_found_cell(atlas, each) for each in found[:LISTED]]
     return CategoryPage(
@@ -142,7 +196,8 @@ def _category_page(atlas: Atlas, categories: Categories, category: Category) -> 
         total=len(found),
         listed=len(listed),
         active=sum(not dead for layer in atlas.layers for dead in atlas.layer(layer.name).dead),
-        some_whole=any(each.cell.picture is not None for each in listed),
+        effects=effects,
+        cuts_fields=cut,
     )
 
 
@@ -183,7 +238,7 @@ CHAPTER = Chapter(
     name="categories",
     title="Categories",
     template="categories.html",
-    summary="for each class and group of classes, the channels with many of its pictures",
+    summary="for each class the channels that raise it, for each class and group those with many of its pictures",
     present=present,
     write=write,
     styles=("relations", "categories"),

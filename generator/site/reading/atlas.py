@@ -17,6 +17,7 @@ from generator.core.store import Store
 from generator.site.reading.categories import Categories, read_categories
 from generator.site.reading.class_report import ClassReport, class_report_from_json
 from generator.site.reading.descriptions import NO_DESCRIPTIONS, Descriptions
+from generator.site.reading.effects import Effects, read_effects
 from generator.site.reading.layer_numbers import Layer, dead_channels
 from generator.site.reading.layer_pairs import (
     LayerPair,
@@ -294,6 +295,28 @@ class Atlas:
     def categories(self) -> Categories | None:
         """The classes and groups of classes with their channels; None in an atlas of a version without them."""
         return read_categories(self.store, self.pictures, self.kind_names("class"), self.has)
+
+    @cached_property
+    def effects(self) -> Effects | None:
+        """What channels contribute to classes; None where it was not measured."""
+        return read_effects(self.store, self.categories)
+
+    @cached_property
+    def pictures_of(self) -> Mapping[tuple[int, str], Sequence[int]]:
+        """By class, its label_id and label, the numbers of its pictures."""
+        numbers: dict[tuple[int, str], list[int]] = {}
+        for number, record in enumerate(self.pictures):
+            numbers.setdefault((record.label_id, record.label), []).append(number)
+        return numbers
+
+    @cached_property
+    def answers(self) -> np.ndarray | None:
+        """(N,) the network's answer for every picture, as the number of a class; None where it is not known."""
+        found = self.store.arrays.predictions()
+        if found is None or self.effects is None or self.effects.absent:
+            return None
+        output, score = found
+        return (score > 0).astype(output.dtype) if self.effects.is_binary else output
 
     def kind_names(self, kind: str) -> Sequence[str]:
         """The names of the classes, or of the groups (kind: class or group), by number."""

@@ -57,13 +57,15 @@ class CategoryChannel:
 @dataclass(frozen=True)
 class Categories:
     """hierarchy: its source, '' for none; labelled: how many pictures have a label; rows: (P,) arrays of
-    categories.npz, of the layers that have pages."""
+    categories.npz, of the layers that have pages; class_rows: of each class's category, by its number, the class's row
+    in classes.csv."""
 
     hierarchy: str
     labelled: int
     entries: Sequence[Category]
     layers: Sequence[str]
     rows: dict[str, np.ndarray]
+    class_rows: Mapping[int, int]
 
     def of_category(self, category: Category) -> list[CategoryChannel]:
         """Its channels: those with most of its pictures first, of these those of highest average precision."""
@@ -153,12 +155,12 @@ def read_categories(
     data = report["categories"]
     names = _names(class_names, data)
     chances = _chances(store, pictures, data)
-    addresses = _addresses(names)
+    addresses = page_addresses(names, "categories")
     entries = [
         Category(
             number=number,
             name=names[number],
-            address=addresses[number] if number in found else "",
+            address=addresses[number] if number in found or row["kind"] == "class" else "",
             kind=row["kind"],
             also=row["also"],
             parent=row["parent"],
@@ -170,7 +172,8 @@ def read_categories(
         )
         for number, row in enumerate(data)
     ]
-    return Categories(report["hierarchy"] or "", report["labelled"], entries, layers, rows)
+    class_rows = {number: row["classes"][0] for number, row in enumerate(data) if row["kind"] == "class"}
+    return Categories(report["hierarchy"] or "", report["labelled"], entries, layers, rows, class_rows)
 
 
 def _names(classes: Sequence[str], data: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -187,14 +190,14 @@ def _names(classes: Sequence[str], data: Sequence[Mapping[str, Any]]) -> list[st
     return names
 
 
-def _addresses(names: Sequence[str]) -> list[str]:
-    """A page for each name: its letters and digits; where several have the same, they are numbered."""
+def page_addresses(names: Sequence[str], folder: str) -> list[str]:
+    """A page in a folder for each name: its letters and digits; where several have the same, they are numbered."""
     used: Counter[str] = Counter()
     addresses = []
     for name in names:
         plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60] or "category"
         used[plain] += 1
-        addresses.append(f"categories/{plain if used[plain] == 1 else f'{plain}.{used[plain]}'}.html")
+        addresses.append(f"{folder}/{plain if used[plain] == 1 else f'{plain}.{used[plain]}'}.html")
     return addresses
 
 

@@ -10,6 +10,7 @@ from generator.site.citation import Citation, cite
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.categories import CategoryChannel
 from generator.site.reading.channel_change import ChangeSentence, change_sentences, verdict_of
+from generator.site.reading.channel_effects import ChannelEffects, channel_effects
 from generator.site.reading.class_sentences import class_sentences
 from generator.site.reading.descriptions import Description
 from generator.site.reading.inputs import InputChannel, input_tree
@@ -138,6 +139,7 @@ class ChannelPage:
     optimised: OptimisedPicture | None
     groups: Sequence[StatisticGroup]
     strip: Sequence[StageRow]
+    effects: ChannelEffects | None
     similar: Sequence[SimilarChannels]
     inside: Inside
     data: str
@@ -165,6 +167,7 @@ def channel_page(
         optimised=optimised_picture(atlas, layer, channel),
         groups=_groups(layer, channel),
         strip=_strip(atlas, info, channel),
+        effects=channel_effects(atlas, info, channel),
         similar=similar_channels(atlas, info, channel),
         inside=_inside(atlas, info, channel),
         data=_tile_data(atlas, info, channel, top),

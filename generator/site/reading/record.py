@@ -22,6 +22,7 @@ from pydantic import Field, WithJsonSchema
 from generator.core.records import TOP, LayerInfo
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.channel_change import change_verdicts
+from generator.site.reading.channel_effects import ClassEffect, channel_effects
 from generator.site.reading.channel_sentence import channel_sentence
 from generator.site.reading.inputs import input_tree
 from generator.site.reading.layer_numbers import Layer, Number
@@ -98,6 +99,25 @@ class DistantChannel(NamedTuple):
     partial_rho: Annotated[float | None, Field(description="partial rank correlation")]
 
 
+class ClassContribution(NamedTuple):
+    """A class whose output the channel raises or lowers."""
+
+    name: str
+    mean: Annotated[float, Field(description="its mean contribution in the pictures of the class")]
+    reach: Annotated[float | None, Field(description="of the mean's 95 % interval to each side")]
+    rank: Annotated[int, Field(description="of the channel for this class in its layer, from 1")]
+    pictures: Annotated[int, Field(description="how many pictures the mean is of")]
+
+
+class ContributingPicture(NamedTuple):
+    """A picture to whose class the channel contributes most."""
+
+    picture: Annotated[int, Field(description="its number in images.csv")]
+    contribution: float
+    row: Annotated[int, Field(description="of the unit that gives most of it, from 0")]
+    column: Annotated[int, Field(description="of that unit, from 0")]
+
+
 class InputStrength(NamedTuple):
     """One of the strongest inputs of a convolution's channel."""
 
@@ -134,6 +154,16 @@ class ChannelRecord:
     across: Annotated[
         Sequence[DistantChannel], Field(description="matching channels of other networks of the site")
     ]
+    raises: Annotated[
+        Sequence[ClassContribution], Field(description="the classes that it raises most, the most first")
+    ]
+    lowers: Annotated[
+        Sequence[ClassContribution], Field(description="the classes that it lowers most, the most first")
+    ]
+    contributes: Annotated[
+        Sequence[ContributingPicture],
+        Field(description="the pictures to whose class it contributes most, the most first", max_length=TOP),
+    ]
     inputs: Annotated[
         Sequence[InputStrength],
         Field(description="the strongest inputs of a convolution; of a block, those of its last convolution"),
@@ -151,7 +181,7 @@ def channel_record(
     atlas: Atlas, info: LayerInfo, channel: int, across: Sequence[NetworkMatches] = ()
 ) -> ChannelRecord:
     """The record of a channel. across: its matches in other networks."""
-    layer = atlas.layer(info.name)
+    layer, effects = atlas.layer(info.name), channel_effects(atlas, info, channel)
     return ChannelRecord(
         channel=channel,
         dead=layer.dead[channel],
@@ -176,6 +206,12 @@ def channel_record(
             )
             for other in across
             for match in other.matches
+        ],
+        raises=_contributions([] if effects is None else effects.raised),
+        lowers=_contributions([] if effects is None else effects.lowered),
+        contributes=[
+            ContributingPicture(each.number, float(str(np.float32(each.value))), each.unit[1], each.unit[0])
+            for each in ([] if effects is None else effects.pictures)
         ],
         inputs=_inputs(atlas, info, channel),
         numbers={name: values[channel] for name, values in layer.numbers.items()},
@@ -216,6 +252,15 @@ def _categories(atlas: Atlas, layer: Layer, channel: int) -> list[CategoryCount]
             float(f"{each.category.chance:.6g}"),
         )
         for each in atlas.categories.best_names(layer.info.name, channel)
+    ]
+
+
+def _contributions(classes: Sequence[ClassEffect]) -> list[ClassContribution]:
+    return [
+        ClassContribution(
+            each.name, float(str(np.float32(each.mean))), _exact(each.reach), each.rank, each.pictures
+        )
+        for each in classes
     ]
 
 

@@ -41,16 +41,23 @@ export function channelAnswers(index, text) {
 
 /** Answers to the name of a class or of a group of classes, or to a part of it: its page, and its best channels. */
 export function categoryAnswers(index, text) {
-  return matchingCategories(index, text).flatMap(([name, , kind, address, fewest, expected, count, best]) => {
+  return matchingCategories(index, text).flatMap(([name, , kind, address, fewest, expected, count, best, raising]) => {
     const channels = best.map(([layer, channel, ofNine, precision]) => ({
       name: fullName(index, `${index.layers[layer][0]} ${channel}`),
       detail: `${name}: ${ofNine} of 9, average precision ${precision}`,
       address: addressOf(index, layer, channel),
     }));
+    const raised = raising.map(([layer, channel, mean]) => ({
+      name: fullName(index, `${index.layers[layer][0]} ${channel}`),
+      detail: `raises ${name} by ${mean}`,
+      address: addressOf(index, layer, channel),
+    }));
     const [plural, verb] = count === 1 ? ["", "has"] : ["s", "have"];
     const channelCount = `${count.toLocaleString("en")} channel${plural}`;
-    const detail = `${kind}: ${channelCount} ${verb} ${fewest} or more of 9 (${expected} expected)`;
-    return [{ name: fullName(index, name), detail, address: `${root}${index.model}/${address}` }, ...channels];
+    const found = `${channelCount} ${verb} ${fewest} or more of 9 (${expected} expected)`;
+    const detail = `${kind}: ${count ? found : "its pictures, and the channels that raise it"}`;
+    const page = { name: fullName(index, name), detail, address: `${root}${index.model}/${address}` };
+    return [page, ...raised, ...channels];
   });
 }
 

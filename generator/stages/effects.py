@@ -1,0 +1,232 @@
+"""What channels do to the network's answer: their contributions to classes, by one forward and one backward pass per
+picture. A killed run resumes after its last save.
+
+The arithmetic is in engine/effects/ and methods/effects.py."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from generator.core.records import LayerInfo
+from generator.core.store import fingerprint
+from generator.engine.device import use_tf32
+from generator.engine.effects.effect_state import EffectLayer, EffectPlan, EffectReader, EffectState
+from generator.methods import effects as methods
+from generator.methods.effects import ClassMeans
+from generator.network.network import Network
+from generator.pictures.reading import rows_of
+from generator.stages import keys
+from generator.stages.checkpointed_pass import Batches, CheckpointedPass
+from generator.stages.inputs import Inputs
+from generator.stages.picture_reading import usable_files
+from generator.stages.run import Run
+from generator.stages.stream_readings import in_forwards
+
+CODE = 1  # raise it when a change of this file or of those that it names alters a number
+PASS = "effects"
+PRODUCT = "effects"  # of a layer's arrays
+# Numbers of the maps that a backward pass keeps, at most, by type of device: they decide how many pictures it takes.
+KEPT = {"cpu": 1 << 28, "cuda": 1 << 33}
+LARGEST_STATE = (
+    2 << 30
+)  # bytes of all sums by class: of more classes only those with most pictures have means
+
+
+def key(inputs: Inputs) -> str:
+    """The scan, the classifier, the layers, and the classes that are asked for."""
+    network = inputs.network
+    return fingerprint(
+        "effects",
+        CODE,
+        keys.scan(inputs),
+        network.graph.digest([len(network.graph) - 1]),
+        [layer.name for layer in effect_layers(network)],
+        [network.outputs, network.without_outputs, None if network.head is None else network.head.kind],
+        [list(network.classes), inputs.accuracy_basis.numbers, inputs.accuracy_basis.sentence],
+        "" if inputs.accuracy_basis.numbers is None else keys.labels(inputs),
+    )
+
+
+def effect_layers(network: Network) -> list[LayerInfo]:
+    """The layers whose channels' contributions are measured: all but those inside blocks."""
+    return [layer for layer in network.layers if not layer.is_inner]
+
+
+def has_effects(inputs: Inputs) -> bool:
+    """Whether there are contributions to measure: of layers, to the outputs of a classifier."""
+    return inputs.network.outputs is not None and bool(effect_layers(inputs.network))
+
+
+def trace_effects(inputs: Inputs, run: Run) -> None:
+    """Write effects.npz of every layer that is not inside a block, and effects.json; of a network without a classifier
+    effects.json alone, which says so."""
+    network = inputs.network
+    if not has_effects(inputs):
+        if run.ranks.leads:
+            _remove_earlier(inputs, run)
+            absent = (
+                network.without_outputs
+                if network.outputs is None
+                else "the atlas has only layers inside blocks"
+            )
+            run.store.tables.write_json("effects.json", {"absent": absent})
+        run.ranks.meet()
+        return
+    plan = effect_plan(inputs, run)
+    numbers = inputs.accuracy_basis.numbers
+    of_class = None if numbers is None else np.array(numbers, np.int64)
+    effects = CheckpointedPass(
+        run,
+        PASS,
+        key(inputs),
+        "the contributions to classes",
+        empty=lambda: EffectState(plan, run.device),
+        read=EffectState.from_arrays,
+    )
+    if run.ranks.leads:
+        effects.begin()
+    run.ranks.meet()
+
+    def work(state: EffectState, batches: list[int], done: Collection[int], forward: int) -> Batches:
+        use_tf32(inputs.profile.compute.precision != "fp32")
+        reader = EffectReader(network.to(run.device, torch.float32), plan, of_class)
+
+        def read(pixels: Tensor, images: Tensor) -> None:
+            reader.read(state, pixels, images, forward)
+
+        yield from in_forwards(inputs, run, "contributions to classes", batches, done, forward, read)
+        use_tf32(False)
+
+    state = effects.complete(inputs.forwards, at_once(inputs), work)
+    if run.ranks.leads:
+        _write(inputs, run, state)
+    run.ranks.meet()
+
+
+def at_once(inputs: Inputs) -> int:
+    """Pictures per forward of this pass, from the shapes alone: as in the other passes, halved until the maps fit."""
+    graph = inputs.network.graph
+    kept = sum(map(math.prod, graph.shapes(inputs.network.preprocessing.size)))
+    batch, kind = inputs.forward, inputs.arithmetic[0]
+    while batch > 1 and batch * kept > KEPT.get(kind, KEPT["cpu"]):
+        batch //= 2
+    return batch
+
+
+def effect_plan(inputs: Inputs, run: Run) -> EffectPlan:
+    """The layers, and the classes that are summed up: those with a picture, or all where the class is the network's
+    answer; as many as fit into the memory."""
+    layers = effect_layers(inputs.network)
+    most = LARGEST_STATE // (32 * sum(layer.channels for layer in layers))
+    head, numbers = inputs.network.head, inputs.accuracy_basis.numbers
+    assert head is not None
+    if numbers is None:
+        count = 2 if head.is_binary else head.outputs
+        classes = list(range(count)) if count <= most else []
+    else:
+        of_usable = np.array(numbers, np.int64)[usable_files(inputs, run)]
+        there, pictures = np.unique(of_usable[of_usable >= 0], return_counts=True)
+        classes = sorted(there[np.argsort(-pictures, kind="stable")[:most]].tolist())
+    return EffectPlan(
+        tuple(EffectLayer(layer.name, layer.channels, layer.width) for layer in layers),
+        tuple(classes),
+        head.is_binary,
+    )
+
+
+def exact_weights(network: Network) -> tuple[str, np.ndarray] | None:
+    """The layer whose mean activations the classifier reads, and its weights (K, C), a row per class; None where
+    something lies between them, so that a backward pass gives the contributions to first order alone."""
+    graph, vector, head = network.graph, network.graph.before_classifier(), network.head
+    if vector is None or head is None or not graph.is_average(vector[0]):
+        return None
+    step = vector[0]
+    while graph.steps[step].op == "flatten":
+        step = graph.steps[step].inputs[0]
+    pooled = graph.steps[step].inputs[0]
+    layer = next((x for x in effect_layers(network) if network.step(x.name) == pooled), None)
+    weight = next(step.weight for step in reversed(graph.steps) if step.weight is not None).flatten(1)
+    if layer is None or weight.shape[1] != layer.channels:
+        return None
+    weights = weight.double().cpu().numpy()
+    return layer.name, np.concatenate([-weights, weights]) if head.is_binary else weights
+
+
+def class_name(network: Network, number: int) -> str:
+    """The name of a class by its number; one output stands for two classes, itself for the second."""
+    head = network.head
+    assert head is not None
+    if not head.is_binary:
+        return head.name(network.classes, number)
+    names = network.classes if len(network.classes) == 2 else ("class 0", head.name(network.classes, 0))
+    return names[number]
+
+
+def _write(inputs: Inputs, run: Run, state: EffectState) -> None:
+    _remove_earlier(inputs, run)
+    network, store, plan = inputs.network, run.store, state.plan
+    files = usable_files(inputs, run)
+    number_of = rows_of(files, len(inputs.pictures.files) + 1)  # −1 at the end, for none
+    classes = np.array(plan.classes, np.int64)
+    exact = exact_weights(network)
+    for layer in plan.layers:
+        means = ClassMeans.of(
+            state.sums[layer.name].value(), state.squares[layer.name].value(), state.pictures
+        )
+        value, image, unit = state.top(layer.name)
+        arrays = {
+            "effect_value": value,
+            "effect_image": number_of[image].astype(np.int32),
+            "effect_unit": unit,
+            **methods.of_channels(means, classes),
+            **methods.of_classes(means),
+        }
+        if exact is not None and exact[0] == layer.name:
+            activation = store.arrays.layer(layer.name, "statistics")["mean"]
+            arrays |= methods.of_weights(exact[1], activation)
+        store.arrays.write_layer(layer.name, PRODUCT, arrays)
+    scores = state.scores.value()[:, 0]
+    numbers = inputs.accuracy_basis.numbers
+    labels: dict[int, dict[tuple[int, str], None]] = {}
+    for file, number in zip(inputs.pictures.files, numbers or (), strict=False):
+        labels.setdefault(number, {})[file.label_id, file.label] = None
+    rows: list[dict[str, Any]] = []
+    for row, number in enumerate(plan.classes):
+        count = int(state.pictures[row])
+        rows.append(
+            {
+                "number": number,
+                "name": class_name(network, number),
+                "labels": [list(label) for label in labels.get(number, ())],
+                "pictures": count,
+                "correct": None if numbers is None else int(state.correct[row]),
+                "score": round(float(scores[row]) / count, 6) if count else None,
+            }
+        )
+    head = network.head
+    assert head is not None
+    report = {
+        "of": len(files),
+        "pictures": int(state.used[0]),
+        "by": "answer" if numbers is None else "label",
+        "sentence": inputs.accuracy_basis.sentence,
+        "head": head.kind,
+        "outputs": head.outputs,
+        "exact": None if exact is None else exact[0],
+        "layers": [layer.name for layer in plan.layers],
+        "names": [class_name(network, n) for n in range(2 if head.is_binary else head.outputs)],
+        "classes": rows,
+    }
+    store.tables.write_json("effects.json", report)
+
+
+def _remove_earlier(inputs: Inputs, run: Run) -> None:
+    """Remove what an earlier run wrote of other layers."""
+    for layer in inputs.network.layers:
+        run.store.arrays.drop_layer(layer.name, PRODUCT)
