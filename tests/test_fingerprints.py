@@ -221,6 +221,7 @@ def _shipped(inputs: Ingredients) -> Ingredients:
 NUMBERS = {
     "scan", "connections", "stream", "zooms", "scale truth", "sprites", "classes", "categories", "correspondence",
     "refinement", "gradient rules", "optimised pictures", "features", "predictions", "embedding", "dreams", "effects",
+    "randomised weights", "paths of optimised pictures",
 }  # fmt: skip
 BEHIND = {"features", "classes", "refinement"}  # pictures look alike by their final features
 GRAPH = NUMBERS | {"optimised stream", "all"}  # what hangs on the network's own steps
@@ -287,21 +288,31 @@ CHANGES: list[tuple[str, Change, set[str]]] = [
     (
         "channels",
         _profile("layers", channels=3),
-        {"optimised stream", "sprites", "gradient rules", "optimised pictures", "all"},
+        {
+            "optimised stream", "sprites", "gradient rules", "randomised weights", "optimised pictures",
+            "paths of optimised pictures", "all",
+        },
     ),
-    ("gradients", _set(sections={"gradients": {"gradients": ["guided", "plain"]}}), {"sprites", "all"}),
+    (
+        "gradients",
+        _set(sections={"gradients": {"gradients": ["guided", "plain"]}}),
+        {"sprites", "randomised weights", "all"},
+    ),
     ("tile", _profile("sprites", tile=200), {"sprites", "gradient rules", "all"}),
     ("inner tile, without inner layers", _profile("sprites", inner_tile=50), {"all"}),
     ("picture", _profile("sprites", picture=100), {"sprites", "all"}),
     (
         "quality",
         _profile("sprites", quality=50),
-        {"sprites", "gradient rules", "embedding", "optimised pictures", "all"},
+        {"sprites", "gradient rules", "embedding", "optimised pictures", "paths of optimised pictures", "all"},
     ),
     (
         "publish_patches",
         _profile("site", publish_patches=False),
-        {"sprites", "gradient rules", "embedding", "optimised pictures", "dreams", "all"},
+        {
+            "sprites", "gradient rules", "embedding", "optimised pictures", "paths of optimised pictures", "dreams",
+            "all",
+        },
     ),
     ("score_pictures", _profile("compute", score_pictures=3), SCAN),
     ("precision", _profile("compute", precision="tf32"), SCAN),
@@ -311,7 +322,7 @@ CHANGES: list[tuple[str, Change, set[str]]] = [
     ("embedding", _profile("embedding", perplexity=5.0), {"embedding", "all"}),
     ("pictures of the map", _profile("embedding", pictures=4), BEHIND | {"embedding", "all"}),
     ("no map", _profile("embedding", enabled=False), BEHIND | {"embedding", "all"}),
-    ("ascent", _profile("ascent", steps=9), {"optimised pictures", "all"}),
+    ("ascent", _profile("ascent", steps=9), {"optimised pictures", "paths of optimised pictures", "all"}),
     ("dreams", _profile("deepdream", steps=3), {"dreams", "all"}),
     ("a dream's start", _set(starts=(Start(1),)), {"dreams", "all"}),
     ("device", _set(device="meta"), GRAPH),

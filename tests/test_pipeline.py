@@ -41,8 +41,8 @@ def test_the_folder_holds_what_the_format_says_and_nothing_else(atlas):
         "manifest.json", "keys.json", "SHA256SUMS", "images.csv", "channels.csv", "scan.json", "layers", "scores",
         "sprites", "thumbs", "pictures", "kernels", "architecture.json", "relations.json",
         "classes.csv", "halves.csv", "classes.json", "categories.json", "categories.npz", "refinement.json",
-        "matches", "stream.json", "effects.json", "zooms.json", "rules", "rules.json", "first_layers", "embedding",
-        "predictions.npz",
+        "matches", "stream.json", "effects.json", "zooms.json", "rules", "rules.json", "randomisation.json",
+        "first_layers", "embedding", "predictions.npz",
     }  # fmt: skip
     assert manifest.weights.random
     for layer in manifest.layers:

@@ -61,6 +61,7 @@ DAMAGES: list[tuple[str, Callable[[Path], None], set[str]]] = [
     ("pictures/{shown}.webp", _flip, {"pictures"}),
     ("rules.json", _flip, {"gradient rules"}),
     ("rules/res2b-guided.webp", Path.unlink, {"gradient rules"}),
+    ("randomisation.json", _flip, {"randomised weights"}),
     ("first_layers/index.json", _flip, set()),
 ]
 

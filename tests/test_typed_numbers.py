@@ -32,7 +32,9 @@ from generator.methods import (
     kernels,
     mix_intervals,
     mixing,
+    path_check,
     purity,
+    randomisation,
     resampling,
     scale,
     strips,
@@ -55,6 +57,8 @@ from generator.site.chapters.scale_truth import GOOD
 from generator.site.guide import site_sizes
 from generator.site.reading import histogram
 from generator.stages import checkpointed_pass, class_measures, picture_map, profile, verify, zooms
+from generator.stages import path_check as path_check_stage
+from generator.stages import randomisation as randomisation_stage
 from tools.site_sizes import measured
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -247,6 +251,13 @@ STATED = {
         f"Below {resampling.RELIABLE} the measure does not repeat",
         f"at least {matching.DIRECTIONS:,} directions",
         f"has {matching.EXPECTED} matches among random directions",
+        f"the strongest units of up to {randomisation_stage.UNITS} channels",
+        "The mean over the units is given with its 95 % interval (Student's *t*)",
+        f"(windows of {randomisation.WINDOW} × {randomisation.WINDOW} px)",
+        "Vertical lines are 95 % intervals",
+        f"and up to {path_check_stage.CHANNELS} channels of each",
+        f"(up to {path_check.NUMBERS:,} of a layer, drawn at random)",
+        "Means over the channels with 95 % intervals (Student's *t*); a page counts",
         f"a share {matching.EXPECTED / 2:g} / *A* of the pairs",
         f"at random {resampling.HALVINGS} times ({searches.SEARCHES} times for the most similar channel",
         f"for at most {searches.SAMPLE} channels of the later layer",
@@ -312,9 +323,11 @@ def test_the_guides_numbers_are_the_codes(path: Path) -> None:
 
 def test_the_guides_words_for_numbers_are_the_codes() -> None:
     text = prose(ROOT / "site_src/guide/method.md")
-    words = {2: "two", 3: "three", 5: "five", 8: "eighth", 9: "nine", 10: "ten"}
+    words = {2: "two", 3: "three", 4: "four", 5: "five", 8: "eighth", 9: "nine", 10: "ten"}
     assert f"at least {words[STRONG_PICTURES]} of its nine pictures" in text
     assert f"the median of its {words[embedding.NEAREST]} nearest" in text
+    assert f"For up to {words[path_check_stage.LAYERS]} layers with optimised pictures" in text
+    assert f"the channel's {words[path_check_stage.NATURAL]} strongest patches" in text
     assert f"at most an {words[round(1 / purity.LARGEST_GROUP)]} of the pictures" in text
     assert category_channels.CHANCE == 1 / 1000 and "in at most one case of a thousand" in text
     assert f"and at least {words[category_channels.FEWEST]}." in text

@@ -20,6 +20,7 @@ from generator.site.reading.refinement import NAMES, Comparison, Estimate
 from generator.site.record_files import FieldMeaning, record_fields
 from generator.site.reference import reference
 from generator.site.templates import render_template
+from generator.site.trust_figures import optimised_paths, randomised_weights
 
 RULE_KINDS = ("patches", "plain", "saliency", "deconvnet", "guided")  # in the order of the page Method
 FOURTH = 4  # of the nine pictures, in an example
@@ -37,6 +38,8 @@ def guide_parts(atlases: Sequence[Atlas]) -> Mapping[str, Callable[[], str]]:
         "layers of the atlases": lambda: layer_tables(atlases),
         "definitions of the statistics": definitions,
         "gradient rules of the atlases": lambda: gradient_rules(shown),
+        "randomised weights of the atlases": lambda: randomised_weights(shown),
+        "paths of the atlases": lambda: optimised_paths(shown),
         "worked example of the atlases": lambda: worked_example(shown[0]),
         "sizes of a site": site_sizes,
         "examples of addresses": lambda: address_examples(shown[0]),

@@ -27,7 +27,9 @@ from generator.stages import (
     network_outputs,
     optimised_pictures,
     optimised_stream,
+    path_check,
     picture_map,
+    randomisation,
     refinement,
     residual_stream,
     scale_truth,
@@ -260,6 +262,14 @@ STAGES: tuple[Stage, ...] = (
         ("rules.json", "rules/*.webp"),
         needs=("scan", "classes"),
     ),
+    # Gradients of some units once more, with random weights in place of the learnt ones.
+    Stage(
+        "randomised weights",
+        randomisation.compare_weights,
+        randomisation.key,
+        ("randomisation.json",),
+        needs=("scan",),
+    ),
     # The picture that maximises the activation of each channel.
     Stage(
         "optimised pictures",
@@ -269,6 +279,15 @@ STAGES: tuple[Stage, ...] = (
         needs=("scan",),
         when=lambda inputs: bool(inputs.optimised_layers),
         ranks="together",
+    ),
+    # What optimised and natural pictures activate in the layers below.
+    Stage(
+        "paths of optimised pictures",
+        path_check.check_paths,
+        path_check.key,
+        ("path_check.json",),
+        needs=("scan", "optimised pictures"),
+        when=path_check.is_wanted,
     ),
     # DeepDream.
     Stage(

@@ -18,6 +18,8 @@
     zooms.json              the responses to enlarged and reduced pictures, block by block
     scale_truth.json        drawn pictures alone: the measures of scale invariance against the true sizes
     sprites/<layer>/<channel>.webp   thumbs/<layer>.webp   pictures/<index>.webp
+    randomisation.json                      gradients of some units with random weights in place of the learnt ones
+    path_check.json                         what optimised and natural pictures activate in the layers below
     rules.json, rules/<layer>-<kind>.webp   the gradient rules next to each other, for a few channels
     embedding/              features.npy (M, F): the vector before the classifier of each picture of the map; map.npz:
                             their positions; embedding.json: its settings and quality; thumbs.webp: the pictures, small

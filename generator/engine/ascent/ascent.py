@@ -167,9 +167,13 @@ class Ascender:
     def measure(self, pictures: Tensor, channels: Sequence[int]) -> tuple[Tensor, Tensor]:
         """The objective, and the largest value of the map, (U,) each, on pictures of the frame, (U, C, h, w) in
         [0, 1], without transforms."""
-        maps = self.measured(self._prepared(pictures.to(self.device, self.dtype), self.dtype))
+        maps = self.measured(self.prepared(pictures))
         own = maps[torch.arange(len(channels)), torch.as_tensor(channels, device=self.device)]  # (U, h, w)
         return own.mean((1, 2)), own.amax((1, 2))
+
+    def prepared(self, pictures: Tensor) -> Tensor:
+        """Pictures of the frame, (U, C, h, w) in [0, 1] → the network's input."""
+        return self._prepared(pictures.to(self.device, self.dtype), self.dtype)
 
     def _prepared(self, pictures: Tensor, dtype: torch.dtype) -> Tensor:
         """sRGB in [0, 1] → the network's input, channels_last."""

@@ -26,6 +26,8 @@ from generator.site.reading.layer_pairs import (
     matches_by_channel,
     relations_from_json,
 )
+from generator.site.reading.path_check import PathCheck, path_check_from_json
+from generator.site.reading.randomisation import Randomisation, randomisation_from_json
 from generator.site.reading.refinement import Refinement, refinement_from_json
 from generator.site.reading.unique_labels import unique_labels
 
@@ -125,6 +127,16 @@ class Atlas:
     @cached_property
     def blocks(self) -> tuple[LayerInfo, ...]:
         return tuple(layer for layer in self.layers if layer.kind == "block")
+
+    @cached_property
+    def randomisation(self) -> Randomisation | None:
+        """How much gradient pictures depend on the learnt weights; None where it was not measured."""
+        return randomisation_from_json(self.store.tables.read_json("randomisation.json"))
+
+    @cached_property
+    def path_check(self) -> PathCheck | None:
+        """Whether optimised pictures activate the layers below as natural ones do; None where it was not checked."""
+        return path_check_from_json(self.store.tables.read_json("path_check.json"))
 
     @cached_property
     def gradient_rules(self) -> list[GradientRow]:

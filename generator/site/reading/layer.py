@@ -12,6 +12,8 @@ from generator.site.reading.layer_numbers import Layer
 from generator.site.reading.measure import Measure
 from generator.site.reading.operations import operation_words
 from generator.site.reading.optimised import has_optimised
+from generator.site.reading.path_check import PathSummary
+from generator.site.reading.randomisation import WeightDependence
 from generator.site.reading.tiles import json_in_page
 from generator.site.reading.whole_pictures import WholePicture, some_whole, whole_pictures, with_gradients
 
@@ -22,7 +24,9 @@ class LayerHeader:
     stands, in words; panels: of its sprites; block_channels: of the page of its block, 0 where there is none; kernels:
     None where the layer has no kernels that can be drawn; has_first_layers: whether they stand on the page of first
     layers too; some_whole: whether any channel shows whole pictures in place of tiles; by_torch: what the network uses
-    because of which torch computes the gradients, in words, '' where it does not."""
+    because of which torch computes the gradients, in words, '' where it does not; weights: how much its gradient
+    pictures depend on the learnt weights; paths: whether its optimised pictures activate the layers below as natural
+    ones do; both None where that was not measured."""
 
     layer: LayerInfo
     layer_number: int
@@ -33,6 +37,8 @@ class LayerHeader:
     has_first_layers: bool
     some_whole: bool
     by_torch: str
+    weights: WeightDependence | None
+    paths: PathSummary | None
 
 
 @dataclass(frozen=True)
@@ -97,17 +103,19 @@ class LayerGrid:
 def layer_header(atlas: Atlas, info: LayerInfo, *, has_first_layers: bool) -> LayerHeader:
     """has_first_layers: whether the site has a page of first layers with this network's."""
     block = next((layer for layer in atlas.layers if layer.name == info.block), None)
-    kernels = kernel_sheet(atlas, info)
+    kernels, panels = kernel_sheet(atlas, info), atlas.manifest.sprites[info.name].panels
     return LayerHeader(
         layer=info,
         layer_number=atlas.layer_numbers[info.name],
         place=atlas.place(info),
-        panels=atlas.manifest.sprites[info.name].panels,
+        panels=panels,
         block_channels=block.channels if block else 0,
         kernels=kernels,
         has_first_layers=kernels is not None and has_first_layers,
         some_whole=some_whole(atlas, info),
         by_torch=operation_words(info.by_torch),
+        weights=atlas.randomisation.of(info.name, panels) if atlas.randomisation else None,
+        paths=atlas.path_check.of(info.name) if atlas.path_check else None,
     )
 
 

@@ -1,0 +1,149 @@
+"""Cascading randomisation (Adebayo et al., arXiv:1810.03292, section 3): whether gradient pictures depend on what the
+network has learnt.
+
+The weights are replaced by random ones, from a unit's layer downwards, and the unit's gradient picture is compared with
+that of the network as it is. A kind of picture that hardly changes shows the picture, not what the network learnt."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from scipy.ndimage import uniform_filter
+from scipy.stats import rankdata, t
+from torch import Tensor
+
+from generator.methods.resampling import SEED
+from generator.network.graph import Graph
+from generator.network.ops import Step
+
+WINDOW = 7  # px; side of the windows in which two pictures are compared by SSIM
+LEAST = 3  # with fewer units no interval is given
+
+
+def randomised(graph: Graph, steps: Collection[int], drawn: dict[int, Step] | None = None) -> Graph:
+    """The graph with other numbers in these steps, the same ones whichever other steps change too; `drawn` keeps the
+    changed steps from one call to the next.
+
+    A convolution or linear layer gets normal random weights of mean zero. Each output channel keeps no numbers of its
+    own: it takes the root mean square of its weights, and its bias, from another channel chosen at random, so that the
+    layer's activations stay about as large as they were. Scales, shifts and other numbers by channel are shuffled, and
+    so are those of operations that torch runs, if they have weights of several dimensions: these become random as a
+    convolution's do.
+    """
+    drawn = {} if drawn is None else drawn
+    for index in steps:
+        if index not in drawn:
+            drawn[index] = _redrawn(graph.steps[index], index)
+    chosen = set(steps)
+    kept = enumerate(graph.steps)
+    return Graph(tuple(drawn[index] if index in chosen else step for index, step in kept), graph.channels)
+
+
+def _redrawn(step: Step, index: int) -> Step:
+    if not step.tensors:
+        return step
+    random = np.random.default_rng([SEED, zlib.crc32(b"randomised"), index])
+    weight, bias = step.weight, step.bias
+    order = _order(random, weight if weight is not None else bias)
+    call = step.call
+    if call is not None:
+        call = replace(call, tensors=tuple(_other(tensor, random) for tensor in call.tensors))
+    return replace(
+        step,
+        weight=None if weight is None else _drawn(weight, order, random),
+        bias=None if bias is None else bias[order],
+        call=call,
+        raw=None,
+    )
+
+
+def _order(random: np.random.Generator, tensor: Tensor | None) -> Tensor:
+    return torch.from_numpy(random.permutation(0 if tensor is None else len(tensor)))
+
+
+def _drawn(weight: Tensor, order: Tensor, random: np.random.Generator) -> Tensor:
+    """Other weights: shuffled where there is one a channel, else normal."""
+    if weight.ndim < 2:
+        return weight[order] if len(weight) == len(order) else weight
+    size = weight.double().square().flatten(1).mean(1).sqrt()[order]  # (C_out,)
+    numbers = torch.from_numpy(random.standard_normal(tuple(weight.shape)))
+    return (numbers * size.reshape(-1, *[1] * (weight.ndim - 1)).cpu()).to(weight)
+
+
+def _other(tensor: Tensor, random: np.random.Generator) -> Tensor:
+    """As _drawn, for a tensor of an operation that torch runs; whole numbers are no weights."""
+    if not tensor.is_floating_point() or not tensor.ndim:
+        return tensor
+    return _drawn(tensor, _order(random, tensor), random)
+
+
+# -- how alike two gradient pictures are -------------------------------------------------------------------------------
+
+
+def strengths(gradients: np.ndarray) -> np.ndarray:
+    """Gradients (U, C, h, w) → the sums of their absolute values over the colours, (U, h, w) float64."""
+    summed: np.ndarray = np.abs(gradients.astype(np.float64)).sum(1)
+    return summed
+
+
+def rank_agreement(one: np.ndarray, other: np.ndarray, seen: np.ndarray) -> float:
+    """Spearman's rank correlation of two pictures of strengths, (h, w), over the pixels that are `seen`, (h, w) bool;
+    NaN where one of them is constant there."""
+    first, second = (rankdata(picture[seen]) for picture in (one, other))
+    if np.ptp(first) == 0 or np.ptp(second) == 0:
+        return float("nan")
+    return float(np.corrcoef(first, second)[0, 1])
+
+
+def structural_similarity(one: np.ndarray, other: np.ndarray) -> float:
+    """SSIM (Wang et al. 2004, doi:10.1109/TIP.2003.819861) of two pictures of strengths, (h, w), each scaled to a
+    largest value of one, in windows of 7 × 7 px (smaller where the picture is), of equal weight; NaN where one of them
+    is zero."""
+    if not one.max() > 0 or not other.max() > 0:
+        return float("nan")
+    x, y = one / one.max(), other / other.max()
+    side = min(WINDOW, *x.shape)
+    side -= 1 - side % 2
+    count = side * side
+    sample = count / max(1, count - 1)  # variances of samples, as scikit-image has them
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        filtered: np.ndarray = uniform_filter(values, side)
+        return filtered
+
+    mean_x, mean_y = mean(x), mean(y)
+    var_x = sample * (mean(x * x) - mean_x**2)
+    var_y = sample * (mean(y * y) - mean_y**2)
+    both = sample * (mean(x * y) - mean_x * mean_y)
+    c1, c2 = 0.01**2, 0.03**2
+    similarity = ((2 * mean_x * mean_y + c1) * (2 * both + c2)) / (
+        (mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)
+    )
+    edge = side // 2  # windows that hang over the border do not count
+    height, width = x.shape
+    return float(similarity[edge : height - edge, edge : width - edge].mean())
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over units with its 95 % interval by Student's t. count: units; NaN where too few are there."""
+
+    mean: float
+    low: float
+    high: float
+    count: int
+
+
+def mean_of(values: np.ndarray) -> Mean:
+    """The mean of values (U,), of which NaN do not count."""
+    known = values[np.isfinite(values)]
+    if len(known) < LEAST:
+        nan = float("nan")
+        return Mean(nan, nan, nan, len(known))
+    middle = float(known.mean())
+    reach = float(t.ppf(0.975, len(known) - 1) * known.std(ddof=1) / len(known) ** 0.5)
+    return Mean(middle, middle - reach, middle + reach, len(known))

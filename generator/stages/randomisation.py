@@ -1,0 +1,226 @@
+"""Whether gradient pictures change when the network's weights become random ones: for some units of every layer."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from generator.core.records import LayerInfo
+from generator.core.store import fingerprint
+from generator.engine.gradients.unit_gradients import UnitGradients, Units, forward_switches
+from generator.engine.relu_rules import UNIT_RULES, ReluRule
+from generator.methods.gradients import RULES
+from generator.methods.randomisation import (
+    Mean,
+    mean_of,
+    randomised,
+    rank_agreement,
+    strengths,
+    structural_similarity,
+)
+from generator.network.network import Network
+from generator.network.ops import Step
+from generator.stages import keys
+from generator.stages.checkpointed_pass import halving, in_threads
+from generator.stages.gradient_rules import last_layers
+from generator.stages.inputs import Inputs
+from generator.stages.picture_reading import read_again, usable_files
+from generator.stages.run import Run
+
+CODE = 1  # raise it when a change alters any number
+FILE = "randomisation.json"
+UNITS = 16  # of a layer, each of another channel
+STEPS = 6  # of a cascade, at most
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is computed for a layer. rules: at ReLUs; cascade: the names of layers down to which weights are randomised,
+    beginning at the layer itself."""
+
+    layer: LayerInfo
+    rules: tuple[ReluRule, ...]
+    cascade: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Units of a layer. pixels: (P, H, W, C) uint8, the pictures that the units count in."""
+
+    units: Units
+    pixels: Tensor
+
+
+def key(inputs: Inputs) -> str:
+    """All that the numbers depend on."""
+    layers = [(layer.name, layer.kind, layer.stage) for layer in inputs.network.layers]
+    chosen = inputs.profile.gradients, inputs.profile.layers.channels
+    return fingerprint("randomisation", CODE, keys.scan(inputs), layers, *chosen)
+
+
+def compare_weights(inputs: Inputs, run: Run) -> None:
+    """Write randomisation.json: for every layer how alike the gradient pictures of its units are with and without the
+    weights that the network has learnt."""
+    network = inputs.network.to(run.device, torch.float32)
+    found: dict[str, dict[str, Any]] = {}
+    drawn: dict[int, Step] = {}
+
+    def compare(comparison: Comparison, at_once: int = UNITS) -> int:
+        sample = _sample(inputs, run, comparison.layer)
+        if sample is not None:
+            found[comparison.layer.name] = _compared(network, comparison, sample, at_once, drawn)
+        return 1
+
+    planned = _planned(inputs)
+    with run.reporter.stage("randomised weights", len(planned), "layers") as advance:
+        for comparison in in_threads(run, planned, compare, advance):
+            advance(halving(run, UNITS, partial(compare, comparison)))
+    rows = [found[layer.name] for layer in inputs.network.layers if layer.name in found]
+    run.store.tables.write_json(FILE, {"units": UNITS, "layers": rows})
+
+
+def _planned(inputs: Inputs) -> list[Comparison]:
+    """The whole cascade under every rule for the last layer of some stages; for every other layer its end, all weights
+    random, under the rules of the profile's pictures. The longest first, so that threads end together."""
+    full = {layer.name for layer in last_layers(inputs)}
+    shown = tuple(dict.fromkeys(RULES[kind] for kind in inputs.profile.gradients))
+    comparisons = []
+    for layer in inputs.network.layers:
+        whole = cascade(inputs.network, layer)
+        some = tuple(whole[i] for i in np.unique(np.linspace(0, len(whole) - 1, STEPS).round().astype(int)))
+        is_full = layer.name in full
+        comparisons.append(
+            Comparison(layer, UNIT_RULES if is_full else shown, some if is_full else whole[-1:])
+        )
+
+    def work(comparison: Comparison) -> int:
+        of_one = inputs.network.step(comparison.layer.name)
+        return of_one * len(comparison.cascade) * len(comparison.rules)
+
+    return sorted(comparisons, key=work, reverse=True)
+
+
+def cascade(network: Network, layer: LayerInfo) -> tuple[str, ...]:
+    """The layers outside blocks that lead to a layer, from itself downwards: the cascade randomises the weights of one
+    after the other, each with all between it and the next."""
+    below = [
+        other.name
+        for other in network.layers
+        if not other.is_inner and network.step(other.name) < network.step(layer.name)
+    ]
+    return (layer.name, *reversed(below))
+
+
+def _randomised(network: Network, layer: LayerInfo, last: str, drawn: dict[int, Step]) -> Network:
+    """The network with random weights in every step from a layer down to all of `last`; drawn: these steps, kept for
+    other layers."""
+    whole = cascade(network, layer)
+    place = whole.index(last)
+    lowest = network.step(whole[place + 1]) if place + 1 < len(whole) else 0
+    steps = range(lowest + 1, network.step(layer.name) + 1)
+    return replace(network, graph=randomised(network.graph, steps, drawn))
+
+
+def _sample(inputs: Inputs, run: Run, layer: LayerInfo) -> Sample | None:
+    """The strongest unit of channels spread evenly over the active ones with pictures; None where none is active."""
+    numbers = run.store.arrays.layer(layer.name)
+    image, unit = numbers["top_image"][:, 0], numbers["top_unit"][:, 0].astype(np.int64)
+    active = np.flatnonzero(image[: inputs.channels(layer)] >= 0)
+    if not len(active):
+        return None
+    channels = active[np.unique(np.linspace(0, len(active) - 1, UNITS).round().astype(int))]
+    used, place = np.unique(image[channels], return_inverse=True)
+    files = usable_files(inputs, run)[used]
+    (batch,) = read_again(inputs, run, files.tolist(), batch=len(used))
+    parts = (torch.from_numpy(part) for part in (place.reshape(-1), channels, *unit[channels].T))
+    return Sample(Units(*parts), batch.pixels)
+
+
+def _compared(
+    network: Network, comparison: Comparison, sample: Sample, at_once: int, drawn: dict[int, Step]
+) -> dict[str, Any]:
+    layer, units = comparison.layer, sample.units
+    learnt = _gradients(network, comparison, sample, units, at_once)
+    size = network.preprocessing.size
+    shape = learnt[comparison.rules[0]].shape[1:]
+    spots = zip(units.row.tolist(), units.column.tolist(), strict=True)
+    inside = np.stack([_inside(layer, size, row, column, shape) for row, column in spots])
+    chance = None
+    elsewhere = _elsewhere(network, comparison, sample, at_once)
+    if elsewhere is not None:
+        chance = _gradients(network, comparison, sample, elsewhere, at_once)
+    rules: dict[ReluRule, dict[str, Any]] = {
+        rule: {"chance": chance and _alike(learnt[rule], chance[rule], inside), "steps": []}
+        for rule in comparison.rules
+    }
+    for last in comparison.cascade:
+        random = _randomised(network, layer, last, drawn)
+        other = _gradients(random, comparison, sample, units, at_once)
+        for rule in comparison.rules:
+            rules[rule]["steps"].append({"down_to": last, **_alike(learnt[rule], other[rule], inside)})
+    return {"layer": layer.name, "units": len(units), "rules": rules}
+
+
+def _elsewhere(network: Network, comparison: Comparison, sample: Sample, at_once: int) -> Units | None:
+    """For every unit another one at its own place in another picture: of the channel that is most active there. None
+    where there is only one picture."""
+    count, name, units = len(sample.pixels), comparison.layer.name, sample.units
+    if count < 2:
+        return None
+    step, picture = network.step(name), (units.picture + 1) % count
+    channel = torch.empty_like(units.channel)
+    for part in torch.split(torch.arange(count), at_once):
+        maps = forward_switches(network, network.prepare(sample.pixels[part]), name, keep=[name]).maps[step]
+        for unit in torch.nonzero((picture >= part[0]) & (picture <= part[-1])).flatten().tolist():
+            there = maps[picture[unit] - part[0], :, units.row[unit], units.column[unit]]
+            channel[unit] = int(there.argmax())
+    return Units(picture, channel, units.row, units.column)
+
+
+def _gradients(
+    network: Network, comparison: Comparison, sample: Sample, units: Units, at_once: int
+) -> dict[ReluRule, np.ndarray]:
+    """By rule the strengths of the units' gradients, (U, h, w)."""
+    first, *others = comparison.rules
+    engine = UnitGradients(network, first)
+    engines = {first: engine, **{rule: engine.with_rule(rule) for rule in others}}
+    found: dict[ReluRule, list[np.ndarray]] = {rule: [] for rule in engines}
+    name = comparison.layer.name
+    for part in torch.split(torch.arange(len(units)), at_once):
+        some = units.take(part)
+        used, place = torch.unique(some.picture, return_inverse=True)
+        some = replace(some, picture=place)
+        switches = forward_switches(network, network.prepare(sample.pixels[used]), name)
+        for rule, of_rule in engines.items():
+            found[rule].append(strengths(of_rule.gradients(switches, name, some).float().cpu().numpy()))
+    return {rule: np.concatenate(parts) for rule, parts in found.items()}
+
+
+def _inside(
+    layer: LayerInfo, size: tuple[int, int], row: int, column: int, shape: tuple[int, ...]
+) -> np.ndarray:
+    """Which pixels of a unit's gradient, of this shape (h, w), lie in the picture."""
+    if layer.receptive_field.side > min(size):
+        return np.ones(shape, bool)  # of the whole picture
+    top, left, _, _ = layer.receptive_field.box(row, column)
+    rows, columns = (np.arange(extent) + start for extent, start in zip(shape, (top, left), strict=True))
+    return np.outer((rows >= 0) & (rows < size[0]), (columns >= 0) & (columns < size[1]))
+
+
+def _alike(one: np.ndarray, other: np.ndarray, seen: np.ndarray) -> dict[str, Any]:
+    """How alike two sets of pictures are, pair by pair: means of the rank correlation and of SSIM with intervals."""
+    pairs = list(zip(one, other, seen, strict=True))
+    return {
+        "rank": _json(mean_of(np.array([rank_agreement(*pair) for pair in pairs]))),
+        "ssim": _json(mean_of(np.array([structural_similarity(a, b) for a, b, _ in pairs]))),
+    }
+
+
+def _json(mean: Mean) -> dict[str, Any]:
+    return {name: value if math.isfinite(value) else None for name, value in asdict(mean).items()}
