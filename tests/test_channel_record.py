@@ -58,7 +58,8 @@ def test_the_fields_of_a_record_are_those_of_its_version() -> None:
     assert SCHEMA == 1
     assert tuple(field.name for field in dataclasses.fields(ChannelRecord)) == FIELDS
     assert tuple(field.name for field in record_fields()) == FIELDS
-    assert row_fields()["top"] == ["picture", "value", "row", "column", "shortcut", "branch"]
+    top = ["picture", "value", "row", "column", "shortcut", "branch"]
+    assert row_fields()["top"] == [*top, "focus_row", "focus_column", "focus_side"]
     assert all(field.meaning for field in record_fields())
 
 

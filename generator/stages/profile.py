@@ -188,8 +188,8 @@ class SpritesSection(_Section):
     are enlarged by the whole factor that comes nearest); quality: of WebP; picture: side in px of whole pictures."""
 
     tile: Annotated[int, Field(ge=16, le=512)] = 96
-    inner_tile: Annotated[int, Field(ge=16, le=512)] = 72
-    quality: Annotated[int, Field(ge=1, le=100)] = 75
+    inner_tile: Annotated[int, Field(ge=16, le=512)] = 64
+    quality: Annotated[int, Field(ge=1, le=100)] = 60
     picture: Annotated[int, Field(ge=32, le=1024)] = 160
 
 

@@ -23,10 +23,10 @@ class LayerHeader:
     """What all pages of a layer show. layer_number: among those that have pages, from 0; place: where in the network it
     stands, in words; panels: of its sprites; block_channels: of the page of its block, 0 where there is none; kernels:
     None where the layer has no kernels that can be drawn; has_first_layers: whether they stand on the page of first
-    layers too; some_whole: whether any channel shows whole pictures in place of tiles; by_torch: what the network uses
-    because of which torch computes the gradients, in words, '' where it does not; weights: how much its gradient
-    pictures depend on the learnt weights; paths: whether its optimised pictures activate the layers below as natural
-    ones do; both None where that was not measured."""
+    layers too; some_whole: whether any channel shows whole pictures in place of tiles; focused: whether tiles are cut
+    to the units' focus; by_torch: what the network uses because of which torch computes the gradients, in words, ''
+    where it does not; weights: how much its gradient pictures depend on the learnt weights; paths: whether its
+    optimised pictures activate the layers below as natural ones do; both None where that was not measured."""
 
     layer: LayerInfo
     layer_number: int
@@ -36,6 +36,7 @@ class LayerHeader:
     kernels: KernelSheet | None
     has_first_layers: bool
     some_whole: bool
+    focused: bool
     by_torch: str
     weights: WeightDependence | None
     paths: PathSummary | None
@@ -113,6 +114,7 @@ def layer_header(atlas: Atlas, info: LayerInfo, *, has_first_layers: bool) -> La
         kernels=kernels,
         has_first_layers=kernels is not None and has_first_layers,
         some_whole=some_whole(atlas, info),
+        focused=any(place[2] for c in range(info.channels) for place in atlas.layer(info.name).focus_of(c)),
         by_torch=operation_words(info.by_torch),
         weights=atlas.randomisation.of(info.name, panels) if atlas.randomisation else None,
         paths=atlas.path_check.of(info.name) if atlas.path_check else None,

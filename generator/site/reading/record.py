@@ -44,6 +44,12 @@ class TopPicture(NamedTuple):
         Field(description="of a residual block: what the shortcut gave this unit before the last ReLU"),
     ]
     branch: Annotated[float | None, Field(description="of a residual block: what the branch gave it")]
+    focus_row: Annotated[
+        int | None,
+        Field(description="where the tiles are cut to the unit's focus: its first row in the picture, in px"),
+    ]
+    focus_column: Annotated[int | None, Field(description="its first column in the picture, in px")]
+    focus_side: Annotated[int | None, Field(description="its side in px")]
 
 
 class LabelCount(NamedTuple):
@@ -225,6 +231,7 @@ def top_pictures(layer: Layer, channel: int) -> list[TopPicture]:
         [None] * TOP if (values := layer.arrays.get(name)) is None else values[channel].tolist()
         for name in ("top_shortcut", "top_branch")
     )
+    focus = layer.focus_of(channel)
     return [
         TopPicture(
             picture,
@@ -233,6 +240,7 @@ def top_pictures(layer: Layer, channel: int) -> list[TopPicture]:
             units[place][1],
             _exact(shortcuts[place]),
             _exact(branches[place]),
+            *(focus[place] if focus[place][2] else (None, None, None)),
         )
         for place, picture in enumerate(layer.images[channel])
         if picture >= 0
