@@ -64,17 +64,27 @@ def fitted(colours: Any, tall: int, wide: int) -> Any:
             weight = np.float32(max(0.0, 1 - abs(k + 0.5 - middle) / reach) / total)
             for j in range(width * 3):
                 lower[i, j] += weight * colours[k, j]
-    result = np.zeros((tall, wide * 3), np.float32)
+    firsts, lasts = np.empty(wide, np.int64), np.empty(wide, np.int64)
+    weights = np.zeros((wide, width), np.float32)
     for j in range(wide):
         first, last, middle, reach = taps(j, width, wide)
+        firsts[j], lasts[j] = first, last
         total = 0.0
         for k in range(first, last):
             total += max(0.0, 1 - abs(k + 0.5 - middle) / reach)
         for k in range(first, last):
-            weight = np.float32(max(0.0, 1 - abs(k + 0.5 - middle) / reach) / total)
-            for i in range(tall):
-                for c in range(3):
-                    result[i, 3 * j + c] += weight * lower[i, 3 * k + c]
+            weights[j, k - first] = max(0.0, 1 - abs(k + 0.5 - middle) / reach) / total
+    result = np.empty((tall, wide * 3), np.float32)
+    for i in range(tall):
+        for j in range(wide):
+            red, green, blue = np.float32(0), np.float32(0), np.float32(0)
+            first = firsts[j]
+            for k in range(first, lasts[j]):
+                weight = weights[j, k - first]
+                red += weight * lower[i, 3 * k]
+                green += weight * lower[i, 3 * k + 1]
+                blue += weight * lower[i, 3 * k + 2]
+            result[i, 3 * j], result[i, 3 * j + 1], result[i, 3 * j + 2] = red, green, blue
     return result
 
 
