@@ -12,8 +12,11 @@ from generator.core.progress import Reporter
 
 # Checks of files, and stages that only relate what others found: no picture is read for them.
 WITHOUT_PICTURES = frozenset(
-    ("fingerprints", "checksums", "connections", "classes", "categories", "correspondence", "refinement")
-)
+    (
+        "fingerprints", "checksums", "connections", "classes", "categories", "correspondence", "refinement",
+        "labels along the range",
+    )
+)  # fmt: skip
 
 
 class Interrupting(Reporter):

@@ -220,13 +220,14 @@ def _shipped(inputs: Ingredients) -> Ingredients:
 
 NUMBERS = {
     "scan", "connections", "stream", "zooms", "scale truth", "sprites", "classes", "categories", "correspondence",
-    "refinement", "gradient rules", "optimised pictures", "features", "predictions", "embedding", "dreams", "effects",
+    "label range", "refinement", "gradient rules", "optimised pictures", "features", "predictions", "embedding",
+    "dreams", "effects",
     "randomised weights", "paths of optimised pictures",
 }  # fmt: skip
 BEHIND = {"features", "classes", "refinement"}  # pictures look alike by their final features
 GRAPH = NUMBERS | {"optimised stream", "all"}  # what hangs on the network's own steps
 SCAN = NUMBERS | {"all"}
-LABELS = {"effects", "classes", "categories", "refinement", "gradient rules", "dreams", "all"}
+LABELS = {"effects", "classes", "categories", "label range", "refinement", "gradient rules", "dreams", "all"}
 FILES = {"first layers", "all"}  # the weights' file, whose SHA-256 is published
 
 CHANGES: list[tuple[str, Change, set[str]]] = [
@@ -275,7 +276,7 @@ CHANGES: list[tuple[str, Change, set[str]]] = [
     (
         "hierarchy",
         lambda i: _set(hierarchy=i.hierarchy.replace("cat,,", "cat,insect,"))(i),
-        {"classes", "categories", "refinement", "gradient rules", "all"},
+        {"classes", "categories", "label range", "refinement", "gradient rules", "all"},
     ),
     (
         "a group's name",
@@ -347,6 +348,7 @@ def test_the_shipped_hierarchy_counts_by_its_content(inputs):
     assert _changed(before, all_keys(_shipped(inputs).open())) == {
         "classes",
         "categories",
+        "label range",
         "refinement",
         "gradient rules",
         "all",
@@ -364,6 +366,7 @@ def test_the_drawn_worlds_hierarchy_and_scale_belong_to_drawn_pictures_alone(inp
         "scale truth",
         "classes",
         "categories",
+        "label range",
         "refinement",
         "gradient rules",
         "all",

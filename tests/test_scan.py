@@ -17,9 +17,10 @@ from generator.core.errors import AtlasError
 from generator.core.records import Preprocessing, WeightsInfo
 from generator.engine import device
 from generator.engine.device import avoid_page_faults, choose_device
+from generator.engine.scan.histograms import BINS, bin_of
 from generator.engine.scan.plan import CANDIDATES, ScanPlan
 from generator.engine.scan.rescoring import rescore
-from generator.engine.scan.scan import scan, scan_side_by_side
+from generator.engine.scan.scan import Located, scan, scan_side_by_side
 from generator.engine.scan.state import ScanState
 from generator.network.network import Network, Tap
 
@@ -123,6 +124,38 @@ def _same(first, second):
     for key, array in first.items():
         assert array.dtype == second[key].dtype
         np.testing.assert_array_equal(array, second[key], err_msg=str(key))
+
+
+@pytest.mark.parametrize("sampled", [1, 3], ids=["all", "every third"])
+def test_maxima_of_the_chosen_pictures_are_located_and_all_scores_counted(sampled):
+    network, pictures = _network(_module()), _pictures()
+    plan = ScanPlan.of(network, 8)
+    rows = np.where(np.arange(len(pictures)) % sampled == 0, np.arange(len(pictures)) // sampled, -1)
+    channels = [layer.channels for layer in plan.located]
+    places = np.full((rows.max() + 1, sum(channels)), -1)
+    state, scores = ScanState.empty(plan), np.empty((len(pictures), plan.channels), np.float32)
+
+    def take(of, found):
+        places[of] = found
+
+    batches = in_batches(pictures, 16, torch.randperm(41, generator=torch.Generator().manual_seed(1)))
+    for scanned in scan_side_by_side(network, batches, state, threads=1, located=Located(rows, take)):
+        for batch, part in scanned:
+            scores[batch.indices] = part
+    steps = [step for step, layer in zip(network.steps, plan.layers, strict=True) if layer.located]
+    maps = {
+        index: found.clone()
+        for index, found in network.graph.visit(network.prepare(pictures[rows >= 0]), {*steps}, {})
+        if index in steps
+    }
+    right = torch.cat([maps[step].contiguous().flatten(2).argmax(2) for step in steps], 1).numpy()
+    assert (
+        places == right
+    ).mean() > 0.999  # another batch's last bits may choose another of two equal places
+    counts = np.zeros((plan.channels, BINS), np.int64)
+    for row in bin_of(torch.from_numpy(scores)).numpy():
+        counts[np.arange(plan.channels), row] += 1
+    np.testing.assert_array_equal(state.histograms.counts.numpy(), counts)
 
 
 def test_every_batch_size_and_order_gives_the_same_bits():

@@ -35,6 +35,7 @@ from generator.methods import (
     path_check,
     purity,
     randomisation,
+    range_labels,
     resampling,
     scale,
     strips,
@@ -194,6 +195,10 @@ STATED = {
         "the nine around the "
         + ", ".join(map(str, strips.QUANTILES[1:-2]))
         + f" and {strips.QUANTILES[-2]} % quantiles",
+        f"is at least {range_labels.FROM:g} and higher than",
+        f"{strips.QUANTILES[range_labels.LOWER]} % quantile",
+        f"at the {strips.QUANTILES[range_labels.LOWER]} %",
+        f"not above the middle {100 * (1 - 2 * range_labels.WITHIN):g} % of nine",
         "at place *q* (*n* − 1), counted from 0 and rounded",
         f"the {TOP * (TOP - 1) // 2} pairs of classes",
         f"whose scores are kept (at most {profile.ComputeSection().score_pictures:,})",

@@ -186,6 +186,7 @@ def tiles(inputs: Inputs) -> str:
     pictures: list[object] = [sprites_section.picture, sprites_section.quality, QUICK_METHOD]
     if any(inputs.channels(layer) < layer.channels for layer in network.layers):
         pictures.append("all lists")  # since channels without tiles have whole pictures too
+    pictures.append("strips")
     return fingerprint(
         scan(inputs),
         TILES,

@@ -23,6 +23,7 @@ from generator.stages import (
     first_layers,
     gradient_rules,
     keys,
+    label_range,
     labels,
     network_outputs,
     optimised_pictures,
@@ -171,6 +172,15 @@ STAGES: tuple[Stage, ...] = (
         categories.find_channels,
         categories.key,
         ("categories.json", "categories.npz"),
+        needs=("scan", "labels"),
+        cpu_only=True,
+    ),
+    # How far labels agree below the strongest pictures.
+    Stage(
+        "label range",
+        label_range.measure_range,
+        label_range.key,
+        ("label_range.json", "layers/*/range_labels.npz"),
         needs=("scan", "labels"),
         cpu_only=True,
     ),

@@ -33,11 +33,17 @@ def is_kept(inputs: Inputs, run: Run) -> bool:
 
 
 def missing_pictures(inputs: Inputs, run: Run) -> list[int]:
-    """The indices (in images.csv) of the pictures in the lists of all channels whose file is missing: also of channels
-    that get no sprite, whose pages show these pictures alone. None where the profile may not publish pictures."""
+    """The indices (in images.csv) of the pictures in the lists and strips of all channels whose file is missing: also
+    of channels that get no sprite, whose pages show these pictures alone. None where the profile may not publish
+    pictures."""
     if "patches" not in inputs.panels:
         return []
-    lists = [run.store.arrays.layer(layer.name, "top")["top_image"] for layer in inputs.network.layers]
+    lists = [
+        array.ravel()
+        for layer in inputs.network.layers
+        for name, array in run.store.arrays.layer(layer.name, "top", "range").items()
+        if name in ("top_image", "strip_image")
+    ]
     listed = np.unique(np.concatenate([numbers[numbers >= 0] for numbers in lists]))
     written = run.store.pictures.pictures()
     return [index for index in listed.tolist() if index not in written]

@@ -12,6 +12,7 @@ import { startSpeculation } from "./speculation.js";
 import { startThemeButton } from "./theme-button.js";
 import { startInputs } from "./tiles/inputs.js";
 import { startInspection } from "./tiles/inspection.js";
+import { startRange } from "./tiles/range.js";
 import { startRows } from "./tiles/rows.js";
 import { startTables } from "./tiles/tables.js";
 
@@ -25,6 +26,7 @@ startSpeculation();
 startInputs();
 startTables();
 startRows();
+startRange();
 startInspection();
 startGrid();
 startKernelOrder();

@@ -18,6 +18,7 @@ from generator.site.reading.categories import Categories, read_categories
 from generator.site.reading.class_report import ClassReport, class_report_from_json
 from generator.site.reading.descriptions import NO_DESCRIPTIONS, Descriptions
 from generator.site.reading.effects import Effects, read_effects
+from generator.site.reading.label_range import LabelRange, label_range
 from generator.site.reading.layer_numbers import Layer, dead_channels
 from generator.site.reading.layer_pairs import (
     LayerPair,
@@ -302,6 +303,16 @@ class Atlas:
     def class_report(self) -> ClassReport | None:
         """How the class measures stand next to chance; None in an atlas of a version that did not compute it."""
         return class_report_from_json(self.store.tables.read_json("classes.json"))
+
+    @cached_property
+    def label_range(self) -> LabelRange:
+        """How far labels agree along the channels' ranges."""
+        return label_range(self.store.tables.read_json("label_range.json"))
+
+    @cached_property
+    def scored(self) -> int:
+        """Of how many pictures the scores are stored."""
+        return len(self.store.tables.scored_pictures())
 
     @cached_property
     def categories(self) -> Categories | None:

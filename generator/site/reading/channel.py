@@ -11,6 +11,7 @@ from generator.site.reading.atlas import Atlas
 from generator.site.reading.categories import CategoryChannel
 from generator.site.reading.channel_change import ChangeSentence, change_sentences, verdict_of
 from generator.site.reading.channel_effects import ChannelEffects, channel_effects
+from generator.site.reading.channel_range import RangeSection, range_section
 from generator.site.reading.class_sentences import class_sentences
 from generator.site.reading.descriptions import Description
 from generator.site.reading.inputs import InputChannel, input_tree
@@ -123,9 +124,10 @@ class ChannelPage:
 
     record: what is published of the channel, with its sentence and its labels; classes: sentences on the classes of its
     pictures; categories: the classes and groups of classes that many of its pictures are of; descriptions: from
-    elsewhere; changes: how it changes from earlier blocks; strip: the blocks of the stage, empty where there is only
-    one; data: JSON for the scripts, '' where there are no tiles; preview: full address of the picture that stands for
-    the page where somebody links to it, '' where the site's own address is not known or the channel shows no picture.
+    elsewhere; changes: how it changes from earlier blocks; spread: its whole range, None for a dead channel; strip: the
+    blocks of the stage, empty where there is only one; data: JSON for the scripts, '' where there are no tiles;
+    preview: full address of the picture that stands for the page where somebody links to it, '' where the site's own
+    address is not known or the channel shows no picture.
     """
 
     channel: int
@@ -137,6 +139,7 @@ class ChannelPage:
     descriptions: Sequence[Description]
     top: TopPictures
     optimised: OptimisedPicture | None
+    spread: RangeSection | None
     groups: Sequence[StatisticGroup]
     strip: Sequence[StageRow]
     effects: ChannelEffects | None
@@ -165,6 +168,7 @@ def channel_page(
         descriptions=atlas.descriptions.of(info.name, channel),
         top=top,
         optimised=optimised_picture(atlas, layer, channel),
+        spread=range_section(atlas, info, channel),
         groups=_groups(layer, channel),
         strip=_strip(atlas, info, channel),
         effects=channel_effects(atlas, info, channel),

@@ -6,8 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from generator.core.records import LayerInfo
 from generator.site.reading.atlas import Atlas
+from generator.site.reading.channel_range import LayerRange, layer_range
 from generator.site.reading.layer_numbers import Layer
 from generator.site.reading.measure import Measure
 from generator.site.reading.operations import operation_words
@@ -83,7 +86,8 @@ class LayerGrid:
     gradients: how many of these have tiles; has_groups: whether some are found for a group of classes; sorts: the
     measures that the grid can be sorted by; doubtful: the keys of those whose order another set of pictures would not
     repeat; label_names: the labels that it can be filtered by, in order; previous, next: layers of the network; inner:
-    convolutions of the block; data: JSON for the script."""
+    convolutions of the block; decline: how many channels' label agreement falls along their range, None where that is
+    not known; data: JSON for the script."""
 
     cells: Sequence[Cell]
     columns: int
@@ -98,6 +102,7 @@ class LayerGrid:
     inner: Sequence[LayerInfo]
     has_optimised: bool
     has_descriptions: bool
+    decline: LayerRange | None
     data: str
 
 
@@ -154,6 +159,7 @@ def layer_grid(atlas: Atlas, info: LayerInfo) -> LayerGrid:
         inner=atlas.inner_of(info.name) if info.kind in ("block", "layer") else [],
         has_optimised=has_optimised(layer),
         has_descriptions=bool(described),
+        decline=layer_range(atlas, info.name),
         data=_grid_data(layer, list(labels), labels_by_channel, categories, described),
     )
 
@@ -203,7 +209,8 @@ def _grid_data(
 ) -> str:
     """JSON for the script. labels: names; categories: from `layer_categories`; nine: by channel the numbers of its
     pictures' labels, the commonest first; descriptions: by channel, of those that have any; numbers: by measure and
-    channel to four digits, null where there is none; panels; units: by measure its name and unit."""
+    channel to four digits, null where there is none; panels; falls: the channels whose
+    label agreement falls; units: by measure its name and unit."""
     columns = layer.measures
     return json_in_page(
         {
@@ -219,9 +226,15 @@ def _grid_data(
                 for column in columns
             },
             "panels": layer.sprite.panels,
+            "falls": _falling(layer),
             "units": {column.measure.key: [column.measure.name, column.measure.unit] for column in columns},
         }
     )
+
+
+def _falling(layer: Layer) -> list[int]:
+    falls = layer.arrays.get("agreement_falls")
+    return [] if falls is None else np.flatnonzero(falls).tolist()
 
 
 def kernel_sheet(atlas: Atlas, info: LayerInfo) -> KernelSheet | None:

@@ -21,8 +21,8 @@ MEMBERS = {
         "gain_previous",
     ),
     CLASSES: (
-        "label_purity", "label_entropy", "group_purity", "label_agreement", "visual_agreement", "class_auroc",
-        "group_auroc",
+        "label_purity", "label_entropy", "group_purity", "label_agreement", "agreement_decline", "visual_agreement",
+        "class_auroc", "group_auroc",
     ),
     STREAM: ("shortcut_share", "mix_ratio"),
 }  # fmt: skip

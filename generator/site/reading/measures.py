@@ -163,6 +163,45 @@ MEASURES: tuple[Measure, ...] = (
         most=1,
     ),
     Measure(
+        "agreement_decline",
+        "fall of label agreement",
+        "difference",
+        "Label agreement of the top-9 less that of the nine pictures around the 90 % quantile of the channel's scores "
+        "above zero. Only where the top-9 agree more than all but one in a thousand of nine random pictures: other "
+        "channels have nothing to fall from. A class of few pictures cannot fill the 90 % quantile, so a detector of "
+        "such a class falls too.",
+        signed,
+    ),
+    Measure(
+        "agreement_90",
+        "label agreement at 90 %",
+        "",
+        "Label agreement of the nine pictures around the 90 % quantile of the channel's scores above zero.",
+        correlation,
+        listed=False,
+        most=1,
+    ),
+    Measure(
+        "agreement_falls",
+        "label agreement falls",
+        "1 for yes",
+        "Whether the label agreement of the top-9 is at least 0.3 and higher than that of all but one in a thousand of "
+        "nine random pictures, and that of the nine pictures around the 90 % quantile not above the middle 95 % of "
+        "nine random pictures.",
+        integer,
+        listed=False,
+    ),
+    Measure(
+        "level_90",
+        "activation at 90 %",
+        "% of the top-9",
+        "The score at the 90 % quantile of the channel's scores above zero, as a share of the fifth score of the "
+        "top-9.",
+        percent,
+        listed=False,
+        least=0,
+    ),
+    Measure(
         "visual_agreement",
         "visual agreement",
         "",

@@ -5,7 +5,7 @@ import { readJson } from "../dom.js";
 import { startPreview } from "./preview.js";
 
 const FIELDS = ["sort", "label", "least"];
-const SWITCHES = ["up", "dead", "gradients", "optimised", "large"];
+const SWITCHES = ["up", "dead", "gradients", "falls", "optimised", "large"];
 const STRONGEST = "thumbs.webp";
 const OPTIMISED = "optimised/thumbs.webp";
 
@@ -45,12 +45,15 @@ function applyAddress(layer) {
   const withDead = Boolean(controls.dead?.checked);
   const withGradients = Boolean(controls.gradients?.checked);
   const text = controls.label.value.trim();
+  const falling = controls.falls?.checked ? new Set(data.falls) : null;
   const matching = pictureCounts(data, text);
   const least = text ? Number(controls.least.value || 1) : 0;
   let shown = 0;
   cells.forEach((cell, channel) => {
     cell.hidden =
-      !(matching.count(channel) >= least || matching.isDescribed(channel)) || (withGradients && !hasGradients(cell));
+      !(matching.count(channel) >= least || matching.isDescribed(channel)) ||
+      (withGradients && !hasGradients(cell)) ||
+      (falling !== null && !falling.has(channel));
     if (!cell.hidden && (withDead || !cell.classList.contains("dead"))) shown++;
   });
   const isByLabel = controls.sort.value === "label" && text;
