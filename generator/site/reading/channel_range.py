@@ -7,11 +7,11 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from generator.core.records import LayerInfo
-from generator.site.figures.axis import Tick
 from generator.site.formats import correlation, percent, significant
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.layer_numbers import Layer
@@ -23,6 +23,13 @@ WIDTH, HEIGHT, MARGIN = (
 )  # of the histogram in px; margin at both sides, for the texts of the outer ticks
 MOST_TICKS = 5
 LOWER = 90  # the quantile whose labels are compared with those of the strongest nine
+
+
+class Tick(NamedTuple):
+    """A mark on the histogram's axis: where it lies in px, and its text."""
+
+    position: int
+    text: str
 
 
 @dataclass(frozen=True)
