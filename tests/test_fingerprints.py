@@ -240,7 +240,11 @@ CHANGES: list[tuple[str, Change, set[str]]] = [
     ("stride of the pooling", _set(model=own(pool_stride=1)), GRAPH),
     ("kind of pooling", _set(model=own(pool="avg")), GRAPH),
     ("a ReLU less", _set(model=own(first_relu=False)), GRAPH),
-    ("behind the last layer", _set(model=own(scale=2)), BEHIND | {"predictions", "effects", "embedding", "all"}),
+    (
+        "behind the last layer",
+        _set(model=own(scale=2)),
+        BEHIND | {"connections", "predictions", "effects", "embedding", "all"},
+    ),
     # its taps
     (
         "a tap renamed",
@@ -256,7 +260,7 @@ CHANGES: list[tuple[str, Change, set[str]]] = [
     # tensors
     ("a weight of the trunk", _tensor("layer1.1.conv2.weight"), GRAPH | FILES),
     ("a running mean", _tensor("layer1.0.bn1.running_mean"), GRAPH | FILES),
-    ("a weight of the classifier", _tensor("fc.weight"), {"predictions", "effects"} | FILES),
+    ("a weight of the classifier", _tensor("fc.weight"), {"connections", "predictions", "effects"} | FILES),
     ("a tensor that nothing reads", _tensor("layer1.0.bn1.num_batches_tracked", 1), FILES),
     ("the file alone", _same_tensors_in_another_file, FILES),
     ("weights before the fold", _magnitudes, {"stream", "scale truth", "all"}),
@@ -268,7 +272,7 @@ CHANGES: list[tuple[str, Change, set[str]]] = [
     ("crop", _profile("pictures", crop=32), GRAPH),
     # names, labels, pictures, hierarchy
     ("class names", _set(classes=["ant", "bee", "dog"]), {"effects", "all"}),
-    ("head", _profile("network", head="sigmoid"), {"effects", "all"}),
+    ("head", _profile("network", head="sigmoid"), {"connections", "effects", "all"}),
     ("a label", lambda i: _set(files=[replace(i.files[0], label="bee", label_id=1), *i.files[1:]])(i), LABELS),
     ("a label's number", lambda i: _set(files=[replace(i.files[0], label_id=7), *i.files[1:]])(i), LABELS),
     ("pictures", _set(digest="of others"), SCAN),

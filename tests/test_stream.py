@@ -144,7 +144,7 @@ def _rescaled(network: Network, pixels: torch.Tensor, state: StreamState) -> Res
 def _parts(state: StreamState) -> list[np.ndarray]:
     """What shortcut and branch give at the units of the lists, (C, 9) each, NaN where there is none."""
     parts = state.parts["res2a"]
-    return list(np.moveaxis(parts.at(parts.top.images.numpy()), 2, 0))
+    return list(np.moveaxis(parts.at(parts.top.images.numpy(), slice(2)), 2, 0))
 
 
 def _ratio(state: StreamState) -> np.ndarray:

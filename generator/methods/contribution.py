@@ -100,3 +100,41 @@ def _parts(shortcut: np.ndarray, branch: np.ndarray, units: np.ndarray) -> np.nd
     with np.errstate(invalid="ignore", divide="ignore"):
         share = np.where(shortcut + branch > 0, shortcut / (shortcut + branch), np.nan)
         return np.stack([shortcut / units, branch / units, share])
+
+
+@dataclass(frozen=True)
+class StrongestTerms:
+    """The largest of the terms that a side of a block's sum is made of, means over the channel's units. channel, value:
+    (C, n), largest absolute value first, −1 and NaN where there are fewer; rest: (C,), the sum of all others."""
+
+    channel: np.ndarray
+    value: np.ndarray
+    rest: np.ndarray
+
+
+def strongest_terms(terms: np.ndarray, first: np.ndarray, count: int) -> StrongestTerms:
+    """From the terms of each channel's nine units, (C, 9, T) float32, NaN where there is no unit; first: (C,), the
+    input channel that the first term belongs to; count: terms to name. Ties go to the lower channel."""
+    channels, _, of_unit = terms.shape
+    known = ~np.isnan(terms[:, :, 0])
+    units = known.sum(axis=1)
+    total = terms.sum(axis=1, dtype=np.float64, where=known[:, :, None])  # (C, T)
+    with np.errstate(invalid="ignore"):
+        mean = total / units[:, None]
+    order = np.argsort(-np.abs(mean), axis=1, kind="stable")
+    named, others = order[:, :count], order[:, count:]
+    channel = np.full((channels, count), -1, np.int32)
+    value = np.full((channels, count), np.nan, np.float32)
+    width = min(count, of_unit)
+    channel[:, :width] = np.where(units[:, None] > 0, first[:, None] + named, -1)
+    value[:, :width] = np.take_along_axis(mean, named, 1)
+    rest = np.take_along_axis(mean, others, 1).sum(axis=1)
+    return StrongestTerms(channel, value, rest.astype(np.float32))
+
+
+def mean_over_units(values: np.ndarray) -> np.ndarray:
+    """(C, 9), NaN where there is no unit → (C,) float32, NaN where there is none at all."""
+    known = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        mean: np.ndarray = values.sum(axis=1, dtype=np.float64, where=known) / known.sum(axis=1)
+    return mean.astype(np.float32)

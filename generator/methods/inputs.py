@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from generator.core.records import LayerInfo
 from generator.network.network import Network
+from generator.network.ops import Step
 
 STRONGEST = 3  # inputs per channel
 
@@ -14,7 +17,7 @@ def source_layer(network: Network, layer: LayerInfo) -> LayerInfo | None:
     """The layer that this layer's convolution reads; None where it reads something else, and where an operation lies
     between that convolution and the layer."""
     steps = network.graph.steps
-    index = _convolution(network, layer)
+    index = convolution_of(network, layer)
     if steps[index].op != "conv":
         return None
     source = steps[index].inputs[0]
@@ -28,12 +31,11 @@ def strongest_inputs(network: Network, layer: LayerInfo, source_std: np.ndarray)
     kernel times that deviation: how much the channel changes with a typical change of the input. Returns inputs (C, 3)
     int32, −1 where there are fewer, and input_weight (C, 3) float32, descending.
     """
-    step = network.graph.steps[_convolution(network, layer)]
+    step = network.graph.steps[convolution_of(network, layer)]
     assert step.weight is not None
     norms = step.weight.double().square().sum((2, 3)).sqrt().cpu().numpy()  # (C_out, C_in / groups)
     out, within = norms.shape
-    first = np.arange(out) // (out // step.groups) * within  # a group's inputs follow each other
-    candidates = first[:, None] + np.arange(within)  # (C_out, C_in / groups)
+    candidates = first_inputs(step)[:, None] + np.arange(within)  # (C_out, C_in / groups)
     strength = norms * source_std[candidates]
     order = np.argsort(-strength, axis=1, kind="stable")[:, :STRONGEST]
     inputs = np.full((out, STRONGEST), -1, np.int32)
@@ -43,7 +45,38 @@ def strongest_inputs(network: Network, layer: LayerInfo, source_std: np.ndarray)
     return {"inputs": inputs, "input_weight": weight}
 
 
-def _convolution(network: Network, layer: LayerInfo) -> int:
+def first_inputs(convolution: Step) -> np.ndarray:
+    """(C_out,) int64: the first channel that each output channel reads; a group's inputs follow each other."""
+    assert convolution.weight is not None
+    out, within = convolution.weight.shape[:2]
+    return np.arange(out) // (out // convolution.groups) * within
+
+
+# Operations that leave each channel by itself, so that it keeps its number.
+_BY_CHANNEL = ("relu", "activation", "affine", "pad", "max_pool", "avg_pool")
+
+
+@dataclass(frozen=True)
+class SourceChannels:
+    """layer: the layer whose channels have the same numbers as those of a step's output, '' where there is none;
+    through: the operations between the two, nearest to the layer first."""
+
+    layer: str
+    through: tuple[str, ...]
+
+
+def source_channels(network: Network, step: int) -> SourceChannels:
+    """The layer whose channels the channels of a step's output are, perhaps after operations on each channel alone."""
+    through: list[str] = []
+    while step not in network.steps:
+        if network.graph.steps[step].op not in _BY_CHANNEL:
+            return SourceChannels("", ())
+        through.append(network.graph.steps[step].op)
+        step = network.graph.steps[step].inputs[0]
+    return SourceChannels(network.layers[network.steps.index(step)].name, tuple(reversed(through)))
+
+
+def convolution_of(network: Network, layer: LayerInfo) -> int:
     """The step of the convolution whose output the layer is, before its rectifier and an unfolded BatchNorm."""
     index = network.step(layer.name)
     while network.graph.steps[index].op in ("relu", "activation", "affine"):

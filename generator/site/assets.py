@@ -11,7 +11,7 @@ from generator.site.scripts import joined_modules
 from generator.site.templates import resources
 
 # before those of the chapters
-STYLES = ("tokens", "header", "base", "channel", "range", "effects", "layer", "home", "list")
+STYLES = ("tokens", "header", "base", "channel", "range", "effects", "feeds", "layer", "home", "list")
 LAST_STYLES = ("print",)
 GUIDE_STYLES = ("tokens", "header", "guide")
 WIDEST_KERNEL = 16  # px, of a first layer

@@ -100,6 +100,16 @@ def signed(value: float, digits: int = 2) -> str:
     return _true_minus(text if text.strip("+-0.") else text.lstrip("+-"))
 
 
+def with_sign(value: float) -> str:
+    """Three significant digits with the sign, which zero has not.
+
+    >>> [with_sign(v) for v in (4.306, -0.01234, 0.0, 1234.6)]
+    ['+4.31', '−0.0123', '0', '+1,235']
+    """
+    text = significant(value)
+    return f"+{text}" if value > 0 else text
+
+
 def correlation(value: float) -> str:
     """A correlation, an area or a ratio: two decimals.
 
@@ -236,7 +246,7 @@ def _filter(form: Callable[..., str]) -> Callable[..., str]:
 FILTERS: Mapping[str, Callable[..., str]] = {
     form.__name__: _filter(form)
     for form in (
-        integer, in_words, fixed, one_decimal, significant, round_number, signed, correlation, percent, percent_fixed,
-        p_value, p_in_words, multiply_adds, kilobytes, megabytes, mean_and_spread, picture_size,
+        integer, in_words, fixed, one_decimal, significant, round_number, signed, with_sign, correlation, percent,
+        percent_fixed, p_value, p_in_words, multiply_adds, kilobytes, megabytes, mean_and_spread, picture_size,
     )
 }  # fmt: skip

@@ -18,6 +18,7 @@ from generator.site.reading.atlas import Atlas
 from generator.site.reading.channel import channel_page
 from generator.site.reading.comparison import NetworkComparison, matches_in
 from generator.site.reading.descriptions import Descriptions
+from generator.site.reading.feeds import ChannelFeeds, LayerFeeds
 from generator.site.reading.layer import layer_grid, layer_header
 from generator.site.reading.layer_numbers import Layer, MeasureColumn
 from generator.site.reading.layer_pairs import NetworkMatches
@@ -35,10 +36,11 @@ WORTH_PROCESSES = 1000  # pages; below, starting processes takes longer than wri
 @dataclass(frozen=True)
 class ChannelLinks:
     """What chapters say on a channel's page. across: its matches in other networks; stream: its part in the residual
-    stream, None where that was not read."""
+    stream, None where that was not read; feeds: what feeds it and what reads it, None where nothing is known."""
 
     across: Sequence[NetworkMatches]
     stream: ChannelStream | None
+    feeds: ChannelFeeds | None
 
 
 class LayerPages:
@@ -66,12 +68,13 @@ class LayerPages:
                 f"a layer of {integer(info.channels)} channels is larger than the site's grids", name
             )
         site.page(f"{folder}/index.html", "layer.html", self._frame, header, grid)
-        stream, records = self._streams.get(name), []
+        stream, feeds, records = self._streams.get(name), LayerFeeds(atlas, info), []
         for channel in range(info.channels):
             across = matches_in(self._comparisons, name, channel)
             links = ChannelLinks(
                 across=across,
                 stream=None if stream is None or layer.dead[channel] else channel_stream(stream, channel),
+                feeds=feeds.of(channel),
             )
             page = channel_page(atlas, info, channel, self._url, across)
             site.page(f"{folder}/{channel}.html", "channel.html", self._frame, header, page, links)

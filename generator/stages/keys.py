@@ -27,7 +27,7 @@ from generator.stages.inputs import Inputs
 # Raise a number when a change of the code changes any number or picture that it stands for: older work is then redone.
 CODE = 5  # everything
 SCAN = 1  # what the scan keeps of every picture
-CONNECTIONS = 1  # stages/connections.py alone
+CONNECTIONS = 2  # stages/connections.py alone
 TILES = 1  # patches, gradients and the focus of units
 CLASSES = 5  # stages/classes.py alone
 CORRESPONDENCE = 4  # stages/correspondence.py alone
@@ -37,7 +37,7 @@ DREAMS = 2  # stages/dreams.py alone
 FIRST_LAYERS = 1  # stages/first_layers.py alone
 FEATURES = 3  # the vectors before the classifier
 EMBEDDING = 1  # the map of the pictures, made from these vectors
-STREAM = 5  # the readings in the residual stream
+STREAM = 6  # the readings in the residual stream
 
 Key = Callable[[Inputs], str]
 
@@ -139,8 +139,12 @@ def classes(inputs: Inputs) -> str:
 
 @_once
 def connections(inputs: Inputs) -> str:
-    """What channels share with the block before, and which inputs they read."""
-    return fingerprint("connections", CONNECTIONS, scan(inputs), _taps(inputs))
+    """What channels share with the block before, which inputs they read, and what reads them: the classifier too."""
+    network = inputs.network
+    classifier = network.graph.digest([len(network.graph) - 1]) if network.outputs else ""
+    return fingerprint(
+        "connections", CONNECTIONS, scan(inputs), _taps(inputs), classifier, network.given_head
+    )
 
 
 @_once

@@ -23,6 +23,7 @@ from generator.engine.scan.stream_rescaled import (
 from generator.engine.scan.stream_state import StreamState
 from generator.stages import keys
 from generator.stages.checkpointed_pass import Batches, CheckpointedPass
+from generator.stages.feeds import write_feeds
 from generator.stages.inputs import Inputs
 from generator.stages.residual_stream_tables import Stream, write_stream
 from generator.stages.run import Run
@@ -32,12 +33,13 @@ PASS = "stream"
 
 
 def read_streams(inputs: Inputs, run: Run) -> None:
-    """Write stream.npz of every residual block, and stream.json, from what the scan brought along and from the rescaled
-    pictures."""
+    """Write stream.npz and feeds.npz of every residual block, stream.json and feeds.json, from what the scan brought
+    along and from the rescaled pictures."""
     state = complete_readings(inputs, run)
     rescaled = _complete_rescaled(inputs, run, state) if inputs.profile.stream.rescaled else None
     if run.ranks.leads:
         write_stream(inputs, run, Stream.of(inputs, run, state, rescaled))
+        write_feeds(inputs, run, state)
     run.ranks.meet()
 
 

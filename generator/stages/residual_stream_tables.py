@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from generator.engine.scan.stream import StreamBlock, residuals
+from generator.engine.scan.stream import PARTS, StreamBlock, residuals
 from generator.engine.scan.stream_rescaled import READ_ON, RESCALED, RescaledState
 from generator.engine.scan.stream_state import BESIDE, StreamState
 from generator.methods import contribution, mix_intervals, mixing, resampling
@@ -43,7 +43,8 @@ class Stream:
         numbers = rows_of(files, len(inputs.pictures.files) + 1)
         places, parts = np.append(files, -1), {}
         for name, of_block in state.parts.items():
-            parts[name] = of_block.at(places[run.store.arrays.layer(name, "top")["top_image"]])
+            images = places[run.store.arrays.layer(name, "top")["top_image"]]
+            parts[name] = of_block.at(images, slice(len(PARTS)))
         return cls(state, rescaled, parts, numbers)
 
     def mean_change(self, name: str, side: str) -> np.ndarray:

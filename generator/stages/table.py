@@ -148,12 +148,12 @@ STAGES: tuple[Stage, ...] = (
         when=picture_map.is_wanted,
         cpu_only=True,
     ),
-    # The same channel from block to block, and the inputs inside a block.
+    # The same channel from block to block, the inputs inside a block, and the channels that read each.
     Stage(
         "connections",
         connections.connect_layers,
         keys.connections,
-        ("layers/*/connections.npz",),
+        ("connections.json", "layers/*/connections.npz"),
         needs=("scan",),
         cpu_only=True,
     ),
@@ -221,7 +221,7 @@ STAGES: tuple[Stage, ...] = (
         "stream",
         residual_stream.read_streams,
         keys.stream,
-        ("stream.json", "layers/*/stream.npz"),
+        ("stream.json", "layers/*/stream.npz", "feeds.json", "layers/*/feeds.npz"),
         needs=("scan",),
         when=lambda inputs: inputs.reads_stream,
         ranks="together",

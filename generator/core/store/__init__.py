@@ -12,6 +12,8 @@
     relations.json          how far layers correspond
     refinement.json         what stages refine
     matches/<a>--<b>.npz    the best matches of every channel of two layers, in both directions
+    connections.json        the layers that read each layer, and those that the blocks' branches begin at
+    feeds.json              what the two sides of every residual block read
     stream.json             the readings in the residual stream, block by block
     stream_optimised.json   the same at optimised pictures, where the profile asks for them
     effects.json            the classes whose outputs were traced back, and how many pictures each has

@@ -7,11 +7,12 @@ were computed:
                    range.npz        how each channel's scores are spread: histogram (C, K) int32, histogram_bins (K, 2)
                                     float32; nine pictures at quantiles: strip_image, strip_value (C, 6, 9), strip_unit
                                     (C, 6, 9, 2), strip_counted (C, 1)
-                   connections.npz  what channels share with the block before, and which inputs they read most
+                   connections.npz  what channels share with the block before, what they read most, and what reads them
                    classes.npz      what the top-9 pictures and the scores say about classes
                    refinement.npz   how each channel refines itself from the block before
                    stream.npz       residual blocks: what was read in the residual stream
                    effects.npz      contributions to classes: the classes that each channel raises and lowers most
+                   feeds.npz        residual blocks: what the nine units of each channel are made of
                    zooms.npz        residual blocks: the responses to enlarged and reduced pictures
                    scale.npz        residual blocks and drawn pictures: true scale invariance
                    stream_optimised.npz   residual blocks: the stream's numbers at optimised pictures

@@ -140,7 +140,7 @@ def _scan_forward(
     plan, n = state.plan, len(batch.indices)
     layers = dict(zip(network.steps, plan.layers, strict=True))
     streaming = None if stream is None else stream.forward(batch.indices)
-    sides = () if stream is None else stream.steps.wanted
+    sides = () if stream is None else stream.steps.visited
     read: dict[int, Tensor] = {}  # outputs by step, (n, F)
     pictures = network.prepare(padded(batch.pixels, size))
     images = batch.indices.to(pictures.device, non_blocking=True)

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 from generator.engine.scan.plan import padded
+from generator.engine.scan.side_terms import SideTerms, side_terms
+from generator.network.graph import Graph
 from generator.network.network import Network
 from generator.network.residual import Residual, find_residual
 
@@ -25,13 +27,15 @@ SIDES = ("input", "block", "output")
 @dataclass(frozen=True)
 class StreamBlock:
     """A residual block to read. height, width: of its output's map; signed: whether the output's values may be
-    negative, so that scores of zero and less count in its list of units."""
+    negative, so that scores of zero and less count in its list of units; terms: into how many the shortcut and the
+    branch of a unit are taken apart, 0 where they are not (side_terms.py)."""
 
     name: str
     channels: int
     height: int
     width: int
     signed: bool = False
+    terms: tuple[int, int] = (0, 0)
 
     @property
     def centre(self) -> tuple[int, int]:
@@ -51,7 +55,17 @@ class StreamPlan:
         """All residual blocks among the network's layers."""
         residual = residuals(network)
         layers = [layer for layer in network.layers if layer.name in residual]
-        blocks = tuple(StreamBlock(x.name, x.channels, x.height, x.width, not x.rectified) for x in layers)
+        blocks = tuple(
+            StreamBlock(
+                x.name,
+                x.channels,
+                x.height,
+                x.width,
+                not x.rectified,
+                _term_counts(block_terms(network.graph, residual[x.name])),
+            )
+            for x in layers
+        )
         return cls(blocks, batch)
 
 
@@ -65,14 +79,31 @@ def residuals(network: Network) -> dict[str, Residual]:
     return {name: residual for name, residual in blocks.items() if residual is not None}
 
 
+Terms = tuple[SideTerms | None, SideTerms | None]
+
+
+def block_terms(graph: Graph, residual: Residual) -> Terms:
+    """What the shortcut and the branch of a block are made of; None for one that does not end in a convolution."""
+    shortcut = None if residual.is_identity else side_terms(graph, residual.shortcut)
+    return shortcut, side_terms(graph, residual.branch)
+
+
+def _term_counts(terms: Terms) -> tuple[int, int]:
+    shortcut, branch = (0 if side is None else side.count for side in terms)
+    return shortcut, branch
+
+
 @dataclass(frozen=True)
 class StreamSteps:
     """Where a network's residual blocks are read. residuals: by name of a block; ends: of each the ReLU that alone
-    reads its sum, else the addition."""
+    reads its sum, else the addition; terms: what the block's sides are made of; lasting: the outputs of which no later
+    step reuses the memory."""
 
     blocks: tuple[StreamBlock, ...]
     residuals: Mapping[str, Residual]
     ends: Mapping[str, int]
+    terms: Mapping[str, Terms]
+    lasting: frozenset[int]
 
     @classmethod
     def of(cls, network: Network, plan: StreamPlan) -> StreamSteps:
@@ -85,7 +116,13 @@ class StreamSteps:
             else x.add
             for name, x in found.items()
         }
-        return cls(plan.blocks, found, ends)
+        terms = {name: block_terms(graph, residual) for name, residual in found.items()}
+        lasting = {  # convolutions write to memory of their own, or to that of a sum's other term
+            index
+            for index, readers in enumerate(graph.consumers)
+            if all(graph.steps[reader].op == "conv" for reader in readers)
+        }
+        return cls(plan.blocks, found, ends, terms, frozenset(lasting))
 
     @cached_property
     def wanted(self) -> dict[int, list[tuple[StreamBlock, str]]]:
@@ -97,6 +134,16 @@ class StreamSteps:
             for step, side in zip(steps, SIDES, strict=True):
                 wanted.setdefault(step, []).append((block, side))
         return wanted
+
+    @cached_property
+    def sources(self) -> frozenset[int]:
+        """The steps that are read by the convolutions which the blocks' sides end in."""
+        return frozenset(side.source for terms in self.terms.values() for side in terms if side is not None)
+
+    @cached_property
+    def visited(self) -> frozenset[int]:
+        """All steps whose output a reading of the blocks takes."""
+        return self.sources | self.wanted.keys()
 
 
 @torch.no_grad()

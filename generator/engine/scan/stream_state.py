@@ -56,8 +56,10 @@ class StreamState:
             block.name: torch.zeros(GROUPS, block.channels, dtype=torch.int64, device=device)
             for block in plan.blocks
         }
-        self.parts = {  # shortcut and branch at the top nine units
-            block.name: UnitParts(block.channels, len(PARTS), device=device, signed=block.signed)
+        self.parts = {  # shortcut and branch at the top nine units, and the terms of each
+            block.name: UnitParts(
+                block.channels, len(PARTS) + sum(block.terms), device=device, signed=block.signed
+            )
             for block in plan.blocks
         }
         self.lock = threading.Lock()  # threads may add batches at the same time: their order does not matter
@@ -138,7 +140,8 @@ def plan_arrays(plan: StreamPlan, pictures: int) -> dict[str, np.ndarray]:
 def plan_of(arrays: Mapping[str, np.ndarray]) -> StreamPlan:
     """The plan that stands among a state's arrays."""
     plan: dict[str, Any] = json.loads(str(arrays["plan"]))
-    return StreamPlan(**{**plan, "blocks": tuple(StreamBlock(**block) for block in plan["blocks"])})
+    blocks = (StreamBlock(**{**block, "terms": tuple(block["terms"])}) for block in plan["blocks"])
+    return StreamPlan(**{**plan, "blocks": tuple(blocks)})
 
 
 def fixed_arrays(name: str, total: FixedSum) -> dict[str, np.ndarray]:
@@ -174,7 +177,7 @@ class StreamReading:
 
 class StreamForward:
     """What one forward pass says of its n pictures, added to the state block by block: a visitor of the steps
-    `reading.steps.wanted`, which does the blocks' additions, `sums`, itself."""
+    `reading.steps.visited`, which does the blocks' additions, `sums`, itself."""
 
     def __init__(
         self, reading: StreamReading, images: Tensor, units: Mapping[str, BlockUnits] | None
@@ -182,6 +185,11 @@ class StreamForward:
         self._reading, self._images, self._units = reading, images, units
         self._groups = group_of(images)
         self._added: dict[str, tuple[tuple[Tensor, Tensor], Joined]] = {}
+        self._sources: dict[int, Tensor] = {}  # outputs that blocks not yet complete are taken apart with
+        self._waiting = {
+            name: {side.source for side in terms if side is not None}
+            for name, terms in reading.steps.terms.items()
+        }
         self._centres: dict[tuple[str, str], Tensor] = {}
         self._largest: dict[tuple[str, str], Tensor] = {}  # of every picture the largest absolute value, (n,)
 
@@ -204,7 +212,9 @@ class StreamForward:
     def take(self, step: int, maps: Tensor) -> Reduced | None:
         """Add a step's output, (B, C, H, W) with B ≥ n; returns its reductions, of all B, where they are known."""
         reduced = None
-        for block, side in self._reading.steps.wanted[step]:
+        if step in self._reading.steps.sources:
+            self._sources[step] = maps if step in self._reading.steps.lasting else maps.clone()
+        for block, side in self._reading.steps.wanted.get(step, ()):
             row, column = block.centre
             # Cloned: the next step may overwrite the memory behind a view.
             centre = maps[: len(self._images), :, row, column].clone()
@@ -225,6 +235,11 @@ class StreamForward:
         for part, sums in active.items():
             self._largest[name, part] = sums.abs().amax(1).float()
         images, groups = self._images.to(output.device), self._groups.to(output.device)
+        further = [
+            partial(side.at, self._sources[side.source])
+            for side in self._reading.steps.terms[name]
+            if side is not None
+        ]
         centres = {side: self._centres[name, side] for side in SIDES}
         beside = {side: torch.stack([centres[other] for other in BESIDE[side]], 2) for side in BESIDE}
         double = {side: centres[side].double() for side in BESIDE}
@@ -237,10 +252,17 @@ class StreamForward:
                 state.active[name, part].add(sums, groups)
             state.units[name].index_add_(0, groups, joined.units[:n])
             if self._units is None:
-                state.parts[name].update(output[:n], images, row_maxima, parts)
+                state.parts[name].update(output[:n], images, row_maxima, parts, further)
             else:
-                state.parts[name].enter(self._units[name], images, parts)
+                state.parts[name].enter(self._units[name], images, parts, further)
+        self._release(name)
         return reduced
+
+    def _release(self, name: str) -> None:
+        """Forget the outputs that this block alone still needed."""
+        del self._waiting[name]
+        needed = set[int]().union(*self._waiting.values())
+        self._sources = {step: maps for step, maps in self._sources.items() if step in needed}
 
     @property
     def largest(self) -> Tensor:
@@ -292,7 +314,7 @@ def read_stream(
     """
     pictures = network.prepare(padded(pixels.to(network.device, non_blocking=True), forward))
     steps, read = reading.steps, reading.forward(images, units)
-    for step, maps in network.graph.visit(pictures, {*network.steps, *steps.wanted}, read.sums):
-        if step in steps.wanted:
+    for step, maps in network.graph.visit(pictures, {*network.steps, *steps.visited}, read.sums):
+        if step in steps.visited:
             read.take(step, maps)
     read.finish(read.largest.cpu().numpy())

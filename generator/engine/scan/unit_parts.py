@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,9 @@ from torch import Tensor
 
 from generator.core.records import TOP
 from generator.engine.scan.top_units import TopUnits
+
+# Further values of units, (U, n) float32, from their picture's index in the batch, channel, row and column.
+Further = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,8 @@ class BlockUnits:
 
 
 class UnitParts:
-    """A list of the k strongest pictures of each of C channels as TopUnits has it, with the values of P maps at each
-    unit. Memory: (16 + 4 P) k C bytes."""
+    """A list of the k strongest pictures of each of C channels as TopUnits has it, with P values of each unit: those of
+    maps at the unit, and further ones. Memory: (16 + 4 P) k C bytes."""
 
     def __init__(
         self,
@@ -43,10 +46,15 @@ class UnitParts:
         self._parts = torch.zeros(channels, k, parts, device=device)
 
     def update(
-        self, maps: Tensor, images: Tensor, row_maxima: Tensor | None, parts: Sequence[Tensor]
+        self,
+        maps: Tensor,
+        images: Tensor,
+        row_maxima: Tensor | None,
+        parts: Sequence[Tensor],
+        further: Sequence[Further] = (),
     ) -> None:
         """Add a batch. maps, images, row_maxima: see TopUnits.update, the images ascending; parts: maps of the same
-        shape, whose values are kept."""
+        shape, whose values are kept; further: gives more values of a unit."""
         before = self.top.keys.clone()
         self.top.update(maps, images, row_maxima)
         keys = self.top.keys
@@ -57,18 +65,25 @@ class UnitParts:
         on_cpu = keys.device.type == "cpu"
         if on_cpu and not new.any():
             return
-        stayed = same.to(torch.uint8).argmax(2)[:, :, None].expand_as(self._parts)
-        self._parts = self._parts.gather(1, stayed).masked_fill((keys == 0)[:, :, None], 0)
+        # Of channels whose list stays as it is nothing moves.
+        moved = new.any(1).nonzero()[:, 0] if on_cpu else slice(None)
+        kept, stayed = self._parts[moved], same[moved].to(torch.uint8).argmax(2)[:, :, None]
+        self._parts[moved] = kept.gather(1, stayed.expand_as(kept)).masked_fill(
+            (keys[moved] == 0)[:, :, None], 0
+        )
         # On a GPU all entries are looked up: the host would have to wait to learn which are new.
         channel, slot = new.nonzero(as_tuple=True) if on_cpu else _all(new)
         picture = torch.searchsorted(images, self.top.images[channel, slot]).clamp_(max=len(images) - 1)
         place, width = self.top.places[channel, slot], maps.shape[3]
-        values = torch.stack([part[picture, channel, place // width, place % width] for part in parts], 1)
+        values = _values(parts, further, (picture, channel, place // width, place % width))
         is_new = new[channel, slot][:, None]
         self._parts[channel, slot] = torch.where(is_new, values, self._parts[channel, slot])
 
-    def enter(self, units: BlockUnits, images: Tensor, parts: Sequence[Tensor]) -> None:
-        """Add known units of a batch. images: (n,) int64; parts: maps (n, C, H, W), whose values are kept."""
+    def enter(
+        self, units: BlockUnits, images: Tensor, parts: Sequence[Tensor], further: Sequence[Further] = ()
+    ) -> None:
+        """Add known units of a batch. images: (n,) int64; parts: maps (n, C, H, W), whose values are kept; further:
+        gives more values of a unit."""
         device, (channels, k, _) = self._parts.device, self._parts.shape
         moved = [x.to(device) for x in (units.picture, units.channel, units.slot, units.row, units.column)]
         picture, channel, slot, row, column = moved
@@ -77,7 +92,7 @@ class UnitParts:
         places = torch.zeros_like(keys)
         places[channel, slot] = row * parts[0].shape[3] + column
         values = torch.zeros_like(self._parts)
-        values[channel, slot] = torch.stack([part[picture, channel, row, column] for part in parts], 1)
+        values[channel, slot] = _values(parts, further, (picture, channel, row, column))
         self._take(keys, places, values)
 
     def merge(self, other: UnitParts) -> None:
@@ -89,10 +104,10 @@ class UnitParts:
         both = torch.cat([self._parts, parts], 1)
         self._parts = both.gather(1, chosen).masked_fill((self.top.keys == 0)[:, :, None], 0)
 
-    def at(self, images: np.ndarray) -> np.ndarray:
-        """The values at the units of these pictures, (C, n) int64, all of them in the lists → (C, n, P) float32; NaN
-        where the picture is −1."""
-        own, parts = self.top.images.cpu().numpy(), self._parts.cpu().numpy()
+    def at(self, images: np.ndarray, chosen: slice = slice(None)) -> np.ndarray:
+        """The values, all P or those chosen, at the units of these pictures, (C, n) int64, all of them in the lists →
+        (C, n, P) float32; NaN where the picture is −1."""
+        own, parts = self.top.images.cpu().numpy(), self._parts[:, :, chosen].cpu().numpy()
         same = own[:, None, :] == images[:, :, None]  # (C, n, k)
         known = images >= 0
         if not same.any(2)[known].all():
@@ -114,6 +129,14 @@ class UnitParts:
         made.top = TopUnits.from_arrays(arrays, device, signed=signed)
         made._parts = torch.tensor(arrays["parts"], device=device)
         return made
+
+
+def _values(
+    parts: Sequence[Tensor], further: Sequence[Further], units: tuple[Tensor, Tensor, Tensor, Tensor]
+) -> Tensor:
+    """The P values of units, (U, P)."""
+    values = torch.stack([part[units] for part in parts], 1)
+    return torch.cat([values, *(of_units(*units) for of_units in further)], 1)
 
 
 def _all(entries: Tensor) -> tuple[Tensor, Tensor]:
