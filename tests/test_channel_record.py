@@ -19,11 +19,12 @@ from test_render import site
 
 from generator.site.formats import correlation, significant
 from generator.site.reading.atlas import Atlas
-from generator.site.reading.measures import BY_KEY
+from generator.site.reading.measures import BY_KEY, MEASURES
 from generator.site.reading.record import SCHEMA, ChannelRecord
 from generator.site.record_files import record_fields, row_fields
 
 __all__ = ["site"]
+KEYS = {measure.name: measure.key for measure in MEASURES}
 SMALL = Path(__file__).parent / "small_atlas"
 # The fields of version 1: a contract. A new one is added here; another change raises the version too.
 FIELDS = (
@@ -119,6 +120,11 @@ class _Page:
         self.sentence = _text(sentence[1]) if sentence else ""
         rows = re.findall(r'<dt>\s*<a href="[^"]*statistics\.html#(\w+)">(.*?)</dd>', html, re.S)
         self.statistics = {key: _text(value) for key, value in rows}
+        stream = re.search(r'<details class="in-stream">.*?</details>', html, re.S)
+        for name, value in re.findall(
+            r"<dt>([^<]+)</dt>\s*<dd>(.*?)</dd>", stream[0] if stream else "", re.S
+        ):
+            self.statistics[KEYS[unescape(name)]] = _text(f"{name} {value}")
         nine = re.search(r'<div class="nine" data-row.*?</figure>', html, re.S)
         self.pictures = re.findall(r'alt="(\d: [^"]*)"', nine[0]) if nine else []
         labels = re.search(r'<p class="labels">(?:(?!Categories|Described).)*?</p>', html, re.S)
