@@ -404,18 +404,21 @@ def test_what_follows_from_the_setting_is_computed() -> None:
 
 
 def test_the_sizes_of_a_site_are_measured_and_scaled_to_all_channels(tmp_path: Path) -> None:
-    """Pages of 1,000 and sprites of 200 bytes for two channels of every layer."""
+    """Pages of 1,000 and sprites of 200 bytes for two channels of every layer; 9 bytes a channel of the layer's other
+    files, and 4 of the tables."""
     manifest = Store(ROOT / "tests/small_atlas").manifest()
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures/0.webp").write_bytes(bytes(50))
     for layer in manifest.layers:
         (tmp_path / layer.name).mkdir()
-        (tmp_path / layer.name / "thumbs.webp").write_bytes(bytes(9))
+        (tmp_path / layer.name / "thumbs.webp").write_bytes(bytes(9 * layer.channels))
         for channel in range(2):
             (tmp_path / layer.name / f"{channel}.html").write_bytes(bytes(1000))
             (tmp_path / layer.name / f"{channel}.webp").write_bytes(bytes(200))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/tops.csv").write_bytes(bytes(4 * sum(layer.channels for layer in manifest.layers)))
     found = measured(tmp_path, ROOT / "tests/small_atlas")
-    assert (found["picture"], {group["bytes"] for group in found["groups"]}) == (50, {1200})
+    assert (found["picture"], {group["bytes"] for group in found["groups"]}) == (50, {1213})
     assert sum(group["channels"] for group in found["groups"]) == sum(
         layer.channels for layer in manifest.layers
     )

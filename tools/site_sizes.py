@@ -3,7 +3,8 @@
     python -m tools.site_sizes site/resnet50 build/resnet50
 
 Writes generator/site/data/site_sizes.json, which the guide's page on hosting shows. An atlas with a few channels of
-each layer (`--layers all --channels 2`) is sufficient: their pages and sprites are measured.
+each layer (`--layers all --channels 2`) is sufficient: their pages and sprites are measured, and each channel's part of
+the files about all channels of its layer, and of the tables about all channels.
 """
 
 from __future__ import annotations
@@ -15,23 +16,30 @@ from typing import Any
 
 from generator.core.store import Store
 
+TABLES = ("channels.csv", "tops.csv")  # in data/: about all channels
 FILE = Path(__file__).resolve().parent.parent / "generator" / "site" / "data" / "site_sizes.json"
 
 
 def measured(site: Path, atlas: Path) -> dict[str, Any]:
     """The content of site_sizes.json. groups: layers of equal kind and stage, with their channels and the mean bytes of
-    a channel's page and sprite over the `sample` channels that have a sprite; picture: mean bytes of a whole
-    picture."""
+    a channel: its page and sprite over the `sample` channels that have a sprite, and its part of the layer's other
+    files and of the tables; picture: mean bytes of a whole picture."""
     manifest = Store(atlas).manifest()
-    groups: dict[tuple[str, int], dict[str, int]] = {}
+    tables = sum(path.stat().st_size for name in TABLES if (path := site / "data" / name).is_file())
+    of_tables = tables / sum(layer.channels for layer in manifest.layers)
+    groups: dict[tuple[str, int], dict[str, float]] = {}
     for layer in manifest.layers:
         kind = "inside" if layer.is_inner else "block"
-        group = groups.setdefault((kind, layer.stage), {"channels": 0, "sample": 0, "bytes": 0})
+        empty = {"channels": 0, "sample": 0, "bytes": 0, "shared": 0}
+        group = groups.setdefault((kind, layer.stage), empty)
         group["channels"] += layer.channels
-        for sprite in (site / layer.name).glob("*.webp"):
-            if sprite.stem.isdigit():
+        group["shared"] += of_tables * layer.channels
+        for path in (site / layer.name).iterdir():
+            if path.is_file() and not path.stem.isdigit():
+                group["shared"] += path.stat().st_size
+            elif path.suffix == ".webp":
                 group["sample"] += 1
-                group["bytes"] += sprite.stat().st_size + sprite.with_suffix(".html").stat().st_size
+                group["bytes"] += path.stat().st_size + path.with_suffix(".html").stat().st_size
     pictures = [path.stat().st_size for path in (site / "pictures").glob("*.webp")]
     return {
         "model": manifest.model,
@@ -39,7 +47,13 @@ def measured(site: Path, atlas: Path) -> dict[str, Any]:
         "pictures": manifest.pictures.count,
         "picture": round(sum(pictures) / len(pictures)),
         "groups": [
-            {"kind": kind, "stage": stage, **group, "bytes": round(group["bytes"] / group["sample"])}
+            {
+                "kind": kind,
+                "stage": stage,
+                "channels": group["channels"],
+                "sample": group["sample"],
+                "bytes": round(group["bytes"] / group["sample"] + group["shared"] / group["channels"]),
+            }
             for (kind, stage), group in sorted(groups.items())
         ],
     }

@@ -262,7 +262,8 @@ def _example(atlas: Atlas) -> Example | None:
 
 @dataclass(frozen=True)
 class SizeGroup:
-    """Layers of one kind and stage. bytes: mean size of a channel's page and sprite; total: of all channels."""
+    """Layers of one kind and stage. bytes: mean size of a channel's page and sprite, with its part of the layer's other
+    files and of the tables; total: of all channels."""
 
     name: str
     channels: int
