@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from test_render import site
 
+from generator.site.citation import cite
 from generator.site.lists import layers_script, list_script
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.measures import BY_KEY
@@ -48,7 +49,8 @@ def test_a_list_says_of_a_channel_what_its_record_says() -> None:
 
 def test_dead_channels_are_named_so_that_none_is_opened_at_random() -> None:
     layers = {
-        name: (channels, dead) for name, _, channels, dead in _data(layers_script(Atlas(SMALL)))["layers"]
+        name: (channels, dead)
+        for name, _, channels, dead, _ in _data(layers_script(Atlas(SMALL), ""))["layers"]
     }
     assert layers["res2a"] == (12, [5])
 
@@ -141,6 +143,16 @@ def test_an_address_that_names_no_channel_is_said_in_one_sentence(server: _Serve
     assert _names(page) == ["res3b 2", "res3a 7"]  # a layer by its path; the same channel once
     said = "Left out, because this atlas has no such channel: nowhere:3, res2a:99, %E0%A4%A, res2c."
     assert page.locator(".list-state").inner_text() == said
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+def test_a_page_is_cited_in_bibtex_by_its_own_number_and_address(server: _Server, page: Any) -> None:
+    page.goto(f"{server.address}/res3b/10.html")
+    page.get_by_text("Cite", exact=True).click()
+    text = page.locator("details.cite pre").inner_text()
+    atlas = Atlas(SMALL)
+    assert text == cite(atlas.manifest, "res3b", 10, f"{server.address}/res3b/10.html").bibtex
 
 
 @pytest.mark.browser

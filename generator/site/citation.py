@@ -39,6 +39,11 @@ class Citation:
     address: str
 
 
+def page_address(base_url: str, network: str, layer: str, channel: int) -> str:
+    """Of a channel's page; below the site's folder where the site's own address (base_url) is not known."""
+    return f"{base_url}{network}/{layer}/{channel}.html"
+
+
 def cite(manifest: Manifest, layer: str, channel: int, address: str) -> Citation:
     """How to cite a channel's page.
 

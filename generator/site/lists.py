@@ -3,11 +3,13 @@ shows. A list stands in the address (`list.html#list=res4f:12,res5c:7`), so that
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from generator.core.records import LayerInfo
+from generator.site.citation import cite, page_address
 from generator.site.finder import data_script
-from generator.site.reading.atlas import Atlas
+from generator.site.reading.atlas import PANEL_NAMES, Atlas
 from generator.site.reading.layer_numbers import Layer
 from generator.site.reading.measures import BY_KEY
 from generator.site.reading.record import ChannelRecord
@@ -16,27 +18,43 @@ from generator.site.writing import Site
 PAGE = "list.html"
 LAYERS_SCRIPT, LAYER_SCRIPT = "layers.js", "list.js"  # in a network's folder, in a layer's folder
 NUMBERS = ("max", "active_pictures", "shared_previous", "spearman_previous", "label_agreement", "class_auroc")
+PLACEHOLDER = 1_000_000_007  # larger than any layer
 SPRITE = 1  # in place of pictures: the channel has a sprite
 
 
-def write_list_page(site: Site, atlas: Atlas) -> None:
-    """The page of lists, and the script that names the layers."""
+def write_list_page(site: Site, atlas: Atlas, base_url: str) -> None:
+    """The page of lists, and the script that names the layers. base_url: the address of the published site, '' if that
+    is not known."""
     site.page_of(atlas, PAGE, "list.html")
-    site.write(f"{atlas.name}/{LAYERS_SCRIPT}", layers_script(atlas))
+    site.write(f"{atlas.name}/{LAYERS_SCRIPT}", layers_script(atlas, base_url))
 
 
-def layers_script(atlas: Atlas) -> str:
-    """Of every layer its name, its path, how many channels it has, and which of them are dead."""
+def layers_script(atlas: Atlas, base_url: str) -> str:
+    """What pages know of all layers, loaded when they first need it.
+
+    layers: of each its name, its path, how many channels it has, which of them are dead, and how a channel's page is
+    cited in BibTeX, with a number in the place of the channel's that occurs nowhere else: placeholder.
+    """
+    number = next(
+        number
+        for number in itertools.count(PLACEHOLDER)
+        if not any(str(number) in _bibtex(atlas, info.name, 0, base_url) for info in atlas.layers)
+    )
     layers = [
         [
             info.name,
             info.path,
             info.channels,
-            [n for n, dead in enumerate(atlas.layer(info.name).dead) if dead],
+            [channel for channel, dead in enumerate(atlas.layer(info.name).dead) if dead],
+            _bibtex(atlas, info.name, number, base_url),
         ]
         for info in atlas.layers
     ]
-    return data_script("layers", {"network": atlas.name, "layers": layers})
+    return data_script("layers", {"network": atlas.name, "layers": layers, "placeholder": str(number)})
+
+
+def _bibtex(atlas: Atlas, layer: str, channel: int, base_url: str) -> str:
+    return cite(atlas.manifest, layer, channel, page_address(base_url, atlas.name, layer, channel)).bibtex
 
 
 def list_script(atlas: Atlas, info: LayerInfo, records: Sequence[ChannelRecord]) -> str:
@@ -61,7 +79,7 @@ def list_script(atlas: Atlas, info: LayerInfo, records: Sequence[ChannelRecord])
         "listed",
         {
             "layer": info.name,
-            "panels": list(layer.sprite.panels),
+            "panels": [PANEL_NAMES.get(panel, panel) for panel in layer.sprite.panels],
             "numbers": [[key, BY_KEY[key].name, BY_KEY[key].unit] for key in keys],
             "labels": list(labels),
             "channels": channels,

@@ -140,7 +140,7 @@ def _write_atlas(
         for chapter in CHAPTERS:
             if chapter.present(atlas):
                 chapter.write(site, atlas)
-        write_list_page(site, atlas)
+        write_list_page(site, atlas, url)
         copy_data(site, atlas)
         write_downloads(site, atlas, downloads)
         write_descriptions(site, atlas)

@@ -1,6 +1,7 @@
-// The page's own address where the citation needs it, and buttons that copy the address and the citation.
+// The page's own address where the citation needs it, BibTeX, and buttons that copy the address and the citation.
 
 import { element } from "./dom.js";
+import { layersOfNetwork } from "./list/layers.js";
 
 const COPIED_FOR = 1500; // ms that a button says so
 
@@ -8,23 +9,26 @@ export function startCitation() {
   const address = document.querySelector(".address");
   if (!address) return;
   const own = location.href.replace(/#.*/, "");
-  if (own.startsWith("http")) useAddress(address, own);
-  for (const place of document.querySelectorAll(".cite .copy")) {
-    const text = place.textContent.trim();
-    place.after(copyButton(() => text, place.tagName === "PRE" ? "copy BibTeX" : "copy"));
-  }
+  const written = address.textContent;
+  // The address that the page was written with is a guess where the site's own is not known.
+  if (own.startsWith("http")) address.textContent = own;
+  const plain = address.closest(".copy");
+  plain.after(copyButton(() => plain.textContent.trim(), "copy"));
+  const fold = address.closest("details");
+  fold.addEventListener("toggle", () => addBibtex(fold, written, address.textContent), { once: true });
   document.querySelector(".permalink")?.replaceWith(copyButton(() => own + location.hash, "copy link"));
 }
 
-// The address that the page was written with is a guess where the site's own is not known.
-function useAddress(address, own) {
-  const written = address.textContent;
-  for (const place of document.querySelectorAll(".cite .copy")) {
-    for (const node of place.childNodes) {
-      if (node.nodeType === Node.TEXT_NODE) node.data = node.data.replaceAll(written, own);
-    }
-  }
-  address.textContent = own;
+// The entry of the layer, the same for all its channels but for their numbers, is among what is known of the layers.
+async function addBibtex(fold, written, own) {
+  const [, layer, channel] = /([^/]+)\/(\d+)\.html$/.exec(location.pathname);
+  const { layers, placeholder } = await layersOfNetwork();
+  const [, , , , entry] = layers.find(([name]) => name === decodeURIComponent(layer));
+  const text = entry.replaceAll(placeholder, channel).replaceAll(written, own);
+  fold.append(
+    element("pre", { class: "copy", tabindex: "0", text }),
+    copyButton(() => text, "copy BibTeX"),
+  );
 }
 
 /** A button that copies what text() returns when it is pressed. */

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from generator.core.records import LayerInfo, Size
-from generator.site.citation import Citation, cite
+from generator.site.citation import Citation, cite, page_address
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.categories import CategoryChannel
 from generator.site.reading.channel_change import ChangeSentence, change_sentences, verdict_of
@@ -157,7 +157,7 @@ def channel_page(
     the channel's matches in other networks."""
     layer = atlas.layer(info.name)
     top = _top_pictures(atlas, layer, channel)
-    address = f"{base_url}{atlas.name}/{info.name}/{channel}.html"
+    address = page_address(base_url, atlas.name, info.name, channel)
     return ChannelPage(
         channel=channel,
         record=channel_record(atlas, info, channel, across),

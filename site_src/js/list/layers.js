@@ -1,11 +1,12 @@
-// The layers of the page's network, loaded when they are first needed: [name, path, channels, dead channels] each.
+// The layers of the page's network, loaded when they are first needed: name, path, channels, dead channels and BibTeX
+// of each, as generator/site/lists.py writes them.
 
 import { element } from "../dom.js";
 import { model, models, receive, root } from "../site.js";
 
 let loading = null;
 
-/** A promise of {network, layers}; of the first network where the page belongs to none. */
+/** A promise of {network, layers, placeholder}; of the first network where the page belongs to none. */
 export function layersOfNetwork() {
   loading ??= new Promise((resolve) => {
     receive("layers", resolve);

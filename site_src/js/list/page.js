@@ -99,6 +99,7 @@ async function item(entry, number) {
       { href: page, class: "list-tiles", "aria-label": `Pictures of ${name}` },
       tiles(data, channel, pictures),
     ),
+    element("p", { class: "caption", text: pictures === 1 ? data.panels.join(", ") : "" }),
     element("p", { class: "labels", text: counts.join(" · ") }),
     element("dl", {}, numbers),
     element("p", { class: "list-move" }, [
