@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from test_render import site
 
@@ -44,7 +45,9 @@ def test_a_list_says_of_a_channel_what_its_record_says() -> None:
         for (key, name, _), text in zip(data["numbers"], numbers, strict=True):
             value = record.numbers[key]
             assert name == BY_KEY[key].name
-            assert text == ("" if record.dead or value is None else BY_KEY[key].format(value))
+            assert text == (
+                "" if record.dead or value is None else BY_KEY[key].format(float(np.float32(value)))
+            )
 
 
 def test_dead_channels_are_named_so_that_none_is_opened_at_random() -> None:

@@ -6,6 +6,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
+import numpy as np
+
 from generator.core.records import LayerInfo
 from generator.site.citation import cite, page_address
 from generator.site.finder import data_script
@@ -97,4 +99,7 @@ def _pictures(atlas: Atlas, layer: Layer, record: ChannelRecord) -> int | list[i
 
 def _written(record: ChannelRecord, key: str) -> str:
     value, measure = record.numbers[key], BY_KEY[key]
-    return "" if record.dead or value is None or value == measure.missing else measure.format(value)
+    if record.dead or value is None or value == measure.missing:
+        return ""
+    # A page rounds the atlas's float32, of which the record has the fewest digits that give it back.
+    return measure.format(float(np.float32(value)))
