@@ -26,8 +26,8 @@ from generator.site.record_files import record_fields, row_fields
 __all__ = ["site"]
 KEYS = {measure.name: measure.key for measure in MEASURES}
 SMALL = Path(__file__).parent / "small_atlas"
-# The first fields of version 1, a contract with those who read the files: others may be added at any time, none of these
-# may go or change what it means.
+# The first fields of version 1, a contract with those who read the files: others may be added at any time, but none of
+# these may go or change what it means.
 FIELDS = (
     "channel", "dead", "sprite", "sentence", "top", "labels", "categories", "descriptions", "changes", "similar",
     "across", "inputs", "numbers",
