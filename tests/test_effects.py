@@ -5,15 +5,19 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import own_kinds
 import pytest
 import torch
+from damages import restore
 from scipy import stats
 from torch import Tensor, nn
 
 from generator.core.errors import AtlasError
+from generator.core.store import Store
 from generator.engine.effects.effect_state import (
     ClassSums,
     EffectLayer,
@@ -24,9 +28,12 @@ from generator.engine.effects.effect_state import (
 from generator.methods.effects import ClassMeans, of_channels, of_classes, of_weights
 from generator.network import models
 from generator.network.network import Network
-from generator.stages.effects import effect_layers, exact_weights
+from generator.stages.effects import effect_layers, exact_weights, trace_effects
+from generator.stages.ranks import Ranks
+from generator.stages.unit_pictures import picture_effects
 
 COUNT, FORWARD = 14, 4
+LISTS = ("top_image", "strip_image", "effect_image")
 UNKNOWN = 5  # the picture without a class
 
 
@@ -315,3 +322,68 @@ def test_a_class_names_its_channels_and_weights_name_classes():
         lowered = [k for k in np.argsort(product) if product[k] < 0][:5]
         assert [k for k in arrays["weights_lowered_class"][channel] if k >= 0] == lowered
     assert (arrays["weights_raised_class"][3] == -1).all(), "an inactive channel raises nothing"
+
+
+# -- the stage ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_pictures_of_contributions_alone_are_published_and_those_of_no_list_removed(
+    tiny, tiny_atlas, tmp_path
+):
+    folder = restore(tiny_atlas.folder, tmp_path / "atlas")
+    store = Store(folder)
+    whole = store.pictures.pictures()
+    arrays = [store.arrays.layer(layer.name) for layer in store.manifest().layers]
+    lists = [numbers[name].ravel() for numbers in arrays for name in LISTS if name in numbers]
+    assert whole == set(np.unique(np.concatenate(lists)).tolist()) - {-1}
+    network, profile = models.load("resnet20-cifar", "random"), tiny
+    with_labels = SimpleNamespace(network=network, profile=profile, panels=("patches",))
+    useless = max(whole) + 1
+    store.pictures.write(store.pictures.picture_path(useless), b"")
+    picture_effects(with_labels, SimpleNamespace(store=store))
+    assert store.pictures.pictures() == whole
+
+
+def test_a_network_without_a_classifier_says_so_and_keeps_no_earlier_numbers(tmp_path):
+    store = Store(tmp_path)
+    network = models.load("resnet20-cifar", "random")
+    store.arrays.write_layer("res2a", "effects", {"effect_image": np.zeros((1, 9), np.int32)})
+    cut = replace(network, graph=network.graph.until(network.step("res4c")))
+    run = SimpleNamespace(store=store, ranks=Ranks())
+    trace_effects(SimpleNamespace(network=cut), run)
+    assert store.tables.read_json("effects.json") == {"absent": cut.without_outputs}
+    assert "effects" not in store.arrays.products("res2a")
+
+
+@pytest.mark.slow
+def test_the_stage_writes_what_a_plain_pass_finds(atlas):
+    """By the network's answers, since the weights are random."""
+    report = atlas.tables.read_json("effects.json")
+    assert report["by"] == "answer" and report["pictures"] == report["of"] == len(atlas.tables.images())
+    answers, _ = atlas.arrays.predictions()
+    counts = np.bincount(answers, minlength=report["outputs"])
+    assert [row["pictures"] for row in report["classes"]] == counts.tolist()
+    assert all(row["correct"] is None for row in report["classes"])
+    arrays = atlas.arrays.layer("res4c")
+    _, weights = exact_weights(models.load("resnet20-cifar", "random"))
+    np.testing.assert_allclose(
+        arrays["weights_raised_mean"][:, 0],
+        (weights * arrays["mean"]).max(0).clip(0) + 0,
+        rtol=1e-5,
+        equal_nan=True,
+    )
+    for layer in report["layers"]:
+        numbers = atlas.arrays.layer(layer)
+        there = numbers["class_channel"][:, 0] >= 0
+        channels = numbers["class_channel"][there, 0]
+        best = {
+            n: (c, m)
+            for n, c, m in zip(np.flatnonzero(there), channels, numbers["class_mean"][there, 0], strict=True)
+        }
+        for number, (channel, mean) in best.items():
+            named = numbers["raised_class"][channel].tolist()
+            if number in named:
+                place = named.index(number)
+                assert numbers["raised_mean"][channel, place] == mean
+                assert numbers["raised_rank"][channel, place] == 1

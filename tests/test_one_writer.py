@@ -16,8 +16,9 @@ from generator.stages import pipeline, table
 from generator.stages.profile import Profile
 
 END = "the end of the run"
-# The first half of what a row owns may be a row of its own, without a fingerprint: tiles and the pictures behind them.
-HALF_OF = {"tiles": "sprites"}
+# Part of what a row owns may be a row of its own, without a fingerprint: tiles and the pictures behind them, and the
+# pictures of further lists.
+HALF_OF = {"tiles": "sprites", "pictures of contributions": "sprites"}
 
 
 def _log_writes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:

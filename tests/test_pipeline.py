@@ -56,10 +56,15 @@ def test_the_folder_holds_what_the_format_says_and_nothing_else(atlas):
             assert atlas.pictures.sprite_path(layer.name, channel).exists() == pictured
 
 
+FURTHER = ("strip_image", "effect_image")  # lists besides the top-9
+
+
 def test_the_whole_pictures_of_all_channels_lists_are_there_also_of_those_without_sprites(atlas):
-    lists = [atlas.arrays.layer(layer.name)["top_image"] for layer in atlas.manifest().layers]
+    layers = [atlas.arrays.layer(layer.name) for layer in atlas.manifest().layers]
+    lists = [numbers["top_image"] for numbers in layers]
     of_sprites = np.unique(np.concatenate([numbers[:PICTURED] for numbers in lists]))
-    of_all = set(np.unique(np.concatenate(lists)).tolist()) - {-1}
+    further = [numbers[name].ravel() for numbers in layers for name in FURTHER if name in numbers]
+    of_all = set(np.unique(np.concatenate([*(numbers.ravel() for numbers in lists), *further])).tolist()) - {-1}
     assert atlas.pictures.pictures() == of_all > set(of_sprites.tolist()) - {-1}
 
 

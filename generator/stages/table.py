@@ -246,6 +246,8 @@ STAGES: tuple[Stage, ...] = (
         when=lambda inputs: inputs.profile.effects.enabled,
         ranks="together",
     ),
+    # Whole pictures that only the lists of contributions hold.
+    Stage("pictures of contributions", unit_pictures.picture_effects, None, needs=("tiles", "effects")),
     # The residual blocks' responses to some of the pictures, enlarged and reduced.
     Stage(
         "zooms",

@@ -4,6 +4,7 @@ stamps under work/ say what is there."""
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from generator.stages.run import Run
 from generator.stages.unit_table import UnitTable
 
 SPRITES = "sprites"  # the stage's stamp
+# Lists of pictures that the pages show: by product of a layer's arrays the name of the array.
+OF_SCAN = {"top": "top_image", "range": "strip_image"}
+OF_EFFECTS = {"effects": "effect_image"}
 
 
 def layer_stamp(stage: str, layer: LayerInfo) -> str:
@@ -38,15 +42,25 @@ def missing_pictures(inputs: Inputs, run: Run) -> list[int]:
     pictures."""
     if "patches" not in inputs.panels:
         return []
-    lists = [
-        array.ravel()
-        for layer in inputs.network.layers
-        for name, array in run.store.arrays.layer(layer.name, "top", "range").items()
-        if name in ("top_image", "strip_image")
-    ]
-    listed = np.unique(np.concatenate([numbers[numbers >= 0] for numbers in lists]))
-    written = run.store.pictures.pictures()
-    return [index for index in listed.tolist() if index not in written]
+    return sorted(_listed(inputs, run, OF_SCAN) - run.store.pictures.pictures())
+
+
+def missing_of_effects(inputs: Inputs, run: Run) -> tuple[list[int], set[int]]:
+    """The same for the pictures to whose class channels contribute most; and the pictures that are in no list."""
+    if "patches" not in inputs.panels:
+        return [], set()
+    effects, written = _listed(inputs, run, OF_EFFECTS), run.store.pictures.pictures()
+    return sorted(effects - written), written - effects - _listed(inputs, run, OF_SCAN)
+
+
+def _listed(inputs: Inputs, run: Run, lists: Mapping[str, str]) -> set[int]:
+    """All pictures in the lists of the layers that have them. lists: by product the name of its array."""
+    arrays, listed = run.store.arrays, set[int]()
+    for layer in inputs.network.layers:
+        for product in set(lists).intersection(arrays.products(layer.name)):
+            numbers = arrays.layer(layer.name, product)[lists[product]]
+            listed.update(np.unique(numbers[numbers >= 0]).tolist())
+    return listed
 
 
 def wanted_units(inputs: Inputs, run: Run, units: UnitTable) -> np.ndarray:

@@ -36,6 +36,7 @@ from generator.stages.unfinished import (
     SPRITES,
     is_kept,
     layer_stamp,
+    missing_of_effects,
     missing_pictures,
     tiles_key,
     wanted_units,
@@ -106,8 +107,16 @@ def picture_units(inputs: Inputs, run: Run) -> None:
     if not _has_sprites(inputs, run):
         _write_tiles(inputs, run)
     if run.ranks.leads:
-        _write_further_pictures(inputs, run)
+        _write_further_pictures(inputs, run, missing_pictures(inputs, run))
     run.ranks.meet()
+
+
+def picture_effects(inputs: Inputs, run: Run) -> None:
+    """Write the whole pictures to whose class channels contribute most, as far as they are not there, and remove those
+    that are in no channel's list any more."""
+    missing, useless = missing_of_effects(inputs, run)
+    _write_further_pictures(inputs, run, missing)
+    run.store.pictures.drop_pictures(useless)
 
 
 def _write_tiles(inputs: Inputs, run: Run) -> None:
@@ -171,10 +180,9 @@ def _stamp(group: int) -> str:
     return f"group-{group}"
 
 
-def _write_further_pictures(inputs: Inputs, run: Run) -> None:
+def _write_further_pictures(inputs: Inputs, run: Run, missing: list[int]) -> None:
     """Write the whole pictures that are not there: those that a repaired atlas lacks, and those in the lists of
     channels alone that get no tiles."""
-    missing = missing_pictures(inputs, run)
     if not missing:
         return
     files, size = usable_files(inputs, run), group_size(inputs)

@@ -61,6 +61,11 @@ class Pictures:
         """The numbers of the pictures of the set that are there."""
         return _numbers(self._folder / "pictures")
 
+    def drop_pictures(self, numbers: Iterable[int]) -> None:
+        """Remove these pictures of the set."""
+        for number in numbers:
+            self.picture_path(number).unlink(missing_ok=True)
+
     def kernels_path(self, layer: str) -> Path:
         """The kernels of the first convolution as pixels."""
         return self._folder / "kernels" / f"{layer}.webp"
