@@ -337,11 +337,11 @@ def test_pictures_of_contributions_alone_are_published_and_those_of_no_list_remo
     arrays = [store.arrays.layer(layer.name) for layer in store.manifest().layers]
     lists = [numbers[name].ravel() for numbers in arrays for name in LISTS if name in numbers]
     assert whole == set(np.unique(np.concatenate(lists)).tolist()) - {-1}
-    network, profile = models.load("resnet20-cifar", "random"), tiny
-    with_labels = SimpleNamespace(network=network, profile=profile, panels=("patches",))
+    network = models.load("resnet20-cifar", "random").keep([layer.name for layer in store.manifest().layers])
+    inputs = SimpleNamespace(network=network, profile=tiny, panels=("patches",))
     useless = max(whole) + 1
     store.pictures.write(store.pictures.picture_path(useless), b"")
-    picture_effects(with_labels, SimpleNamespace(store=store))
+    picture_effects(inputs, SimpleNamespace(store=store))
     assert store.pictures.pictures() == whole
 
 

@@ -11,9 +11,18 @@ import torch
 from torch import Tensor
 
 from generator.network.graph import Graph
+from generator.network.ops import Step
 
 # Steps whose output automatic differentiation does not keep, so that the ReLU behind them may overwrite it.
 _NOT_KEPT = ("conv", "add", "affine")
+
+
+def _run(step: Step, inputs: list[Tensor], *, in_place: bool) -> Tensor:
+    x = inputs[0]
+    if step.op == "max_pool" and x.is_cuda and x.is_contiguous(memory_format=torch.channels_last):
+        # In this layout the pooling's backward pass adds in no fixed order on a GPU.
+        return step.run(x.contiguous()).contiguous(memory_format=torch.channels_last)
+    return step.run(*inputs, in_place=in_place)
 
 
 class OutputGradient:
@@ -37,7 +46,7 @@ class OutputGradient:
                 step = self.graph.steps[index]
                 if step.op != "input":
                     inputs = [values[source] for source in step.inputs]
-                    values[index] = step.run(*inputs, in_place=self._may_overwrite(index))
+                    values[index] = _run(step, inputs, in_place=self._may_overwrite(index))
                 if index in self.watched:
                     if not values[index].requires_grad:
                         values[index] = values[index].detach().requires_grad_()
