@@ -64,7 +64,9 @@ def test_the_whole_pictures_of_all_channels_lists_are_there_also_of_those_withou
     lists = [numbers["top_image"] for numbers in layers]
     of_sprites = np.unique(np.concatenate([numbers[:PICTURED] for numbers in lists]))
     further = [numbers[name].ravel() for numbers in layers for name in FURTHER if name in numbers]
-    of_all = set(np.unique(np.concatenate([*(numbers.ravel() for numbers in lists), *further])).tolist()) - {-1}
+    of_all = set(np.unique(np.concatenate([*(numbers.ravel() for numbers in lists), *further])).tolist()) - {
+        -1
+    }
     assert atlas.pictures.pictures() == of_all > set(of_sprites.tolist()) - {-1}
 
 
