@@ -108,18 +108,20 @@ def _cut_tiles(
 ) -> np.ndarray:
     """(U, native, native, 3) uint8: what `whole` makes of units without a focus, and `focused` of the others' gradients
     cut to theirs, those of one side together; both take (u, C, h, w) and give (u, 3, native, native)."""
-    tiles = np.empty((len(gradients), native, native, 3), np.uint8)
+    # On the gradients' device until all are made: a GPU then waits for nothing in between.
+    tiles = torch.empty(len(gradients), native, native, 3, dtype=torch.uint8, device=gradients.device)
     sides = np.zeros(len(gradients), np.int64) if squares is None else squares[:, 2]
     for side in np.unique(sides).tolist():
         rows = np.flatnonzero(sides == side)
-        chosen = gradients if len(rows) == len(gradients) else gradients[torch.from_numpy(rows)]
+        places = torch.from_numpy(rows).to(gradients.device)
+        chosen = gradients if len(rows) == len(gradients) else gradients[places]
         if side and squares is not None:
             chosen = _cut(chosen, squares[rows, :2], side)
         few = max(1, CACHED // math.prod(chosen.shape[1:])) if chosen.device.type == "cpu" else len(rows)
         make = focused if side else whole
         made = [make(some).permute(0, 2, 3, 1) for some in chosen.split(few)]
-        tiles[rows] = torch.cat(made).cpu().numpy()
-    return tiles
+        tiles[places] = torch.cat(made).to(gradients.device)
+    return tiles.cpu().numpy()
 
 
 def _cut(maps: Tensor, corners: np.ndarray, side: int) -> Tensor:
