@@ -14,7 +14,7 @@ from generator.core.progress import Reporter
 WITHOUT_PICTURES = frozenset(
     (
         "fingerprints", "checksums", "connections", "classes", "categories", "correspondence", "refinement",
-        "labels along the range",
+        "labels along the range", "machine scores",
     )
 )  # fmt: skip
 

@@ -220,11 +220,11 @@ def _shipped(inputs: Ingredients) -> Ingredients:
 
 NUMBERS = {
     "scan", "connections", "stream", "zooms", "scale truth", "sprites", "classes", "categories", "correspondence",
-    "label range", "refinement", "gradient rules", "optimised pictures", "features", "predictions", "embedding",
-    "dreams", "effects",
+    "label range", "machine score", "refinement", "gradient rules", "optimised pictures", "features",
+    "predictions", "embedding", "dreams", "effects",
     "randomised weights", "paths of optimised pictures",
 }  # fmt: skip
-BEHIND = {"features", "classes", "refinement"}  # pictures look alike by their final features
+BEHIND = {"features", "machine score", "classes", "refinement"}  # pictures look alike by their final features
 GRAPH = NUMBERS | {"optimised stream", "all"}  # what hangs on the network's own steps
 SCAN = NUMBERS | {"all"}
 LABELS = {"effects", "classes", "categories", "label range", "refinement", "gradient rules", "dreams", "all"}

@@ -157,7 +157,14 @@ def copy_data(site: Site, atlas: Atlas) -> None:
     """The atlas's tables, the pictures of its gradient rules, and its whole pictures."""
     site.write(f"{atlas.name}/data/manifest.json", atlas.store.published_manifest())
     site.write(f"{atlas.name}/data/{SCHEMA_FILE}", record_schema())
-    for name in ("images.csv", "halves.csv", "architecture.json", *RELATIONS_FILES):
+    for name in (
+        "images.csv",
+        "halves.csv",
+        "architecture.json",
+        "label_range.json",
+        "machine_score.json",
+        *RELATIONS_FILES,
+    ):
         if (table := atlas.store.tables.path(name)) is not None:
             site.copy(table, f"{atlas.name}/data/{name}")
     for row in atlas.gradient_rules:

@@ -25,6 +25,7 @@ from generator.stages import (
     keys,
     label_range,
     labels,
+    machine_score,
     network_outputs,
     optimised_pictures,
     optimised_stream,
@@ -182,6 +183,16 @@ STAGES: tuple[Stage, ...] = (
         label_range.key,
         ("label_range.json", "layers/*/range_labels.npz"),
         needs=("scan", "labels"),
+        cpu_only=True,
+    ),
+    # How well a machine tells strong pictures from weak ones by examples of both.
+    Stage(
+        "machine score",
+        machine_score.score_channels,
+        machine_score.key,
+        ("machine_score.json", "layers/*/machine_score.npz"),
+        needs=("scan", "features"),
+        when=lambda inputs: bool(keys.visual_features(inputs)),
         cpu_only=True,
     ),
     # The matches of every channel in other layers.

@@ -9,6 +9,8 @@
     halves.csv              which pictures a channel's best class is chosen on, and which it is measured on
     classes.json            what holds of all classes
     categories.json, categories.npz   the classes and groups of classes, and the channels that are found for each
+    label_range.json        how far labels agree along the channels' ranges, and by chance
+    machine_score.json      how well a machine tells strong pictures from weak ones, and by chance
     relations.json          how far layers correspond
     refinement.json         what stages refine
     matches/<a>--<b>.npz    the best matches of every channel of two layers, in both directions

@@ -7,6 +7,8 @@ were computed:
                    range.npz        how each channel's scores are spread: histogram (C, K) int32, histogram_bins (K, 2)
                                     float32; nine pictures at quantiles: strip_image, strip_value (C, 6, 9), strip_unit
                                     (C, 6, 9, 2), strip_counted (C, 1)
+                   range_labels.npz   how far labels agree along the range
+                   machine_score.npz  how well a machine tells strong pictures from weak ones
                    connections.npz  what channels share with the block before, what they read most, and what reads them
                    classes.npz      what the top-9 pictures and the scores say about classes
                    refinement.npz   how each channel refines itself from the block before

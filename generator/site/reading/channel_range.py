@@ -21,6 +21,7 @@ WIDTH, HEIGHT, MARGIN = (
     64,
     14,
 )  # of the histogram in px; margin at both sides, for the texts of the outer ticks
+BELOW = 34  # px below the bars, for the ticks and the axis's name
 MOST_TICKS = 5
 LOWER = 90  # the quantile whose labels are compared with those of the strongest nine
 
@@ -51,14 +52,16 @@ class Strip:
 
 @dataclass(frozen=True)
 class RangeSection:
-    """What the section shows. count: of all pictures; inactive: of how many the score is zero or below; signed: whether
-    scores below zero count like others in the top-9; bars: the histogram as an SVG path, '' where no picture is above
-    zero; ticks: of its axis; sampled: how many pictures can be in the strips, None for all; is_cut: whether the strips
-    show the units' fields; sentence: on the labels' agreement, ''."""
+    """What the section shows. count: of all pictures; inactive: of how many the score is zero or below; view, width,
+    height: of the drawing, the height of the bars alone; bars: the histogram as an SVG path, '' where no picture is
+    above zero; lines: the strips' places, likewise; ticks: of the axis; sampled: how many pictures can be in the
+    strips, None for all; is_cut: whether the strips show the units' fields; sentence: on the labels' agreement, ''."""
 
     count: int
     inactive: int
+    view: str
     bars: str
+    lines: str
     ticks: Sequence[Tick]
     width: int
     height: int
@@ -84,14 +87,17 @@ def range_section(atlas: Atlas, info: LayerInfo, channel: int) -> RangeSection |
     if counts is None or layer.dead[channel]:
         return None
     scale = _Scale(counts[channel], layer.arrays["histogram_bins"])
+    strips = _strips(atlas, layer, channel, scale)
     return RangeSection(
         count=int(counts[channel].sum()),
         inactive=int(counts[channel, 0]),
+        view=f"0 0 {scale.width} {HEIGHT + BELOW}",
         bars=scale.bars(),
+        lines="".join(f"M{strip.place} 0v{HEIGHT}" for strip in strips if strip.place is not None),
         ticks=scale.ticks(),
         width=scale.width,
         height=HEIGHT,
-        strips=_strips(atlas, layer, channel, scale),
+        strips=strips,
         sampled=atlas.scored if atlas.scored < len(atlas.pictures) else None,
         is_cut=shows_fields(atlas, info),
         sentence=decline_sentence(atlas, layer, channel),

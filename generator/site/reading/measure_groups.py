@@ -22,6 +22,7 @@ MEMBERS = {
     ),
     CLASSES: (
         "label_purity", "label_entropy", "group_purity", "label_agreement", "agreement_decline", "visual_agreement",
+        "machine_score",
         "class_auroc", "group_auroc",
     ),
     STREAM: ("shortcut_share", "mix_ratio"),

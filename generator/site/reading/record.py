@@ -52,6 +52,16 @@ class TopPicture(NamedTuple):
     focus_side: Annotated[int | None, Field(description="its side in px")]
 
 
+class RangeStrip(NamedTuple):
+    """Nine pictures at a quantile of the channel's scores above zero."""
+
+    quantile: Annotated[int, Field(description="in per cent; 100: the top-9, 0: the weakest nine")]
+    lowest: Annotated[float, Field(description="the lowest of their scores")]
+    highest: Annotated[float, Field(description="the highest of their scores")]
+    agreement: Annotated[float | None, Field(description="their label agreement; null where it is not known")]
+    pictures: Annotated[Sequence[int], Field(description="their numbers in images.csv, strongest first")]
+
+
 class LabelCount(NamedTuple):
     """A label of the top-9 pictures."""
 
@@ -143,6 +153,10 @@ class ChannelRecord:
     top: Annotated[
         Sequence[TopPicture], Field(description="its top-9 pictures, strongest first", max_length=TOP)
     ]
+    range: Annotated[
+        Sequence[RangeStrip],
+        Field(description="nine pictures each from the strongest to the weakest; none inside a block"),
+    ]
     labels: Annotated[Sequence[LabelCount], Field(description="of these pictures, most frequent first")]
     categories: Annotated[
         Sequence[CategoryCount], Field(description="classes and groups of classes that it is found for")
@@ -194,6 +208,7 @@ def channel_record(
         sprite=channel in layer.pictured and not layer.dead[channel],
         sentence=channel_sentence(atlas, info, channel),
         top=top_pictures(layer, channel),
+        range=_range(atlas, layer, channel),
         labels=[LabelCount(label, count) for label, count in atlas.labels_of(info.name, channel)],
         categories=_categories(atlas, layer, channel),
         descriptions=[
@@ -245,6 +260,28 @@ def top_pictures(layer: Layer, channel: int) -> list[TopPicture]:
         for place, picture in enumerate(layer.images[channel])
         if picture >= 0
     ]
+
+
+def _range(atlas: Atlas, layer: Layer, channel: int) -> list[RangeStrip]:
+    images, agreement = layer.arrays.get("strip_image"), layer.arrays.get("strip_agreement")
+    if images is None or layer.dead[channel]:
+        return []
+    rows = []
+    for place, quantile in enumerate(atlas.label_range.quantiles):
+        there = images[channel, place] >= 0
+        if not there.any():
+            continue
+        values = layer.arrays["strip_value"][channel, place, there]
+        rows.append(
+            RangeStrip(
+                quantile,
+                float(str(values[-1])),
+                float(str(values[0])),
+                None if agreement is None else _exact(float(agreement[channel, place])),
+                images[channel, place, there].tolist(),
+            )
+        )
+    return rows
 
 
 def _categories(atlas: Atlas, layer: Layer, channel: int) -> list[CategoryCount]:
