@@ -19,6 +19,7 @@ SPRITES = "sprites"  # the stage's stamp
 # Lists of pictures that the pages show: by product of a layer's arrays the name of the array.
 OF_SCAN = {"top": "top_image", "range": "strip_image"}
 OF_EFFECTS = {"effects": "effect_image"}
+NONE = np.empty(0, np.int32)
 
 
 def layer_stamp(stage: str, layer: LayerInfo) -> str:
@@ -58,7 +59,7 @@ def _listed(inputs: Inputs, run: Run, lists: Mapping[str, str]) -> set[int]:
     arrays, listed = run.store.arrays, set[int]()
     for layer in inputs.network.layers:
         for product in set(lists).intersection(arrays.products(layer.name)):
-            numbers = arrays.layer(layer.name, product)[lists[product]]
+            numbers = arrays.layer(layer.name, product).get(lists[product], NONE)
             listed.update(np.unique(numbers[numbers >= 0]).tolist())
     return listed
 
