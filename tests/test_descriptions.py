@@ -140,7 +140,8 @@ def test_finder_grid_csv_and_json_have_them(site):
     assert ["tandem bicycles", [names.index("res2b"), 3, 0.8312, "clip <b>"]] in index["descriptions"]
     assert "</script" not in script
     page = (site / "res2b/index.html").read_text("utf-8")
-    data = json.loads(page.partition('id="channels">')[2].partition("</script>")[0])
+    script = (site / "res2b/grid.js").read_text("utf-8")
+    data = json.loads(script.removeprefix("residualAtlas.grid(").removesuffix(");\n"))
     assert data["descriptions"]["3"][0] == "tandem bicycles" and "class, group or description" in page
     with (site / "data/descriptions.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))

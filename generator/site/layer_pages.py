@@ -11,6 +11,7 @@ from generator.core.errors import AtlasError
 from generator.core.processes import in_workers, page_processes
 from generator.site.assets import LARGEST_SHEET
 from generator.site.chapters.first_layers import first_layers_of
+from generator.site.finder import data_script
 from generator.site.formats import integer
 from generator.site.frame import Frame
 from generator.site.lists import LAYER_SCRIPT, list_script
@@ -68,6 +69,7 @@ class LayerPages:
                 f"a layer of {integer(info.channels)} channels is larger than the site's grids", name
             )
         site.page(f"{folder}/index.html", "layer.html", self._frame, header, grid)
+        site.write(f"{folder}/grid.js", data_script("grid", grid.data))
         stream, feeds, records = self._streams.get(name), LayerFeeds(atlas, info), []
         for channel in range(info.channels):
             across = matches_in(self._comparisons, name, channel)

@@ -118,8 +118,8 @@ class Curve:
 
 @dataclass(frozen=True)
 class StageCurves:
-    """The blocks of a stage; by_chance, directions: paths of the last block's entropies of as many random pictures, and
-    of its random directions, '' where they are not known."""
+    """The blocks of a stage; by_chance, directions: paths of as many random pictures, and of the random directions of
+    the last block, '' where they are not known."""
 
     stage: int
     curves: Sequence[Curve]
@@ -129,9 +129,11 @@ class StageCurves:
 
 @dataclass(frozen=True)
 class EntropyCurves:
-    """Entropy of the `labels` (classes or groups) above a rising threshold, by stage."""
+    """Entropy of the `labels` (classes or groups) above a rising threshold, by stage. from_chance: whether it is drawn
+    less that of as many random pictures, from which it differs little where few pictures pass."""
 
     labels: str
+    from_chance: bool
     stages: Sequence[StageCurves]
     across: Sequence[Tick]
     up: Sequence[Tick]
@@ -155,28 +157,36 @@ def _entropy_curves(
     atlas: Atlas, labels: str, shares: Sequence[float], means: Mapping[str, Entropies]
 ) -> EntropyCurves:
     across = Axis(0, len(shares) - 1, start=40, end=250)
+    from_chance = all(curves.by_chance is not None for curves in means.values())
+
+    def shown(curves: Entropies, values: Sequence[float] | None) -> list[float]:
+        chance = curves.by_chance if from_chance else None
+        return [
+            value - level for value, level in zip(values or (), chance or [0.0] * len(shares), strict=False)
+        ]
+
     drawn = [
         value
         for curves in means.values()
         for values in (curves.channels, curves.by_chance, curves.directions)
-        for value in values or ()
+        for value in shown(curves, values)
     ]
     up = Axis.around(drawn, zero=True, start=170, end=12)
 
-    def path(values: Sequence[float] | None) -> str:
-        return _path([(across(place), up(value)) for place, value in enumerate(values or ())])
+    def path(curves: Entropies, values: Sequence[float] | None) -> str:
+        return _path([(across(place), up(value)) for place, value in enumerate(shown(curves, values))])
 
     stages = []
     for stage in dict.fromkeys(block.stage for block in atlas.blocks):
         blocks = [block.name for block in atlas.stage_blocks(stage) if block.name in means]
         if not blocks:
             continue
-        ends = [(means[name].channels or [0.0])[-1] for name in blocks]
+        ends = [(shown(means[name], means[name].channels) or [0.0])[-1] for name in blocks]
         heights = _apart([up(end) for end in ends], NAME_HEIGHT)
         curves = [
             Curve(
                 layer=name,
-                path=path(means[name].channels),
+                path=path(means[name], means[name].channels),
                 x=across(len(shares) - 1) + 4,
                 y=height + 4,
                 depth=1 + round(5 * (number + 1) / len(blocks)),
@@ -184,9 +194,9 @@ def _entropy_curves(
             for number, (name, height) in enumerate(zip(blocks, heights, strict=True))
         ]
         last = means[blocks[-1]]
-        stages.append(StageCurves(stage, curves, path(last.by_chance), path(last.directions)))
+        stages.append(StageCurves(stage, curves, path(last, last.by_chance), path(last, last.directions)))
     ticks = [Tick(across(number), round_number(100 * share)) for number, share in enumerate(shares)]
-    return EntropyCurves(labels, stages, ticks, up.ticks)
+    return EntropyCurves(labels, from_chance, stages, ticks, up.ticks)
 
 
 def _apart(heights: Sequence[float], least: float) -> list[float]:

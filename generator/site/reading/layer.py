@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,6 @@ from generator.site.reading.operations import operation_words
 from generator.site.reading.optimised import has_optimised
 from generator.site.reading.path_check import PathSummary
 from generator.site.reading.randomisation import WeightDependence
-from generator.site.reading.tiles import json_in_page
 from generator.site.reading.whole_pictures import WholePicture, some_whole, whole_pictures, with_gradients
 
 
@@ -87,7 +86,7 @@ class LayerGrid:
     measures that the grid can be sorted by; doubtful: the keys of those whose order another set of pictures would not
     repeat; label_names: the labels that it can be filtered by, in order; previous, next: layers of the network; inner:
     convolutions of the block; decline: how many channels' label agreement falls along their range, None where that is
-    not known; data: JSON for the script."""
+    not known; data: for the script."""
 
     cells: Sequence[Cell]
     columns: int
@@ -103,7 +102,7 @@ class LayerGrid:
     has_optimised: bool
     has_descriptions: bool
     decline: LayerRange | None
-    data: str
+    data: Mapping[str, object]
 
 
 def layer_header(atlas: Atlas, info: LayerInfo, *, has_first_layers: bool) -> LayerHeader:
@@ -206,30 +205,28 @@ def _grid_data(
     labels_by_channel: list[list[int]],
     categories: dict[str, list[list[float]]],
     descriptions: dict[int, list[str]],
-) -> str:
-    """JSON for the script. labels: names; categories: from `layer_categories`; nine: by channel the numbers of its
-    pictures' labels, the commonest first; descriptions: by channel, of those that have any; numbers: by measure and
-    channel to four digits, null where there is none; panels; falls: the channels whose
-    label agreement falls; units: by measure its name and unit."""
+) -> dict[str, object]:
+    """What the script of the grid needs. labels: names; categories: from `layer_categories`; nine: by channel the
+    numbers of its pictures' labels, the commonest first; descriptions: by channel, of those that have any; numbers: by
+    measure and channel to four digits, null where there is none; panels; falls: the channels whose label agreement
+    falls; units: by measure its name and unit."""
     columns = layer.measures
-    return json_in_page(
-        {
-            "labels": labels,
-            "nine": labels_by_channel,
-            "categories": categories,
-            "descriptions": descriptions,
-            "numbers": {
-                column.measure.key: [
-                    float(f"{value:.4g}") if present else None
-                    for value, present in zip(column.values, column.present, strict=True)
-                ]
-                for column in columns
-            },
-            "panels": layer.sprite.panels,
-            "falls": _falling(layer),
-            "units": {column.measure.key: [column.measure.name, column.measure.unit] for column in columns},
-        }
-    )
+    return {
+        "labels": labels,
+        "nine": labels_by_channel,
+        "categories": categories,
+        "descriptions": descriptions,
+        "numbers": {
+            column.measure.key: [
+                float(f"{value:.4g}") if present else None
+                for value, present in zip(column.values, column.present, strict=True)
+            ]
+            for column in columns
+        },
+        "panels": layer.sprite.panels,
+        "falls": _falling(layer),
+        "units": {column.measure.key: [column.measure.name, column.measure.unit] for column in columns},
+    }
 
 
 def _falling(layer: Layer) -> list[int]:

@@ -1,7 +1,7 @@
 // A layer's grid of channels: sorting and filtering. What is chosen stands in the address (after #, which also works in
 // a folder) and can be linked.
 
-import { readJson } from "../dom.js";
+import { receive } from "../site.js";
 import { startPreview } from "./preview.js";
 
 const FIELDS = ["sort", "label", "least"];
@@ -9,11 +9,14 @@ const SWITCHES = ["up", "dead", "gradients", "falls", "optimised", "large"];
 const STRONGEST = "thumbs.webp";
 const OPTIMISED = "optimised/thumbs.webp";
 
+/** The numbers of the channels come in a data script of their own, the layer's grid.js: the grid is there before. */
 export function startGrid() {
   const grid = document.querySelector(".grid");
   const form = document.querySelector(".tools");
-  const data = readJson(document.getElementById("channels"));
-  if (!grid || !form || !data) return;
+  if (grid && form) receive("grid", (data) => start(grid, form, data));
+}
+
+function start(grid, form, data) {
   const cells = Array.from(grid.children); // in the order of the channels
   const order = cells.map((_, channel) => channel); // as it is shown
   const layer = { grid, controls: form.elements, data, cells, order, sheet: STRONGEST };
