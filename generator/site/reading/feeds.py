@@ -3,7 +3,7 @@ by the weights, and which channels of the next convolutions read it most."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,10 +100,10 @@ class LayerFeeds:
         self._atlas, self._info, self._layer = atlas, info, atlas.layer(info.name)
         self._arrays = self._layer.arrays
         report = atlas.store.tables.read_json("connections.json") or {}
-        self._weights: dict[str, Any] = report.get(info.name, {})
+        self._weights: Mapping[str, Any] = report.get(info.name, {})
         blocks = (atlas.store.tables.read_json("feeds.json") or {}).get("blocks", [])
         self._has_blocks = bool(blocks)
-        self._sides: dict[str, Any] | None = next((x for x in blocks if x["block"] == info.name), None)
+        self._sides: Mapping[str, Any] | None = next((x for x in blocks if x["block"] == info.name), None)
         self._cells: dict[tuple[str, int], Cell] = {}
 
     def of(self, channel: int) -> ChannelFeeds | None:
@@ -151,7 +151,7 @@ class LayerFeeds:
             ends_in=operation_words([branch["ends_in"]]) if branch["ends_in"] else "",
         )
 
-    def _terms(self, part: str, side: dict[str, Any], channel: int) -> Terms | None:
+    def _terms(self, part: str, side: Mapping[str, Any], channel: int) -> Terms | None:
         if not side["terms"]:
             return None
         channels = self._arrays[f"feed_{part}_channels"][channel].tolist()
