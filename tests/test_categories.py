@@ -307,7 +307,7 @@ def test_without_categories_the_page_says_why(tmp_path, labels, reason):
 @pytest.mark.browser
 def test_a_group_is_found_by_its_name_in_the_finder_and_in_a_grid(site, browser):
     index = _index(site)
-    name, _, _, address, fewest, _, count, best = next(
+    name, _, _, address, fewest, _, count, best, _ = next(
         row for row in index["categories"] if row[2] == "group"
     )
     layer, channel = index["layers"][best[0][0]][0], best[0][1]

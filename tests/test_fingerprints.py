@@ -227,7 +227,7 @@ NUMBERS = {
 BEHIND = {"features", "machine score", "classes", "refinement"}  # pictures look alike by their final features
 GRAPH = NUMBERS | {"optimised stream", "all"}  # what hangs on the network's own steps
 SCAN = NUMBERS | {"all"}
-LABELS = {"effects", "classes", "categories", "label range", "refinement", "gradient rules", "dreams", "all"}
+LABELS = {"classes", "categories", "label range", "refinement", "gradient rules", "dreams", "all"}
 FILES = {"first layers", "all"}  # the weights' file, whose SHA-256 is published
 
 CHANGES: list[tuple[str, Change, set[str]]] = [
@@ -533,7 +533,7 @@ def test_other_class_names_and_labels_are_taken_up_without_a_new_scan(inputs, pi
     lines = ["path,label"] + [f"{image.path},thing {image.index % 2}" for image in store.tables.images()]
     (tmp_path / "labels.csv").write_text("\n".join(lines))
     store, worked = _compute(inputs, pictures, labels=str(tmp_path / "labels.csv"))
-    assert worked <= {"gradient rules"}
+    assert worked <= {"gradient rules", "contributions to classes"}
     assert {image.label for image in store.tables.images()} == {"thing 0", "thing 1"}
     assert {path: path.stat().st_mtime_ns for path in (store.folder / "scores").iterdir()} == before
 
@@ -557,4 +557,4 @@ def test_a_corrected_model_file_is_computed_again_and_ends_as_if_it_had_been_rig
 
     inputs.model = own(stride=1, scale=3)  # behind the last block: the scan still holds
     _, worked = _compute(inputs, pictures)
-    assert worked == {"features", "predictions", "map of the pictures"}
+    assert worked == {"features", "contributions to classes", "predictions", "map of the pictures"}
