@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
+from generator.site.chapters import scale
 from generator.site.chapters.chapter import Chapter
 from generator.site.chapters.stream_block import OptimisedPart, optimised_part, write_blocks
 from generator.site.chapters.stream_examples import Example, clearest
@@ -72,7 +73,8 @@ class BlockGroup:
 class StreamPage:
     """kinds: each with its style; others: the statistics that the mix ratio is compared with; folded: whether that of
     the branch's last BatchNorm is γ / σ; active_shares: None where the atlas has none; left_out: channels that could
-    not be examples; steps: of the optimisation, 0 where no pictures were optimised."""
+    not be examples; has_scale: whether the page Scale is there; steps: of the optimisation, 0 where no pictures
+    were optimised."""
 
     gist: Sequence[str]
     kinds: Sequence[tuple[Kind, str]]
@@ -80,6 +82,7 @@ class StreamPage:
     others: Sequence[Measure]
     folded: bool
     has_intervals: bool
+    has_scale: bool
     shares: Markup
     active_shares: Markup | None
     examples: Sequence[Example]
@@ -120,6 +123,7 @@ def stream_page(atlas: Atlas, stream: Stream) -> StreamPage:
         others=[BY_KEY[key] for key in others],
         folded="norm_scale" in others,
         has_intervals=any(block.has_intervals for block in blocks),
+        has_scale=scale.present(atlas),
         shares=shares_by_block(blocks).svg(),
         active_shares=_active_shares(blocks),
         examples=examples,
