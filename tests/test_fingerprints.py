@@ -294,8 +294,8 @@ CHANGES: list[tuple[str, Change, set[str]]] = [
         "channels",
         _profile("layers", channels=3),
         {
-            "optimised stream", "sprites", "gradient rules", "randomised weights", "optimised pictures",
-            "paths of optimised pictures", "all",
+            "optimised stream", "sprites", "gradient rules", "optimised pictures", "paths of optimised pictures",
+            "all",
         },
     ),
     (

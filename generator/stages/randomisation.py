@@ -60,8 +60,7 @@ class Sample:
 def key(inputs: Inputs) -> str:
     """All that the numbers depend on."""
     layers = [(layer.name, layer.kind, layer.stage) for layer in inputs.network.layers]
-    chosen = inputs.profile.gradients, inputs.profile.layers.channels
-    return fingerprint("randomisation", CODE, keys.scan(inputs), layers, *chosen)
+    return fingerprint("randomisation", CODE, keys.scan(inputs), layers, inputs.profile.gradients)
 
 
 def compare_weights(inputs: Inputs, run: Run) -> None:
@@ -128,10 +127,10 @@ def _randomised(network: Network, layer: LayerInfo, last: str, drawn: dict[int, 
 
 
 def _sample(inputs: Inputs, run: Run, layer: LayerInfo) -> Sample | None:
-    """The strongest unit of channels spread evenly over the active ones with pictures; None where none is active."""
+    """The strongest unit of channels spread evenly over the active ones; None where none is active."""
     numbers = run.store.arrays.layer(layer.name)
     image, unit = numbers["top_image"][:, 0], numbers["top_unit"][:, 0].astype(np.int64)
-    active = np.flatnonzero(image[: inputs.channels(layer)] >= 0)
+    active = np.flatnonzero(image >= 0)
     if not len(active):
         return None
     channels = active[np.unique(np.linspace(0, len(active) - 1, UNITS).round().astype(int))]

@@ -164,7 +164,7 @@ MEASURES: tuple[Measure, ...] = (
     ),
     Measure(
         "agreement_decline",
-        "fall of label agreement",
+        "agreement fall",
         "difference",
         "Label agreement of the top-9 less that of the nine pictures around the 90 % quantile of the channel's scores "
         "above zero. Only where the top-9 agree more than all but one in a thousand of nine random pictures: other "
@@ -203,12 +203,13 @@ MEASURES: tuple[Measure, ...] = (
     ),
     Measure(
         "machine_score",
-        "machine interpretability",
+        "machine score",
         "chance 0.5",
-        "The share of trials in which a machine tells a picture that activates the channel strongly from one that "
-        "activates it weakly, from nine others of either kind. It compares final features: the network's own, unless "
-        "the profile names another's. By its own features a network judges itself: a high score says that the channel "
-        "goes along with what the last layer tells apart, not that people understand it.",
+        "Machine interpretability score: the share of trials in which a machine tells a picture that activates the "
+        "channel strongly from one that activates it weakly, from nine others of either kind. It compares final "
+        "features: the network's own, unless the profile names another's. By its own features a network judges itself: "
+        "a high score says that the channel goes along with what the last layer tells apart, not that people understand "
+        "it.",
         correlation,
         least=0,
         most=1,
