@@ -208,8 +208,8 @@ MEASURES: tuple[Measure, ...] = (
         "Machine interpretability score: the share of trials in which a machine tells a picture that activates the "
         "channel strongly from one that activates it weakly, from nine others of either kind. It compares final "
         "features: the network's own, unless the profile names another's. By its own features a network judges itself: "
-        "a high score says that the channel goes along with what the last layer tells apart, not that people understand "
-        "it.",
+        "a high score says that the channel goes along with what the last layer tells apart, not that people "
+        "understand it.",
         correlation,
         least=0,
         most=1,
