@@ -92,6 +92,40 @@ def test_finder_answers_units_and_classes(page: Any, address: str) -> None:
     page.wait_for_url("**/small/res3c/11.html")
 
 
+def test_a_list_from_a_link_is_whole_and_becomes_the_sessions_only_when_it_is_changed(
+    page: Any, address: str
+) -> None:
+    page.goto(f"{address}/small/res2b/3.html")
+    page.get_by_role("button", name="add to list").click()
+    layers = [layer for layer in Atlas(SMALL).manifest.layers if not layer.is_inner]
+    sent = [f"{layer.name}:{channel}" for layer in layers for channel in range(layer.channels)][:70]
+    page.goto(f"{address}/small/list.html#list={','.join(sent)}")
+    items, state = page.locator(".listed > li"), page.get_by_role("status")
+    expect(items).to_have_count(60)
+    expect(state).to_have_text(f"The page shows the first 60 of {len(sent)} channels.")
+    assert page.evaluate("location.hash") == f"#list={','.join(sent)}"
+    page.goto(f"{address}/small/res2b/3.html")
+    expect(page.get_by_role("link", name="list of 1", exact=True)).to_be_visible()
+    page.go_back()
+    expect(items).to_have_count(60)
+    items.first.get_by_role("button", name="Remove").click()
+    expect(state).to_contain_text(f"The page shows the first 60 of {len(sent) - 1} channels.")
+    page.goto(f"{address}/small/res2b/3.html")
+    expect(page.get_by_role("link", name=f"list of {len(sent) - 1}")).to_be_visible()
+
+
+def test_a_channel_page_works_where_the_host_leaves_out_the_ending_of_its_address(
+    page: Any, address: str
+) -> None:
+    whole = f"{address}/small/res2b/3"
+    page.route(whole, lambda route: route.fulfill(response=route.fetch(url=f"{whole}.html")))
+    page.goto(whole)
+    page.get_by_role("button", name="add to list").click()
+    expect(page.get_by_role("link", name="list of 1")).to_have_attribute("href", re.compile("#list=res2b:3$"))
+    page.get_by_text("Cite", exact=True).click()
+    expect(page.locator("details.cite pre")).to_contain_text("res2b")
+
+
 def test_finder_works_on_prose_pages(page: Any, address: str) -> None:
     page.goto(f"{address}/guide/method.html")
     page.get_by_role("combobox", name="Find").fill("res2a 1")

@@ -21,9 +21,9 @@ export function startCitation() {
 
 // The entry of the layer, the same for all its channels but for their numbers, is among what is known of the layers.
 async function addBibtex(fold, written, own) {
-  const [, layer, channel] = /([^/]+)\/(\d+)\.html$/.exec(location.pathname);
+  const { layer, channel } = document.getElementById("main").dataset;
   const { layers, placeholder } = await layersOfNetwork();
-  const [, , , , entry] = layers.find(([name]) => name === decodeURIComponent(layer));
+  const [, , , , entry] = layers.find(([name]) => name === layer);
   const text = entry.replaceAll(placeholder, channel).replaceAll(written, own);
   fold.append(
     element("pre", { class: "copy", tabindex: "0", text }),

@@ -6,9 +6,9 @@ import { fragmentOf, keepList, sessionList } from "./address.js";
 
 export function startListButton() {
   const heading = document.querySelector(".channel article h1");
-  const [, layer, channel] = /([^/]+)\/(\d+)\.html$/.exec(location.pathname) ?? [];
-  if (!heading || channel === undefined) return;
-  const entry = `${decodeURIComponent(layer)}:${channel}`;
+  if (!heading) return;
+  const { layer, channel } = document.getElementById("main").dataset;
+  const entry = `${layer}:${channel}`;
   const button = element("button", { type: "button" });
   const link = element("a");
   const state = element("span", { role: "status" });
@@ -26,8 +26,10 @@ export function startListButton() {
     show();
     state.textContent = isListed ? "removed" : "added";
   });
-  // A browser that goes back shows the page as it was left.
+  // A browser that goes back shows the page as it was left; one that draws a page ahead gives it the list of that time.
   window.addEventListener("pageshow", show);
+  document.addEventListener("prerenderingchange", show);
+  link.addEventListener("click", show);
   show();
   heading.after(element("p", { class: "to-list" }, [button, link, state]));
 }

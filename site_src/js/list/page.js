@@ -6,11 +6,11 @@ import { copyButton } from "../citation.js";
 import { fragmentOf, keepList, listOf, sessionList } from "./address.js";
 import { layersOfNetwork } from "./layers.js";
 
-const MOST = 60; // channels on the page
+const MOST = 60; // channels that are drawn
 
 let place = null; // the list in the page
 let state = null; // what is said of it
-let entries = []; // as they are in the address, without those that are no channels
+let entries = []; // all that are in the address, without those that are no channels
 const arriving = new Map(); // by layer a promise of its data
 
 export function startListPage() {
@@ -36,9 +36,8 @@ async function read() {
   const found = [...new Set(known.filter((entry) => entry !== null))];
   let said = "";
   if (wrong.length) said = `Left out, because this atlas has no such channel: ${wrong.join(", ")}.`;
-  else if (found.length > MOST) said = `The page shows the first ${MOST} of ${found.length} channels.`;
   else if (!found.length) said = "The list is empty: open a channel and choose “add to list” there.";
-  await change(found.slice(0, MOST), said);
+  await show(found, said);
 }
 
 // "layer:channel" by the layer's own name, null for what is no channel. A layer is also found by its path.
@@ -48,14 +47,20 @@ function channelOf(text, layers) {
   return layer && Number(digits) < layer[2] ? `${layer[0]}:${Number(digits)}` : null;
 }
 
+// A list that is changed here becomes the session's; one that is only looked at leaves the session's as it is.
 async function change(list, said) {
-  entries = list;
   keepList(list);
+  await show(list, said);
+}
+
+async function show(list, said) {
+  entries = list;
   history.replaceState(null, "", list.length ? fragmentOf(list) : location.pathname);
-  const items = await Promise.all(list.map(item));
+  const items = await Promise.all(list.slice(0, MOST).map(item));
   if (list !== entries) return; // changed meanwhile
   place.replaceChildren(...items);
-  state.textContent = said;
+  const part = list.length > MOST ? `The page shows the first ${MOST} of ${list.length} channels.` : "";
+  state.textContent = `${said} ${part}`.trim();
 }
 
 // The layer's data, loaded as a script: a page opened from a folder may not read JSON files.
