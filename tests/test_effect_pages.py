@@ -244,3 +244,23 @@ def test_an_atlas_without_contributions_says_nothing_of_them(tmp_path):
     assert not any(
         _section(path.read_text("utf-8")) for path in (tmp_path / "site/small/res3b").glob("*.html")
     )
+
+
+def test_where_no_channel_is_found_the_categories_still_lead_to_the_pages_of_classes(tmp_path):
+    store = _make(tmp_path / "atlas")
+    write_effects(store)
+    store.arrays.write_categories({name: x[:0] for name, x in store.arrays.categories().items()})
+    render_site([store.folder], tmp_path / "site")
+    page = (tmp_path / "site/small/categories.html").read_text("utf-8")
+    assert re.search(r"No (class has enough|channel has more) pictures", page)
+    assert '<a href="categories/ant.html">ant</a>' in page
+
+
+def test_one_labelled_class_that_is_an_output_counts_by_its_label(tmp_path):
+    make_atlas(tmp_path / "atlas", pictures=PICTURES, side=32, stages=((2, 2, 8),), stem=8, labels=("ant",))
+    store = Store(tmp_path / "atlas")
+    write_effects(store)
+    render_site([store.folder], tmp_path / "site")
+    text = _plain((tmp_path / "site/small/categories.html").read_text("utf-8"))
+    assert "counts for the class of its label: matched by equal names." in text
+    assert "answer" not in text

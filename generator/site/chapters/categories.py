@@ -14,7 +14,7 @@ from generator.site.reading.atlas import Atlas
 from generator.site.reading.categories import Categories, Category, CategoryChannel
 from generator.site.reading.channel_effects import cuts_fields
 from generator.site.reading.class_effects import ClassEffects, answer_classes, class_effects, raised_by
-from generator.site.reading.effects import EffectClass
+from generator.site.reading.effects import EffectClass, Effects
 from generator.site.reading.layer import Cell, channel_cell
 from generator.site.writing import Site
 
@@ -40,14 +40,13 @@ class Entry:
 
 @dataclass(frozen=True)
 class CategoriesPage:
-    """absent: why there is no category with channels, '' where there is one; no_effects: why no contributions to the
-    outputs are known, '' where they are or nobody asked for them; answers: the classes of the outputs, where they are
-    not those of the labels."""
+    """absent: why there is no category with channels, '' where there is one; effects: the contributions to the outputs,
+    None where nobody asked for them; answers: the classes of the outputs, where they are not those of the labels."""
 
     entries: Sequence[Entry]
     hierarchy: str
     absent: str
-    no_effects: str
+    effects: Effects | None
     answers: Sequence[EffectClass]
 
 
@@ -111,7 +110,7 @@ def write(site: Site, atlas: Atlas) -> None:
             _entries(atlas, categories),
             categories.hierarchy,
             absence(categories),
-            _absent_effects(atlas),
+            atlas.effects,
             answers,
         ),
     )
@@ -161,10 +160,6 @@ def _entries(atlas: Atlas, categories: Categories) -> list[Entry]:
                 yield from inside
 
     return list(walk(-1, 0))
-
-
-def _absent_effects(atlas: Atlas) -> str:
-    return "" if atlas.effects is None else atlas.effects.absent
 
 
 def _answer_page(atlas: Atlas, effect: EffectClass, cut: bool) -> AnswerPage:

@@ -59,6 +59,11 @@ class Effects:
         return self.head == "sigmoid" and self.outputs == 1
 
     @property
+    def basis(self) -> str:
+        """How labels and outputs are matched, or why they are not, as a part of a sentence."""
+        return self.sentence.removeprefix("no accuracy: ")
+
+    @property
     def output(self) -> str:
         """What the number is called that is traced back."""
         return {"softmax": "logit", "sigmoid": "logit"}.get(self.head, "output")
