@@ -185,6 +185,16 @@ def test_a_tile_names_its_focus_and_what_lies_around_it(focused: Path) -> None:
     assert stem.focus is None and all(tile.focus is None for tile in stem.tiles)
 
 
+def test_only_published_pictures_are_offered_with_their_focus(focused: Path, tmp_path: Path) -> None:
+    shutil.copytree(focused, tmp_path / "atlas")
+    shutil.rmtree(tmp_path / "atlas/pictures")
+    for folder, offered in ((focused, True), (tmp_path / "atlas", False)):
+        render_site([folder], tmp_path / "site")
+        text = (tmp_path / "site/small/res2b/1.html").read_text("utf-8")
+        assert "smallest square of at least 32 px a side" in " ".join(text.split())
+        assert ("Show the whole pictures" in text) == ('id="whole"' in text) == offered
+
+
 def test_how_far_a_gradient_reaches_is_measured_in_its_focus(focused: Path) -> None:
     """In px of the picture: a tile of a third of the side reaches a third as far."""
     atlas = Atlas(focused)

@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from make_small_atlas import make_atlas
 
+from generator.core.store import Store
 from generator.site.reading.atlas import PANEL_NAMES, Atlas
 from generator.site.render import render_site
 
@@ -90,6 +92,66 @@ def test_finder_answers_units_and_classes(page: Any, address: str) -> None:
     expect(first).to_contain_text("res3c 11")
     box.press("Enter")
     page.wait_for_url("**/small/res3c/11.html")
+
+
+@pytest.fixture(scope="module")
+def ranged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sites of two atlases with strips, of which one ("closed") publishes no pictures. Channel 1 of res2a has strips at
+    the top, of all its pictures, and at the 90 % quantile, of pictures 0 to 8."""
+    root = tmp_path_factory.mktemp("ranged")
+    for name, publish in (("open", True), ("closed", False)):
+        tiny: dict[str, Any] = {"stages": ((2, 2, 6),), "inner": (), "stem": 4, "side": 48, "tile": 12}
+        make_atlas(root / name, pictures=12, publish_patches=publish, **tiny)
+        store = Store(root / name)
+        tops = store.arrays.layer("res2a")
+        counts = np.zeros((6, 4), np.int64)
+        counts[:] = [3, 4, 4, 1]
+        image = np.stack([tops["top_image"], np.tile(np.arange(9, dtype=np.int32), (6, 1))], 1)
+        arrays = {
+            "histogram": counts,
+            "histogram_bins": np.array([[-np.inf, 0], [0.5, 1], [1, 2], [2, 4]]),
+            "strip_image": image,
+            "strip_value": np.stack([tops["top_value"], np.tile(np.linspace(2, 1, 9), (6, 1))], 1),
+            "strip_unit": np.zeros((6, 2, 9, 2), np.int64),
+        }
+        store.arrays.write_layer("res2a", "range", arrays)
+        store.tables.write_json("label_range.json", {"quantiles": [100, 90]})
+        render_site([root / name], root / f"{name}-site")
+    return root
+
+
+def test_the_tab_key_stops_once_at_a_strip_and_the_arrow_keys_move_along_it(page: Any, ranged: Path) -> None:
+    page.goto((ranged / "open-site/small/res2a/1.html").as_uri())
+    page.locator(".whole-range").scroll_into_view_if_needed()
+    first, second = (
+        page.get_by_role("group", name="strongest nine"),
+        page.get_by_role("group", name="90 % quantile"),
+    )
+    links = second.get_by_role("link")
+    expect(links).to_have_count(9)
+    first.get_by_role("link").first.focus()
+    page.keyboard.press("Tab")
+    expect(links.first).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    expect(links.nth(1)).to_be_focused()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    expect(links.first).to_be_focused()
+    assert page.url.endswith("/res2a/1.html")
+    assert links.locator("img").evaluate_all("all => all.map(e => e.alt)") == [
+        f"picture {n}" for n in range(9)
+    ]
+    named = first.locator("img").evaluate_all("all => all.map(e => e.alt)")
+    atlas = Atlas(ranged / "open")
+    pictures = atlas.layer("res2a").images[1]
+    assert named == [f"picture {n}, {atlas.picture_labels[n]}" for n in pictures if n >= 0]
+
+
+def test_strips_without_published_pictures_have_no_boxes(page: Any, ranged: Path) -> None:
+    page.goto((ranged / "closed-site/small/res2a/1.html").as_uri())
+    expect(page.locator(".whole-range li b").first).to_have_text("strongest nine")
+    expect(page.locator(".whole-range li")).to_have_count(2)
+    expect(page.locator(".whole-range [data-p]")).to_have_count(0)
 
 
 def test_a_list_from_a_link_is_whole_and_becomes_the_sessions_only_when_it_is_changed(

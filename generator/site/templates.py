@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from generator.core.errors import AtlasError
+from generator.core.sprites import FOCUS_LEAST
 from generator.site.formats import FILTERS
 from generator.site.reading.atlas import PANEL_NAMES
 
@@ -74,6 +75,7 @@ def environment() -> Environment:
     )
     env.filters.update(FILTERS)
     env.globals["names"] = PANEL_NAMES
+    env.globals["focus_least"] = FOCUS_LEAST
     env.globals["policy"] = POLICY
     return env
 

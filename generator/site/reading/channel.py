@@ -61,6 +61,11 @@ class TopPictures:
     picture_view: str
     size: Size
 
+    @property
+    def has_whole_of_focus(self) -> bool:
+        """Whether a tile is cut to its focus whose whole picture is published."""
+        return any(tile.focus is not None and tile.focus.is_published for tile in self.tiles)
+
 
 @dataclass(frozen=True)
 class Statistic:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from generator.core.records import LayerInfo
-from generator.site.formats import correlation, percent, significant
+from generator.site.formats import correlation, in_words, percent, significant
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.layer_numbers import Layer
 
@@ -39,7 +39,7 @@ class Strip:
     the histogram's axis in px, None for the strongest nine; agreement: of their labels, None where it is not known;
     labels: the commonest, with how many pictures carry each, of those that more than one carries; pictures: for the
     script, of each picture its number, row and column ('-' for one that is not published); shown by other data where it
-    is ''."""
+    is ''; is_shown: whether a picture is published."""
 
     name: str
     low: float
@@ -48,6 +48,7 @@ class Strip:
     agreement: float | None
     labels: Sequence[tuple[str, int]]
     pictures: str
+    is_shown: bool
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class RangeSection:
     """What the section shows. count: of all pictures; inactive: of how many the score is zero or below; view, width,
     height: of the drawing, the height of the bars alone; bars: the histogram as an SVG path, '' where no picture is
     above zero; lines: the strips' places, likewise; ticks: of the axis; sampled: how many pictures can be in the
-    strips, None for all; is_cut: whether the strips show the units' fields; sentence: on the labels' agreement, ''."""
+    strips, None for all; is_cut: whether strips show the units' fields; sentence: on the labels' agreement, ''."""
 
     count: int
     inactive: int
@@ -71,13 +72,14 @@ class RangeSection:
     sentence: str
 
 
-def strip_name(quantile: int) -> str:
-    """What a strip is called on the pages.
+def strip_name(quantile: int, count: int) -> str:
+    """What a strip of so many pictures is called on the pages.
 
-    >>> strip_name(100), strip_name(90), strip_name(0)
-    ('strongest nine', '90 % quantile', 'weakest nine')
+    >>> strip_name(100, 9), strip_name(100, 4), strip_name(90, 9), strip_name(0, 9)
+    ('strongest nine', 'strongest four', '90 % quantile', 'weakest nine')
     """
-    return {100: "strongest nine", 0: "weakest nine"}.get(quantile, f"{quantile} % quantile")
+    ends = {100: "strongest", 0: "weakest"}
+    return f"{ends[quantile]} {in_words(count)}" if quantile in ends else f"{quantile} % quantile"
 
 
 def range_section(atlas: Atlas, info: LayerInfo, channel: int) -> RangeSection | None:
@@ -99,7 +101,7 @@ def range_section(atlas: Atlas, info: LayerInfo, channel: int) -> RangeSection |
         height=HEIGHT,
         strips=strips,
         sampled=atlas.scored if atlas.scored < len(atlas.pictures) else None,
-        is_cut=shows_fields(atlas, info),
+        is_cut=shows_fields(atlas, info) and any(strip.is_shown for strip in strips),
         sentence=decline_sentence(atlas, layer, channel),
     )
 
@@ -108,6 +110,13 @@ def shows_fields(atlas: Atlas, info: LayerInfo) -> bool:
     """Whether a layer's strips show the units' fields: not where a field is larger than half the picture, where whole
     pictures with the unit's place say more."""
     return 2 * info.receptive_field.side <= min(atlas.input_size)
+
+
+def strips_cut_fields(atlas: Atlas, info: LayerInfo) -> bool:
+    """Whether strips of the layer may show the units' fields, which are cut out of published pictures."""
+    return (
+        bool(atlas.published) and shows_fields(atlas, info) and "strip_image" in atlas.layer(info.name).arrays
+    )
 
 
 class _Scale:
@@ -179,7 +188,7 @@ def _strips(atlas: Atlas, layer: Layer, channel: int, scale: _Scale) -> list[Str
         known = None if agreement is None else float(agreement[channel, number])
         result.append(
             Strip(
-                name=strip_name(quantile),
+                name=strip_name(quantile, len(pictures)),
                 low=values[-1],
                 high=values[0],
                 place=None if quantile == 100 else scale.place(values[len(values) // 2]),
@@ -191,6 +200,7 @@ def _strips(atlas: Atlas, layer: Layer, channel: int, scale: _Scale) -> list[Str
                     f"{picture},{row},{column}" if picture in atlas.published else "-"
                     for picture, (row, column) in zip(pictures, units, strict=True)
                 ),
+                is_shown=not atlas.published.isdisjoint(pictures),
             )
         )
     return result
