@@ -73,7 +73,7 @@ class RangeSection:
 
 
 def strip_name(quantile: int, count: int) -> str:
-    """What a strip of so many pictures is called on the pages.
+    """What a strip of this many pictures is called on the pages.
 
     >>> strip_name(100, 9), strip_name(100, 4), strip_name(90, 9), strip_name(0, 9)
     ('strongest nine', 'strongest four', '90 % quantile', 'weakest nine')
