@@ -78,10 +78,10 @@ def write_effects(store: Store, *, by_answer: bool = False) -> dict:
     return report
 
 
-def _make(folder: Path) -> Store:
+def _make(folder: Path, *, publish_patches: bool = True) -> Store:
     make_atlas(
         folder, pictures=PICTURES, side=32, stages=((2, 2, 8), (3, 2, 8)), inner=("res2b",), stem=8,
-        labels=("ant", "bee", "dog", "owl"),
+        labels=("ant", "bee", "dog", "owl"), publish_patches=publish_patches,
     )  # fmt: skip
     return Store(folder)
 
@@ -163,7 +163,9 @@ def test_the_pictures_of_largest_contribution_are_shown_and_those_of_the_top_9_m
         assert [[int(y), int(x)] for _, x, y, _ in cells] == arrays["effect_unit"][
             channel, : len(images)
         ].tolist()
-        assert f"{len(top & set(images))} of {len(images)} are in its top-9" in _plain(section)
+        count = len(top & set(images))
+        verb = "is" if count == 1 else "are"
+        assert f"{count} of {len(images)} {verb} in its top-9" in _plain(section)
 
 
 def test_every_class_has_a_page_with_the_channels_that_raise_it_and_its_pictures(labelled):
@@ -264,3 +266,52 @@ def test_one_labelled_class_that_is_an_output_counts_by_its_label(tmp_path):
     text = _plain((tmp_path / "site/small/categories.html").read_text("utf-8"))
     assert "counts for the class of its label: matched by equal names." in text
     assert "answer" not in text
+
+
+def test_classes_that_are_too_many_for_means_are_counted(tmp_path):
+    for by_answer, kept in ((True, 0), (False, 2)):
+        store = _make(tmp_path / f"{kept}" / "atlas")
+        report = write_effects(store, by_answer=by_answer)
+        for layer in report["layers"]:
+            arrays = store.arrays.layer(layer, "effects")
+            for side in ("raised", "lowered"):
+                arrays[f"{side}_class"] = np.where(
+                    arrays[f"{side}_class"] < kept, arrays[f"{side}_class"], -1
+                )
+            arrays |= {f"class_{x}": arrays[f"class_{x}"][:kept] for x in ("channel", "mean", "reach")}
+            store.arrays.write_layer(layer, "effects", arrays)
+        left_out = len(report["classes"]) - kept
+        report |= {"classes": report["classes"][:kept], "left_out": left_out}
+        store.tables.write_json("effects.json", report)
+        render_site([store.folder], tmp_path / f"{kept}" / "site")
+        assert check_links(tmp_path / f"{kept}" / "site") == []
+        site = tmp_path / f"{kept}" / "site/small"
+        alive = int(np.flatnonzero(~store.arrays.layer("res3b")["dead"])[0])
+        channel = _plain(_section((site / f"res3b/{alive}.html").read_text("utf-8")))
+        listed = _plain((site / "categories.html").read_text("utf-8"))
+        if by_answer:
+            reason = (
+                f"to classes: the sums of {left_out} classes do not fit into the memory set aside for them."
+            )
+            assert reason in channel.replace(" :", ":") and reason in listed
+            assert "Raises most" not in channel and "Raises, over all pictures" in channel
+        else:
+            reason = f"the 2 classes with most pictures have mean contributions, since the sums of the other {left_out}"
+            owl = _plain((site / "categories/owl.html").read_text("utf-8"))
+            assert all(f"nly {reason} do not fit" in text for text in (channel, listed, owl))
+
+
+def test_pictures_that_are_not_published_are_named(tmp_path):
+    store = _make(tmp_path / "atlas", publish_patches=False)
+    write_effects(store)
+    render_site([store.folder], tmp_path / "site")
+    arrays = store.arrays.layer("res3b")
+    alive = int(np.flatnonzero(~arrays["dead"])[0])
+    section = _section((tmp_path / f"site/small/res3b/{alive}.html").read_text("utf-8"))
+    assert "<img" not in section
+    records = store.tables.images()
+    for image, value in zip(
+        *(arrays[f"effect_{x}"][alive].tolist() for x in ("image", "value")), strict=True
+    ):
+        if image >= 0:
+            assert f"picture {image}: {records[image].label}, {significant(value)}" in _plain(section)

@@ -283,6 +283,19 @@ def test_means_and_intervals_are_those_of_scipy():
     assert np.isnan(means.reach[4]).all()
 
 
+def test_contributions_that_vary_less_than_the_sums_are_precise_have_a_mean_without_an_interval():
+    rng = np.random.default_rng(6)
+    values = rng.normal([0, 3, 1e-9], [1e-9, 1e-7, 1e-2], (40, 3))
+    sums = [ClassSums(1, 3), ClassSums(1, 3)]
+    for each, added in zip(sums, (values, values**2), strict=True):
+        each.add(torch.from_numpy(added), torch.zeros(40, dtype=torch.int64))
+    means = ClassMeans.of(sums[0].value(), sums[1].value(), np.array([40]))
+    np.testing.assert_allclose(means.mean[0], values.mean(0), atol=2**-32)
+    assert np.isnan(means.reach[0, :2]).all()
+    interval = stats.t.interval(0.95, 39, values[:, 2].mean(), stats.sem(values[:, 2]))
+    assert means.mean[0, 2] + means.reach[0, 2] == pytest.approx(interval[1], rel=1e-2)
+
+
 def test_a_channel_names_the_classes_that_it_raises_and_lowers_most():
     rng = np.random.default_rng(3)
     mean = rng.normal(0, 1, (9, 20))
@@ -354,6 +367,13 @@ def test_a_network_without_a_classifier_says_so_and_keeps_no_earlier_numbers(tmp
     trace_effects(SimpleNamespace(network=cut), run)
     assert store.tables.read_json("effects.json") == {"absent": cut.without_outputs}
     assert "effects" not in store.arrays.products("res2a")
+
+
+def test_plain_scores_have_no_contributions_to_classes(tmp_path):
+    store = Store(tmp_path)
+    scores = models.load(own_kinds.shared(1).eval(), size=32, head="none")
+    trace_effects(SimpleNamespace(network=scores), SimpleNamespace(store=store, ranks=Ranks()))
+    assert store.tables.read_json("effects.json") == {"absent": "the outputs are plain scores, not classes"}
 
 
 @pytest.mark.slow

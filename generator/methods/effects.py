@@ -15,13 +15,15 @@ CLASSES = 5  # kept per channel, of those that it raises most and of those that 
 CHANNELS = 12  # kept per class and layer
 FEWEST = 5  # pictures of a class that give its mean an interval
 LEVEL = 0.95
+ROUNDING = 2.0**-32  # of each contribution and of each square in the sums
+CLEAR = 100  # a variance of fewer times what rounding can make of it gives no interval
 
 
 @dataclass(frozen=True)
 class ClassMeans:
     """Of R classes and C channels. mean: (R, C) the mean contribution in the pictures of each class, NaN for a class
     without pictures; reach: (R, C) how far its 95 % interval over pictures reaches to each side, NaN for a class of
-    fewer than FEWEST pictures."""
+    fewer than FEWEST pictures, and where the contributions vary too little for the precision of their sums."""
 
     mean: np.ndarray
     reach: np.ndarray
@@ -33,9 +35,11 @@ class ClassMeans:
         counts = pictures[:, None].astype(np.float64)
         with np.errstate(invalid="ignore", divide="ignore"):
             mean = sums / counts
-            variance = (squares / counts - mean * mean).clip(0) / (counts - 1)  # of the mean
+            variance = squares / counts - mean * mean  # over the pictures
+            rounding = ROUNDING * (1 + 2 * np.abs(mean)) + np.finfo(np.float64).eps * mean * mean
             quantile = t.ppf((1 + LEVEL) / 2, np.maximum(counts - 1, 1))
-            reach = np.where(counts >= FEWEST, quantile * np.sqrt(variance), np.nan)
+            known = (counts >= FEWEST) & (variance >= CLEAR * rounding)
+            reach = np.where(known, quantile * np.sqrt(variance / (counts - 1)), np.nan)
         return cls(mean, reach)
 
 

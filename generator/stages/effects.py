@@ -28,11 +28,12 @@ from generator.stages.picture_reading import usable_files
 from generator.stages.run import Run
 from generator.stages.stream_readings import in_forwards
 
-CODE = 1  # raise it when a change of this file or of those that it names alters a number
+CODE = 2  # raise it when a change of this file or of those that it names alters a number
 PASS = "effects"
 PRODUCT = "effects"  # of a layer's arrays
 # Numbers of the maps that a backward pass keeps, at most, by type of device: they decide how many pictures it takes.
 KEPT = {"cpu": 1 << 28, "cuda": 1 << 33}
+KEPT_AT_ONCE = 1 << 31  # the same of all threads on the CPU: they decide how many compute at the same time
 LARGEST_STATE = (
     2 << 30
 )  # bytes of all sums by class: of more classes only those with most pictures have means
@@ -60,21 +61,26 @@ def effect_layers(network: Network) -> list[LayerInfo]:
 
 def has_effects(inputs: Inputs) -> bool:
     """Whether there are contributions to measure: of layers, to the outputs of a classifier."""
-    return inputs.network.outputs is not None and bool(effect_layers(inputs.network))
+    return not _absence(inputs)
+
+
+def _absence(inputs: Inputs) -> str:
+    """Why there is nothing to measure, '' where there is."""
+    network = inputs.network
+    if network.outputs is None:
+        return network.without_outputs
+    if network.head is not None and network.head.kind == "none":
+        return "the outputs are plain scores, not classes"
+    return "" if effect_layers(network) else "the atlas has only layers inside blocks"
 
 
 def trace_effects(inputs: Inputs, run: Run) -> None:
     """Write effects.npz of every layer that is not inside a block, and effects.json; of a network without a classifier
     effects.json alone, which says so."""
     network = inputs.network
-    if not has_effects(inputs):
+    if absent := _absence(inputs):
         if run.ranks.leads:
             _remove_earlier(inputs, run)
-            absent = (
-                network.without_outputs
-                if network.outputs is None
-                else "the atlas has only layers inside blocks"
-            )
             run.store.tables.write_json("effects.json", {"absent": absent})
         run.ranks.meet()
         return
@@ -100,7 +106,8 @@ def trace_effects(inputs: Inputs, run: Run) -> None:
         def read(pixels: Tensor, images: Tensor) -> None:
             reader.read(state, pixels, images, forward)
 
-        yield from in_forwards(inputs, run, "contributions to classes", batches, done, forward, read)
+        most = max(1, KEPT_AT_ONCE // (forward * _kept(inputs)))
+        yield from in_forwards(inputs, run, "contributions to classes", batches, done, forward, read, most)
         use_tf32(False)
 
     state = effects.complete(inputs.forwards, at_once(inputs), work)
@@ -111,12 +118,15 @@ def trace_effects(inputs: Inputs, run: Run) -> None:
 
 def at_once(inputs: Inputs) -> int:
     """Pictures per forward of this pass, from the shapes alone: as in the other passes, halved until the maps fit."""
-    graph = inputs.network.graph
-    kept = sum(map(math.prod, graph.shapes(inputs.network.preprocessing.size)))
     batch, kind = inputs.forward, inputs.arithmetic[0]
-    while batch > 1 and batch * kept > KEPT.get(kind, KEPT["cpu"]):
+    while batch > 1 and batch * _kept(inputs) > KEPT.get(kind, KEPT["cpu"]):
         batch //= 2
     return batch
+
+
+def _kept(inputs: Inputs) -> int:
+    """Numbers of the maps of one picture that a backward pass keeps."""
+    return sum(map(math.prod, inputs.network.graph.shapes(inputs.network.preprocessing.size)))
 
 
 def effect_plan(inputs: Inputs, run: Run) -> EffectPlan:
@@ -124,20 +134,26 @@ def effect_plan(inputs: Inputs, run: Run) -> EffectPlan:
     answer; as many as fit into the memory."""
     layers = effect_layers(inputs.network)
     most = LARGEST_STATE // (32 * sum(layer.channels for layer in layers))
+    head, classes = inputs.network.head, _wanted_classes(inputs, run)
+    assert head is not None
+    if len(classes) > most:  # which answers have pictures is not known before the pass
+        classes = [] if inputs.accuracy_basis.numbers is None else classes[:most]
+    return EffectPlan(
+        tuple(EffectLayer(layer.name, layer.channels, layer.width) for layer in layers),
+        tuple(sorted(classes)),
+        head.is_binary,
+    )
+
+
+def _wanted_classes(inputs: Inputs, run: Run) -> list[int]:
+    """The classes with a picture, those with most first, or all where the class is the network's answer."""
     head, numbers = inputs.network.head, inputs.accuracy_basis.numbers
     assert head is not None
     if numbers is None:
-        count = 2 if head.is_binary else head.outputs
-        classes = list(range(count)) if count <= most else []
-    else:
-        of_usable = np.array(numbers, np.int64)[usable_files(inputs, run)]
-        there, pictures = np.unique(of_usable[of_usable >= 0], return_counts=True)
-        classes = sorted(there[np.argsort(-pictures, kind="stable")[:most]].tolist())
-    return EffectPlan(
-        tuple(EffectLayer(layer.name, layer.channels, layer.width) for layer in layers),
-        tuple(classes),
-        head.is_binary,
-    )
+        return list(range(2 if head.is_binary else head.outputs))
+    of_usable = np.array(numbers, np.int64)[usable_files(inputs, run)]
+    there, pictures = np.unique(of_usable[of_usable >= 0], return_counts=True)
+    return list(there[np.argsort(-pictures, kind="stable")].tolist())
 
 
 def exact_weights(network: Network) -> tuple[str, np.ndarray] | None:
@@ -221,6 +237,7 @@ def _write(inputs: Inputs, run: Run, state: EffectState) -> None:
         "exact": None if exact is None else exact[0],
         "layers": [layer.name for layer in plan.layers],
         "names": [class_name(network, n) for n in range(2 if head.is_binary else head.outputs)],
+        "left_out": len(_wanted_classes(inputs, run)) - len(plan.classes),
         "classes": rows,
     }
     store.tables.write_json("effects.json", report)

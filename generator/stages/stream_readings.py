@@ -211,12 +211,14 @@ def in_forwards(
     done: Collection[int],
     forward: int,
     read: Callable[[Tensor, Tensor], None],
+    most: int | None = None,
 ) -> Batches:
     """Call `read` with the usable pictures of forward batches, in threads, and yield the numbers of the batches that
     were read.
 
     name: of the stage that is reported; done: the batches of earlier runs; forward: pictures that the network takes at
-    once; read: takes their pixels (n, H, W, C) and their places in the picture set (n,), n ≤ forward."""
+    once; read: takes their pixels (n, H, W, C) and their places in the picture set (n,), n ≤ forward; most: threads, at
+    most, however many the CPU has."""
     earlier = _usable_in(inputs, run, done)
     total = earlier + _usable_in(inputs, run, mine)
     with contextlib.ExitStack() as opened:
@@ -229,7 +231,7 @@ def in_forwards(
                 read(pixels[first : first + forward], images[first : first + forward])
 
         batches = zip(mine, _read_forwards(inputs, run, mine), strict=True)
-        for finished in in_rounds(read_all, batches, threads):
+        for finished in in_rounds(read_all, batches, min(threads, most or threads)):
             for (_, pictures), _ in finished:
                 advance(len(pictures.indices))
             yield [number for (number, _), _ in finished]

@@ -59,7 +59,8 @@ class ChannelEffects:
     """What a channel does to the outputs. absent: why nothing is known, '' otherwise; raised, lowered: the classes,
     the largest contribution first; raised_by_weights, lowered_by_weights: the same of the last block; pictures:
     strongest first; top: how many of them are among its top-9; layer_number: the class of fields.css; whole: whether
-    the pictures are shown whole; channels: of the layer."""
+    the pictures are shown whole; channels: of the layer; limit: which classes have no means, '' where all have them;
+    has_means: whether some have."""
 
     absent: str
     raised: Sequence[ClassEffect] = ()
@@ -73,6 +74,8 @@ class ChannelEffects:
     channels: int = 0
     by_answer: bool = True
     output: str = ""
+    limit: str = ""
+    has_means: bool = True
 
 
 def cuts_fields(atlas: Atlas, info: LayerInfo) -> bool:
@@ -119,6 +122,8 @@ def channel_effects(atlas: Atlas, info: LayerInfo, channel: int) -> ChannelEffec
         channels=info.channels,
         by_answer=effects.by_answer,
         output=effects.output,
+        limit=effects.limit,
+        has_means=bool(effects.classes) or not effects.limit,
     )
 
 

@@ -83,7 +83,7 @@ def class_effects(
     if effects.absent:
         return ClassEffects(effects.absent, pictures=shown, of=of)
     if effect is None or not effect.pictures:
-        absent = effects.basis if effects.by_answer else "no picture of it was used"
+        absent = ("" if effects.by_answer else effects.limit) or effects.basis
         return ClassEffects(absent, pictures=shown, of=of)
     layers = [layer for layer in atlas.layers if layer.name in effects.layers]
     stages = []

@@ -37,7 +37,7 @@ class Effects:
     network's answer, not its label; sentence: how labels and outputs are matched, or why not; head: how the outputs are
     read; exact: the layer whose contributions follow from the classifier's weights alone, '' for none; outputs: their
     number; pictures: those that have a class; of: all pictures; classes: by number; names: of all classes, by number;
-    of_category: the classes by the number of their category.
+    of_category: the classes by the number of their category; left_out: classes without means, since there are too many.
     """
 
     absent: str
@@ -52,6 +52,7 @@ class Effects:
     classes: Mapping[int, EffectClass] = field(default_factory=dict)
     names: Sequence[str] = ()
     of_category: Mapping[int, EffectClass] = field(default_factory=dict)
+    left_out: int = 0
 
     @property
     def is_binary(self) -> bool:
@@ -62,6 +63,18 @@ class Effects:
     def basis(self) -> str:
         """How labels and outputs are matched, or why they are not, as a part of a sentence."""
         return self.sentence.removeprefix("no accuracy: ")
+
+    @property
+    def limit(self) -> str:
+        """Which classes have no means since there are too many, as a part of a sentence; '' where all have them."""
+        if not self.left_out:
+            return ""
+        if not self.classes:
+            return f"the sums of {self.left_out:,} classes do not fit into the memory set aside for them"
+        return (
+            f"only the {len(self.classes):,} classes with most pictures have mean contributions, since the sums of the "
+            f"other {self.left_out:,} do not fit into the memory set aside for them"
+        )
 
     @property
     def output(self) -> str:
@@ -109,4 +122,5 @@ def read_effects(store: Store, categories: Categories | None) -> Effects | None:
         classes=classes,
         names=report["names"],
         of_category=of_category,
+        left_out=report.get("left_out", 0),
     )

@@ -55,7 +55,8 @@ export function categoryAnswers(index, text) {
     const [plural, verb] = count === 1 ? ["", "has"] : ["s", "have"];
     const channelCount = `${count.toLocaleString("en")} channel${plural}`;
     const found = `${channelCount} ${verb} ${fewest} or more of 9 (${expected} expected)`;
-    const detail = `${kind}: ${count ? found : "its pictures, and the channels that raise it"}`;
+    const others = raised.length ? `${kind}: its pictures, and the channels that raise it` : kind;
+    const detail = count ? `${kind}: ${found}` : others;
     const page = { name: fullName(index, name), detail, address: `${root}${index.model}/${address}` };
     return [page, ...raised, ...channels];
   });
