@@ -22,7 +22,7 @@ from generator.site.links import check_size, measure
 from generator.site.lists import write_list_page
 from generator.site.narrative import build_narrative
 from generator.site.reading.atlas import Atlas
-from generator.site.reading.channel_effects import cuts_fields
+from generator.site.reading.whole_pictures import cuts_fields
 from generator.site.record_files import SCHEMA_FILE, record_schema
 from generator.site.writing import Site, SiteReport
 
@@ -135,7 +135,7 @@ def _write_atlas(
         for write in more:
             write()
         site.write(f"{atlas.name}/finder.js", finder_index(atlas))
-        if any(cuts_fields(atlas, layer) for layer in atlas.layers):
+        if cuts_fields(atlas):
             site.write(f"{atlas.name}/fields.css", field_styles(atlas.layers, atlas.input_size))
         for chapter in CHAPTERS:
             if chapter.present(atlas):

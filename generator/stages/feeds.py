@@ -13,6 +13,7 @@ from generator.engine.scan.stream_state import StreamState
 from generator.methods.contribution import mean_over_units, strongest_terms
 from generator.methods.inputs import source_channels
 from generator.network.network import Network
+from generator.network.residual import Residual
 from generator.stages.inputs import Inputs
 from generator.stages.picture_reading import usable_files
 from generator.stages.run import Run
@@ -26,16 +27,17 @@ def write_feeds(inputs: Inputs, run: Run, state: StreamState) -> None:
     for layer in inputs.network.layers:
         run.store.arrays.drop_layer(layer.name, PRODUCT)
     places, reports = np.append(usable_files(inputs, run), -1), []
+    found = residuals(inputs.network)
     for block in state.plan.blocks:
         top_image = run.store.arrays.layer(block.name, "top")["top_image"]
-        arrays = _of_block(inputs.network, state, block, places[top_image])
+        arrays = _of_block(inputs.network, state, block, found[block.name], places[top_image])
         run.store.arrays.write_layer(block.name, PRODUCT, arrays)
-        reports.append(_report(inputs.network, block))
+        reports.append(_report(inputs.network, block, found[block.name]))
     run.store.tables.write_json("feeds.json", {"blocks": reports})
 
 
 def _of_block(
-    network: Network, state: StreamState, block: StreamBlock, images: np.ndarray
+    network: Network, state: StreamState, block: StreamBlock, residual: Residual, images: np.ndarray
 ) -> dict[str, np.ndarray]:
     """images: (C, 9), the pictures of each channel's units, −1 for none."""
     units, start = state.parts[block.name], len(PARTS)
@@ -43,7 +45,7 @@ def _of_block(
     both = values.astype(np.float64).sum(2)
     means = [mean_over_units(each) for each in (both, *np.moveaxis(values, 2, 0))]
     arrays = {"feed_sum": np.stack(means, 1)}
-    sides = block_terms(network.graph, residuals(network)[block.name])
+    sides = block_terms(network.graph, residual)
     for side, part in zip(sides, PARTS, strict=True):
         if side is None:
             continue
@@ -59,9 +61,8 @@ def _of_block(
     return arrays
 
 
-def _report(network: Network, block: StreamBlock) -> dict[str, Any]:
+def _report(network: Network, block: StreamBlock, residual: Residual) -> dict[str, Any]:
     """What the block's sides read, and where a side is not taken apart, the operation that it ends in."""
-    residual = residuals(network)[block.name]
     sides = block_terms(network.graph, residual)
     report: dict[str, Any] = {"block": block.name, "identity": residual.is_identity}
     for side, part, step in zip(sides, PARTS, (residual.shortcut, residual.branch), strict=True):

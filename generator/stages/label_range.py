@@ -22,7 +22,7 @@ PRODUCT = "range_labels"  # of a layer's arrays
 
 def key(inputs: Inputs) -> str:
     """The scan and the labels, with the classes' hierarchy."""
-    return fingerprint("label range", CODE, keys.classes(inputs))
+    return fingerprint("label range", [CODE, keys.CLASSES], keys.classes(inputs))
 
 
 def measure_range(inputs: Inputs, run: Run) -> None:

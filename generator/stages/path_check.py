@@ -35,7 +35,10 @@ NATURAL = 4  # strongest pictures of a channel
 
 
 def is_wanted(inputs: Inputs) -> bool:
-    """Optimised pictures of a network that reads three colours, whose files hold just what the network read."""
+    """Optimised pictures of single units, of a network that reads three colours: their files hold what it read."""
+    section = inputs.profile.ascent
+    if section is None or section.objective != "neuron":
+        return False
     return bool(inputs.optimised_layers) and inputs.network.graph.channels == 3
 
 

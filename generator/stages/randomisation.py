@@ -60,7 +60,9 @@ class Sample:
 def key(inputs: Inputs) -> str:
     """All that the numbers depend on."""
     layers = [(layer.name, layer.kind, layer.stage) for layer in inputs.network.layers]
-    return fingerprint("randomisation", CODE, keys.scan(inputs), layers, inputs.profile.gradients)
+    return fingerprint(
+        "randomisation", [CODE, keys.TILES], keys.scan(inputs), layers, inputs.profile.gradients
+    )
 
 
 def compare_weights(inputs: Inputs, run: Run) -> None:

@@ -12,10 +12,10 @@ from generator.site.chapters.chapter import Chapter
 from generator.site.csv_tables import csv_text, field
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.categories import Categories, Category, CategoryChannel
-from generator.site.reading.channel_effects import cuts_fields
 from generator.site.reading.class_effects import ClassEffects, answer_classes, class_effects, raised_by
 from generator.site.reading.effects import EffectClass, Effects
 from generator.site.reading.layer import Cell, channel_cell
+from generator.site.reading.whole_pictures import cuts_fields
 from generator.site.writing import Site
 
 LISTED = 600  # channels on a category's page; its CSV file has all
@@ -114,7 +114,7 @@ def write(site: Site, atlas: Atlas) -> None:
             answers,
         ),
     )
-    cut = any(cuts_fields(atlas, layer) for layer in atlas.layers)
+    cut = cuts_fields(atlas)
     labels = list(atlas.store.tables.class_groups())
     for category in categories.entries:
         if category.address:

@@ -10,10 +10,8 @@ import numpy as np
 
 from generator.core.records import LayerInfo
 from generator.site.reading.atlas import Atlas
-from generator.site.reading.channel_range import strips_cut_fields
 from generator.site.reading.effects import Effects
 from generator.site.reading.tiles import covers_picture
-from generator.site.reading.whole_pictures import some_whole
 
 SHOWN = 3  # classes that a channel raises, and as many that it lowers
 
@@ -76,12 +74,6 @@ class ChannelEffects:
     output: str = ""
     limit: str = ""
     has_means: bool = True
-
-
-def cuts_fields(atlas: Atlas, info: LayerInfo) -> bool:
-    """Whether pages show fields of the layer's units that are cut out of whole pictures."""
-    has_pictures = atlas.effects is not None and info.name in atlas.effects.layers and bool(atlas.published)
-    return has_pictures or some_whole(atlas, info) or strips_cut_fields(atlas, info)
 
 
 def channel_effects(atlas: Atlas, info: LayerInfo, channel: int) -> ChannelEffects | None:

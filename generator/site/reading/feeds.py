@@ -101,8 +101,9 @@ class LayerFeeds:
         self._arrays = self._layer.arrays
         report = atlas.store.tables.read_json("connections.json") or {}
         self._weights: Mapping[str, Any] = report.get(info.name, {})
-        blocks = (atlas.store.tables.read_json("feeds.json") or {}).get("blocks", [])
-        self._has_blocks = bool(blocks)
+        taken_apart = atlas.store.tables.read_json("feeds.json")
+        self._is_read = taken_apart is not None
+        blocks = (taken_apart or {}).get("blocks", [])
         self._sides: Mapping[str, Any] | None = next((x for x in blocks if x["block"] == info.name), None)
         self._cells: dict[tuple[str, int], Cell] = {}
 
@@ -124,8 +125,11 @@ class LayerFeeds:
     def _absence(self) -> str:
         if self._info.kind not in ("block", "layer"):
             return ""
-        if self._info.kind == "block" and not self._has_blocks:
+        stream = self._atlas.manifest.profile.get("stream") or {}
+        if self._info.kind == "block" and not stream.get("enabled", True):
             return "What its units are made of was not read: this atlas leaves out the residual stream."
+        if not self._is_read and self._atlas.store.tables.path("stream.json") is not None:
+            return ""  # an atlas of a version that did not take units apart
         return "The layer is no sum of a shortcut and a branch, so that its units are not taken apart."
 
     # -- at the nine units ---------------------------------------------------------------------------------------------

@@ -17,7 +17,13 @@ from generator.site.reading.operations import operation_words
 from generator.site.reading.optimised import has_optimised
 from generator.site.reading.path_check import PathSummary
 from generator.site.reading.randomisation import WeightDependence
-from generator.site.reading.whole_pictures import WholePicture, some_whole, whole_pictures, with_gradients
+from generator.site.reading.whole_pictures import (
+    WholePicture,
+    cuts_fields,
+    some_whole,
+    whole_pictures,
+    with_gradients,
+)
 
 
 @dataclass(frozen=True)
@@ -25,7 +31,8 @@ class LayerHeader:
     """What all pages of a layer show. layer_number: among those that have pages, from 0; place: where in the network it
     stands, in words; panels: of its sprites; block_channels: of the page of its block, 0 where there is none; kernels:
     None where the layer has no kernels that can be drawn; has_first_layers: whether they stand on the page of first
-    layers too; some_whole: whether any channel shows whole pictures in place of tiles; focused: whether tiles are cut
+    layers too; some_whole: whether any channel shows whole pictures in place of tiles; has_fields: whether the atlas
+    has styles that cut fields out of whole pictures; focused: whether tiles are cut
     to the units' focus; by_torch: what the network uses because of which torch computes the gradients, in words, ''
     where it does not; weights: how much its gradient pictures depend on the learnt weights; paths: whether its
     optimised pictures activate the layers below as natural ones do; both None where that was not measured."""
@@ -38,6 +45,7 @@ class LayerHeader:
     kernels: KernelSheet | None
     has_first_layers: bool
     some_whole: bool
+    has_fields: bool
     focused: bool
     by_torch: str
     weights: WeightDependence | None
@@ -118,6 +126,7 @@ def layer_header(atlas: Atlas, info: LayerInfo, *, has_first_layers: bool) -> La
         kernels=kernels,
         has_first_layers=kernels is not None and has_first_layers,
         some_whole=some_whole(atlas, info),
+        has_fields=cuts_fields(atlas),
         focused=any(place[2] for c in range(info.channels) for place in atlas.layer(info.name).focus_of(c)),
         by_torch=operation_words(info.by_torch),
         weights=atlas.randomisation.of(info.name, panels) if atlas.randomisation else None,

@@ -67,6 +67,11 @@ def some_whole(atlas: Atlas, info: LayerInfo) -> bool:
     return any(atlas.layer(info.name).is_whole(channel) for channel in range(info.channels))
 
 
+def cuts_fields(atlas: Atlas) -> bool:
+    """Whether pages may show fields that are cut out of whole pictures."""
+    return bool(atlas.published) or any(some_whole(atlas, layer) for layer in atlas.layers)
+
+
 def with_gradients(atlas: Atlas, layers: Sequence[LayerInfo]) -> int:
     """How many of the layers' active channels have a sprite."""
     return sum(
