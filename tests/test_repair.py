@@ -105,7 +105,7 @@ def test_relations_damaged_or_of_another_hierarchy_are_made_anew_alone(atlas, sm
     compute(profile.load(str(small)).changed(pictures={"hierarchy": str(tree)}), copy, reporter)
     worked = {stage.name for stage in reporter.stages if stage.count}
     # Which channels show the kinds of gradients follows from the agreement of their labels.
-    changed = {"classes", "categories", "refinement", "gradient rules"}
+    changed = {"classes", "categories", "labels along the range", "refinement", "gradient rules"}
     assert worked <= {"fingerprints", "checksums", *changed}
     relations = Store(copy).tables.read_json("classes.json")
     assert relations["hierarchy"] == "tree.csv" and relations["groups"] == ["class 0", "class 1", "class 2"]
@@ -135,7 +135,7 @@ def test_many_damaged_files_and_a_stop_amid_the_mending_end_with_the_same_bytes(
     for path in [*sorted(copy.glob("sprites/*/*.webp"))[::5], *sorted(copy.glob("pictures/*"))[::3]]:
         path.unlink()
     _flip(copy / "thumbs" / "conv1.webp")
-    for stage in ("pictures", "patches and gradients", "sprites"):
+    for stage in ("patches and gradients", "pictures", "sprites"):
         with pytest.raises(KeyboardInterrupt):
             compute(profile.load(str(small)), copy, Interrupting(stage, 2))
         assert not (copy / "manifest.json").exists()
