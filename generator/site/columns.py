@@ -63,7 +63,7 @@ def _table(address: str) -> str:
 
 
 def _header(site: Site, address: str) -> list[str]:
-    with (site.out / address).open(encoding="utf-8") as file:
+    with (site.out / address).open(encoding="utf-8", errors="surrogateescape") as file:
         return file.readline().strip().split(",")
 
 

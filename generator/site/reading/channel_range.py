@@ -112,13 +112,6 @@ def shows_fields(atlas: Atlas, info: LayerInfo) -> bool:
     return 2 * info.receptive_field.side <= min(atlas.input_size)
 
 
-def strips_cut_fields(atlas: Atlas, info: LayerInfo) -> bool:
-    """Whether strips of the layer may show the units' fields, which are cut out of published pictures."""
-    return (
-        bool(atlas.published) and shows_fields(atlas, info) and "strip_image" in atlas.layer(info.name).arrays
-    )
-
-
 class _Scale:
     """The axis of a histogram: its bins are equally wide, so the axis is logarithmic."""
 
