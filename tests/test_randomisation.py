@@ -80,6 +80,7 @@ def test_a_mean_has_students_interval_and_leaves_out_what_is_not_known() -> None
     found = mean_of(values)
     assert (found.mean, found.low, found.high, found.count) == pytest.approx((known.mean(), low, high, 4))
     assert np.isnan(mean_of(np.array([0.1, np.nan])).mean)
+    assert mean_of(np.array([0.9, 1.0, 0.99])).high == 1  # a correlation is no larger
 
 
 def test_strengths_sum_the_colours() -> None:

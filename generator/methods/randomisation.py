@@ -6,9 +6,10 @@ that of the network as it is. A kind of picture that hardly changes shows the pi
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
@@ -137,13 +138,18 @@ class Mean:
     high: float
     count: int
 
+    def known(self) -> dict[str, float | None]:
+        """Its fields by name, None for NaN, as JSON has them."""
+        return {name: value if math.isfinite(value) else None for name, value in asdict(self).items()}
 
-def mean_of(values: np.ndarray) -> Mean:
-    """The mean of values (U,), of which NaN do not count."""
+
+def mean_of(values: np.ndarray, bound: float = 1.0) -> Mean:
+    """The mean of values (U,), of which NaN do not count. bound: no value can lie further from zero, and so no end of
+    the interval does."""
     known = values[np.isfinite(values)]
     if len(known) < LEAST:
         nan = float("nan")
         return Mean(nan, nan, nan, len(known))
     middle = float(known.mean())
     reach = float(t.ppf(0.975, len(known) - 1) * known.std(ddof=1) / len(known) ** 0.5)
-    return Mean(middle, middle - reach, middle + reach, len(known))
+    return Mean(middle, max(-bound, middle - reach), min(bound, middle + reach), len(known))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -17,7 +16,6 @@ from generator.engine.gradients.unit_gradients import UnitGradients, Units, forw
 from generator.engine.relu_rules import UNIT_RULES, ReluRule
 from generator.methods.gradients import RULES
 from generator.methods.randomisation import (
-    Mean,
     mean_of,
     randomised,
     rank_agreement,
@@ -218,10 +216,6 @@ def _alike(one: np.ndarray, other: np.ndarray, seen: np.ndarray) -> dict[str, An
     """How alike two sets of pictures are, pair by pair: means of the rank correlation and of SSIM with intervals."""
     pairs = list(zip(one, other, seen, strict=True))
     return {
-        "rank": _json(mean_of(np.array([rank_agreement(*pair) for pair in pairs]))),
-        "ssim": _json(mean_of(np.array([structural_similarity(a, b) for a, b, _ in pairs]))),
+        "rank": mean_of(np.array([rank_agreement(*pair) for pair in pairs])).known(),
+        "ssim": mean_of(np.array([structural_similarity(a, b) for a, b, _ in pairs])).known(),
     }
-
-
-def _json(mean: Mean) -> dict[str, Any]:
-    return {name: value if math.isfinite(value) else None for name, value in asdict(mean).items()}
