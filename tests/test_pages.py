@@ -150,7 +150,7 @@ def test_grid_has_a_cell_for_every_channel(atlas: Atlas) -> None:
     page = layer_grid(atlas, atlas.manifest.layer("res3b"))
     assert len(page.cells) == 12
     assert page.columns == 4
-    data = json.loads(page.data)
+    data = page.data
     assert len(data["nine"]) == 12
     assert len(data["numbers"]["max"]) == 12
     assert data["numbers"]["max"][5] is None  # dead
