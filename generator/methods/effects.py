@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import t
 
+from generator.core.ordering import lowest, rising
+
 CLASSES = 5  # kept per channel, of those that it raises most and of those that it lowers most
 CHANNELS = 12  # kept per class and layer
 FEWEST = 5  # pictures of a class that give its mean an interval
@@ -94,7 +96,7 @@ def of_weights(weights: np.ndarray, activation: np.ndarray) -> dict[str, np.ndar
 def _largest(values: np.ndarray, count: int) -> np.ndarray:
     """(n, m) → (n, count) columns of the largest values, descending, the first of equal ones first; −1 where there are
     no more columns, or only NaN is left."""
-    order = np.argsort(np.where(np.isnan(values), np.inf, -values), axis=1, kind="stable")[:, :count]
+    order = lowest(-values, count)
     order = np.where(np.isnan(np.take_along_axis(values, order, 1)), -1, order)
     missing = count - order.shape[1]
     return np.pad(order, ((0, 0), (0, missing)), constant_values=-1)
@@ -111,7 +113,7 @@ def _taken(values: np.ndarray, index: tuple[np.ndarray, ...]) -> np.ndarray:
 
 def _ranks(values: np.ndarray) -> np.ndarray:
     """(n, m) → the rank of each value in its row, from 1 for the largest; equal values rank by their columns."""
-    order = np.argsort(np.where(np.isnan(values), np.inf, -values), axis=1, kind="stable")
+    order = rising(-values)
     ranks = np.empty_like(order)
     np.put_along_axis(ranks, order, np.broadcast_to(np.arange(1, values.shape[1] + 1), order.shape), 1)
     return ranks

@@ -9,12 +9,10 @@ Zimmermann et al. 2024, who draw trials at random; here they are all pairs of 18
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 
 from generator.core.records import TOP
+from generator.methods.resampling import highest
 
 EACH = 2 * TOP  # strong pictures, and weak ones: every other one is an exemplar, then the others are
 TRIALS = 2 * TOP * TOP
@@ -29,19 +27,11 @@ def extremes(scores: np.ndarray, ties: np.ndarray) -> np.ndarray:
     scores: (N, C) float32 with at least 2 EACH rows; ties: (N,) the order among equal scores, the lower one first from
     above."""
     of_tie = np.argsort(ties)
-    low = (len(ties) - 1 - ties).astype(np.uint64)
-
-    def of(first: int) -> np.ndarray:
-        part = np.ascontiguousarray(scores[:, first : first + CHANNELS_AT_ONCE].T) + np.float32(0)
-        bits = part.view(np.int32)
-        # Integers in the floats' order, all above zero.
-        order = (np.where(bits < 0, bits ^ 0x7FFFFFFF, bits).astype(np.int64) + 2**31).astype(np.uint64)
-        keys = np.partition(order << np.uint64(32) | low, (EACH - 1, len(ties) - EACH), axis=1)
-        ends = np.stack([np.sort(keys[:, -EACH:], axis=1)[:, ::-1], np.sort(keys[:, :EACH], axis=1)], 1)
-        return of_tie[len(ties) - 1 - (ends & np.uint64(0xFFFFFFFF)).astype(np.int64)]
-
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        return np.concatenate(list(pool.map(of, range(0, scores.shape[1], CHANNELS_AT_ONCE))))
+    ordered = scores[of_tie]
+    strong = highest(ordered, EACH)
+    weak = len(ties) - 1 - highest(-ordered[::-1], EACH)
+    ends: np.ndarray = of_tie[np.stack([strong.T, weak.T], 1)]
+    return ends
 
 
 def machine_scores(rows: np.ndarray, cosines: np.ndarray) -> np.ndarray:

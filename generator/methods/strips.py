@@ -7,20 +7,18 @@ depends on the scores alone, not on the order in which the pictures are numbered
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 
 import numpy as np
 
 from generator.core.records import TOP
+from generator.methods.resampling import falling_order
 
 # In per cent of the pictures above zero that lie below; the first are the strongest nine, the last the weakest.
 QUANTILES = (100, 99, 90, 75, 50, 0)
 MOST_SHARED = TOP // 2  # pictures of a strip that a stronger strip may show too
-CHANNELS_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -64,28 +62,14 @@ def starts(counted: np.ndarray) -> np.ndarray:
 
 def strips(scores: np.ndarray, ties: np.ndarray) -> Strips:
     """scores: (N, C) float32; ties: (N,) from `tie_order`, the lower one stands for the stronger."""
-    scores = np.asarray(scores)
-    by_place = np.argsort(ties)
-    low = (len(ties) - 1 - ties).astype(np.uint64)
-
-    def of(first: int) -> tuple[np.ndarray, np.ndarray]:
-        part = np.ascontiguousarray(scores[:, first : first + CHANNELS_AT_ONCE].T)  # (c, N)
-        # Floats above zero have the order of their bits; what follows them decides between equal ones.
-        bits = np.where(part > 0, part, np.float32(0)).view(np.uint32).astype(np.uint64)
-        keys = np.sort(np.where(bits > 0, bits << np.uint64(32) | low, np.uint64(0)), axis=1)
-        counted = (bits > 0).sum(axis=1)
-        begin = starts(counted)
-        at = begin[:, :, None] + np.arange(TOP)[::-1]  # (c, Q, 9) of the counted, strongest first
-        known = (begin >= 0)[:, :, None] & (at < counted[:, None, None])
-        place = np.where(known, len(ties) - counted[:, None, None] + at, 0)
-        chosen = np.take_along_axis(keys[:, None, :], place, 2) & np.uint64(0xFFFFFFFF)
-        rows = by_place[len(ties) - 1 - chosen.astype(np.int64)]
-        return np.where(known, rows, -1).astype(np.int32), counted.astype(np.int32)
-
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        parts = list(pool.map(of, range(0, scores.shape[1], CHANNELS_AT_ONCE)))
-    rows, counted = (np.concatenate(part) for part in zip(*parts, strict=True))
-    # Where fewer than nine are above zero, the first places of the strongest strip are the empty ones.
-    few = counted < TOP
-    rows[few, 0] = np.take_along_axis(rows[few, 0], np.argsort(rows[few, 0] < 0, axis=1, kind="stable"), 1)
-    return Strips(rows, counted)
+    by_place, scores = np.argsort(ties), np.asarray(scores)
+    falling = falling_order(scores[by_place]).T  # (C, N), the strongest first
+    counted = (scores > 0).sum(axis=0)
+    begin = starts(counted)
+    # A strip's first place from above; of fewer than nine pictures the last places stay empty.
+    first = np.maximum(counted[:, None] - TOP - begin, 0)
+    place = first[:, :, None] + np.arange(TOP)  # (C, Q, 9)
+    known = (begin >= 0)[:, :, None] & (place < counted[:, None, None])
+    chosen = np.take_along_axis(falling[:, None, :], np.where(known, place, 0), 2)
+    rows = np.where(known, by_place[chosen], -1).astype(np.int32)
+    return Strips(rows, counted.astype(np.int32))
