@@ -32,10 +32,9 @@ def strongest_inputs(network: Network, layer: LayerInfo, source_std: np.ndarray)
     int32, −1 where there are fewer, and input_weight (C, 3) float32, descending.
     """
     step = network.graph.steps[convolution_of(network, layer)]
-    assert step.weight is not None
-    norms = step.weight.double().square().sum((2, 3)).sqrt().cpu().numpy()  # (C_out, C_in / groups)
+    norms = kernel_norms(step)  # (C_out, C_in / groups)
     out, within = norms.shape
-    candidates = first_inputs(step)[:, None] + np.arange(within)  # (C_out, C_in / groups)
+    candidates = step.first_inputs.cpu().numpy()[:, None] + np.arange(within)  # (C_out, C_in / groups)
     strength = norms * source_std[candidates]
     order = np.argsort(-strength, axis=1, kind="stable")[:, :STRONGEST]
     inputs = np.full((out, STRONGEST), -1, np.int32)
@@ -45,11 +44,10 @@ def strongest_inputs(network: Network, layer: LayerInfo, source_std: np.ndarray)
     return {"inputs": inputs, "input_weight": weight}
 
 
-def first_inputs(convolution: Step) -> np.ndarray:
-    """(C_out,) int64: the first channel that each output channel reads; a group's inputs follow each other."""
+def kernel_norms(convolution: Step) -> np.ndarray:
+    """(C_out, C_in / groups) float64: Euclidean norm of the kernel of every two channels."""
     assert convolution.weight is not None
-    out, within = convolution.weight.shape[:2]
-    return np.arange(out) // (out // convolution.groups) * within
+    return convolution.weight.double().square().sum((2, 3)).sqrt().cpu().numpy()
 
 
 # Operations that leave each channel by itself, so that it keeps its number.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from generator.core.records import LayerInfo
-from generator.methods.inputs import STRONGEST, convolution_of, first_inputs, source_channels
+from generator.methods.inputs import STRONGEST, convolution_of, kernel_norms, source_channels
 from generator.network.network import Network
 from generator.network.ops import Step
 from generator.network.residual import find_residual
@@ -43,30 +43,30 @@ def readers(network: Network) -> Iterator[Reader]:
         if not source.layer:
             continue
         scale = _scale_between(network, step.inputs[0], network.step(source.layer))
-        norm, sign = _kernels(step)
+        norm = _dense(step, kernel_norms(step))
         channels = network.layer(source.layer).channels
-        if len(scale) not in (1, channels) or norm.shape[1] * step.groups != channels:
+        if len(scale) not in (1, channels) or norm.shape[1] != channels:
             continue
-        dense_norm, dense_sign = np.zeros((len(norm), channels)), np.zeros((len(norm), channels), np.int8)
-        inputs = first_inputs(step)[:, None] + np.arange(norm.shape[1])
-        np.put_along_axis(dense_norm, inputs, norm, 1)
-        np.put_along_axis(dense_sign, inputs, sign, 1)
-        signs = dense_sign * np.sign(scale).astype(np.int8)
-        yield Reader(layer.name, source.layer, source.through, dense_norm * np.abs(scale), signs)
+        signs = _dense(step, _kernel_signs(step)) * np.sign(scale).astype(np.int8)
+        yield Reader(layer.name, source.layer, source.through, norm * np.abs(scale), signs)
 
 
-def kernel_signs(step: Step) -> np.ndarray:
+def _kernel_signs(step: Step) -> np.ndarray:
     """(C_out, C_in / groups) int8: 1 or −1 where the weights of a kernel are mainly of this sign, else 0."""
-    return _kernels(step)[1]
-
-
-def _kernels(step: Step) -> tuple[np.ndarray, np.ndarray]:
     assert step.weight is not None
     weight = step.weight.double().cpu()
-    norm = weight.square().sum((2, 3)).sqrt().numpy()
     total, size = weight.sum((2, 3)).numpy(), weight.abs().sum((2, 3)).numpy()
     clear = np.abs(total) >= CLEAR * np.where(size > 0, size, np.inf)
-    return norm, np.where(clear, np.sign(total), 0).astype(np.int8)
+    return np.where(clear, np.sign(total), 0).astype(np.int8)
+
+
+def _dense(step: Step, values: np.ndarray) -> np.ndarray:
+    """Values of every kernel, (C_out, C_in / groups), in their places among all channels, (C_out, C_in); 0 where an
+    output does not read an input."""
+    dense = np.zeros((len(values), values.shape[1] * step.groups), values.dtype)
+    inputs = step.first_inputs.cpu().numpy()[:, None] + np.arange(values.shape[1])
+    np.put_along_axis(dense, inputs, values, 1)
+    return dense
 
 
 def first_largest(values: np.ndarray, count: int) -> np.ndarray:
@@ -139,7 +139,9 @@ def branch_weights(network: Network, layer: LayerInfo) -> BranchWeights | None:
             scale = step.weight.double().cpu().numpy()
             product = scale if product is None else product * scale
         elif step.op == "conv":
-            dense = _summed(step)
+            assert step.weight is not None
+            # The kernels summed over their positions.
+            dense = _dense(step, step.weight.double().cpu().sum((2, 3)).numpy())
             if product is None or product.ndim == 1:
                 product = dense if product is None else np.broadcast_to(product, len(dense))[:, None] * dense
             else:
@@ -152,15 +154,6 @@ def branch_weights(network: Network, layer: LayerInfo) -> BranchWeights | None:
         return None
     scale = _scale_between(network, residual.fork, network.step(source.layer))
     return BranchWeights(source.layer, source.through, product * scale)
-
-
-def _summed(step: Step) -> np.ndarray:
-    """(C_out, C_in): the kernels summed over their positions, 0 where an output does not read an input."""
-    assert step.weight is not None
-    weight = step.weight.double().cpu().sum((2, 3)).numpy()
-    dense = np.zeros((len(weight), weight.shape[1] * step.groups))
-    np.put_along_axis(dense, first_inputs(step)[:, None] + np.arange(weight.shape[1]), weight, 1)
-    return dense
 
 
 def exact_product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -208,17 +201,15 @@ def classifier_weights(network: Network, layer: LayerInfo) -> np.ndarray | None:
     """(outputs, C) float64: the weights by which the classifier reads the average of each of the layer's maps, less
     their average over the outputs, which changes no probability of a softmax. None for a layer whose averages are not
     what the classifier reads, and where there are no two outputs to compare."""
-    graph, vector, head = network.graph, network.last_vector, network.head
-    if vector is None or head is None or not graph.is_average(vector[0]) or (network.outputs or 0) < 2:
+    found, head = network.graph.pooled_classifier(), network.head
+    if found is None or head is None or (network.outputs or 0) < 2:
         return None
-    index = vector[0]
-    while graph.steps[index].op in ("flatten", "adaptive_pool"):
-        index = graph.steps[index].inputs[0]
-    weight = next(step.weight for step in reversed(graph.steps) if step.weight is not None)
-    if index != network.step(layer.name) or weight.shape[1] != layer.channels:
+    pooled, weights = found
+    while network.graph.steps[pooled].op == "adaptive_pool":
+        pooled = network.graph.steps[pooled].inputs[0]
+    if pooled != network.step(layer.name) or weights.shape[1] != layer.channels:
         return None
-    flat = weight.flatten(1).double().cpu()
-    return (flat - flat.mean(0) if head.kind == "softmax" else flat).numpy()
+    return (weights - weights.mean(0) if head.kind == "softmax" else weights).numpy()
 
 
 def strongest_outputs(weights: np.ndarray) -> dict[str, np.ndarray]:

@@ -144,6 +144,16 @@ class Graph:
             return step.inputs[0], step.weight.shape[1]
         return None
 
+    def pooled_classifier(self) -> tuple[int, Tensor] | None:
+        """The step whose maps' averages the classifier reads, and its weights, (outputs, C) float64 on the CPU; None
+        where there is no classifier, or something else lies between the two."""
+        vector = self.before_classifier()
+        if vector is None or not self.is_average(vector[0]):
+            return None
+        pooled = self.steps[self._before_flatten(vector[0])].inputs[0]
+        weight = next(step.weight for step in reversed(self.steps) if step.weight is not None)
+        return pooled, weight.flatten(1).double().cpu()
+
     @functools.cached_property
     def seeing(self) -> list[bool]:
         """Of every step, whether its output depends on the picture, and not on its size and the batch's alone (a map of

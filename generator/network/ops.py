@@ -95,6 +95,14 @@ class Step:
         return own if self.call is None else (*own, *self.call.tensors)
 
     @property
+    def first_inputs(self) -> Tensor:
+        """Of a convolution the first channel that each output channel reads, (C_out,) int64 where the weights are: a
+        group's inputs follow each other."""
+        assert self.weight is not None
+        out, within = self.weight.shape[:2]
+        return torch.arange(out, device=self.weight.device) // (out // self.groups) * within
+
+    @property
     def kind(self) -> Op:
         """The operation's class."""
         return OPS[self.op]

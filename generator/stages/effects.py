@@ -159,18 +159,13 @@ def _wanted_classes(inputs: Inputs, run: Run) -> list[int]:
 def exact_weights(network: Network) -> tuple[str, np.ndarray] | None:
     """The layer whose mean activations the classifier reads, and its weights (K, C), a row per class; None where
     something lies between them, so that a backward pass gives the contributions to first order alone."""
-    graph, vector, head = network.graph, network.graph.before_classifier(), network.head
-    if vector is None or head is None or not graph.is_average(vector[0]):
+    found, head = network.graph.pooled_classifier(), network.head
+    if found is None or head is None:
         return None
-    step = vector[0]
-    while graph.steps[step].op == "flatten":
-        step = graph.steps[step].inputs[0]
-    pooled = graph.steps[step].inputs[0]
+    pooled, weights = found[0], found[1].numpy()
     layer = next((x for x in effect_layers(network) if network.step(x.name) == pooled), None)
-    weight = next(step.weight for step in reversed(graph.steps) if step.weight is not None).flatten(1)
-    if layer is None or weight.shape[1] != layer.channels:
+    if layer is None or weights.shape[1] != layer.channels:
         return None
-    weights = weight.double().cpu().numpy()
     return layer.name, np.concatenate([-weights, weights]) if head.is_binary else weights
 
 

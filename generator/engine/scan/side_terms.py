@@ -20,8 +20,7 @@ class SideTerms:
     """The convolution that a side of a block ends in, with the fixed norms behind it.
 
     source: the step whose output it reads; convolution: its step, with BatchNorm folded in where possible; scale,
-    shift: (C,) float64, of the norms behind it that are not folded in. Its output channel c reads the `count` channels
-    from `first`[c], (C,) int64, on.
+    shift: (C,) float64, of the norms behind it that are not folded in.
     """
 
     source: int
@@ -37,9 +36,8 @@ class SideTerms:
 
     @property
     def first(self) -> Tensor:
-        """The first channel that each output channel reads, (C,) int64: a group's inputs follow each other."""
-        number = torch.arange(len(self.scale), device=self.scale.device)
-        return number // (len(number) // self.convolution.groups) * self.count
+        """The first channel that each output channel reads, (C,) int64."""
+        return self.convolution.first_inputs
 
     @property
     def constant(self) -> Tensor:
