@@ -11,8 +11,8 @@ from gradient_oracle import RuledReLU
 from scipy.stats import spearmanr
 
 from generator.core.store import Store
+from generator.methods.mean_interval import mean_of
 from generator.methods.randomisation import (
-    mean_of,
     randomised,
     rank_agreement,
     strengths,

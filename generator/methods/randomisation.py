@@ -6,15 +6,14 @@ that of the network as it is. A kind of picture that hardly changes shows the pi
 
 from __future__ import annotations
 
-import math
 import zlib
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
 from scipy.ndimage import uniform_filter
-from scipy.stats import rankdata, t
+from scipy.stats import rankdata
 from torch import Tensor
 
 from generator.methods.resampling import SEED
@@ -22,7 +21,6 @@ from generator.network.graph import Graph
 from generator.network.ops import Step
 
 WINDOW = 7  # px; side of the windows in which two pictures are compared by SSIM
-LEAST = 3  # with fewer units no interval is given
 
 
 def randomised(graph: Graph, steps: Collection[int], drawn: dict[int, Step] | None = None) -> Graph:
@@ -127,29 +125,3 @@ def structural_similarity(one: np.ndarray, other: np.ndarray) -> float:
     edge = side // 2  # windows that hang over the border do not count
     height, width = x.shape
     return float(similarity[edge : height - edge, edge : width - edge].mean())
-
-
-@dataclass(frozen=True)
-class Mean:
-    """A mean over units with its 95 % interval by Student's t. count: units; NaN where too few are there."""
-
-    mean: float
-    low: float
-    high: float
-    count: int
-
-    def known(self) -> dict[str, float | None]:
-        """Its fields by name, None for NaN, as JSON has them."""
-        return {name: value if math.isfinite(value) else None for name, value in asdict(self).items()}
-
-
-def mean_of(values: np.ndarray, bound: float = 1.0) -> Mean:
-    """The mean of values (U,), of which NaN do not count. bound: no value can lie further from zero, and so no end of
-    the interval does."""
-    known = values[np.isfinite(values)]
-    if len(known) < LEAST:
-        nan = float("nan")
-        return Mean(nan, nan, nan, len(known))
-    middle = float(known.mean())
-    reach = float(t.ppf(0.975, len(known) - 1) * known.std(ddof=1) / len(known) ** 0.5)
-    return Mean(middle, max(-bound, middle - reach), min(bound, middle + reach), len(known))

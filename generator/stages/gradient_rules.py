@@ -17,6 +17,7 @@ from generator.methods.focus import frames
 from generator.methods.gradients import RULES, GradientPictures
 from generator.methods.patches import patches
 from generator.network.network import Network
+from generator.pictures.reading import evenly_spaced
 from generator.stages.checkpointed_pass import halving
 from generator.stages.inputs import Inputs
 from generator.stages.picture_reading import read_again, usable_files
@@ -63,9 +64,7 @@ def last_layers(inputs: Inputs) -> Sequence[LayerInfo]:
     """The last layer of every stage that is no convolution inside a block, spread over the network."""
     outer = [layer for layer in inputs.network.layers if not layer.is_inner]
     last = list({layer.stage: layer for layer in outer}.values())
-    if len(last) <= ROWS:
-        return last
-    return [last[round(n * (len(last) - 1) / (ROWS - 1))] for n in range(ROWS)]
+    return [last[place] for place in evenly_spaced(len(last), ROWS)]
 
 
 def clearest(inputs: Inputs, run: Run, layer: LayerInfo) -> int | None:

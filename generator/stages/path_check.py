@@ -15,10 +15,11 @@ from torch import Tensor
 from generator.core.records import LayerInfo
 from generator.core.store import fingerprint
 from generator.engine.ascent.ascent import Ascender
+from generator.methods.mean_interval import mean_of
 from generator.methods.optimised import strongest_in_the_middle
 from generator.methods.path_check import PathAgreement, chosen_numbers, path_agreement
-from generator.methods.randomisation import mean_of
 from generator.network.network import Network
+from generator.pictures.reading import evenly_spaced
 from generator.stages import keys
 from generator.stages.checkpointed_pass import halving, in_threads
 from generator.stages.inputs import Inputs
@@ -70,10 +71,8 @@ def check_paths(inputs: Inputs, run: Run) -> None:
 
 def _layers(inputs: Inputs) -> list[LayerInfo]:
     """Layers with optimised pictures and a layer below them, spread over the network; the last is among them."""
-    first = next(layer for layer in inputs.network.layers)
-    layers = [layer for layer in inputs.optimised_layers if layer != first]
-    chosen = np.unique(np.linspace(0, len(layers) - 1, LAYERS).round().astype(int)) if layers else ()
-    return [layers[index] for index in chosen]
+    layers = [layer for layer in inputs.optimised_layers if layer != inputs.network.layers[0]]
+    return [layers[place] for place in evenly_spaced(len(layers), LAYERS)]
 
 
 def _checked(
@@ -111,10 +110,7 @@ def _channels(run: Run, layer: LayerInfo) -> list[int]:
     numbers = run.store.arrays.layer(layer.name)
     has_both = np.isfinite(numbers["ascent_value"]) & (numbers["top_image"][:, 1] >= 0)
     able = np.flatnonzero(has_both)
-    if not len(able):
-        return []
-    spread = np.unique(np.linspace(0, len(able) - 1, CHANNELS).round().astype(int))
-    return [int(channel) for channel in able[spread]]
+    return [int(channel) for channel in able[evenly_spaced(len(able), CHANNELS)]]
 
 
 def _caused(

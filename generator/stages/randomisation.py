@@ -15,8 +15,8 @@ from generator.core.store import fingerprint
 from generator.engine.gradients.unit_gradients import UnitGradients, Units, forward_switches
 from generator.engine.relu_rules import UNIT_RULES, ReluRule
 from generator.methods.gradients import RULES
+from generator.methods.mean_interval import mean_of
 from generator.methods.randomisation import (
-    mean_of,
     randomised,
     rank_agreement,
     strengths,
@@ -24,6 +24,7 @@ from generator.methods.randomisation import (
 )
 from generator.network.network import Network
 from generator.network.ops import Step
+from generator.pictures.reading import evenly_spaced
 from generator.stages import keys
 from generator.stages.checkpointed_pass import halving, in_threads
 from generator.stages.gradient_rules import last_layers
@@ -92,7 +93,7 @@ def _planned(inputs: Inputs) -> list[Comparison]:
     comparisons = []
     for layer in inputs.network.layers:
         whole = cascade(inputs.network, layer)
-        some = tuple(whole[i] for i in np.unique(np.linspace(0, len(whole) - 1, STEPS).round().astype(int)))
+        some = tuple(whole[place] for place in evenly_spaced(len(whole), STEPS))
         is_full = layer.name in full
         comparisons.append(
             Comparison(layer, UNIT_RULES if is_full else shown, some if is_full else whole[-1:])
@@ -133,7 +134,7 @@ def _sample(inputs: Inputs, run: Run, layer: LayerInfo) -> Sample | None:
     active = np.flatnonzero(image >= 0)
     if not len(active):
         return None
-    channels = active[np.unique(np.linspace(0, len(active) - 1, UNITS).round().astype(int))]
+    channels = active[evenly_spaced(len(active), UNITS)]
     used, place = np.unique(image[channels], return_inverse=True)
     files = usable_files(inputs, run)[used]
     (batch,) = read_again(inputs, run, files.tolist(), batch=len(used))
