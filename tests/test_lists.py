@@ -19,7 +19,7 @@ from generator.site.citation import cite
 from generator.site.lists import layers_script, list_script
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.measures import BY_KEY
-from generator.site.reading.record import channel_record
+from generator.site.reading.record import Found, channel_record
 from generator.site.render import render_site
 
 __all__ = ["site"]
@@ -33,7 +33,10 @@ def _data(script: str) -> Any:
 def test_a_list_says_of_a_channel_what_its_record_says() -> None:
     atlas = Atlas(SMALL)
     info = atlas.manifest.layer("res3b")
-    records = [channel_record(atlas, info, channel) for channel in range(info.channels)]
+    records = [
+        channel_record(atlas, info, channel, Found.of(atlas, info, channel))
+        for channel in range(info.channels)
+    ]
     data = _data(list_script(atlas, info, records))
     assert {key for key, _, _ in data["numbers"]} >= {"max", "shared_previous", "label_agreement"}
     for record, (pictures, labels, numbers) in zip(records, data["channels"], strict=True):

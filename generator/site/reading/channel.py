@@ -9,19 +9,19 @@ from generator.core.records import LayerInfo, Size
 from generator.site.citation import Citation, cite, page_address
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.categories import CategoryChannel
-from generator.site.reading.channel_change import ChangeSentence, change_sentences, verdict_of
-from generator.site.reading.channel_effects import ChannelEffects, channel_effects
+from generator.site.reading.channel_change import ChangeSentence, verdict_of
+from generator.site.reading.channel_effects import ChannelEffects
 from generator.site.reading.channel_range import RangeSection, range_section
 from generator.site.reading.class_sentences import class_sentences
 from generator.site.reading.descriptions import Description
-from generator.site.reading.inputs import InputChannel, input_tree
+from generator.site.reading.inputs import InputChannel
 from generator.site.reading.layer_numbers import Layer, MeasureColumn
 from generator.site.reading.layer_pairs import NetworkMatches
 from generator.site.reading.measure import Measure
 from generator.site.reading.measure_groups import TITLES, measure_groups
 from generator.site.reading.optimised import OptimisedPicture, optimised_picture
-from generator.site.reading.record import ChannelRecord, channel_record
-from generator.site.reading.relations import SimilarChannels, similar_channels
+from generator.site.reading.record import ChannelRecord, Found, channel_record
+from generator.site.reading.relations import SimilarChannels
 from generator.site.reading.tiles import Tile, covers_picture, picture_view, tile_data, tile_view, tiles_of
 from generator.site.reading.whole_pictures import WholePicture, whole_pictures
 
@@ -160,14 +160,14 @@ def channel_page(
 ) -> ChannelPage:
     """The content of a channel's page. base_url: the address of the published site, '' if that is not known; across:
     the channel's matches in other networks."""
-    layer = atlas.layer(info.name)
+    layer, found = atlas.layer(info.name), Found.of(atlas, info, channel)
     top = _top_pictures(atlas, layer, channel)
     address = page_address(base_url, atlas.name, info.name, channel)
     return ChannelPage(
         channel=channel,
-        record=channel_record(atlas, info, channel, across),
+        record=channel_record(atlas, info, channel, found, across),
         neighbours=_neighbours(atlas, info, channel),
-        changes=change_sentences(atlas, info, channel),
+        changes=found.changes,
         classes=class_sentences(atlas, info, channel),
         categories=atlas.categories.best_names(info.name, channel) if atlas.categories else [],
         descriptions=atlas.descriptions.of(info.name, channel),
@@ -176,9 +176,9 @@ def channel_page(
         spread=range_section(atlas, info, channel),
         groups=_groups(layer, channel),
         strip=_strip(atlas, info, channel),
-        effects=channel_effects(atlas, info, channel),
-        similar=similar_channels(atlas, info, channel),
-        inside=_inside(atlas, info, channel),
+        effects=found.effects,
+        similar=found.similar,
+        inside=_inside(atlas, info, channel, found),
         data=_tile_data(atlas, info, channel, top),
         cite=cite(atlas.manifest, info.name, channel, address),
         preview=f"{base_url}{atlas.name}/{picture}" if base_url and (picture := _picture(layer, top)) else "",
@@ -263,15 +263,13 @@ def _strip(atlas: Atlas, info: LayerInfo, channel: int) -> list[StageRow]:
     return rows if len(rows) > 1 else []
 
 
-def _inside(atlas: Atlas, info: LayerInfo, channel: int) -> Inside:
+def _inside(atlas: Atlas, info: LayerInfo, channel: int, found: Found) -> Inside:
     around = atlas.around(info)
-    last = next((layer for layer in around.inner_tied if layer.kind == "branch"), None)
-    tree = input_tree(atlas, last or info, channel, within_block=last is not None)
     return Inside(
         rows=[_inner_row(atlas, layer.name, channel) for layer in around.inner_tied],
-        untied=[] if tree else [layer for layer in around.inner if layer not in around.inner_tied],
-        last=last.name if last else "",
-        tree=tree,
+        untied=[] if found.tree else [layer for layer in around.inner if layer not in around.inner_tied],
+        last=found.tied.name if found.tied else "",
+        tree=found.tree,
     )
 
 

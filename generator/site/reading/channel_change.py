@@ -95,11 +95,6 @@ def change_sentences(atlas: Atlas, info: LayerInfo, channel: int) -> Sequence[Ch
     ]
 
 
-def change_verdicts(atlas: Atlas, info: LayerInfo, channel: int) -> list[tuple[str, str]]:
-    """The earlier blocks of the same comparisons, each with its verdict in words."""
-    return [(pair.source, VERBS[change.kind]) for pair, change in _changes(atlas, info, channel)]
-
-
 def _changes(atlas: Atlas, info: LayerInfo, channel: int) -> list[tuple[Comparison, ChannelChange]]:
     refinement = atlas.refinement
     if refinement is None or info.kind != "block":

@@ -21,13 +21,13 @@ from pydantic import Field, WithJsonSchema
 
 from generator.core.records import TOP, LayerInfo
 from generator.site.reading.atlas import Atlas
-from generator.site.reading.channel_change import change_verdicts
-from generator.site.reading.channel_effects import ClassEffect, channel_effects
+from generator.site.reading.channel_change import ChangeSentence, change_sentences
+from generator.site.reading.channel_effects import ChannelEffects, ClassEffect, channel_effects
 from generator.site.reading.channel_sentence import channel_sentence
-from generator.site.reading.inputs import input_tree
+from generator.site.reading.inputs import InputChannel, input_tree
 from generator.site.reading.layer_numbers import Layer, Number
 from generator.site.reading.layer_pairs import NetworkMatches
-from generator.site.reading.relations import similar_channels
+from generator.site.reading.relations import SimilarChannels, similar_channels
 
 SCHEMA = 1
 
@@ -197,11 +197,35 @@ class ChannelRecord:
     ]
 
 
+@dataclass(frozen=True)
+class Found:
+    """What is found once for a channel's record and for its page. effects: None where nothing was measured; tied: the
+    last convolution of a block, whose inputs are the block's, None for a page of a convolution; tree: the inputs."""
+
+    changes: Sequence[ChangeSentence]
+    effects: ChannelEffects | None
+    similar: Sequence[SimilarChannels]
+    tied: LayerInfo | None
+    tree: Sequence[InputChannel]
+
+    @classmethod
+    def of(cls, atlas: Atlas, info: LayerInfo, channel: int) -> Found:
+        """All of it for one channel."""
+        tied = next((layer for layer in atlas.around(info).inner_tied if layer.kind == "branch"), None)
+        return cls(
+            change_sentences(atlas, info, channel),
+            channel_effects(atlas, info, channel),
+            similar_channels(atlas, info, channel),
+            tied,
+            input_tree(atlas, tied or info, channel, within_block=tied is not None),
+        )
+
+
 def channel_record(
-    atlas: Atlas, info: LayerInfo, channel: int, across: Sequence[NetworkMatches] = ()
+    atlas: Atlas, info: LayerInfo, channel: int, found: Found, across: Sequence[NetworkMatches] = ()
 ) -> ChannelRecord:
     """The record of a channel. across: its matches in other networks."""
-    layer, effects = atlas.layer(info.name), channel_effects(atlas, info, channel)
+    layer, effects = atlas.layer(info.name), found.effects
     return ChannelRecord(
         channel=channel,
         dead=layer.dead[channel],
@@ -215,10 +239,10 @@ def channel_record(
             DescriptionRow(each.text, each.score, each.source)
             for each in atlas.descriptions.of(info.name, channel)
         ],
-        changes=[Verdict(*verdict) for verdict in change_verdicts(atlas, info, channel)],
+        changes=[Verdict(change.layer, change.verb) for change in found.changes],
         similar=[
             SimilarChannel(other.layer, match.channel, match.shared, _exact(match.rho), _exact(match.partial))
-            for other in similar_channels(atlas, info, channel)
+            for other in found.similar
             for match in other.matches
         ],
         across=[
@@ -231,10 +255,10 @@ def channel_record(
         raises=_contributions([] if effects is None else effects.raised),
         lowers=_contributions([] if effects is None else effects.lowered),
         contributes=[
-            ContributingPicture(each.number, float(str(np.float32(each.value))), each.unit[1], each.unit[0])
+            ContributingPicture(each.number, _digits(each.value), each.unit[1], each.unit[0])
             for each in ([] if effects is None else effects.pictures)
         ],
-        inputs=_inputs(atlas, info, channel),
+        inputs=[InputStrength(each.layer, each.channel, _digits(each.weight)) for each in found.tree],
         numbers={name: values[channel] for name, values in layer.numbers.items()},
     )
 
@@ -250,7 +274,7 @@ def top_pictures(layer: Layer, channel: int) -> list[TopPicture]:
     return [
         TopPicture(
             picture,
-            float(str(layer.arrays["top_value"][channel, place])),
+            _digits(layer.arrays["top_value"][channel, place]),
             units[place][0],
             units[place][1],
             _exact(shortcuts[place]),
@@ -275,8 +299,8 @@ def _range(atlas: Atlas, layer: Layer, channel: int) -> list[RangeStrip]:
         rows.append(
             RangeStrip(
                 quantile,
-                float(str(values[-1])),
-                float(str(values[0])),
+                _digits(values[-1]),
+                _digits(values[0]),
                 None if agreement is None else _exact(float(agreement[channel, place])),
                 images[channel, place, there].tolist(),
             )
@@ -302,19 +326,16 @@ def _categories(atlas: Atlas, layer: Layer, channel: int) -> list[CategoryCount]
 
 def _contributions(classes: Sequence[ClassEffect]) -> list[ClassContribution]:
     return [
-        ClassContribution(
-            each.name, float(str(np.float32(each.mean))), _exact(each.reach), each.rank, each.pictures
-        )
+        ClassContribution(each.name, _digits(each.mean), _exact(each.reach), each.rank, each.pictures)
         for each in classes
     ]
 
 
-def _inputs(atlas: Atlas, info: LayerInfo, channel: int) -> list[InputStrength]:
-    last = next((layer for layer in atlas.around(info).inner_tied if layer.kind == "branch"), None)
-    tree = input_tree(atlas, last or info, channel, within_block=last is not None)
-    return [InputStrength(each.layer, each.channel, float(str(np.float32(each.weight)))) for each in tree]
+def _digits(value: float) -> float:
+    """A float32, which may have come as a double, in its fewest digits."""
+    return float(str(np.float32(value)))
 
 
 def _exact(value: float | None) -> float | None:
-    """A float32 that came as a double, in its fewest digits; None where there is no number."""
-    return None if value is None or not math.isfinite(value) else float(str(np.float32(value)))
+    """As _digits; None where there is no number."""
+    return None if value is None or not math.isfinite(value) else _digits(value)
