@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from generator.core.head import Head
 from generator.core.records import LayerInfo
 from generator.core.store import fingerprint
 from generator.engine.device import use_tf32
@@ -34,9 +35,8 @@ PRODUCT = "effects"  # of a layer's arrays
 # Numbers of the maps that a backward pass keeps, at most, by type of device: they decide how many pictures it takes.
 KEPT = {"cpu": 1 << 28, "cuda": 1 << 33}
 KEPT_AT_ONCE = 1 << 31  # the same of all threads on the CPU: they decide how many compute at the same time
-LARGEST_STATE = (
-    2 << 30
-)  # bytes of all sums by class: of more classes only those with most pictures have means
+# Bytes of all sums by class: where there are more classes, only those with most pictures have means.
+LARGEST_STATE = 2 << 30
 
 
 def key(inputs: Inputs) -> str:
@@ -150,10 +150,15 @@ def _wanted_classes(inputs: Inputs, run: Run) -> list[int]:
     head, numbers = inputs.network.head, inputs.accuracy_basis.numbers
     assert head is not None
     if numbers is None:
-        return list(range(2 if head.is_binary else head.outputs))
+        return list(range(_class_count(head)))
     of_usable = np.array(numbers, np.int64)[usable_files(inputs, run)]
     there, pictures = np.unique(of_usable[of_usable >= 0], return_counts=True)
     return list(there[np.argsort(-pictures, kind="stable")].tolist())
+
+
+def _class_count(head: Head) -> int:
+    """How many classes the outputs stand for."""
+    return 2 if head.is_binary else head.outputs
 
 
 def exact_weights(network: Network) -> tuple[str, np.ndarray] | None:
@@ -202,40 +207,49 @@ def _write(inputs: Inputs, run: Run, state: EffectState) -> None:
             activation = store.arrays.layer(layer.name, "statistics")["mean"]
             arrays |= methods.of_weights(exact[1], activation)
         store.arrays.write_layer(layer.name, PRODUCT, arrays)
-    scores = state.scores.value()[:, 0]
-    numbers = inputs.accuracy_basis.numbers
+    store.tables.write_json("effects.json", _report(inputs, run, state, "" if exact is None else exact[0]))
+
+
+def _report(inputs: Inputs, run: Run, state: EffectState, exact: str) -> dict[str, Any]:
+    """What effects.json says. exact: the layer whose contributions follow from the weights, '' for none."""
+    network, plan, basis = inputs.network, state.plan, inputs.accuracy_basis
+    head = network.head
+    assert head is not None
+    return {
+        "of": len(usable_files(inputs, run)),
+        "pictures": int(state.used[0]),
+        "by": "answer" if basis.numbers is None else "label",
+        "sentence": basis.sentence,
+        "head": head.kind,
+        "outputs": head.outputs,
+        "exact": exact or None,
+        "layers": [layer.name for layer in plan.layers],
+        "names": [class_name(network, number) for number in range(_class_count(head))],
+        "left_out": len(_wanted_classes(inputs, run)) - len(plan.classes),
+        "classes": _class_rows(inputs, state),
+    }
+
+
+def _class_rows(inputs: Inputs, state: EffectState) -> list[dict[str, Any]]:
+    """A row of effects.json for each class that is summed up."""
+    scores, numbers = state.scores.value()[:, 0], inputs.accuracy_basis.numbers
     labels: dict[int, dict[tuple[int, str], None]] = {}
     for file, number in zip(inputs.pictures.files, numbers or (), strict=False):
         labels.setdefault(number, {})[file.label_id, file.label] = None
     rows: list[dict[str, Any]] = []
-    for row, number in enumerate(plan.classes):
+    for row, number in enumerate(state.plan.classes):
         count = int(state.pictures[row])
         rows.append(
             {
                 "number": number,
-                "name": class_name(network, number),
+                "name": class_name(inputs.network, number),
                 "labels": [list(label) for label in labels.get(number, ())],
                 "pictures": count,
                 "correct": None if numbers is None else int(state.correct[row]),
                 "score": round(float(scores[row]) / count, 6) if count else None,
             }
         )
-    head = network.head
-    assert head is not None
-    report = {
-        "of": len(files),
-        "pictures": int(state.used[0]),
-        "by": "answer" if numbers is None else "label",
-        "sentence": inputs.accuracy_basis.sentence,
-        "head": head.kind,
-        "outputs": head.outputs,
-        "exact": None if exact is None else exact[0],
-        "layers": [layer.name for layer in plan.layers],
-        "names": [class_name(network, n) for n in range(2 if head.is_binary else head.outputs)],
-        "left_out": len(_wanted_classes(inputs, run)) - len(plan.classes),
-        "classes": rows,
-    }
-    store.tables.write_json("effects.json", report)
+    return rows
 
 
 def _remove_earlier(inputs: Inputs, run: Run) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,11 +16,8 @@ from generator.site.formats import correlation, in_words, percent, significant
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.layer_numbers import Layer
 
-WIDTH, HEIGHT, MARGIN = (
-    320,
-    64,
-    14,
-)  # of the histogram in px; margin at both sides, for the texts of the outer ticks
+WIDTH, HEIGHT = 320, 64  # of the histogram in px
+MARGIN = 14  # px at both of its sides, for the texts of the outer ticks
 BELOW = 34  # px below the bars, for the ticks and the axis's name
 MOST_TICKS = 5
 LOWER = 90  # the quantile whose labels are compared with those of the strongest nine
@@ -164,28 +161,46 @@ class _Scale:
         return [Tick(x, significant(value)) for x, value in zip(places, values, strict=True) if x is not None]
 
 
-def _strips(atlas: Atlas, layer: Layer, channel: int, scale: _Scale) -> list[Strip]:
-    images = layer.arrays.get("strip_image")
+class KnownStrip(NamedTuple):
+    """A channel's pictures at a quantile, strongest first, with their scores and the rows and columns of their units;
+    agreement: of their labels, None where it is not known."""
+
+    quantile: int
+    pictures: Sequence[int]
+    values: Sequence[float]
+    units: Sequence[tuple[int, int]]
+    agreement: float | None
+
+
+def known_strips(atlas: Atlas, layer: Layer, channel: int) -> Iterator[KnownStrip]:
+    """The strips that a channel has; none in an atlas without them, and for a dead channel."""
+    images, agreements = layer.arrays.get("strip_image"), layer.arrays.get("strip_agreement")
     if images is None:
-        return []
-    agreement = layer.arrays.get("strip_agreement")
-    result = []
+        return
     for number, quantile in enumerate(atlas.label_range.quantiles):
         there = np.flatnonzero(images[channel, number] >= 0)
-        if not there.size:
-            continue
-        pictures = images[channel, number, there].tolist()
-        values = layer.arrays["strip_value"][channel, number, there].tolist()
-        units = layer.arrays["strip_unit"][channel, number, there].tolist()
+        if there.size:
+            pictures, values, units = (
+                layer.arrays[f"strip_{name}"][channel, number, there].tolist()
+                for name in ("image", "value", "unit")
+            )
+            agreement = float("nan") if agreements is None else float(agreements[channel, number])
+            yield KnownStrip(
+                quantile, pictures, values, units, agreement if math.isfinite(agreement) else None
+            )
+
+
+def _strips(atlas: Atlas, layer: Layer, channel: int, scale: _Scale) -> list[Strip]:
+    result = []
+    for quantile, pictures, values, units, agreement in known_strips(atlas, layer, channel):
         counted = Counter(label for label in map(atlas.picture_labels.__getitem__, pictures) if label)
-        known = None if agreement is None else float(agreement[channel, number])
         result.append(
             Strip(
                 name=strip_name(quantile, len(pictures)),
                 low=values[-1],
                 high=values[0],
                 place=None if quantile == 100 else scale.place(values[len(values) // 2]),
-                agreement=known if known is not None and math.isfinite(known) else None,
+                agreement=agreement,
                 labels=[(label, count) for label, count in counted.most_common(2) if count > 1],
                 pictures=""
                 if quantile == 100

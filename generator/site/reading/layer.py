@@ -32,10 +32,10 @@ class LayerHeader:
     stands, in words; panels: of its sprites; block_channels: of the page of its block, 0 where there is none; kernels:
     None where the layer has no kernels that can be drawn; has_first_layers: whether they stand on the page of first
     layers too; some_whole: whether any channel shows whole pictures in place of tiles; has_fields: whether the atlas
-    has styles that cut fields out of whole pictures; focused: whether tiles are cut
-    to the units' focus; by_torch: what the network uses because of which torch computes the gradients, in words, ''
-    where it does not; weights: how much its gradient pictures depend on the learnt weights; paths: whether its
-    optimised pictures activate the layers below as natural ones do; both None where that was not measured."""
+    has styles that cut fields out of whole pictures; focused: whether tiles are cut to the units' focus; by_torch: what
+    the network uses because of which torch computes the gradients, in words, '' where it does not; weights: how much
+    its gradient pictures depend on the learnt weights; paths: whether its optimised pictures activate the layers below
+    as natural ones do; both None where that was not measured."""
 
     layer: LayerInfo
     layer_number: int

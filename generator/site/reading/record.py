@@ -23,6 +23,7 @@ from generator.core.records import TOP, LayerInfo
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.channel_change import ChangeSentence, change_sentences
 from generator.site.reading.channel_effects import ChannelEffects, ClassEffect, channel_effects
+from generator.site.reading.channel_range import known_strips
 from generator.site.reading.channel_sentence import channel_sentence
 from generator.site.reading.inputs import InputChannel, input_tree
 from generator.site.reading.layer_numbers import Layer, Number
@@ -287,25 +288,16 @@ def top_pictures(layer: Layer, channel: int) -> list[TopPicture]:
 
 
 def _range(atlas: Atlas, layer: Layer, channel: int) -> list[RangeStrip]:
-    images, agreement = layer.arrays.get("strip_image"), layer.arrays.get("strip_agreement")
-    if images is None or layer.dead[channel]:
-        return []
-    rows = []
-    for place, quantile in enumerate(atlas.label_range.quantiles):
-        there = images[channel, place] >= 0
-        if not there.any():
-            continue
-        values = layer.arrays["strip_value"][channel, place, there]
-        rows.append(
-            RangeStrip(
-                quantile,
-                _digits(values[-1]),
-                _digits(values[0]),
-                None if agreement is None else _exact(float(agreement[channel, place])),
-                images[channel, place, there].tolist(),
-            )
+    return [
+        RangeStrip(
+            strip.quantile,
+            _digits(strip.values[-1]),
+            _digits(strip.values[0]),
+            _exact(strip.agreement),
+            strip.pictures,
         )
-    return rows
+        for strip in known_strips(atlas, layer, channel)
+    ]
 
 
 def _categories(atlas: Atlas, layer: Layer, channel: int) -> list[CategoryCount]:
