@@ -58,6 +58,17 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _pages_in_their_long_form() -> Iterator[None]:
+    """Channels' pages with all quotes and end tags, so that tests find what they look for; test_lean.py holds both
+    forms together."""
+    from generator.site import templates
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(templates, "LEAN_PAGES", frozenset())
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _alone(request: pytest.FixtureRequest, shared: Path) -> Iterator[None]:
     """Of the tests with the mark `alone` one runs at a time, whatever process it runs in."""

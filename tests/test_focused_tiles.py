@@ -174,13 +174,16 @@ def test_a_tile_names_its_focus_and_what_lies_around_it(focused: Path) -> None:
     assert [bool(tile.mark) for tile in top.tiles] == [False] * 8 + [True]
     first, second, last = top.tiles[0].focus, top.tiles[1].focus, top.tiles[8].focus
     assert first is not None and second is not None and last is None
-    assert (first.path, second.path) == ("M20 10h32v32h-32z", "M3 0h40v40h-40z") and first.is_published
+    assert (first.square, second.square) == ((20, 10, 32), (3, 0, 40)) and first.is_published
     tile = top.tiles[0]
-    assert first.around == f"M{4 * tile.column:g} {4 * tile.row:g}h4v4h-4z"  # the unit's place
+    assert first.around == (4 * tile.column, 4 * tile.row, 4)  # the unit's place
+    assert top.marks is not None and top.marks.view == "0 0 192 192"
+    assert top.marks.focus.startswith("M20 10h32v32h-32zM67 0h40v40h-40z")  # the second, one picture further
+    assert top.marks.focus.count("z") == 8
     smaller = channel_page(atlas, atlas.manifest.layer("res2a"), 0, "").top
     assert not smaller.whole and smaller.tiles[0].focus is not None
     above, left, _, _ = ReceptiveField(43, 4, 1.5).box(smaller.tiles[0].row, smaller.tiles[0].column)
-    assert smaller.tiles[0].focus.around == f"M{left} {above}h43v43h-43z"
+    assert smaller.tiles[0].focus.around == (left, above, 43)
     stem = channel_page(atlas, atlas.manifest.layer("conv1"), 0, "").top
     assert stem.focus is None and all(tile.focus is None for tile in stem.tiles)
 
@@ -238,8 +241,8 @@ def test_the_whole_pictures_with_the_focus_are_one_click_away(
     expect(page.locator(".panels .p1")).to_be_visible()
     assert page.url.endswith("#whole")
     expect(whole.locator("img")).to_have_count(8)
-    assert whole.locator("svg").nth(0).get_attribute("viewBox") == "0 0 64 64"
-    assert whole.locator("path").nth(0).get_attribute("d") == "M20 10h32v32h-32z"
+    assert whole.locator("svg").nth(0).get_attribute("viewBox") == "0 0 192 192"
+    assert str(whole.locator("path").nth(0).get_attribute("d")).startswith("M20 10h32v32h-32zM67 0h40")
     page.get_by_role("link", name="Back to the focus").click()
     expect(whole).to_be_hidden()
     expect(patches_panel).to_be_visible()

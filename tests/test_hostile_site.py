@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import functools
+import hashlib
 import http.server
 import json
 import os
@@ -24,6 +26,7 @@ from make_small_atlas import make_atlas
 from generator.core.records import PictureRecord, Skipped
 from generator.core.store import Store
 from generator.site.links import check_links
+from generator.site.policy import RULES
 from generator.site.render import render_site
 
 ATTACKS = (
@@ -143,7 +146,9 @@ def test_every_page_has_the_policy_and_it_forbids_inline_and_foreign_scripts(sit
         rules = {name: set(values) for name, *values in (rule.split() for rule in str(policy).split(";"))}
         scripts = rules.get("script-src", rules["default-src"])
         # Rules on what to load ahead are data: no script runs by them.
-        assert scripts <= {"'self'", "file:", "'inline-speculation-rules'"}, (path, policy)
+        rules_hash = base64.b64encode(hashlib.sha256(RULES.encode()).digest()).decode()
+        assert json.loads(RULES).keys() == {"prefetch", "prerender"}
+        assert scripts <= {"'self'", "file:", f"'sha256-{rules_hash}'"}, (path, policy)
         assert rules["base-uri"] == {"'none'"} and rules["form-action"] == {"'none'"}
         position = [t for t, _ in page.tags]
         assert position.index("meta") < position.index("script"), path

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from generator.core.records import LayerInfo, Size
+from generator.site.policy import RULES
 from generator.site.scripts import joined_modules
 from generator.site.templates import resources
 
@@ -36,10 +37,8 @@ def write_assets(
     )
     write("static/guide.css", styles(GUIDE_STYLES))
     modules = resources() / "site_src" / "js"
-    write(
-        "static/atlas.js",
-        f"residualAtlas.models = {json.dumps(networks)};\n" + joined_modules(modules, "atlas.js"),
-    )
+    values = f"residualAtlas.models = {json.dumps(networks)};\nresidualAtlas.rules = {json.dumps(RULES)};\n"
+    write("static/atlas.js", values + joined_modules(modules, "atlas.js"))
     for script in chapter_scripts:
         write(f"static/{script.rpartition('/')[2]}", joined_modules(modules, script))
 
@@ -58,7 +57,7 @@ def position_styles() -> str:
         f".n{n}{{--n:{n}}}.m{n}{{--m:{n}}}.x{n}{{--x:{n}}}.y{n}{{--y:{n}}}" for n in range(LARGEST_SHEET + 1)
     ]
     rules += [f".w{k}{{--w:{k}}}" for k in range(1, WIDEST_KERNEL + 1)]
-    rules += [f".k{k}{{--x:{(k - 1) % 3};--y:{(k - 1) // 3}}}" for k in range(1, 10)]
+    rules += [f".k{k},.nine>:nth-child({k}){{--x:{(k - 1) % 3};--y:{(k - 1) // 3}}}" for k in range(1, 10)]
     rules += [f".q{q}{{--q:{q}}}" for q in range(97)]
     rules += [f".p{p}{{--p:{p}}}.s{p + 1}{{--s:{p + 1}}}" for p in range(6)]
     return "".join(rules) + "\n"

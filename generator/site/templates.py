@@ -13,18 +13,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from generator.core.errors import AtlasError
 from generator.core.sprites import FOCUS_LEAST
 from generator.site.formats import FILTERS
+from generator.site.lean import lean
+from generator.site.policy import POLICY
 from generator.site.reading.atlas import PANEL_NAMES
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-# Nothing is loaded from elsewhere and no script stands in a page. `file:` lets browsers that do not count a folder as
-# 'self' open the site from a disk; on a web server it matches nothing. 'inline-speculation-rules' allows one kind of
-# script element in a page, and nothing that runs: rules that say which pages the browser may load ahead.
-POLICY = (
-    "default-src 'self' file:; script-src 'self' file: 'inline-speculation-rules'; base-uri 'none'; "
-    "form-action 'none'"
-)
+LEAN_PAGES = frozenset({"channel.html"})  # one per channel
 
 
 def resources() -> Path:
@@ -48,6 +44,14 @@ class _WithoutIndentation(FileSystemLoader):
         return _without_indentation(source), path, is_current
 
 
+class _Lean(_WithoutIndentation):
+    """The same for the pages of which a site has one per channel."""
+
+    def get_source(self, environment: Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
+        source, path, is_current = super().get_source(environment, template)
+        return lean(source), path, is_current
+
+
 def _without_indentation(source: str) -> str:
     """
     >>> _without_indentation("<ul>\\n  <li>\\n</ul>\\n<pre>\\n  a\\n</pre>")
@@ -62,11 +66,13 @@ def _without_indentation(source: str) -> str:
 
 
 @functools.cache
-def environment() -> Environment:
-    """Autoescape is on everywhere, and an unknown name in a template is an error."""
+def environment(*, is_lean: bool = False) -> Environment:
+    """Autoescape is on everywhere, and an unknown name in a template is an error. is_lean: whether the pages shall take
+    little room."""
     folder = resources() / "templates"
+    loader = _Lean if is_lean else _WithoutIndentation
     env = Environment(
-        loader=_WithoutIndentation([folder, folder / "mkdocs"]),
+        loader=loader([folder, folder / "mkdocs"]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -89,7 +95,7 @@ def render_template(name: str, *records: DataclassInstance | Mapping[str, object
         if not isinstance(record, Mapping) and (twice := variables.keys() & fields.keys()):
             raise TypeError(f"{name} is given twice: {', '.join(sorted(twice))}")
         variables.update(fields)
-    return environment().get_template(name).render(variables)
+    return environment(is_lean=name in LEAN_PAGES).get_template(name).render(variables)
 
 
 def _fields(record: DataclassInstance) -> dict[str, object]:

@@ -1,5 +1,5 @@
-// The site that the page belongs to. Its values come from static/theme.js and from the line that is written before the
-// modules; data scripts (finder.js, map.js of a network) call the receivers.
+// The site that the page belongs to. Its values come from static/theme.js and from the lines that are written before
+// the modules; data scripts (finder.js, map.js of a network) call the receivers.
 
 const page = window.residualAtlas;
 
@@ -8,6 +8,9 @@ export const root = page.root;
 
 /** Names of the networks on this site, in the order of the menu. */
 export const models = page.models;
+
+/** Which pages the browser may load ahead, as the text of a script element. */
+export const loadingRules = page.rules;
 
 /** Name of the network that this page belongs to; empty on pages of the whole site. */
 export const model = document.documentElement.dataset.model ?? "";

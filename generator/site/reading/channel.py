@@ -22,7 +22,15 @@ from generator.site.reading.measure_groups import TITLES, measure_groups
 from generator.site.reading.optimised import OptimisedPicture, optimised_picture
 from generator.site.reading.record import ChannelRecord, Found, channel_record
 from generator.site.reading.relations import SimilarChannels
-from generator.site.reading.tiles import Tile, covers_picture, picture_view, tile_data, tile_view, tiles_of
+from generator.site.reading.tiles import (
+    FocusMarks,
+    Tile,
+    covers_picture,
+    focus_marks,
+    tile_data,
+    tile_view,
+    tiles_of,
+)
 from generator.site.reading.whole_pictures import WholePicture, whole_pictures
 
 
@@ -45,8 +53,8 @@ class TopPictures:
     strongest first; wholes: what stands in place of tiles where the channel has no sprite; published: how many of
     these; is_cut: whether the units' fields are shown as well, cut out of them;
     whole: whether the tiles show whole pictures with the unit's place; view: viewBox of the marks; focus: the smallest
-    and the largest side of a tile's focus, in px, None where no tile is cut to one; picture_view: viewBox of squares on
-    a whole picture; size: of the network's input, in px.
+    and the largest side of a tile's focus, in px, None where no tile is cut to one; marks: what is then drawn over the
+    whole pictures; size: of the network's input, in px.
     """
 
     absent: str
@@ -58,7 +66,7 @@ class TopPictures:
     whole: bool
     view: str
     focus: tuple[int, int] | None
-    picture_view: str
+    marks: FocusMarks | None
     size: Size
 
     @property
@@ -208,7 +216,7 @@ def _top_pictures(atlas: Atlas, layer: Layer, channel: int) -> TopPictures:
     has_patches = layer.has_tiles(channel) and layer.sprite.panels[:1] == ("patches",)
     covers = has_patches and covers_picture(atlas, layer.info)
     tiles = [] if layer.dead[channel] else tiles_of(atlas, layer, channel, marked=covers)
-    sides = [tile.focus.side for tile in tiles if tile.focus]
+    sides = [int(tile.focus.square[2]) for tile in tiles if tile.focus]
     return TopPictures(
         absent=layer.absence(channel),
         sprite=f"{channel}.webp",
@@ -219,7 +227,7 @@ def _top_pictures(atlas: Atlas, layer: Layer, channel: int) -> TopPictures:
         whole=any(tile.mark for tile in tiles),
         view=tile_view(atlas, layer.info),
         focus=(min(sides), max(sides)) if sides else None,
-        picture_view=picture_view(atlas),
+        marks=focus_marks(atlas, tiles) if sides else None,
         size=atlas.input_size,
     )
 

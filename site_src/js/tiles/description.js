@@ -27,7 +27,7 @@ export function describeTile(tile) {
     picture,
     label: data.labels[label] || "",
     place: `${activation} act. · row ${mapRow}, column ${column} · picture ${picture}`,
-    panels: tile.classList.contains("whole") ? [] : data.panels, // a whole picture has no others
+    panels: tile.matches(".whole, #whole *") ? [] : data.panels, // a whole picture has no others
     sprite: tile.querySelector("img")?.src ?? "",
     side: data.side,
     squares: focus ? [focus, around] : [around],

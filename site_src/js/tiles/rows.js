@@ -1,6 +1,6 @@
-// Rows of tiles: a row's sprite is loaded when the row comes into view, or when the page is printed. The address of the
-// sprite stands in the row's noscript element, which browsers without scripts show. A channel without a sprite has
-// there its whole pictures, on which the units' fields are drawn.
+// Rows of tiles: a row's sprite is loaded when the row comes into view, or when the page is printed. Browsers without
+// scripts show the sprite in one piece. A channel without a sprite has its whole pictures, in the row's noscript
+// element; on them the units' fields are drawn.
 
 import { element } from "../dom.js";
 import { drawnSquares, focusSquare, isWiderThanInput, shownSquare, tileData, unitSquare } from "./data.js";
@@ -27,16 +27,15 @@ export function startRows() {
 }
 
 function drawRow(row) {
-  const noscript = row.querySelector("noscript");
+  const given = row.querySelector(":scope > img, :scope > noscript");
   const data = tileData(row);
-  if (!noscript || !data) return; // it is drawn
-  const shown = new DOMParser().parseFromString(noscript.textContent, "text/html");
-  const link = shown.querySelector("a");
-  if (link) {
+  if (!given || !data) return; // it is drawn
+  if (given.matches("noscript")) {
+    const link = new DOMParser().parseFromString(given.textContent, "text/html").querySelector("a");
     row.replaceChildren(wholeLine(data, row.dataset.row, link));
     return;
   }
-  const sprite = shown.querySelector("img").getAttribute("src");
+  const sprite = given.getAttribute("src");
   const lines = element("div", { class: `lines s${data.panels.length}` });
   data.panels.forEach((_, panel) => lines.append(panelLine(data, row.dataset.row, sprite, panel)));
   // The optimised picture stands before the top-9 patches, never alone.
