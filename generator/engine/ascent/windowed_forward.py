@@ -7,6 +7,7 @@ reads whole maps everything is computed."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -27,11 +28,19 @@ class WindowedForward:
 
     position: row and column of the one unit that the objective reads; None: it reads the whole map. frames: rows and
     columns that are needed of the map of each step that leads to `top`; order: these steps in forward order; extents:
-    height and width of each step's whole map; channels: of each step's map. No gradient is computed for weights. Raises
-    AtlasError for a position that the map does not have.
+    height and width of each step's whole map; channels: of each step's map; whole: steps whose whole maps are computed,
+    as far as they lead to `top`. No gradient is computed for weights. Raises AtlasError for a position that the map
+    does not have.
     """
 
-    def __init__(self, graph: Graph, top: int, size: Size, position: tuple[int, int] | None = None) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        top: int,
+        size: Size,
+        position: tuple[int, int] | None = None,
+        whole: Collection[int] = (),
+    ) -> None:
         self.graph, self.top = graph, top
         shapes = graph.shapes(size, top)
         self.extents = [(height, width) for _, height, width in shapes]
@@ -45,11 +54,12 @@ class WindowedForward:
                 )
             self.frames[top] = Window.fixed(row, row + 1), Window.fixed(column, column + 1)
         self._objective = self.frames[top]
+        self._whole = frozenset(whole)
         for index in range(top, -1, -1):
             if index not in self.frames:
                 continue
             step = graph.steps[index]
-            if step.reads == "map":
+            if step.reads == "map" or index in self._whole:
                 self.frames[index] = whole_frame(self.extents[index])
             for source in step.inputs:
                 needed = input_frame(step, self.frames[index], self.extents[source])
@@ -80,6 +90,8 @@ class WindowedForward:
         """Whether a step is the addition of two different maps that one ReLU alone reads."""
         step, readers = self.graph.steps[index], self.readers[index]
         alone = len(readers) == 1 and self.graph.steps[readers[0]].op == "relu" and index != self.top
+        if index in self._whole:
+            return False
         return step.op == "add" and len(set(step.inputs)) == 2 and alone
 
     @property

@@ -1,5 +1,5 @@
-"""An objective's gradient with respect to the picture, on the windows of a WindowedForward: what automatic
-differentiation of it gives, in fewer passes over the maps.
+"""An objective's gradient with respect to the picture, or to the maps of some steps, on the windows of a
+WindowedForward: what automatic differentiation of it gives, in fewer passes over the maps.
 
 A convolution does the addition and the ReLU behind it on its way out, and of the three only the output is kept. Back,
 the gradient of a shortcut is added to the part of the map that it belongs to, where automatic differentiation would
@@ -9,7 +9,8 @@ each by itself."""
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
@@ -54,21 +55,31 @@ class _Part:
 class Tape:
     """What one forward pass leaves for the way back, which can be gone once.
 
-    maps: the window of the objective's map, (B, C, h, w), or a classifier's scores, (B, K); rectified: of each group
-    with a ReLU, its output; singles: of each other step its inputs, by their indices, and its output.
+    maps: the window of the objective's map, (B, C, h, w), or a classifier's scores, (B, K); watched: the maps of the
+    watched steps; rectified: of each group with a ReLU, its output; singles: of each other step its inputs, by their
+    indices, and its output.
     """
 
     maps: Tensor
     rule: ReluRule
+    watched: dict[int, Tensor] = field(default_factory=dict)
     rectified: dict[int, Tensor] = field(default_factory=dict)
     singles: dict[int, tuple[dict[int, Tensor], Tensor]] = field(default_factory=dict)
 
 
 class WindowedGradient:
-    """The passes of `windowed`, forward and back; no gradient is computed for weights."""
+    """The passes of `windowed`, forward and back; no gradient is computed for weights.
 
-    def __init__(self, windowed: WindowedForward) -> None:
+    watched: the steps at whose maps gradients are wanted, by default the picture; nothing is computed on the way back
+    that does not lead to one of them."""
+
+    def __init__(self, windowed: WindowedForward, watched: Collection[int] = (0,)) -> None:
         self.windowed, self.steps = windowed, windowed.graph.steps
+        self.watched = frozenset(watched)
+        self._on_the_way = set(self.watched)  # the steps whose gradient is needed
+        for index in windowed.order:
+            if not self._on_the_way.isdisjoint(self.steps[index].inputs):
+                self._on_the_way.add(index)
         groups = {group.conv: group for group in map(self._group, windowed.order) if group}
         inside = {i for group in groups.values() for i in (group.add, group.relu) if i is not None}
         # Groups and single steps in forward order: a group stands where its convolution does.
@@ -102,7 +113,7 @@ class WindowedGradient:
     def _alone(self, index: int) -> bool:
         """Whether one step alone reads this one, and all that is held of it."""
         readers, frames = self.windowed.readers[index], self.windowed.frames
-        return len(readers) == 1 and frames[readers[0]] == frames[index]
+        return len(readers) == 1 and frames[readers[0]] == frames[index] and index not in self.watched
 
     def _partner(self, add: int, conv: int) -> int | None:
         """What an addition adds to a convolution, where the convolution can do it: computed before it, of one shape."""
@@ -135,10 +146,13 @@ class WindowedGradient:
             if isinstance(node, _Group):
                 output = self._convolved(node, values, fuses)
                 values[node.end] = output
-                if node.relu is not None:
+                if node.relu is not None and node.relu in self._on_the_way:
                     tape.rectified[node.relu] = output
             else:
                 values[node] = self._single(node, values, tape)
+            end = _end(node)
+            if end in self.watched:
+                tape.watched[end] = values[end]
             for source in set(self._sources(node)):
                 if self._last[source] == number:
                     del values[source]
@@ -165,12 +179,17 @@ class WindowedGradient:
         return output if relu is None else relu.run(output, in_place=True)
 
     def _single(self, index: int, values: dict[int, Tensor], tape: Tape) -> Tensor:
+        sources = {source: values[source].detach() for source in self._sources(index)}
+        step = self.steps[index]
+        if step.op == "max_pool" and tape.maps.is_cuda:
+            # Laid out channels_last, the pooling's backward pass adds in no fixed order on a GPU.
+            sources = {source: value.contiguous() for source, value in sources.items()}
         given = {
-            source: values[source].detach().requires_grad_(values[source].is_floating_point())
-            for source in self._sources(index)
+            source: value.requires_grad_(source in self._on_the_way and value.is_floating_point())
+            for source, value in sources.items()
         }
         with torch.enable_grad():
-            output = self.windowed.run_step(self.steps[index], index, given, tape.rule)
+            output = self.windowed.run_step(step, index, given, tape.rule)
         tape.singles[index] = given, output
         return output.detach()
 
@@ -178,22 +197,34 @@ class WindowedGradient:
 
     @torch.no_grad()
     def back(self, tape: Tape, seed: Tensor) -> Tensor:
-        """The gradient at what was seen, (B, channels, h, w), from the one at the tape's maps, of their shape."""
+        """The gradient at what was seen, (B, channels, h, w), from the one at the tape's maps, of their shape; the
+        picture must be watched."""
+        return self.gradients(tape, seed)[0]
+
+    @torch.no_grad()
+    def gradients(self, tape: Tape, seed: Tensor) -> dict[int, Tensor]:
+        """The gradients at the maps of all watched steps, (B, C, h, w) each, from the one at the tape's maps, of their
+        shape."""
+        found: dict[int, Tensor] = {}
         parts: dict[int, list[_Part]] = {self.windowed.top: [_Part(seed, None, owned=False)]}
-        for node in reversed(self.order):
-            end = node.end if isinstance(node, _Group) else node
+        for node in (*reversed(self.order), 0):
+            end = _end(node)
             joined = self._joined(end, parts.pop(end, []))
+            if end in self.watched:
+                found[end] = self._zeros(end, seed) if joined is None else joined.value
+                joined = None if joined is None else replace(joined, owned=False)
             if isinstance(node, _Group):
                 passed = [] if joined is None else self._through_group(node, joined, tape)
             else:
                 passed = self._through_single(node, joined, tape)
             for source, part in passed:
                 parts.setdefault(source, []).append(part)
-        joined = self._joined(0, parts.get(0, []))
-        if joined is None:
-            shape = (len(seed), self.windowed.channels[0], *(window.size for window in self.windowed.frame))
-            return seed.new_zeros(shape)
-        return joined.value
+        return found
+
+    def _zeros(self, index: int, like: Tensor) -> Tensor:
+        """The gradient at a step to which no path leads back."""
+        sizes = (window.size for window in self.windowed.frames[index])
+        return like.new_zeros((len(like), self.windowed.channels[index], *sizes))
 
     def _through_group(self, group: _Group, joined: _Part, tape: Tape) -> list[tuple[int, _Part]]:
         frames, extents, gradient = self.windowed.frames, self.windowed.extents, joined.value
@@ -202,10 +233,12 @@ class WindowedGradient:
         if group.relu is not None:
             output, limit = tape.rectified.pop(group.relu), self.steps[group.relu].limit
             gradient = through_relu(gradient, output, tape.rule, limit, in_place=joined.owned)
-        if group.add is not None and group.partner is not None:
+        if group.add is not None and group.partner in self._on_the_way:
             frame = input_frame(self.steps[group.add], frames[group.add], extents[group.partner])
             place = tuple(own.within(held) for own, held in zip(frame, frames[group.partner], strict=True))
             passed.append((group.partner, _Part(gradient, (place[0], place[1]), owned=False)))
+        if source not in self._on_the_way:
+            return passed
         carried = self._carried[group.conv](gradient.permute(0, 2, 3, 1), frames[group.conv], frames[source])
         if carried is not None:
             value, place = carried
@@ -213,9 +246,9 @@ class WindowedGradient:
         return passed
 
     def _through_single(self, index: int, joined: _Part | None, tape: Tape) -> list[tuple[int, _Part]]:
-        given, output = tape.singles.pop(index)
+        given, output = tape.singles.pop(index, ({}, None))
         wanted = {source: value for source, value in given.items() if value.requires_grad}
-        if joined is None or not wanted or not output.requires_grad:
+        if joined is None or output is None or not wanted or not output.requires_grad:
             return []
         found = torch.autograd.grad(output, list(wanted.values()), joined.value, allow_unused=True)
         return [
@@ -246,3 +279,8 @@ class WindowedGradient:
                 assert part.place is not None
                 base.value[:, :, part.place[0], part.place[1]] += part.value
         return base
+
+
+def _end(node: int | _Group) -> int:
+    """The last step of a group, or the single step."""
+    return node.end if isinstance(node, _Group) else node

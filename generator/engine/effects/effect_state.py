@@ -18,7 +18,8 @@ from torch import Tensor
 
 from generator.core.errors import AtlasError
 from generator.core.named_arrays import below, named
-from generator.engine.effects.output_gradient import OutputGradient
+from generator.engine.ascent.windowed_forward import WindowedForward
+from generator.engine.ascent.windowed_gradient import WindowedGradient
 from generator.engine.loops.compiled import loops
 from generator.engine.scan.centre_tops import CentreTops
 from generator.engine.scan.moments import BITS, LARGEST, WHOLE, FixedSum
@@ -166,7 +167,9 @@ class EffectReader:
     def __init__(self, network: Network, plan: EffectPlan, of_class: np.ndarray | None) -> None:
         self.network, self._of_class, self._plan = network, of_class, plan
         self._steps = {network.step(layer.name): layer for layer in plan.layers}
-        self._way = OutputGradient(network.graph, self._steps)
+        graph, size = network.graph, network.preprocessing.size
+        whole = WindowedForward(graph, len(graph) - 1, size, whole=self._steps)
+        self._way = WindowedGradient(whole, self._steps)
         self._rows = np.array(plan.classes, np.int64)
 
     def read(self, state: EffectState, pixels: Tensor, images: Tensor, forward: int) -> None:
@@ -176,21 +179,21 @@ class EffectReader:
         Raises AtlasError for a contribution that is not a finite number, or too large."""
         count = len(images)
         pictures = self.network.prepare(padded(pixels.to(self.network.device, non_blocking=True), forward))
-        outputs, maps = self._way.forward(pictures)
-        classes, answers = self._classes(outputs.detach(), images)
+        tape = self._way.forward(pictures)
+        outputs = tape.maps.flatten(1)  # (B, K)
+        classes, answers = self._classes(outputs, images)
         known = classes >= 0  # (n,), on the CPU
         if not known.any():
             return
-        gradients = self._way.gradients(self._scores(outputs, classes.clamp(min=0)), maps)
+        weights = self._of_outputs(outputs, classes.clamp(min=0))
+        maps, gradients = tape.watched, self._way.gradients(tape, weights.view_as(tape.maps))
         keep = known.to(outputs.device)
         parts = {}
-        with torch.no_grad():
-            for step, layer in self._steps.items():
-                total, place = contributions(maps.pop(step).detach()[:count], gradients.pop(step)[:count])
-                parts[layer.name] = total[keep], place[keep]
-            largest = torch.stack([total.abs().max() for total, _ in parts.values()]).cpu()
-        self._check(largest)
-        scores = self._scores(outputs.detach(), classes.clamp(min=0))[:count].double().cpu()[known]
+        for step, layer in self._steps.items():
+            total, place = contributions(maps.pop(step)[:count], gradients.pop(step)[:count])
+            parts[layer.name] = total[keep], place[keep]
+        self._check(torch.stack([total.abs().max() for total, _ in parts.values()]).cpu())
+        scores = (outputs * weights).sum(1)[:count].double().cpu()[known]
         self._add(state, images[known], classes[known], answers[known], scores, parts)
 
     def _classes(self, outputs: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -201,14 +204,15 @@ class EffectReader:
             return answers, answers
         return torch.from_numpy(self._of_class[images.numpy()]), answers
 
-    def _scores(self, outputs: Tensor, classes: Tensor) -> Tensor:
-        """Of each picture the output of its class, (B,); of the pictures that only fill up a batch the first one."""
+    def _of_outputs(self, outputs: Tensor, classes: Tensor) -> Tensor:
+        """How much of each output is in the score of each picture's class, (B, K): one of its own, or the sign of the
+        only one; of the pictures that only fill up a batch the first class's."""
         filled = classes.new_zeros(len(outputs))
         filled[: len(classes)] = classes
         filled = filled.to(outputs.device)
         if self._plan.signs:
-            return outputs[:, 0] * (2 * filled - 1)
-        return outputs.gather(1, filled[:, None])[:, 0]
+            return (2 * filled - 1).to(outputs)[:, None]
+        return torch.zeros_like(outputs).scatter_(1, filled[:, None], 1)
 
     def _check(self, largest: Tensor) -> None:
         for value, layer in zip(largest.tolist(), self._plan.layers, strict=True):
