@@ -8,6 +8,11 @@ real pictures:
     python -m benchmarks.whole_job --model resnet50-caffe --weights FILE --images FOLDER
 
     python -m benchmarks.whole_job --pictures 50000 [--layers all] [--device cuda]
+
+Or the whole site of one of the package's profiles, pages and links included, with processor time beside the clock's
+seconds: on a machine with other work it says more.
+
+    python -m benchmarks.whole_job --profile demo
 """
 
 from __future__ import annotations
@@ -17,6 +22,9 @@ import os
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,22 +33,27 @@ from PIL import Image
 
 from benchmarks._floors import cone_operations, convolution_rate, forward_operations
 from benchmarks._jpegs import make_jpegs
-from generator.core.progress import Reporter
+from generator.core.progress import Advance, Reporter
 from generator.core.records import Preprocessing
 from generator.core.sprites import QUICK_METHOD, webp
 from generator.core.store import Store
 from generator.engine.device import avoid_page_faults, choose_device
 from generator.engine.gradients.unit_gradients import Units, forward_switches
 from generator.pictures.decoding import read_picture
+from generator.site.links import check_links
+from generator.site.render import render_site
 from generator.stages.opening import open_network
 from generator.stages.pipeline import compute
-from generator.stages.profile import Profile
+from generator.stages.profile import Profile, load
 
 SAMPLED_UNITS = 200  # units per layer whose cones are counted
 
 
 def main() -> None:
     options = _options()
+    if options.profile:
+        _site(options.profile, options.work)
+        return
     avoid_page_faults()
     device = choose_device(options.device)
     with tempfile.TemporaryDirectory(dir=options.work) as work:
@@ -68,6 +81,51 @@ def main() -> None:
         print(
             f"\na large convolution before and after: {rates[0] / 1e9:,.0f} and {rates[1] / 1e9:,.0f} GFLOP/s"
         )
+
+
+@dataclass
+class _Timed(Reporter):
+    """Records processor time by stage too: of this process and of those that worked for it and have ended. Stages that
+    ran beside each other in the background have no time of their own."""
+
+    used: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
+        begun = _processor_time()
+        with super().stage(name, total, unit, done) as advance:
+            yield advance
+        self.used[name] = _processor_time() - begun
+
+    @contextmanager
+    def waiting(self, name: str, unit: str = "") -> Iterator[Advance]:
+        begun = _processor_time()
+        with super().waiting(name, unit) as advance:
+            yield advance
+        self.used[name] = _processor_time() - begun
+
+
+def _processor_time() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def _site(name: str, work: str | None) -> None:
+    """Compute and render a profile as `atlas site` does, and print what each stage took."""
+    begun, reporter = time.perf_counter(), _Timed()
+    with tempfile.TemporaryDirectory(dir=work) as folder:
+        store = compute(load(name), Path(folder, name), reporter, site=True)
+        site = Path(folder, "site")
+        with reporter.stages_by_call("pages") as progress:
+            render_site([store.folder], site, progress=progress)
+            broken = check_links(site, lambda done, total: progress("links", done, total))
+        seconds = time.perf_counter() - begun
+    print(f"\n{name}, {os.cpu_count()} cores: {seconds:.1f} s, start of the program left out; ", end="")
+    print(f"processor time since its start {_processor_time():.1f} s; {len(broken)} broken links\n")
+    print("| stage | count | seconds | processor time, s |\n|---|---|---|---|")
+    for stage in reporter.stages:
+        used = f"{reporter.used[stage.name]:.1f}" if stage.name in reporter.used else "beside others"
+        print(f"| {stage.name} | {stage.count:,} {stage.unit} | {stage.seconds:.1f} | {used} |")
 
 
 def _table(reporter: Reporter, floors: dict[str, float]) -> None:
@@ -114,6 +172,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--profile", help="one of the package's profiles: its whole site instead")
     parser.add_argument("--model", default="resnet50")
     parser.add_argument("--weights", default="random")
     parser.add_argument("--images", help="a folder of pictures instead of drawn JPEGs")
