@@ -105,7 +105,7 @@ def _sprites(inputs: Inputs, run: Run, layer: LayerInfo) -> list[tuple[np.ndarra
     factor = enlargement(native, inputs.wanted_side(layer))
     alive = run.store.arrays.layer(layer.name, "top")["top_image"][: inputs.channels(layer)] >= 0
     made = []
-    with run.store.work.tiles(layer.name, len(inputs.panels), native) as tiles:
+    with run.store.work.tiles(layer.name, len(inputs.panels), native, inputs.slots(layer)) as tiles:
         for channel in np.flatnonzero(alive.any(axis=1)).tolist():
             start = time.process_time()
             picture = sprite(panels_of(tiles, channel, alive[channel]), factor)

@@ -333,7 +333,8 @@ descriptions_option = click.option(
 scores_option = click.option(
     "--scores",
     is_flag=True,
-    help="Publish every channel's score on every picture too, in half precision: two bytes each.",
+    help="Publish every channel's score on every picture and its mean contribution to every class too, in half "
+    "precision: two bytes each.",
 )
 parquet_option = click.option(
     "--parquet",

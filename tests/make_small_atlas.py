@@ -38,9 +38,12 @@ from generator.core.records import (
     find_layer,
 )
 from generator.core.store import Store
+from generator.engine.scan.histograms import Histograms, bin_of, occupied
+from generator.methods.strips import strips, tie_order
 from generator.stages.categories import find_channels
 from generator.stages.classes import describe_classes
 from generator.stages.correspondence import relate_layers
+from generator.stages.label_range import measure_range
 from generator.stages.ranks import Ranks
 from generator.stages.refinement import refine_stages
 from generator.stages.run import Run
@@ -222,8 +225,25 @@ def strongest_inputs(layer: LayerInfo, layers: Sequence[LayerInfo], seed: int) -
     }
 
 
-def relate(store: Store, layers: Sequence[LayerInfo], labels: Sequence[str]) -> None:
-    """Write what the pipeline writes on classes, correspondence and refinement."""
+def _write_ranges(store: Store, layers: Sequence[LayerInfo]) -> None:
+    """Write range.npz of every layer that is not inside a block, from its scores; every unit at row and column 0."""
+    ties = tie_order([picture.path for picture in store.tables.images()])
+    for layer in layers:
+        scores = np.asarray(store.arrays.scores(layer.name))
+        rows = strips(scores, ties).rows
+        counts = Histograms(layer.channels)
+        counts.update(bin_of(torch.from_numpy(scores)))
+        histogram, bins = occupied(counts.counts.numpy())
+        arrays = {"histogram": histogram.astype(np.int32), "histogram_bins": bins.astype(np.float32)}
+        if not layer.is_inner:
+            value = np.where(rows >= 0, scores[rows, np.arange(layer.channels)[:, None, None]], 0)
+            arrays |= {"strip_image": rows, "strip_value": value.astype(np.float32)}
+            arrays["strip_unit"] = np.zeros((*rows.shape, 2), np.uint16)
+        store.arrays.write_layer(layer.name, "range", arrays)
+
+
+def relate(store: Store, layers: Sequence[LayerInfo], labels: Sequence[str], *, ranges: bool = False) -> None:
+    """Write what the pipeline writes on classes, correspondence and refinement. ranges: and on the whole range."""
     tree = store.folder / "tree.csv"
     groups = {name: group for group, names in GROUPS.items() for name in names}
     with tree.open("w", newline="") as file:
@@ -235,10 +255,15 @@ def relate(store: Store, layers: Sequence[LayerInfo], labels: Sequence[str]) -> 
         profile=SimpleNamespace(pictures=section),
         hierarchy=read_hierarchy(tree),
         pictures=SimpleNamespace(files=files, classes=()),
+        scan_plan=SimpleNamespace(located=[layer for layer in layers if not layer.is_inner]),
     )
     run = Run(store, torch.device("cpu"), Reporter(quiet=True), Ranks())
+    if ranges:
+        _write_ranges(store, layers)
     for stage in (describe_classes, find_channels, relate_layers, refine_stages):
         stage(inputs, run)
+    if ranges:
+        measure_range(inputs, run)
     tree.unlink()
 
 
@@ -261,10 +286,11 @@ def make_atlas(
     signature: tuple[int, int, int] | None = None,
     labels: Sequence[str] = CLASSES,
     seed: int = 1,
+    ranges: bool = False,
 ) -> None:
     """Write the atlas. distinct: draw only so many sprites a layer and use them again and again (for large
     ones). panels: of the sprites. signature: a colour that every picture has everywhere and nothing else
-    has at all: gradients are grey then.
+    has at all: gradients are grey then. ranges: with histograms and strips.
     """
     shutil.rmtree(folder, ignore_errors=True)
     store = Store(folder)
@@ -384,7 +410,7 @@ def make_atlas(
     ]
     store.tables.write_images(records)
     store.tables.write_json("scan.json", {"pictures": pictures, "skipped": [], "score_pictures": None})
-    relate(store, layers, labels)
+    relate(store, layers, labels, ranges=ranges)
     store.tables.write(
         "channels.csv", ("layer", "channel"), [(x.name, c) for x in layers for c in range(x.channels)]
     )

@@ -89,10 +89,19 @@ def _pixels(network: Network, count: int = COUNT) -> Tensor:
     return torch.from_numpy(rough.repeat(4, 1).repeat(4, 2)[:, :height, :width].copy())
 
 
+def _answers(network: Network, pixels: Tensor, *, signs: bool) -> np.ndarray:
+    """By the module itself."""
+    with torch.no_grad():
+        outputs = copy.deepcopy(network.module).double()(network.prepare(pixels).double()).flatten(1)
+    return ((outputs[:, 0] > 0).long() if signs else outputs.argmax(1)).numpy()
+
+
 def _state(
     network: Network, plan: EffectPlan, of_class: np.ndarray | None, batches: list[list[int]]
 ) -> EffectState:
-    state, reader, pixels = EffectState(plan), EffectReader(network, plan, of_class), _pixels(network)
+    state, pixels = EffectState(plan), _pixels(network)
+    answers = _answers(network, pixels, signs=plan.signs)
+    reader = EffectReader(network, plan, answers if of_class is None else of_class, answers)
     for batch in batches:
         images = torch.tensor(batch)
         reader.read(state, pixels[images], images, FORWARD)
@@ -231,6 +240,17 @@ def test_batches_order_parts_and_threads_change_no_bit():
         assert other.keys() == whole.keys()
         for name, array in whole.items():
             assert other[name].tobytes() == array.tobytes(), name
+
+
+def test_answers_are_those_that_are_given_whatever_this_pass_would_say():
+    """Another arithmetic may have found another answer to a picture between two classes."""
+    network = models.load("resnet20-cifar", "random").to("cpu", torch.float32)
+    answers, own = np.arange(COUNT) % 3, _answers(network, _pixels(network), signs=False)
+    assert (answers != own).any()
+    state, images = EffectState(_plan(network, (0, 1, 2))), torch.arange(FORWARD)
+    EffectReader(network, state.plan, answers, answers).read(state, _pixels(network)[images], images, FORWARD)
+    counts = np.bincount(answers[:FORWARD], minlength=3).tolist()
+    assert state.pictures.tolist() == state.correct.tolist() == counts
 
 
 def test_parts_of_other_runs_do_not_mix():
@@ -383,7 +403,7 @@ def test_the_stage_writes_what_a_plain_pass_finds(atlas):
     assert report["by"] == "answer" and report["pictures"] == report["of"] == len(atlas.tables.images())
     answers, _ = atlas.arrays.predictions()
     counts = np.bincount(answers, minlength=report["outputs"])
-    assert [row["pictures"] for row in report["classes"]] == counts.tolist()
+    assert [row["pictures"] for row in report["classes"]] == counts.tolist(), "the pages list these pictures"
     assert all(row["correct"] is None for row in report["classes"])
     arrays = atlas.arrays.layer("res4c")
     _, weights = exact_weights(models.load("resnet20-cifar", "random"))

@@ -306,6 +306,7 @@ CHANGES: list[tuple[str, Change, set[str]]] = [
     ("tile", _profile("sprites", tile=200), {"sprites", "gradient rules", "all"}),
     ("inner tile, without inner layers", _profile("sprites", inner_tile=50), {"all"}),
     ("picture", _profile("sprites", picture=100), {"sprites", "all"}),
+    ("gradients of strips", _profile("range", gradients=True), {"sprites", "all"}),
     (
         "quality",
         _profile("sprites", quality=50),

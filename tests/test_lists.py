@@ -53,6 +53,19 @@ def test_a_list_says_of_a_channel_what_its_record_says() -> None:
             )
 
 
+def test_bibtex_can_be_read_without_a_script(site: Path) -> None:
+    atlas = Atlas(SMALL)
+    address = re.search(
+        r'<noscript><a href="([^"]+)">BibTeX', (site / "small/res3b/10.html").read_text("utf-8")
+    )
+    assert address
+    text = (site / "small/res3b" / address[1]).read_text("utf-8")
+    note, _, entry = text.partition("\n\n")
+    assert note == "Put the channel's number in the place of every CHANNEL."
+    own = cite(atlas.manifest, "res3b", 10, "https://example.org/atlas/small/res3b/10.html").bibtex
+    assert entry.strip().replace("CHANNEL", "10") == own
+
+
 def test_dead_channels_are_named_so_that_none_is_opened_at_random() -> None:
     layers = {
         name: (channels, dead)

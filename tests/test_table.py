@@ -56,6 +56,7 @@ def test_a_row_may_stand_above_those_that_it_needs(monkeypatch):
         ("layers/res2a/stream.npz", "stream"),
         ("layers/res2a/stream_optimised.npz", "optimised stream"),
         ("layers/res2a/effects.npz", "effects"),
+        ("contributions/res2a.npy", "effects"),
         ("layers/res2a/zooms.npz", "zooms"),
         ("layers/res2a/scale.npz", "scale truth"),
         ("layers/res2a/optimised.npz", "optimised pictures"),

@@ -218,11 +218,12 @@ class VectorFile(_Records):
 
 
 class TileFile(_Records):
-    """The tiles of one layer while it is being pictured: (C, 9, P, s, s, 3) uint8, written in any order, each with its
-    unit's focus: row, column and side in px of the picture."""
+    """The tiles of one layer while it is being pictured: (C, S, P, s, s, 3) uint8, written in any order, each with its
+    unit's focus: row, column and side in px of the picture. slots: S, of a channel; the first nine are its top-9."""
 
-    def __init__(self, path: Path, panels: int, native: int) -> None:
-        self.shape = (9, panels, native, native, 3)
+    def __init__(self, path: Path, panels: int, native: int, slots: int = 9) -> None:
+        self.shape = (slots, panels, native, native, 3)
+        self._slots = slots
         self._pixels = panels * native * native * 3
         super().__init__(path, self._pixels + 12)
 
@@ -234,20 +235,22 @@ class TileFile(_Records):
         for panel, start in zip(panels, range(0, self._pixels, self._pixels // len(panels)), strict=True):
             records[:, start : start + panel[0].size] = panel.reshape(len(channels), -1)
         records[:, self._pixels : self._length] = np.ascontiguousarray(focus, "<i4").view(np.uint8)
-        for number, record in zip((channels * 9 + slots).tolist(), records, strict=True):
+        for number, record in zip((channels * self._slots + slots).tolist(), records, strict=True):
             record[self._length :] = np.frombuffer(_check(record[: self._length].data), np.uint8)
             self._write(record, number * self._stride)
 
     def has(self, channels: np.ndarray, slots: np.ndarray) -> np.ndarray:
         """(U,) bool: whether the tiles of each unit, given by (U,) channels and slots, are there as written."""
-        return self.intact(channels * 9 + slots)
+        return self.intact(channels * self._slots + slots)
 
     def read(self, channel: int) -> np.ndarray:
-        """(9, P, s, s, 3); slots never written are zeros."""
-        slots = np.frombuffer(self._read(9 * self._stride, channel * 9 * self._stride), np.uint8)
-        return slots.reshape(9, self._stride)[:, : self._pixels].reshape(self.shape)
+        """(S, P, s, s, 3); slots never written are zeros."""
+        length = self._slots * self._stride
+        slots = np.frombuffer(self._read(length, channel * length), np.uint8)
+        return slots.reshape(self._slots, self._stride)[:, : self._pixels].reshape(self.shape)
 
     def read_focus(self, channels: int) -> np.ndarray:
-        """(channels, 9, 3) int32: row, column and side of each unit's focus; zeros where there is none."""
-        parts = [self.get(number, self._pixels, 12) for number in range(channels * 9)]
+        """(channels, 9, 3) int32: row, column and side of the focus of each top-9 unit; zeros where there is none."""
+        places = (channel * self._slots + slot for channel in range(channels) for slot in range(9))
+        parts = [self.get(number, self._pixels, 12) for number in places]
         return np.frombuffer(b"".join(parts), "<i4").reshape(channels, 9, 3).astype(np.int32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
@@ -128,14 +129,28 @@ def framed(pixels: np.ndarray) -> np.ndarray:
 
 def sprite(panels: np.ndarray, factor: int) -> np.ndarray:
     """Tiles (P, 9, s, s, 3) uint8 → one picture of P panels in a row, each of 3 × 3 tiles, strongest first."""
-    count, _, native, _, _ = panels.shape
+    rows = [[(panel, 3 * row + n) for panel in range(len(panels)) for n in range(3)] for row in range(3)]
+    return _composed(panels, rows, factor)
+
+
+def strips_sprite(panels: np.ndarray, alive: np.ndarray, factor: int) -> np.ndarray:
+    """Tiles (P, 9 S, s, s, 3) uint8 of S strips → one picture of nine columns: of each strip that has a unit the P
+    panels one below the other, strongest first. alive: (9 S,) bool, which units there are."""
+    strips = [first for first in range(0, len(alive), 9) if alive[first : first + 9].any()]
+    rows = [[(panel, first + n) for n in range(9)] for first in strips for panel in range(len(panels))]
+    return _composed(panels, rows, factor)
+
+
+def _composed(panels: np.ndarray, rows: Sequence[Sequence[tuple[int, int]]], factor: int) -> np.ndarray:
+    """Tiles (P, n, s, s, 3) uint8 → one picture. rows: from the top, of each tile its panel and its number."""
+    native = panels.shape[2]
     side = tile_side(native * factor)
     margin = (side - native * factor) // 2
-    canvas = np.full((3 * side, 3 * count * side, 3), GROUND, np.uint8)
-    for panel in range(count):
-        for slot in range(9):
-            tile = enlarge(panels[panel, slot], factor)
-            top, left = slot // 3 * side + margin, (panel * 3 + slot % 3) * side + margin
+    canvas = np.full((len(rows) * side, len(rows[0]) * side, 3), GROUND, np.uint8)
+    for row, tiles in enumerate(rows):
+        for column, (panel, number) in enumerate(tiles):
+            tile = enlarge(panels[panel, number], factor)
+            top, left = row * side + margin, column * side + margin
             canvas[top : top + len(tile), left : left + len(tile)] = tile
     return canvas
 

@@ -7,6 +7,7 @@ import functools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from generator.site.csv_tables import csv_text
 from generator.site.reading.measure import Measure
@@ -15,7 +16,7 @@ from generator.site.templates import resources
 from generator.site.writing import Site
 
 FILE = "columns.csv"
-COLUMNS = ("table", "column", "name", "unit", "range", "meaning", "definition")
+COLUMNS = ("table", "column", "name", "unit", "range", "meaning", "definition", "follows_from")
 UNITS = {
     **dict.fromkeys(("top_value", "value", "shortcut", "branch"), ACTIVATION),
     **dict.fromkeys(("width", "height"), "px"),
@@ -23,18 +24,41 @@ UNITS = {
 # What a column that belongs to a statistic says of it besides its value: it has the statistic's unit.
 PARTS = ("_error", "_low", "_high", "_random", "_optimised", "_chosen", "_half", "_other_half")
 SHARED = "networks/data"  # the tables of the experiments
+CHANNELS = "data/channels.csv"
+# What is needed to compute a column of channels.csv again, with patterns of the columns' names: the first that fits
+# counts. The guide's page Data explains each.
+FOLLOWS_FROM: Mapping[str, Sequence[str]] = {
+    "final features": ("machine_score", "visual_agreement*"),
+    "weights": ("norm_weight", "norm_scale", "convolution_weight"),
+    "other pictures": (
+        "*_optimised", "ascent_*", "scale_sum", "scale_block*", "scale_input*", "scale_invariant", "scale_truth*",
+        "scale_gain", "zoom_*",
+    ),
+    "activation maps": (
+        "mean", "std", "active_positions", "active_share*", "active_shortcut*", "active_branch*", "mix_*", "block_*",
+    ),
+    "halvings": (
+        "identity_*", "change_*", "*_half_*", "overlap5_error_*", "shortcut_share_error", "spearman_error_stage",
+    ),
+    "downloads": (
+        "layer", "channel", "top_*", "dead", "max", "active_pictures", "label_*", "class_*", "group_*", "best_*",
+        "agreement_*", "level_90", "shared_previous", "spearman_*", "pearson_previous", "places_*", "kept_*",
+        "before_*", "after_*", "gain_*", "overlap*", "shortcut_share",
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Column:
     """name: of a statistic, '' for another column; unit, range: '' for none; definition: address below the site's
-    folder."""
+    folder; follows_from: what is needed to compute it again, '' where the table says nothing of it."""
 
     name: str
     unit: str
     range: str
     meaning: str
     definition: str
+    follows_from: str = ""
 
 
 def write_dictionary(site: Site, folder: str) -> None:
@@ -49,11 +73,11 @@ def write_dictionary(site: Site, folder: str) -> None:
         known.add(table)
         for name in _header(site, address):
             column = column_of(table, name, shared=folder == SHARED)
-            rows.append((table, name, *(vars(column).values() if column else [""] * 5)))
+            rows.append((table, name, *(vars(column).values() if column else [""] * 6)))
     own = f"{folder}/{FILE}".removeprefix(f"{parent}/")
     for name in COLUMNS:
         column = column_of(FILE, name, shared=False)
-        rows.append((own, name, *(vars(column).values() if column else [""] * 5)))
+        rows.append((own, name, *(vars(column).values() if column else [""] * 6)))
     site.write(f"{folder}/{FILE}", csv_text(COLUMNS, rows))
 
 
@@ -69,16 +93,35 @@ def _header(site: Site, address: str) -> list[str]:
 
 def column_of(table: str, name: str, *, shared: bool) -> Column | None:
     """A column of a table; None where nothing says what it is. shared: whether it is a table of the experiments."""
+    source = follows_from(name) if table == CHANNELS else ""
     if not shared and (measure := BY_KEY.get(name)) is not None:
         address = f"guide/statistics.html#{name}"
-        return Column(measure.name, _unit(measure), measure.range, _plain(measure.definition), address)
+        return Column(
+            measure.name, _unit(measure), measure.range, _plain(measure.definition), address, source
+        )
     heading = f"{SHARED}/" if shared else table.rpartition("/")[2]
     own = _guide_tables().get(heading, {}).get(name)
     if own is None:
         return None
     meaning, definition = own
     base = None if shared else _statistic(name)
-    return Column("", UNITS.get(name, "" if base is None else _unit(base)), "", meaning, definition)
+    return Column("", UNITS.get(name, "" if base is None else _unit(base)), "", meaning, definition, source)
+
+
+def follows_from(name: str) -> str:
+    """What is needed to compute a column of channels.csv again: a key of FOLLOWS_FROM, '' where none is known.
+
+    >>> follows_from("label_agreement"), follows_from("active_positions"), follows_from("gain_half_stage")
+    ('downloads', 'activation maps', 'halvings')
+    """
+    return next(
+        (
+            source
+            for source, patterns in FOLLOWS_FROM.items()
+            if any(fnmatchcase(name, pattern) for pattern in patterns)
+        ),
+        "",
+    )
 
 
 def _unit(measure: Measure) -> str:

@@ -1,5 +1,5 @@
 """What a network's folder data/ offers of its channels: tables of all numbers and of all top-9 pictures, and the scores
-that they follow from. With these files the numbers of a channel's page can be computed again."""
+and mean contributions that they follow from. With these files the numbers of a channel's page can be computed again."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ LARGEST_POWER = 15  # of two, to which larger scores are brought down
 @dataclass(frozen=True)
 class Downloads:
     """What a site offers besides its tables, because it takes much room or a further package. scores: every channel's
-    score on every picture, in half precision; parquet: channels.csv as Parquet too."""
+    score on every picture and its mean contribution to every class, in half precision; parquet: channels.csv as Parquet
+    too."""
 
     scores: bool = False
     parquet: bool = False
@@ -58,6 +59,7 @@ def write_downloads(site: Site, atlas: Atlas, wanted: Downloads) -> None:
         site.write(f"{folder}/channels.parquet", parquet(columns))
     if wanted.scores:
         _write_scores(site, atlas)
+        _write_contributions(site, atlas)
 
 
 @dataclass(frozen=True)
@@ -144,13 +146,32 @@ def parquet(columns: Mapping[str, TableColumn]) -> bytes:
 def _write_scores(site: Site, atlas: Atlas) -> None:
     folder, scales = f"{atlas.name}/data/scores", {}
     for info in atlas.layers:
-        scores = atlas.store.arrays.scores(info.name)
-        scales[info.name] = scale = half_scale(float(np.abs(scores).max(initial=0)))
-        buffer = io.BytesIO()
-        np.save(buffer, (scores * np.float32(1 / scale)).astype(np.float16))
-        site.write(f"{folder}/{info.name}.npy", buffer.getvalue())
-    index = {"pictures": atlas.store.tables.scored_pictures().tolist(), "scale": scales}
+        scales[info.name] = _write_halves(
+            site, f"{folder}/{info.name}.npy", atlas.store.arrays.scores(info.name)
+        )
+    _write_index(site, folder, {"pictures": atlas.store.tables.scored_pictures().tolist(), "scale": scales})
+
+
+def _write_contributions(site: Site, atlas: Atlas) -> None:
+    folder, scales = f"{atlas.name}/data/contributions", {}
+    for info in atlas.layers:
+        if (contributions := atlas.store.arrays.contributions(info.name)) is not None:
+            scales[info.name] = _write_halves(site, f"{folder}/{info.name}.npy", contributions)
+    if scales:
+        _write_index(site, folder, {"scale": scales})
+
+
+def _write_index(site: Site, folder: str, index: Mapping[str, object]) -> None:
     site.write(f"{folder}/index.json", json.dumps(index, separators=(",", ":")) + "\n")
+
+
+def _write_halves(site: Site, address: str, numbers: np.ndarray) -> float:
+    """Write an array in half precision; returns by what it is to be multiplied."""
+    scale = half_scale(float(np.abs(numbers).max(initial=0, where=np.isfinite(numbers))))
+    buffer = io.BytesIO()
+    np.save(buffer, (numbers * np.float32(1 / scale)).astype(np.float16))
+    site.write(address, buffer.getvalue())
+    return scale
 
 
 def half_scale(largest: float) -> float:

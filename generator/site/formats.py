@@ -52,12 +52,12 @@ def one_decimal(value: float) -> str:
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """Three significant digits, without an exponent unless the value is tiny.
+    """Three significant digits, more before the decimal point; without an exponent unless the value is tiny.
 
-    >>> [significant(v) for v in (0.0, 0.01234, 4.306, 1234.6, -0.5)]
-    ['0', '0.0123', '4.31', '1,235', '−0.5']
+    >>> [significant(v) for v in (0.0, 0.01234, 4.306, 999.7, 1234.6, -0.5)], significant(123.4, 2)
+    (['0', '0.0123', '4.31', '1,000', '1,235', '−0.5'], '123')
     """
-    if abs(value) >= 1000:
+    if abs(value) >= 10**digits - 0.5:
         return integer(value)
     return _true_minus(f"{value:.{digits}g}")
 

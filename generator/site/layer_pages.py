@@ -14,9 +14,10 @@ from generator.site.chapters.first_layers import first_layers_of
 from generator.site.finder import data_script
 from generator.site.formats import integer
 from generator.site.frame import Frame
-from generator.site.lists import LAYER_SCRIPT, list_script
+from generator.site.lists import BIBTEX, LAYER_SCRIPT, bibtex_file, list_script
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.channel import channel_page
+from generator.site.reading.channel_range import range_file
 from generator.site.reading.comparison import NetworkComparison, matches_in
 from generator.site.reading.descriptions import Descriptions
 from generator.site.reading.feeds import ChannelFeeds, LayerFeeds
@@ -78,11 +79,12 @@ class LayerPages:
                 stream=None if stream is None or layer.dead[channel] else channel_stream(stream, channel),
                 feeds=feeds.of(channel),
             )
-            page = channel_page(atlas, info, channel, self._url, across)
+            page = channel_page(atlas, info, channel, self._url, across, links.feeds)
             site.page(f"{folder}/{channel}.html", "channel.html", self._frame, header, page, links)
             records.append(page.record)
         site.write(f"{folder}/{FILE}", records_json(atlas, info, records))
         site.write(f"{folder}/{LAYER_SCRIPT}", list_script(atlas, info, records))
+        site.write(f"{folder}/{BIBTEX}", bibtex_file(atlas, name, self._url))
         if header.kernels:
             site.page(f"{folder}/kernels.html", "kernels.html", self._frame, header)
             site.copy(atlas.store.pictures.kernels_path(name), f"{folder}/kernels.webp")
@@ -95,6 +97,8 @@ class LayerPages:
         for channel in channels:
             if layer.has_tiles(channel):
                 site.copy(store.pictures.sprite_path(name, channel), f"{folder}/{channel}.webp")
+            if channel in layer.ranged and not layer.dead[channel]:
+                site.copy(store.pictures.range_path(name, channel), f"{folder}/{range_file(channel)}")
         for channel in filter(partial(is_optimised, layer), channels):
             site.copy(store.pictures.optimised_path(name, channel), f"{folder}/{OPTIMISED}/{channel}.webp")
         if has_optimised(layer):

@@ -21,6 +21,10 @@ PAGE = "list.html"
 LAYERS_SCRIPT, LAYER_SCRIPT = "layers.js", "list.js"  # in a network's folder, in a layer's folder
 NUMBERS = ("max", "active_pictures", "shared_previous", "spearman_previous", "label_agreement", "class_auroc")
 PLACEHOLDER = 1_000_000_007  # larger than any layer
+BIBTEX, CHANNEL = (
+    "bibtex.txt",
+    "CHANNEL",
+)  # the file in a layer's folder, and what stands there for the number
 SPRITE = 1  # in place of pictures: the channel has a sprite
 
 
@@ -37,11 +41,7 @@ def layers_script(atlas: Atlas, base_url: str) -> str:
     layers: of each its name, its path, how many channels it has, which of them are dead, and how a channel's page is
     cited in BibTeX, with a number in the place of the channel's that occurs nowhere else: placeholder.
     """
-    number = next(
-        number
-        for number in itertools.count(PLACEHOLDER)
-        if not any(str(number) in _bibtex(atlas, info.name, 0, base_url) for info in atlas.layers)
-    )
+    number = _placeholder(atlas, base_url)
     layers = [
         [
             info.name,
@@ -53,6 +53,24 @@ def layers_script(atlas: Atlas, base_url: str) -> str:
         for info in atlas.layers
     ]
     return data_script("layers", {"network": atlas.name, "layers": layers, "placeholder": str(number)})
+
+
+def _placeholder(atlas: Atlas, base_url: str) -> int:
+    """A channel's number that occurs nowhere else in the layers' BibTeX."""
+    return next(
+        number
+        for number in itertools.count(PLACEHOLDER)
+        if not any(str(number) in _bibtex(atlas, info.name, 0, base_url) for info in atlas.layers)
+    )
+
+
+def bibtex_file(atlas: Atlas, layer: str, base_url: str) -> str:
+    """How a channel of a layer is cited in BibTeX, for readers without scripts, who put its number in themselves."""
+    number = str(_placeholder(atlas, base_url))
+    return (
+        f"Put the channel's number in the place of every {CHANNEL}.\n\n"
+        f"{_bibtex(atlas, layer, int(number), base_url).replace(number, CHANNEL)}\n"
+    )
 
 
 def _bibtex(atlas: Atlas, layer: str, channel: int, base_url: str) -> str:

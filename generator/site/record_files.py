@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 
 from generator.core.records import LayerInfo
 from generator.site.reading.atlas import Atlas
+from generator.site.reading.layer_numbers import in_few_digits
 from generator.site.reading.record import SCHEMA, ChannelRecord
 
 FILE = "channels.json"  # in a layer's folder
@@ -40,16 +41,28 @@ class LayerRecords:
         Mapping[str, Sequence[str]],
         Field(description="by field of a channel, the names of what its rows hold"),
     ]
+    bins: Annotated[
+        Sequence[tuple[float | None, float | None]],
+        Field(
+            description="from where to where the bins of the channels' `histogram` reach, the upper end not included; "
+            "null: without an end; the first holds scores of zero and below"
+        ),
+    ]
     channels: Annotated[Sequence[ChannelRecord], Field(description="by the channels' numbers, from 0")]
 
 
 def records_json(atlas: Atlas, info: LayerInfo, records: Sequence[ChannelRecord]) -> str:
     """The file of a layer: a line with what holds of all its channels, then a line for each of them."""
     names = list(atlas.layer(info.name).numbers)
-    head = LayerRecords(SCHEMA, atlas.name, info.name, info.path, names, row_fields(), [])
+    head = LayerRecords(SCHEMA, atlas.name, info.name, info.path, names, row_fields(), _bins(atlas, info), [])
     fields = {name: value for name, value in _fields(head).items() if name != "channels"}
     lines = ",\n".join(_compact(_record_fields(record)) for record in records)
     return f'{_compact(fields)[:-1]},"channels":[\n{lines}\n]}}\n'
+
+
+def _bins(atlas: Atlas, info: LayerInfo) -> list[tuple[float | None, float | None]]:
+    bins = atlas.layer(info.name).arrays.get("histogram_bins")
+    return [] if bins is None else list(zip(*map(in_few_digits, bins.T), strict=True))
 
 
 def record_schema() -> str:

@@ -48,7 +48,7 @@ def render_site(
 
     base_url: where the site will be published, for the addresses in citations; descriptions: tables of descriptions of
     the atlas's channels (CSV), or NAME=FILE of the atlas NAME; scores: whether every channel's score on every picture
-    is published, in half precision; parquet: whether channels.csv is published as Parquet too. Raises AtlasError if two
+    and its mean contribution to every class are published, in half precision; parquet: whether channels.csv is published as Parquet too. Raises AtlasError if two
     atlases have the same name, if the folder holds something else, if descriptions are wrong, if a package is missing,
     or if the site is larger than max_bytes.
     """
@@ -163,6 +163,11 @@ def copy_data(site: Site, atlas: Atlas) -> None:
         "architecture.json",
         "label_range.json",
         "machine_score.json",
+        "effects.json",
+        "stream.json",
+        "zooms.json",
+        "randomisation.json",
+        "path_check.json",
         *RELATIONS_FILES,
     ):
         if (table := atlas.store.tables.path(name)) is not None:

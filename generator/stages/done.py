@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from generator.core.errors import AtlasError
-from generator.core.records import TOP, LayerInfo
+from generator.core.records import LayerInfo
 from generator.core.store import FOCUS
 from generator.engine.gradients.crop_cost import ForwardCosts
 from generator.stages import keys, stream_readings, table
@@ -113,11 +113,10 @@ class Done:
         """The channels whose sprite in a finished atlas is damaged; all where the array of their focus is."""
         if f"layers/{layer.name}/{FOCUS}.npz" in self.earlier.to_repair():
             return set(range(layer.channels))
-        start, end = f"sprites/{layer.name}/", ".webp"
         stems = [
-            path.removeprefix(start).removesuffix(end)
+            path.rpartition("/")[2].removesuffix(".webp")
             for path in self.earlier.to_repair()
-            if path.startswith(start)
+            if path.startswith((f"sprites/{layer.name}/", f"ranges/{layer.name}/"))
         ]
         return {int(stem) for stem in stems if stem.isdecimal()}
 
@@ -155,9 +154,9 @@ class Done:
 def _presumed(inputs: Inputs) -> UnitTable:
     """As many units as there may be at the most, in pictures and positions drawn at random."""
     random = np.random.default_rng(0)
-    most = min(TOP, len(inputs.pictures))
     layer, channel, slot, row, column = [], [], [], [], []
     for index, info in enumerate(inputs.network.layers):
+        most = min(inputs.slots(info), len(inputs.pictures))
         count = inputs.channels(info) * most
         layer.append(np.full(count, index))
         channel.append(np.repeat(np.arange(inputs.channels(info)), most))

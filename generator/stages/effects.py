@@ -29,7 +29,7 @@ from generator.stages.picture_reading import usable_files
 from generator.stages.run import Run
 from generator.stages.stream_readings import in_forwards
 
-CODE = 3  # raise it when a change of this file or of those that it names alters a number
+CODE = 4  # raise it when a change of this file or of those that it names alters a number
 PASS = "effects"
 PRODUCT = "effects"  # of a layer's arrays
 # Numbers of the maps that a backward pass keeps, at most, by type of device: they decide how many pictures it takes.
@@ -75,8 +75,8 @@ def _absence(inputs: Inputs) -> str:
 
 
 def trace_effects(inputs: Inputs, run: Run) -> None:
-    """Write effects.npz of every layer that is not inside a block, and effects.json; of a network without a classifier
-    effects.json alone, which says so."""
+    """Write effects.npz and the mean contributions to all classes of every layer that is not inside a block, and
+    effects.json; of a network without a classifier effects.json alone, which says so."""
     network = inputs.network
     if absent := _absence(inputs):
         if run.ranks.leads:
@@ -84,9 +84,9 @@ def trace_effects(inputs: Inputs, run: Run) -> None:
             run.store.tables.write_json("effects.json", {"absent": absent})
         run.ranks.meet()
         return
-    plan = effect_plan(inputs, run)
-    numbers = inputs.accuracy_basis.numbers
-    of_class = None if numbers is None else np.array(numbers, np.int64)
+    plan, numbers = effect_plan(inputs, run), inputs.accuracy_basis.numbers
+    answers = _answers(inputs, run, plan)
+    of_class = answers if numbers is None else np.array(numbers, np.int64)
     effects = CheckpointedPass(
         run,
         PASS,
@@ -101,7 +101,7 @@ def trace_effects(inputs: Inputs, run: Run) -> None:
 
     def work(state: EffectState, batches: list[int], done: Collection[int], forward: int) -> Batches:
         use_tf32(inputs.profile.compute.precision != "fp32")
-        reader = EffectReader(network.to(run.device, torch.float32), plan, of_class)
+        reader = EffectReader(network.to(run.device, torch.float32), plan, of_class, answers)
 
         def read(pixels: Tensor, images: Tensor) -> None:
             reader.read(state, pixels, images, forward)
@@ -114,6 +114,17 @@ def trace_effects(inputs: Inputs, run: Run) -> None:
     if run.ranks.leads:
         _write(inputs, run, state)
     run.ranks.meet()
+
+
+def _answers(inputs: Inputs, run: Run, plan: EffectPlan) -> np.ndarray:
+    """(N,) int64: of every picture of the set the network's answer, as it stands in predictions.npz; −1 for a picture
+    that was not read."""
+    found = run.store.arrays.predictions()
+    assert found is not None  # the stage needs that of the predictions
+    output, score = found
+    answers = np.full(len(inputs.pictures.files), -1, np.int64)
+    answers[usable_files(inputs, run)] = score > 0 if plan.signs else output
+    return answers
 
 
 def at_once(inputs: Inputs) -> int:
@@ -207,6 +218,7 @@ def _write(inputs: Inputs, run: Run, state: EffectState) -> None:
             activation = store.arrays.layer(layer.name, "statistics")["mean"]
             arrays |= methods.of_weights(exact[1], activation)
         store.arrays.write_layer(layer.name, PRODUCT, arrays)
+        store.arrays.write_contributions(layer.name, np.stack([means.mean, means.reach]).astype(np.float32))
     store.tables.write_json("effects.json", _report(inputs, run, state, "" if exact is None else exact[0]))
 
 
@@ -256,3 +268,4 @@ def _remove_earlier(inputs: Inputs, run: Run) -> None:
     """Remove what an earlier run wrote of other layers."""
     for layer in inputs.network.layers:
         run.store.arrays.drop_layer(layer.name, PRODUCT)
+    run.store.arrays.keep_contributions(())

@@ -10,11 +10,12 @@ import numpy as np
 
 from generator.core.blueprint import Blueprint
 from generator.core.hierarchy import Hierarchy, imagenet_hierarchy, read_hierarchy
-from generator.core.records import LayerInfo, SpriteInfo
+from generator.core.records import TOP, LayerInfo, SpriteInfo
 from generator.core.sprites import enlargement, is_focused, native_side, tile_side
 from generator.engine.scan.plan import ScanPlan, forward_batch
 from generator.engine.scan.stream import StreamPlan
 from generator.methods.kernels import FirstLayer
+from generator.methods.strips import QUANTILES
 from generator.network.architecture import blueprint
 from generator.network.network import Network
 from generator.pictures.reading import PictureSet, evenly_spaced, rows_of
@@ -141,6 +142,17 @@ class Inputs:
         """The panels of a sprite; without patches where the profile may not publish any."""
         patches = ("patches",) if self.profile.site.publish_patches else ()
         return (*patches, *self.profile.gradients)
+
+    def slots(self, layer: LayerInfo) -> int:
+        """How many tiles a channel of this layer can have: of its top-9, and where the profile wants them of its strips,
+        of which the first is the top-9."""
+        return TOP * len(QUANTILES) if self.pictures_strips(layer) else TOP
+
+    def pictures_strips(self, layer: LayerInfo) -> bool:
+        """Whether the units of this layer's strips are pictured."""
+        return self.profile.range.gradients and layer.name in {
+            located.name for located in self.scan_plan.located
+        }
 
     def wanted_side(self, layer: LayerInfo) -> int:
         """The side in px that the profile wants for this layer's tiles."""

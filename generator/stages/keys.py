@@ -191,12 +191,14 @@ def tiles(inputs: Inputs) -> str:
     if any(inputs.channels(layer) < layer.channels for layer in network.layers):
         pictures.append("all lists")  # since channels without tiles have whole pictures too
     pictures.append("strips")
+    strips = ["units of strips"] if inputs.profile.range.gradients else []
     return fingerprint(
         scan(inputs),
         TILES,
         inputs.panels,
         [(layer.name, inputs.native(layer), inputs.channels(layer)) for layer in network.layers],
         pictures if "patches" in inputs.panels else None,
+        *strips,
     )
 
 
@@ -274,10 +276,14 @@ def features(inputs: Inputs) -> str:
 
 @_once
 def predictions(inputs: Inputs) -> str:
-    """The classifier's outputs; '' where there is no classifier, or where neither an accuracy nor a map needs a forward
-    pass that goes so far."""
+    """The classifier's outputs; '' where there is no classifier, or where neither an accuracy nor a map nor contributions
+    to classes need a forward pass that goes so far."""
     network = inputs.network
-    is_needed = network.last_vector is not None or inputs.accuracy_basis.numbers is not None
+    is_needed = (
+        inputs.profile.effects.enabled
+        or network.last_vector is not None
+        or inputs.accuracy_basis.numbers is not None
+    )
     if network.outputs is None or not is_needed:
         return ""
     return fingerprint("predictions", scan(inputs), network.graph.digest([len(network.graph) - 1]))

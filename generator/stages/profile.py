@@ -193,6 +193,13 @@ class SpritesSection(_Section):
     picture: Annotated[int, Field(ge=32, le=1024)] = 160
 
 
+class RangeSection(_Section):
+    """The strips of nine pictures along a channel's range. gradients: also picture their units, each patch with the first
+    of the profile's gradients below it, in one more file per channel with up to six times the units of the top-9."""
+
+    gradients: bool = False
+
+
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -314,8 +321,8 @@ class EmbeddingSection(_Section):
 class SiteSection(_Section):
     """publish_patches: whether pieces of the pictures appear on the site; author: whom a citation of a page names (left
     out: the contributors of Residual Atlas); max_site_bytes: the build fails above it; descriptions: tables of
-    descriptions of channels (CSV) that the pages show; scores: publish every channel's score on every picture, in half
-    precision (two bytes each); parquet: publish channels.csv as Parquet too (needs pyarrow)."""
+    descriptions of channels (CSV) that the pages show; scores: publish every channel's score on every picture and its
+    mean contribution to every class, in half precision (two bytes each); parquet: publish channels.csv as Parquet too (needs pyarrow)."""
 
     publish_patches: bool = True
     author: str = ""
@@ -337,6 +344,7 @@ class Profile(_Section):
     layers: LayersSection = LayersSection()
     gradients: Annotated[list[GradientName], Field(min_length=1)] = ["guided"]
     sprites: SpritesSection = SpritesSection()
+    range: RangeSection = RangeSection()
     ascent: AscentSection | None = None
     deepdream: DeepDreamSection | None = None
     kernels: KernelsSection = KernelsSection()

@@ -11,7 +11,18 @@ import numpy as np
 
 from generator.core.files import TileFile
 from generator.core.processes import in_processes
-from generator.core.sprites import GROUND, QUICK_METHOD, THUMB, mosaic, shrink, sprite, thumb_columns, webp
+from generator.core.records import TOP
+from generator.core.sprites import (
+    GROUND,
+    QUICK_METHOD,
+    THUMB,
+    mosaic,
+    shrink,
+    sprite,
+    strips_sprite,
+    thumb_columns,
+    webp,
+)
 from generator.core.store import FOCUS, Store
 
 CHUNK = 32  # channels a task: large enough to hide the cost of handing it over
@@ -19,9 +30,9 @@ CHUNK = 32  # channels a task: large enough to hide the cost of handing it over
 
 @dataclass(frozen=True)
 class SpriteTask:
-    """Some channels of one layer to encode. alive: (n, 9) bool, which tiles exist; thumbs: make the thumbnails, and
-    where the tiles are focused the array of the units' focus; kept: the files that are there are good, and only those
-    that are not are made."""
+    """Some channels of one layer to encode. alive: (n, S) bool, which tiles exist, those of the top-9 first; of_strips:
+    the panels that a strip shows, one below the other; thumbs: make the thumbnails, and where the tiles are focused the
+    array of the units' focus; kept: the files that are there are good, and only those that are not are made."""
 
     folder: Path
     layer: str
@@ -31,10 +42,16 @@ class SpriteTask:
     panels: int
     native: int
     factor: int
+    of_strips: tuple[int, ...]
     quality: int
     focused: bool
     thumbs: bool = False
     kept: bool = False
+
+    @property
+    def has_strips(self) -> bool:
+        """Whether the units of strips are pictured too."""
+        return bool(self.alive.shape[1] > TOP)
 
 
 def tasks_of(template: SpriteTask) -> list[SpriteTask]:
@@ -53,7 +70,7 @@ def loaded(task: object) -> None:
 def run_task(task: SpriteTask) -> int:
     """Encode and write; returns how many sprites were written."""
     store = Store(task.folder)
-    with store.work.tiles(task.layer, task.panels, task.native) as tiles:
+    with store.work.tiles(task.layer, task.panels, task.native, task.alive.shape[1]) as tiles:
         if task.thumbs:
             thumbs, focus = store.pictures.thumbs_path(task.layer), store.arrays.layer_path(task.layer, FOCUS)
             if not (task.kept and thumbs.exists()):
@@ -63,18 +80,34 @@ def run_task(task: SpriteTask) -> int:
             return 0
         written = 0
         for offset, alive in enumerate(task.alive):
-            channel = task.first + offset
-            if alive.any() and not (task.kept and store.pictures.sprite_path(task.layer, channel).exists()):
-                pixels = sprite(panels_of(tiles, channel, alive), task.factor)
-                content = webp(pixels, task.quality, method=QUICK_METHOD)
-                store.pictures.write(store.pictures.sprite_path(task.layer, channel), content)
-                written += 1
+            if alive.any():
+                written += _write_channel(task, store, tiles, task.first + offset, alive)
     return written
 
 
+def _write_channel(task: SpriteTask, store: Store, tiles: TileFile, channel: int, alive: np.ndarray) -> int:
+    """Write the files of one channel; returns 1 where its sprite was written, 0 where it is kept."""
+    path, of_strips = (
+        store.pictures.sprite_path(task.layer, channel),
+        store.pictures.range_path(task.layer, channel),
+    )
+    wants_sprite = not (task.kept and path.exists())
+    wants_strips = task.has_strips and not (task.kept and of_strips.exists())
+    if not (wants_sprite or wants_strips):
+        return 0
+    panels = panels_of(tiles, channel, alive)
+    if wants_sprite:
+        pixels = sprite(panels[:, :TOP], task.factor)
+        store.pictures.write(path, webp(pixels, task.quality, method=QUICK_METHOD))
+    if wants_strips:
+        pixels = strips_sprite(panels[list(task.of_strips)], alive, task.factor)
+        store.pictures.write(of_strips, webp(pixels, task.quality, method=QUICK_METHOD))
+    return int(wants_sprite)
+
+
 def panels_of(tiles: TileFile, channel: int, alive: np.ndarray) -> np.ndarray:
-    """(P, 9, s, s, 3), ground where there is no unit."""
-    panels = tiles.read(channel).copy()  # (9, P, s, s, 3)
+    """(P, S, s, s, 3), ground where there is no unit."""
+    panels = tiles.read(channel).copy()  # (S, P, s, s, 3)
     panels[~alive] = GROUND
     return panels.transpose(1, 0, 2, 3, 4)
 
@@ -92,7 +125,7 @@ def _focus(task: SpriteTask, tiles: TileFile) -> np.ndarray:
     none."""
     everyone = Store(task.folder).arrays.layer(task.layer, "top")["top_image"]
     focus = np.zeros((*everyone.shape, 3), np.int32)
-    focus[: task.channels] = tiles.read_focus(task.channels) * task.alive[:, :, None]
+    focus[: task.channels] = tiles.read_focus(task.channels) * task.alive[:, :TOP, None]
     return focus
 
 

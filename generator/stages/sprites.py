@@ -11,11 +11,12 @@ from generator.stages.inputs import Inputs
 from generator.stages.run import Run
 from generator.stages.sprite_encoding import SpriteTask, run_tasks, tasks_of
 from generator.stages.unfinished import SPRITES, is_kept, layer_stamp
+from generator.stages.unit_table import listed_units
 
 
 def encode_sprites(inputs: Inputs, run: Run) -> None:
     """Write sprites/<layer>/<channel>.webp of every channel and thumbs/<layer>.webp of every layer from their tiles,
-    and the array of their units' focus; under torchrun each process those of its share of the layers, without waiting
+    ranges/<layer>/<channel>.webp where the strips' units are pictured, and the array of their units' focus; under torchrun each process those of its share of the layers, without waiting
     for the others."""
     key, work = keys.sprites(inputs), run.store.work
     stamps = {layer.name: layer_stamp(SPRITES, layer) for layer in inputs.network.layers}
@@ -29,17 +30,20 @@ def encode_sprites(inputs: Inputs, run: Run) -> None:
             layer=layer.name,
             channels=channels,
             first=0,
-            alive=run.store.arrays.layer(layer.name, "top")["top_image"][:channels] >= 0,
+            alive=listed_units(inputs, run, layer)[0] >= 0,
             panels=len(inputs.panels),
             native=native,
             factor=enlargement(native, inputs.wanted_side(layer)),
+            of_strips=_rows_of_strips(inputs),
             quality=inputs.profile.sprites.quality,
             focused=inputs.is_focused(layer),
             kept=is_kept(inputs, run),
         )
         if not template.focused:
             run.store.arrays.drop_layer(layer.name, FOCUS)
-        run.store.pictures.keep_sprites(layer.name, np.nonzero(template.alive.any(axis=1))[0])
+        alive = np.nonzero(template.alive.any(axis=1))[0].tolist()
+        run.store.pictures.keep_sprites(layer.name, alive)
+        run.store.pictures.keep_ranges(layer.name, alive if template.has_strips else ())
         tasks += tasks_of(template)
     unfinished = {
         layer: sum(task.layer == layer for task in tasks) for layer in dict.fromkeys(t.layer for t in tasks)
@@ -51,3 +55,9 @@ def encode_sprites(inputs: Inputs, run: Run) -> None:
             unfinished[task.layer] -= 1
             if not unfinished[task.layer]:
                 work.write_stamp(stamps[task.layer], key)
+
+
+def _rows_of_strips(inputs: Inputs) -> tuple[int, ...]:
+    """The panels that a strip shows, one below the other: patches, and the first kind of gradient."""
+    patches = int("patches" in inputs.panels)
+    return tuple(range(patches + 1))

@@ -152,7 +152,7 @@ class Trials:
         size = at_once(self.inputs)
         plan = EffectPlan(tuple(EffectLayer(x.name, x.channels, x.width) for x in layers), (0,))
         state, pixels, places = EffectState(plan, self.run.device), self._pixels(size), torch.arange(size)
-        reader = EffectReader(network, plan, np.zeros(size, np.int64))
+        reader = EffectReader(network, plan, np.zeros(size, np.int64), np.zeros(size, np.int64))
 
         def trial() -> None:
             tasks = [(pixels, places)] * self.threads

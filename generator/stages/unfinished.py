@@ -77,7 +77,9 @@ def wanted_units(inputs: Inputs, run: Run, units: UnitTable) -> np.ndarray:
         if inputs.is_focused(layer) and not run.store.arrays.layer_path(layer.name, FOCUS).exists():
             wanted |= rows
             continue
-        wanted |= rows & _without_sprite(run, layer)[units.channel * rows]
+        wanted |= rows & _without(run.store.pictures.sprites(layer.name), layer)[units.channel * rows]
+        if inputs.pictures_strips(layer):
+            wanted |= rows & _without(run.store.pictures.ranges(layer.name), layer)[units.channel * rows]
         if not run.store.pictures.thumbs_path(layer.name).exists():
             wanted |= rows & (units.slot == 0)
     return wanted
@@ -90,7 +92,6 @@ def tiles_key(inputs: Inputs, wanted: np.ndarray) -> str:
     return fingerprint(keys.tiles(inputs), hashlib.sha256(wanted.tobytes()).hexdigest())
 
 
-def _without_sprite(run: Run, layer: LayerInfo) -> np.ndarray:
-    """(C,) bool"""
-    made = run.store.pictures.sprites(layer.name)
+def _without(made: set[int], layer: LayerInfo) -> np.ndarray:
+    """(C,) bool: the channels that are not among those whose file is made."""
     return np.array([channel not in made for channel in range(layer.channels)])

@@ -96,7 +96,7 @@ class UnitBatch:
 
 def tile_file(inputs: Inputs, run: Run, layer: LayerInfo) -> TileFile:
     """The file of the layer's tiles in work/, opened."""
-    return run.store.work.tiles(layer.name, len(inputs.panels), inputs.native(layer))
+    return run.store.work.tiles(layer.name, len(inputs.panels), inputs.native(layer), inputs.slots(layer))
 
 
 def picture_units(inputs: Inputs, run: Run) -> None:

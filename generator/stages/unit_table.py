@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from generator.core.records import LayerInfo
 from generator.stages.inputs import Inputs
 from generator.stages.run import Run
 
@@ -17,8 +18,9 @@ LARGEST_GROUP = {"cpu": 256, "cuda": 512}  # pictures
 
 @dataclass(frozen=True)
 class UnitTable:
-    """Every unit to picture, one row each, sorted by picture: layer (index), channel, slot (0 strongest), picture
-    (index in images.csv), row and column; all (U,) int64."""
+    """Every unit to picture, one row each, sorted by picture: layer (index), channel, slot (0 strongest; from TOP on
+    those of the strips below the top-9, strip by strip), picture (index in images.csv), row and column; all (U,) int64.
+    """
 
     layer: np.ndarray
     channel: np.ndarray
@@ -39,14 +41,28 @@ def unit_table(inputs: Inputs, run: Run) -> UnitTable:
     """The units of all layers' lists, sorted by picture, then layer, channel and slot."""
     columns: list[list[np.ndarray]] = []
     for index, layer in enumerate(inputs.network.layers):
-        numbers = run.store.arrays.layer(layer.name)
-        channel, slot = np.nonzero(numbers["top_image"][: inputs.channels(layer)] >= 0)
-        picture = numbers["top_image"][channel, slot]
-        row, column = numbers["top_unit"][channel, slot].T
+        image, unit = listed_units(inputs, run, layer)
+        channel, slot = np.nonzero(image >= 0)
+        picture = image[channel, slot]
+        row, column = unit[channel, slot].T
         columns.append([np.full(len(channel), index), channel, slot, picture, row, column])
     joined = [np.concatenate(parts).astype(np.int64) for parts in zip(*columns, strict=True)]
     order = np.lexsort((joined[2], joined[1], joined[0], joined[3]))
     return UnitTable(*(part[order] for part in joined))
+
+
+def listed_units(inputs: Inputs, run: Run, layer: LayerInfo) -> tuple[np.ndarray, np.ndarray]:
+    """The units of a layer's channels that are pictured: (n, S) pictures, −1 for none, and (n, S, 2) rows and columns;
+    the top-9, and where the profile wants them the strips below."""
+    channels, arrays = inputs.channels(layer), run.store.arrays
+    top = arrays.layer(layer.name, "top")
+    image, unit = top["top_image"][:channels], top["top_unit"][:channels]
+    if inputs.pictures_strips(layer):
+        strips = arrays.layer(layer.name, "range")
+        lower = strips["strip_image"][:channels, 1:].reshape(channels, -1)
+        image = np.concatenate([image, lower], axis=1)
+        unit = np.concatenate([unit, strips["strip_unit"][:channels, 1:].reshape(channels, -1, 2)], axis=1)
+    return image, unit
 
 
 def group_size(inputs: Inputs) -> int:

@@ -182,6 +182,7 @@ def _profile(here: _Sampled) -> Profile:
         pictures={"folder": images},
         compute={"device": sources.device},
         embedding={"enabled": False},
+        range={"gradients": False},
     )
     if here.sources.network is None:
         _require_model(profile)

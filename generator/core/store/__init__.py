@@ -19,6 +19,8 @@
     stream.json             the readings in the residual stream, block by block
     stream_optimised.json   the same at optimised pictures, where the profile asks for them
     effects.json            the classes whose outputs were traced back, and how many pictures each has
+    contributions/<layer>.npy   (2, R, C) float32: the mean contribution of every channel to every class, and the reach
+                            of its interval
     zooms.json              the responses to enlarged and reduced pictures, block by block
     scale_truth.json        drawn pictures alone: the measures of scale invariance against the true sizes
     sprites/<layer>/<channel>.webp   thumbs/<layer>.webp   pictures/<index>.webp

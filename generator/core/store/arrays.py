@@ -109,6 +109,7 @@ class Arrays:
     def keep_layers(self, layers: Collection[str]) -> None:
         """Remove the arrays of all layers but these, and what an older schema left."""
         keep_layers(self._folder / "scores", layers)
+        self.keep_contributions(layers)
         keep_layers(self._folder / "layers", layers)
         for path in (self._folder / "layers").glob("*.npz"):  # schema 1 kept all of a layer in one file
             path.unlink(missing_ok=True)
@@ -135,6 +136,36 @@ class Arrays:
         buffer = io.BytesIO()
         np.save(buffer, scores)
         write_atomically(self.scores_path(layer), buffer.getvalue())
+
+    # -- contributions to classes --------------------------------------------------------------------------------------
+
+    def contributions_path(self, layer: str) -> Path:
+        """The file of a layer's mean contributions."""
+        return self._folder / "contributions" / f"{layer}.npy"
+
+    def contributions(self, layer: str) -> np.ndarray | None:
+        """(2, R, C) float32, mapped from the disk, of R classes and C channels: the mean contributions and how far
+        their intervals reach, NaN where there is no number. None in an atlas without them."""
+        path = self.contributions_path(layer)
+        if not path.is_file():
+            return None
+        try:
+            contributions: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+            return contributions
+        except (OSError, ValueError, EOFError) as error:
+            raise AtlasError(
+                f"the layer's contributions cannot be read ({error})", path, "compute the atlas again"
+            ) from error
+
+    def write_contributions(self, layer: str, contributions: np.ndarray) -> None:
+        """Write a layer's mean contributions and their intervals' reach, (2, R, C) float32."""
+        buffer = io.BytesIO()
+        np.save(buffer, contributions)
+        write_atomically(self.contributions_path(layer), buffer.getvalue())
+
+    def keep_contributions(self, layers: Collection[str]) -> None:
+        """Remove the contributions of all layers but these."""
+        keep_layers(self._folder / "contributions", layers)
 
     # -- matches of two layers -----------------------------------------------------------------------------------------
 

@@ -45,6 +45,18 @@ class Pictures:
         """Remove the layer's sprites of all channels but these."""
         keep_only(self._folder / "sprites" / layer, {f"{channel}.webp" for channel in channels})
 
+    def range_path(self, layer: str, channel: int) -> Path:
+        """The patches and gradients of a channel's strips."""
+        return self._folder / "ranges" / layer / f"{channel}.webp"
+
+    def ranges(self, layer: str) -> set[int]:
+        """The channels of a layer whose strips have patches and gradients."""
+        return _numbers(self._folder / "ranges" / layer)
+
+    def keep_ranges(self, layer: str, channels: Iterable[int]) -> None:
+        """Remove the layer's pictured strips of all channels but these."""
+        keep_only(self._folder / "ranges" / layer, {f"{channel}.webp" for channel in channels})
+
     def thumbs_path(self, layer: str) -> Path:
         """The thumbnails of a layer's channels."""
         return self._folder / "thumbs" / f"{layer}.webp"
@@ -80,7 +92,7 @@ class Pictures:
 
     def keep_layers(self, layers: Collection[str]) -> None:
         """Remove the pictures of all layers but these, and what an older schema left."""
-        for name in ("thumbs", "kernels", "sprites", "optimised"):
+        for name in ("thumbs", "kernels", "sprites", "ranges", "optimised"):
             keep_layers(self._folder / name, layers)
         for path in (self._folder / "optimised").glob("*.npz"):  # schema 1 kept the pictures' values here
             path.unlink(missing_ok=True)

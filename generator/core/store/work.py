@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from generator.core.files import ScoreFile, TileFile, VectorFile, remove, write_atomically
+from generator.core.records import TOP
 from generator.core.store.arrays import npz_bytes, read_npz
 
 
@@ -63,9 +64,9 @@ class Work:
 
     # -- files that a pass fills in any order --------------------------------------------------------------------------
 
-    def tiles(self, layer: str, panels: int, native: int) -> TileFile:
-        """The tiles of a layer whose sprites are unfinished, opened for reading and writing."""
-        return TileFile(self._folder / "tiles" / f"{layer}.u8", panels, native)
+    def tiles(self, layer: str, panels: int, native: int, slots: int = TOP) -> TileFile:
+        """The tiles of a layer whose sprites are unfinished, opened for reading and writing. slots: of a channel."""
+        return TileFile(self._folder / "tiles" / f"{layer}.u8", panels, native, slots)
 
     def score_file(self, channels: Sequence[int], pass_: str) -> ScoreFile:
         """The scores of an unfinished pass, opened. channels: how many each layer has."""

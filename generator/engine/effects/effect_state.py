@@ -161,11 +161,12 @@ def contributions(maps: Tensor, gradients: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class EffectReader:
-    """Adds pictures to a state. network: on its device; of_class: (N,) of every picture the number of its class, −1
-    where it has none, None where the class is the network's own answer."""
+    """Adds pictures to a state. network: on its device; of_class, answers: (N,) of every picture the number of its class
+    and that of the network's answer, −1 for none. The answers are given, not taken from this pass: its arithmetic may be
+    another than that in which the answers were found that the pages list."""
 
-    def __init__(self, network: Network, plan: EffectPlan, of_class: np.ndarray | None) -> None:
-        self.network, self._of_class, self._plan = network, of_class, plan
+    def __init__(self, network: Network, plan: EffectPlan, of_class: np.ndarray, answers: np.ndarray) -> None:
+        self.network, self._of_class, self._answers, self._plan = network, of_class, answers, plan
         self._steps = {network.step(layer.name): layer for layer in plan.layers}
         graph, size = network.graph, network.preprocessing.size
         whole = WindowedForward(graph, len(graph) - 1, size, whole=self._steps)
@@ -181,7 +182,7 @@ class EffectReader:
         pictures = self.network.prepare(padded(pixels.to(self.network.device, non_blocking=True), forward))
         tape = self._way.forward(pictures)
         outputs = tape.maps.flatten(1)  # (B, K)
-        classes, answers = self._classes(outputs, images)
+        classes, answers = (torch.from_numpy(x[images.numpy()]) for x in (self._of_class, self._answers))
         known = classes >= 0  # (n,), on the CPU
         if not known.any():
             return
@@ -195,14 +196,6 @@ class EffectReader:
         self._check(torch.stack([total.abs().max() for total, _ in parts.values()]).cpu())
         scores = (outputs * weights).sum(1)[:count].double().cpu()[known]
         self._add(state, images[known], classes[known], answers[known], scores, parts)
-
-    def _classes(self, outputs: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Of each picture its class, and the network's answer, (n,) int64 on the CPU."""
-        outputs = outputs[: len(images)]
-        answers = ((outputs[:, 0] > 0).long() if self._plan.signs else outputs.argmax(1)).cpu()
-        if self._of_class is None:
-            return answers, answers
-        return torch.from_numpy(self._of_class[images.numpy()]), answers
 
     def _of_outputs(self, outputs: Tensor, classes: Tensor) -> Tensor:
         """How much of each output is in the score of each picture's class, (B, K): one of its own, or the sign of the

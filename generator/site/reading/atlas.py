@@ -193,6 +193,7 @@ class Atlas:
                 self.manifest.sprites[name],
                 self._numbers(name),
                 pictured=self.store.pictures.sprites(name),
+                ranged=self.store.pictures.ranges(name),
                 published=self.published,
             )
         return self._layers[name]

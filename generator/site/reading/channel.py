@@ -14,6 +14,7 @@ from generator.site.reading.channel_effects import ChannelEffects
 from generator.site.reading.channel_range import RangeSection, range_section
 from generator.site.reading.class_sentences import class_sentences
 from generator.site.reading.descriptions import Description
+from generator.site.reading.feeds import ChannelFeeds
 from generator.site.reading.inputs import InputChannel
 from generator.site.reading.layer_numbers import Layer, MeasureColumn
 from generator.site.reading.layer_pairs import NetworkMatches
@@ -164,11 +165,16 @@ class ChannelPage:
 
 
 def channel_page(
-    atlas: Atlas, info: LayerInfo, channel: int, base_url: str, across: Sequence[NetworkMatches] = ()
+    atlas: Atlas,
+    info: LayerInfo,
+    channel: int,
+    base_url: str,
+    across: Sequence[NetworkMatches] = (),
+    feeds: ChannelFeeds | None = None,
 ) -> ChannelPage:
     """The content of a channel's page. base_url: the address of the published site, '' if that is not known; across:
-    the channel's matches in other networks."""
-    layer, found = atlas.layer(info.name), Found.of(atlas, info, channel)
+    the channel's matches in other networks; feeds: what feeds it and what reads it, None where nothing is known."""
+    layer, found = atlas.layer(info.name), Found.of(atlas, info, channel, feeds)
     top = _top_pictures(atlas, layer, channel)
     address = page_address(base_url, atlas.name, info.name, channel)
     return ChannelPage(

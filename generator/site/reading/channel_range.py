@@ -53,7 +53,9 @@ class RangeSection:
     """What the section shows. count: of all pictures; inactive: of how many the score is zero or below; view, width,
     height: of the drawing, the height of the bars alone; bars: the histogram as an SVG path, '' where no picture is
     above zero; lines: the strips' places, likewise; ticks: of the axis; sampled: how many pictures can be in the
-    strips, None for all; is_cut: whether strips show the units' fields; sentence: on the labels' agreement, ''."""
+    strips, None for all; is_cut: whether strips show the units' fields; sentence: on the labels' agreement, ''; sprite: of the patches and
+    gradients of the strips' units, '' where these were not pictured; panels: what it shows of each strip, one below the
+    other."""
 
     count: int
     inactive: int
@@ -67,6 +69,13 @@ class RangeSection:
     sampled: int | None
     is_cut: bool
     sentence: str
+    sprite: str
+    panels: Sequence[str]
+
+
+def range_file(channel: int) -> str:
+    """The picture of a channel's strips with their gradients, in the layer's folder."""
+    return f"{channel}-range.webp"
 
 
 def strip_name(quantile: int, count: int) -> str:
@@ -100,6 +109,8 @@ def range_section(atlas: Atlas, info: LayerInfo, channel: int) -> RangeSection |
         sampled=atlas.scored if atlas.scored < len(atlas.pictures) else None,
         is_cut=shows_fields(atlas, info) and any(strip.is_shown for strip in strips),
         sentence=decline_sentence(atlas, layer, channel),
+        sprite=range_file(channel) if channel in layer.ranged else "",
+        panels=layer.sprite.panels[: 1 + ("patches" in layer.sprite.panels)],
     )
 
 

@@ -52,7 +52,7 @@ class Layer:
     """One layer's numbers, turned into lists once, because a page is written for every channel of it.
 
     images, values, units: by channel the nine pictures (−1 where there are fewer), the activations, and the units' rows
-    and columns, strongest first; pictured: the channels that have a sprite; published: the numbers of the whole
+    and columns, strongest first; pictured: the channels that have a sprite; ranged: those whose strips have tiles too; published: the numbers of the whole
     pictures that the site shows.
     """
 
@@ -64,6 +64,7 @@ class Layer:
     units: list[list[list[int]]] = field(init=False)
     dead: list[bool] = field(init=False)
     pictured: set[int] = field(default_factory=set)
+    ranged: set[int] = field(default_factory=set)
     published: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:

@@ -3,8 +3,8 @@
 A part that adds something to the channel's page adds its data here, in three lines: a type of its own (a NamedTuple for
 what is listed: it becomes a short row in the JSON), a field of `ChannelRecord` with its meaning in `Field`, and its
 value in `channel_record`. The JSON Schema, the files and the guide's table of fields follow from the types. Field names
-are a contract with those who read the files: a field may be added at any time; if you rename one, remove one or
-change what it means, raise SCHEMA. A new array of one number per channel needs nothing: it is among `numbers`.
+are a contract with those who read the files: none is renamed, removed or changes what it means without need. Raise SCHEMA
+with every change of the fields, and say in SINCE which came with it. A new array of one number per channel needs nothing: it is among `numbers`.
 
 Numbers have the precision of the atlas (float32), in as few digits as give it back.
 """
@@ -22,15 +22,20 @@ from pydantic import Field, WithJsonSchema
 from generator.core.records import TOP, LayerInfo
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.channel_change import ChangeSentence, change_sentences
-from generator.site.reading.channel_effects import ChannelEffects, ClassEffect, channel_effects
+from generator.site.reading.channel_effects import ChannelEffects, ClassEffect, WeightEffect, channel_effects
 from generator.site.reading.channel_range import known_strips
 from generator.site.reading.channel_sentence import channel_sentence
+from generator.site.reading.feeds import ChannelFeeds
 from generator.site.reading.inputs import InputChannel, input_tree
 from generator.site.reading.layer_numbers import Layer, Number
 from generator.site.reading.layer_pairs import NetworkMatches
 from generator.site.reading.relations import SimilarChannels, similar_channels
 
-SCHEMA = 1
+SCHEMA = 2
+# By version, the fields that came with it.
+SINCE: Mapping[int, Sequence[str]] = {
+    2: ("histogram", "raises_exact", "lowers_exact", "feeds", "weights", "outputs"),
+}
 
 
 class TopPicture(NamedTuple):
@@ -126,6 +131,15 @@ class ClassContribution(NamedTuple):
     pictures: Annotated[int, Field(description="how many pictures the mean is of")]
 
 
+class ExactContribution(NamedTuple):
+    """A class whose output the channel raises or lowers, over all pictures."""
+
+    name: str
+    mean: Annotated[
+        float, Field(description="its mean contribution in all pictures, by the classifier's weights")
+    ]
+
+
 class ContributingPicture(NamedTuple):
     """A picture to whose class the channel contributes most."""
 
@@ -143,6 +157,49 @@ class InputStrength(NamedTuple):
     strength: float
 
 
+class UnitPart(NamedTuple):
+    """What the shortcut or the branch of a residual block gives to the channel's units, before the last ReLU."""
+
+    part: Annotated[str, Field(description="branch or shortcut")]
+    value: Annotated[float, Field(description="what it gives, the mean over the channel's top-9 units")]
+    layer: Annotated[
+        str, Field(description="whose channels it is made of; '' where it is not taken apart into channels")
+    ]
+    channels: Annotated[Sequence[int], Field(description="that give the largest terms")]
+    terms: Annotated[Sequence[float], Field(description="what each of them gives")]
+    others: Annotated[int, Field(description="how many further channels there are")]
+    rest: Annotated[float, Field(description="what these give together")]
+    constant: Annotated[float, Field(description="what comes of no channel: the folded bias")]
+
+
+class WeightRow(NamedTuple):
+    """A channel to which one of the largest weights leads, or from which it comes."""
+
+    kind: Annotated[
+        str,
+        Field(
+            description="along: into this channel, through the block's branch; onward: from it, through the next "
+            "block's branch; reader: a convolution that reads it"
+        ),
+    ]
+    layer: Annotated[str, Field(description="of the other channel")]
+    channel: Annotated[int, Field(description="the other channel")]
+    weight: Annotated[
+        float,
+        Field(
+            description="along, onward: with its sign, × standard deviation; reader: the strength, without"
+        ),
+    ]
+    sign: Annotated[int, Field(description="of the weight; 0 where neither sign outweighs the other")]
+
+
+class OutputWeight(NamedTuple):
+    """A weight of the classifier, less its mean over the outputs."""
+
+    output: str
+    weight: float
+
+
 @dataclass(frozen=True)
 class ChannelRecord:
     """Everything that the site says of a channel."""
@@ -157,6 +214,12 @@ class ChannelRecord:
     range: Annotated[
         Sequence[RangeStrip],
         Field(description="nine pictures each from the strongest to the weakest; none inside a block"),
+    ]
+    histogram: Annotated[
+        Sequence[int],
+        Field(
+            description="how many pictures' scores lie in each of the file's `bins`; none for a dead channel"
+        ),
     ]
     labels: Annotated[Sequence[LabelCount], Field(description="of these pictures, most frequent first")]
     categories: Annotated[
@@ -181,6 +244,11 @@ class ChannelRecord:
     lowers: Annotated[
         Sequence[ClassContribution], Field(description="the classes that it lowers most, the most first")
     ]
+    raises_exact: Annotated[
+        Sequence[ExactContribution],
+        Field(description="in the last block: the classes that it raises most over all pictures"),
+    ]
+    lowers_exact: Annotated[Sequence[ExactContribution], Field(description="those that it lowers most")]
     contributes: Annotated[
         Sequence[ContributingPicture],
         Field(description="the pictures to whose class it contributes most, the most first", max_length=TOP),
@@ -188,6 +256,16 @@ class ChannelRecord:
     inputs: Annotated[
         Sequence[InputStrength],
         Field(description="the strongest inputs of a convolution; of a block, those of its last convolution"),
+    ]
+    feeds: Annotated[
+        Sequence[UnitPart], Field(description="in a residual block: what its top-9 units are made of")
+    ]
+    weights: Annotated[
+        Sequence[WeightRow], Field(description="the largest weights into it and from it, by kind and layer")
+    ]
+    outputs: Annotated[
+        Sequence[OutputWeight],
+        Field(description="where the classifier reads it: its largest weights, then its smallest"),
     ]
     numbers: Annotated[
         Mapping[str, Number],
@@ -201,17 +279,19 @@ class ChannelRecord:
 @dataclass(frozen=True)
 class Found:
     """What is found once for a channel's record and for its page. effects: None where nothing was measured; tied: the
-    last convolution of a block, whose inputs are the block's, None for a page of a convolution; tree: the inputs."""
+    last convolution of a block, whose inputs are the block's, None for a page of a convolution; tree: the inputs;
+    feeds: what feeds it and what reads it, None where nothing is known."""
 
     changes: Sequence[ChangeSentence]
     effects: ChannelEffects | None
     similar: Sequence[SimilarChannels]
     tied: LayerInfo | None
     tree: Sequence[InputChannel]
+    feeds: ChannelFeeds | None
 
     @classmethod
-    def of(cls, atlas: Atlas, info: LayerInfo, channel: int) -> Found:
-        """All of it for one channel."""
+    def of(cls, atlas: Atlas, info: LayerInfo, channel: int, feeds: ChannelFeeds | None = None) -> Found:
+        """All of it for one channel. feeds: are read once for the whole layer (`LayerFeeds`)."""
         tied = next((layer for layer in atlas.around(info).inner_tied if layer.kind == "branch"), None)
         return cls(
             change_sentences(atlas, info, channel),
@@ -219,6 +299,7 @@ class Found:
             similar_channels(atlas, info, channel),
             tied,
             input_tree(atlas, tied or info, channel, within_block=tied is not None),
+            feeds,
         )
 
 
@@ -234,6 +315,7 @@ def channel_record(
         sentence=channel_sentence(atlas, info, channel),
         top=top_pictures(layer, channel),
         range=_range(atlas, layer, channel),
+        histogram=_histogram(layer, channel),
         labels=[LabelCount(label, count) for label, count in atlas.labels_of(info.name, channel)],
         categories=_categories(atlas, layer, channel),
         descriptions=[
@@ -255,11 +337,16 @@ def channel_record(
         ],
         raises=_contributions([] if effects is None else effects.raised),
         lowers=_contributions([] if effects is None else effects.lowered),
+        raises_exact=_exact_contributions([] if effects is None else effects.raised_by_weights),
+        lowers_exact=_exact_contributions([] if effects is None else effects.lowered_by_weights),
         contributes=[
             ContributingPicture(each.number, _digits(each.value), each.unit[1], each.unit[0])
             for each in ([] if effects is None else effects.pictures)
         ],
         inputs=[InputStrength(each.layer, each.channel, _digits(each.weight)) for each in found.tree],
+        feeds=_unit_parts(found.feeds),
+        weights=_weights(found.feeds),
+        outputs=_outputs(found.feeds),
         numbers={name: values[channel] for name, values in layer.numbers.items()},
     )
 
@@ -321,6 +408,62 @@ def _contributions(classes: Sequence[ClassEffect]) -> list[ClassContribution]:
         ClassContribution(each.name, _digits(each.mean), _exact(each.reach), each.rank, each.pictures)
         for each in classes
     ]
+
+
+def _histogram(layer: Layer, channel: int) -> list[int]:
+    counts = layer.arrays.get("histogram")
+    return [] if counts is None or layer.dead[channel] else counts[channel].tolist()
+
+
+def _exact_contributions(classes: Sequence[WeightEffect]) -> list[ExactContribution]:
+    return [ExactContribution(each.name, _digits(each.mean)) for each in classes]
+
+
+def _unit_parts(feeds: ChannelFeeds | None) -> list[UnitPart]:
+    if feeds is None or feeds.sum is None:
+        return []
+    parts = (
+        ("shortcut", feeds.sum.shortcut, feeds.sum.by_shortcut),
+        ("branch", feeds.sum.branch, feeds.sum.by_branch),
+    )
+    return [
+        UnitPart(name, _digits(value), "", (), (), 0, 0.0, 0.0)
+        if found is None
+        else UnitPart(
+            name,
+            _digits(value),
+            found.layer,
+            [term.channel for term in found.terms],
+            [_digits(term.value) for term in found.terms],
+            found.others,
+            _digits(found.rest),
+            _digits(found.constant),
+        )
+        for name, value, found in parts
+    ]
+
+
+def _weights(feeds: ChannelFeeds | None) -> list[WeightRow]:
+    if feeds is None:
+        return []
+    found = [("along", feeds.along), ("onward", feeds.onward), *(("reader", each) for each in feeds.readers)]
+    return [
+        WeightRow(
+            kind,
+            terms.layer,
+            term.channel,
+            _digits(term.value),
+            term.sign if kind == "reader" else int(np.sign(term.value)),
+        )
+        for kind, terms in found
+        if terms is not None
+        for term in terms.terms
+    ]
+
+
+def _outputs(feeds: ChannelFeeds | None) -> list[OutputWeight]:
+    named = [] if feeds is None else [*feeds.raised, *feeds.lowered]
+    return [OutputWeight(name, _digits(weight)) for name, weight in named]
 
 
 def _digits(value: float) -> float:

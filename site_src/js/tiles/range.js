@@ -1,6 +1,7 @@
 // The strips of a channel's whole range: nine pictures each, loaded when the strip comes into view or when the page is
 // printed. A picture is its number, row and column, "-" where the site does not hold it. The tab key stops once at each
-// strip; the left and right arrow keys move along it.
+// strip; the left and right arrow keys move along it. Where the strips' units have tiles of their own (data-sprite), these
+// are shown: nine columns, and of each strip its panels one below the other.
 
 import { element } from "../dom.js";
 import { drawnSquares, isPublished, shownSquare, tileData } from "./data.js";
@@ -25,16 +26,22 @@ function drawStrip(strip) {
   const data = tileData(strip);
   const layer = data?.rows[document.querySelector(".whole-range").dataset.layer];
   if (!layer) return;
-  const isCut = strip.closest("ol").className !== "";
+  const list = strip.closest("ol");
+  const isCut = list.className !== "";
   const name = strip.parentElement.querySelector("b").textContent;
   strip.setAttribute("role", "group");
   strip.setAttribute("aria-label", name);
-  for (const [picture, row, column, label] of placesIn(strip.dataset.p, data, layer[1])) {
-    if (picture === "-") continue;
-    const shown = pictureOf(data, layer[0], isCut, [picture, row, column]);
-    shown[0].alt = `picture ${picture}${label ? `, ${label}` : ""}`;
-    const [kind, href] = [isCut ? "cut" : "whole", `../pictures/${picture}.webp`];
-    strip.append(element("a", { class: kind, href, tabindex: strip.childElementCount ? -1 : 0 }, shown));
+  for (const [place, [picture, row, column, label]] of placesIn(strip.dataset.p, data, layer[1]).entries()) {
+    const text = picture === "-" ? "" : `picture ${picture}${label ? `, ${label}` : ""}`;
+    const link = picture === "-" ? {} : { href: `../pictures/${picture}.webp` };
+    if (link.href) link.tabindex = strip.querySelector("a") ? -1 : 0;
+    if (list.dataset.sprite) {
+      strip.append(tileOf(list, strip, place, text, link));
+    } else if (link.href) {
+      const shown = pictureOf(data, layer[0], isCut, [picture, row, column]);
+      shown[0].alt = text;
+      strip.append(element("a", { class: isCut ? "cut" : "whole", ...link }, shown));
+    }
   }
   strip.addEventListener("keydown", moveAlong);
 }
@@ -48,6 +55,19 @@ function moveAlong(event) {
   if (!next) return;
   for (const link of here.parentElement.children) link.tabIndex = link === next ? 0 : -1;
   next.focus();
+}
+
+// The part of the strips' sprite that shows one unit.
+function tileOf(list, strip, place, text, link) {
+  const { sprite, panels } = list.dataset;
+  const strips = list.children.length;
+  const tile = element(link.href ? "a" : "span", { class: `tile p${panels}`, ...link });
+  if (text) tile.setAttribute("aria-label", text);
+  const row = Array.from(list.children).indexOf(strip.parentElement);
+  tile.style.backgroundImage = `url("${sprite}")`;
+  tile.style.backgroundSize = `900% ${100 * strips}%`;
+  tile.style.backgroundPosition = `${12.5 * place}% ${strips > 1 ? (100 * row) / (strips - 1) : 0}%`;
+  return tile;
 }
 
 // The strongest nine are those of the channel's tiles.
