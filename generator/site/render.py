@@ -48,9 +48,9 @@ def render_site(
 
     base_url: where the site will be published, for the addresses in citations; descriptions: tables of descriptions of
     the atlas's channels (CSV), or NAME=FILE of the atlas NAME; scores: whether every channel's score on every picture
-    and its mean contribution to every class are published, in half precision; parquet: whether channels.csv is published as Parquet too. Raises AtlasError if two
-    atlases have the same name, if the folder holds something else, if descriptions are wrong, if a package is missing,
-    or if the site is larger than max_bytes.
+    and its mean contribution to every class are published, in half precision; parquet: whether channels.csv is
+    published as Parquet too. Raises AtlasError if two atlases have the same name, if the folder holds something else,
+    if descriptions are wrong, if a package is missing, or if the site is larger than max_bytes.
     """
     start = time.perf_counter()
     downloads = Downloads(scores, parquet)

@@ -144,8 +144,8 @@ class Inputs:
         return (*patches, *self.profile.gradients)
 
     def slots(self, layer: LayerInfo) -> int:
-        """How many tiles a channel of this layer can have: of its top-9, and where the profile wants them of its strips,
-        of which the first is the top-9."""
+        """How many tiles a channel of this layer can have: of its top-9, and where the profile wants them of its
+        strips, of which the first is the top-9."""
         return TOP * len(QUANTILES) if self.pictures_strips(layer) else TOP
 
     def pictures_strips(self, layer: LayerInfo) -> bool:

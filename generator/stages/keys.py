@@ -276,8 +276,8 @@ def features(inputs: Inputs) -> str:
 
 @_once
 def predictions(inputs: Inputs) -> str:
-    """The classifier's outputs; '' where there is no classifier, or where neither an accuracy nor a map nor contributions
-    to classes need a forward pass that goes so far."""
+    """The classifier's outputs; '' where there is no classifier, or where neither an accuracy nor a map nor
+    contributions to classes need a forward pass that goes so far."""
     network = inputs.network
     is_needed = (
         inputs.profile.effects.enabled

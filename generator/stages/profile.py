@@ -194,8 +194,9 @@ class SpritesSection(_Section):
 
 
 class RangeSection(_Section):
-    """The strips of nine pictures along a channel's range. gradients: also picture their units, each patch with the first
-    of the profile's gradients below it, in one more file per channel with up to six times the units of the top-9."""
+    """The strips of nine pictures along a channel's range. gradients: also picture their units, each patch with the
+    first of the profile's gradients below it, in one more file per channel with up to six times the units of the
+    top-9."""
 
     gradients: bool = False
 
@@ -322,7 +323,8 @@ class SiteSection(_Section):
     """publish_patches: whether pieces of the pictures appear on the site; author: whom a citation of a page names (left
     out: the contributors of Residual Atlas); max_site_bytes: the build fails above it; descriptions: tables of
     descriptions of channels (CSV) that the pages show; scores: publish every channel's score on every picture and its
-    mean contribution to every class, in half precision (two bytes each); parquet: publish channels.csv as Parquet too (needs pyarrow)."""
+    mean contribution to every class, in half precision (two bytes each); parquet: publish channels.csv as Parquet too
+    (needs pyarrow)."""
 
     publish_patches: bool = True
     author: str = ""

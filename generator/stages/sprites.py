@@ -16,8 +16,8 @@ from generator.stages.unit_table import listed_units
 
 def encode_sprites(inputs: Inputs, run: Run) -> None:
     """Write sprites/<layer>/<channel>.webp of every channel and thumbs/<layer>.webp of every layer from their tiles,
-    ranges/<layer>/<channel>.webp where the strips' units are pictured, and the array of their units' focus; under torchrun each process those of its share of the layers, without waiting
-    for the others."""
+    ranges/<layer>/<channel>.webp where the strips' units are pictured, and the array of their units' focus; under
+    torchrun each process those of its share of the layers, without waiting for the others."""
     key, work = keys.sprites(inputs), run.store.work
     stamps = {layer.name: layer_stamp(SPRITES, layer) for layer in inputs.network.layers}
     layers = [layer for layer in inputs.network.layers if work.stamp(stamps[layer.name]) != key]

@@ -161,9 +161,9 @@ def contributions(maps: Tensor, gradients: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class EffectReader:
-    """Adds pictures to a state. network: on its device; of_class, answers: (N,) of every picture the number of its class
-    and that of the network's answer, −1 for none. The answers are given, not taken from this pass: its arithmetic may be
-    another than that in which the answers were found that the pages list."""
+    """Adds pictures to a state. network: on its device; of_class, answers: (N,) of every picture the number of its
+    class and that of the network's answer, −1 for none. The answers are given, not taken from this pass: its arithmetic
+    may be another than that in which the answers were found that the pages list."""
 
     def __init__(self, network: Network, plan: EffectPlan, of_class: np.ndarray, answers: np.ndarray) -> None:
         self.network, self._of_class, self._answers, self._plan = network, of_class, answers, plan

@@ -53,9 +53,9 @@ class RangeSection:
     """What the section shows. count: of all pictures; inactive: of how many the score is zero or below; view, width,
     height: of the drawing, the height of the bars alone; bars: the histogram as an SVG path, '' where no picture is
     above zero; lines: the strips' places, likewise; ticks: of the axis; sampled: how many pictures can be in the
-    strips, None for all; is_cut: whether strips show the units' fields; sentence: on the labels' agreement, ''; sprite: of the patches and
-    gradients of the strips' units, '' where these were not pictured; panels: what it shows of each strip, one below the
-    other."""
+    strips, None for all; is_cut: whether strips show the units' fields; sentence: on the labels' agreement, ''; sprite:
+    of the patches and gradients of the strips' units, '' where these were not pictured; panels: what it shows of each
+    strip, one below the other."""
 
     count: int
     inactive: int

@@ -52,8 +52,8 @@ class Layer:
     """One layer's numbers, turned into lists once, because a page is written for every channel of it.
 
     images, values, units: by channel the nine pictures (−1 where there are fewer), the activations, and the units' rows
-    and columns, strongest first; pictured: the channels that have a sprite; ranged: those whose strips have tiles too; published: the numbers of the whole
-    pictures that the site shows.
+    and columns, strongest first; pictured: the channels that have a sprite; ranged: those whose strips have tiles too;
+    published: the numbers of the whole pictures that the site shows.
     """
 
     info: LayerInfo

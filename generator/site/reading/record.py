@@ -3,8 +3,9 @@
 A part that adds something to the channel's page adds its data here, in three lines: a type of its own (a NamedTuple for
 what is listed: it becomes a short row in the JSON), a field of `ChannelRecord` with its meaning in `Field`, and its
 value in `channel_record`. The JSON Schema, the files and the guide's table of fields follow from the types. Field names
-are a contract with those who read the files: none is renamed, removed or changes what it means without need. Raise SCHEMA
-with every change of the fields, and say in SINCE which came with it. A new array of one number per channel needs nothing: it is among `numbers`.
+are a contract with those who read the files: none is renamed, removed or changes what it means without need. Raise
+SCHEMA with every change of the fields, and say in SINCE which came with it. A new array of one number per channel needs
+nothing: it is among `numbers`.
 
 Numbers have the precision of the atlas (float32), in as few digits as give it back.
 """
