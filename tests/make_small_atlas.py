@@ -229,7 +229,7 @@ def _write_ranges(store: Store, layers: Sequence[LayerInfo]) -> None:
     """Write range.npz of every layer that is not inside a block, from its scores; every unit at row and column 0."""
     ties = tie_order([picture.path for picture in store.tables.images()])
     for layer in layers:
-        scores = np.asarray(store.arrays.scores(layer.name))
+        scores = np.array(store.arrays.scores(layer.name))
         rows = strips(scores, ties).rows
         counts = Histograms(layer.channels)
         counts.update(bin_of(torch.from_numpy(scores)))

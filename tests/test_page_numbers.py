@@ -173,16 +173,19 @@ class Expected:
         if (ratio := numbers["mix_ratio"]) is None:
             return
         low, high = numbers["mix_ratio_low"], numbers["mix_ratio_high"]
-        ends = (
-            f"{correlation(low)} to {correlation(high)}"
-            if high is not None
-            else f"from {correlation(low)} up"
-        )
-        yield f"mix ratio {correlation(ratio)}, 95 % interval {ends}"
+        if low is None:
+            yield f"(mix ratio {correlation(ratio)};"
+        else:
+            ends = (
+                f"from {correlation(low)} up"
+                if high is None
+                else f"{correlation(low)} to {correlation(high)}"
+            )
+            yield f"mix ratio {correlation(ratio)}, 95 % interval {ends}"
         block = next(each for each in self.stream["blocks"] if each["block"] == record["layer"])
         yield f"(different channels: {correlation(block['untied_overlap'])} on average)"
         near = self.stream["near_one"]
-        if 1 / near < low and high is not None and high < near:
+        if low is not None and high is not None and 1 / near < low and high < near:
             yield f"{significant(1 / near, 2)} to {significant(near, 2)} is called mixed"
 
     def effects(self, record: dict[str, Any]) -> Iterator[str]:
@@ -206,10 +209,10 @@ class Expected:
             for channel, term in zip(part["channels"], part["terms"], strict=True):
                 yield f"{channel} {with_sign(_rounded(term))}"
             if part["layer"]:
-                yield f"constant {with_sign(_rounded(part['constant']))}"
-            if part["others"]:
-                yield f"{integer(part['others'])} other"
-                yield f"{with_sign(_rounded(part['rest']))}, constant"
+                plural = "s" if part["others"] > 1 else ""
+                others = f"{integer(part['others'])} other{plural} {with_sign(_rounded(part['rest']))}, "
+                constant = f"constant {with_sign(_rounded(part['constant']))}"
+                yield (others if part["others"] else "") + constant
         for row in record["weights"]:
             weight = _rounded(row["weight"])
             sign = {1: "+", -1: "−", 0: "mixed "}[row["sign"]]
