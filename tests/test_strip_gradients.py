@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from gradient_oracle import framed, layer_maps, resnet_taps
+from gradient_oracle import framed, layer_maps
 from interrupting import Interrupting, file_bytes
 from PIL import Image
 from small_job import rough_picture
@@ -87,7 +87,7 @@ def test_tiles_of_strips_are_the_fields_and_the_gradients_of_autograd(strips: Pa
     store, own = Store(strips / "atlas"), profile.load(str(strips / "strips.toml"))
     network, module = open_network(own), models.load_module("resnet20-cifar", "random").double()
     preprocessing, size = store.manifest().preprocessing, (32, 32)
-    _, watched = resnet_taps(module)
+    watched = {"res2a": ("layer1.0", False)}
     layer, info = network.layer("res2a"), store.manifest().sprites["res2a"]
     numbers = store.arrays.layer("res2a")
     native = native_side(layer.receptive_field.side, size, own.sprites.tile)
@@ -104,7 +104,7 @@ def test_tiles_of_strips_are_the_fields_and_the_gradients_of_autograd(strips: Pa
                 pixels = read_picture(strips / "pictures" / f"{number:02d}.png", preprocessing).pixels
                 x = network.to("cpu", torch.float64).prepare(torch.from_numpy(pixels)[None])
                 x = x.detach().requires_grad_()
-                maps, _ = layer_maps(module, x, "guided", {"res2a": watched["res2a"]})
+                maps, _ = layer_maps(module, x, "guided", watched)
                 (gradient,) = torch.autograd.grad(maps["res2a"][0, channel, row, across], x)
                 whole = framed(gradient[0], layer.receptive_field, row, across)
                 expected = enlarge(gradient_pixels(whole.permute(1, 2, 0).numpy()), factor)
