@@ -692,16 +692,22 @@ def list_layers(model: str, weights: str | None, crop: Any, args: Any, layer_nam
 )
 @click.option(
     "--seeds",
-    default=3,
+    default=10,
     show_default=True,
     type=click.IntRange(min=1),
-    help="How many networks of each kind to train, each from its own seed.",
+    help="How many networks of each kind to train at most, each from its own seed: degradation and lesion train as "
+    "many, the others at most 5.",
+)
+@click.option(
+    "--device", default="cpu", show_default=True, help="cpu, cuda or cuda:1: where the networks are trained."
 )
 @click.option("--quick", is_flag=True, help="Use a tiny setting that only shows that everything works.")
 @click.option(
     "--atlases", is_flag=True, help="Then compute an atlas of one network of each kind, in OUT/atlases."
 )
-def experiments(names: tuple[str, ...], out: Path, seeds: int, quick: bool, atlases: bool) -> None:
+def experiments(
+    names: tuple[str, ...], out: Path, seeds: int, device: str, quick: bool, atlases: bool
+) -> None:
     """Train small networks that compare the papers' designs.
 
     NAMES are degradation, lesion, shortcuts, order, cardinality, refinement and zero-blocks; without NAMES all of them
@@ -718,13 +724,40 @@ def experiments(names: tuple[str, ...], out: Path, seeds: int, quick: bool, atla
         raise AtlasError("unknown experiment", unknown[0], f"known: {', '.join(EXPERIMENTS)}")
     setting = replace(QUICK if quick else Setting(), seeds=tuple(range(seeds)))
     chosen = names or tuple(EXPERIMENTS)
-    for path in run_experiments(chosen, setting, out):
+    for path in run_experiments(chosen, setting, out, device=device):
         click.echo(path)
     if atlases:
         from generator.experiments.studies import compute_studies
 
-        for path in compute_studies(chosen, setting, out):
+        for path in compute_studies(chosen, setting, out, device=device):
             click.echo(path)
+
+
+@main.command()
+@click.argument("model")
+@click.option("--weights", help=f"Weights: {_FILE} or a torchvision enum name.")
+@click.option(
+    "--images", required=True, type=click.Path(path_type=Path), help="Folder of pictures, at any depth."
+)
+@click.option("--limit", type=click.IntRange(min=9), help="At most so many pictures, evenly spaced.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=BUILD / "lesions",
+    show_default=True,
+    help="Folder of the tables.",
+)
+def lesions(model: str, weights: str | None, images: Path, limit: int | None, out: Path) -> None:
+    """Take the blocks of the trained network MODEL apart, one at a time.
+
+    One block loses its branch or its shortcut, or blocks of a stage are put into another order. The tables say how
+    often the network is then right, and how many of its nine strongest pictures a channel of the blocks behind keeps.
+    The network is a residual network of torchvision, for CIFAR, of Caffe, or the demo's.
+    """
+    from generator.experiments.real_lesions import write_lesions
+
+    for path in write_lesions(model, weights, images, limit, out):
+        click.echo(path)
 
 
 @main.group()

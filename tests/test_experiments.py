@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,29 +13,28 @@ import torch
 import torch.nn.functional as F
 from click.testing import CliRunner
 from damages import TO_FILES, Damage, cut_the_end, directory, empty, garbage, truncate, zeros
+from scipy.stats import ttest_rel
 from torch import nn
 
 from generator.__main__ import main
 from generator.core.progress import Reporter
 from generator.core.store import fingerprint
 from generator.experiments import training
+from generator.experiments.comparing import curve_of
 from generator.experiments.running import constants, run_experiments
 from generator.experiments.runs import Run
 from generator.experiments.setting import QUICK, Setting
-from generator.experiments.training import accuracy, build, gradient_norms
+from generator.experiments.training import accuracy, augmented, build, gradient_norms, labels_of
 from generator.experiments.workshop import Workshop
 from generator.network.models.study.networks import Block, StudyNetwork
 from generator.network.tracing import trace
 from generator.pictures.drawn import pool
-from generator.pictures.drawn.world import HELD_OUT_SEED, TRAIN_SEED
+from generator.pictures.drawn.world import DRAWING_KINDS, HELD_OUT_SEED, TRAIN_SEED, draw
+from generator.site.chapters.experiment_depth import degradation, lesion
 from generator.site.chapters.experiment_tables import by_seed, results
-from generator.site.chapters.experiments import (
-    degradation,
-    experiments_page,
-    lesion,
-)
+from generator.site.chapters.experiments import experiments_page
 from generator.site.figures.charts import Series, line_chart
-from generator.site.formats import mean_and_spread
+from generator.site.formats import interval, mean_and_spread, signed
 
 pytestmark = pytest.mark.slow  # whole atlases are computed
 
@@ -55,9 +55,11 @@ def tables(folder: Path) -> dict[str, bytes]:
 
 def test_the_tables_hold_every_run(workshop: Path) -> None:
     found = tables(workshop)
-    assert set(found) == {"degradation.csv", "gradients.csv", "lesion.csv", "setting.json"}
+    assert set(found) == {
+        "degradation.csv", "gradients.csv", "lesion.csv", "setting-degradation.json", "setting-lesion.json"
+    }  # fmt: skip
     lines = found["degradation.csv"].decode().splitlines()
-    assert lines[0] == "kind,depth,seed,epoch,train_loss,train_error,test_error"
+    assert lines[0] == "kind,depth,seed,epoch,train_loss,train_error,test_error,fit_error"
     assert len(lines) == 1 + 2 * 2 * 2 * TINY.epochs
     assert len(found["gradients.csv"].splitlines()) == 1 + 2 * 2 * 2 * (7 + 13)  # start and end; convolutions
     assert len(found["lesion.csv"].splitlines()) == 1 + 2 * 2 * (1 + 4)  # blocks that keep their shape
@@ -67,14 +69,14 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(
     workshop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = tables(workshop)
-    done: list[Run] = []
+    done: list[nn.Module] = []
     true_train = training.train
 
-    def counted(run, *rest):
-        done.append(run)
+    def counted(network, *rest):
+        done.append(network)
         if len(done) == 4:
             raise KeyboardInterrupt
-        return true_train(run, *rest)
+        return true_train(network, *rest)
 
     monkeypatch.setattr("generator.experiments.workshop.train", counted)
     (tmp_path / "drawings").symlink_to(workshop / "drawings")
@@ -128,9 +130,10 @@ def test_the_keys_of_trainings_stay(workshop: Path) -> None:
     """What was trained is found again: the key's parts, spelt out."""
     run = {"residual": True, "depth": 8, "seed": 0}
     common = {
-        "pictures": 88, "held_out": 44, "side": 12, "width": 2, "epochs": 2, "batch": 22, "rate": 0.1, "decay": 1e-4
+        "pictures": 88, "held_out": 44, "every": 1, "side": 12, "width": 2, "epochs": 2, "batch": 22, "rate": 0.05,
+        "warm": 0.5, "decay": 1e-4, "shift": 1, "tested": 1,
     }  # fmt: skip
-    key = fingerprint(1, run, common, pool.fingerprint())[:16]
+    key = fingerprint(2, run, common, pool.fingerprint())[:16]
     assert (workshop / "runs" / f"residual-8-0-{key}.json").is_file()
 
 
@@ -180,8 +183,60 @@ def test_accuracy_counts() -> None:
             return F.one_hot(x[:, 0, 0, 0].long(), 44).float()
 
     labels = torch.arange(300) % 44
-    labels[:30] += 1
-    assert accuracy(First(), labels.view(-1, 1, 1, 1).expand(-1, 3, 2, 2).float() % 44) == pytest.approx(0.9)
+    shown = labels.clone()
+    shown[:30] += 1
+    pictures = (shown % 44).view(-1, 1, 1, 1).expand(-1, 3, 2, 2).float()
+    assert accuracy(First(), pictures, labels) == pytest.approx(0.9)
+
+
+def test_labels_are_those_of_the_drawings_that_are_used() -> None:
+    """Every fourth drawing: 11 classes, one after the other, with the names that the drawn world gives them."""
+    setting = replace(TINY, every=4)
+    assert setting.classes == 11
+    labels = labels_of(setting, 24)
+    assert [draw(4 * place).label for place in range(24)] == labels.tolist()
+
+
+def test_crops_are_cut_from_the_padded_picture_and_mirrored_where_the_class_allows() -> None:
+    """Each crop, mirrored back, is found once in the zero-padded picture; letters are never mirrored."""
+    random = np.random.default_rng(3)
+    pictures = torch.rand(200, 3, 6, 6)
+    labels = torch.arange(200) % 44
+    found = augmented(pictures, labels, 1, random)
+    padded = F.pad(pictures, (1, 1, 1, 1))
+    places, mirrored = set(), 0
+    for own, whole, label in zip(found, padded, labels.tolist(), strict=True):
+        hits = [
+            (down, right, flip)
+            for down in range(3)
+            for right in range(3)
+            for flip in (False, True)
+            if torch.equal(own.flip(2) if flip else own, whole[:, down : down + 6, right : right + 6])
+        ]
+        ((down, right, flip),) = hits
+        assert not flip or DRAWING_KINDS[label].mirror
+        places.add((down, right))
+        mirrored += flip
+    assert len(places) == 9 and 60 < mirrored < 140
+    assert augmented(pictures, labels, 0, random) is pictures
+
+
+def test_the_rate_rises_and_falls_to_zero_along_half_a_cosine() -> None:
+    setting = replace(TINY, epochs=40, warm=4, tested=5)
+    assert setting.share(2) == pytest.approx(0.5 * (1 + np.cos(np.pi / 20)) / 2)
+    assert setting.share(20) == pytest.approx(0.5)
+    assert setting.share(40) == pytest.approx(0, abs=1e-12)
+    assert [epoch for epoch in range(1, 41) if setting.is_tested(epoch)] == list(range(5, 41, 5))
+
+
+def test_what_was_not_measured_is_an_empty_cell() -> None:
+    notes = {"curve": [{"train_loss": 1.0, "train_error": 0.5}] * 2 + [
+        {"train_loss": 0.5, "train_error": 0.25, "test_error": 0.3}], "train_error": 0.125}  # fmt: skip
+    rows = curve_of(notes)
+    assert [row["test_error"] for row in rows] == ["", "", 0.3]
+    assert [row["fit_error"] for row in rows] == ["", "", 0.125]
+    text = [{"kind": "a", "depth": "8", "seed": "0", **{k: str(v) for k, v in row.items()}} for row in rows]
+    assert by_seed(text, "a", 8, "test_error").tolist() == [[0.3]]
 
 
 def test_the_command_knows_its_experiments(tmp_path: Path) -> None:
@@ -193,27 +248,66 @@ def test_the_command_knows_its_experiments(tmp_path: Path) -> None:
 # -- the report ----------------------------------------------------------------------------------------------
 
 
-def planted() -> list[dict[str, str]]:
-    """Two seeds: the plain network is 20 points worse when deep, the residual one 10 better."""
-    ends = {("plain", 8): 0.3, ("plain", 32): 0.5, ("residual", 8): 0.3, ("residual", 32): 0.2}
-    return [
-        {"kind": kind, "depth": str(depth), "seed": str(seed), "epoch": str(epoch), "train_loss": "1",
-         "train_error": str(end + (0.1 if epoch == 1 else 0) + 0.02 * seed), "test_error": str(end)}
-        for (kind, depth), end in ends.items() for seed in (0, 1) for epoch in (1, 2)
-    ]  # fmt: skip
+def planted(seeds: int = 10) -> list[dict[str, str]]:
+    """The plain network is 20 points worse with 32 layers, the residual one as good; with 20 layers seeds disagree."""
+    ends = {("plain", 8): 0.3, ("plain", 20): 0.35, ("plain", 32): 0.5,
+            ("residual", 8): 0.3, ("residual", 20): 0.3, ("residual", 32): 0.3}  # fmt: skip
+    random = np.random.default_rng(7)
+    rows = []
+    for (kind, depth), end in ends.items():
+        for seed in range(seeds):
+            spread = 0.2 if (kind, depth) == ("plain", 20) else 0.005
+            fit = end + 0.01 * seed + random.normal(0, spread)
+            rows += [
+                {"kind": kind, "depth": str(depth), "seed": str(seed), "epoch": str(epoch), "train_loss": "1",
+                 "train_error": str(end + 0.1), "test_error": "" if epoch == 1 else str(end),
+                 "fit_error": "" if epoch == 1 else str(fit)}
+                for epoch in (1, 2)
+            ]  # fmt: skip
+    return rows
 
 
 def test_the_report_says_what_the_table_holds() -> None:
-    found = degradation(planted())
+    rows = planted()
+    found = degradation(rows)
+    assert (found.depths, found.seeds) == ([8, 20, 32], 10)
+
+    def of(kind: str, depth: int) -> np.ndarray:
+        own = [r for r in rows if (r["kind"], r["depth"], r["epoch"]) == (kind, str(depth), "2")]
+        return np.array([100 * float(row["fit_error"]) for row in own])
+
+    for row, (name, later, earlier) in zip(
+        found.differences.rows,
+        [("plain, 20 less 8 layers", of("plain", 20), of("plain", 8)),
+         ("plain, 32 less 8 layers", of("plain", 32), of("plain", 8)),
+         ("residual, 20 less 8 layers", of("residual", 20), of("residual", 8)),
+         ("residual, 32 less 8 layers", of("residual", 32), of("residual", 8)),
+         ("residual less plain, 8 layers", of("residual", 8), of("plain", 8)),
+         ("residual less plain, 20 layers", of("residual", 20), of("plain", 20)),
+         ("residual less plain, 32 layers", of("residual", 32), of("plain", 32))],
+        strict=True,
+    ):  # fmt: skip
+        test = ttest_rel(later, earlier)
+        low, high = test.confidence_interval(0.95)
+        assert row[:3] == [name, signed((later - earlier).mean(), 1), interval(low, high)]
+    shown = [row[-1] for row in found.differences.rows]
+    assert shown == ["not decided", "higher", *["no difference"] * 3, "not decided", "lower"]
     assert (
-        "With 32 layers the training error at the end is, without shortcuts, 20.0 percentage points higher"
+        "Against the plain network of 8 layers, the training error of the plain network is with 20 layers not decided ("
         in found.summary
     )
+    assert "and with 32 layers higher (+" in found.summary
+    assert "of the residual network is with 20 layers not different by 2 points or more (" in found.summary
     assert (
-        "than with 8; with shortcuts 10.0 percentage points lower (95 % interval −10.0 to −10.0)"
-        in found.summary
+        "With 32 layers the training error of the residual network, against the plain one, is lower (−"
+        in (found.summary)
     )
-    assert {row[0]: row[1] for row in found.table.rows}["plain, 32 layers"] == "51.0 ± 1.4"
+    plain = found.charts[0]
+    assert [curve.name for curve in plain.curves] == ["8 layers", "20 layers", "32 layers"]
+    assert [(tick.text) for tick in plain.y.ticks] == ["0", "20", "40", "60", "80", "100"]
+
+
+def test_the_lesions_report_says_what_the_table_holds() -> None:
     blocks = [
         {
             "kind": kind,
@@ -226,19 +320,11 @@ def test_the_report_says_what_the_table_holds() -> None:
         for kind, drops in (("plain", ("0.2", "0.4")), ("residual", ("0.72", "0.8")))
         for block, without in zip(("layer1.0", "layer2.1"), drops, strict=True)
     ]
-    summary = lesion(blocks).summary
-    assert "costs the plain network 62.5 % of its accuracy on average, the residual one 5.0 %." in summary
-
-
-def test_a_difference_that_three_seeds_do_not_show_is_not_called_clear() -> None:
-    rows = [
-        {"kind": kind, "depth": str(depth), "seed": str(seed), "epoch": "1", "test_error": "0.5",
-         "train_error": str(0.3 + (rise if depth == 32 else 0))}
-        for kind in ("plain", "residual") for depth in (8, 32) for seed, rise in enumerate((0.36, -0.19, 0.04))
-    ]  # fmt: skip
-    summary = degradation(rows).summary
-    # By hand: mean 7, standard deviation 27.62, t of 2 degrees of freedom 4.303: 4.303 × 27.62 / √3 = 68.6.
-    assert "7.0 percentage points higher (95 % interval −61.6 to 75.6, not clearly different)" in summary
+    assert lesion(blocks).summary == (
+        "With 14 layers, leaving out one block costs the plain network 62.5 % of its accuracy on average, the residual "
+        "network 5.0 %."
+    )
+    assert lesion(blocks).differences.rows[0][:2] == ["residual less plain, 14 layers", "−57.5"]
 
 
 def test_a_charts_lines_run_through_their_points() -> None:
@@ -261,17 +347,39 @@ def test_a_charts_lines_run_through_their_points() -> None:
 def test_the_committed_results_are_whole() -> None:
     found = results()
     assert found is not None
-    committed = {name: tuple(v) if isinstance(v, list) else v for name, v in vars(found.setting).items()}
-    setting = Setting()
-    assert committed == {**asdict(setting), **constants()}
-    assert len(setting.seeds) >= 3
+    for name in ("degradation", "lesion"):
+        committed = {
+            key: tuple(v) if isinstance(v, list) else v for key, v in vars(found.settings[name]).items()
+        }
+        setting = replace(Setting(), depths=committed["depths"])
+        assert committed == {**asdict(setting), **constants(setting), "device": "cpu"}
+    assert len(found.settings["degradation"].seeds) >= 10
     for kind in ("plain", "residual"):
-        for depth in setting.depths:
-            assert by_seed(found.tables["degradation"], kind, depth, "test_error").shape == (
-                3,
-                setting.epochs,
-            )
+        for depth in found.settings["degradation"].depths:
+            rows = found.tables["degradation"]
+            assert by_seed(rows, kind, depth, "train_error").shape == (10, 40)
+            assert by_seed(rows, kind, depth, "test_error").shape == (10, 8)
+            assert by_seed(rows, kind, depth, "fit_error").shape == (10, 1)
     assert experiments_page() is not None
+
+
+def test_the_page_is_made_of_the_committed_tables_alone() -> None:
+    """Every difference on the page comes out again from the CSV with SciPy."""
+    found, page = results(), experiments_page()
+    assert found is not None and page is not None
+    rows = found.tables["degradation"]
+    for name, difference, limits, *_ in page.degradation.differences.rows:
+        kind, later, earlier = re.fullmatch(r"(\w+), (\d+) less (\d+) layers", name).groups() if "," in name[:9] else (
+            "", "", "")  # fmt: skip
+        if not kind:
+            depth = int(re.search(r"(\d+) layers", name)[1])
+            pair = [by_seed(rows, own, depth, "fit_error")[:, 0] for own in ("residual", "plain")]
+        else:
+            pair = [by_seed(rows, kind, int(depth), "fit_error")[:, 0] for depth in (later, earlier)]
+        test = ttest_rel(*pair)
+        low, high = test.confidence_interval(0.95)
+        assert difference == signed(100 * float((pair[0] - pair[1]).mean()), 1)
+        assert limits == interval(100 * low, 100 * high)
 
 
 def test_the_committed_gradients_at_the_start_come_out_again(tmp_path: Path) -> None:
@@ -283,9 +391,13 @@ def test_the_committed_gradients_at_the_start_come_out_again(tmp_path: Path) -> 
         for row in found.tables["gradients"]
         if (row["kind"], row["depth"], row["seed"], row["when"]) == ("residual", "8", "0", "start")
     ]
-    pictures = training.reduced(pool.drawings(training.PROBE, TRAIN_SEED, tmp_path, 1), Setting().side)
-    labels = torch.arange(training.PROBE) % 44
-    norms = gradient_norms(build(Run(True, 8, 0), Setting()), pictures, labels)
+    setting = Setting()
+    pictures = pool.drawings(training.PROBE, TRAIN_SEED, tmp_path, 1, every=setting.every)
+    norms = gradient_norms(
+        build(Run(True, 8, 0), setting),
+        training.reduced(pictures, setting.side),
+        labels_of(setting, training.PROBE),
+    )
     assert norms == pytest.approx(committed, rel=1e-3)
 
 
@@ -295,6 +407,7 @@ def test_the_committed_curve_comes_out_again(tmp_path: Path) -> None:
     found = results()
     assert found is not None
     _, again = Workshop(Setting(), tmp_path, QUIET).trained(Run(True, 8, 0))
-    for column in ("train_error", "test_error"):
-        committed = by_seed(found.tables["degradation"], "residual", 8, column)[0]
-        np.testing.assert_allclose([row[column] for row in again["curve"]][-3:], committed[-3:], atol=0.06)
+    rows = found.tables["degradation"]
+    committed = by_seed(rows, "residual", 8, "train_error")[0]
+    np.testing.assert_allclose([row["train_error"] for row in again["curve"]][-3:], committed[-3:], atol=0.06)
+    assert again["train_error"] == pytest.approx(by_seed(rows, "residual", 8, "fit_error")[0, 0], abs=0.03)

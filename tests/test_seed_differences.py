@@ -9,11 +9,11 @@ import pytest
 from scipy.stats import ttest_rel
 
 from generator.site.chapters.experiment_differences import (
+    band_of,
     compared,
     differences,
     differences_table,
     estimate,
-    sign_test,
 )
 
 
@@ -21,13 +21,13 @@ def test_a_comparison_calls_clear_what_the_seeds_show() -> None:
     values = [np.array(v) for v in ([50.0, 52.0, 48.0], [40.0, 42.5, 38.2], [60.0, 53.0, 49.0])]
     others = differences(["A", "B", "C"], values)
     assert compared("A", values[0], others, "error") == (
-        "Against A (50.0 ± 2.0 %), the error is clearly different with B (−9.8; −10.4 to −9.1); not clearly different "
+        "Against A (50.0 ± 2.0 %), the error is clearly different with B (−9.8; −10.4 to −9.1); not decided "
         "with C (+4.0; −8.9 to 16.9) (differences in percentage points, means over 3 seeds; 95 % intervals)."
     )
     rows = differences_table(others, "against A").rows
-    assert [row[:4] for row in rows] == [
-        ["B", "−9.8", "−10.4 to −9.1", "3 lower"],
-        ["C", "+4.0", "−8.9 to 16.9", "3 higher"],
+    assert [row[:4] + row[5:] for row in rows] == [
+        ["B", "−9.8", "−10.4 to −9.1", "3 lower", "lower"],
+        ["C", "+4.0", "−8.9 to 16.9", "3 higher", "not decided"],
     ]
 
 
@@ -35,7 +35,40 @@ def test_three_seeds_of_one_direction_are_not_called_clear() -> None:
     values = [np.zeros(3), np.array([1.0, 5.0, 20.0])]
     (only,) = differences(["A", "B"], values)
     assert only.higher == 3 and not only.is_clear
-    assert "p = 0.25" in sign_test(3)
+    assert only.verdict(2) == "not decided"
+
+
+def test_no_difference_is_said_only_where_the_whole_interval_lies_within_the_margin() -> None:
+    """Two one-sided tests at 2.5 % each: the interval lies within the margin where both reject."""
+    rng = np.random.default_rng(5)
+    said = set()
+    for spread in (0.3, 1, 3, 9):
+        for shift in (0, 1.5, 4):
+            first = rng.normal(20, 2, 10)
+            second = first + rng.normal(shift, spread, 10)
+            (only,) = differences(["A", "B"], [first, second])
+            above = ttest_rel(second - 2, first, alternative="less").pvalue < 0.025
+            below = ttest_rel(second + 2, first, alternative="greater").pvalue < 0.025
+            assert only.is_none(2) == (above and below)
+            differs = ttest_rel(second, first).pvalue < 0.05
+            expected = "no difference" if above and below else "not decided"
+            if differs:
+                direction = "lower" if second.mean() < first.mean() else "higher"
+                expected = f"{direction}, within the margin" if above and below else direction
+            assert only.verdict(2) == expected
+            said.add(expected)
+    assert said >= {"no difference", "not decided", "higher"}
+
+
+def test_a_sentence_tells_none_from_not_decided() -> None:
+    base = np.array([10.0, 12.0, 11.0, 9.0])
+    none = base + np.array([0.1, -0.1, 0.2, -0.2])
+    unclear = base + np.array([5.0, -5.0, 9.0, 0.0])
+    others = differences(["A", "B", "C"], [base, none, unclear])
+    sentence = compared("A", base, others, "error")
+    assert "not different by 2 or more with B (0.0; " in sentence
+    assert "; not decided with C (" in sentence
+    assert "not different by 0.5 or more with B" in compared("A", base, others, "error", margin=0.5)
 
 
 def test_differences_are_those_of_paired_t_tests_corrected_by_the_closed_principle() -> None:
@@ -64,14 +97,21 @@ def test_one_seed_has_no_interval_and_no_p_value() -> None:
     (only,) = differences(["A", "B"], values)
     assert only.p is None and only.estimate.limits is None
     sentence = compared("A", values[0], [only], "error")
-    assert "not clearly different with B (−10.0) (differences in percentage points, of one seed)" in sentence
-    assert differences_table([only], "").rows == [["B", "−10.0", "–", "1 lower", "–"]]
+    assert "not decided with B (−10.0) (differences in percentage points, of one seed)" in sentence
+    assert differences_table([only], "").rows == [["B", "−10.0", "–", "1 lower", "–", "not decided"]]
 
 
 def test_equal_differences_in_all_seeds_have_an_interval_of_no_width() -> None:
     base = np.array([1.0, 2.0, 3.0])
     same, shifted = differences(["A", "B", "C"], [base, base, base + 2])
     assert same.p == 1 and shifted.p == 0 and shifted.estimate.limits == (2, 2)
+
+
+def test_a_band_is_the_interval_point_by_point() -> None:
+    values = np.random.default_rng(6).normal(size=(5, 4))
+    low, high = band_of(values)
+    for point in range(4):
+        assert (low[point], high[point]) == pytest.approx(estimate(values[:, point]).limits)
 
 
 def test_nominal_95_percent_of_the_intervals_over_three_seeds_cover() -> None:

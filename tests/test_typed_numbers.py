@@ -22,6 +22,7 @@ from generator.core.records import TOP
 from generator.core.store import Store
 from generator.engine.scan.grouped_sums import GROUPS
 from generator.experiments.running import constants
+from generator.experiments.setting import Setting
 from generator.methods import (
     auroc,
     category_channels,
@@ -88,8 +89,8 @@ STRUCTURE = (
 )
 # What may stand in one template, with the reason.
 HERE = {
-    # The networks' widths; ResNeXt's names; the degrees of freedom of Student's t.
-    "experiments.html": r"\b(?:2|4|8|16|32)\*|top-1|at 50 layers|at 101 \(|(?<=~)-1 degrees of freedom",
+    # The networks' widths; ResNeXt's names; a data set.
+    "experiments.html": r"CIFAR-10|\b(?:2|4|8|16|32)\*|top-1|at 50 layers|at 101 \(",
     "network.html": r"top-1",
     "refinement.html": r"highest 5 %|of 99 % of the pairs|overlap5",  # see the test of identity's limits
     "flow.html": r" 0 ",  # the first channel's number
@@ -394,15 +395,19 @@ def test_the_gain_of_more_paths_follows_from_the_quoted_errors() -> None:
 
 
 def test_the_committed_setting_states_what_the_code_uses() -> None:
-    text = (resources.files("generator.site") / "data/experiments/setting.json").read_text("utf-8")
-    setting = json.loads(text)
-    assert {name: setting[name] for name in constants()} == constants()
+    text = (resources.files("generator.site") / "data/experiments/setting-degradation.json").read_text(
+        "utf-8"
+    )
+    setting, expected = json.loads(text), constants(Setting())
+    assert {name: setting[name] for name in expected} == expected
 
 
 def test_what_follows_from_the_setting_is_computed() -> None:
     committed = results()
     assert committed is not None
-    setting = replace(committed.setting, epochs=3, pictures=100, batch=30, classes=8, gate=0.0)
+    setting = replace(
+        committed.settings["degradation"], epochs=3, pictures=100, batch=30, classes=8, gate=0.0
+    )
     assert (setting.updates, setting.per_class) == (9, 12)
     assert (setting.chance, setting.first_gate) == (0.125, 0.5)
 

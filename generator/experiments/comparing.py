@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from generator.experiments.runs import DesignRun, Run, Training, network_of
@@ -12,15 +12,28 @@ from generator.network.architecture import cost
 if TYPE_CHECKING:
     from generator.experiments.workshop import Workshop
 
-COMPARED_DEPTH = 14  # layers with weights: two blocks per stage
+COMPARED_DEPTH = 20  # layers with weights: three blocks per stage
+DEEP = 56  # nine blocks per stage
 
 
-def runs_with_residual(setting: Setting, kinds: Sequence[str]) -> list[Training]:
+def runs_with_residual(setting: Setting, kinds: Sequence[str], depth: int = COMPARED_DEPTH) -> list[Training]:
     """For each seed, a run of the residual network with option A and a run of each of the designs `kinds`."""
     runs: list[Training] = []
     for seed in setting.seeds:
-        runs += [Run(True, COMPARED_DEPTH, seed), *(DesignRun(kind, COMPARED_DEPTH, seed) for kind in kinds)]
+        runs += [Run(True, depth, seed), *(DesignRun(kind, depth, seed) for kind in kinds)]
     return runs
+
+
+def curve_of(notes: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One row per epoch of a training. fit_error: the error on all training drawings as they are, after the last epoch;
+    '' stands where something was not measured."""
+    rows: list[dict[str, Any]] = [
+        {"epoch": epoch, **{"test_error": ""}, **row, "fit_error": ""}
+        for epoch, row in enumerate(notes["curve"], 1)
+    ]
+    rows[-1]["fit_error"] = notes["train_error"]
+    names = ("epoch", "train_loss", "train_error", "test_error", "fit_error")
+    return [{name: row[name] for name in names} for row in rows]
 
 
 def learning_curves(workshop: Workshop, runs: Sequence[Training]) -> list[dict[str, Any]]:
@@ -30,5 +43,5 @@ def learning_curves(workshop: Workshop, runs: Sequence[Training]) -> list[dict[s
         _, notes = workshop.trained(run)
         costs = cost(network_of(run, workshop.setting).to("meta"), workshop.setting.side)
         columns = {"kind": run.kind, "depth": run.depth, "seed": run.seed, **costs}
-        rows += [{**columns, "epoch": epoch, **row} for epoch, row in enumerate(notes["curve"], 1)]
+        rows += [{**columns, **row} for row in curve_of(notes)]
     return rows

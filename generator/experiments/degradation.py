@@ -1,11 +1,12 @@
-"""Plain and residual networks at two depths: does depth increase the training error, and how large are the gradients
-(arXiv:1512.03385, section 4.1)?"""
+"""Plain and residual networks of several depths: does depth increase the training error, and how large are the
+gradients (arXiv:1512.03385, section 4.1)?"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from generator.experiments.comparing import curve_of
 from generator.experiments.runs import Run, plain_and_residual
 from generator.experiments.setting import Setting
 
@@ -26,7 +27,7 @@ def tables(workshop: Workshop, runs: Sequence[Run]) -> Mapping[str, list[dict[st
     for run in runs:
         _, notes = workshop.trained(run)
         columns = {"kind": run.kind, "depth": run.depth, "seed": run.seed}
-        curves += [{**columns, "epoch": epoch, **row} for epoch, row in enumerate(notes["curve"], 1)]
+        curves += [{**columns, **row} for row in curve_of(notes)]
         for when, norms in notes["gradients"].items():
             gradients += [
                 {**columns, "when": when, "layer": layer, "norm": norm} for layer, norm in enumerate(norms, 1)

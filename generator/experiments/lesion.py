@@ -23,16 +23,16 @@ def tables(workshop: Workshop, runs: Sequence[Run]) -> Mapping[str, list[dict[st
     """lesion: one row per block of each run's network. Blocks that change the shape of their input cannot be
     removed."""
     rows: list[dict[str, Any]] = []
+    drawings = workshop.pictures
     for run in runs:
         network, _ = workshop.trained(run)
         assert isinstance(network, StudyNetwork)
-        held_out = workshop.pictures[1]
-        whole = accuracy(network, held_out)
+        whole = accuracy(network, drawings.held_out, drawings.held_out_labels)
         for path, block in network.blocks():
             if not block.keeps_shape:
                 continue
             block.removed = True
-            without = accuracy(network, held_out)
+            without = accuracy(network, drawings.held_out, drawings.held_out_labels)
             block.removed = False
             rows.append(
                 {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from generator.experiments.comparing import learning_curves, runs_with_residual
+from generator.experiments.comparing import DEEP, learning_curves, runs_with_residual
 from generator.experiments.runs import Training
 from generator.experiments.setting import Setting
 
@@ -16,8 +16,8 @@ PRE_ACTIVATION_DESIGNS = ("ReLU-only pre-activation", "full pre-activation")
 
 
 def runs(setting: Setting) -> list[Training]:
-    """The original residual network and its two pre-activation variants."""
-    return runs_with_residual(setting, PRE_ACTIVATION_DESIGNS)
+    """The original residual network and its two pre-activation variants, at the greatest depth."""
+    return runs_with_residual(setting, PRE_ACTIVATION_DESIGNS, min(DEEP, max(setting.depths)))
 
 
 def tables(workshop: Workshop, runs: Sequence[Training]) -> Mapping[str, list[dict[str, Any]]]:

@@ -11,11 +11,10 @@ from torch import Tensor
 from generator.core.correspondence import LayerResponses, centred_ranks
 from generator.core.hierarchy import nodes_of
 from generator.engine.scan.top_units import TopUnits
+from generator.experiments.training import BATCH
 from generator.methods.purity import Classes
 from generator.pictures.drawn.families import drawn_hierarchy
 from generator.pictures.drawn.world import CLASSES
-
-BATCH = 220  # drawings per forward pass
 
 Maps = Callable[[Tensor], Mapping[str, Tensor]]
 
@@ -41,8 +40,9 @@ def read_layers(maps: Maps, pictures: Tensor, *, signed: bool = False) -> dict[s
 
 
 @cache
-def drawn_classes(count: int) -> Classes:
-    """The classes and families of drawings 0 … count − 1."""
-    labels = [(number % len(CLASSES), CLASSES[number % len(CLASSES)]) for number in range(count)]
+def drawn_classes(count: int, every: int = 1) -> Classes:
+    """The classes and families of drawings 0, every, 2 · every …, count of them."""
+    numbers = [every * place % len(CLASSES) for place in range(count)]
+    labels = [(number, CLASSES[number]) for number in numbers]
     tree = drawn_hierarchy()
     return Classes.of(labels, nodes_of(tree, [(name, "") for _, name in labels], strict=False), tree)

@@ -39,7 +39,8 @@ def tables(workshop: Workshop, runs: Sequence[Training]) -> Mapping[str, list[di
     """refinement: one row per network, with means over the channels of all pairs of neighbouring blocks of a stage;
     refinement_pairs: one row per pair."""
     networks, pairs = [], []
-    pictures = workshop.pictures[1]
+    pictures = workshop.pictures.held_out
+    classes = drawn_classes(len(pictures), workshop.setting.every)
     for run in runs:
         network, _ = workshop.trained(run)
         assert isinstance(network, StudyNetwork)
@@ -52,9 +53,7 @@ def tables(workshop: Workshop, runs: Sequence[Training]) -> Mapping[str, list[di
                 earlier.split(".")[0] != later.split(".")[0]
             ):  # of different stages: equal channel indices mean different channels
                 continue
-            numbers, permutation = compared(
-                layers[earlier], layers[later], drawn_classes(len(pictures)), pair
-            )
+            numbers, permutation = compared(layers[earlier], layers[later], classes, pair)
             values.append(numbers)
             at_random.append(permutation)
             pairs.append({**columns, "earlier": earlier, "later": later, **means(numbers)})

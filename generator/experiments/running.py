@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from generator.core.csv_tables import csv_bytes
 from generator.core.files import write_atomically
 from generator.core.progress import Reporter
 from generator.experiments import (
@@ -21,6 +20,7 @@ from generator.experiments import (
     zero_blocks,
 )
 from generator.experiments.permutation import ROUNDS
+from generator.experiments.rows import Rows, csv_of
 from generator.experiments.runs import Training
 from generator.experiments.setting import Setting
 from generator.experiments.training import MOMENTUM, PROBE
@@ -38,46 +38,64 @@ EXPERIMENTS: Mapping[str, Any] = {
     "zero-blocks": zero_blocks,
 }
 
-Rows = Sequence[Mapping[str, Any]]
+SEEDS_OF = {"degradation": 10, "lesion": 10}  # seeds of an experiment
+FEWER_SEEDS = 5  # of the others
+SCHEDULE = "cosine"  # of the learning rate
+
+
+def setting_file(name: str) -> str:
+    """The file that says with which setting the tables of an experiment were made."""
+    return f"setting-{name}.json"
+
+
+def own_setting(name: str, setting: Setting) -> Setting:
+    """The setting of one experiment: with the seeds that it asks for, at most those of `setting`."""
+    return replace(setting, seeds=setting.seeds[: SEEDS_OF.get(name, FEWER_SEEDS)])
 
 
 def run_experiments(
-    names: Iterable[str], setting: Setting, folder: Path, reporter: Reporter | None = None
+    names: Iterable[str],
+    setting: Setting,
+    folder: Path,
+    reporter: Reporter | None = None,
+    device: str = "cpu",
 ) -> list[Path]:
-    """Run experiments and write their tables; returns the CSV files, folder/results/*.csv.
+    """Run experiments and write their tables and settings; returns the files, folder/results/*.
 
-    names: keys of EXPERIMENTS; folder: also keeps drawings and trained networks, so that an interrupted call resumes.
-    The same setting gives the same numbers on the same machine.
+    names: keys of EXPERIMENTS; folder: also keeps drawings and trained networks, so that an interrupted call resumes;
+    device: on which the networks are trained. The same setting gives the same numbers on the same machine. The tables
+    of an experiment are written as soon as its networks are trained.
     """
     reporter = reporter or Reporter()
-    workshop = Workshop(setting, folder, reporter)
-    names = list(names)
-    runs: dict[str, list[Training]] = {name: EXPERIMENTS[name].runs(setting) for name in names}
-    every = list(dict.fromkeys(run for needed in runs.values() for run in needed))
-    with reporter.stage("training", len(every), "networks") as advance:
-        for run in every:
-            workshop.trained(run)
-            advance()
+    workshop = Workshop(setting, folder, reporter, device)
     written = []
     for name in names:
+        own = own_setting(name, setting)
+        runs: list[Training] = EXPERIMENTS[name].runs(own)
+        with reporter.stage(f"training for {name}", len(runs), "networks") as advance:
+            for run in runs:
+                workshop.trained(run)
+                advance()
         measure: Callable[[Workshop, Sequence[Training]], Mapping[str, Rows]] = EXPERIMENTS[name].tables
         with reporter.stage(name, 1, "tables") as advance:
-            for table, rows in measure(workshop, runs[name]).items():
-                path = folder / "results" / f"{table}.csv"
-                write_atomically(path, _csv(rows))
-                written.append(path)
+            found = {f"{table}.csv": csv_of(rows) for table, rows in measure(workshop, runs).items()}
+            record = {**asdict(own), **constants(own), "device": device}
+            found[setting_file(name)] = (json.dumps(record, indent=1) + "\n").encode()
+            for file, content in found.items():
+                write_atomically(folder / "results" / file, content)
+                written.append(folder / "results" / file)
             advance()
-    record = {**asdict(setting), **constants()}
-    write_atomically(folder / "results" / "setting.json", (json.dumps(record, indent=1) + "\n").encode())
     return written
 
 
-def constants() -> dict[str, float]:
-    """Constants of all settings, which the report states. classes: of the drawn world; momentum: of SGD; probe:
-    drawings over which gradients are measured; rounds: of each permutation test; scale, dropped, gate: of the shortcut
-    designs."""
+def constants(setting: Setting) -> dict[str, Any]:
+    """What the report states besides the setting's fields. classes: that are used; outputs: of the classifier;
+    schedule: of the learning rate; momentum: of SGD; probe: drawings over which gradients are measured; rounds: of each
+    permutation test; scale, dropped, gate: of the shortcut designs."""
     return {
-        "classes": len(CLASSES),
+        "classes": setting.classes,
+        "outputs": len(CLASSES),
+        "schedule": SCHEDULE,
         "momentum": MOMENTUM,
         "probe": PROBE,
         "rounds": ROUNDS,
@@ -85,13 +103,3 @@ def constants() -> dict[str, float]:
         "dropped": DROPPED,
         "gate": GATE,
     }
-
-
-def _csv(rows: Rows) -> bytes:
-    """A CSV file of rows with equal columns, floats to six significant digits."""
-    columns = list(rows[0])
-    cells = (
-        [f"{row[name]:.6g}" if isinstance(row[name], float) else row[name] for name in columns]
-        for row in rows
-    )
-    return bytes(csv_bytes(columns, cells))

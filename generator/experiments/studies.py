@@ -17,14 +17,18 @@ from generator.stages.profile import Profile
 
 
 def compute_studies(
-    names: Iterable[str], setting: Setting, folder: Path, reporter: Reporter | None = None
+    names: Iterable[str],
+    setting: Setting,
+    folder: Path,
+    reporter: Reporter | None = None,
+    device: str = "cpu",
 ) -> list[Path]:
     """Compute atlases of the first seed's networks of these experiments; returns the folders, folder/atlases/<name>.
 
     An atlas has as many drawings as the experiments hold out, from a seed of which no network has seen a drawing. A
     network that is not trained yet is trained first.
     """
-    workshop = Workshop(setting, folder, reporter or Reporter())
+    workshop = Workshop(setting, folder, reporter or Reporter(), device)
     runs = {
         study.name_of(run.kind, run.depth, setting.width, setting.side): run
         for name in names

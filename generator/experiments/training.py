@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,14 @@ from generator.experiments.setting import Setting
 from generator.network.models.study.designs import Gate
 from generator.network.models.study.stacks import ZeroBlock
 from generator.network.weights.initial import he_initialise
-from generator.pictures.drawn.world import CLASSES
+from generator.pictures.drawn.world import CLASSES, DRAWING_KINDS
 
 MOMENTUM = 0.9  # of SGD
 PROBE = 220  # drawings over which gradients are measured
+BATCH = 220  # drawings per forward pass where nothing is learnt
+MIRRORED = torch.tensor(
+    [kind.mirror for kind in DRAWING_KINDS]
+)  # by class, whether its mirror image is one of it
 
 
 def reduced(pictures: np.ndarray, side: int) -> Tensor:
@@ -42,65 +47,103 @@ def build(run: Training, setting: Setting) -> nn.Module:
     return network
 
 
-def train(
-    run: Training, setting: Setting, pictures: Tensor, held_out: Tensor, network: nn.Module | None = None
-) -> tuple[nn.Module, dict[str, Any]]:
-    """Train `network`, or the one that `build` makes. Dropout depends only on the seed.
+def labels_of(setting: Setting, count: int) -> Tensor:
+    """The classes of the first drawings of a setting, (count,)."""
+    return torch.arange(count) * setting.every % len(CLASSES)
 
-    pictures: (N, 3, S, S) to train on; held_out: (M, 3, S, S). Returns the network in eval mode, and a record: `curve`
-    (per epoch: training loss and error during the epoch, error on the held-out drawings after it) and `gradients` (at
-    the start and the end: the norm of the loss's gradient with respect to each convolution's weights, in forward
-    order)."""
+
+@dataclass(frozen=True)
+class Drawings:
+    """The drawings of a setting, (N, 3, S, S) to train on and (M, 3, S, S) held out, with their classes."""
+
+    learnt: Tensor
+    held_out: Tensor
+    learnt_labels: Tensor
+    held_out_labels: Tensor
+
+    def to(self, device: torch.device) -> Drawings:
+        return Drawings(*(getattr(self, field.name).to(device) for field in fields(self)))
+
+
+def train(
+    network: nn.Module, seed: int, setting: Setting, drawings: Drawings
+) -> tuple[nn.Module, dict[str, Any]]:
+    """Train a network on the device of the drawings.
+
+    The order of the drawings, their crops and dropout depend only on the seed. Returns the network in eval mode, and a
+    record: `curve` (per epoch: training loss and error during the epoch, on the cropped drawings; error on the held-out
+    drawings after it, where it is tested), `train_error` (after training, on all training drawings as they are) and
+    `gradients` (at the start and the end: the norm of the loss's gradient with respect to each convolution's weights,
+    in forward order)."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(run.seed)  # only dropout draws from it
-        network = build(run, setting) if network is None else network
-        return _train(network, run.seed, setting, pictures, held_out)
+        torch.manual_seed(seed)  # only dropout draws from it
+        return _train(network.to(drawings.learnt.device), seed, setting, drawings)
 
 
 def _train(
-    network: nn.Module, seed: int, setting: Setting, pictures: Tensor, held_out: Tensor
+    network: nn.Module, seed: int, setting: Setting, drawings: Drawings
 ) -> tuple[nn.Module, dict[str, Any]]:
     network = network.to(memory_format=torch.channels_last)
     optimiser = torch.optim.SGD(
-        network.parameters(), setting.rate, momentum=MOMENTUM, weight_decay=setting.decay
+        network.parameters(), setting.rate, momentum=MOMENTUM, weight_decay=setting.decay, foreach=True
     )
-    labels = torch.arange(len(pictures)) % len(CLASSES)
+    pictures, labels = drawings.learnt, drawings.learnt_labels
     steps = len(pictures) // setting.batch
     start = gradient_norms(network, pictures, labels)
     curve = []
     for epoch in range(setting.epochs):
         network.train()
-        order = torch.from_numpy(np.random.default_rng([seed, epoch]).permutation(len(pictures)))
+        random = np.random.default_rng([seed, epoch])
+        order = torch.from_numpy(random.permutation(len(pictures))).to(pictures.device)
         total, wrong = 0.0, 0
         for step, picked in enumerate(order[: steps * setting.batch].split(setting.batch)):
             for group in optimiser.param_groups:
-                group["lr"] = setting.rate * (1 - (epoch + step / steps) / setting.epochs)
-            scores = network(pictures[picked].contiguous(memory_format=torch.channels_last))
+                group["lr"] = setting.rate * setting.share(epoch + (step + 1) / (steps + 1))
+            seen = augmented(pictures[picked], labels[picked], setting.shift, random)
+            scores = network(seen.contiguous(memory_format=torch.channels_last))
             loss = F.cross_entropy(scores, labels[picked])
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             total += float(loss.detach())
             wrong += int((scores.argmax(1) != labels[picked]).sum())
-        curve.append(
-            {
-                "train_loss": total / steps,
-                "train_error": wrong / (steps * setting.batch),
-                "test_error": 1 - accuracy(network, held_out),
-            }
-        )
+        row = {"train_loss": total / steps, "train_error": wrong / (steps * setting.batch)}
+        if setting.is_tested(epoch + 1):
+            row["test_error"] = 1 - accuracy(network, drawings.held_out, drawings.held_out_labels)
+        curve.append(row)
     end = gradient_norms(network, pictures, labels)
-    return network.eval(), {"curve": curve, "gradients": {"start": start, "end": end}}
+    at_the_end = 1 - accuracy(network, pictures, labels)
+    return network.eval(), {
+        "curve": curve,
+        "train_error": at_the_end,
+        "gradients": {"start": start, "end": end},
+    }
+
+
+def augmented(pictures: Tensor, labels: Tensor, shift: int, random: np.random.Generator) -> Tensor:
+    """Pictures (B, 3, S, S), padded by `shift` px and cropped at random, half of them mirrored (arXiv:1512.03385,
+    section 4.2); letters, whose mirror images are no letters, are not. Shift 0: the pictures."""
+    if shift == 0:
+        return pictures
+    count, _, side, _ = pictures.shape
+    device = pictures.device
+    down, right = torch.from_numpy(random.integers(0, 2 * shift + 1, (2, count))).to(device)
+    mirrored = torch.from_numpy(random.random(count) < 0.5).to(device) & MIRRORED.to(device)[labels]
+    rows = down[:, None] + torch.arange(side, device=device)  # (B, S)
+    columns = right[:, None] + torch.arange(side, device=device)
+    columns = torch.where(mirrored[:, None], columns.flip(1), columns)
+    padded = F.pad(pictures, (shift,) * 4).permute(0, 2, 3, 1)  # (B, S', S', 3)
+    numbers = torch.arange(count, device=device)[:, None, None]
+    return padded[numbers, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
 @torch.no_grad()
-def accuracy(network: nn.Module, pictures: Tensor) -> float:
+def accuracy(network: nn.Module, pictures: Tensor, labels: Tensor) -> float:
     """The fraction of drawings (N, 3, S, S) that are classified correctly. The network is left in eval mode."""
     network.eval()
-    labels = torch.arange(len(pictures)) % len(CLASSES)
     correct = [
         int((network(batch.contiguous(memory_format=torch.channels_last)).argmax(1) == known).sum())
-        for batch, known in zip(pictures.split(220), labels.split(220), strict=True)
+        for batch, known in zip(pictures.split(BATCH), labels.split(BATCH), strict=True)
     ]
     return sum(correct) / len(pictures)
 

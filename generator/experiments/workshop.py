@@ -19,11 +19,11 @@ from generator.core.store import fingerprint
 from generator.engine.device import one_thread_each
 from generator.experiments.runs import ResumedRun, Training
 from generator.experiments.setting import Setting
-from generator.experiments.training import build, reduced, train
+from generator.experiments.training import Drawings, build, labels_of, reduced, train
 from generator.pictures.drawn import pool
 from generator.pictures.drawn.world import HELD_OUT_SEED, TRAIN_SEED
 
-CODE = 1  # raise it when a change of the code changes any number: trainings are then repeated
+CODE = 2  # raise it when a change of the code changes any number: trainings are then repeated
 
 
 DIGEST = "sha256"  # the key in a training's notes of the digest of notes and weights
@@ -36,20 +36,24 @@ def _digest(weights: bytes, notes: dict[str, Any]) -> str:
 class Workshop:
     """The trainings of a setting in a folder. A network is trained when first requested and read afterwards."""
 
-    def __init__(self, setting: Setting, folder: Path, reporter: Reporter) -> None:
+    def __init__(self, setting: Setting, folder: Path, reporter: Reporter, device: str = "cpu") -> None:
         self.setting, self.folder, self.reporter = setting, folder, reporter
-        self._pictures: tuple[torch.Tensor, torch.Tensor] | None = None
+        self.device = torch.device(device)  # on which networks are trained; they are measured on the CPU
+        self._pictures: Drawings | None = None
 
     @property
-    def pictures(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """The drawings to train on and the held-out drawings, (N, 3, side, side) each."""
+    def pictures(self) -> Drawings:
+        """The drawings to train on and the held-out drawings."""
         if self._pictures is None:
-            drawn = []
+            drawn: list[torch.Tensor] = []
             for count, seed in ((self.setting.pictures, TRAIN_SEED), (self.setting.held_out, HELD_OUT_SEED)):
                 with self.reporter.stage("drawing", count, "pictures") as advance:
-                    images = pool.drawings(count, seed, self.folder / "drawings", progress=advance)
+                    images = pool.drawings(
+                        count, seed, self.folder / "drawings", progress=advance, every=self.setting.every
+                    )
                 drawn.append(reduced(images, self.setting.side))
-            self._pictures = (drawn[0], drawn[1])
+            labels = [labels_of(self.setting, len(pictures)) for pictures in drawn]
+            self._pictures = Drawings(drawn[0], drawn[1], labels[0], labels[1])
         return self._pictures
 
     def weights(self, run: Training) -> Path:
@@ -57,7 +61,8 @@ class Workshop:
         common = {
             name: value for name, value in asdict(self.setting).items() if name not in ("depths", "seeds")
         }
-        key = fingerprint(CODE, asdict(run), common, pool.fingerprint())[:16]
+        elsewhere = () if self.device.type == "cpu" else (self.device.type,)  # its last bits differ
+        key = fingerprint(CODE, asdict(run), common, pool.fingerprint(), *elsewhere)[:16]
         name = f"{run.kind.replace(' ', '_')}-{run.depth}-{run.seed}-{key}.safetensors"
         return self.folder / "runs" / name
 
@@ -70,11 +75,10 @@ class Workshop:
         if stored is None:
             for path in (weights, notes_file):
                 remove(path)
-            with one_thread_each(
-                torch.device("cpu")
-            ):  # the order of additions, and so the last bits, depends on the threads
+            # The order of additions, and so the last bits, depends on the threads.
+            with one_thread_each(torch.device("cpu")):
                 network, record = self._train(run)
-            state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+            state = {name: tensor.contiguous() for name, tensor in network.cpu().state_dict().items()}
             content = safetensors.torch.save(state)
             notes = json.loads(json.dumps({"run": asdict(run), **record}))
             write_atomically(weights, content)
@@ -102,11 +106,11 @@ class Workshop:
         return None
 
     def _train(self, run: Training) -> tuple[nn.Module, dict[str, Any]]:
-        if not isinstance(run, ResumedRun):
-            return train(run, self.setting, *self.pictures)
+        drawings = self.pictures.to(self.device)
         network = build(run, self.setting)
-        network.load_state_dict(
-            self.trained(run.before)[0].state_dict(), strict=False
-        )  # the new blocks have no weights there
+        if not isinstance(run, ResumedRun):
+            return train(network, run.seed, self.setting, drawings)
+        before = self.trained(run.before)[0].state_dict()
+        network.load_state_dict(before, strict=False)  # the new blocks have no weights there
         again = replace(self.setting, epochs=run.epochs, rate=run.rate)
-        return train(run, again, *self.pictures, network)
+        return train(network, run.seed, again, drawings)

@@ -43,7 +43,8 @@ def tables(workshop: Workshop, runs: Sequence[Training]) -> Mapping[str, list[di
     before training was resumed; zero_branches: one row per new block, with how much it changes its input; zero_hidden:
     one row per network whose hidden layer has no norm."""
     networks, features, branches, bare = [], [], [], []
-    learning, held_out = workshop.pictures
+    drawings = workshop.pictures
+    held_out = drawings.held_out
     before: dict[str, LayerResponses] = {}
     for run in runs:
         network, notes = workshop.trained(run)
@@ -55,8 +56,8 @@ def tables(workshop: Workshop, runs: Sequence[Training]) -> Mapping[str, list[di
             "rate": getattr(run, "rate", workshop.setting.rate),
             **cost(network_of(run, workshop.setting).to("meta"), workshop.setting.side),
             "train_loss": notes["curve"][-1]["train_loss"],
-            "train_error": 1 - accuracy(network, learning),
-            "test_error": 1 - accuracy(network, held_out),
+            "train_error": 1 - accuracy(network, drawings.learnt, drawings.learnt_labels),
+            "test_error": 1 - accuracy(network, held_out, drawings.held_out_labels),
         }
         if isinstance(run, BareRun):
             bare.append(row)

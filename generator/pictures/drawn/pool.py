@@ -30,9 +30,9 @@ def fingerprint() -> str:
     return digest.hexdigest()[:16]
 
 
-def _draw_from(start: int, count: int, seed: int) -> NDArray[np.uint8]:
+def _draw_from(start: int, count: int, seed: int, every: int) -> NDArray[np.uint8]:
     stop = min(start + _DRAWINGS_PER_TASK, count)
-    return np.stack([np.asarray(world.draw(index, seed).image) for index in range(start, stop)])
+    return np.stack([np.asarray(world.draw(every * number, seed).image) for number in range(start, stop)])
 
 
 def drawings(
@@ -41,13 +41,16 @@ def drawings(
     folder: Path,
     workers: int | None = None,
     progress: Callable[[int], object] | None = None,
+    every: int = 1,
 ) -> NDArray[np.uint8]:
-    """Drawings 0 … count − 1 of a seed, (count, 96, 96, 3); stored in `folder` and read from there the next time.
+    """Drawings 0, every, 2 · every … of a seed, (count, 96, 96, 3); stored in `folder` and read from there the next
+    time.
 
     The label of drawing i is `i % len(CLASSES)`. workers: processes, by default one per core; progress: called with the
     number of drawings done since the last call. Raises AtlasError if a process is killed.
     """
-    path = folder / f"drawings-{fingerprint()}-{seed}-{count}.npy"
+    spacing = "" if every == 1 else f"-every{every}"
+    path = folder / f"drawings-{fingerprint()}-{seed}-{count}{spacing}.npy"
     shape = (count, DRAWING_SIDE, DRAWING_SIDE, 3)
     with contextlib.suppress(OSError, ValueError, EOFError):  # damaged files are drawn again
         stored = np.load(path)
@@ -55,7 +58,7 @@ def drawings(
             return stored
     remove(path)
     pictures = np.empty(shape, dtype=np.uint8)
-    draw = partial(_draw_from, count=count, seed=seed)
+    draw = partial(_draw_from, count=count, seed=seed, every=every)
     processes = workers or os.cpu_count() or 1
     starts = range(0, count, _DRAWINGS_PER_TASK)
     for start, part in in_processes(draw, starts, processes, doing="draws pictures", remedy=DRAWING_REMEDY):

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
-from generator.site.chapters.experiment_differences import compared, differences, differences_table
+from generator.site.chapters.experiment_differences import (
+    compared,
+    corrected,
+    differences,
+    differences_table,
+)
 from generator.site.chapters.experiment_tables import Row, Rows, Table, by_seed, kinds_of
 from generator.site.figures.dots import DotRows, dot_rows
 from generator.site.formats import fixed, integer, interval, mean_and_spread
 
 Kind = tuple[str, int]  # a kind of network and its depth
 ERROR = "error on held-out drawings"
+TRAINING = "training error"
 HEADS = ("parameters", "multiply-adds, 10⁶", "training error, %", "held-out error, %")
 
 # By kind in the table: name on the page; the kind that the others are compared with comes first.
@@ -36,13 +42,17 @@ ORDER = {
 @dataclass(frozen=True)
 class Comparison:
     """Networks of one depth compared. summary: the result in words; dots: figures, one dot per seed; differences: from
-    the first network."""
+    the first network, in the quantities compared_in; train: lowest and highest training error; margins: within which
+    differences are called none, where these are not the usual."""
 
     summary: str
     depth: int
     dots: Sequence[DotRows]
     differences: Table
     table: Table
+    compared_in: str = ""
+    train: str = ""
+    margins: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,21 +99,51 @@ def _cost(rows: Rows, kind: Kind) -> Cost:
     return cost_of(next(row for row in rows if (row["kind"], int(row["depth"])) == kind))
 
 
+def training_error(rows: Rows) -> str:
+    """The column of the training error: on the drawings as they are after the training, where it was measured."""
+    return "fit_error" if "fit_error" in rows[0] else "train_error"
+
+
 def _compared_designs(rows: Rows, names: Mapping[str, str]) -> Comparison:
+    """The designs compared with the first in the held-out error and, where it was measured after the training, in the
+    training error; the p values are corrected for all of them."""
     kinds = [kind for name in names for kind in kinds_of(rows) if kind[0] == name]
-    test, train = (errors(rows, kinds, column) for column in ("test_error", "train_error"))
+    column = training_error(rows)
+    test, train = (errors(rows, kinds, name) for name in ("test_error", column))
     shown = [names[kind[0]] for kind in kinds]
     body = [
         [name, *cost_cells(_cost(rows, kind)), mean_and_spread(train_error), mean_and_spread(test_error)]
         for name, kind, train_error, test_error in zip(shown, kinds, train, test, strict=True)
     ]
-    others = differences(shown, test)
+    compared_in = {ERROR: test} if column == "train_error" else {TRAINING: train, ERROR: test}
+    family = corrected(
+        [each for values in compared_in.values() for each in differences(shown, values, correct=False)]
+    )
+    others = {
+        quantity: family[n * (len(shown) - 1) : (n + 1) * (len(shown) - 1)]
+        for n, quantity in enumerate(compared_in)
+    }
     return Comparison(
-        summary=compared(shown[0], test[0], others, ERROR),
+        summary=" ".join(
+            compared(shown[0], values[0], others[quantity], quantity)
+            for quantity, values in compared_in.items()
+        ),
         depth=kinds[0][1],
-        dots=[dot_rows(list(zip(shown, test, strict=True)), ERROR + ", %")],
-        differences=differences_table(others, f"against {shown[0]}"),
+        dots=[
+            dot_rows(list(zip(shown, values, strict=True)), quantity + ", %")
+            for quantity, values in compared_in.items()
+        ],
+        differences=differences_table(
+            [
+                replace(each, name=f"{quantity}: {each.name}") if len(others) > 1 else each
+                for quantity, own in others.items()
+                for each in own
+            ],
+            f"against {shown[0]}",
+        ),
         table=Table(("network", *HEADS), body),
+        compared_in=" and ".join(compared_in).capitalize(),
+        train=_range(train),
     )
 
 
@@ -152,7 +192,7 @@ def cardinality(rows: Rows) -> Cardinality:
     )
     kinds = [(way.kind, int(way.depth)) for way in ways]
     shown = [way.name_beside(ways[0]) for way in ways]
-    test, train = (errors(rows, kinds, column) for column in ("test_error", "train_error"))
+    test, train = (errors(rows, kinds, column) for column in ("test_error", training_error(rows)))
     costs = [_cost(rows, kind) for kind in kinds]
     relative = [cost.multiply_adds / costs[0].multiply_adds for cost in costs]
     equal = [n for n, way in enumerate(ways) if way.costs_as(ways[0])]

@@ -1,7 +1,8 @@
 """Differences between networks that were trained with the same seeds: means with intervals, and tests.
 
 The seeds are the sample. Networks are compared seed by seed, because a seed decides the first weights and the batches
-of all of them.
+of all of them. A difference is called clear, absent or not decided: that a difference was not found is no evidence that
+there is none.
 """
 
 from __future__ import annotations
@@ -16,16 +17,15 @@ from generator.site.chapters.experiment_tables import Table, listed
 from generator.site.formats import (
     ABSENT,
     fixed,
-    integer,
     interval,
     mean_and_spread,
     or_absent,
     p_value,
     signed,
-    significant,
 )
 
 LEVEL = 0.05  # a corrected p value below it makes a difference clear
+MARGIN = 2.0  # percentage points: differences of error within it are called none
 
 
 class Estimate(NamedTuple):
@@ -61,13 +61,28 @@ class Estimate(NamedTuple):
 
 def estimate(values: np.ndarray) -> Estimate:
     """Of one value per seed, (seeds,): Student's t with n − 1 degrees of freedom, for values that vary normally."""
+    mean = float(values.mean())
+    if len(values) < 2:
+        return Estimate(mean, None)
+    half = float(half_width(values[:, None])[0])
+    return Estimate(mean, (mean - half, mean + half))
+
+
+def half_width(values: np.ndarray) -> np.ndarray:
+    """Half of the 95 % interval of the mean over the seeds, (seeds, points) → (points,); 0 with one seed."""
     from scipy.special import stdtrit
 
-    mean, count = float(values.mean()), len(values)
+    count = len(values)
     if count < 2:
-        return Estimate(mean, None)
-    half = float(stdtrit(count - 1, 0.975) * values.std(ddof=1) / np.sqrt(count))
-    return Estimate(mean, (mean - half, mean + half))
+        return np.zeros(values.shape[1])
+    half: np.ndarray = stdtrit(count - 1, 0.975) * values.std(axis=0, ddof=1) / np.sqrt(count)
+    return half
+
+
+def band_of(values: np.ndarray) -> np.ndarray:
+    """The ends of the 95 % interval of the mean over the seeds, (seeds, points) → (2, points)."""
+    half = half_width(values)
+    return np.stack([values.mean(0) - half, values.mean(0) + half])
 
 
 @dataclass(frozen=True)
@@ -85,6 +100,18 @@ class Difference:
     def is_clear(self) -> bool:
         return self.p is not None and self.p < LEVEL
 
+    def is_none(self, margin: float) -> bool:
+        """Whether the whole interval lies within the margin: the seeds show that there is no larger difference."""
+        limits = self.estimate.limits
+        return limits is not None and -margin < limits[0] and limits[1] < margin
+
+    def verdict(self, margin: float) -> str:
+        """What the seeds show, in words."""
+        if self.is_clear:
+            direction = "lower" if self.estimate.mean < 0 else "higher"
+            return f"{direction}, within the margin" if self.is_none(margin) else direction
+        return "no difference" if self.is_none(margin) else "not decided"
+
     @property
     def seeds_text(self) -> str:
         """How many seeds agree with the mean's sign."""
@@ -92,11 +119,13 @@ class Difference:
         return f"{count} {direction}"
 
 
-def differences(names: Sequence[str], values: Sequence[np.ndarray]) -> list[Difference]:
-    """The other networks less the first. values: (seeds,) of each network."""
-    return corrected(
-        [difference(name, own - values[0]) for name, own in zip(names[1:], values[1:], strict=True)]
-    )
+def differences(
+    names: Sequence[str], values: Sequence[np.ndarray], *, correct: bool = True
+) -> list[Difference]:
+    """The other networks less the first. values: (seeds,) of each network; correct: whether the p values are corrected
+    for their number."""
+    found = [difference(name, own - values[0]) for name, own in zip(names[1:], values[1:], strict=True)]
+    return corrected(found) if correct else found
 
 
 def difference(name: str, values: np.ndarray) -> Difference:
@@ -131,27 +160,43 @@ def compared(
     quantity: str,
     unit: str = "%",
     digits: int = 1,
+    margin: float = MARGIN,
 ) -> str:
-    """A sentence that compares the other networks with the first, whose values are (seeds,)."""
+    """A sentence that compares the other networks with the first, whose values are (seeds,).
+
+    margin: within which a difference is called none."""
 
     def with_effects(chosen: Sequence[Difference]) -> str:
         return listed([f"{each.name} ({each.estimate.signed_text(digits)})" for each in chosen])
 
     clear = [each for each in others if each.is_clear]
-    unclear = [each for each in others if not each.is_clear]
+    none = [each for each in others if not each.is_clear and each.is_none(margin)]
+    undecided = [each for each in others if not each.is_clear and not each.is_none(margin)]
     parts = [f"clearly different with {with_effects(clear)}"] if clear else []
-    if unclear:
-        parts.append(f"not clearly different with {with_effects(unclear)}")
+    if none:
+        parts.append(f"not different by {fixed_margin(margin)} or more with {with_effects(none)}")
+    if undecided:
+        parts.append(f"not decided with {with_effects(undecided)}")
     own = " ".join([mean_and_spread(values, digits), unit]).strip()
     points = "differences in percentage points" if unit == "%" else "differences"
     seeds = f"means over {len(values)} seeds; 95 % intervals" if len(values) > 1 else "of one seed"
     return f"Against {first} ({own}), the {quantity} is {'; '.join(parts)} ({points}, {seeds})."
 
 
-def differences_table(others: Sequence[Difference], head: str, digits: int = 1) -> Table:
-    """A table of the differences. head: of the first column."""
+def fixed_margin(margin: float) -> str:
+    """
+    >>> fixed_margin(2.0), fixed_margin(0.05)
+    ('2', '0.05')
+    """
+    return f"{margin:g}"
+
+
+def differences_table(
+    others: Sequence[Difference], head: str, digits: int = 1, margin: float = MARGIN
+) -> Table:
+    """A table of the differences. head: of the first column; margin: within which a difference is called none."""
     return Table(
-        (head, "difference", "95 % interval", "seeds", "p, corrected"),
+        (head, "difference", "95 % interval", "seeds", "p, corrected", "shown"),
         [
             [
                 each.name,
@@ -159,20 +204,8 @@ def differences_table(others: Sequence[Difference], head: str, digits: int = 1) 
                 ABSENT if each.estimate.limits is None else interval(*each.estimate.limits, digits),
                 each.seeds_text,
                 or_absent(each.p, p_value),
+                each.verdict(margin),
             ]
             for each in others
         ],
-    )
-
-
-def sign_test(seeds: int) -> str:
-    """How often all of the seeds agree where there is no difference.
-
-    >>> sign_test(3)
-    'Where there is no difference, all 3 seeds still agree one time in 4 (sign test: p = 0.25, one-sided 0.125).'
-    """
-    return (
-        f"Where there is no difference, all {integer(seeds)} seeds still agree one time in "
-        f"{integer(2 ** (seeds - 1))} (sign test: p = {significant(0.5 ** (seeds - 1))}, one-sided "
-        f"{significant(0.5**seeds)})."
     )

@@ -26,20 +26,20 @@ REFINED = {"plain": "plain", "residual": "residual", "full pre-activation": "pre
 
 
 class Score(NamedTuple):
-    """A column of the table refinement.csv. factor: that turns it into the unit of its head; is_compared: whether the
-    networks are compared in it."""
+    """A column of the table refinement.csv. factor: that turns it into the unit of its head; margin: within which a
+    difference between networks is called none, None where they are not compared in it."""
 
     digits: int
     factor: int
     head: str
-    is_compared: bool = False
+    margin: float | None = None
 
 
 SCORES = {
-    "kept": Score(1, 1, "pictures kept, of 9", is_compared=True),
-    "rho": Score(2, 1, "ρ", is_compared=True),
+    "kept": Score(1, 1, "pictures kept, of 9", margin=0.5),
+    "rho": Score(2, 1, "ρ", margin=0.05),
     "own_match": Score(0, 100, "own best match, %"),
-    "gain": Score(3, 1, "gain of agreement", is_compared=True),
+    "gain": Score(3, 1, "gain of agreement", margin=0.02),
     "score": Score(3, 1, "ρ × gain"),
     "permuted_score": Score(3, 1, "… paired at random"),
     "match_score": Score(3, 1, "… with the best match"),
@@ -62,7 +62,7 @@ def refinement(rows: Rows) -> Comparison:
     pairs = [
         (key, name, own - values[key][0])
         for key, score in SCORES.items()
-        if score.is_compared
+        if score.margin is not None
         for name, own in zip(shown[1:], values[key][1:], strict=True)
     ]
     family = corrected([difference(name, by_seed_difference) for _, name, by_seed_difference in pairs])
@@ -71,16 +71,19 @@ def refinement(rows: Rows) -> Comparison:
         return [each for each, (name, _, _) in zip(family, pairs, strict=True) if name == key]
 
     def sentence(key: str, quantity: str) -> str:
-        return compared(shown[0], values[key][0], of(key), quantity, "", SCORES[key].digits)
+        margin = SCORES[key].margin
+        assert margin is not None
+        return compared(shown[0], values[key][0], of(key), quantity, "", SCORES[key].digits, margin)
 
     tables = [
         differences_table(
             [replace(each, name=f"{SCORES[key].head}: {each.name}") for each in of(key)],
             f"against {shown[0]}",
             SCORES[key].digits,
+            score.margin,
         )
         for key, score in SCORES.items()
-        if score.is_compared
+        if score.margin is not None
     ]
     own = listed(
         [
@@ -101,6 +104,9 @@ def refinement(rows: Rows) -> Comparison:
         ],
         differences=Table(tables[0].heads, [row for table in tables for row in table.rows]),
         table=Table(("network", *(score.head for score in SCORES.values())), body),
+        margins=listed(
+            [f"{score.margin:g} ({score.head})" for score in SCORES.values() if score.margin is not None]
+        ),
     )
 
 

@@ -16,34 +16,36 @@ import numpy as np
 Row = Mapping[str, str]  # of a table, by column
 Rows = Sequence[Row]
 
-TABLES = ("degradation", "gradients", "lesion")  # the report is shown where these are
-MORE = (  # each shown where it is
-    "shortcuts",
-    "order",
-    "cardinality",
-    "refinement",
-    "refinement_pairs",
-    "zero_blocks",
-    "zero_features",
-    "zero_branches",
-    "zero_hidden",
-)
-SETTING_FILE = "setting.json"
+# By experiment its tables. The report is shown where those of the first two are, and the others where they are.
+TABLES = {
+    "degradation": ("degradation", "gradients"),
+    "lesion": ("lesion",),
+    "shortcuts": ("shortcuts",),
+    "order": ("order",),
+    "cardinality": ("cardinality",),
+    "refinement": ("refinement", "refinement_pairs"),
+    "zero-blocks": ("zero_blocks", "zero_features", "zero_branches", "zero_hidden"),
+}
+NEEDED = ("degradation", "lesion")
 
 
 @dataclass(frozen=True)
 class StudySetting:
-    """setting.json: what all studies have in common.
+    """setting-<experiment>.json: how the networks of its tables were trained.
 
-    pictures, held_out: drawings to learn from and to test on; classes: of the drawings; side: px; width: channels of
-    the first stage; depths: layers of the shallow and the deep networks; seeds: one training each; rate: learning rate
-    at the start; decay: of the weights; probe: drawings of the batch on which gradients are measured; rounds: of a
-    permutation test; scale: factor on the branch and the shortcut where both are scaled; dropped: probability with
-    which dropout zeroes a value; gate: bias of a gate at the start.
+    pictures, held_out: drawings to learn from and to test on; every: one of so many classes of the drawn world is used;
+    classes: that are used; outputs: of the classifier; side: px; width: channels of the first stage; depths: layers of
+    the plain and residual networks; seeds: one training each; rate: highest learning rate; warm: epochs over which it
+    rises; schedule: how it then falls to zero, 'cosine' or 'linear'; decay: of the weights; shift: px by which drawings
+    are padded before they are cropped at random (0: they are not, nor mirrored); tested: epochs between two tests on
+    the held-out drawings; probe: drawings of the batch on which gradients are measured; rounds: of a permutation test;
+    scale: factor on the branch and the shortcut where both are scaled; dropped: probability with which dropout zeroes a
+    value; gate: bias of a gate at the start; device: on which they were trained.
     """
 
     pictures: int
     held_out: int
+    every: int
     side: int
     width: int
     depths: Sequence[int]
@@ -51,14 +53,20 @@ class StudySetting:
     epochs: int
     batch: int
     rate: float
+    warm: float
     decay: float
+    shift: int
+    tested: int
     classes: int
+    outputs: int
+    schedule: str
     momentum: float
     probe: int
     rounds: int
     scale: float
     dropped: float
     gate: float
+    device: str
 
     @property
     def updates(self) -> int:
@@ -83,10 +91,11 @@ class StudySetting:
 
 @dataclass(frozen=True)
 class Results:
-    """tables: by name."""
+    """tables: by name; settings: by experiment; files: all that is committed."""
 
     tables: Mapping[str, Rows]
-    setting: StudySetting
+    settings: Mapping[str, StudySetting]
+    files: Sequence[str]
 
 
 def _folder() -> Traversable:
@@ -95,16 +104,39 @@ def _folder() -> Traversable:
 
 @cache
 def results() -> Results | None:
-    """The committed tables and their setting; None where nothing was run."""
-    files = {name: _folder() / f"{name}.csv" for name in (*TABLES, *MORE)}
-    if not all(files[name].is_file() for name in TABLES):
-        return None
-    tables = {
-        name: list(csv.DictReader(file.read_text("utf-8").splitlines()))
-        for name, file in files.items()
-        if file.is_file()
+    """The committed tables and their settings; None where nothing was run."""
+    folder = _folder()
+    whole = {
+        name: tables
+        for name, tables in TABLES.items()
+        if all(
+            (folder / file).is_file() for file in (*(f"{table}.csv" for table in tables), setting_file(name))
+        )
     }
-    return Results(tables, StudySetting(**json.loads((_folder() / SETTING_FILE).read_text("utf-8"))))
+    if not all(name in whole for name in NEEDED):
+        return None
+    settings = {
+        name: StudySetting(**json.loads((folder / setting_file(name)).read_text("utf-8"))) for name in whole
+    }
+    tables = {table: read_table(f"{table}.csv") for found in whole.values() for table in found}
+    files = [f"{table}.csv" for table in tables] + [setting_file(name) for name in whole]
+    return Results(tables, settings, files)
+
+
+def setting_file(name: str) -> str:
+    """The file that says how the networks of an experiment were trained."""
+    return f"setting-{name}.json"
+
+
+def read_table(file: str) -> Rows:
+    """The rows of a committed table."""
+    return list(csv.DictReader((_folder() / file).read_text("utf-8").splitlines()))
+
+
+def read_text(file: str) -> str | None:
+    """The content of a committed file, None where it is not there."""
+    path = _folder() / file
+    return path.read_text("utf-8") if path.is_file() else None
 
 
 def kinds_of(rows: Rows) -> list[tuple[str, int]]:
@@ -113,7 +145,8 @@ def kinds_of(rows: Rows) -> list[tuple[str, int]]:
 
 
 def by_seed(rows: Rows, kind: str, depth: int, column: str, **where: str) -> np.ndarray:
-    """A column of one kind of network, (seeds, points), in the table's order. where: values of other columns."""
+    """A column of one kind of network, (seeds, points), in the table's order, without its empty
+    cells. where: values of other columns."""
     chosen = [
         row
         for row in rows
@@ -121,7 +154,9 @@ def by_seed(rows: Rows, kind: str, depth: int, column: str, **where: str) -> np.
         and all(row[name] == value for name, value in where.items())
     ]
     seeds = sorted({int(row["seed"]) for row in chosen})
-    return np.array([[float(row[column]) for row in chosen if int(row["seed"]) == seed] for seed in seeds])
+    return np.array(
+        [[float(row[column]) for row in chosen if int(row["seed"]) == seed and row[column]] for seed in seeds]
+    )
 
 
 def listed(names: Sequence[str]) -> str:

@@ -18,12 +18,14 @@ LEAST = 1e-12  # a logarithmic axis shows smaller values here
 
 @dataclass(frozen=True)
 class Series:
-    """Repeated measurements along x. values: (repeats, points); style: class of the line in the styles."""
+    """Repeated measurements along x. values: (repeats, points); style: class of the line in the styles; band: its
+    lower and upper ends, (2, points), None for one standard deviation to each side."""
 
     name: str
     style: str
     x: Sequence[float]
     values: np.ndarray
+    band: np.ndarray | None = None
 
     @property
     def mean(self) -> np.ndarray:
@@ -36,10 +38,17 @@ class Series:
         """(points,) sample standard deviation over the repeats; 0 for a single repeat."""
         return self.values.std(0, ddof=1) if len(self.values) > 1 else np.zeros(self.values.shape[1])
 
+    @property
+    def ends(self) -> np.ndarray:
+        """(2, points): the lower and the upper end of the band."""
+        if self.band is not None:
+            return self.band
+        return np.stack([self.mean - self.spread, self.mean + self.spread])
+
 
 @dataclass(frozen=True)
 class Curve:
-    """A series as SVG paths. line: through the means; band: one standard deviation to each side."""
+    """A series as SVG paths. line: through the means; band: around it."""
 
     name: str
     style: str
@@ -59,9 +68,15 @@ class LineChart:
 
 
 def line_chart(
-    series: Sequence[Series], x_label: str, y_label: str, *, logarithmic: bool = False
+    series: Sequence[Series],
+    x_label: str,
+    y_label: str,
+    *,
+    logarithmic: bool = False,
+    y_ends: tuple[float, float] | None = None,
 ) -> LineChart:
-    """Means as lines, one standard deviation to each side as bands. logarithmic: to base 10, along y."""
+    """Means as lines, bands around them. logarithmic: to base 10, along y; y_ends: lowest and highest value of the y
+    axis, None for round values around the bands."""
 
     def transformed(values: np.ndarray) -> np.ndarray:
         return np.log10(np.maximum(values, LEAST)) if logarithmic else values
@@ -70,11 +85,14 @@ def line_chart(
     for own in series:
         # Zero has no logarithm: the band ends at a tenth of the mean.
         least = own.mean / 10 if logarithmic else -np.inf
-        lows.append(transformed(np.maximum(own.mean - own.spread, least)))
-        highs.append(transformed(own.mean + own.spread))
+        below, above = own.ends
+        lows.append(transformed(np.maximum(below, least)))
+        highs.append(transformed(above))
     low, high = min(float(values.min()) for values in lows), max(float(values.max()) for values in highs)
     if logarithmic:
         y = Axis(math.floor(low), math.ceil(high), y_label, whole=True, text=power_of_ten)
+    elif y_ends is not None:
+        y = Axis(*y_ends, y_label)
     else:
         y = Axis.around((low, high), y_label)
     y = y.along(TOP + HEIGHT, TOP)

@@ -23,7 +23,7 @@ from generator.network.models.study.stacks import StackNetwork, stack_taps
 from generator.network.network import Tap
 
 PREFIX = STUDY
-STUDY_WIDTH, STUDY_SIDE = 8, 24  # channels of the first stage, px
+STUDY_WIDTH, STUDY_SIDE = 8, 16  # channels of the first stage, px
 OUTPUTS = 44
 STACKS = ("stack", "stack resumed", "stack resumed with blocks", "stack without hidden norm")
 STUDY_KINDS = ("plain", "residual", *DESIGNS, *STACKS)  # and paths…-cost…

@@ -1,0 +1,386 @@
+"""Lesions of a trained network: one block without its branch, without its shortcut, or blocks in another order
+(arXiv:1605.06431, sections 4.1 and 4.3; arXiv:1612.07771, section 5). Nothing is trained.
+
+Measured are the accuracy, and how many of its top-9 pictures a channel of the blocks behind keeps. The network is run
+batch by batch; the blocks before a lesion are run once for all lesions.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from generator.core.errors import AtlasError
+from generator.core.files import write_atomically
+from generator.core.progress import Reporter
+from generator.core.records import TOP
+from generator.experiments.rows import csv_of
+from generator.network import models
+from generator.network.network import Network
+from generator.pictures.decoding import read_picture
+from generator.pictures.reading import PictureSet, find_pictures
+from generator.stages.accuracy import accuracy_basis
+
+BATCH = 20  # pictures whose maps of all blocks are held at once
+GROUPS = 10  # of pictures, each left out once, from which the standard error of a mean over channels follows
+
+Way = Literal["branch removed", "shortcut removed", "swapped", "reversed"]
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """way: 'swapped': with the next block; 'reversed': all blocks of the stage but its first, in reverse order; first,
+    last: places of the blocks that differ; order: the places in which these blocks are run."""
+
+    way: Way
+    first: int
+    last: int
+    order: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Block:
+    """path: of its module; stage: number; movable: whether it is not the first of its stage, and so returns maps of the
+    shape of its input."""
+
+    path: str
+    module: nn.Module
+    stage: int
+    movable: bool
+
+
+@dataclass
+class _Seen:
+    """What one network, whole or with a lesion, has answered so far. scores: by place of a block, the channels' largest
+    values, (B, C) of each batch; right: of each batch, whether the pictures are classified correctly."""
+
+    scores: dict[int, list[np.ndarray]] = field(default_factory=dict)
+    right: list[np.ndarray] = field(default_factory=list)
+
+    def add(self, place: int, maps: Tensor) -> None:
+        self.scores.setdefault(place, []).append(maps.amax((2, 3)).numpy())
+
+    def of(self, place: int) -> np.ndarray:
+        """(N, C)"""
+        return np.concatenate(self.scores[place])
+
+    def pictures_right(self) -> np.ndarray:
+        """(N,) bool"""
+        return np.concatenate(self.right)
+
+
+def lesions_of(blocks: Sequence[Block]) -> list[Lesion]:
+    """All lesions: of every block its branch and its shortcut; every two neighbours of a stage but its first block; and
+    all of these of a stage, where there are more than two."""
+    single = [
+        Lesion(way, place, place, (place,))
+        for way in ("branch removed", "shortcut removed")
+        for place in range(len(blocks))
+    ]
+    swaps, reversals = [], []
+    for stage in dict.fromkeys(block.stage for block in blocks):
+        movable = [n for n, block in enumerate(blocks) if block.stage == stage and block.movable]
+        swaps += [Lesion("swapped", a, b, (b, a)) for a, b in pairwise(movable)]
+        if len(movable) > 2:
+            reversals.append(Lesion("reversed", movable[0], movable[-1], tuple(reversed(movable))))
+    return [*single, *swaps, *reversals]
+
+
+def blocks_of(network: Network) -> list[Block]:
+    """The residual blocks that the weights reach, in forward order. Raises AtlasError where there are none with a ReLU
+    after an addition, as in torchvision's networks."""
+    layers = [layer for layer in network.layers if layer.kind == "block"]
+    found: list[Block] = []
+    for layer in layers:
+        module = network.module.get_submodule(layer.path)
+        if _ways(module) is None:
+            raise AtlasError(
+                f"{layer.path} is no residual block that can be taken apart",
+                network.model,
+                "the blocks must be torchvision's, or those of the networks for CIFAR",
+            )
+        movable = bool(found) and found[-1].stage == layer.stage
+        found.append(Block(layer.path, module, layer.stage, movable))
+    if not found:
+        raise AtlasError("the network has no residual blocks", network.model)
+    return found
+
+
+def _ways(module: nn.Module) -> tuple[str, str] | None:
+    """The names of the branch's last norm and of the shortcut."""
+    norm = next((name for name in ("bn3", "bn2") if hasattr(module, name)), None)
+    shortcut = next((name for name in ("downsample", "shortcut") if hasattr(module, name)), None)
+    return None if norm is None or shortcut is None else (norm, shortcut)
+
+
+class _Zeros(nn.Module):
+    """Zeros of the input's shape."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.zeros_like(x)
+
+
+class _Zero(nn.Module):
+    """One zero, which is added to anything."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.new_zeros(())
+
+
+@contextmanager
+def _without(module: nn.Module, way: Way) -> Iterator[None]:
+    """The block without its branch or its shortcut. The ReLU after the addition stays."""
+    ways = _ways(module)
+    assert ways is not None
+    norm, shortcut = ways
+    name, instead = (norm, _Zeros()) if way == "branch removed" else (shortcut, _Zero())
+    kept = getattr(module, name)
+    setattr(module, name, instead)
+    try:
+        yield
+    finally:
+        setattr(module, name, kept)
+
+
+def write_lesions(
+    model: str,
+    weights: str | None,
+    images: Path,
+    limit: int | None,
+    out: Path,
+    reporter: Reporter | None = None,
+) -> list[Path]:
+    """Write the tables of a network and what they were made of into the folder `out`; returns the files.
+
+    model, weights: as `models.load` takes them; images: a folder of pictures; limit: at most so many, evenly spaced."""
+    network = models.load(model, weights).to("cpu", torch.float32)
+    pictures = find_pictures(images, limit=limit)
+    found = lesion_tables(network, pictures, reporter)
+    about = {
+        "model": network.model,
+        "weights": network.weights.source,
+        "sha256": network.weights.sha256,
+        "pictures": len(pictures),
+        "folder": pictures.source,
+        "accuracy": accuracy_basis(network, pictures).sentence,
+        "groups": GROUPS,
+    }
+    contents = {
+        f"lesions-{model}.csv": csv_of(found["lesions"]),
+        f"blocks-{model}.csv": csv_of(found["blocks"]),
+        f"lesions-{model}.json": (json.dumps(about, indent=1) + "\n").encode(),
+    }
+    for name, content in contents.items():
+        write_atomically(out / name, content)
+    return [out / name for name in contents]
+
+
+@torch.no_grad()
+def lesion_tables(
+    network: Network, pictures: PictureSet, reporter: Reporter | None = None
+) -> dict[str, list[dict[str, Any]]]:
+    """blocks: one row per block, with how many of its top-9 pictures a channel keeps from the block's input to its
+    output; lesions: one row per lesion, with the accuracy and what channels behind it keep.
+
+    Raises AtlasError for a network without blocks, or whose blocks do not follow one another."""
+    reporter = reporter or Reporter()
+    blocks = blocks_of(network)
+    lesions = lesions_of(blocks)
+    numbers = accuracy_basis(network, pictures).numbers
+    labels = None if numbers is None else torch.tensor(numbers)
+    whole, after = _Seen(), [_Seen() for _ in lesions]
+    module = network.module.eval()
+    with reporter.stage("lesions", len(pictures), "pictures") as advance:
+        for start in range(0, len(pictures), BATCH):
+            files = pictures.files[start : start + BATCH]
+            pixels = np.stack(
+                [read_picture(pictures.root / file.path, network.preprocessing).pixels for file in files]
+            )
+            known = None if labels is None else labels[start : start + BATCH]
+            _see(network.prepare(torch.from_numpy(pixels)), known, module, blocks, lesions, whole, after)
+            advance(len(files))
+    name = {"network": network.model}
+    return {
+        "blocks": [{**name, **row} for row in _rows_of_blocks(blocks, whole)],
+        "lesions": [
+            {**name, **_row(blocks, lesion, whole, seen)} for lesion, seen in zip(lesions, after, strict=True)
+        ],
+    }
+
+
+def _see(
+    x: Tensor,
+    labels: Tensor | None,
+    module: nn.Module,
+    blocks: Sequence[Block],
+    lesions: Sequence[Lesion],
+    whole: _Seen,
+    after: Sequence[_Seen],
+) -> None:
+    """One batch through the whole network and with each lesion."""
+    inputs: list[Tensor] = []
+    hooks = [
+        block.module.register_forward_pre_hook(lambda _, given: inputs.append(given[0].clone()))
+        for block in blocks
+    ]
+    expected = module(x)
+    for hook in hooks:
+        hook.remove()
+    outputs = _run(inputs[0], [block.module for block in blocks])
+    if len(inputs) != len(blocks) or any(
+        not torch.allclose(found, given, rtol=1e-4, atol=1e-4)
+        for found, given in zip(outputs, inputs[1:], strict=False)
+    ):
+        raise AtlasError("the network's blocks do not follow one another", remedy="give a residual network")
+    for place, maps in enumerate(outputs):
+        whole.add(place, maps)
+    if labels is not None:
+        scores = _scores(module, outputs[-1])
+        if not torch.allclose(scores, expected, rtol=1e-3, atol=1e-3):
+            raise AtlasError("the classifier does not read the averages of the last block's maps")
+        whole.right.append((scores.argmax(1) == labels).numpy())
+    for lesion, seen in zip(lesions, after, strict=True):
+        others = _lesioned(inputs[lesion.first], blocks, lesion)
+        for place in _places_behind(blocks, lesion):
+            seen.add(place, others[place - lesion.last])
+        if labels is not None:
+            seen.right.append((_scores(module, others[-1]).argmax(1) == labels).numpy())
+
+
+def _lesioned(x: Tensor, blocks: Sequence[Block], lesion: Lesion) -> list[Tensor]:
+    """The outputs from the last changed block on."""
+    if len(lesion.order) == 1:
+        own = blocks[lesion.first].module
+        with _without(own, lesion.way):
+            x = own(x)
+    else:
+        for place in lesion.order:
+            x = blocks[place].module(x)
+    return [x, *_run(x, [block.module for block in blocks[lesion.last + 1 :]])]
+
+
+def _run(x: Tensor, parts: Sequence[Callable[[Tensor], Tensor]]) -> list[Tensor]:
+    outputs = []
+    for part in parts:
+        x = part(x)
+        outputs.append(x)
+    return outputs
+
+
+def _scores(module: nn.Module, maps: Tensor) -> Tensor:
+    scores: Tensor = module.get_submodule("fc")(maps.mean((2, 3)))
+    return scores
+
+
+def _places_behind(blocks: Sequence[Block], lesion: Lesion) -> list[int]:
+    """The last changed block itself, the next, and the network's last."""
+    last = len(blocks) - 1
+    return sorted({lesion.last, min(lesion.last + 1, last), last})
+
+
+# -- what channels keep ------------------------------------------------------------------------------------------
+
+
+def top_nine(scores: np.ndarray) -> np.ndarray:
+    """The nine pictures of the largest scores of each channel, (N, C) → (C, 9) int64; ties go to the earlier picture,
+    and −1 stands where a score is not above zero, as in an atlas."""
+    order = np.argsort(-scores, axis=0, kind="stable")[:TOP]
+    return np.where(np.take_along_axis(scores, order, 0) > 0, order, -1).T
+
+
+def shared_by_channel(tops: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """How many pictures each channel's list shares with the channel's other list; (C, 9) each → (C,)."""
+    same = (tops[:, :, None] == others[:, None, :]) & (tops >= 0)[:, :, None]
+    counts: np.ndarray = same.sum((1, 2))
+    return counts
+
+
+def kept_and_chance(scores: np.ndarray, others: np.ndarray) -> tuple[float, float]:
+    """The mean number of pictures that the top-9 of a channel share in both networks, over the channels that any
+    picture activates in the first, and the same of channels of different numbers; (N, C) each."""
+    tops, other_tops = top_nine(scores), top_nine(others)
+    active = tops[:, 0] >= 0
+    tops, other_tops, count = tops[active], other_tops[active], int(active.sum())
+    own = int(shared_by_channel(tops, other_tops).sum())
+    # A picture in the lists of n channels here and of m there is shared by n · m pairs of channels.
+    here, there = (np.bincount(lists[lists >= 0], minlength=len(scores)) for lists in (tops, other_tops))
+    different = (int(here @ there) - own) / (count * (count - 1)) if count > 1 else float("nan")
+    return own / max(1, count), different
+
+
+def kept_error(scores: np.ndarray, others: np.ndarray) -> float:
+    """The standard error of the mean number kept for the choice of the pictures: the jackknife that leaves out one of
+    GROUPS groups of every GROUPS-th picture."""
+    group = np.arange(len(scores)) % GROUPS
+    found = []
+    for left_out in range(min(GROUPS, len(scores))):
+        tops, other_tops = top_nine(scores[group != left_out]), top_nine(others[group != left_out])
+        active = tops[:, 0] >= 0
+        found.append(shared_by_channel(tops[active], other_tops[active]).mean())
+    count, means = len(found), np.array(found)
+    return float(np.sqrt((count - 1) / count * ((means - means.mean()) ** 2).sum()))
+
+
+def _rows_of_blocks(blocks: Sequence[Block], whole: _Seen) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for place, block in enumerate(blocks):
+        row: dict[str, Any] = {
+            "stage": block.stage,
+            "block": block.path,
+            "kept": "",
+            "error": "",
+            "chance": "",
+        }
+        if block.movable:
+            before, now = whole.of(place - 1), whole.of(place)
+            kept, chance = kept_and_chance(before, now)
+            row |= {"kept": kept, "error": kept_error(before, now), "chance": chance}
+        rows.append({**row, "pictures": len(whole.of(place))})
+    return rows
+
+
+def _row(blocks: Sequence[Block], lesion: Lesion, whole: _Seen, seen: _Seen) -> dict[str, Any]:
+    """A lesion's row. `here`: the last changed block's own output, `next`: the block behind it, where that is of the
+    same stage, `last`: the network's last block."""
+    row: dict[str, Any] = {
+        "way": lesion.way,
+        "stage": blocks[lesion.first].stage,
+        "block": blocks[lesion.first].path,
+        "until": blocks[lesion.last].path,
+        "pictures": len(whole.of(0)),
+        "right": "",
+        "right_after": "",
+        "lost": "",
+        "gained": "",
+    }
+    if whole.right:
+        before, now = whole.pictures_right(), seen.pictures_right()
+        row |= {
+            "right": int(before.sum()),
+            "right_after": int(now.sum()),
+            "lost": int((before & ~now).sum()),
+            "gained": int((~before & now).sum()),
+        }
+    end = len(blocks) - 1
+    has_next = lesion.last < end and blocks[lesion.last + 1].stage == blocks[lesion.last].stage
+    places = {"here": lesion.last, "next": lesion.last + 1 if has_next else None, "last": end}
+    for name, place in places.items():
+        row |= {f"{name}_kept": "", f"{name}_error": "", f"{name}_chance": ""}
+        if place is not None:
+            scores, others = whole.of(place), seen.of(place)
+            kept, chance = kept_and_chance(scores, others)
+            row |= {
+                f"{name}_kept": kept,
+                f"{name}_error": kept_error(scores, others),
+                f"{name}_chance": chance,
+            }
+    return row

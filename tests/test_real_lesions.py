@@ -1,0 +1,239 @@
+"""Lesions of trained networks: what is taken away, what is counted, and what the report says of it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from click.testing import CliRunner
+from PIL import Image
+from safetensors.torch import save_file
+from torch import nn
+
+from generator.__main__ import main
+from generator.core.correspondence import shared_counts
+from generator.core.errors import AtlasError
+from generator.core.progress import Reporter
+from generator.experiments import real_lesions
+from generator.experiments.real_lesions import (
+    Lesion,
+    blocks_of,
+    kept_and_chance,
+    kept_error,
+    lesion_tables,
+    lesions_of,
+    top_nine,
+)
+from generator.network import models
+from generator.network.network import Network
+from generator.pictures.decoding import read_picture
+from generator.pictures.reading import find_pictures
+from generator.site.chapters.experiment_lesions import change_of
+from generator.site.chapters.experiment_lesions import real_lesions as report
+
+QUIET = Reporter(quiet=True)
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Network:
+    """With weights from a file, so that there is an accuracy; its predictions vary, because its maps do."""
+    module = models.load("resnet20-cifar", "random", seed=4).module
+    file = tmp_path_factory.mktemp("weights") / "drawn.safetensors"
+    save_file(module.state_dict(), file)
+    return models.load("resnet20-cifar", file).to("cpu", torch.float32)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("noise")
+    random = np.random.default_rng(0)
+    for number in range(25):
+        pixels = random.integers(0, 256, (32, 32, 3), np.uint8)
+        (folder / ("cat", "dog")[number % 2]).mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(folder / ("cat", "dog")[number % 2] / f"{number:02d}.png")
+    return folder
+
+
+def test_blocks_that_keep_their_shape_are_found_and_swapped(network: Network) -> None:
+    blocks = blocks_of(network)
+    assert [block.path for block in blocks if not block.movable] == ["layer1.0", "layer2.0", "layer3.0"]
+    found = lesions_of(blocks)
+    assert sum(lesion.way == "branch removed" for lesion in found) == 9
+    assert [lesion.order for lesion in found if lesion.way == "swapped"] == [(2, 1), (5, 4), (8, 7)]
+    assert not [lesion for lesion in found if lesion.way == "reversed"], "as swapped, with two blocks"
+    deep = blocks_of(models.load("resnet32-cifar", "random").to("cpu", torch.float32))
+    assert [lesion.order for lesion in lesions_of(deep) if lesion.way == "reversed"] == [
+        (4, 3, 2, 1), (9, 8, 7, 6), (14, 13, 12, 11)
+    ]  # fmt: skip
+
+
+@torch.no_grad()
+def test_each_lesion_is_the_formula_of_its_block(network: Network) -> None:
+    """ReLU of the shortcut alone, ReLU of the branch alone, and the blocks in the given order."""
+    torch.manual_seed(0)
+    blocks = blocks_of(network)
+    x = torch.rand(2, 16, 8, 8)
+    for place in (3, 4):  # with another shape, and with the same
+        block = blocks[place].module.eval()
+        given = x if place == 3 else torch.rand(2, 32, 8, 8)
+        branch = block.bn2(block.conv2(F.relu(block.bn1(block.conv1(given)))))
+        for way, expected in (
+            ("branch removed", F.relu(block.shortcut(given))),
+            ("shortcut removed", F.relu(branch)),
+        ):
+            found = real_lesions._lesioned(given, blocks[: place + 1], Lesion(way, place, place, (place,)))
+            torch.testing.assert_close(found[0], expected)
+        torch.testing.assert_close(block(given), F.relu(branch + block.shortcut(given)))  # whole again
+    swapped = real_lesions._lesioned(x, blocks[:3], Lesion("swapped", 1, 2, (2, 1)))
+    torch.testing.assert_close(swapped[0], blocks[1].module(blocks[2].module(x)))
+
+
+def test_the_tables_are_those_of_a_network_rebuilt_with_each_lesion(network: Network, folder: Path) -> None:
+    """The oracle runs whole networks, whose blocks are replaced in a copy of the module."""
+    import copy
+
+    pictures = find_pictures(folder)
+    tables = lesion_tables(network, pictures, QUIET)
+    pixels = np.stack([read_picture(folder / f.path, network.preprocessing).pixels for f in pictures.files])
+    x = network.prepare(torch.from_numpy(pixels))
+    labels = torch.tensor([("cat", "dog").index(file.label) * 2 + 3 for file in pictures.files])
+
+    class Skipped(nn.Module):
+        def __init__(self, block: nn.Module) -> None:
+            super().__init__()
+            self.shortcut = block.shortcut
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return F.relu(self.shortcut(x))
+
+    @torch.no_grad()
+    def seen(module: nn.Module) -> tuple[np.ndarray, np.ndarray]:
+        last: list[torch.Tensor] = []
+        hook = module.layer3[2].register_forward_hook(lambda _m, _i, out: last.append(out))
+        right = (module(x).argmax(1) == labels).numpy()
+        hook.remove()
+        return right, last[0].amax((2, 3)).numpy()
+
+    before, whole = seen(network.module.eval())
+    for row in tables["lesions"]:
+        if row["way"] not in ("branch removed", "swapped"):
+            continue
+        module = copy.deepcopy(network.module).eval()
+        stage, index = row["block"].split(".")
+        blocks = module.get_submodule(stage)
+        if row["way"] == "branch removed":
+            blocks[int(index)] = Skipped(blocks[int(index)])
+        else:
+            later = int(row["until"].split(".")[1])
+            blocks[int(index)], blocks[later] = blocks[later], blocks[int(index)]
+        after, maps = seen(module)
+        assert (row["right"], row["right_after"]) == (int(before.sum()), int(after.sum()))
+        assert row["lost"] == int((before & ~after).sum())
+        assert row["gained"] == int((~before & after).sum())
+        if row["until"] != "layer3.2":
+            assert row["last_kept"] == pytest.approx(kept_and_chance(whole, maps)[0], abs=0.2)
+    assert tables["blocks"][1]["kept"] > tables["blocks"][1]["chance"]
+    assert tables["blocks"][3]["kept"] == ""
+
+
+def test_pictures_kept_are_counted_by_hand() -> None:
+    scores = np.array([[5.0, 0.0], [4.0, 0.0], [5.0, 0.0], *[[float(n) / 10, 0.0] for n in range(1, 12)]])
+    tops = top_nine(scores)
+    assert tops[0].tolist()[:4] == [0, 2, 1, 13]  # ties to the earlier picture
+    assert tops[1].tolist() == [-1] * 9
+    same, _ = kept_and_chance(scores, scores)
+    assert same == 9  # the silent channel takes no part
+    other = scores.copy()
+    other[[0, 1], 0] = 0
+    assert kept_and_chance(scores, other)[0] == 7
+    random = np.random.default_rng(1)
+    a, b = random.random((90, 40)), random.random((90, 40))
+    kept, chance = kept_and_chance(a, b)
+    assert kept == pytest.approx(0.9, abs=0.4) and chance == pytest.approx(0.9, abs=0.1)
+
+
+def test_the_error_of_a_mean_over_channels_is_about_its_spread_over_samples_of_pictures() -> None:
+    random = np.random.default_rng(2)
+    means, errors = [], []
+    for _ in range(60):
+        common = random.normal(size=(120, 30)) + 2 * random.random((120, 1))
+        a = common + 0.8 * random.normal(size=(120, 30)) + 10
+        b = common + 0.8 * random.normal(size=(120, 30)) + 10
+        means.append(kept_and_chance(a, b)[0])
+        errors.append(kept_error(a, b))
+    assert np.mean(errors) == pytest.approx(np.std(means, ddof=1), rel=0.35)
+
+
+def test_nominal_95_percent_of_the_intervals_of_paired_accuracies_cover() -> None:
+    random = np.random.default_rng(3)
+    for lost, gained in ((0.02, 0.01), (0.3, 0.05), (0.1, 0.1)):
+        draws = random.multinomial(200, [lost, gained, 1 - lost - gained], 3000)
+        true = 100 * (gained - lost)
+        covers = [
+            low <= true <= high for low, high in (change_of(int(a), int(b), 200)[1:] for a, b, _ in draws)
+        ]
+        assert 0.93 < np.mean(covers) < 0.985
+
+
+def test_the_command_writes_tables_that_come_out_again(folder: Path, tmp_path: Path) -> None:
+    command = ["lesions", "resnet20-cifar", "--weights", "random", "--images", str(folder), "--limit", "20"]
+    written = []
+    for name in ("one", "two"):
+        result = CliRunner().invoke(main, [*command, "--out", str(tmp_path / name)])
+        assert result.exit_code == 0, result.output
+        written.append({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()})
+    assert written[0] == written[1]
+    assert set(written[0]) == {
+        "lesions-resnet20-cifar.csv", "blocks-resnet20-cifar.csv", "lesions-resnet20-cifar.json"
+    }  # fmt: skip
+    rows = list(csv.DictReader(written[0]["lesions-resnet20-cifar.csv"].decode().splitlines()))
+    assert all(row["lost"] == "" for row in rows), "random weights have no accuracy"
+    about = json.loads(written[0]["lesions-resnet20-cifar.json"])
+    assert about["pictures"] == 20 and about["accuracy"] == "no accuracy: the weights are random"
+
+
+def test_a_network_without_blocks_is_refused(folder: Path) -> None:
+    plain = models.load("alexnet", "random").to("cpu", torch.float32)
+    with pytest.raises(AtlasError, match="no residual blocks"):
+        lesion_tables(plain, find_pictures(folder, limit=9), QUIET)
+
+
+def test_the_report_is_redrawn_from_the_committed_tables() -> None:
+    page = report()
+    assert page is not None
+    for network in page.networks:
+        assert len(network.table.rows) == len({(row[0], row[1]) for row in network.table.rows}), (
+            "one row per lesion"
+        )
+    assert {row[0] for row in page.overview.rows} == {network.name for network in page.networks}
+
+
+def test_the_real_resnet_gives_the_committed_numbers(shared_data: Path) -> None:
+    """Of ResNet-20 on fewer pictures: what it gets right before, and that its lesions are those of the table."""
+    network = models.load("resnet20-cifar", shared_data / "resnet20-cifar10/resnet20_cifar10.safetensors").to(
+        "cpu", torch.float32
+    )
+    pictures = find_pictures(shared_data / "cifar10-sample", limit=200)
+    tables = lesion_tables(network, pictures, QUIET)
+    by_block = {(row["way"], row["block"]): row for row in tables["lesions"]}
+    own = by_block["branch removed", "layer2.2"]
+    assert own["right"] == 157 and own["right"] - own["lost"] + own["gained"] == own["right_after"]
+    harm = {way: by_block[way, "layer2.2"]["right_after"] for way in ("branch removed", "shortcut removed")}
+    assert harm["shortcut removed"] < harm["branch removed"] - 50
+
+
+def test_shared_pictures_are_those_of_the_atlas() -> None:
+    """Channel by channel and over all pairs, as core/correspondence.py counts them."""
+    random = np.random.default_rng(8)
+    a, b = np.maximum(random.normal(-0.5, 1, (30, 12)), 0), np.maximum(random.normal(-0.5, 1, (30, 12)), 0)
+    a[:, 3] = 0
+    active = top_nine(a)[:, 0] >= 0
+    shared = shared_counts(top_nine(a)[active], top_nine(b)[active])
+    kept, chance = kept_and_chance(a, b)
+    assert kept == pytest.approx(np.trace(shared) / 11)
+    assert chance == pytest.approx((shared.sum() - np.trace(shared)) / 110)
