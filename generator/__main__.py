@@ -681,6 +681,22 @@ def list_layers(model: str, weights: str | None, crop: Any, args: Any, layer_nam
         )
 
 
+class _Depths(click.ParamType):
+    """Numbers of layers, each 6 n + 2, separated by commas, rising."""
+
+    name = "depths"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        parts = str(value).split(",")
+        depths = [int(part) for part in parts if part.strip().isdigit()]
+        fits = len(depths) == len(parts) > 1 and depths == sorted(set(depths))
+        if not fits or any(depth < 8 or depth % 6 != 2 for depth in depths):
+            self.fail(f"{value!r} is no rising list of two or more of 8, 14, 20 …", param, ctx)
+        return tuple(depths)
+
+
 @main.command()
 @click.argument("names", nargs=-1)
 @click.option(
@@ -699,6 +715,12 @@ def list_layers(model: str, weights: str | None, crop: Any, args: Any, layer_nam
     "many, the others at most 5.",
 )
 @click.option(
+    "--depths",
+    type=_Depths(),
+    metavar="N,N",
+    help="Layers of the plain and residual networks, 6n + 2 each, the shallowest first  [default: 8,20,32,56]",
+)
+@click.option(
     "--device", default="cpu", show_default=True, help="cpu, cuda or cuda:1: where the networks are trained."
 )
 @click.option("--quick", is_flag=True, help="Use a tiny setting that only shows that everything works.")
@@ -706,7 +728,13 @@ def list_layers(model: str, weights: str | None, crop: Any, args: Any, layer_nam
     "--atlases", is_flag=True, help="Then compute an atlas of one network of each kind, in OUT/atlases."
 )
 def experiments(
-    names: tuple[str, ...], out: Path, seeds: int, device: str, quick: bool, atlases: bool
+    names: tuple[str, ...],
+    out: Path,
+    seeds: int,
+    depths: tuple[int, ...] | None,
+    device: str,
+    quick: bool,
+    atlases: bool,
 ) -> None:
     """Train small networks that compare the papers' designs.
 
@@ -723,6 +751,7 @@ def experiments(
     if unknown:
         raise AtlasError("unknown experiment", unknown[0], f"known: {', '.join(EXPERIMENTS)}")
     setting = replace(QUICK if quick else Setting(), seeds=tuple(range(seeds)))
+    setting = replace(setting, depths=depths or setting.depths)
     chosen = names or tuple(EXPERIMENTS)
     for path in run_experiments(chosen, setting, out, device=device):
         click.echo(path)

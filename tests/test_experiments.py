@@ -245,6 +245,13 @@ def test_the_command_knows_its_experiments(tmp_path: Path) -> None:
     assert "unknown experiment: degredation — known: degradation, lesion, shortcuts, order" in result.output
 
 
+@pytest.mark.parametrize("depths", ["8", "20,8", "8,21", "8,x", "2,8", "8,8"])
+def test_the_command_refuses_depths_that_no_network_has(depths: str) -> None:
+    result = CliRunner().invoke(main, ["experiments", "degradation", "--quick", "--depths", depths])
+    assert result.exit_code == 2
+    assert "is no rising list of two or more of 8, 14, 20" in " ".join(result.output.split())
+
+
 # -- the report ----------------------------------------------------------------------------------------------
 
 
