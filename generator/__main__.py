@@ -768,7 +768,7 @@ def experiments(
 @click.option(
     "--images", required=True, type=click.Path(path_type=Path), help="Folder of pictures, at any depth."
 )
-@click.option("--limit", type=click.IntRange(min=9), help="At most so many pictures, evenly spaced.")
+@click.option("--limit", type=click.IntRange(min=9), help="The largest number of pictures, evenly spaced.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),

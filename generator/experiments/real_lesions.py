@@ -161,7 +161,8 @@ def write_lesions(
 ) -> list[Path]:
     """Write the tables of a network and what they were made of into the folder `out`; returns the files.
 
-    model, weights: as `models.load` takes them; images: a folder of pictures; limit: at most so many, evenly spaced."""
+    model, weights: as `models.load` takes them; images: a folder of pictures; limit: the largest number of them
+    that is used, evenly spaced."""
     network = models.load(model, weights).to("cpu", torch.float32)
     pictures = find_pictures(images, limit=limit)
     found = lesion_tables(network, pictures, reporter)

@@ -33,10 +33,10 @@ NEEDED = ("degradation", "lesion")
 class StudySetting:
     """setting-<experiment>.json: how the networks of its tables were trained.
 
-    pictures, held_out: drawings to learn from and to test on; every: one of so many classes of the drawn world is used;
-    classes: that are used; outputs: of the classifier; side: px; width: channels of the first stage; depths: layers of
-    the plain and residual networks; seeds: one training each; rate: highest learning rate; warm: epochs over which it
-    rises; schedule: how it then falls to zero, 'cosine' or 'linear'; decay: of the weights; shift: px by which drawings
+    pictures, held_out: drawings to learn from and to test on; every: 4 where every fourth class of the drawn world is
+    used; classes: how many these are; outputs: of the classifier; side: px; width: channels of the first stage; depths:
+    layers of the plain and residual networks; seeds: one training each; rate: highest learning rate; warm: epochs over
+    which it rises; schedule: how it then falls to zero, 'cosine' or 'linear'; decay: of the weights; shift: px by which drawings
     are padded before they are cropped at random (0: they are not, nor mirrored); tested: epochs between two tests on
     the held-out drawings; probe: drawings of the batch on which gradients are measured; rounds: of a permutation test;
     scale: factor on the branch and the shortcut where both are scaled; dropped: probability with which dropout zeroes a
