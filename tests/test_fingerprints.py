@@ -222,7 +222,7 @@ NUMBERS = {
     "scan", "connections", "stream", "zooms", "scale truth", "sprites", "classes", "categories", "correspondence",
     "label range", "machine score", "refinement", "gradient rules", "optimised pictures", "features",
     "predictions", "embedding", "dreams", "effects",
-    "randomised weights", "paths of optimised pictures",
+    "randomised weights", "paths of optimised pictures", "live network",
 }  # fmt: skip
 BEHIND = {"features", "machine score", "classes", "refinement"}  # pictures look alike by their final features
 GRAPH = NUMBERS | {"optimised stream", "all"}  # what hangs on the network's own steps
@@ -243,7 +243,7 @@ CHANGES: list[tuple[str, Change, set[str]]] = [
     (
         "behind the last layer",
         _set(model=own(scale=2)),
-        BEHIND | {"connections", "predictions", "effects", "embedding", "all"},
+        BEHIND | {"connections", "predictions", "effects", "embedding", "live network", "all"},
     ),
     # its taps
     (
@@ -260,7 +260,11 @@ CHANGES: list[tuple[str, Change, set[str]]] = [
     # tensors
     ("a weight of the trunk", _tensor("layer1.1.conv2.weight"), GRAPH | FILES),
     ("a running mean", _tensor("layer1.0.bn1.running_mean"), GRAPH | FILES),
-    ("a weight of the classifier", _tensor("fc.weight"), {"connections", "predictions", "effects"} | FILES),
+    (
+        "a weight of the classifier",
+        _tensor("fc.weight"),
+        {"connections", "predictions", "effects", "live network"} | FILES,
+    ),
     ("a tensor that nothing reads", _tensor("layer1.0.bn1.num_batches_tracked", 1), FILES),
     ("the file alone", _same_tensors_in_another_file, FILES),
     ("weights before the fold", _magnitudes, {"stream", "scale truth", "all"}),
@@ -317,7 +321,7 @@ CHANGES: list[tuple[str, Change, set[str]]] = [
         _profile("site", publish_patches=False),
         {
             "sprites", "gradient rules", "embedding", "optimised pictures", "paths of optimised pictures", "dreams",
-            "all",
+            "live network", "all",
         },
     ),
     ("score_pictures", _profile("compute", score_pictures=3), SCAN),

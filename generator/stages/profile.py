@@ -324,7 +324,8 @@ class SiteSection(_Section):
     out: the contributors of Residual Atlas); max_site_bytes: the build fails above it; descriptions: tables of
     descriptions of channels (CSV) that the pages show; scores: publish every channel's score on every picture and its
     mean contribution to every class, in half precision (two bytes each); parquet: publish channels.csv as Parquet too
-    (needs pyarrow)."""
+    (needs pyarrow); live: publish the network itself, with a page that runs it on a picture of the reader's own in the
+    browser."""
 
     publish_patches: bool = True
     author: str = ""
@@ -332,6 +333,11 @@ class SiteSection(_Section):
     descriptions: list[str] = []
     scores: bool = False
     parquet: bool = False
+    live: bool = False
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without(dump(self), "live")
 
 
 class Profile(_Section):

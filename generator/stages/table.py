@@ -25,6 +25,7 @@ from generator.stages import (
     keys,
     label_range,
     labels,
+    live_network,
     machine_score,
     network_outputs,
     optimised_pictures,
@@ -331,6 +332,15 @@ STAGES: tuple[Stage, ...] = (
     # The first convolutions of several networks, and the pixels of this one's kernels.
     Stage("first layers", first_layers.write_first_layers, keys.first_layers, ("first_layers/*",)),
     Stage("kernels", first_layers.write_kernels, None, ("kernels/*.webp",), when=first_layers.has_kernels),
+    # The network as it runs in a browser.
+    Stage(
+        "live network",
+        live_network.write_live_network,
+        live_network.key,
+        ("live/*",),
+        needs=("scan",),
+        when=live_network.is_wanted,
+    ),
     # The network as it is drawn.
     Stage("architecture", architecture.write_architecture, None, ("architecture.json",)),
 )

@@ -78,6 +78,10 @@ class Pictures:
         for number in numbers:
             self.picture_path(number).unlink(missing_ok=True)
 
+    def live_path(self, name: str) -> Path:
+        """A file of the network that runs in a browser: the model, or a picture for it, which is kept without loss."""
+        return self._folder / "live" / name
+
     def kernels_path(self, layer: str) -> Path:
         """The kernels of the first convolution as pixels."""
         return self._folder / "kernels" / f"{layer}.webp"

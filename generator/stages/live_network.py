@@ -1,0 +1,204 @@
+"""The network as a file that runs in the reader's browser, for the page *Your picture*: written from the same graph as
+all numbers of the atlas, with what rounding its weights changes."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from dataclasses import asdict, dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from generator.core.store import fingerprint
+from generator.engine.device import one_thread_each, use_tf32
+from generator.engine.rounds import in_rounds
+from generator.network.network import Network
+from generator.network.onnx_model import NotInOnnx, halved, onnx_bytes
+from generator.pictures.batch_reader import PictureBatch
+from generator.pictures.reading import evenly_spaced
+from generator.stages import keys
+from generator.stages.checkpointed_pass import halving
+from generator.stages.inputs import Inputs
+from generator.stages.picture_reading import read_again, usable_files
+from generator.stages.run import Run
+
+CODE = 1  # raise it when a change of this file or of network/onnx_model.py changes a file
+FILE = "live/live.json"
+CHECKED = (
+    200  # pictures at most, evenly spaced, on which the rounded weights are compared: the cost is bounded
+)
+EXAMPLES = 12  # pictures of the set that the page offers, evenly spaced, without loss
+DIGITS = 3  # of the errors that are stated
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """What rounding the weights to half precision changes. pictures: on how many it was measured; changed: of how many
+    of them the strongest output is another, None where the network has no outputs; scores: the largest difference of an
+    output, in the largest output of the same picture, None likewise; maxima: the largest difference of a channel's
+    largest value, in the largest value of the same layer and picture."""
+
+    pictures: int
+    changed: int | None
+    scores: float | None
+    maxima: float
+
+
+@dataclass(frozen=True)
+class LiveNetwork:
+    """The content of live/live.json.
+
+    absent: why the network cannot run in a browser, '' where it can; half: whether the weights are stored in half
+    precision; rounding: what that changes, also where it changes too much; layers: names of the layers whose channels
+    the model's outputs list, in this order; bytes: size of the model; examples: numbers in images.csv of the pictures
+    in live/pictures/.
+    """
+
+    absent: str = ""
+    half: bool = False
+    rounding: Rounding | None = None
+    layers: tuple[str, ...] = ()
+    bytes: int = 0
+    examples: tuple[int, ...] = ()
+
+
+def is_wanted(inputs: Inputs) -> bool:
+    """Whether the profile asks for it."""
+    return inputs.profile.site.live
+
+
+def key(inputs: Inputs) -> str:
+    """The whole graph, the preprocessing, the order of the layers, and the pictures."""
+    network = inputs.network
+    return fingerprint(
+        "live network",
+        CODE,
+        keys.scan(inputs),
+        network.graph.digest([len(network.graph) - 1, *network.steps]),
+        [layer.name for layer in network.layers],
+        inputs.profile.site.live,
+        inputs.profile.site.publish_patches,
+    )
+
+
+def write_live_network(inputs: Inputs, run: Run) -> None:
+    """Write live/network.onnx, the pictures that the page offers, and live/live.json."""
+    run.store.drop_folder("live")
+    run.store.tables.write_json(FILE, asdict(_live_network(inputs, run)))
+
+
+def _live_network(inputs: Inputs, run: Run) -> LiveNetwork:
+    network = inputs.network
+    if network.preprocessing.channels not in (1, 3):
+        read = network.preprocessing.channels_words
+        return LiveNetwork(absent=f"the network reads {read}, and a browser gives red, green and blue")
+    try:
+        half = onnx_bytes(network, half=True)
+    except NotInOnnx as error:
+        return LiveNetwork(absent=str(error))
+    files = usable_files(inputs, run)
+    rounding = _rounding(inputs, run, files[evenly_spaced(len(files), CHECKED)])
+    keeps = not rounding.changed
+    content = half if keeps else onnx_bytes(network, half=False)
+    run.store.pictures.write(run.store.pictures.live_path("network.onnx"), content)
+    return LiveNetwork(
+        half=keeps,
+        rounding=rounding,
+        layers=tuple(layer.name for layer in network.layers),
+        bytes=len(content),
+        examples=_write_examples(inputs, run, files) if inputs.profile.site.publish_patches else (),
+    )
+
+
+def _write_examples(inputs: Inputs, run: Run, files: np.ndarray) -> tuple[int, ...]:
+    """Write some pictures as the network sees them, without loss; returns their numbers."""
+    numbers = evenly_spaced(len(files), EXAMPLES)
+    pixels = [one for batch in read_again(inputs, run, files[numbers]) for one in batch.pixels.numpy()]
+    for number, picture in zip(numbers.tolist(), pixels, strict=True):
+        encoded = io.BytesIO()
+        grey = picture.shape[2] == 1
+        Image.fromarray(picture[:, :, 0] if grey else picture).save(
+            encoded, "WEBP", lossless=True, quality=80
+        )
+        run.store.pictures.write(run.store.pictures.live_path(f"pictures/{number}.webp"), encoded.getvalue())
+    return tuple(numbers.tolist())
+
+
+# -- what rounding the weights changes ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Outputs:
+    """Of one batch. scores: (n, K), K = 0 without a classifier; maxima: by layer, (n, C)."""
+
+    scores: Tensor
+    maxima: list[Tensor]
+
+
+def _rounding(inputs: Inputs, run: Run, files: np.ndarray) -> Rounding:
+    use_tf32(False)
+    exact = inputs.network.to(run.device, torch.float32)
+    rounded = halved(inputs.network).to(run.device, torch.float32)
+    changed, scores, maxima = 0, 0.0, 0.0
+
+    def work(batch: PictureBatch) -> tuple[int, float, float]:
+        return halving(run, inputs.forward, partial(_compared, exact, rounded, batch.pixels))
+
+    with contextlib.ExitStack() as opened:
+        threads = opened.enter_context(one_thread_each(run.device))
+        advance = opened.enter_context(run.reporter.stage("live network", len(files), "pictures"))
+        for finished in in_rounds(work, read_again(inputs, run, files, batch=inputs.forward), threads):
+            for batch, (more, of_scores, of_maxima) in finished:
+                changed += more
+                scores, maxima = max(scores, of_scores), max(maxima, of_maxima)
+                advance(len(batch.pixels))
+    has_scores = exact.outputs is not None
+    return Rounding(
+        len(files),
+        changed if has_scores else None,
+        _short(scores) if has_scores else None,
+        _short(maxima),
+    )
+
+
+def _short(error: float) -> float:
+    return float(f"{error:.{DIGITS - 1}e}")
+
+
+def _compared(exact: Network, rounded: Network, pixels: Tensor, forward: int) -> tuple[int, float, float]:
+    """Of the pictures how many have another strongest output, and the largest differences of outputs and of maxima."""
+    changed, scores, maxima = 0, 0.0, 0.0
+    for part in torch.split(pixels, forward):
+        one, other = _outputs(exact, part), _outputs(rounded, part)
+        if one.scores.shape[1]:
+            if one.scores.shape[1] == 1:
+                changed += int(((one.scores > 0) != (other.scores > 0)).sum())
+            else:
+                changed += int((one.scores.argmax(1) != other.scores.argmax(1)).sum())
+            scores = max(scores, _difference(one.scores, other.scores))
+        maxima = max([maxima, *map(_difference, one.maxima, other.maxima)])
+    return changed, scores, maxima
+
+
+def _difference(one: Tensor, other: Tensor) -> float:
+    """The largest difference of a row's numbers, in the row's largest number without its sign."""
+    largest = one.abs().amax(1).clamp_min(torch.finfo(one.dtype).tiny)
+    return float(((one - other).abs().amax(1) / largest).max())
+
+
+@torch.no_grad()
+def _outputs(network: Network, pixels: Tensor) -> _Outputs:
+    last = len(network.graph) - 1
+    prepared = network.prepare(pixels.to(network.device, non_blocking=True))
+    maxima: dict[int, Tensor] = {}
+    scores = torch.empty(len(pixels), 0)
+    for step, output in network.graph.visit(prepared, {*network.steps, last}):
+        if step in network.steps:
+            maxima[step] = output.amax((2, 3)).cpu()
+        if step == last and network.outputs is not None:
+            scores = output.flatten(1).clone().cpu()
+    return _Outputs(scores, [maxima[step] for step in network.steps])

@@ -1,0 +1,119 @@
+"""The network as an ONNX file: onnxruntime gives what torch gives, for the designs of residual networks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from generator.core.records import Preprocessing, WeightsInfo
+from generator.network import models
+from generator.network.network import Network, Tap
+from generator.network.onnx_model import MAXIMA, POSITIONS, SCORES, NotInOnnx, halved, onnx_bytes
+
+onnxruntime = pytest.importorskip(
+    "onnxruntime", reason="onnxruntime, the independent oracle, is not installed"
+)
+
+
+def pixels(network: Network) -> Tensor:
+    size = (1, *network.preprocessing.size, network.preprocessing.channels)
+    return torch.randint(0, 256, size, dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+
+
+def run_onnx(content: bytes, pictures: Tensor) -> dict[str, np.ndarray]:
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(None, {"pixels": pictures.numpy()}), strict=True))
+
+
+def run_torch(network: Network, pictures: Tensor) -> dict[str, np.ndarray]:
+    """The same outputs from every step's whole map."""
+    network = network.to("cpu", torch.float64)
+    outputs = {step: output.clone() for step, output in network.graph.run(network.prepare(pictures))}
+    maps = [outputs[step].flatten(2)[0] for step in network.steps]
+    wanted = {
+        MAXIMA: torch.cat([each.amax(1) for each in maps]),
+        POSITIONS: torch.cat([each.argmax(1) for each in maps]),
+    }
+    if network.outputs is not None:
+        wanted[SCORES] = outputs[len(network.graph) - 1].flatten()
+    return {name: tensor.numpy() for name, tensor in wanted.items()}
+
+
+DESIGNS = {
+    "basic blocks, odd size": ("resnet18", (65, 70)),
+    "bottleneck blocks": ("resnet50", (64, 64)),
+    "pooling in ceil mode, values to 255": ("resnet50-caffe", (67, 67)),
+    "pre-activation": ("preact_resnet50", (64, 64)),
+    "grouped convolutions": ("resnext50_32x4d", (64, 64)),
+    "shortcuts of zeros": ("resnet20-cifar", (33, 33)),
+    "concatenation, average pooling": ("densenet121", (64, 64)),
+    "bounded ReLUs, unequal padding": ("efficientnet_lite0", (64, 64)),
+}
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+@pytest.mark.slow
+def test_onnxruntime_gives_torchs_outputs_and_largest_values_with_their_positions(design: str) -> None:
+    name, size = DESIGNS[design]
+    network = models.load(name, "random", size=size)
+    pictures = pixels(network)
+    for half in (False, True):
+        given = run_onnx(onnx_bytes(network, half=half), pictures)
+        wanted = run_torch(halved(network) if half else network, pictures)
+        assert given.keys() == wanted.keys() == {MAXIMA, POSITIONS, SCORES}
+        assert len(given[MAXIMA]) == sum(layer.channels for layer in network.layers)
+        for values in (MAXIMA, SCORES):
+            scale = np.abs(wanted[values]).max()
+            np.testing.assert_allclose(given[values], wanted[values], rtol=1e-4, atol=1e-5 * scale)
+        assert (given[POSITIONS] == wanted[POSITIONS]).mean() > 0.999  # others differ in the last bit alone
+
+
+def test_half_precision_halves_the_file_and_a_network_that_ends_early_has_no_scores() -> None:
+    whole = models.load("resnet20-cifar", "random", size=(32, 32))
+    short = Network.from_module(
+        "short", whole.module, whole.taps, whole.preprocessing, whole.weights, last="layer2.2"
+    )
+    sizes = [len(onnx_bytes(short, half=half)) for half in (False, True)]
+    assert 0.45 < sizes[1] / sizes[0] < 0.6
+    given = run_onnx(onnx_bytes(short, half=False), pixels(short))
+    assert given.keys() == {MAXIMA, POSITIONS}
+    np.testing.assert_allclose(given[MAXIMA], run_torch(short, pixels(short))[MAXIMA], rtol=1e-4, atol=1e-6)
+
+
+class Activated(nn.Module):
+    def __init__(self, activation: nn.Module) -> None:
+        super().__init__()
+        self.conv, self.activation = nn.Conv2d(3, 8, 3, padding=1), activation
+        self.fc = nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores: Tensor = self.fc(self.activation(self.conv(x)).mean((2, 3)))
+        return scores
+
+
+def activated(activation: nn.Module) -> Network:
+    torch.manual_seed(0)
+    taps = [Tap("conv", "conv", "layer", "conv", 1)]
+    half = (0.5, 0.5, 0.5)
+    weights = WeightsInfo("random", "", True)
+    return Network.from_module("own", Activated(activation), taps, Preprocessing(9, 9, half, half), weights)
+
+
+@pytest.mark.parametrize(
+    "activation", [nn.SiLU(), nn.GELU(), nn.LeakyReLU(0.2), nn.Hardswish(), nn.ReLU6()], ids=str
+)
+def test_activations(activation: nn.Module) -> None:
+    network = activated(activation.eval())
+    given = run_onnx(onnx_bytes(network, half=False), pixels(network))
+    wanted = run_torch(network, pixels(network))
+    for values in (MAXIMA, SCORES):
+        np.testing.assert_allclose(given[values], wanted[values], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("activation", [nn.GELU("tanh"), nn.CELU(0.3)], ids=str)
+def test_an_operation_that_is_not_written_is_named(activation: nn.Module) -> None:
+    with pytest.raises(NotInOnnx, match=r"(gelu|celu).*ONNX"):
+        onnx_bytes(activated(activation), half=False)
