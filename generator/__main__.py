@@ -493,6 +493,8 @@ def _render(atlases: Sequence[Path], out: Path, **options: Any) -> None:
     with reporter.stages_by_call("pages") as progress:
         report = render_site(atlases, out, progress=progress, **options)
         broken = check_links(out, lambda done, total: progress("links", done, total))
+    for note in report.notes:
+        reporter.note(note)
     if broken:
         raise AtlasError(f"the site has {len(broken)} broken links, the first {broken[0]}", out)
     reporter.summary(

@@ -11,6 +11,7 @@ from generator.core.errors import AtlasError
 from generator.site.assets import field_styles, write_assets
 from generator.site.chapters.refinement import RELATIONS_FILES
 from generator.site.chapters.registry import CHAPTERS, SHARED_CHAPTERS
+from generator.site.chapters.your_picture import missing
 from generator.site.columns import SHARED, write_dictionary
 from generator.site.descriptions import import_descriptions, write_descriptions
 from generator.site.downloads import Downloads, write_downloads
@@ -73,6 +74,7 @@ def render_site(
     if any(address.startswith(f"{SHARED}/") for address in site.addresses):
         write_dictionary(site, SHARED)
     write_homes(site, loaded)
+    site.report.notes += [note for atlas in loaded if (note := missing(atlas))]
     site.tidy()
     site.report.bytes = measure(site.out)
     site.report.seconds = time.perf_counter() - start

@@ -25,7 +25,8 @@ MARKER = ".residual-atlas"  # lies in every site that this program wrote: only t
 @dataclass
 class SiteReport:
     """What was done to a site. written, unchanged: pages; copied: files; removed: files of an earlier site;
-    bytes: size of the whole site by kind of file ('html', 'webp', …), and 'total'."""
+    bytes: size of the whole site by kind of file ('html', 'webp', …), and 'total'; notes: what the site lacks and why,
+    a sentence each."""
 
     written: int = 0
     unchanged: int = 0
@@ -33,6 +34,7 @@ class SiteReport:
     removed: int = 0
     seconds: float = 0.0
     bytes: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 class Site:

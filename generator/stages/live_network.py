@@ -92,7 +92,7 @@ def write_live_network(inputs: Inputs, run: Run) -> None:
 
 
 def _live_network(inputs: Inputs, run: Run) -> LiveNetwork:
-    network = inputs.network
+    network = _shown(inputs.network)
     if network.preprocessing.channels not in (1, 3):
         read = network.preprocessing.channels_words
         return LiveNetwork(absent=f"the network reads {read}, and a browser gives red, green and blue")
@@ -101,7 +101,7 @@ def _live_network(inputs: Inputs, run: Run) -> LiveNetwork:
     except NotInOnnx as error:
         return LiveNetwork(absent=str(error))
     files = usable_files(inputs, run)
-    rounding = _rounding(inputs, run, files[evenly_spaced(len(files), CHECKED)])
+    rounding = _rounding(inputs, run, network, files[evenly_spaced(len(files), CHECKED)])
     keeps = not rounding.changed
     content = half if keeps else onnx_bytes(network, half=False)
     run.store.pictures.write(run.store.pictures.live_path("network.onnx"), content)
@@ -111,6 +111,14 @@ def _live_network(inputs: Inputs, run: Run) -> LiveNetwork:
         layers=tuple(layer.name for layer in network.layers),
         bytes=len(content),
         examples=_write_examples(inputs, run, files) if inputs.profile.site.publish_patches else (),
+    )
+
+
+def _shown(network: Network) -> Network:
+    """The network with the layers that the page shows: those inside blocks only where there are no others."""
+    return network.keep(
+        [layer.name for layer in network.layers if not layer.is_inner]
+        or [layer.name for layer in network.layers]
     )
 
 
@@ -139,10 +147,10 @@ class _Outputs:
     maxima: list[Tensor]
 
 
-def _rounding(inputs: Inputs, run: Run, files: np.ndarray) -> Rounding:
+def _rounding(inputs: Inputs, run: Run, network: Network, files: np.ndarray) -> Rounding:
     use_tf32(False)
-    exact = inputs.network.to(run.device, torch.float32)
-    rounded = halved(inputs.network).to(run.device, torch.float32)
+    exact = network.to(run.device, torch.float32)
+    rounded = halved(network).to(run.device, torch.float32)
     changed, scores, maxima = 0, 0.0, 0.0
 
     def work(batch: PictureBatch) -> tuple[int, float, float]:

@@ -15,6 +15,7 @@ import { startInspection } from "./tiles/inspection.js";
 import { startRange } from "./tiles/range.js";
 import { startRows } from "./tiles/rows.js";
 import { startTables } from "./tiles/tables.js";
+import { startYours } from "./yours.js";
 
 startFinder();
 startThemeButton();
@@ -31,3 +32,4 @@ startInspection();
 startGrid();
 startKernelOrder();
 startCitation();
+startYours();

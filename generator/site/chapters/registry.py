@@ -16,6 +16,7 @@ from generator.site.chapters import (
     scale,
     selectivity,
     stream,
+    your_picture,
 )
 from generator.site.chapters.chapter import Chapter, SharedChapter
 
@@ -29,6 +30,7 @@ CHAPTERS: tuple[Chapter, ...] = (
     scale.CHAPTER,
     deepdream.CHAPTER,
     picture_map.CHAPTER,
+    your_picture.CHAPTER,
     revisited.CHAPTER,
 )
 SHARED_CHAPTERS: tuple[SharedChapter, ...] = (

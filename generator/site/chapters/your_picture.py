@@ -1,0 +1,156 @@
+"""The chapter *Your picture*: the network in the reader's browser, on a picture of the reader's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from generator.core.records import LayerInfo, Preprocessing
+from generator.site.chapters.chapter import Chapter
+from generator.site.reading.atlas import Atlas
+from generator.site.reading.live import Live, bins, channel_numbers, read_live
+from generator.site.reading.tiles import json_in_page
+from generator.site.runtime import FOLDER, VERSION, runtime
+from generator.site.templates import POLICY
+from generator.site.writing import Site
+
+MODEL, CHANNELS = "live/network.onnx", "live/channels.gz"  # below the network's folder
+# A page that runs WebAssembly must be allowed to compile it. It may ask for nothing but the site's own files.
+LIVE_POLICY = (
+    POLICY.replace("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'") + "; connect-src 'self'"
+)
+
+
+@dataclass(frozen=True)
+class Example:
+    """A picture of the atlas that the page offers."""
+
+    number: int
+    label: str
+
+
+@dataclass(frozen=True)
+class YourPicturePage:
+    """policy: the page's Content-Security-Policy, in place of the other pages'; load_bytes: how much is loaded with the
+    first picture; pictures_count: of the atlas; has_outputs: whether there is a prediction; examples: pictures of the
+    atlas; data: JSON for the script; version: of onnxruntime-web."""
+
+    policy: str
+    live: Live
+    preprocessing: Preprocessing
+    load_bytes: int
+    pictures_count: int
+    has_outputs: bool
+    examples: Sequence[Example]
+    data: str
+    version: str
+
+
+def present(atlas: Atlas) -> bool:
+    """Whether the network can run in a browser, and what runs it could be fetched."""
+    live = read_live(atlas)
+    return live is not None and not live.absent and not runtime().absent
+
+
+def missing(atlas: Atlas) -> str:
+    """Why an atlas whose profile asks for the page has none, in one sentence; '' where it has one or asks for none."""
+    live = read_live(atlas)
+    if live is None:
+        return ""
+    reason = live.absent or runtime().absent
+    return f"{atlas.name} has no page Your picture: {reason}" if reason else ""
+
+
+def write(site: Site, atlas: Atlas) -> None:
+    """The page, the network, the channels' numbers, the pictures, and what runs the network."""
+    live = read_live(atlas)
+    if live is None:
+        return
+    numbers = channel_numbers(atlas, live.layers)
+    site.write(f"{atlas.name}/{CHANNELS}", numbers)
+    site.copy(atlas.store.pictures.live_path("network.onnx"), f"{atlas.name}/{MODEL}")
+    for number in live.examples:
+        picture = f"pictures/{number}.webp"
+        site.copy(atlas.store.pictures.live_path(picture), f"{atlas.name}/live/{picture}")
+    for name, content in runtime().files:
+        site.write(f"{FOLDER}/{name}", content)
+    manifest = atlas.manifest
+    page = YourPicturePage(
+        policy=LIVE_POLICY,
+        live=live,
+        preprocessing=manifest.preprocessing,
+        load_bytes=live.bytes + len(numbers) + runtime().bytes,
+        pictures_count=len(atlas.pictures),
+        has_outputs=manifest.head is not None,
+        examples=[Example(number, atlas.picture_labels[number]) for number in live.examples],
+        data=json_in_page(page_data(atlas, live, len(numbers))),
+        version=VERSION,
+    )
+    CHAPTER.write_page(site, atlas, page)
+
+
+def page_data(atlas: Atlas, live: Live, number_bytes: int) -> Mapping[str, Any]:
+    """What the page's script must know. Addresses are relative to the page."""
+    manifest, preprocessing = atlas.manifest, atlas.manifest.preprocessing
+    head, offset, layers = manifest.head, 0, []
+    for info in live.layers:
+        layers.append(_layer(atlas, info, offset))
+        offset += info.channels
+    return {
+        "runtime": f"../{FOLDER}/",
+        "model": MODEL,
+        "modelBytes": live.bytes,
+        "runtimeBytes": runtime().bytes,
+        "numbers": CHANNELS,
+        "numbersBytes": number_bytes,
+        "pictures": len(atlas.pictures),
+        "preprocessing": {
+            "resize": preprocessing.resize,
+            "crop": list(atlas.input_size),
+            "interpolation": preprocessing.interpolation,
+            "transparency": preprocessing.transparency,
+            "exif": preprocessing.exif,
+            "channels": preprocessing.channels,
+            "mean": [round(255 * mean / preprocessing.value_range) for mean in preprocessing.mean],
+        },
+        "head": None if head is None else head.kind,
+        "classes": [] if head is None else _names(atlas),
+        "layers": layers,
+        "shown": sorted(atlas.published),
+    }
+
+
+def _names(atlas: Atlas) -> list[str]:
+    head = atlas.manifest.head
+    assert head is not None
+    return [head.name(atlas.manifest.classes, output) for output in range(head.outputs)]
+
+
+def _layer(atlas: Atlas, info: LayerInfo, offset: int) -> dict[str, Any]:
+    """offset: of its first channel among the model's outputs."""
+    field = info.receptive_field
+    return {
+        "name": info.name,
+        "stage": info.stage,
+        "block": info.kind == "block",
+        "channels": info.channels,
+        "offset": offset,
+        "width": info.width,
+        "field": [field.side, field.stride, field.centre],
+        "beyond": field.beyond,
+        "bins": bins(atlas, info),
+        "columns": atlas.thumbnail_sheet(info.name)[0],
+    }
+
+
+CHAPTER = Chapter(
+    name="your-picture",
+    title="Your picture",
+    template="your_picture.html",
+    summary="a picture of your own, seen by the network in your browser",
+    present=present,
+    write=write,
+    styles=("your-picture",),
+    script="your-picture/your-picture.js",
+)

@@ -1,0 +1,133 @@
+"""onnxruntime-web, which runs a network in the reader's browser: fetched once from the npm registry, checked against a
+pinned hash, and kept in the user's cache.
+
+Version 1.20.1 is pinned because its WebAssembly is the smallest of the releases that read today's files: 3.0 MB
+compressed, 3.7 MB in 1.30."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import gzip
+import hashlib
+import io
+import os
+import tarfile
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from generator.core.errors import AtlasError
+from generator.core.files import write_atomically
+
+VERSION = "1.20.1"
+INTEGRITY = (
+    "TePF6XVpLL1rWVMIl5Y9ACBQcyCNFThZON/jgElNd9Txb73CIEGlklhYR3UEr1cp5r0rbGI6nDwwrs79g7WjoA=="  # SHA-512
+)
+REGISTRY = "https://registry.npmjs.org"
+PATIENCE = 20  # seconds without an answer
+LARGEST = 60_000_000  # bytes; the package has 20 MB
+# The files that a page loads, with their SHA-256. The WebAssembly is stored compressed, because not every web server
+# compresses it on the way; the page unpacks it.
+FILES = {
+    "ort.wasm.min.mjs": "f53ed4792e758e7232f779d479eb8931b97ff3ab2e3b9a33ee00d1251ffdaad6",
+    "ort-wasm-simd-threaded.mjs": "745eb7c0ce6f18a6aa521971b2877babc7ffb27eecb58ab3bc6e5ef4692672e8",
+    "ort-wasm-simd-threaded.wasm": "207d02be4591c156b0a98f024f3d58005b5b04c92274d759fb390338c63559ea",
+}
+PACKED = ".wasm"  # what is stored compressed, and named .wasm.gz
+FOLDER = "static/runtime"  # of the site
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """files: by name, the files of FOLDER as they are published; () and why in `absent` where they cannot be had."""
+
+    files: tuple[tuple[str, bytes], ...]
+    absent: str = ""
+
+    @property
+    def bytes(self) -> int:
+        """How much a page loads."""
+        return sum(len(content) for _, content in self.files)
+
+
+def cache_folder() -> Path:
+    """Where the program keeps what it fetched."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "residual-atlas" / f"onnxruntime-web-{VERSION}"
+
+
+@functools.cache
+def runtime() -> Runtime:
+    """The runtime, from the cache or from the registry; asked for once per process."""
+    folder = cache_folder()
+    try:
+        files = _kept(folder) or _keep(folder, _unpacked(_fetched()))
+    except (OSError, AtlasError) as error:
+        return Runtime(
+            (), f"onnxruntime-web {VERSION} could not be had from the npm registry ({_reason(error)})"
+        )
+    return Runtime(tuple(sorted(files.items())))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, urllib.error.URLError) and not isinstance(error, urllib.error.HTTPError):
+        return str(getattr(error.reason, "strerror", None) or error.reason)
+    return str(error)
+
+
+def _published_name(name: str) -> str:
+    return f"{name}.gz" if name.endswith(PACKED) else name
+
+
+def _kept(folder: Path) -> dict[str, bytes] | None:
+    """The files of the cache; None where one is missing or damaged."""
+    files = {}
+    for name, digest in FILES.items():
+        published = _published_name(name)
+        try:
+            content = (folder / published).read_bytes()
+            plain = gzip.decompress(content) if published != name else content
+        except (OSError, EOFError, ValueError):
+            return None
+        if hashlib.sha256(plain).hexdigest() != digest:
+            return None
+        files[published] = content
+    return files
+
+
+def _keep(folder: Path, files: dict[str, bytes]) -> dict[str, bytes]:
+    """Write the files into the cache, if that is possible; returns them as they are published."""
+    packed = {
+        _published_name(name): gzip.compress(content, 9, mtime=0) if name.endswith(PACKED) else content
+        for name, content in files.items()
+    }
+    try:
+        for name, content in packed.items():
+            write_atomically(folder / name, content)
+    except (OSError, AtlasError):
+        pass  # a home folder that cannot be written: it is fetched again the next time
+    return packed
+
+
+def _fetched() -> bytes:
+    """The package as the registry has it. Raises AtlasError where it is another than the pinned one."""
+    registry = (os.environ.get("npm_config_registry") or REGISTRY).rstrip("/")  # noqa: SIM112
+    address = f"{registry}/onnxruntime-web/-/onnxruntime-web-{VERSION}.tgz"
+    with urllib.request.urlopen(address, timeout=PATIENCE) as answer:
+        content: bytes = answer.read(LARGEST)
+    if base64.b64encode(hashlib.sha512(content).digest()).decode() != INTEGRITY:
+        raise AtlasError("the package has another hash than the pinned one")
+    return content
+
+
+def _unpacked(package: bytes) -> dict[str, bytes]:
+    """The files that a page needs."""
+    files = {}
+    with tarfile.open(fileobj=io.BytesIO(package)) as archive:
+        for name in FILES:
+            file = archive.extractfile(f"package/dist/{name}")
+            assert file is not None  # the package's hash was checked
+            files[name] = file.read()
+    return files

@@ -1,0 +1,85 @@
+// How the channels respond to the atlas's pictures, and where a response to another picture stands among these.
+
+const NINE = 9;
+
+/** By layer, the numbers of its channels. bytes: of the file that generator/site/reading/live.py writes. */
+export function readChannels(buffer, layers, pictures) {
+  let at = 0;
+  const next = (Kind, length) => {
+    const values = new Kind(buffer, at, length);
+    at += values.byteLength;
+    return values;
+  };
+  return layers.map(
+    ({ channels, bins }) =>
+      new Channels(pictures, {
+        ends: next(Float32Array, bins),
+        tops: next(Float32Array, channels * NINE),
+        counts: next(Int32Array, channels * bins),
+        places: next(Int32Array, channels),
+        strongest: next(Int32Array, channels),
+      }),
+  );
+}
+
+class Channels {
+  #pictures;
+  #numbers;
+
+  constructor(pictures, numbers) {
+    this.#pictures = pictures;
+    this.#numbers = numbers;
+  }
+
+  /** The channel's top-9 scores, strongest first; fewer where fewer pictures activate it. */
+  nine(channel) {
+    const tops = this.#numbers.tops.subarray(channel * NINE, (channel + 1) * NINE);
+    return Array.from(tops).filter((value) => !Number.isNaN(value));
+  }
+
+  /** The place of its thumbnail in the sheet; -1 without one. */
+  place(channel) {
+    return this.#numbers.places[channel];
+  }
+
+  /** The number of its strongest picture; -1 where that is not published. */
+  strongest(channel) {
+    return this.#numbers.strongest[channel];
+  }
+
+  /** Where a value stands among the channel's scores: {rank, share, times}. rank: 1 where it is above all scores, up to
+   * 9, else 0; share: of the atlas's pictures that are certainly below; times: the value in the strongest score. null
+   * for a channel that no picture activates. */
+  standing(channel, value) {
+    const nine = this.nine(channel);
+    if (!nine.length || nine[0] <= 0) return null;
+    const above = nine.filter((score) => score > value).length;
+    const times = value / nine[0];
+    if (above < nine.length && above < NINE) {
+      return { rank: above + 1, share: (this.#pictures - above) / this.#pictures, times };
+    }
+    return { rank: 0, share: this.#below(channel, value), times };
+  }
+
+  #below(channel, value) {
+    const { ends, counts } = this.#numbers;
+    const first = channel * ends.length;
+    let below = 0;
+    // The first bin holds scores of zero and below, so it ends with zero itself.
+    ends.forEach((end, bin) => {
+      if (bin ? end <= value : end < value) below += counts[first + bin];
+    });
+    return below / this.#pictures;
+  }
+}
+
+/** The layer's channels, those first that respond most for them: {channel, value, position, ...standing}. */
+export function ranked(layer, channels, { maxima, positions }) {
+  const rows = [];
+  for (let channel = 0; channel < layer.channels; channel++) {
+    const value = maxima[layer.offset + channel];
+    const standing = channels.standing(channel, value);
+    if (standing) rows.push({ channel, value, position: positions[layer.offset + channel], ...standing });
+  }
+  return rows.sort((a, b) => b.share - a.share || b.times - a.times);
+}

@@ -1,0 +1,71 @@
+// The channels of each layer that respond most for them, with thumbnails, values and links to their pages.
+
+import { element } from "../dom.js";
+import { percent, significant, standingWords } from "./words.js";
+
+const SHOWN = 6; // channels of each layer
+const HIGH = 0.95; // a picture of the atlas is above this share for one channel in twenty
+
+/** Fill the list. rankings: by layer, its channels in order; chosen: is called with the layer's number and the row of
+ * a channel whose button is pressed. */
+export function showLayers(list, settings, numbers, rankings, chosen) {
+  const items = settings.layers.map((layer, number) => {
+    const rows = rankings[number];
+    const high = rows.filter((row) => row.share >= HIGH).length;
+    const expected = significant(rows.length * (1 - HIGH));
+    const sentence = `${high} of ${rows.length} channels above ${percent(HIGH)} of the pictures; by chance ${expected}`;
+    const heading = element("h3", {}, [element("a", { href: `${layer.name}/index.html`, text: layer.name })]);
+    const shown = rows
+      .slice(0, SHOWN)
+      .map((row) => channelItem(layer, numbers[number], row, () => chosen(number, row)));
+    return element("li", {}, [heading, element("small", { text: sentence }), element("ol", {}, shown)]);
+  });
+  list.replaceChildren(...items);
+}
+
+function channelItem(layer, numbers, row, choose) {
+  const name = `${layer.name} ${row.channel}`;
+  const button = element("button", { type: "button", "aria-pressed": "false", "aria-label": `Show ${name}` });
+  button.dataset.unit = unitName(layer, row);
+  button.append(thumbnail(layer, numbers, row.channel));
+  button.addEventListener("click", choose);
+  const link = element("a", { href: channelAddress(layer, row), text: row.channel, "aria-label": name });
+  const value = element("b", { text: significant(row.value) });
+  const now = element("i", {});
+  now.dataset.now = unitName(layer, row);
+  return element("li", {}, [button, link, value, now, element("small", { text: standingWords(row) })]);
+}
+
+/** How a channel is named in the page's data attributes. */
+export function unitName(layer, { channel }) {
+  return `${layer.name}:${channel}`;
+}
+
+/** A channel's page, which compares the value with its top-9. */
+export function channelAddress(layer, { channel, value }) {
+  return `${layer.name}/${channel}.html#yours=${value.toPrecision(6)}`;
+}
+
+function thumbnail(layer, numbers, channel) {
+  const place = numbers.place(channel);
+  const frame = element("span", {});
+  if (place >= 0) {
+    const image = element("img", { src: `${layer.name}/thumbs.webp`, alt: "" });
+    image.style.setProperty("--n", layer.columns);
+    image.style.setProperty("--x", place % layer.columns);
+    image.style.setProperty("--y", Math.floor(place / layer.columns));
+    frame.append(image);
+  } else if (numbers.strongest(channel) >= 0) {
+    frame.append(element("img", { class: "whole", src: `pictures/${numbers.strongest(channel)}.webp`, alt: "" }));
+  }
+  return frame;
+}
+
+/** Write next to each channel its value for the covered picture; maxima: null where nothing is covered. */
+export function showCovered(list, layers, maxima) {
+  for (const place of list.querySelectorAll("[data-now]")) {
+    const [name, channel] = place.dataset.now.split(":");
+    const layer = layers.find((each) => each.name === name);
+    place.textContent = maxima ? `→ ${significant(maxima[layer.offset + Number(channel)])}` : "";
+  }
+}

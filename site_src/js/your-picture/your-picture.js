@@ -1,0 +1,144 @@
+// The page Your picture: the network looks at a picture of the reader's own, in the reader's browser.
+
+import { readJson } from "../dom.js";
+import { ranked, readChannels } from "./channels.js";
+import { showChosen } from "./chosen.js";
+import { startChooser } from "./chooser.js";
+import { coveredPicture, startCover } from "./cover.js";
+import { fetcher, unpacked } from "./files.js";
+import { showCovered, showLayers, unitName } from "./layers.js";
+import { lacking, openNetwork } from "./network.js";
+import { PictureView } from "./picture.js";
+import { readings, showPrediction } from "./prediction.js";
+import { PictureFault, prepared } from "./preprocessing.js";
+import { megabytes } from "./words.js";
+
+const main = document.getElementById("main");
+const settings = readJson(document.getElementById("live"));
+const status = main.querySelector(".state");
+const seen = main.querySelector(".seen");
+
+/** What is loaded and shown: the network and the channels' numbers, the picture, the network's outputs for it and for
+ * the covered one, the layers' rankings, and the chosen channel [layer's number, row]. */
+const state = { loading: null, picture: null, outputs: null, covered: null, rankings: [], chosen: null, cover: null };
+
+function say(text, isFault = false) {
+  status.textContent = text;
+  status.classList.toggle("fault", isFault);
+}
+
+function start() {
+  const view = new PictureView(main.querySelector(".picture"));
+  startChooser(main.querySelector(".choose"), (file, name) => look(view, file, name));
+  startCover(main.querySelector(".cover"), view.canvas, (cover) => {
+    state.cover = cover;
+    if (state.outputs) lookCovered(view);
+  });
+}
+
+// The network and the channels' numbers, loaded with the first picture.
+function load() {
+  state.loading ??= loadAll().catch((error) => {
+    state.loading = null; // it can be tried again
+    throw error;
+  });
+  return state.loading;
+}
+
+async function loadAll() {
+  const whole = settings.modelBytes + settings.runtimeBytes + settings.numbersBytes;
+  const fetchFile = fetcher((arrived) => {
+    say(`Loading the network: ${megabytes(Math.min(arrived, whole))} of ${megabytes(whole)}`);
+  });
+  const [network, bytes] = await Promise.all([openNetwork(settings, fetchFile), fetchFile(settings.numbers)]);
+  return { network, numbers: readChannels(await unpacked(bytes), settings.layers, settings.pictures) };
+}
+
+async function look(view, file, name) {
+  try {
+    say(`Reading ${name} …`);
+    const picture = await prepared(file, settings.preprocessing);
+    const { network, numbers } = await load();
+    say("The network looks at the picture …");
+    const begun = performance.now();
+    const outputs = await network.run(picture);
+    const seconds = (performance.now() - begun) / 1000;
+    Object.assign(state, { picture, outputs, covered: null, numbers, network });
+    state.rankings = settings.layers.map((layer, number) => ranked(layer, numbers[number], outputs));
+    state.chosen = strongest();
+    showAll(view);
+    say(`${name}: the network needed ${seconds.toFixed(2)} s.`);
+    if (state.cover) lookCovered(view);
+  } catch (error) {
+    say(error instanceof PictureFault ? error.message : `The network cannot be run: ${error.message}`, true);
+  }
+}
+
+// The channel that responds most for it: of a block where there are blocks.
+function strongest() {
+  const best = state.rankings
+    .map((rows, number) => [number, rows[0]])
+    .filter(([number, row]) => row && (settings.layers[number].block || !settings.layers.some(({ block }) => block)));
+  return best.sort(([, a], [, b]) => b.share - a.share || b.times - a.times)[0] ?? null;
+}
+
+function showAll(view) {
+  seen.hidden = false;
+  showPictureAndAnswer(view);
+  showLayers(main.querySelector(".layers"), settings, state.numbers, state.rankings, (number, row) => {
+    state.chosen = [number, row];
+    showChannel(view);
+  });
+  showCovered(main.querySelector(".layers"), settings.layers, state.covered?.maxima);
+  showChannel(view);
+}
+
+function showPictureAndAnswer(view) {
+  view.show(state.cover ? coveredPicture(state.picture, settings.preprocessing.mean, state.cover) : state.picture);
+  if (!settings.head) return;
+  const [before, now] = [state.outputs, state.covered].map((each) => each && readings(each.scores, settings.head));
+  showPrediction(main.querySelector(".prediction"), settings, before, now);
+}
+
+function showChannel(view) {
+  if (!state.chosen) return;
+  const [number, row] = state.chosen;
+  const layer = settings.layers[number];
+  for (const button of main.querySelectorAll(".layers button")) {
+    button.setAttribute("aria-pressed", String(button.dataset.unit === unitName(layer, row)));
+  }
+  view.mark(layer, row.position);
+  showChosen(main.querySelector(".chosen"), { settings, ...state }, number, row);
+}
+
+// While the sliders move, the network looks at the newest place alone.
+let isLooking = false;
+async function lookCovered(view) {
+  showPictureAndAnswer(view);
+  if (isLooking) return;
+  isLooking = true;
+  let cover, whole;
+  do {
+    [cover, whole] = [state.cover, state.picture];
+    const picture = cover && coveredPicture(whole, settings.preprocessing.mean, cover);
+    state.covered = picture ? await state.network.run(picture) : null;
+  } while (cover !== state.cover || whole !== state.picture);
+  isLooking = false;
+  showPictureAndAnswer(view);
+  showCovered(main.querySelector(".layers"), settings.layers, state.covered?.maxima);
+  showChannel(view);
+}
+
+const missing = lacking();
+if (location.protocol === "file:") {
+  main.querySelector(".choose").hidden = true;
+  main.querySelector(".from-folder").hidden = false;
+} else if (missing) {
+  main.querySelector(".choose").hidden = true;
+  say(
+    `This browser cannot run the network: it has no ${missing}. A current Firefox, Chrome, Edge or Safari can.`,
+    true,
+  );
+} else {
+  start();
+}

@@ -1,0 +1,37 @@
+// A channel's page that is opened from the page Your picture: where the reader's picture would stand among the top-9.
+// The value stands in the address, #yours=1.234.
+
+import { element } from "./dom.js";
+import { tileData } from "./tiles/data.js";
+
+const NUMBER = /^#yours=(-?\d{1,9}(?:\.\d{1,9})?(?:e[+-]?\d{1,2})?)$/;
+const RANKS = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth"];
+
+export function startYours() {
+  const { layer } = document.getElementById("main")?.dataset ?? {};
+  const sentence = document.querySelector(".channel .sentence");
+  if (!layer || !sentence) return;
+  let line = null;
+  const show = () => {
+    line?.remove();
+    const match = NUMBER.exec(location.hash);
+    line = match && element("p", { class: "yours", role: "status", text: words(sentence, layer, Number(match[1])) });
+    if (line) sentence.after(line);
+  };
+  window.addEventListener("hashchange", show);
+  show();
+}
+
+function words(holder, layer, value) {
+  const said = `Your picture activates this channel to ${short(value)}`;
+  const scores = (tileData(holder)?.rows[layer]?.[1] ?? []).map((tile) => tile[1]);
+  if (!scores.length) return `${said}.`;
+  const ends = `${short(scores[0])} to ${short(scores.at(-1))}`;
+  const above = scores.filter((score) => score > value).length;
+  if (above < scores.length) return `${said}: it would be ${RANKS[above]} of the pictures shown here (${ends}).`;
+  return `${said}: that is below all of the pictures shown here (${ends}).`;
+}
+
+function short(value) {
+  return String(Number(value.toPrecision(3))).replace("-", "−");
+}
