@@ -23,6 +23,8 @@ folder = "{{folder}}"
 [compute]
 batch = 8
 workers = 0
+[site]
+live = true
 """
 
 

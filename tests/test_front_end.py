@@ -98,7 +98,9 @@ def test_what_cannot_be_joined_is_refused(tmp_path: Path, other: str, fault: str
 
 
 def test_every_module_is_part_of_a_script() -> None:
-    texts = [joined_modules(MODULES, entry) for entry in ("atlas.js", "map/map.js")]
+    texts = [
+        joined_modules(MODULES, entry) for entry in ("atlas.js", "map/map.js", "your-picture/your-picture.js")
+    ]
     written = {name for text in texts for name in re.findall(r'^modules\["(.+?)"\] = ', text, re.M)}
     assert written == {path.relative_to(MODULES).as_posix() for path in MODULES.rglob("*.js")}
 

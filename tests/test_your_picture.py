@@ -1,0 +1,424 @@
+"""The page Your picture in a browser: the network's values, the pixels it is given, and what the page asks for."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import http.server
+import io
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from generator.core.records import Preprocessing
+from generator.core.store import Store
+from generator.network import models
+from generator.network.onnx_model import halved
+from generator.pictures.decoding import read_picture
+from generator.site import runtime as runtimes
+from generator.site.render import render_site
+
+expect = pytest.importorskip("playwright.sync_api").expect
+pytestmark = pytest.mark.browser
+
+MODULES = Path(__file__).parent.parent / "site_src" / "js"
+WAIT = 60_000  # ms; a busy machine takes long to compile the WebAssembly
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        return
+
+
+@pytest.fixture(scope="module")
+def folder(atlas: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site of an atlas with a network that runs in a browser."""
+    if absent := runtimes.runtime().absent:
+        pytest.skip(absent)
+    site = tmp_path_factory.mktemp("live")
+    report = render_site([atlas.folder], site)
+    assert report.notes == []
+    return site
+
+
+@pytest.fixture(scope="module")
+def host(folder: Path) -> Iterator[str]:
+    handler = functools.partial(_Quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+# Remembers the memory of every WebAssembly module.
+REMEMBER = """
+window.memories = [];
+const Memory = WebAssembly.Memory;
+WebAssembly.Memory = class extends Memory {
+  constructor(...given) { super(...given); window.memories.push(this); }
+};
+"""
+
+
+@pytest.fixture
+def page(browser: Any, host: str) -> Iterator[Any]:
+    """The page, which fails the test on any error and on any request that leaves the site."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    opened = context.new_page()
+    opened.add_init_script(REMEMBER)
+    faults: list[str] = []
+    opened.on("console", lambda m: faults.append(m.text) if m.type in ("error", "warning") else None)
+    opened.on("pageerror", lambda error: faults.append(str(error)))
+    opened.on("request", lambda r: None if r.url.startswith(host) else faults.append(r.url))
+    opened.on("response", lambda r: faults.append(f"{r.status} {r.url}") if r.status >= 400 else None)
+    opened.goto(f"{host}/small/your-picture.html")
+    yield opened
+    context.close()
+    assert faults == []
+
+
+def png(picture: Image.Image) -> dict[str, Any]:
+    """A file as an input element takes it."""
+    content = io.BytesIO()
+    picture.save(content, "PNG")
+    return {"name": "mine.png", "mimeType": "image/png", "buffer": content.getvalue()}
+
+
+def rough(size: tuple[int, int], seed: int = 0, mode: str = "RGB") -> Image.Image:
+    """Noise on large blots: sharp and smooth parts."""
+    rng = np.random.default_rng(seed)
+    bands = len(mode)
+    blots = Image.fromarray(rng.integers(0, 256, (5, 7, bands), dtype=np.uint8), mode).resize(size)
+    noise = rng.integers(-40, 40, (*size[::-1], bands))
+    return Image.fromarray(np.clip(np.asarray(blots) + noise, 0, 255).astype(np.uint8), mode)
+
+
+def give(page: Any, file: dict[str, Any]) -> None:
+    page.locator("input[type=file]").first.set_input_files(file)
+
+
+def done(page: Any, name: str = "mine.png") -> None:
+    expect(page.locator(".state")).to_contain_text(f"{name}: the network needed", timeout=WAIT)
+
+
+def shown_values(page: Any) -> dict[tuple[str, int], float]:
+    """Of the channels on the page, with six digits, as their links pass them on."""
+    links = page.locator(".layers ol a").evaluate_all("links => links.map(link => link.getAttribute('href'))")
+    parts = [re.fullmatch(r"(\w+)/(\d+)\.html#yours=(.+)", link) for link in links]
+    return {(part[1], int(part[2])): float(part[3]) for part in parts if part}
+
+
+def test_the_values_are_the_engines(page: Any, atlas: Store, tmp_path: Path) -> None:
+    file = png(rough((32, 32)))
+    give(page, file)
+    done(page)
+    (tmp_path / "mine.png").write_bytes(file["buffer"])
+    network = models.load("resnet20-cifar", "random").with_preprocessing(atlas.manifest().preprocessing)
+    pixels = torch.from_numpy(read_picture(tmp_path / "mine.png", network.preprocessing).pixels)[None]
+    shown = shown_values(page)
+    layers = atlas.tables.read_json("live/live.json")["layers"]
+    assert {layer for layer, _ in shown} == set(layers) and len(shown) == 6 * len(layers)
+    # As the network with the rounded weights, and within what rounding may change as the exact one.
+    for engine, relative, of_layer in ((halved(network), 1e-4, 0.0), (network, 0.0, 1e-3)):
+        engine = engine.to("cpu", torch.float32)
+        maps = {step: output.clone() for step, output in engine.graph.run(engine.prepare(pixels))}
+        for (layer, channel), value in shown.items():
+            largest = maps[engine.step(layer)][0].amax((1, 2))
+            within = max(relative * float(largest[channel]), of_layer * float(largest.max()))
+            assert value == pytest.approx(float(largest[channel]), abs=within)
+    probabilities = maps[len(network.graph) - 1][0].softmax(0).sort(descending=True)
+    rows = page.locator(".prediction tbody tr").all_text_contents()
+    assert [row.split(" ")[0] for row in rows] == ["class" for _ in rows]
+    for row, probability, output in zip(rows, *(part.tolist() for part in probabilities), strict=False):
+        assert row.startswith(f"class {output}")
+        percent = float(row.removeprefix(f"class {output}").rstrip(" %"))
+        assert percent == pytest.approx(100 * probability, abs=1)
+
+
+def test_a_picture_of_the_atlas_has_the_atlass_values_and_standing(page: Any, atlas: Store) -> None:
+    number = atlas.tables.read_json("live/live.json")["examples"][3]
+    button = page.locator(".examples button").nth(3)
+    assert f"pictures/{number}.webp" in button.locator("img").get_attribute("src")
+    button.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".state")).to_contain_text("the network needed", timeout=WAIT)
+    items = page.locator(".layers > li").first.locator("ol li")
+    arrays = atlas.arrays.layer(page.locator(".layers h3").first.text_content())
+    for place in range(6):
+        text = items.nth(place).text_content()
+        channel = int(items.nth(place).get_by_role("link").text_content())
+        top = arrays["top_image"][channel].tolist()
+        if number in top:
+            words = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth"]
+            # A neighbour whose score is nearly the same may change places with it.
+            near = range(max(0, top.index(number) - 1), min(9, top.index(number) + 2))
+            assert any(f"would be {words[rank]}" in text for rank in near)
+
+
+def test_a_channels_page_says_where_the_picture_would_stand(page: Any) -> None:
+    give(page, png(rough((32, 32))))
+    done(page)
+    link = page.locator(".layers ol a").first
+    value = float(link.get_attribute("href").partition("=")[2])
+    link.click()
+    line = page.locator(".yours")
+    expect(line).to_contain_text(f"Your picture activates this channel to {value:.3g}".rstrip("0"))
+    address = page.url.partition("#")[0]
+    page.goto(f"{address}#yours=1e9")
+    expect(line).to_contain_text("it would be first of the pictures shown here")
+    page.goto(f"{address}#yours=-5")
+    expect(line).to_contain_text("−5: that is below all of the pictures shown here")
+    for wrong in ("<b>1</b>", "1e999999", "NaN", "", "1;2"):
+        page.goto(f"{address}#yours={wrong}")
+        expect(line).to_have_count(0)
+
+
+def test_keys_choose_a_channel_and_its_place_is_drawn(page: Any) -> None:
+    give(page, png(rough((32, 32))))
+    done(page)
+    second = page.locator(".layers > li").nth(2).locator("button").nth(1)
+    second.focus()
+    page.keyboard.press("Enter")
+    expect(second).to_have_attribute("aria-pressed", "true")
+    expect(page.locator(".layers button[aria-pressed=true]")).to_have_count(1)
+    expect(page.locator(".picture svg.mark")).to_have_count(1)
+    name = second.get_attribute("aria-label").removeprefix("Show ").split(" ")
+    chosen = page.locator(".chosen")
+    expect(chosen).to_contain_text(f"Channel {name[1]} of {name[0]}")
+    expect(chosen.locator("caption")).to_have_text(f"Channel {name[1]} along stage 2")  # res2a and res2b
+    assert chosen.locator("tbody th").all_text_contents() == ["res2a", "res2b"]
+
+
+def test_covering_a_part_changes_what_depends_on_it_and_uncovering_brings_it_back(page: Any) -> None:
+    give(page, png(rough((32, 32))))
+    done(page)
+    before = page.locator(".chosen").text_content()
+    page.get_by_label("Cover a part").check()
+    page.get_by_label("size").fill("100")
+    expect(page.locator(".prediction thead")).to_contain_text("covered")
+    covered = page.locator(".layers ol i").first
+    expect(covered).to_contain_text("→")
+    value = float(page.locator(".layers ol b").first.text_content())
+    expect(covered).not_to_have_text(f"→ {value}")
+    page.get_by_label("Cover a part").uncheck()
+    expect(covered).to_have_text("")
+    expect(page.locator(".chosen")).to_have_text(before)
+    page.locator(".picture canvas").click(position={"x": 5, "y": 5})
+    expect(page.get_by_label("Cover a part")).to_be_checked()
+    expect(page.get_by_label("left to right")).to_have_value(re.compile(r"^[0-3]$"))
+
+
+@pytest.mark.parametrize(
+    "content", [b"\x89PNG\r\n\x1a\n and no more", b"", b"<svg/>"], ids=["cut", "empty", "svg"]
+)
+def test_a_broken_file_gives_one_sentence_and_the_next_picture_works(page: Any, content: bytes) -> None:
+    give(page, {"name": "broken.png", "mimeType": "image/png", "buffer": content})
+    expect(page.locator(".state")).to_have_text(
+        "This file is no picture that the browser can read, or it is damaged."
+    )
+    give(page, png(rough((32, 32))))
+    done(page)
+
+
+def test_memory_is_freed_after_every_picture(page: Any) -> None:
+    sizes = []
+    for number in range(12):
+        give(page, {**png(rough((32, 32), number)), "name": f"{number}.png"})
+        done(page, f"{number}.png")
+        sizes.append(page.evaluate("memories.reduce((sum, memory) => sum + memory.buffer.byteLength, 0)"))
+    assert sizes[2] > 1e6 and sizes[-1] == sizes[2]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_and_nothing_is_wider_than_a_phone(page: Any, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page.emulate_media(color_scheme=scheme)
+    faults = [fault["id"] for fault in axe.run(page).response["violations"]]
+    give(page, png(rough((32, 32))))
+    done(page)
+    page.get_by_label("Cover a part").check()
+    expect(page.locator(".layers ol i").first).to_contain_text("→")
+    faults += [
+        f"{fault['id']}: {fault['nodes'][0]['html'][:160]}" for fault in axe.run(page).response["violations"]
+    ]
+    assert faults == []
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_page_from_a_folder_says_what_to_do(browser: Any, folder: Path) -> None:
+    page = browser.new_page()
+    page.goto((folder / "small" / "your-picture.html").as_uri())
+    expect(page.get_by_text("Start a web server")).to_be_visible()
+    expect(page.locator("input[type=file]").first).to_be_hidden()
+    page.close()
+
+
+def test_only_this_page_may_compile_and_only_the_sites_files_may_be_asked_for(folder: Path) -> None:
+    allowed = {
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*.html")
+        if "wasm-unsafe-eval" in path.read_text("utf-8")
+    }
+    assert allowed == {"small/your-picture.html"}
+    text = (folder / "small" / "your-picture.html").read_text("utf-8")
+    assert "connect-src 'self'" in text and "unsafe-inline" not in text and "'unsafe-eval'" not in text
+
+
+# -- the pixels --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def modules(browser: Any) -> Iterator[Any]:
+    """A page that can import the sources of the scripts."""
+    handler = functools.partial(_Quiet, directory=str(MODULES))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{server.server_port}/")
+        yield page
+        page.close()
+        server.shutdown()
+
+
+PREPARE = """async ([base, type, settings]) => {
+  const { prepared } = await import("/your-picture/preprocessing.js");
+  const file = new Blob([Uint8Array.from(atob(base), (each) => each.charCodeAt(0))], { type });
+  const { width, height, channels, data } = await prepared(file, settings);
+  return [height, width, channels, Array.from(data)];
+}"""
+
+
+def in_browser(modules: Any, content: bytes, settings: Preprocessing, kind: str = "image/png") -> np.ndarray:
+    given = {
+        "resize": settings.resize,
+        "crop": list(settings.size),
+        "interpolation": settings.interpolation,
+        "transparency": settings.transparency,
+        "channels": settings.channels,
+    }
+    *shape, data = modules.evaluate(PREPARE, [base64.b64encode(content).decode(), kind, given])
+    return np.array(data, np.uint8).reshape(shape)
+
+
+def in_python(tmp_path: Path, content: bytes, settings: Preprocessing) -> np.ndarray:
+    (tmp_path / "picture").write_bytes(content)
+    return read_picture(tmp_path / "picture", settings).pixels
+
+
+def plain(resize: Any, crop: Any, channels: int = 3, **more: Any) -> Preprocessing:
+    return Preprocessing(resize, crop, (0.5,) * channels, (0.5,) * channels, **more)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [(40, 40), (57, 43), (31, 64)], ids=str)
+def test_a_png_that_is_not_resized_has_pillows_pixels(
+    modules: Any, tmp_path: Path, size: Any, channels: int
+) -> None:
+    content = png(rough(size))["buffer"]
+    settings = plain(0, (38, 40), channels)
+    np.testing.assert_array_equal(
+        in_browser(modules, content, settings), in_python(tmp_path, content, settings)
+    )
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"])
+@pytest.mark.parametrize(
+    ("size", "resize"),
+    [((301, 207), 64), ((23, 31), 64), ((150, 150), (48, 70))],
+    ids=["less", "more", "squash"],
+)
+def test_a_resized_png_is_pillows(
+    modules: Any, tmp_path: Path, size: Any, resize: Any, interpolation: str
+) -> None:
+    content = png(rough(size))["buffer"]
+    settings = plain(resize, 48, interpolation=interpolation)
+    given, wanted = in_browser(modules, content, settings), in_python(tmp_path, content, settings)
+    difference = np.abs(given.astype(int) - wanted)
+    assert difference.max() <= 1 and (difference == 0).mean() > 0.999
+
+
+@pytest.mark.parametrize("ground", ["white", "black"])
+def test_transparency_lies_on_the_atlass_ground(modules: Any, tmp_path: Path, ground: Any) -> None:
+    content = png(rough((40, 40), mode="RGBA"))["buffer"]
+    settings = plain(0, 40, transparency=ground)
+    given, wanted = in_browser(modules, content, settings), in_python(tmp_path, content, settings)
+    assert np.abs(given.astype(int) - wanted).max() <= 2  # a canvas multiplies by the opacity first
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photograph_is_turned_upright(modules: Any, tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = io.BytesIO()
+    rough((64, 48)).resize((320, 240)).save(file, "JPEG", quality=95, exif=exif)
+    settings = plain(64, 64)
+    given = in_browser(modules, file.getvalue(), settings, "image/jpeg")
+    wanted = in_python(tmp_path, file.getvalue(), settings)
+    assert np.abs(given.astype(int) - wanted).max() <= 3  # two decoders of JPEG
+
+
+# -- without the page --------------------------------------------------------------------------------------------------
+
+
+def test_without_the_registry_the_site_is_whole_but_for_the_page_and_says_so(
+    atlas: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("npm_config_registry", "http://127.0.0.1:9")
+    runtimes.runtime.cache_clear()
+    try:
+        report = render_site([atlas.folder], tmp_path / "site")
+    finally:
+        runtimes.runtime.cache_clear()
+    (note,) = report.notes
+    assert note.startswith(
+        "small has no page Your picture: onnxruntime-web 1.20.1 could not be had from the npm"
+    )
+    assert not (tmp_path / "site" / "small" / "your-picture.html").exists()
+    assert "your-picture.html" not in (tmp_path / "site" / "small" / "index.html").read_text("utf-8")
+
+
+def test_a_package_with_another_hash_is_refused_and_a_damaged_cache_is_fetched_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"onnxruntime-web/-/onnxruntime-web-{runtimes.VERSION}.tgz"
+    (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / name).write_bytes(b"something else")
+    handler = functools.partial(_Quiet, directory=str(tmp_path))
+    kept = runtimes.runtime().files
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    if kept:  # the cache of this machine, with one byte of each file changed
+        folder = runtimes.cache_folder()
+        folder.mkdir(parents=True)
+        for file, content in kept:
+            (folder / file).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    runtimes.runtime.cache_clear()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("npm_config_registry", f"http://127.0.0.1:{server.server_port}")
+        found = runtimes.runtime()
+        server.shutdown()
+    runtimes.runtime.cache_clear()
+    assert found.files == () and "another hash" in found.absent
+
+
+def test_a_network_that_cannot_be_written_has_no_page_and_the_site_says_why(
+    atlas: Store, tmp_path: Path
+) -> None:
+    copy = Store(shutil.copytree(atlas.folder, tmp_path / "atlas"))
+    live = copy.tables.read_json("live/live.json")
+    copy.tables.write_json(
+        "live/live.json", {**live, "absent": "the operation fold cannot be written as ONNX"}
+    )
+    report = render_site([copy.folder], tmp_path / "site")
+    assert report.notes == ["small has no page Your picture: the operation fold cannot be written as ONNX"]
+    assert not (tmp_path / "site" / "small" / "your-picture.html").exists()
