@@ -22,6 +22,9 @@ LIVE_POLICY = (
 )
 
 
+HIGH = 0.95  # the page counts the channels that the picture activates more than this share of the atlas's pictures do
+
+
 @dataclass(frozen=True)
 class Example:
     """A picture of the atlas that the page offers."""
@@ -34,7 +37,7 @@ class Example:
 class YourPicturePage:
     """policy: the page's Content-Security-Policy, in place of the other pages'; load_bytes: how much is loaded with the
     first picture; pictures_count: of the atlas; has_outputs: whether there is a prediction; examples: pictures of the
-    atlas; data: JSON for the script; version: of onnxruntime-web."""
+    atlas; high: HIGH; data: JSON for the script; version: of onnxruntime-web."""
 
     policy: str
     live: Live
@@ -43,6 +46,7 @@ class YourPicturePage:
     pictures_count: int
     has_outputs: bool
     examples: Sequence[Example]
+    high: float
     data: str
     version: str
 
@@ -84,6 +88,7 @@ def write(site: Site, atlas: Atlas) -> None:
         pictures_count=len(atlas.pictures),
         has_outputs=manifest.head is not None,
         examples=[Example(number, atlas.picture_labels[number]) for number in live.examples],
+        high=HIGH,
         data=json_in_page(page_data(atlas, live, len(numbers))),
         version=VERSION,
     )
@@ -105,6 +110,7 @@ def page_data(atlas: Atlas, live: Live, number_bytes: int) -> Mapping[str, Any]:
         "numbers": CHANNELS,
         "numbersBytes": number_bytes,
         "pictures": len(atlas.pictures),
+        "high": HIGH,
         "preprocessing": {
             "resize": preprocessing.resize,
             "crop": list(atlas.input_size),

@@ -4,16 +4,15 @@ import { element } from "../dom.js";
 import { percent, significant, standingWords } from "./words.js";
 
 const SHOWN = 6; // channels of each layer
-const HIGH = 0.95; // a picture of the atlas is above this share for one channel in twenty
 
 /** Fill the list. rankings: by layer, its channels in order; chosen: is called with the layer's number and the row of
  * a channel whose button is pressed. */
 export function showLayers(list, settings, numbers, rankings, chosen) {
   const items = settings.layers.map((layer, number) => {
     const rows = rankings[number];
-    const high = rows.filter((row) => row.share >= HIGH).length;
-    const expected = significant(rows.length * (1 - HIGH));
-    const sentence = `${high} of ${rows.length} channels above ${percent(HIGH)} of the pictures; by chance ${expected}`;
+    const high = rows.filter((row) => row.share >= settings.high).length;
+    const expected = significant(rows.length * (1 - settings.high));
+    const sentence = `${high} of ${rows.length} channels above ${percent(settings.high)} of the pictures; by chance ${expected}`;
     const heading = element("h3", {}, [element("a", { href: `${layer.name}/index.html`, text: layer.name })]);
     const shown = rows
       .slice(0, SHOWN)
