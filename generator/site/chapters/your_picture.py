@@ -8,20 +8,14 @@ from typing import Any
 
 from generator.core.records import LayerInfo, Preprocessing
 from generator.site.chapters.chapter import Chapter
+from generator.site.policy import LIVE_POLICY
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.live import Live, bins, channel_numbers, read_live
 from generator.site.reading.tiles import json_in_page
 from generator.site.runtime import FOLDER, VERSION, runtime
-from generator.site.templates import POLICY
 from generator.site.writing import Site
 
 MODEL, CHANNELS = "live/network.onnx", "live/channels.gz"  # below the network's folder
-# A page that runs WebAssembly must be allowed to compile it. It may ask for nothing but the site's own files.
-LIVE_POLICY = (
-    POLICY.replace("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'") + "; connect-src 'self'"
-)
-
-
 HIGH = 0.95  # the page counts the channels that the picture activates more than this share of the atlas's pictures do
 
 
