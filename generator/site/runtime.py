@@ -54,8 +54,8 @@ class Runtime:
 
 def cache_folder() -> Path:
     """Where the program keeps what it fetched."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "residual-atlas" / f"onnxruntime-web-{VERSION}"
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "residual-atlas" / f"onnxruntime-web-{VERSION}"
 
 
 @functools.cache
