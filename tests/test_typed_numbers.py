@@ -416,14 +416,15 @@ def test_what_follows_from_the_setting_is_computed() -> None:
 
 
 def test_the_sizes_of_a_site_are_measured_and_scaled_to_all_channels(tmp_path: Path) -> None:
-    """Pages of 1,000 and sprites of 200 bytes for two channels of every layer; 9 bytes a channel of the layer's other
-    files, and 4 of the tables."""
+    """Pages of 1,000 and sprites of 200 bytes for two channels of every layer, with thumbnails of 6 bytes each; 3 bytes
+    a channel of the layer's other files, and 4 of the tables."""
     manifest = Store(ROOT / "tests/small_atlas").manifest()
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures/0.webp").write_bytes(bytes(50))
     for layer in manifest.layers:
         (tmp_path / layer.name).mkdir()
-        (tmp_path / layer.name / "thumbs.webp").write_bytes(bytes(9 * layer.channels))
+        (tmp_path / layer.name / "thumbs.webp").write_bytes(bytes(6 * 2))
+        (tmp_path / layer.name / "grid.js").write_bytes(bytes(3 * layer.channels))
         for channel in range(2):
             (tmp_path / layer.name / f"{channel}.html").write_bytes(bytes(1000))
             (tmp_path / layer.name / f"{channel}.webp").write_bytes(bytes(200))
@@ -443,7 +444,7 @@ def test_the_guide_shows_the_measured_sizes() -> None:
     text = site_sizes()
     total = sum(group["channels"] * group["bytes"] for group in found["groups"])
     assert (
-        f"{sum(group['channels'] for group in found['groups']):,} channels this makes {total / 1e6:.0f} MB"
+        f"{sum(group['channels'] for group in found['groups']):,} channels this makes {total / 1e6:,.0f} MB"
         in text
     )
     assert len(re.findall(r"^\| (?:first|stage)", text, re.M)) == len(found["groups"])

@@ -17,13 +17,14 @@ from typing import Any
 from generator.core.store import Store
 
 TABLES = ("channels.csv", "tops.csv")  # in data/: about all channels
+THUMBNAILS = "thumbs.webp"  # of the channels that have a sprite
 FILE = Path(__file__).resolve().parent.parent / "generator" / "site" / "data" / "site_sizes.json"
 
 
 def measured(site: Path, atlas: Path) -> dict[str, Any]:
     """The content of site_sizes.json. groups: layers of equal kind and stage, with their channels and the mean bytes of
-    a channel: its page and sprite over the `sample` channels that have a sprite, and its part of the layer's other
-    files and of the tables; picture: mean bytes of a whole picture."""
+    a channel: its page and sprite over the `sample` channels that have a sprite, its thumbnail, and its part of the
+    layer's other files and of the tables; picture: mean bytes of a whole picture."""
     manifest = Store(atlas).manifest()
     tables = sum(path.stat().st_size for name in TABLES if (path := site / "data" / name).is_file())
     of_tables = tables / sum(layer.channels for layer in manifest.layers)
@@ -34,8 +35,11 @@ def measured(site: Path, atlas: Path) -> dict[str, Any]:
         group = groups.setdefault((kind, layer.stage), empty)
         group["channels"] += layer.channels
         group["shared"] += of_tables * layer.channels
+        pictured = sum(path.stem.isdigit() for path in (site / layer.name).glob("*.webp"))
         for path in (site / layer.name).iterdir():
-            if path.is_file() and not path.stem.isdigit():
+            if path.name == THUMBNAILS:
+                group["shared"] += path.stat().st_size * layer.channels / pictured
+            elif path.is_file() and not path.stem.isdigit():
                 group["shared"] += path.stat().st_size
             elif path.suffix == ".webp":
                 group["sample"] += 1
