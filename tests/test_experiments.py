@@ -300,14 +300,14 @@ def test_the_report_says_what_the_table_holds() -> None:
     shown = [row[-1] for row in found.differences.rows]
     assert shown == ["not decided", "higher", *["no difference"] * 3, "not decided", "lower"]
     assert (
-        "Against the plain network of 8 layers, the training error of the plain network is with 20 layers not decided ("
+        "Against the plain network of 8 layers, the training error of plain networks is not decided ("
         in found.summary
     )
-    assert "and with 32 layers higher (+" in found.summary
-    assert "of the residual network is with 20 layers not different by 2 points or more (" in found.summary
+    assert ") with 20 layers and higher (+" in found.summary
+    assert "of residual networks is not different by 2 points or more (" in found.summary
     assert (
-        "With 32 layers the training error of the residual network, against the plain one, is lower (−"
-        in (found.summary)
+        "Against the plain network of 32 layers, the training error of the residual network of 32 layers is lower (−"
+        in found.summary
     )
     plain = found.charts[0]
     assert [curve.name for curve in plain.curves] == ["8 layers", "20 layers", "32 layers"]

@@ -130,15 +130,13 @@ def _summary(by_depth: Sequence[Difference], by_kind: Sequence[Difference], dept
     sentences = []
     for kind, own in zip(KINDS, (by_depth[:count], by_depth[count:]), strict=True):
         found = [
-            f"with {depth} layers {_in_words(each)}" for depth, each in zip(depths[1:], own, strict=True)
+            f"{_in_words(each)} with {depth} layers" for depth, each in zip(depths[1:], own, strict=True)
         ]
-        than = (
-            f"Against the {kind} network of {depths[0]} layers, the training error of the {kind} network is"
-        )
+        than = f"Against the {kind} network of {depths[0]} layers, the training error of {kind} networks is"
         sentences.append(f"{than} {listed(found)}.")
     sentences.append(
-        f"With {depths[-1]} layers the training error of the residual network, against the plain one, is "
-        f"{_in_words(by_kind[-1])}."
+        f"Against the plain network of {depths[-1]} layers, the training error of the residual network of "
+        f"{depths[-1]} layers is {_in_words(by_kind[-1])}."
     )
     return " ".join(sentences) + " In brackets differences in percentage points with 95 % intervals."
 
@@ -147,6 +145,7 @@ def _in_words(each: Difference) -> str:
     verdict = each.verdict(MARGIN)
     if verdict == "no difference":
         verdict = f"not different by {fixed_margin(MARGIN)} points or more"
+    verdict = verdict.replace(", within the margin", f" by less than {fixed_margin(MARGIN)} points")
     return f"{verdict} ({each.estimate.signed_text()})"
 
 
