@@ -189,9 +189,9 @@ def test_keys_choose_a_channel_and_its_place_is_drawn(page: Any) -> None:
     page.keyboard.press("Enter")
     expect(second).to_have_attribute("aria-pressed", "true")
     expect(page.locator(".layers button[aria-pressed=true]")).to_have_count(1)
-    expect(page.locator(".picture svg.mark")).to_have_count(1)
+    expect(page.locator(".shown-picture svg.mark")).to_have_count(1)
     name = second.get_attribute("aria-label").removeprefix("Show ").split(" ")
-    chosen = page.locator(".chosen")
+    chosen = page.locator(".chosen-channel")
     expect(chosen).to_contain_text(f"Channel {name[1]} of {name[0]}")
     expect(chosen.locator("caption")).to_have_text(f"Channel {name[1]} along stage 2")  # res2a and res2b
     assert chosen.locator("tbody th").all_text_contents() == ["res2a", "res2b"]
@@ -200,7 +200,7 @@ def test_keys_choose_a_channel_and_its_place_is_drawn(page: Any) -> None:
 def test_covering_a_part_changes_what_depends_on_it_and_uncovering_brings_it_back(page: Any) -> None:
     give(page, png(rough((32, 32))))
     done(page)
-    before = page.locator(".chosen").text_content()
+    before = page.locator(".chosen-channel").text_content()
     page.get_by_label("Cover a part").check()
     page.get_by_label("size").fill("100")
     expect(page.locator(".prediction thead")).to_contain_text("covered")
@@ -210,8 +210,8 @@ def test_covering_a_part_changes_what_depends_on_it_and_uncovering_brings_it_bac
     expect(covered).not_to_have_text(f"→ {value}")
     page.get_by_label("Cover a part").uncheck()
     expect(covered).to_have_text("")
-    expect(page.locator(".chosen")).to_have_text(before)
-    page.locator(".picture canvas").click(position={"x": 5, "y": 5})
+    expect(page.locator(".chosen-channel")).to_have_text(before)
+    page.locator(".shown-picture canvas").click(position={"x": 5, "y": 5})
     expect(page.get_by_label("Cover a part")).to_be_checked()
     expect(page.get_by_label("left to right")).to_have_value(re.compile(r"^[0-3]$"))
 

@@ -28,7 +28,7 @@ function say(text, isFault = false) {
 }
 
 function start() {
-  const view = new PictureView(main.querySelector(".picture"));
+  const view = new PictureView(main.querySelector(".shown-picture"));
   startChooser(main.querySelector(".choose"), (file, name) => look(view, file, name));
   startCover(main.querySelector(".cover"), view.canvas, (cover) => {
     state.cover = cover;
@@ -108,7 +108,7 @@ function showChannel(view) {
     button.setAttribute("aria-pressed", String(button.dataset.unit === unitName(layer, row)));
   }
   view.mark(layer, row.position);
-  showChosen(main.querySelector(".chosen"), { settings, ...state }, number, row);
+  showChosen(main.querySelector(".chosen-channel"), { settings, ...state }, number, row);
 }
 
 // While the sliders move, the network looks at the newest place alone.
