@@ -180,7 +180,9 @@ def test_the_page_names_the_file_and_what_it_shows(strips: Path, tmp_path: Path)
     render_site([strips / "atlas"], tmp_path)
     page = (tmp_path / "strips/res4b/1.html").read_text("utf-8")
     assert 'data-sprite="1-range.webp" data-panels="2"' in page
-    assert "Under each patch: guided backprop of its unit, in the same part of the picture." in " ".join(page.split())
+    assert "Under each patch: guided backprop of its unit, in the same part of the picture." in " ".join(
+        page.split()
+    )
     published = (tmp_path / "strips/res4b/1-range.webp").read_bytes()
     assert published == (strips / "atlas/ranges/res4b/1.webp").read_bytes()
     inner = (tmp_path / "strips/res2b_branch2a/1.html").read_text("utf-8")

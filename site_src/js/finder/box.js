@@ -2,7 +2,14 @@
 
 import { element } from "../dom.js";
 import { model, models, receive, root } from "../site.js";
-import { categoryAnswers, channelAnswers, classAnswers, descriptionAnswers, withLayerNumbers } from "./search.js";
+import {
+  categoryAnswers,
+  channelAnswers,
+  classAnswers,
+  descriptionAnswers,
+  layerCategoryAnswers,
+  withLayerNumbers,
+} from "./search.js";
 
 const MOST_ANSWERS = 24;
 
@@ -72,6 +79,7 @@ function answer() {
   const answers = isLoaded()
     ? [
         ...indexes.flatMap((index) => channelAnswers(index, text)),
+        ...indexes.flatMap((index) => layerCategoryAnswers(index, text)),
         ...indexes.flatMap((index) => categoryAnswers(index, text)),
         ...indexes.flatMap((index) => descriptionAnswers(index, text)),
         ...indexes.flatMap((index) => classAnswers(index, text)),

@@ -62,6 +62,18 @@ export function categoryAnswers(index, text) {
   });
 }
 
+/** Answers to a layer and a class or a group of classes, "res5c dog": the layer's grid with the channels that have it. */
+export function layerCategoryAnswers(index, text) {
+  const [, layerText, words] = /^([a-z][\w.]*)[\s:#/]+(\D.*)$/.exec(text) ?? [];
+  const layer = index.numberOf.get(layerText);
+  if (layer === undefined) return [];
+  return matchingCategories(index, words).map(([name, , kind]) => ({
+    name: fullName(index, `${index.layers[layer][0]}, ${name}`),
+    detail: `${kind}: its channels in this layer`,
+    address: `${addressOf(index, layer)}#label=${encodeURIComponent(name)}&sort=label`,
+  }));
+}
+
 /** Answers to a part of an imported description: the channels that it describes. */
 export function descriptionAnswers(index, text) {
   return index.descriptions
