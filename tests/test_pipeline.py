@@ -43,7 +43,7 @@ def test_the_folder_holds_what_the_format_says_and_nothing_else(atlas):
         "classes.csv", "halves.csv", "classes.json", "categories.json", "categories.npz", "refinement.json",
         "label_range.json", "machine_score.json", "connections.json", "feeds.json",
         "matches", "stream.json", "effects.json", "contributions", "zooms.json", "rules", "rules.json",
-        "randomisation.json", "first_layers", "embedding", "predictions.npz",
+        "randomisation.json", "first_layers", "embedding", "predictions.npz", "live",
     }  # fmt: skip
     assert manifest.weights.random
     for layer in manifest.layers:
