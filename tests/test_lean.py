@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import statistics
+from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from test_focused_tiles import focused as focused
 
+from generator.core.store import Store
 from generator.site import templates
 from generator.site.frame import frame_of
 from generator.site.layer_pages import LayerPages
@@ -19,15 +22,17 @@ from generator.site.writing import Site
 SMALL = Path(__file__).parent / "small_atlas"
 LAYERS = ("conv1", "res2b", "res2b_branch2a", "res3d")
 IMPLIED = ("li", "dt", "dd", "p")
+PUBLISHED = templates.LEAN_PAGES  # as it is without conftest's fixture
+PARTS = ("whole-range", "effects", "feeds", "number-groups", 'id="focus"')  # of a channel's page
 FIRST_LOAD = 60_000  # bytes of a page with what it loads at once, besides files of many pages
 
 
-def _pages(folder: Path) -> dict[str, str]:
-    """By address the channels' pages of some layers of the small atlas."""
-    atlas = Atlas(SMALL)
+def _pages(folder: Path, source: Path = SMALL, layers: Sequence[str] = LAYERS) -> dict[str, str]:
+    """By address the channels' pages of some layers of an atlas."""
+    atlas = Atlas(source)
     site = Site(folder, [atlas])
     pages = LayerPages(atlas, frame_of(atlas, [atlas], "../../"), [], "")
-    for name in LAYERS:
+    for name in layers:
         pages.write(site, name)
     paths = [path for path in sorted(folder.rglob("*.html")) if path.stem.isdigit()]
     return {path.relative_to(folder).as_posix(): path.read_text("utf-8") for path in paths}
@@ -37,7 +42,7 @@ def _pages(folder: Path) -> dict[str, str]:
 def lean_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("lean")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(templates, "LEAN_PAGES", frozenset({"channel.html"}))
+        patch.setattr(templates, "LEAN_PAGES", PUBLISHED)
         _pages(folder)
     return folder
 
@@ -76,6 +81,25 @@ def test_lean_pages_read_the_same(lean_pages: dict[str, str], tmp_path: Path) ->
     for address, page in long.items():
         assert len(lean_pages[address]) < 0.97 * len(page)
         assert _Read(lean_pages[address]).read == _Read(page).read, address
+
+
+@pytest.mark.slow
+def test_lean_pages_of_an_atlas_with_every_pass_read_the_same(
+    atlas: Store, focused: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pages(form: str) -> dict[str, str]:
+        layers = [layer.name for layer in atlas.manifest().layers]
+        computed = _pages(tmp_path / form, atlas.folder, layers)
+        drawn = _pages(tmp_path / f"{form}-focused", focused, ("res2a", "res2b"))
+        return computed | {f"focused/{address}": page for address, page in drawn.items()}
+
+    long = pages("long")
+    monkeypatch.setattr(templates, "LEAN_PAGES", PUBLISHED)
+    short = pages("short")
+    assert short.keys() == long.keys()
+    assert [part for part in PARTS if not any(part in page for page in long.values())] == []
+    for address, page in long.items():
+        assert _Read(short[address]).read == _Read(page).read, address
 
 
 def test_words_are_not_joined_where_a_tag_is_left_out() -> None:

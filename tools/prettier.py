@@ -2,8 +2,8 @@
 
 python tools/prettier.py --check site_src      (the arguments are passed to prettier)
 
-Version and checksum are in package-lock.json. The first run after a change of that file installs prettier in .venv,
-which needs the npm registry.
+Versions and checksums are in package-lock.json. The first run after a change of that file installs its packages in
+.venv, which needs the npm registry: prettier, and the Nu Html Checker, which tests/test_nu_checker.py runs.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = Path(sys.prefix) / "node"
 MANIFESTS = ("package.json", "package-lock.json")
 OPTIONS = (
+    "--ignore-scripts",  # neither package needs its own
     "--no-audit",
     "--no-fund",
     "--loglevel=error",

@@ -11,6 +11,7 @@ from generator.experiments.running import EXPERIMENTS
 from generator.experiments.setting import Setting
 from generator.experiments.workshop import Workshop
 from generator.network.models import study
+from generator.pictures.drawn.gallery import draw_pictures
 from generator.pictures.drawn.world import CLASSES
 from generator.stages.pipeline import compute
 from generator.stages.profile import Profile
@@ -25,10 +26,12 @@ def compute_studies(
 ) -> list[Path]:
     """Compute atlases of the first seed's networks of these experiments; returns the folders, folder/atlases/<name>.
 
-    An atlas has as many drawings as the experiments hold out, from a seed of which no network has seen a drawing. A
-    network that is not trained yet is trained first.
+    An atlas has as many drawings as the experiments hold out, of the classes that the networks were trained on, from a
+    seed of which no network has seen a drawing; they are kept in folder/atlas-drawings. A network that is not trained
+    yet is trained first.
     """
-    workshop = Workshop(setting, folder, reporter or Reporter(), device)
+    reporter = reporter or Reporter()
+    workshop = Workshop(setting, folder, reporter, device)
     runs = {
         study.name_of(run.kind, run.depth, setting.width, setting.side): run
         for name in names
@@ -37,6 +40,9 @@ def compute_studies(
     }
     classes = folder / "classes.txt"
     write_atomically(classes, "".join(f"{name}\n" for name in CLASSES).encode())
+    pictures, numbers = folder / "atlas-drawings", range(0, setting.held_out * setting.every, setting.every)
+    with reporter.stage("drawing pictures", len(numbers), "pictures") as advance:
+        draw_pictures(pictures, numbers.stop, progress=advance, only=numbers)
     atlases = []
     for model, run in runs.items():
         workshop.trained(run)
@@ -46,7 +52,7 @@ def compute_studies(
                 "name": atlases[-1].name,
                 "title": study.title_of(run.kind, run.depth),
                 "network": {"model": model, "weights": str(workshop.weights(run)), "classes": str(classes)},
-                "pictures": {"drawn": setting.held_out, "trained_on": False},
+                "pictures": {"folder": str(pictures), "labels": "folders", "trained_on": False},
             }
         )
         compute(profile, atlases[-1], reporter)

@@ -23,8 +23,8 @@ TOP_VALUE, TOP_IMAGE, TOP_ROW, TOP_COLUMN = "top_value", "top_image", "top_row",
 LEADING = ("layer", "channel", TOP_VALUE, TOP_IMAGE, TOP_ROW, TOP_COLUMN)
 TOPS_COLUMNS = ("layer", "channel", "rank", *TopPicture._fields)
 # Within these bounds half precision has eleven bits; outside them scores are multiplied by a power of two.
-LARGEST_HALF, SMALLEST_LARGEST = 65504.0, 2.0**-4
-LARGEST_POWER = 15  # of two, to which larger scores are brought down
+LARGEST_POWER = 15  # of two, below which an array's largest number is brought; half precision ends at 65,504
+SMALLEST_POWER = -126  # of two, whose reciprocal single precision still holds
 
 
 @dataclass(frozen=True)
@@ -175,13 +175,12 @@ def _write_halves(site: Site, address: str, numbers: np.ndarray) -> float:
 
 
 def half_scale(largest: float) -> float:
-    """By what power of two scores in half precision are to be multiplied; 1 where half precision holds them as they
-    are. largest: of their absolute values.
+    """By what power of two numbers in half precision are to be multiplied, so that even those a million times smaller
+    than the largest keep eleven bits. largest: of their absolute values.
 
-    >>> half_scale(12.5), half_scale(131008.0), half_scale(2.0 ** -20)
-    (1.0, 4.0, 1.9073486328125e-06)
+    >>> half_scale(12.5), half_scale(131008.0), half_scale(2.0 ** -20), half_scale(0.0)
+    (0.00048828125, 4.0, 5.820766091346741e-11, 1.0)
     """
-    if largest == 0 or SMALLEST_LARGEST <= largest <= LARGEST_HALF:
+    if largest == 0:
         return 1.0
-    _, exponent = math.frexp(largest)
-    return 2.0 ** (exponent - LARGEST_POWER if largest > 1 else exponent)
+    return 2.0 ** max(math.frexp(largest)[1] - LARGEST_POWER, SMALLEST_POWER)

@@ -62,7 +62,7 @@ export function categoryAnswers(index, text) {
   });
 }
 
-/** Answers to a layer and a class or a group of classes, "res5c dog": the layer's grid with the channels that have it. */
+/** Answers to a layer with a class or a group of classes, "res5c dog": the layer's grid, filtered by it. */
 export function layerCategoryAnswers(index, text) {
   const [, layerText, words] = /^([a-z][\w.]*)[\s:#/]+(\D.*)$/.exec(text) ?? [];
   const layer = index.numberOf.get(layerText);

@@ -1,7 +1,7 @@
 // The strips of a channel's whole range: nine pictures each, loaded when the strip comes into view or when the page is
 // printed. A picture is its number, row and column, "-" where the site does not hold it. The tab key stops once at each
-// strip; the left and right arrow keys move along it. Where the strips' units have tiles of their own (data-sprite), these
-// are shown: nine columns, and of each strip its panels one below the other.
+// strip; the left and right arrow keys move along it. Where the strips' units have tiles of their own (data-sprite),
+// these are shown: nine columns, and of each strip its panels one below the other.
 
 import { element } from "../dom.js";
 import { drawnSquares, isPublished, shownSquare, tileData } from "./data.js";
