@@ -21,7 +21,7 @@ from generator.core.progress import Reporter
 from generator.core.store import fingerprint
 from generator.experiments import training
 from generator.experiments.comparing import curve_of
-from generator.experiments.running import constants, run_experiments
+from generator.experiments.running import FEWER_SEEDS, SEEDS_OF, constants, run_experiments
 from generator.experiments.runs import Run
 from generator.experiments.setting import QUICK, Setting
 from generator.experiments.training import accuracy, augmented, build, gradient_norms, labels_of
@@ -31,10 +31,12 @@ from generator.network.tracing import trace
 from generator.pictures.drawn import pool
 from generator.pictures.drawn.world import DRAWING_KINDS, HELD_OUT_SEED, TRAIN_SEED, draw
 from generator.site.chapters.experiment_depth import degradation, lesion
+from generator.site.chapters.experiment_designs import cardinality, order, shortcuts
 from generator.site.chapters.experiment_tables import by_seed, results
-from generator.site.chapters.experiments import experiments_page
+from generator.site.chapters.experiments import ExperimentsPage, earlier_of, experiments_page
 from generator.site.figures.charts import Series, line_chart
 from generator.site.formats import interval, mean_and_spread, signed
+from generator.site.templates import environment
 
 pytestmark = pytest.mark.slow  # whole atlases are computed
 
@@ -368,6 +370,62 @@ def test_the_committed_results_are_whole() -> None:
             assert by_seed(rows, kind, depth, "test_error").shape == (10, 8)
             assert by_seed(rows, kind, depth, "fit_error").shape == (10, 1)
     assert experiments_page() is not None
+
+
+def test_the_page_and_the_readme_say_which_tables_are_of_an_earlier_setting() -> None:
+    found, page = results(), experiments_page()
+    assert found is not None and page is not None
+    today = Setting()
+    differ = {
+        name
+        for name, setting in found.settings.items()
+        if (setting.pictures, setting.side, setting.epochs, setting.shift, setting.every, setting.rate)
+        != (today.pictures, today.side, today.epochs, today.shift, today.every, today.rate)
+    }
+    assert {name for _, name in page.earlier} == differ
+    html = html_of(page)
+    repeat = re.search(r"<code>atlas experiments --depths.*?</td>", html, re.S)[0]
+    readme = " ".join((Path(__file__).parents[1] / "README.md").read_text("utf-8").split())
+    stated = re.search(r"present tables of (.+?) come from an earlier setting with (\w+) seeds", readme)
+    assert (stated is None) == (not differ)
+    for name, anchor in page.earlier:
+        assert f'href="#{anchor}">{name}</a>' in repeat and f'<h2 id="{anchor}">' in html
+        assert name in stated[1].replace(" and ", ", ").split(", ")
+        assert ("two", "three", "four").index(stated[2]) + 2 == len(found.settings[anchor].seeds)
+    for name in set(found.settings) - differ:
+        assert len(found.settings[name].seeds) == SEEDS_OF.get(name, FEWER_SEEDS), "as the README says"
+    assert not earlier_of(dict.fromkeys(found.settings, found.settings["degradation"]))
+
+
+def test_a_training_error_is_called_by_when_it_was_measured() -> None:
+    found, page = results(), experiments_page()
+    assert found is not None and page is not None
+    html = html_of(page)
+    for name, make in (("shortcuts", shortcuts), ("order", order), ("cardinality", cardinality)):
+        rows = found.tables[name]
+        after = [{**row, "fit_error": row["train_error"]} for row in rows]
+        during = [{key: cell for key, cell in row.items() if key != "fit_error"} for row in rows]
+        assert "training error, %" in make(after).table.heads
+        assert make(after).measured == "measured after the training"
+        assert "training error during the last epoch, %" in make(during).table.heads
+        section = html[html.index(f'<h2 id="{name}"') :].partition("<h2")[2].partition("<h2")[0]
+        text = " ".join(section.split())
+        assert make(rows).measured in text
+        if "fit_error" not in rows[0]:
+            assert ">training error, %<" not in text and "measured after the training" not in text
+
+
+def html_of(page: ExperimentsPage) -> str:
+    frame = {
+        "root": "../",
+        "model": "",
+        "several": False,
+        "made_from": "",
+        "notice": "",
+        "note": "",
+        "takedown": False,
+    }
+    return environment().get_template("experiments.html").render({**frame, **vars(page)})
 
 
 def test_the_page_is_made_of_the_committed_tables_alone() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,7 @@ from generator.site.chapters.experiment_lesions import change_of
 from generator.site.chapters.experiment_lesions import real_lesions as report
 
 QUIET = Reporter(quiet=True)
+COUNTS = ("right", "right_after", "lost", "gained")
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +122,7 @@ def test_the_tables_are_those_of_a_network_rebuilt_with_each_lesion(network: Net
         return right, last[0].amax((2, 3)).numpy()
 
     before, whole = seen(network.module.eval())
-    for row in tables["lesions"]:
+    for row in tables.lesions:
         if row["way"] not in ("branch removed", "swapped"):
             continue
         module = copy.deepcopy(network.module).eval()
@@ -137,8 +139,8 @@ def test_the_tables_are_those_of_a_network_rebuilt_with_each_lesion(network: Net
         assert row["gained"] == int((~before & after).sum())
         if row["until"] != "layer3.2":
             assert row["last_kept"] == pytest.approx(kept_and_chance(whole, maps)[0], abs=0.2)
-    assert tables["blocks"][1]["kept"] > tables["blocks"][1]["chance"]
-    assert tables["blocks"][3]["kept"] == ""
+    assert tables.blocks[1]["kept"] > tables.blocks[1]["chance"]
+    assert tables.blocks[3]["kept"] == ""
 
 
 def test_pictures_kept_are_counted_by_hand() -> None:
@@ -197,6 +199,94 @@ def test_the_command_writes_tables_that_come_out_again(folder: Path, tmp_path: P
     assert about["pictures"] == 20 and about["accuracy"] == "no accuracy: the weights are random"
 
 
+def copied(folder: Path, to: Path) -> Path:
+    for file in folder.rglob("*.png"):
+        (to / file.parent.name).mkdir(parents=True, exist_ok=True)
+        (to / file.parent.name / file.name).write_bytes(file.read_bytes())
+    return to
+
+
+def test_pictures_without_a_label_do_not_count_for_the_accuracy(
+    network: Network, folder: Path, tmp_path: Path
+) -> None:
+    """They count for the pictures kept; without them the counts of right pictures are the same."""
+    mixed = copied(folder, tmp_path / "mixed")
+    random = np.random.default_rng(9)
+    for number in range(7):
+        Image.fromarray(random.integers(0, 256, (32, 32, 3), np.uint8)).save(mixed / f"{number}.png")
+    pictures = find_pictures(mixed)
+    assert (len(pictures), pictures.labels.labelled) == (32, 25)
+    alone = lesion_tables(network, find_pictures(folder), QUIET).lesions
+    for row, expected in zip(lesion_tables(network, pictures, QUIET).lesions, alone, strict=True):
+        assert (row["pictures"], row["labelled"]) == (32, 25)
+        assert [row[name] for name in COUNTS] == [expected[name] for name in COUNTS]
+        unlike = row["labelled"] - row["right"] - row["gained"]
+        assert unlike >= 0, "the wrong ones are labelled ones too"
+
+
+def test_a_damaged_picture_is_left_out_counted_and_named(
+    network: Network, folder: Path, tmp_path: Path
+) -> None:
+    broken = copied(folder, tmp_path / "broken")
+    (broken / "cat/04.png").write_bytes(b"no picture")
+    (broken / "dog/05.png").unlink()
+    (broken / "dog/05.jpg").write_bytes((folder / "dog/05.png").read_bytes()[:300])
+    command = ["lesions", "resnet20-cifar", "--weights", "random", "--images", str(broken)]
+    result = CliRunner().invoke(main, [*command, "--out", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    assert (
+        "2 of the folder's files cannot be used, the first cat/04.png (not a picture of a known format)"
+        in (result.output.replace("\n", " "))
+    )
+    about = json.loads((tmp_path / "out/lesions-resnet20-cifar.json").read_text("utf-8"))
+    assert about["pictures"] == 23
+    assert [path for path, _ in about["skipped"]] == ["cat/04.png", "dog/05.jpg"]
+    rows = lesion_tables(network, find_pictures(broken), QUIET).lesions
+    whole = copied(broken, tmp_path / "whole")
+    (whole / "cat/04.png").unlink()
+    for row, expected in zip(rows, lesion_tables(network, find_pictures(whole), QUIET).lesions, strict=True):
+        assert row["pictures"] == row["labelled"] == 23
+        assert [row[name] for name in COUNTS] == [expected[name] for name in COUNTS]
+
+
+def test_too_few_usable_pictures_are_one_sentence(network: Network, tmp_path: Path) -> None:
+    for number in range(12):
+        (tmp_path / f"{number}.png").write_bytes(b"no picture")
+    with pytest.raises(
+        AtlasError, match=r"^0 usable pictures, the first file 0\.png: .* — lesions need at least 9$"
+    ):
+        lesion_tables(network, find_pictures(tmp_path), QUIET)
+
+
+@pytest.mark.parametrize(
+    "model", ["preact_resnet50", "study/full pre-activation-8", "study/scaled-8", "study/exclusive gate-8"]
+)
+def test_blocks_that_are_not_the_relu_of_a_sum_are_refused(model: str) -> None:
+    other = models.load(model, "random").to("cpu", torch.float32)
+    with pytest.raises(
+        AtlasError,
+        match=r"the block (network\.)?layer1\.0 is not the ReLU of a branch plus a shortcut: .* — ",
+    ):
+        blocks_of(other)
+
+
+@pytest.mark.parametrize(
+    "model", ["resnet18", "resnext50_32x4d", "resnet50-caffe", "demo", "study/residual-8"]
+)
+def test_blocks_of_the_usual_networks_can_be_taken_apart(model: str) -> None:
+    assert blocks_of(models.load(model, None if model == "demo" else "random").to("cpu", torch.float32))
+
+
+def test_a_classifier_that_reads_something_else_gives_no_accuracy(network: Network, folder: Path) -> None:
+    import copy
+
+    other = replace(network, module=copy.deepcopy(network.module))
+    other.module.fc = nn.Sequential(nn.Tanh(), other.module.fc)
+    found = lesion_tables(other, find_pictures(folder), QUIET)
+    assert found.accuracy == "no accuracy: the classifier does not read the averages of the last block's maps"
+    assert {row["labelled"] for row in found.lesions} == {""}
+
+
 def test_a_network_without_blocks_is_refused(folder: Path) -> None:
     plain = models.load("alexnet", "random").to("cpu", torch.float32)
     with pytest.raises(AtlasError, match="no residual blocks"):
@@ -220,7 +310,7 @@ def test_the_real_resnet_gives_the_committed_numbers(shared_data: Path) -> None:
     )
     pictures = find_pictures(shared_data / "cifar10-sample", limit=200)
     tables = lesion_tables(network, pictures, QUIET)
-    by_block = {(row["way"], row["block"]): row for row in tables["lesions"]}
+    by_block = {(row["way"], row["block"]): row for row in tables.lesions}
     own = by_block["branch removed", "layer2.2"]
     assert own["right"] == 157 and own["right"] - own["lost"] + own["gained"] == own["right_after"]
     harm = {way: by_block[way, "layer2.2"]["right_after"] for way in ("branch removed", "shortcut removed")}

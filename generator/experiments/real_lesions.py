@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -22,15 +22,16 @@ from torch import Tensor, nn
 from generator.core.errors import AtlasError
 from generator.core.files import write_atomically
 from generator.core.progress import Reporter
-from generator.core.records import TOP
+from generator.core.records import TOP, Skipped
 from generator.experiments.rows import csv_of
 from generator.network import models
 from generator.network.network import Network
-from generator.pictures.decoding import read_picture
+from generator.pictures.decoding import PictureError, read_picture
 from generator.pictures.reading import PictureSet, find_pictures
 from generator.stages.accuracy import accuracy_basis
 
 BATCH = 20  # pictures whose maps of all blocks are held at once
+WHOLE = -1  # in place of a lesion's number: the network as it is
 GROUPS = 10  # of pictures, each left out once, from which the standard error of a mean over channels follows
 
 Way = Literal["branch removed", "shortcut removed", "swapped", "reversed"]
@@ -58,24 +59,48 @@ class Block:
     movable: bool
 
 
+class LesionTables(NamedTuple):
+    """lesions: one row per lesion, with the accuracy and what channels behind it keep; blocks: one row per block, with
+    how many of its top-9 pictures a channel keeps from the block's input to its output; accuracy: how labels and
+    outputs were matched, or why there is no accuracy; pictures: that were used; skipped: those that cannot be used."""
+
+    lesions: list[dict[str, Any]]
+    blocks: list[dict[str, Any]]
+    accuracy: str
+    pictures: int
+    skipped: list[Skipped]
+
+
 @dataclass
+class _Batch:
+    """What the networks answer to some pictures. scores: the channels' largest values, (B, C), by the network (its
+    lesion's number, WHOLE without one) and the place of a block; right: whether the pictures whose class is known are
+    classified correctly, by network, none where there is no accuracy; skipped: pictures that cannot be used."""
+
+    scores: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
+    right: dict[int, np.ndarray] = field(default_factory=dict)
+    skipped: list[Skipped] = field(default_factory=list)
+
+
 class _Seen:
-    """What one network, whole or with a lesion, has answered so far. scores: by place of a block, the channels' largest
-    values, (B, C) of each batch; right: of each batch, whether the pictures are classified correctly."""
+    """What one network has answered to all pictures. number: of its lesion."""
 
-    scores: dict[int, list[np.ndarray]] = field(default_factory=dict)
-    right: list[np.ndarray] = field(default_factory=list)
-
-    def add(self, place: int, maps: Tensor) -> None:
-        self.scores.setdefault(place, []).append(maps.amax((2, 3)).numpy())
+    def __init__(self, batches: Sequence[_Batch], number: int) -> None:
+        self.batches, self.number = batches, number
 
     def of(self, place: int) -> np.ndarray:
         """(N, C)"""
-        return np.concatenate(self.scores[place])
+        return np.concatenate(
+            [
+                batch.scores[self.number, place]
+                for batch in self.batches
+                if (self.number, place) in batch.scores
+            ]
+        )
 
-    def pictures_right(self) -> np.ndarray:
-        """(N,) bool"""
-        return np.concatenate(self.right)
+    def right(self) -> np.ndarray:
+        """Of the pictures whose class is known, (labelled,) bool; empty where there is no accuracy."""
+        return np.concatenate([batch.right.get(self.number, np.zeros(0, bool)) for batch in self.batches])
 
 
 def lesions_of(blocks: Sequence[Block]) -> list[Lesion]:
@@ -96,17 +121,18 @@ def lesions_of(blocks: Sequence[Block]) -> list[Lesion]:
 
 
 def blocks_of(network: Network) -> list[Block]:
-    """The residual blocks that the weights reach, in forward order. Raises AtlasError where there are none with a ReLU
-    after an addition, as in torchvision's networks."""
+    """The residual blocks that the weights reach, in forward order. Raises AtlasError where there are none, and where
+    one is not the ReLU of its branch plus its shortcut."""
     layers = [layer for layer in network.layers if layer.kind == "block"]
     found: list[Block] = []
+    network.module.eval()
     for layer in layers:
         module = network.module.get_submodule(layer.path)
-        if _ways(module) is None:
+        if not _can_be_taken_apart(module):
             raise AtlasError(
-                f"{layer.path} is no residual block that can be taken apart",
+                f"the block {layer.path} is not the ReLU of a branch plus a shortcut",
                 network.model,
-                "the blocks must be torchvision's, or those of the networks for CIFAR",
+                "give a network whose blocks are, such as resnet50 or resnet20-cifar",
             )
         movable = bool(found) and found[-1].stage == layer.stage
         found.append(Block(layer.path, module, layer.stage, movable))
@@ -120,6 +146,28 @@ def _ways(module: nn.Module) -> tuple[str, str] | None:
     norm = next((name for name in ("bn3", "bn2") if hasattr(module, name)), None)
     shortcut = next((name for name in ("downsample", "shortcut") if hasattr(module, name)), None)
     return None if norm is None or shortcut is None else (norm, shortcut)
+
+
+@torch.no_grad()
+def _can_be_taken_apart(module: nn.Module) -> bool:
+    """Whether the block is the ReLU of its branch plus its shortcut, tried on noise of both signs."""
+    ways = _ways(module)
+    first = next((part for part in module.modules() if isinstance(part, nn.Conv2d)), None)
+    if ways is None or first is None:
+        return False
+    x = torch.randn(2, first.in_channels, 8, 8, generator=torch.Generator().manual_seed(0))
+    shortcut = getattr(module, ways[1])
+    straight = x if shortcut is None else shortcut(x)
+    with _without(module, "branch removed"):
+        if not torch.allclose(module(x), straight.relu(), rtol=1e-4, atol=1e-4):
+            return False
+    with _without(module, "shortcut removed"):
+        branch = module(x)
+    # Where the rectified branch is above zero, it is the branch.
+    above = branch > 0
+    return bool((branch >= 0).all()) and torch.allclose(
+        module(x)[above], (branch + straight).relu()[above], rtol=1e-4, atol=1e-4
+    )
 
 
 class _Zeros(nn.Module):
@@ -163,77 +211,128 @@ def write_lesions(
 
     model, weights: as `models.load` takes them; images: a folder of pictures; limit: the largest number of them
     that is used, evenly spaced."""
+    reporter = reporter or Reporter()
     network = models.load(model, weights).to("cpu", torch.float32)
     pictures = find_pictures(images, limit=limit)
     found = lesion_tables(network, pictures, reporter)
+    skipped = [*pictures.passed_over, *found.skipped]
+    if skipped:
+        named = f"the first {skipped[0].path} ({skipped[0].reason})"
+        reporter.note(f"{len(skipped):,} of the folder's files cannot be used, {named}")
     about = {
         "model": network.model,
         "weights": network.weights.source,
         "sha256": network.weights.sha256,
-        "pictures": len(pictures),
+        "pictures": found.pictures,
         "folder": pictures.source,
-        "accuracy": accuracy_basis(network, pictures).sentence,
+        "accuracy": found.accuracy,
         "groups": GROUPS,
+        "skipped": [[file.path, file.reason] for file in skipped],
     }
+    name = model.replace("/", "-")
     contents = {
-        f"lesions-{model}.csv": csv_of(found["lesions"]),
-        f"blocks-{model}.csv": csv_of(found["blocks"]),
-        f"lesions-{model}.json": (json.dumps(about, indent=1) + "\n").encode(),
+        f"lesions-{name}.csv": csv_of(found.lesions),
+        f"blocks-{name}.csv": csv_of(found.blocks),
+        f"lesions-{name}.json": (json.dumps(about, indent=1) + "\n").encode(),
     }
-    for name, content in contents.items():
-        write_atomically(out / name, content)
-    return [out / name for name in contents]
+    for file, content in contents.items():
+        write_atomically(out / file, content)
+    return [out / file for file in contents]
 
 
 @torch.no_grad()
-def lesion_tables(
-    network: Network, pictures: PictureSet, reporter: Reporter | None = None
-) -> dict[str, list[dict[str, Any]]]:
-    """blocks: one row per block, with how many of its top-9 pictures a channel keeps from the block's input to its
-    output; lesions: one row per lesion, with the accuracy and what channels behind it keep.
+def lesion_tables(network: Network, pictures: PictureSet, reporter: Reporter | None = None) -> LesionTables:
+    """What every lesion changes. Pictures whose class is not known do not count for the accuracy.
 
-    Raises AtlasError for a network without blocks, or whose blocks do not follow one another."""
+    Raises AtlasError for a network without blocks, whose blocks cannot be taken apart or do not follow one another, and
+    where fewer than TOP pictures can be used."""
     reporter = reporter or Reporter()
     blocks = blocks_of(network)
     lesions = lesions_of(blocks)
-    numbers = accuracy_basis(network, pictures).numbers
-    labels = None if numbers is None else torch.tensor(numbers)
-    whole, after = _Seen(), [_Seen() for _ in lesions]
-    module = network.module.eval()
+    numbers, accuracy = _basis(network, pictures, blocks)
+    batches: list[_Batch] = []
     with reporter.stage("lesions", len(pictures), "pictures") as advance:
         for start in range(0, len(pictures), BATCH):
-            files = pictures.files[start : start + BATCH]
-            pixels = np.stack(
-                [read_picture(pictures.root / file.path, network.preprocessing).pixels for file in files]
-            )
-            known = None if labels is None else labels[start : start + BATCH]
-            _see(network.prepare(torch.from_numpy(pixels)), known, module, blocks, lesions, whole, after)
-            advance(len(files))
+            places = range(start, min(start + BATCH, len(pictures)))
+            batches.append(_answers(network, pictures, places, numbers, blocks, lesions))
+            advance(len(places))
+    skipped = [file for batch in batches for file in batch.skipped]
+    count = len(pictures) - len(skipped)
+    if count < TOP:
+        first = f", the first file {skipped[0].path}: {skipped[0].reason}" if skipped else ""
+        raise AtlasError(
+            f"{count} usable picture{'' if count == 1 else 's'}{first}",
+            pictures.root,
+            f"lesions need at least {TOP}",
+        )
+    whole = _Seen(batches, WHOLE)
+    if numbers is not None and not len(whole.right()):
+        accuracy = "no accuracy: no usable picture has a label that names an output"
     name = {"network": network.model}
-    return {
-        "blocks": [{**name, **row} for row in _rows_of_blocks(blocks, whole)],
-        "lesions": [
-            {**name, **_row(blocks, lesion, whole, seen)} for lesion, seen in zip(lesions, after, strict=True)
+    return LesionTables(
+        lesions=[
+            {**name, **_row(blocks, lesion, whole, _Seen(batches, number))}
+            for number, lesion in enumerate(lesions)
         ],
-    }
+        blocks=[{**name, **row} for row in _rows_of_blocks(blocks, whole)],
+        accuracy=accuracy,
+        pictures=count,
+        skipped=skipped,
+    )
 
 
-def _see(
-    x: Tensor,
-    labels: Tensor | None,
-    module: nn.Module,
+def _basis(network: Network, pictures: PictureSet, blocks: Sequence[Block]) -> tuple[Tensor | None, str]:
+    """Each picture's class, (N,), −1 where it is unknown, or None without an accuracy; and the sentence on it."""
+    basis = accuracy_basis(network, pictures)
+    if basis.numbers is None:
+        return None, basis.sentence
+    if not _reads_averages(network, blocks[-1].module):
+        return None, "no accuracy: the classifier does not read the averages of the last block's maps"
+    return torch.tensor(basis.numbers), basis.sentence
+
+
+def _reads_averages(network: Network, last: nn.Module) -> bool:
+    """Whether the outputs are the last linear layer of the averages of the last block's maps, tried on noise."""
+    maps: list[Tensor] = []
+    hook = last.register_forward_hook(lambda _module, _given, out: maps.append(out.clone()))
+    size = (1, *network.preprocessing.size, network.preprocessing.channels)
+    noise = torch.randint(0, 256, size, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    expected = network.module(network.prepare(noise))
+    hook.remove()
+    classifier = _classifier(network.module)
+    if classifier is None or classifier.in_features != maps[0].shape[1]:
+        return False
+    found = _scores(network.module, maps[0])
+    return found.shape == expected.shape and torch.allclose(found, expected, rtol=1e-3, atol=1e-3)
+
+
+def _answers(
+    network: Network,
+    pictures: PictureSet,
+    places: Sequence[int],
+    numbers: Tensor | None,
     blocks: Sequence[Block],
     lesions: Sequence[Lesion],
-    whole: _Seen,
-    after: Sequence[_Seen],
-) -> None:
-    """One batch through the whole network and with each lesion."""
+) -> _Batch:
+    """The pictures of these places through the whole network and with each lesion."""
+    batch, pixels, used = _Batch(), [], []
+    for place in places:
+        path = pictures.files[place].path
+        try:
+            pixels.append(read_picture(pictures.root / path, network.preprocessing).pixels)
+            used.append(place)
+        except PictureError as error:
+            batch.skipped.append(Skipped(path, str(error)))
+    if not used:
+        return batch
+    labels = None if numbers is None else numbers[used]
+    module = network.module
     inputs: list[Tensor] = []
     hooks = [
         block.module.register_forward_pre_hook(lambda _, given: inputs.append(given[0].clone()))
         for block in blocks
     ]
-    expected = module(x)
+    module(network.prepare(torch.from_numpy(np.stack(pixels))))
     for hook in hooks:
         hook.remove()
     outputs = _run(inputs[0], [block.module for block in blocks])
@@ -241,20 +340,27 @@ def _see(
         not torch.allclose(found, given, rtol=1e-4, atol=1e-4)
         for found, given in zip(outputs, inputs[1:], strict=False)
     ):
-        raise AtlasError("the network's blocks do not follow one another", remedy="give a residual network")
+        raise AtlasError(
+            "the network's blocks do not follow one another", network.model, "give a residual network"
+        )
     for place, maps in enumerate(outputs):
-        whole.add(place, maps)
+        batch.scores[WHOLE, place] = maps.amax((2, 3)).numpy()
     if labels is not None:
-        scores = _scores(module, outputs[-1])
-        if not torch.allclose(scores, expected, rtol=1e-3, atol=1e-3):
-            raise AtlasError("the classifier does not read the averages of the last block's maps")
-        whole.right.append((scores.argmax(1) == labels).numpy())
-    for lesion, seen in zip(lesions, after, strict=True):
+        batch.right[WHOLE] = _right(module, outputs[-1], labels)
+    for number, lesion in enumerate(lesions):
         others = _lesioned(inputs[lesion.first], blocks, lesion)
         for place in _places_behind(blocks, lesion):
-            seen.add(place, others[place - lesion.last])
+            batch.scores[number, place] = others[place - lesion.last].amax((2, 3)).numpy()
         if labels is not None:
-            seen.right.append((_scores(module, others[-1]).argmax(1) == labels).numpy())
+            batch.right[number] = _right(module, others[-1], labels)
+    return batch
+
+
+def _right(module: nn.Module, maps: Tensor, labels: Tensor) -> np.ndarray:
+    """Whether the pictures whose class is known are classified correctly, (labelled,) bool."""
+    known = labels >= 0
+    right: np.ndarray = (_scores(module, maps).argmax(1) == labels)[known].numpy()
+    return right
 
 
 def _lesioned(x: Tensor, blocks: Sequence[Block], lesion: Lesion) -> list[Tensor]:
@@ -278,8 +384,15 @@ def _run(x: Tensor, parts: Sequence[Callable[[Tensor], Tensor]]) -> list[Tensor]
 
 
 def _scores(module: nn.Module, maps: Tensor) -> Tensor:
-    scores: Tensor = module.get_submodule("fc")(maps.mean((2, 3)))
+    classifier = _classifier(module)
+    assert classifier is not None
+    scores: Tensor = classifier(maps.mean((2, 3)))
     return scores
+
+
+def _classifier(module: nn.Module) -> nn.Linear | None:
+    """The last linear layer."""
+    return next((part for part in reversed([*module.modules()]) if isinstance(part, nn.Linear)), None)
 
 
 def _places_behind(blocks: Sequence[Block], lesion: Lesion) -> list[int]:
@@ -351,21 +464,24 @@ def _rows_of_blocks(blocks: Sequence[Block], whole: _Seen) -> list[dict[str, Any
 
 def _row(blocks: Sequence[Block], lesion: Lesion, whole: _Seen, seen: _Seen) -> dict[str, Any]:
     """A lesion's row. `here`: the last changed block's own output, `next`: the block behind it, where that is of the
-    same stage, `last`: the network's last block."""
+    same stage, `last`: the network's last block. labelled: pictures whose class is known, of which the counts of right
+    ones are; these cells are empty where there is no accuracy."""
     row: dict[str, Any] = {
         "way": lesion.way,
         "stage": blocks[lesion.first].stage,
         "block": blocks[lesion.first].path,
         "until": blocks[lesion.last].path,
         "pictures": len(whole.of(0)),
+        "labelled": "",
         "right": "",
         "right_after": "",
         "lost": "",
         "gained": "",
     }
-    if whole.right:
-        before, now = whole.pictures_right(), seen.pictures_right()
+    before, now = whole.right(), seen.right()
+    if len(before):
         row |= {
+            "labelled": len(before),
             "right": int(before.sum()),
             "right_after": int(now.sum()),
             "lost": int((before & ~now).sum()),

@@ -22,6 +22,14 @@ Kind = tuple[str, int]  # a kind of network and its depth
 ERROR = "error on held-out drawings"
 TRAINING = "training error"
 HEADS = ("parameters", "multiply-adds, 10⁶", "training error, %", "held-out error, %")
+# By the column of the training error: its head, and when it was measured.
+MEASURED = {
+    "fit_error": ("training error, %", "measured after the training"),
+    "train_error": (
+        "training error during the last epoch, %",
+        "measured during the last epoch, while they learn",
+    ),
+}
 
 # By kind in the table: name on the page; the kind that the others are compared with comes first.
 SHORTCUTS = {
@@ -42,8 +50,8 @@ ORDER = {
 @dataclass(frozen=True)
 class Comparison:
     """Networks of one depth compared. summary: the result in words; dots: figures, one dot per seed; differences: from
-    the first network, in the quantities compared_in; train: lowest and highest training error; margins: within which
-    differences are called none, where these are not the usual."""
+    the first network, in the quantities compared_in; train: lowest and highest training error; measured: when that was;
+    margins: within which differences are called none, where these are not the usual."""
 
     summary: str
     depth: int
@@ -52,6 +60,7 @@ class Comparison:
     table: Table
     compared_in: str = ""
     train: str = ""
+    measured: str = ""
     margins: str = ""
 
 
@@ -60,14 +69,15 @@ class Cardinality:
     """Networks of different cardinality compared.
 
     twice: whether networks of twice the cost were run; most: % by which multiply-adds differ at equal cost; train,
-    test: lowest and highest error of all networks and seeds; paths: the largest number of paths, and narrowest: their
-    width in channels.
+    test: lowest and highest error of all networks and seeds; measured: when the training error was; paths: the largest
+    number of paths, and narrowest: their width in channels.
     """
 
     summary: str
     twice: bool
     most: float
     train: str
+    measured: str
     test: str
     paths: str
     narrowest: str
@@ -102,6 +112,12 @@ def _cost(rows: Rows, kind: Kind) -> Cost:
 def training_error(rows: Rows) -> str:
     """The column of the training error: on the drawings as they are after the training, where it was measured."""
     return "fit_error" if "fit_error" in rows[0] else "train_error"
+
+
+def _heads(column: str) -> tuple[str, ...]:
+    """HEADS, that of the training error as its column was measured."""
+    parameters, multiply_adds, _, held_out = HEADS
+    return parameters, multiply_adds, MEASURED[column][0], held_out
 
 
 def _compared_designs(rows: Rows, names: Mapping[str, str]) -> Comparison:
@@ -141,9 +157,10 @@ def _compared_designs(rows: Rows, names: Mapping[str, str]) -> Comparison:
             ],
             f"against {shown[0]}",
         ),
-        table=Table(("network", *HEADS), body),
+        table=Table(("network", *_heads(column)), body),
         compared_in=" and ".join(compared_in).capitalize(),
         train=_range(train),
+        measured=MEASURED[column][1],
     )
 
 
@@ -192,7 +209,8 @@ def cardinality(rows: Rows) -> Cardinality:
     )
     kinds = [(way.kind, int(way.depth)) for way in ways]
     shown = [way.name_beside(ways[0]) for way in ways]
-    test, train = (errors(rows, kinds, column) for column in ("test_error", training_error(rows)))
+    column = training_error(rows)
+    test, train = (errors(rows, kinds, name) for name in ("test_error", column))
     costs = [_cost(rows, kind) for kind in kinds]
     relative = [cost.multiply_adds / costs[0].multiply_adds for cost in costs]
     equal = [n for n, way in enumerate(ways) if way.costs_as(ways[0])]
@@ -222,12 +240,13 @@ def cardinality(rows: Rows) -> Cardinality:
         twice=bool(twice),
         most=100 * max(abs(relative[n] - 1) for n in equal),
         train=_range(train),
+        measured=MEASURED[column][1],
         test=_range(test),
         paths=ways[equal[-1]].paths,
         narrowest=ways[equal[-1]].first_width,
         dots=[dot_rows(list(zip(shown, test, strict=True)), ERROR + ", %")],
         differences=differences_table(others, f"against {shown[0]}"),
-        table=Table(("paths × width", "width by stage", "layers", *HEADS), body),
+        table=Table(("paths × width", "width by stage", "layers", *_heads(column)), body),
     )
 
 

@@ -80,7 +80,8 @@ class Change(NamedTuple):
 
 
 def change_of(lost: int, gained: int, pictures: int) -> Change:
-    """From the pictures that are classified wrongly only after the lesion, and rightly only after it.
+    """From the pictures that are classified wrongly only after the lesion, and rightly only after it. pictures: whose
+    class is known.
 
     The interval is Wald's for paired proportions after half a picture is added to each cell of the 2 × 2 table (Agresti
     & Min 2005, Statistics in Medicine 24)."""
@@ -114,7 +115,7 @@ def real_lesions() -> RealLesions | None:
 
 
 def _changed(row: Row) -> Change:
-    return change_of(int(row["lost"]), int(row["gained"]), int(row["pictures"]))
+    return change_of(int(row["lost"]), int(row["gained"]), int(row["labelled"]))
 
 
 def identity_rows(rows: Rows, way: str, blocks: Rows) -> list[Row]:
