@@ -73,7 +73,7 @@ class LesionTables(NamedTuple):
 
 @dataclass
 class _Batch:
-    """What the networks answer to some pictures. scores: the channels' largest values, (B, C), by the network (its
+    """What the networks make of some pictures. scores: the channels' largest values, (B, C), by the network (its
     lesion's number, WHOLE without one) and the place of a block; right: whether the pictures whose class is known are
     classified correctly, by network, none where there is no accuracy; skipped: pictures that cannot be used."""
 
@@ -83,7 +83,7 @@ class _Batch:
 
 
 class _Seen:
-    """What one network has answered to all pictures. number: of its lesion."""
+    """What one network makes of all pictures. number: of its lesion."""
 
     def __init__(self, batches: Sequence[_Batch], number: int) -> None:
         self.batches, self.number = batches, number
