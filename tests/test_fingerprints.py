@@ -276,7 +276,7 @@ CHANGES: list[tuple[str, Change, set[str]]] = [
     ("crop", _profile("pictures", crop=32), GRAPH),
     # names, labels, pictures, hierarchy
     ("class names", _set(classes=["ant", "bee", "dog"]), {"effects", "all"}),
-    ("head", _profile("network", head="sigmoid"), {"connections", "effects", "all"}),
+    ("head", _profile("network", head="sigmoid"), {"connections", "effects", "live network", "all"}),
     ("a label", lambda i: _set(files=[replace(i.files[0], label="bee", label_id=1), *i.files[1:]])(i), LABELS),
     ("a label's number", lambda i: _set(files=[replace(i.files[0], label_id=7), *i.files[1:]])(i), LABELS),
     ("pictures", _set(digest="of others"), SCAN),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +11,10 @@ from torch import Tensor, nn
 
 from generator.core.records import Preprocessing, WeightsInfo
 from generator.network import models
+from generator.network.graph import Graph
 from generator.network.network import Network, Tap
 from generator.network.onnx_model import MAXIMA, POSITIONS, SCORES, NotInOnnx, halved, onnx_bytes
+from generator.network.ops import Step
 
 onnxruntime = pytest.importorskip(
     "onnxruntime", reason="onnxruntime, the independent oracle, is not installed"
@@ -20,6 +24,18 @@ onnxruntime = pytest.importorskip(
 def pixels(network: Network) -> Tensor:
     size = (1, *network.preprocessing.size, network.preprocessing.channels)
     return torch.randint(0, 256, size, dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+
+
+def with_biases(network: Network) -> Network:
+    """The network with random biases: random weights come with biases of zero, which any rounding leaves alone."""
+    draw = torch.Generator().manual_seed(2)
+
+    def altered(step: Step) -> Step:
+        if step.bias is None:
+            return step
+        return replace(step, bias=step.bias + 0.1 * torch.randn(step.bias.shape, generator=draw))
+
+    return replace(network, graph=Graph(tuple(map(altered, network.graph.steps)), network.graph.channels))
 
 
 def run_onnx(content: bytes, pictures: Tensor) -> dict[str, np.ndarray]:
@@ -58,7 +74,7 @@ DESIGNS = {
 @pytest.mark.slow
 def test_onnxruntime_gives_torchs_outputs_and_largest_values_with_their_positions(design: str) -> None:
     name, size = DESIGNS[design]
-    network = models.load(name, "random", size=size)
+    network = with_biases(models.load(name, "random", size=size))
     pictures = pixels(network)
     for half in (False, True):
         given = run_onnx(onnx_bytes(network, half=half), pictures)
@@ -81,6 +97,28 @@ def test_half_precision_halves_the_file_and_a_network_that_ends_early_has_no_sco
     given = run_onnx(onnx_bytes(short, half=False), pixels(short))
     assert given.keys() == {MAXIMA, POSITIONS}
     np.testing.assert_allclose(given[MAXIMA], run_torch(short, pixels(short))[MAXIMA], rtol=1e-4, atol=1e-6)
+
+
+def test_biases_are_never_halved_and_what_halved_rounds_is_what_is_stored() -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(3, 600, 3), nn.ReLU(), nn.Flatten(), nn.Linear(600 * 7 * 7, 600))
+    with torch.no_grad():
+        for layer in (module[0], module[3]):
+            layer.bias.normal_(0, 10)
+    half = (0.5, 0.5, 0.5)
+    network = Network.from_module(
+        "wide",
+        module.eval(),
+        [Tap("conv", "0", "layer", "conv", 1)],
+        Preprocessing(9, 9, half, half),
+        WeightsInfo("random", "", True),
+    )
+    given, wanted = (
+        run_onnx(onnx_bytes(network, half=True), pixels(network)),
+        run_torch(halved(network), pixels(network)),
+    )
+    for values in (MAXIMA, SCORES):
+        np.testing.assert_allclose(given[values], wanted[values], rtol=1e-5, atol=1e-5)
 
 
 class Activated(nn.Module):

@@ -164,3 +164,13 @@ def test_another_process_runs_what_is_done_together_alone(run, ranks, calls):
     perform(_toy(count := Counting(), ranks=ranks), SimpleNamespace(key="a"), other)
     assert count.calls == calls
     assert run.store.work.stamp("a-toy") is None  # the leading process says that it is complete
+
+
+def test_of_the_network_in_a_browser_nothing_is_left_where_it_is_not_wanted(run, tmp_path):
+    for name in ("live.json", "network.onnx", "pictures/3.webp", "pictures/70.webp"):
+        path = tmp_path / "live" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    stage = replace(table.named("live network"), key=None, when=lambda inputs: False)
+    perform(stage, SimpleNamespace(), run)
+    assert not (tmp_path / "live").exists()

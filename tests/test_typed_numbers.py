@@ -53,13 +53,21 @@ from generator.methods.refinement import (
     UNTIED_LEVEL,
     WHOLE,
 )
-from generator.site.chapters import first_layers, revisited
+from generator.site.chapters import first_layers, revisited, your_picture
 from generator.site.chapters.experiment_tables import results
 from generator.site.chapters.published import FIGURES, QUOTED, quotations, quoted
 from generator.site.chapters.scale_truth import GOOD
 from generator.site.guide import site_sizes
 from generator.site.reading import histogram
-from generator.stages import checkpointed_pass, class_measures, picture_map, profile, verify, zooms
+from generator.stages import (
+    checkpointed_pass,
+    class_measures,
+    live_network,
+    picture_map,
+    profile,
+    verify,
+    zooms,
+)
 from generator.stages import path_check as path_check_stage
 from generator.stages import randomisation as randomisation_stage
 from tools.site_sizes import measured
@@ -301,6 +309,10 @@ STATED = {
         f"(Student's *t*, {scale.DEGREES} degrees of freedom;",
         f"only where its area is {GOOD} or more",
         f"probability {picture_map.NEIGHBOURS} / (*M* − 1)",
+        f"is above {100 * your_picture.HIGH:g} % of the atlas's pictures",
+        f"may differ by more than {100 * live_network.MOST_DIFFERENCE:g} % of the largest",
+        "any of *N* + 1;",
+        "classes above 0.5",
     ],
     "statistics.md": [f"in {histogram.BINS} bins"],
     "hosting.md": [f"{SITE.max_site_bytes / 1e6:g} MB unless you change it"],

@@ -77,7 +77,8 @@ def page(browser: Any, host: str) -> Iterator[Any]:
     faults: list[str] = []
     opened.on("console", lambda m: faults.append(m.text) if m.type in ("error", "warning") else None)
     opened.on("pageerror", lambda error: faults.append(str(error)))
-    opened.on("request", lambda r: None if r.url.startswith(host) else faults.append(r.url))
+    own = (host, f"blob:{host}")  # blob: from the page's own memory
+    opened.on("request", lambda r: None if r.url.startswith(own) else faults.append(r.url))
     opened.on("response", lambda r: faults.append(f"{r.status} {r.url}") if r.status >= 400 else None)
     opened.goto(f"{host}/small/your-picture.html")
     yield opened
@@ -226,6 +227,33 @@ def test_a_broken_file_gives_one_sentence_and_the_next_picture_works(page: Any, 
     )
     give(page, png(rough((32, 32))))
     done(page)
+
+
+def test_what_the_page_asks_for_does_not_depend_on_the_picture(browser: Any, host: str) -> None:
+    asked: list[list[str]] = []
+    ranked = []
+    for seed in (1, 2):
+        page = browser.new_page()
+        addresses: list[str] = []
+        page.on("request", lambda r, addresses=addresses: addresses.append(r.url))
+        page.goto(f"{host}/small/your-picture.html")
+        give(page, png(rough((32, 32), seed)))
+        done(page)
+        expect(page.locator(".layers ol img").first).to_have_js_property("complete", True)
+        page.wait_for_load_state("networkidle")
+        ranked.append(list(shown_values(page)))
+        first = [address for address in addresses if not address.startswith("blob:")]
+        give(page, {**png(rough((32, 32), seed + 10)), "name": "second.png"})
+        done(page, "second.png")
+        page.wait_for_load_state("networkidle")
+        page.wait_for_timeout(300)
+        assert [address for address in addresses if not address.startswith("blob:")] == first
+        asked.append(sorted(first))
+        page.close()
+    assert ranked[0] != ranked[1]
+    assert asked[0] == asked[1]
+    layers = {address.split("/")[-2] for address in asked[0] if address.endswith("/thumbs.webp")}
+    assert layers == {layer for layer, _ in ranked[0]}
 
 
 def test_memory_is_freed_after_every_picture(page: Any) -> None:

@@ -31,7 +31,7 @@ INPUT, SCORES, MAXIMA, POSITIONS = (
     "maxima",
     "positions",
 )  # names of the input and the outputs
-HALF_FROM = 512  # numbers of a weight; smaller ones (biases, scales) are kept in float32, they weigh nothing
+HALF_FROM = 512  # numbers of a weight; smaller ones are kept in float32, they take no room
 
 
 class NotInOnnx(AtlasError):
@@ -56,7 +56,8 @@ def onnx_bytes(network: Network, *, half: bool) -> bytes:
     Input: pixels (1, H, W, channels) uint8, as the preprocessing leaves them before the mean is subtracted. Outputs:
     scores (K,) float32, where the weights hold a classifier; maxima (C,) float32 and positions (C,) int32: of all
     channels of all layers, one layer after the other, the largest value over the positions and the flat index
-    row · width + column of the first position that has it. half: whether large weights are stored in float16.
+    row · width + column of the first position that has it. half: whether large weights are stored in float16; biases
+    never are.
 
     Raises NotInOnnx where the network has an operation that is not written here.
     """
@@ -106,15 +107,23 @@ class _Writer:
         return output
 
     def constant(self, values: np.ndarray) -> str:
-        """Add a tensor; returns the name of its value. Large float tensors are stored in half precision if wanted, and
-        become float32 by a node of their own."""
-        from onnx import TensorProto, numpy_helper
+        """Add a tensor as it is; returns its name."""
+        from onnx import numpy_helper
 
         name = self._new_name("tensor")
-        stored_half = self.half and values.dtype == np.float32 and values.size >= HALF_FROM
-        stored = values.astype(np.float16) if stored_half else values
-        self.tensors.append(numpy_helper.from_array(np.ascontiguousarray(stored), name))
-        return self.node("Cast", [name], to=TensorProto.FLOAT) if stored_half else name
+        self.tensors.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+        return name
+
+    def weight(self, values: np.ndarray) -> str:
+        """Add a float32 weight; returns the name of its value. If half precision is wanted, a large one is rounded as
+        `halved` rounds it, and becomes float32 again by a node of its own."""
+        from onnx import TensorProto
+
+        if not self.half or values.size < HALF_FROM:
+            return self.constant(values)
+        with np.errstate(over="ignore"):  # what is above 65,504 becomes infinite, as in `halved`
+            stored = values.astype(np.float16)
+        return self.node("Cast", [self.constant(stored)], to=TensorProto.FLOAT)
 
     def number(self, value: float) -> str:
         """Add one float32 number."""
@@ -186,10 +195,16 @@ class _Place:
         """Write the step's last node. inputs: the step's own if left out."""
         self.writer.node(op, self.inputs if inputs is None else inputs, self.output, **attributes)
 
-    def tensor(self, tensor: Tensor, *shape: int) -> str:
-        """Add a tensor of the step, of another shape if one is given."""
-        values = _float32(tensor)
-        return self.writer.constant(values.reshape(shape) if shape else values)
+    def weight(self, *shape: int) -> str:
+        """Add the step's weight, of another shape if one is given."""
+        assert self.step.weight is not None
+        values = _float32(self.step.weight)
+        return self.writer.weight(values.reshape(shape) if shape else values)
+
+    def weight_and_bias(self) -> list[str]:
+        """Add the step's weight, and its bias if it has one."""
+        bias = self.step.bias
+        return [self.weight(), *([] if bias is None else [self.writer.constant(_float32(bias))])]
 
 
 def _write_step(place: _Place) -> None:
@@ -206,18 +221,16 @@ def _windows(step: Step) -> dict[str, Any]:
 
 def _convolution(place: _Place) -> None:
     step = place.step
-    tensors = [place.tensor(tensor) for tensor in (step.weight, step.bias) if tensor is not None]
     settings = {"dilations": [step.dilation] * 2, "group": step.groups}
-    place.last("Conv", [*place.inputs, *tensors], **_windows(step), **settings)
+    place.last("Conv", [*place.inputs, *place.weight_and_bias()], **_windows(step), **settings)
 
 
 def _affine(place: _Place) -> None:
-    step = place.step
-    assert step.weight is not None
-    assert step.bias is not None
+    bias = place.step.bias
+    assert bias is not None
     each = (-1,) if place.is_vector else (-1, 1, 1)  # per channel, of a vector or of maps
-    scaled = place.writer.node("Mul", [*place.inputs, place.tensor(step.weight, *each)])
-    place.last("Add", [scaled, place.tensor(step.bias, *each)])
+    scaled = place.writer.node("Mul", [*place.inputs, place.weight(*each)])
+    place.last("Add", [scaled, place.writer.constant(_float32(bias).reshape(each))])
 
 
 def _relu(place: _Place) -> None:
@@ -256,9 +269,7 @@ def _adaptive_pool(place: _Place) -> None:
 
 
 def _linear(place: _Place) -> None:
-    step = place.step
-    tensors = [place.tensor(tensor) for tensor in (step.weight, step.bias) if tensor is not None]
-    place.last("Gemm", [*place.inputs, *tensors], transB=1)
+    place.last("Gemm", [*place.inputs, *place.weight_and_bias()], transB=1)
 
 
 def _pad(place: _Place) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from decimal import ROUND_CEILING, Context, Decimal
 from numbers import Integral
 from typing import Any
 
@@ -131,6 +132,16 @@ def percent(value: float) -> str:
     return f"{hundredfold:.1f}" if hundredfold >= 0.1 else _true_minus(f"{hundredfold:.1g}")
 
 
+def percent_at_most(value: float) -> str:
+    """A bound of a share as a percentage with two significant digits, rounded up.
+
+    >>> [percent_at_most(v) for v in (0.0, 0.000412, 0.0007, 0.0341, 0.9901)]
+    ['0', '0.042', '0.07', '3.5', '100']
+    """
+    bound = Context(prec=2, rounding=ROUND_CEILING).create_decimal(Decimal(repr(float(value))) * 100)
+    return f"{bound.normalize():f}"
+
+
 def percent_fixed(value: float, digits: int = 0) -> str:
     """A share as a percentage with a fixed count of decimals.
 
@@ -247,6 +258,7 @@ FILTERS: Mapping[str, Callable[..., str]] = {
     form.__name__: _filter(form)
     for form in (
         integer, in_words, fixed, one_decimal, significant, round_number, signed, with_sign, correlation, percent,
-        percent_fixed, p_value, p_in_words, multiply_adds, kilobytes, megabytes, mean_and_spread, picture_size,
+        percent_at_most, percent_fixed, p_value, p_in_words, multiply_adds, kilobytes, megabytes, mean_and_spread,
+        picture_size,
     )
 }  # fmt: skip

@@ -24,7 +24,9 @@ RULES = json.dumps(
 _HASH = base64.b64encode(hashlib.sha256(RULES.encode()).digest()).decode()
 POLICY = f"default-src 'self' file: 'sha256-{_HASH}'; base-uri 'none'; form-action 'none'"
 # For the page that runs a network: it alone may compile WebAssembly, and it may ask for nothing but the site's files.
+# Its thumbnails are shown from the browser's memory (`blob:`).
 LIVE_POLICY = (
     f"default-src 'self' file:; script-src 'self' file: 'sha256-{_HASH}' 'wasm-unsafe-eval'; connect-src 'self'; "
+    "img-src 'self' file: blob:; "
     "base-uri 'none'; form-action 'none'"
 )

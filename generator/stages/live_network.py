@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 from dataclasses import asdict, dataclass
+from decimal import ROUND_CEILING, Context
 from functools import partial
 
 import numpy as np
@@ -13,6 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from generator.core.head import Head, HeadKind
 from generator.core.store import fingerprint
 from generator.engine.device import one_thread_each, use_tf32
 from generator.engine.rounds import in_rounds
@@ -26,26 +29,43 @@ from generator.stages.inputs import Inputs
 from generator.stages.picture_reading import read_again, usable_files
 from generator.stages.run import Run
 
-CODE = 1  # raise it when a change of this file or of network/onnx_model.py changes a file
+CODE = 2  # raise it when a change of this file or of network/onnx_model.py changes a file
 FILE = "live/live.json"
 CHECKED = (
     200  # pictures at most, evenly spaced, on which the rounded weights are compared: the cost is bounded
 )
 EXAMPLES = 12  # pictures of the set that the page offers, evenly spaced, without loss
 DIGITS = 3  # of the errors that are stated
+# Without classes no prediction can tell whether half precision is good enough: numbers may then differ by this share of
+# the largest at most. ResNet's own differ by a tenth of it.
+MOST_DIFFERENCE = 0.01
 
 
 @dataclass(frozen=True)
 class Rounding:
-    """What rounding the weights to half precision changes. pictures: on how many it was measured; changed: of how many
-    of them the strongest output is another, None where the network has no outputs; scores: the largest difference of an
-    output, in the largest output of the same picture, None likewise; maxima: the largest difference of a channel's
-    largest value, in the largest value of the same layer and picture."""
+    """What rounding the weights to half precision changes.
+
+    pictures: on how many it was measured; changed: of how many of them the prediction is another (the strongest class,
+    or of a sigmoid the classes above 0.5), None where the outputs are not classes or there are none; scores: the
+    largest difference of an output, in the largest output of the same picture, None where there are none; maxima: the
+    largest difference of a channel's largest value, in the largest value of the same layer and picture. overflows:
+    whether a number is no longer finite; scores and maxima are then None.
+    """
 
     pictures: int
     changed: int | None
     scores: float | None
-    maxima: float
+    maxima: float | None
+    overflows: bool
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the weights may be stored so: no prediction is another; without classes, no number differs much."""
+        if self.overflows:
+            return False
+        if self.changed is not None:
+            return self.changed == 0
+        return max(self.scores or 0, self.maxima or 0) <= MOST_DIFFERENCE
 
 
 @dataclass(frozen=True)
@@ -80,6 +100,7 @@ def key(inputs: Inputs) -> str:
         keys.scan(inputs),
         network.graph.digest([len(network.graph) - 1, *network.steps]),
         [layer.name for layer in network.layers],
+        None if network.head is None else network.head.kind,
         inputs.profile.site.live,
         inputs.profile.site.publish_patches,
     )
@@ -102,7 +123,7 @@ def _live_network(inputs: Inputs, run: Run) -> LiveNetwork:
         return LiveNetwork(absent=str(error))
     files = usable_files(inputs, run)
     rounding = _rounding(inputs, run, network, files[evenly_spaced(len(files), CHECKED)])
-    keeps = not rounding.changed
+    keeps = rounding.is_small
     content = half if keeps else onnx_bytes(network, half=False)
     run.store.pictures.write(run.store.pictures.live_path("network.onnx"), content)
     return LiveNetwork(
@@ -151,51 +172,84 @@ def _rounding(inputs: Inputs, run: Run, network: Network, files: np.ndarray) -> 
     use_tf32(False)
     exact = network.to(run.device, torch.float32)
     rounded = halved(network).to(run.device, torch.float32)
-    changed, scores, maxima = 0, 0.0, 0.0
+    change = Change()
 
-    def work(batch: PictureBatch) -> tuple[int, float, float]:
-        return halving(run, inputs.forward, partial(_compared, exact, rounded, batch.pixels))
+    def work(batch: PictureBatch) -> Change:
+        return halving(run, inputs.forward, partial(change_of, exact, rounded, batch.pixels))
 
     with contextlib.ExitStack() as opened:
         threads = opened.enter_context(one_thread_each(run.device))
         advance = opened.enter_context(run.reporter.stage("live network", len(files), "pictures"))
         for finished in in_rounds(work, read_again(inputs, run, files, batch=inputs.forward), threads):
-            for batch, (more, of_scores, of_maxima) in finished:
-                changed += more
-                scores, maxima = max(scores, of_scores), max(maxima, of_maxima)
+            for batch, more in finished:
+                change = change.joined(more)
                 advance(len(batch.pixels))
-    has_scores = exact.outputs is not None
+    return stated(change, len(files), exact.head)
+
+
+def stated(change: Change, pictures: int, head: Head | None) -> Rounding:
+    """The change as it is stored and stated."""
+    overflows = not (math.isfinite(change.scores) and math.isfinite(change.maxima))
     return Rounding(
-        len(files),
-        changed if has_scores else None,
-        _short(scores) if has_scores else None,
-        _short(maxima),
+        pictures,
+        None if head is None or head.kind == "none" else change.predictions,
+        None if overflows or head is None else _short(change.scores),
+        None if overflows else _short(change.maxima),
+        overflows,
     )
 
 
 def _short(error: float) -> float:
-    return float(f"{error:.{DIGITS - 1}e}")
+    """Rounded up: what is stated is a bound."""
+    return float(Context(prec=DIGITS, rounding=ROUND_CEILING).create_decimal_from_float(error))
 
 
-def _compared(exact: Network, rounded: Network, pixels: Tensor, forward: int) -> tuple[int, float, float]:
-    """Of the pictures how many have another strongest output, and the largest differences of outputs and of maxima."""
-    changed, scores, maxima = 0, 0.0, 0.0
+@dataclass(frozen=True)
+class Change:
+    """predictions: of how many pictures another; scores, maxima: the largest differences, infinite where a number is
+    not finite."""
+
+    predictions: int = 0
+    scores: float = 0.0
+    maxima: float = 0.0
+
+    def joined(self, other: Change) -> Change:
+        """Of the pictures of both."""
+        return Change(
+            self.predictions + other.predictions,
+            max(self.scores, other.scores),
+            max(self.maxima, other.maxima),
+        )
+
+
+def change_of(exact: Network, rounded: Network, pixels: Tensor, forward: int) -> Change:
+    """How the outputs and the channels' largest values for these pictures differ."""
+    change = Change()
     for part in torch.split(pixels, forward):
         one, other = _outputs(exact, part), _outputs(rounded, part)
-        if one.scores.shape[1]:
-            if one.scores.shape[1] == 1:
-                changed += int(((one.scores > 0) != (other.scores > 0)).sum())
-            else:
-                changed += int((one.scores.argmax(1) != other.scores.argmax(1)).sum())
-            scores = max(scores, _difference(one.scores, other.scores))
-        maxima = max([maxima, *map(_difference, one.maxima, other.maxima)])
-    return changed, scores, maxima
+        kind = None if exact.head is None else exact.head.kind
+        predictions = 0 if kind is None else other_predictions(kind, one.scores, other.scores)
+        scores = 0.0 if kind is None else _difference(one.scores, other.scores)
+        maxima = max(map(_difference, one.maxima, other.maxima))
+        change = change.joined(Change(predictions, scores, maxima))
+    return change
+
+
+def other_predictions(kind: HeadKind, one: Tensor, other: Tensor) -> int:
+    """Of how many pictures the prediction is another; scores that are not of classes predict nothing."""
+    if kind == "none":
+        return 0
+    if kind == "sigmoid":
+        return int(((one > 0) != (other > 0)).any(1).sum())
+    return int((one.argmax(1) != other.argmax(1)).sum())
 
 
 def _difference(one: Tensor, other: Tensor) -> float:
-    """The largest difference of a row's numbers, in the row's largest number without its sign."""
+    """The largest difference of a row's numbers, in the row's largest number without its sign; infinite where one of
+    the numbers is not finite."""
     largest = one.abs().amax(1).clamp_min(torch.finfo(one.dtype).tiny)
-    return float(((one - other).abs().amax(1) / largest).max())
+    difference = float(((one - other).abs().amax(1) / largest).max())  # torch's maxima keep a NaN
+    return difference if math.isfinite(difference) else math.inf
 
 
 @torch.no_grad()

@@ -337,7 +337,7 @@ STAGES: tuple[Stage, ...] = (
         "live network",
         live_network.write_live_network,
         live_network.key,
-        ("live/*",),
+        ("live/pictures/*", "live/*"),
         needs=("scan",),
         when=live_network.is_wanted,
     ),

@@ -10,7 +10,7 @@ from generator.core.records import LayerInfo, Preprocessing
 from generator.site.chapters.chapter import Chapter
 from generator.site.policy import LIVE_POLICY
 from generator.site.reading.atlas import Atlas
-from generator.site.reading.live import Live, bins, channel_numbers, read_live
+from generator.site.reading.live import Live, channel_numbers, expected_high, layer_scores, read_live
 from generator.site.reading.tiles import json_in_page
 from generator.site.runtime import FOLDER, VERSION, runtime
 from generator.site.writing import Site
@@ -31,7 +31,8 @@ class Example:
 class YourPicturePage:
     """policy: the page's Content-Security-Policy, in place of the other pages'; load_bytes: how much is loaded with the
     first picture; pictures_count: of the atlas; has_outputs: whether there is a prediction; examples: pictures of the
-    atlas; high: HIGH; data: JSON for the script; version: of onnxruntime-web."""
+    atlas; high: HIGH; chance: of how large a share of the channels a picture like the atlas's is above HIGH of them;
+    data: JSON for the script; version: of onnxruntime-web."""
 
     policy: str
     live: Live
@@ -41,6 +42,7 @@ class YourPicturePage:
     has_outputs: bool
     examples: Sequence[Example]
     high: float
+    chance: float
     data: str
     version: str
 
@@ -74,15 +76,18 @@ def write(site: Site, atlas: Atlas) -> None:
     for name, content in runtime().files:
         site.write(f"{FOLDER}/{name}", content)
     manifest = atlas.manifest
+    expected = [expected_high(layer_scores(atlas, info), HIGH) for info in live.layers]
+    sheets = [_sheet_bytes(atlas, info) for info in live.layers]
     page = YourPicturePage(
         policy=LIVE_POLICY,
         live=live,
         preprocessing=manifest.preprocessing,
-        load_bytes=live.bytes + len(numbers) + runtime().bytes,
+        load_bytes=live.bytes + len(numbers) + runtime().bytes + sum(sheets),
         pictures_count=len(atlas.pictures),
         has_outputs=manifest.head is not None,
         examples=[Example(number, atlas.picture_labels[number]) for number in live.examples],
         high=HIGH,
+        chance=sum(count for count, _ in expected) / max(1, sum(active for _, active in expected)),
         data=json_in_page(page_data(atlas, live, len(numbers))),
         version=VERSION,
     )
@@ -117,7 +122,6 @@ def page_data(atlas: Atlas, live: Live, number_bytes: int) -> Mapping[str, Any]:
         "head": None if head is None else head.kind,
         "classes": [] if head is None else _names(atlas),
         "layers": layers,
-        "shown": sorted(atlas.published),
     }
 
 
@@ -130,6 +134,7 @@ def _names(atlas: Atlas) -> list[str]:
 def _layer(atlas: Atlas, info: LayerInfo, offset: int) -> dict[str, Any]:
     """offset: of its first channel among the model's outputs."""
     field = info.receptive_field
+    scores = layer_scores(atlas, info)
     return {
         "name": info.name,
         "stage": info.stage,
@@ -138,10 +143,16 @@ def _layer(atlas: Atlas, info: LayerInfo, offset: int) -> dict[str, Any]:
         "offset": offset,
         "width": info.width,
         "field": [field.side, field.stride, field.centre],
-        "beyond": field.beyond,
-        "bins": bins(atlas, info),
-        "columns": atlas.thumbnail_sheet(info.name)[0],
+        "bins": len(scores.ends),
+        "expected": float(f"{expected_high(scores, HIGH)[0]:.3g}"),
+        "columns": atlas.thumbnail_sheet(info.name)[0] if _sheet_bytes(atlas, info) else 0,
     }
+
+
+def _sheet_bytes(atlas: Atlas, info: LayerInfo) -> int:
+    """Size of the layer's sheet of thumbnails, 0 where it has none."""
+    path = atlas.store.pictures.thumbs_path(info.name)
+    return path.stat().st_size if path.exists() else 0
 
 
 CHAPTER = Chapter(

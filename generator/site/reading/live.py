@@ -17,14 +17,16 @@ from generator.site.reading.layer import channel_cell
 @dataclass(frozen=True)
 class LiveRounding:
     """What storing the weights in half precision changes. pictures: on how many it was measured; changed: of how many
-    of them the strongest output is another, None where the network has no outputs; scores: the largest difference of an
-    output, in the largest output of the same picture, None likewise; maxima: the largest difference of a channel's
-    largest value, in the largest of the same layer and picture."""
+    of them the prediction is another, None where the outputs are not classes or there are none; scores: the largest
+    difference of an output, in the largest output of the same picture, None where there are none; maxima: the largest
+    difference of a channel's largest value, in the largest of the same layer and picture; overflows: whether a number
+    is no longer finite, and scores and maxima are None."""
 
     pictures: int
     changed: int | None
     scores: float | None
-    maxima: float
+    maxima: float | None
+    overflows: bool
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,7 @@ def channel_numbers(atlas: Atlas, layers: Sequence[LayerInfo]) -> bytes:
 
     One layer after the other: where each bin of its histograms ends, (K,) float32; the top-9 scores of each channel,
     (C, 9) float32, NaN for none; how many pictures fall into each bin, (C, K) int32; the place of each channel's
-    thumbnail in the layer's sheet, counted along the rows, (C,) int32, −1 without one; the number of its strongest
-    picture, (C,) int32, −1 where that is not published.
+    thumbnail in the layer's sheet, counted along the rows, (C,) int32, −1 without one.
     """
     parts: list[bytes] = []
     for info in layers:
@@ -72,18 +73,65 @@ def channel_numbers(atlas: Atlas, layers: Sequence[LayerInfo]) -> bytes:
         columns = atlas.thumbnail_sheet(info.name)[0]
         cells = [channel_cell(atlas, layer, channel) for channel in range(info.channels)]
         places = [cell.place[0] + columns * cell.place[1] if cell.place else -1 for cell in cells]
-        published = [-1 if cell.picture is None else cell.picture for cell in cells]
-        top = np.where(layer.arrays["top_image"] >= 0, layer.arrays["top_value"], np.nan)
+        scores = layer_scores(atlas, info)
         parts += [
-            layer.arrays["histogram_bins"][:, 1].astype("<f4").tobytes(),
-            top.astype("<f4").tobytes(),
-            layer.arrays["histogram"].astype("<i4").tobytes(),
+            scores.ends.astype("<f4").tobytes(),
+            scores.top.astype("<f4").tobytes(),
+            scores.counts.astype("<i4").tobytes(),
             np.array(places, "<i4").tobytes(),
-            np.array(published, "<i4").tobytes(),
         ]
     return gzip.compress(b"".join(parts), 9, mtime=0)
 
 
-def bins(atlas: Atlas, info: LayerInfo) -> int:
-    """How many bins a layer's histograms have."""
-    return len(atlas.layer(info.name).arrays["histogram_bins"])
+@dataclass(frozen=True)
+class LayerScores:
+    """What the page knows of a layer's scores on the atlas's N pictures. ends: (K,) where each bin of its histograms
+    ends, the first, of zero and below, at 0; top: (C, 9) the highest scores of each channel, NaN for none; counts:
+    (C, K) how many pictures' scores lie in each bin."""
+
+    ends: np.ndarray
+    top: np.ndarray
+    counts: np.ndarray
+
+
+def layer_scores(atlas: Atlas, info: LayerInfo) -> LayerScores:
+    """The scores of a layer, as the page gets them."""
+    arrays = atlas.layer(info.name).arrays
+    top = np.where(arrays["top_image"] >= 0, arrays["top_value"], np.nan)
+    return LayerScores(arrays["histogram_bins"][:, 1], top, arrays["histogram"])
+
+
+def expected_high(scores: LayerScores, high: float) -> tuple[float, int]:
+    """In how many channels a picture like the atlas's is above the share `high` of its pictures, as the page counts,
+    and how many channels are counted: those that a picture activates.
+
+    The page's rule (site_src/js/your-picture/channels.js): a response above the last of the top-9 is above all scores
+    that are lower; another is above those in whole bins below it. For a picture like the atlas's, its place among the N
+    scores is equally likely to be any of N + 1; below the top-9 it falls into the bins as the other scores do.
+    """
+    expected, active = 0.0, 0
+    for top, counts in zip(scores.top.astype(np.float64), scores.counts.astype(np.int64), strict=True):
+        known = top[~np.isnan(top)]
+        if not known.size or known[0] <= 0:
+            continue
+        active += 1
+        expected += _chance(known, counts, scores.ends, high)
+    return expected, active
+
+
+def _chance(top: np.ndarray, counts: np.ndarray, ends: np.ndarray, high: float) -> float:
+    """Of one channel. top: its m highest scores, in falling order."""
+    total, m = int(counts.sum()), len(top)
+    below = np.concatenate([[0], np.cumsum(counts)])  # how many scores lie in the bins before each
+    # A place in the top m: between two scores, which may be equal; none is above scores that are bounded.
+    is_bounded = m > 1 and top[0] == top[1]
+    values = np.concatenate([[top[0] if is_bounded else np.inf], (top[:-1] + top[1:]) / 2])
+    exact = np.array([total - np.count_nonzero(top >= value) for value in values])
+    whole_bins = below[np.searchsorted(ends[1:], values, side="right") + (values > 0)]
+    shares = np.where(values > top[-1], exact, whole_bins) / total
+    # A place below: the other scores are the lowest of the histogram.
+    others = np.diff(np.minimum(below, total - m))
+    in_high_bins = others[below[:-1] / total >= high].sum()
+    places_below = total + 1 - m
+    chance = np.count_nonzero(shares >= high) + places_below * in_high_bins / max(1, total - m)
+    return float(chance / (total + 1))

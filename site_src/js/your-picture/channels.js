@@ -17,7 +17,6 @@ export function readChannels(buffer, layers, pictures) {
         tops: next(Float32Array, channels * NINE),
         counts: next(Int32Array, channels * bins),
         places: next(Int32Array, channels),
-        strongest: next(Int32Array, channels),
       }),
   );
 }
@@ -42,23 +41,18 @@ class Channels {
     return this.#numbers.places[channel];
   }
 
-  /** The number of its strongest picture; -1 where that is not published. */
-  strongest(channel) {
-    return this.#numbers.strongest[channel];
-  }
-
-  /** Where a value stands among the channel's scores: {rank, share, times}. rank: 1 where it is above all scores, up to
-   * 9, else 0; share: of the atlas's pictures that are certainly below; times: the value in the strongest score. null
-   * for a channel that no picture activates. */
+  /** Where a value stands among the channel's scores: {rank, share, times}. rank: 1 where no score is above it, up to 9,
+   * else 0; share: of the atlas's pictures that are certainly below; times: the value in the strongest score. null for
+   * a channel that no picture activates. The chance level follows this rule: generator/site/reading/live.py. */
   standing(channel, value) {
     const nine = this.nine(channel);
     if (!nine.length || nine[0] <= 0) return null;
-    const above = nine.filter((score) => score > value).length;
-    const times = value / nine[0];
-    if (above < nine.length && above < NINE) {
-      return { rank: above + 1, share: (this.#pictures - above) / this.#pictures, times };
-    }
-    return { rank: 0, share: this.#below(channel, value), times };
+    const last = nine.at(-1);
+    const rank = value >= last ? 1 + nine.filter((score) => score > value).length : 0;
+    // Any number of scores may equal the last of the top-9, so a value that equals it is placed by the bins.
+    const notBelow = nine.filter((score) => score >= value).length;
+    const share = value > last ? (this.#pictures - notBelow) / this.#pictures : this.#below(channel, value);
+    return { rank, share, times: value / nine[0] };
   }
 
   #below(channel, value) {

@@ -5,28 +5,29 @@ import { percent, significant, standingWords } from "./words.js";
 
 const SHOWN = 6; // channels of each layer
 
-/** Fill the list. rankings: by layer, its channels in order; chosen: is called with the layer's number and the row of
- * a channel whose button is pressed. */
-export function showLayers(list, settings, numbers, rankings, chosen) {
+/** Fill the list. sheets: by layer, see openSheets; rankings: by layer, its channels in order; chosen: is called with
+ * the layer's number and the row of a channel whose button is pressed. */
+export function showLayers(list, settings, { numbers, sheets, rankings }, chosen) {
   const items = settings.layers.map((layer, number) => {
     const rows = rankings[number];
     const high = rows.filter((row) => row.share >= settings.high).length;
-    const expected = significant(rows.length * (1 - settings.high));
-    const sentence = `${high} of ${rows.length} channels above ${percent(settings.high)} of the pictures; by chance ${expected}`;
+    const chance = `by chance ${significant(layer.expected)}`;
+    const sentence = `${high} of ${rows.length} channels above ${percent(settings.high)} of the pictures; ${chance}`;
     const heading = element("h3", {}, [element("a", { href: `${layer.name}/index.html`, text: layer.name })]);
-    const shown = rows
-      .slice(0, SHOWN)
-      .map((row) => channelItem(layer, numbers[number], row, () => chosen(number, row)));
+    const shown = rows.slice(0, SHOWN).map((row) => {
+      const picture = thumbnail(layer, sheets[number], numbers[number].place(row.channel));
+      return channelItem(layer, picture, row, () => chosen(number, row));
+    });
     return element("li", {}, [heading, element("small", { text: sentence }), element("ol", {}, shown)]);
   });
   list.replaceChildren(...items);
 }
 
-function channelItem(layer, numbers, row, choose) {
+function channelItem(layer, picture, row, choose) {
   const name = `${layer.name} ${row.channel}`;
   const button = element("button", { type: "button", "aria-pressed": "false", "aria-label": `Show ${name}` });
   button.dataset.unit = unitName(layer, row);
-  button.append(thumbnail(layer, numbers, row.channel));
+  button.append(picture);
   button.addEventListener("click", choose);
   const link = element("a", { href: channelAddress(layer, row), text: row.channel, "aria-label": name });
   const value = element("b", { text: significant(row.value) });
@@ -45,18 +46,33 @@ export function channelAddress(layer, { channel, value }) {
   return `${layer.name}/${channel}.html#yours=${value.toPrecision(6)}`;
 }
 
-function thumbnail(layer, numbers, channel) {
-  const place = numbers.place(channel);
+/** Begin to load the layers' sheets of thumbnails: all of them, because what is asked for must not depend on the reader's
+ * picture. By layer the promise of an address in the browser's own memory, "" without a sheet. */
+export function openSheets(layers) {
+  return layers.map(async ({ name, columns }) => {
+    if (!columns) return "";
+    try {
+      const answer = await fetch(`${name}/thumbs.webp`);
+      return answer.ok ? URL.createObjectURL(await answer.blob()) : "";
+    } catch {
+      return ""; // the numbers say enough
+    }
+  });
+}
+
+// The frame stays empty for a channel without a thumbnail.
+function thumbnail(layer, sheet, place) {
   const frame = element("span", {});
-  if (place >= 0) {
-    const image = element("img", { src: `${layer.name}/thumbs.webp`, alt: "" });
-    image.style.setProperty("--n", layer.columns);
-    image.style.setProperty("--x", place % layer.columns);
-    image.style.setProperty("--y", Math.floor(place / layer.columns));
+  if (place < 0) return frame;
+  const image = element("img", { alt: "" });
+  image.style.setProperty("--n", layer.columns);
+  image.style.setProperty("--x", place % layer.columns);
+  image.style.setProperty("--y", Math.floor(place / layer.columns));
+  sheet.then((address) => {
+    if (!address) return;
+    image.src = address;
     frame.append(image);
-  } else if (numbers.strongest(channel) >= 0) {
-    frame.append(element("img", { class: "whole", src: `pictures/${numbers.strongest(channel)}.webp`, alt: "" }));
-  }
+  });
   return frame;
 }
 

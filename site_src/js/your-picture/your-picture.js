@@ -6,7 +6,7 @@ import { showChosen } from "./chosen.js";
 import { startChooser } from "./chooser.js";
 import { coveredPicture, startCover } from "./cover.js";
 import { fetcher, unpacked } from "./files.js";
-import { showCovered, showLayers, unitName } from "./layers.js";
+import { openSheets, showCovered, showLayers, unitName } from "./layers.js";
 import { lacking, openNetwork } from "./network.js";
 import { PictureView } from "./picture.js";
 import { readings, showPrediction } from "./prediction.js";
@@ -51,19 +51,20 @@ async function loadAll() {
     say(`Loading the network: ${megabytes(Math.min(arrived, whole))} of ${megabytes(whole)}`);
   });
   const [network, bytes] = await Promise.all([openNetwork(settings, fetchFile), fetchFile(settings.numbers)]);
-  return { network, numbers: readChannels(await unpacked(bytes), settings.layers, settings.pictures) };
+  const numbers = readChannels(await unpacked(bytes), settings.layers, settings.pictures);
+  return { network, numbers, sheets: openSheets(settings.layers) };
 }
 
 async function look(view, file, name) {
   try {
     say(`Reading ${name} …`);
     const picture = await prepared(file, settings.preprocessing);
-    const { network, numbers } = await load();
+    const { network, numbers, sheets } = await load();
     say("The network looks at the picture …");
     const begun = performance.now();
     const outputs = await network.run(picture);
     const seconds = (performance.now() - begun) / 1000;
-    Object.assign(state, { picture, outputs, covered: null, numbers, network });
+    Object.assign(state, { picture, outputs, covered: null, numbers, sheets, network });
     state.rankings = settings.layers.map((layer, number) => ranked(layer, numbers[number], outputs));
     state.chosen = strongest();
     showAll(view);
@@ -85,7 +86,7 @@ function strongest() {
 function showAll(view) {
   seen.hidden = false;
   showPictureAndAnswer(view);
-  showLayers(main.querySelector(".layers"), settings, state.numbers, state.rankings, (number, row) => {
+  showLayers(main.querySelector(".layers"), settings, state, (number, row) => {
     state.chosen = [number, row];
     showChannel(view);
   });
