@@ -306,7 +306,7 @@ def test_the_report_says_what_the_table_holds() -> None:
         in found.summary
     )
     assert ") with 20 layers and higher (+" in found.summary
-    assert "of residual networks is not different by 2 points or more (" in found.summary
+    assert "of residual networks is not different by 2 percentage points or more (" in found.summary
     assert (
         "Against the plain network of 32 layers, the training error of the residual network of 32 layers is lower (−"
         in found.summary

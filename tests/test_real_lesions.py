@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,8 +35,11 @@ from generator.network import models
 from generator.network.network import Network
 from generator.pictures.decoding import read_picture
 from generator.pictures.reading import find_pictures
+from generator.site.chapters import experiment_lesions
 from generator.site.chapters.experiment_lesions import change_of
 from generator.site.chapters.experiment_lesions import real_lesions as report
+from generator.site.chapters.experiments import experiments_page
+from generator.site.templates import environment
 
 QUIET = Reporter(quiet=True)
 COUNTS = ("right", "right_after", "lost", "gained")
@@ -301,6 +305,38 @@ def test_the_report_is_redrawn_from_the_committed_tables() -> None:
             "one row per lesion"
         )
     assert {row[0] for row in page.overview.rows} == {network.name for network in page.networks}
+    last = {row[0]: row[3] for row in page.overview.rows}
+    assert page.overview.heads[3] == "last block"
+    assert {network.name: network.blocks[-1] for network in page.networks} == last
+    caffe = next(network for network in page.networks if network.file == "resnet50-caffe")
+    assert last[caffe.name] == "layer3.5" and "to-res4f" in str(caffe.about["weights"]), "as its origin says"
+
+
+def test_the_page_says_where_weights_come_from_and_why_there_is_no_accuracy() -> None:
+    page = experiments_page()
+    assert page is not None and page.real_lesions is not None
+    frame = {
+        "root": "../",
+        "model": "",
+        "several": False,
+        "made_from": "",
+        "notice": "",
+        "note": "",
+        "takedown": False,
+    }
+    html = environment().get_template("experiments.html").render({**frame, **vars(page)})
+    text = " ".join(re.sub(r"<[^>]+>", "", html).split())
+    assert "as they were published" not in text
+    for network in page.real_lesions.networks:
+        assert f"{network.about['weights']}: {network.origin}." in text
+        assert network.labelled == (0 if len(network.charts) == 1 else network.about["pictures"])
+    assert "The accuracy is not known: the weights end before the classifier. Bands are" in text
+    assert text.count("The accuracy is not known") == 1
+
+
+def test_the_change_of_accuracy_is_of_the_labelled_pictures() -> None:
+    row = {"lost": "6", "gained": "1", "pictures": "200", "labelled": "50"}
+    assert experiment_lesions._changed(row) == change_of(6, 1, 50)
 
 
 def test_the_real_resnet_gives_the_committed_numbers(shared_data: Path) -> None:

@@ -15,6 +15,7 @@ from generator.site.chapters.experiment_differences import (
     differences_table,
     estimate,
 )
+from generator.site.formats import interval
 
 
 def test_a_comparison_calls_clear_what_the_seeds_show() -> None:
@@ -25,10 +26,13 @@ def test_a_comparison_calls_clear_what_the_seeds_show() -> None:
         "with C (+4.0; −8.9 to 16.9) (differences in percentage points, means over 3 seeds; 95 % intervals)."
     )
     rows = differences_table(others, "against A").rows
-    assert [row[:4] + row[5:] for row in rows] == [
+    assert [row[:3] + row[4:5] + row[6:] for row in rows] == [
         ["B", "−9.8", "−10.4 to −9.1", "3 lower", "lower"],
         ["C", "+4.0", "−8.9 to 16.9", "3 higher", "not decided"],
     ]
+    for row, each in zip(rows, others, strict=True):
+        low, high = ttest_rel(values[1 + rows.index(row)], values[0]).confidence_interval(1 - 0.05 / 2)
+        assert each.jointly == pytest.approx((low, high)) and row[3] == interval(low, high)
 
 
 def test_three_seeds_of_one_direction_are_not_called_clear() -> None:
@@ -66,9 +70,36 @@ def test_a_sentence_tells_none_from_not_decided() -> None:
     unclear = base + np.array([5.0, -5.0, 9.0, 0.0])
     others = differences(["A", "B", "C"], [base, none, unclear])
     sentence = compared("A", base, others, "error")
-    assert "not different by 2 or more with B (0.0; " in sentence
+    assert "not different by 2 percentage points or more with B (0.0; " in sentence
     assert "; not decided with C (" in sentence
-    assert "not different by 0.5 or more with B" in compared("A", base, others, "error", margin=0.5)
+    assert "not different by 0.5 or more with B" in compared("A", base, others, "ρ", "", margin=0.5)
+
+
+def test_no_difference_is_corrected_for_the_number_of_rows_too() -> None:
+    """A row that says so alone does not among others, where its interval at the family's level leaves the margin."""
+    base = np.array([10.0, 12.0, 11.0, 9.0, 10.5])
+    near = base + np.array([1.2, -1.4, 0.9, -1.1, 1.3])
+    (alone,) = differences(["A", "B"], [base, near])
+    low, high = ttest_rel(near, base).confidence_interval(0.95)
+    assert -2 < low < high < 2 and alone.verdict(2) == "no difference"
+    others = [base + shift for shift in np.random.default_rng(1).normal(0, 9, (5, 5))]
+    among = differences(list("ABCDEFG"), [base, near, *others])[0]
+    low, high = ttest_rel(near, base).confidence_interval(1 - 0.05 / 6)
+    assert among.jointly == pytest.approx((low, high)) and not -2 < low < high < 2
+    assert among.verdict(2) == "not decided"
+    assert among.estimate.limits == alone.estimate.limits
+
+
+def test_in_at_most_5_percent_of_families_is_a_real_difference_called_none() -> None:
+    """All differences lie on the margin; uncorrected, about one family in eight would hold a wrong "no difference"."""
+    rng = np.random.default_rng(11)
+    wrong = {True: 0, False: 0}
+    for _ in range(1500):
+        values = [np.zeros(5), *(2 + rng.normal(0, 0.3, (6, 5)))]
+        for correct in wrong:
+            found = differences(list("ABCDEFG"), values, correct=correct)
+            wrong[correct] += any(each.is_none(2) for each in found)
+    assert wrong[True] / 1500 < 0.05 < wrong[False] / 1500
 
 
 def test_differences_are_those_of_paired_t_tests_corrected_by_the_closed_principle() -> None:
@@ -98,7 +129,7 @@ def test_one_seed_has_no_interval_and_no_p_value() -> None:
     assert only.p is None and only.estimate.limits is None
     sentence = compared("A", values[0], [only], "error")
     assert "not decided with B (−10.0) (differences in percentage points, of one seed)" in sentence
-    assert differences_table([only], "").rows == [["B", "−10.0", "–", "1 lower", "–", "not decided"]]
+    assert differences_table([only], "").rows == [["B", "−10.0", "–", "–", "1 lower", "–", "not decided"]]
 
 
 def test_equal_differences_in_all_seeds_have_an_interval_of_no_width() -> None:

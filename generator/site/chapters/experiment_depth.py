@@ -144,8 +144,10 @@ def _summary(by_depth: Sequence[Difference], by_kind: Sequence[Difference], dept
 def _in_words(each: Difference) -> str:
     verdict = each.verdict(MARGIN)
     if verdict == "no difference":
-        verdict = f"not different by {fixed_margin(MARGIN)} points or more"
-    verdict = verdict.replace(", within the margin", f" by less than {fixed_margin(MARGIN)} points")
+        verdict = f"not different by {fixed_margin(MARGIN)} percentage points or more"
+    verdict = verdict.replace(
+        ", within the margin", f" by less than {fixed_margin(MARGIN)} percentage points"
+    )
     return f"{verdict} ({each.estimate.signed_text()})"
 
 

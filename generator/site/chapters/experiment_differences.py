@@ -88,21 +88,24 @@ def band_of(values: np.ndarray) -> np.ndarray:
 @dataclass(frozen=True)
 class Difference:
     """A network less the first of its table. lower, higher: seeds; p: of the two-sided paired t test that the mean
-    difference is zero, corrected by Holm for all differences of the table; None with one seed."""
+    difference is zero, corrected by Holm for all differences of the table; jointly: the interval that holds with 95 %
+    confidence together with those of all differences of the table; both None with one seed; seeds: all of them."""
 
     name: str
     estimate: Estimate
     lower: int
     higher: int
     p: float | None
+    jointly: tuple[float, float] | None
+    seeds: int
 
     @property
     def is_clear(self) -> bool:
         return self.p is not None and self.p < LEVEL
 
     def is_none(self, margin: float) -> bool:
-        """Whether the whole interval lies within the margin: the seeds show that there is no larger difference."""
-        limits = self.estimate.limits
+        """Whether the joint interval lies within the margin: the seeds show that there is no larger difference."""
+        limits = self.jointly
         return limits is not None and -margin < limits[0] and limits[1] < margin
 
     def verdict(self, margin: float) -> str:
@@ -139,18 +142,33 @@ def difference(name: str, values: np.ndarray) -> Difference:
             p = float(2 * stdtr(len(values) - 1, -abs(values.mean()) / error))
         else:
             p = float(values.mean() == 0)
-    return Difference(name, estimate(values), int((values < 0).sum()), int((values > 0).sum()), p)
+    found = estimate(values)
+    lower, higher = int((values < 0).sum()), int((values > 0).sum())
+    return Difference(name, found, lower, higher, p, found.limits, len(values))
 
 
 def corrected(family: Sequence[Difference]) -> list[Difference]:
-    """The same with their p values corrected by Holm (1979, Scandinavian Journal of Statistics 6): the smallest is
-    multiplied by the number of tests, the next by one less, and none is smaller than one before it."""
+    """The same, corrected for their number. The p values by Holm (1979, Scandinavian Journal of Statistics 6): the
+    smallest is multiplied by the number of tests, the next by one less, and none is smaller than one before it. The
+    joint intervals by Bonferroni: each at a level whose distance from 100 % is 5 % divided by the number of tests."""
     tested = sorted((each.p, number) for number, each in enumerate(family) if each.p is not None)
     result, least = list(family), 0.0
     for rank, (p, number) in enumerate(tested):
         least = max(least, min(1.0, (len(tested) - rank) * p))
-        result[number] = replace(family[number], p=least)
+        each = family[number]
+        result[number] = replace(each, p=least, jointly=_joint_limits(each, len(tested)))
     return result
+
+
+def _joint_limits(each: Difference, tests: int) -> tuple[float, float] | None:
+    from scipy.special import stdtrit
+
+    if each.estimate.limits is None:
+        return None
+    mean, (low, high) = each.estimate.mean, each.estimate.limits
+    wider = stdtrit(each.seeds - 1, 1 - 0.025 / tests) / stdtrit(each.seeds - 1, 0.975)
+    half = float((high - low) / 2 * wider)
+    return mean - half, mean + half
 
 
 def compared(
@@ -174,7 +192,8 @@ def compared(
     undecided = [each for each in others if not each.is_clear and not each.is_none(margin)]
     parts = [f"clearly different with {with_effects(clear)}"] if clear else []
     if none:
-        parts.append(f"not different by {fixed_margin(margin)} or more with {with_effects(none)}")
+        points = " percentage points" if unit == "%" else ""
+        parts.append(f"not different by {fixed_margin(margin)}{points} or more with {with_effects(none)}")
     if undecided:
         parts.append(f"not decided with {with_effects(undecided)}")
     own = " ".join([mean_and_spread(values, digits), unit]).strip()
@@ -196,12 +215,13 @@ def differences_table(
 ) -> Table:
     """A table of the differences. head: of the first column; margin: within which a difference is called none."""
     return Table(
-        (head, "difference", "95 % interval", "seeds", "p, corrected", "shown"),
+        (head, "difference", "95 % interval", "95 % for all rows", "seeds", "p, corrected", "shown"),
         [
             [
                 each.name,
                 signed(each.estimate.mean, digits),
                 ABSENT if each.estimate.limits is None else interval(*each.estimate.limits, digits),
+                ABSENT if each.jointly is None else interval(*each.jointly, digits),
                 each.seeds_text,
                 or_absent(each.p, p_value),
                 each.verdict(margin),

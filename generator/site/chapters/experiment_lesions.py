@@ -1,4 +1,4 @@
-"""The report's section on lesions of trained networks of other people, from the committed tables of `atlas lesions`."""
+"""The report's section on lesions of trained networks, from the committed tables of `atlas lesions`."""
 
 from __future__ import annotations
 
@@ -19,37 +19,54 @@ STUDENT = 2.262157  # of Student's t with 9 degrees of freedom: ten groups of pi
 
 
 class Network(NamedTuple):
-    """file: how its tables are called; name: on the page; style: of its text."""
+    """file: how its tables are called; name: on the page; origin: of the weights with which the committed tables were
+    made."""
 
     file: str
     name: str
+    origin: str
 
 
 NETWORKS = (
-    Network("resnet50", "ResNet-50"),
-    Network("resnet50-caffe", "ResNet-50 of He et al. (Caffe)"),
-    Network("resnet20-cifar", "ResNet-20 (CIFAR-10)"),
-    Network("demo", "the demo's network"),
+    Network(
+        "resnet50",
+        "ResNet-50",
+        "those of Stock et al. (arXiv:1907.05686), who quantised and fine-tuned a trained network",
+    ),
+    Network(
+        "resnet50-caffe",
+        "ResNet-50 of He et al. (Caffe)",
+        "published by He et al.; the file ends with their block res4f, before the last stage and the classifier",
+    ),
+    Network(
+        "resnet20-cifar",
+        "ResNet-20 (CIFAR-10)",
+        "trained by others after section 4.2 of He et al., and published",
+    ),
+    Network("demo", "the demo's network", "trained by this project on its drawn world"),
 )
 # By `way` in the tables: in words, and the class of its lines.
 WAYS = {
     "branch removed": ("without its branch", "residual deep"),
     "shortcut removed": ("without its shortcut", "plain deep"),
     "swapped": ("swapped with the next", "residual shallow"),
-    "reversed": ("the stage's blocks in reverse order", ""),
+    "reversed": ("blocks in reverse order", ""),
 }
 LINES = ("branch removed", "shortcut removed", "swapped")
 
 
 @dataclass(frozen=True)
 class Wounded:
-    """One network's lesions. file: how its tables are called; about: pictures, weights and labels; sentence: what its
-    channels keep of their nine pictures; charts: accuracy, where there is one, and pictures kept, by block; blocks:
+    """One network's lesions. file: how its tables are called; about: pictures, weights and labels; labelled: pictures
+    whose class is known, 0 without an accuracy; origin: of the weights; sentence: what its channels keep of their nine
+    pictures; charts: accuracy, where there is one, and pictures kept, by block; blocks:
     their names in order; table: one row per lesion."""
 
     name: str
     file: str
     about: Mapping[str, str | int]
+    labelled: int
+    origin: str
     sentence: str
     charts: Sequence[LineChart]
     blocks: Sequence[str]
@@ -137,6 +154,7 @@ def _overview(rows_of: Mapping[str, tuple[Rows, Rows]]) -> Table:
                     name,
                     words,
                     str(len(chosen)),
+                    blocks[-1]["block"],
                     _spanned([_changed(row).points for row in chosen if row["lost"]], 1),
                     _spanned([float(row["last_kept"]) for row in chosen], 1),
                     _spanned([float(row["last_chance"]) for row in chosen], 2),
@@ -146,9 +164,10 @@ def _overview(rows_of: Mapping[str, tuple[Rows, Rows]]) -> Table:
         "network",
         "lesion",
         "tried",
+        "last block",
         "accuracy, percentage points",
-        "pictures of nine kept in the last block",
-        "by channels of other numbers",
+        "pictures kept, of nine",
+        "by chance",
     )
     return Table(heads, body)
 
@@ -207,6 +226,8 @@ def _wounded(network: Network, about: Mapping[str, str | int], rows: Rows, block
         name=network.name,
         file=network.file,
         about=about,
+        labelled=int(rows[0]["labelled"] or 0),
+        origin=network.origin,
         sentence=_sentence(rows, blocks),
         charts=charts,
         blocks=names,
