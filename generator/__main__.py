@@ -783,7 +783,8 @@ def lesions(model: str, weights: str | None, images: Path, limit: int | None, ou
 
     One block loses its branch or its shortcut, or blocks of a stage are put into another order. The tables say how
     often the network is then right, and how many of its nine strongest pictures a channel of the blocks behind keeps.
-    The network is a residual network of torchvision, for CIFAR, of Caffe, or the demo's.
+    A run that was stopped resumes where it is called again. The network is a residual network of torchvision, for
+    CIFAR, of Caffe, or the demo's.
     """
     from generator.experiments.real_lesions import write_lesions
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -251,6 +252,49 @@ def test_a_damaged_picture_is_left_out_counted_and_named(
     for row, expected in zip(rows, lesion_tables(network, find_pictures(whole), QUIET).lesions, strict=True):
         assert row["pictures"] == row["labelled"] == 23
         assert [row[name] for name in COUNTS] == [expected[name] for name in COUNTS]
+
+
+@pytest.mark.parametrize("damage", [False, True])
+def test_a_stopped_run_goes_on_to_the_same_bytes(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, damage: bool
+) -> None:
+    mixed = copied(folder, tmp_path / "mixed")
+    (mixed / "cat/00.png").write_bytes(b"no picture")
+    monkeypatch.setattr(real_lesions, "BATCH", 5)
+    make = real_lesions._answers
+    measured: list[int] = []
+
+    def stopping(at: int) -> Callable[..., object]:
+        def answers(network: Network, pictures: object, places: range, *rest: object) -> object:
+            if len(measured) == at:
+                raise KeyboardInterrupt
+            measured.append(places.start)
+            return make(network, pictures, places, *rest)
+
+        return answers
+
+    def run(to: str, at: int = 99) -> dict[str, bytes]:
+        measured.clear()
+        monkeypatch.setattr(real_lesions, "_answers", stopping(at))
+        real_lesions.write_lesions("resnet20-cifar", "random", mixed, None, tmp_path / to, QUIET)
+        return {path.name: path.read_bytes() for path in (tmp_path / to).iterdir()}
+
+    whole = run("whole")
+    assert measured == [0, 5, 10, 15, 20] and len(whole) == 3
+    with pytest.raises(KeyboardInterrupt):
+        run("stopped", 3)
+    parts = sorted((tmp_path / "stopped/unfinished-resnet20-cifar").iterdir())
+    assert len(parts) == 3 and len(list((tmp_path / "stopped").iterdir())) == 1
+    if damage:
+        parts[0].write_bytes(parts[0].read_bytes()[:-700])
+    assert run("stopped") == whole
+    assert len(measured) == 2 + damage
+    # Other pictures are another run.
+    with pytest.raises(KeyboardInterrupt):
+        run("other", 3)
+    (mixed / "dog/01.png").write_bytes((mixed / "dog/03.png").read_bytes())
+    run("other")
+    assert measured == [0, 5, 10, 15, 20]
 
 
 def test_too_few_usable_pictures_are_one_sentence(network: Network, tmp_path: Path) -> None:

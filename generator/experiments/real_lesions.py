@@ -8,7 +8,8 @@ batch by batch; the blocks before a lesion are run once for all lesions.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -23,13 +24,16 @@ from generator.core.errors import AtlasError
 from generator.core.files import write_atomically
 from generator.core.progress import Reporter
 from generator.core.records import TOP, Skipped
+from generator.experiments.lesion_parts import Parts
 from generator.experiments.rows import csv_of
 from generator.network import models
 from generator.network.network import Network
 from generator.pictures.decoding import PictureError, read_picture
 from generator.pictures.reading import PictureSet, find_pictures
 from generator.stages.accuracy import accuracy_basis
+from generator.stages.checkpointed_pass import part_digest
 
+VERSION = 1  # of what a batch measures; a change of its numbers raises it
 BATCH = 20  # pictures whose maps of all blocks are held at once
 WHOLE = -1  # in place of a lesion's number: the network as it is
 GROUPS = 10  # of pictures, each left out once, from which the standard error of a mean over channels follows
@@ -80,6 +84,28 @@ class _Batch:
     scores: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
     right: dict[int, np.ndarray] = field(default_factory=dict)
     skipped: list[Skipped] = field(default_factory=list)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """As they are kept on disk."""
+        skipped = json.dumps([[file.path, file.reason] for file in self.skipped])
+        return {
+            **{f"scores {number} {place}": values for (number, place), values in self.scores.items()},
+            **{f"right {number}": values for number, values in self.right.items()},
+            "skipped": np.frombuffer(skipped.encode(), np.uint8),
+        }
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, np.ndarray]) -> _Batch:
+        batch = cls()
+        for name, values in arrays.items():
+            match name.split():
+                case ["scores", number, place]:
+                    batch.scores[int(number), int(place)] = values
+                case ["right", number]:
+                    batch.right[int(number)] = values
+                case _:
+                    batch.skipped += [Skipped(*file) for file in json.loads(values.tobytes())]
+        return batch
 
 
 class _Seen:
@@ -207,14 +233,17 @@ def write_lesions(
     out: Path,
     reporter: Reporter | None = None,
 ) -> list[Path]:
-    """Write the tables of a network and what they were made of into the folder `out`; returns the files.
+    """Write the tables of a network and what they were made of into the folder `out`; returns the files. A run that was
+    stopped resumes.
 
     model, weights: as `models.load` takes them; images: a folder of pictures; limit: the largest number of them
     that is used, evenly spaced."""
     reporter = reporter or Reporter()
     network = models.load(model, weights).to("cpu", torch.float32)
     pictures = find_pictures(images, limit=limit)
-    found = lesion_tables(network, pictures, reporter)
+    name = model.replace("/", "-")
+    unfinished = out / f"unfinished-{name}"
+    found = lesion_tables(network, pictures, reporter, unfinished)
     skipped = [*pictures.passed_over, *found.skipped]
     if skipped:
         named = f"the first {skipped[0].path} ({skipped[0].reason})"
@@ -229,7 +258,6 @@ def write_lesions(
         "groups": GROUPS,
         "skipped": [[file.path, file.reason] for file in skipped],
     }
-    name = model.replace("/", "-")
     contents = {
         f"lesions-{name}.csv": csv_of(found.lesions),
         f"blocks-{name}.csv": csv_of(found.blocks),
@@ -237,12 +265,19 @@ def write_lesions(
     }
     for file, content in contents.items():
         write_atomically(out / file, content)
+    shutil.rmtree(unfinished, ignore_errors=True)
     return [out / file for file in contents]
 
 
 @torch.no_grad()
-def lesion_tables(network: Network, pictures: PictureSet, reporter: Reporter | None = None) -> LesionTables:
-    """What every lesion changes. Pictures whose class is not known do not count for the accuracy.
+def lesion_tables(
+    network: Network,
+    pictures: PictureSet,
+    reporter: Reporter | None = None,
+    unfinished: Path | None = None,
+) -> LesionTables:
+    """What every lesion changes. Pictures whose class is not known do not count for the accuracy. unfinished: a folder
+    that keeps what was measured, so that a stopped run resumes.
 
     Raises AtlasError for a network without blocks, whose blocks cannot be taken apart or do not follow one another, and
     where fewer than TOP pictures can be used."""
@@ -250,12 +285,21 @@ def lesion_tables(network: Network, pictures: PictureSet, reporter: Reporter | N
     blocks = blocks_of(network)
     lesions = lesions_of(blocks)
     numbers, accuracy = _basis(network, pictures, blocks)
+    parts = None if unfinished is None else Parts(unfinished, _key(network, pictures, numbers, blocks))
+    pieces = [range(n, min(n + BATCH, len(pictures))) for n in range(0, len(pictures), BATCH)]
+    kept = {piece: parts.load(str(piece.start)) for piece in pieces} if parts else {}
+    earlier = {piece: _Batch.of(arrays) for piece, arrays in kept.items() if arrays is not None}
+    done = sum(map(len, earlier))
     batches: list[_Batch] = []
-    with reporter.stage("lesions", len(pictures), "pictures") as advance:
-        for start in range(0, len(pictures), BATCH):
-            places = range(start, min(start + BATCH, len(pictures)))
-            batches.append(_answers(network, pictures, places, numbers, blocks, lesions))
-            advance(len(places))
+    with reporter.stage("lesions", len(pictures), "pictures", done) as advance:
+        for piece in pieces:
+            if piece in earlier:
+                batches.append(earlier[piece])
+                continue
+            batches.append(_answers(network, pictures, piece, numbers, blocks, lesions))
+            if parts:
+                parts.save(str(piece.start), batches[-1].arrays())
+            advance(len(piece))
     skipped = [file for batch in batches for file in batch.skipped]
     count = len(pictures) - len(skipped)
     if count < TOP:
@@ -279,6 +323,21 @@ def lesion_tables(network: Network, pictures: PictureSet, reporter: Reporter | N
         pictures=count,
         skipped=skipped,
     )
+
+
+def _key(network: Network, pictures: PictureSet, numbers: Tensor | None, blocks: Sequence[Block]) -> str:
+    """The fingerprint of all that a batch's numbers depend on."""
+    state = {name: values.numpy() for name, values in network.module.state_dict().items()}
+    record = (
+        VERSION,
+        BATCH,
+        network.model,
+        [block.path for block in blocks],
+        repr(network.preprocessing),
+        pictures.listing,
+        None if numbers is None else numbers.tolist(),
+    )
+    return part_digest(repr(record), state)
 
 
 def _basis(network: Network, pictures: PictureSet, blocks: Sequence[Block]) -> tuple[Tensor | None, str]:
