@@ -320,7 +320,7 @@ def test_a_changed_setting_makes_the_map_anew_and_nothing_else(atlas, small, tmp
 @pytest.mark.slow
 def test_without_the_right_to_publish_the_map_holds_no_picture(atlas, small, tmp_path):
     store = compute(
-        _changed(small, tmp_path, "[site]\npublish_patches = false\n"),
+        _changed(small, tmp_path, "publish_patches = false\n"),  # [site] is the profile's last table
         tmp_path / "atlas",
         Reporter(quiet=True),
     )

@@ -179,9 +179,9 @@ def test_a_changed_picture_changes_the_scan(atlas, small, pictures, tmp_path):
 
 @pytest.mark.slow
 def test_without_the_right_to_publish_no_patch_is_computed(small, tmp_path):
-    (tmp_path / "other.toml").write_text(small.read_text() + "\n[site]\npublish_patches = false\n")
+    (tmp_path / "other.toml").write_text(small.read_text() + "publish_patches = false\n")
     store = compute(profile.load(str(tmp_path / "other.toml")), tmp_path / "atlas", Reporter(quiet=True))
-    assert not (store.folder / "pictures").exists()
+    assert not (store.folder / "pictures").exists() and not (store.folder / "live" / "pictures").exists()
     assert {sprite.panels for sprite in store.manifest().sprites.values()} == {("guided",)}
 
 
