@@ -312,11 +312,17 @@ STATED = {
         f"is above {100 * your_picture.HIGH:g} % of the atlas's pictures",
         f"may differ by more than {100 * live_network.MOST_DIFFERENCE:g} % of the largest",
         "any of *N* + 1;",
+        f"from {your_picture.WAIT_FROM / 1e6:g} MB on",
         "classes above 0.5",
     ],
     "statistics.md": [f"in {histogram.BINS} bins"],
     "hosting.md": [f"{SITE.max_site_bytes / 1e6:g} MB unless you change it"],
-    "data.md": [f"{sprites.THUMB} px", f"{100 * verify.SCORE:g} %", f"{verify.LEVELS:g} of 255 levels"],
+    "data.md": [
+        f"up to {live_network.EXAMPLES} whole pictures",
+        f"{sprites.THUMB} px",
+        f"{100 * verify.SCORE:g} %",
+        f"{verify.LEVELS:g} of 255 levels",
+    ],
 }
 PROSE = (
     r"arXiv:\d{4}\.\d{4,5}|, \d{4}\b|JMLR 9, 2008|Johnson 2016|section 4|\(© 2006",  # citations

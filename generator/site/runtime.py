@@ -10,6 +10,7 @@ import base64
 import functools
 import gzip
 import hashlib
+import http.client
 import io
 import os
 import tarfile
@@ -35,6 +36,29 @@ FILES = {
     "ort-wasm-simd-threaded.mjs": "745eb7c0ce6f18a6aa521971b2877babc7ffb27eecb58ab3bc6e5ef4692672e8",
     "ort-wasm-simd-threaded.wasm": "207d02be4591c156b0a98f024f3d58005b5b04c92274d759fb390338c63559ea",
 }
+LICENCE_NAME = "LICENSE.txt"
+LICENCE = """MIT License
+
+Copyright (c) Microsoft Corporation
+
+Permission is hereby granted, free of charge, to any person obtaining a copy
+of this software and associated documentation files (the "Software"), to deal
+in the Software without restriction, including without limitation the rights
+to use, copy, modify, merge, publish, distribute, sublicense, and/or sell
+copies of the Software, and to permit persons to whom the Software is
+furnished to do so, subject to the following conditions:
+
+The above copyright notice and this permission notice shall be included in all
+copies or substantial portions of the Software.
+
+THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY,
+FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE
+AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER
+LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM,
+OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE
+SOFTWARE.
+"""
 PACKED = ".wasm"  # what is stored compressed, and named .wasm.gz
 FOLDER = "static/runtime"  # of the site
 
@@ -52,10 +76,13 @@ class Runtime:
         return sum(len(content) for _, content in self.files)
 
 
-def cache_folder() -> Path:
-    """Where the program keeps what it fetched."""
+def cache_folder() -> Path | None:
+    """Where the program keeps what it fetched; None for a user without a home folder."""
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "residual-atlas" / f"onnxruntime-web-{VERSION}"
+    try:
+        return Path(base).expanduser() / "residual-atlas" / f"onnxruntime-web-{VERSION}"
+    except RuntimeError:
+        return None
 
 
 @functools.cache
@@ -64,7 +91,7 @@ def runtime() -> Runtime:
     folder = cache_folder()
     try:
         files = _kept(folder) or _keep(folder, _unpacked(_fetched()))
-    except (OSError, AtlasError) as error:
+    except (OSError, ValueError, http.client.HTTPException, AtlasError) as error:
         return Runtime(
             (), f"onnxruntime-web {VERSION} could not be had from the npm registry ({_reason(error)})"
         )
@@ -74,6 +101,8 @@ def runtime() -> Runtime:
 def _reason(error: Exception) -> str:
     if isinstance(error, urllib.error.URLError) and not isinstance(error, urllib.error.HTTPError):
         return str(getattr(error.reason, "strerror", None) or error.reason)
+    if isinstance(error, http.client.HTTPException):
+        return f"its answer is not HTTP: {error}" if str(error) else "its answer is not HTTP"
     return str(error)
 
 
@@ -81,8 +110,10 @@ def _published_name(name: str) -> str:
     return f"{name}.gz" if name.endswith(PACKED) else name
 
 
-def _kept(folder: Path) -> dict[str, bytes] | None:
+def _kept(folder: Path | None) -> dict[str, bytes] | None:
     """The files of the cache; None where one is missing or damaged."""
+    if folder is None:
+        return None
     files = {}
     for name, digest in FILES.items():
         published = _published_name(name)
@@ -97,15 +128,16 @@ def _kept(folder: Path) -> dict[str, bytes] | None:
     return files
 
 
-def _keep(folder: Path, files: dict[str, bytes]) -> dict[str, bytes]:
+def _keep(folder: Path | None, files: dict[str, bytes]) -> dict[str, bytes]:
     """Write the files into the cache, if that is possible; returns them as they are published."""
     packed = {
         _published_name(name): gzip.compress(content, 9, mtime=0) if name.endswith(PACKED) else content
         for name, content in files.items()
     }
     try:
-        for name, content in packed.items():
-            write_atomically(folder / name, content)
+        if folder is not None:
+            for name, content in packed.items():
+                write_atomically(folder / name, content)
     except (OSError, AtlasError):
         pass  # a home folder that cannot be written: it is fetched again the next time
     return packed
@@ -115,11 +147,26 @@ def _fetched() -> bytes:
     """The package as the registry has it. Raises AtlasError where it is another than the pinned one."""
     registry = (os.environ.get("npm_config_registry") or REGISTRY).rstrip("/")  # noqa: SIM112
     address = f"{registry}/onnxruntime-web/-/onnxruntime-web-{VERSION}.tgz"
+    if not address.startswith(("https://", "http://")):
+        raise AtlasError(f"npm_config_registry is no address: {registry}")
     with urllib.request.urlopen(address, timeout=PATIENCE) as answer:
-        content: bytes = answer.read(LARGEST)
+        wanted = answer.headers.get("Content-Length", "")
+        content = _read(answer)
+    if content is None:
+        raise AtlasError("the download broke off")
+    if wanted.isdecimal() and len(content) < min(int(wanted), LARGEST):
+        raise AtlasError(f"the download broke off after {len(content):,} of {int(wanted):,} bytes")
     if base64.b64encode(hashlib.sha512(content).digest()).decode() != INTEGRITY:
         raise AtlasError("the package has another hash than the pinned one")
     return content
+
+
+def _read(answer: http.client.HTTPResponse) -> bytes | None:
+    """The content as far as it arrives; None where chunks, whose length nobody tells, break off."""
+    try:
+        return answer.read(LARGEST)
+    except http.client.IncompleteRead:
+        return None
 
 
 def _unpacked(package: bytes) -> dict[str, bytes]:

@@ -325,7 +325,8 @@ class SiteSection(_Section):
     descriptions of channels (CSV) that the pages show; scores: publish every channel's score on every picture and its
     mean contribution to every class, in half precision (two bytes each); parquet: publish channels.csv as Parquet too
     (needs pyarrow); live: publish the network itself, with a page that runs it on a picture of the reader's own in the
-    browser."""
+    browser, and, where publish_patches is set, up to twelve whole pictures of the set without loss, as the network sees
+    them."""
 
     publish_patches: bool = True
     author: str = ""

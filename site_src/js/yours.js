@@ -4,7 +4,8 @@
 import { element } from "./dom.js";
 import { tileData } from "./tiles/data.js";
 
-const NUMBER = /^#yours=(-?\d{1,9}(?:\.\d{1,9})?(?:e[+-]?\d{1,2})?)$/;
+// Every form of toPrecision(6): the smallest without an exponent is 0.00000100000, with eleven decimals.
+const NUMBER = /^#yours=(-?\d{1,9}(?:\.\d{1,11})?(?:e[+-]?\d{1,2})?)$/;
 const RANKS = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth"];
 
 export function startYours() {

@@ -12,9 +12,10 @@ from generator.site.policy import LIVE_POLICY
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.live import Live, channel_numbers, expected_high, layer_scores, read_live
 from generator.site.reading.tiles import json_in_page
-from generator.site.runtime import FOLDER, VERSION, runtime
+from generator.site.runtime import FOLDER, LICENCE, LICENCE_NAME, VERSION, runtime
 from generator.site.writing import Site
 
+WAIT_FROM = 10_000_000  # bytes; a page that loads more waits until the reader says so
 MODEL, CHANNELS = "live/network.onnx", "live/channels.gz"  # below the network's folder
 HIGH = 0.95  # the page counts the channels that the picture activates more than this share of the atlas's pictures do
 
@@ -32,7 +33,7 @@ class YourPicturePage:
     """policy: the page's Content-Security-Policy, in place of the other pages'; load_bytes: how much is loaded with the
     first picture; pictures_count: of the atlas; has_outputs: whether there is a prediction; examples: pictures of the
     atlas; high: HIGH; chance: of how large a share of the channels a picture like the atlas's is above HIGH of them;
-    data: JSON for the script; version: of onnxruntime-web."""
+    data: JSON for the script; version: of onnxruntime-web; licence: address of its licence."""
 
     policy: str
     live: Live
@@ -45,6 +46,7 @@ class YourPicturePage:
     chance: float
     data: str
     version: str
+    licence: str
 
 
 def present(atlas: Atlas) -> bool:
@@ -75,26 +77,29 @@ def write(site: Site, atlas: Atlas) -> None:
         site.copy(atlas.store.pictures.live_path(picture), f"{atlas.name}/live/{picture}")
     for name, content in runtime().files:
         site.write(f"{FOLDER}/{name}", content)
+    site.write(f"{FOLDER}/{LICENCE_NAME}", LICENCE)
     manifest = atlas.manifest
     expected = [expected_high(layer_scores(atlas, info), HIGH) for info in live.layers]
-    sheets = [_sheet_bytes(atlas, info) for info in live.layers]
+    sheets = sum(_sheet_bytes(atlas, info) for info in live.layers)
+    load_bytes = live.bytes + len(numbers) + runtime().bytes + sheets
     page = YourPicturePage(
         policy=LIVE_POLICY,
         live=live,
         preprocessing=manifest.preprocessing,
-        load_bytes=live.bytes + len(numbers) + runtime().bytes + sum(sheets),
+        load_bytes=load_bytes,
         pictures_count=len(atlas.pictures),
         has_outputs=manifest.head is not None,
         examples=[Example(number, atlas.picture_labels[number]) for number in live.examples],
         high=HIGH,
         chance=sum(count for count, _ in expected) / max(1, sum(active for _, active in expected)),
-        data=json_in_page(page_data(atlas, live, len(numbers))),
+        data=json_in_page(page_data(atlas, live, len(numbers), load_bytes)),
         version=VERSION,
+        licence=f"../{FOLDER}/{LICENCE_NAME}",
     )
     CHAPTER.write_page(site, atlas, page)
 
 
-def page_data(atlas: Atlas, live: Live, number_bytes: int) -> Mapping[str, Any]:
+def page_data(atlas: Atlas, live: Live, number_bytes: int, load_bytes: int) -> Mapping[str, Any]:
     """What the page's script must know. Addresses are relative to the page."""
     manifest, preprocessing = atlas.manifest, atlas.manifest.preprocessing
     head, offset, layers = manifest.head, 0, []
@@ -110,6 +115,8 @@ def page_data(atlas: Atlas, live: Live, number_bytes: int) -> Mapping[str, Any]:
         "numbersBytes": number_bytes,
         "pictures": len(atlas.pictures),
         "high": HIGH,
+        "loadBytes": load_bytes,
+        "waitFrom": WAIT_FROM,
         "preprocessing": {
             "resize": preprocessing.resize,
             "crop": list(atlas.input_size),

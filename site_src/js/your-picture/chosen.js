@@ -3,7 +3,7 @@
 
 import { element } from "../dom.js";
 import { channelAddress } from "./layers.js";
-import { percent, rankWord, significant, standingWords } from "./words.js";
+import { percentAtLeast, rankWord, significant, standingWords } from "./words.js";
 
 /** Fill the place. outputs: of the whole picture; covered: of the covered one, or null. */
 export function showChosen(place, { settings, numbers, outputs, covered }, number, row) {
@@ -12,7 +12,7 @@ export function showChosen(place, { settings, numbers, outputs, covered }, numbe
   const [x, y] = [row.position % layer.width, Math.floor(row.position / layer.width)];
   const standing = row.rank
     ? `It would be ${rankWord(row.rank)} of the channel's top-9`
-    : `That is above ${percent(row.share)} of the ${settings.pictures.toLocaleString("en")} pictures of the atlas`;
+    : `That is above ${percentAtLeast(row.share)} of the ${settings.pictures.toLocaleString("en")} pictures of the atlas`;
   const ends = `${significant(nine[0])} to ${significant(nine.at(-1))}`;
   const now = covered ? ` Covered: ${significant(covered.maxima[layer.offset + row.channel])}.` : "";
   const text = `${significant(row.value)} at row ${y}, column ${x} of its map. ${standing} (${ends}).${now}`;

@@ -52,9 +52,4 @@ class Network {
     pixels.dispose();
     return copies;
   }
-
-  /** Give its memory back. */
-  close() {
-    return this.#session.release();
-  }
 }

@@ -37,5 +37,4 @@ export function showPrediction(table, { classes, head }, before, now) {
     names.map((text) => element(text ? "th" : "td", text ? { scope: "col", text } : {})),
   );
   table.replaceChildren(element("thead", {}, [heading]), element("tbody", {}, rows));
-  return order[0];
 }

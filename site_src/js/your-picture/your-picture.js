@@ -45,6 +45,20 @@ function load() {
   return state.loading;
 }
 
+// A large network is loaded when the reader presses a button that says how large it is.
+let isAllowed = settings.loadBytes < settings.waitFrom;
+async function allowed() {
+  if (isAllowed) return;
+  const place = main.querySelector(".wait");
+  const button = place.querySelector("button");
+  button.textContent = `Load the network (${megabytes(settings.loadBytes)})`;
+  place.hidden = false;
+  say("The picture is ready. The network is not loaded yet, because it is large.");
+  await new Promise((resolve) => button.addEventListener("click", resolve, { once: true }));
+  isAllowed = true;
+  place.hidden = true;
+}
+
 async function loadAll() {
   const whole = settings.modelBytes + settings.runtimeBytes + settings.numbersBytes;
   const fetchFile = fetcher((arrived) => {
@@ -55,14 +69,23 @@ async function loadAll() {
   return { network, numbers, sheets: openSheets(settings.layers) };
 }
 
+// Only the newest picture is shown: one that was chosen before it may be ready later.
+let calls = 0;
 async function look(view, file, name) {
+  const call = ++calls;
+  const isOld = () => call !== calls;
   try {
     say(`Reading ${name} …`);
     const picture = await prepared(file, settings.preprocessing);
+    if (isOld()) return;
+    await allowed();
+    if (isOld()) return;
     const { network, numbers, sheets } = await load();
+    if (isOld()) return;
     say("The network looks at the picture …");
     const begun = performance.now();
     const outputs = await network.run(picture);
+    if (isOld()) return;
     const seconds = (performance.now() - begun) / 1000;
     Object.assign(state, { picture, outputs, covered: null, numbers, sheets, network });
     state.rankings = settings.layers.map((layer, number) => ranked(layer, numbers[number], outputs));
@@ -71,8 +94,12 @@ async function look(view, file, name) {
     say(`${name}: the network needed ${seconds.toFixed(2)} s.`);
     if (state.cover) lookCovered(view);
   } catch (error) {
-    say(error instanceof PictureFault ? error.message : `The network cannot be run: ${error.message}`, true);
+    if (!isOld()) sayFault(error);
   }
+}
+
+function sayFault(error) {
+  say(error instanceof PictureFault ? error.message : `The network cannot be run: ${error.message}`, true);
 }
 
 // The channel that responds most for it: of a block where there are blocks.
@@ -118,13 +145,19 @@ async function lookCovered(view) {
   showPictureAndAnswer(view);
   if (isLooking) return;
   isLooking = true;
-  let cover, whole;
-  do {
-    [cover, whole] = [state.cover, state.picture];
-    const picture = cover && coveredPicture(whole, settings.preprocessing.mean, cover);
-    state.covered = picture ? await state.network.run(picture) : null;
-  } while (cover !== state.cover || whole !== state.picture);
-  isLooking = false;
+  try {
+    let cover, picture;
+    do {
+      [cover, picture] = [state.cover, state.picture];
+      const covered = cover && coveredPicture(picture, settings.preprocessing.mean, cover);
+      state.covered = covered ? await state.network.run(covered) : null;
+    } while (cover !== state.cover || picture !== state.picture);
+  } catch (error) {
+    state.covered = null; // no number of an earlier place stands beside this one
+    sayFault(error);
+  } finally {
+    isLooking = false;
+  }
   showPictureAndAnswer(view);
   showCovered(main.querySelector(".layers"), settings.layers, state.covered?.maxima);
   showChannel(view);
