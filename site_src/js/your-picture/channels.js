@@ -41,9 +41,9 @@ class Channels {
     return this.#numbers.places[channel];
   }
 
-  /** Where a value stands among the channel's scores: {rank, share, times}. rank: 1 where no score is above it, up to 9,
-   * else 0; share: of the atlas's pictures that are certainly below; times: the value in the strongest score. null for
-   * a channel that no picture activates. The chance level follows this rule: generator/site/reading/live.py. */
+  /** Where a value stands among the channel's scores: {rank, share, times}. rank: 1 where no score is above it, up to
+   * 9, else 0; share: of the atlas's pictures that are certainly below; times: the value in the strongest score. null
+   * for a channel that no picture activates. The chance level follows this rule: generator/site/reading/live.py. */
   standing(channel, value) {
     const nine = this.nine(channel);
     if (!nine.length || nine[0] <= 0) return null;

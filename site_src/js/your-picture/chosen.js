@@ -10,9 +10,10 @@ export function showChosen(place, { settings, numbers, outputs, covered }, numbe
   const layer = settings.layers[number];
   const nine = numbers[number].nine(row.channel);
   const [x, y] = [row.position % layer.width, Math.floor(row.position / layer.width)];
+  const pictures = `${settings.pictures.toLocaleString("en")} pictures of the atlas`;
   const standing = row.rank
     ? `It would be ${rankWord(row.rank)} of the channel's top-9`
-    : `That is above ${percentAtLeast(row.share)} of the ${settings.pictures.toLocaleString("en")} pictures of the atlas`;
+    : `That is above ${percentAtLeast(row.share)} of the ${pictures}`;
   const ends = `${significant(nine[0])} to ${significant(nine.at(-1))}`;
   const now = covered ? ` Covered: ${significant(covered.maxima[layer.offset + row.channel])}.` : "";
   const text = `${significant(row.value)} at row ${y}, column ${x} of its map. ${standing} (${ends}).${now}`;

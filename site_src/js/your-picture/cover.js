@@ -1,7 +1,7 @@
 // Covering a part of the picture with the mean colour, by sliders or by dragging over the picture.
 
-/** A copy of the picture in which a square is covered. colour: one number per channel; x, y: of its middle, side: of it,
- * as shares of the picture's width, height and shorter side. */
+/** A copy of the picture in which a square is covered. colour: one number per channel; x, y: of its middle, side: of
+ * it, as shares of the picture's width, height and shorter side. */
 export function coveredPicture({ width, height, channels, data }, colour, { x, y, side }) {
   const half = (side * Math.min(width, height)) / 2;
   const [left, right] = [x * width - half, x * width + half].map((place) => clamped(place, width));

@@ -46,8 +46,8 @@ export function channelAddress(layer, { channel, value }) {
   return `${layer.name}/${channel}.html#yours=${value.toPrecision(6)}`;
 }
 
-/** Begin to load the layers' sheets of thumbnails: all of them, because what is asked for must not depend on the reader's
- * picture. By layer the promise of an address in the browser's own memory, "" without a sheet. */
+/** Begin to load the layers' sheets of thumbnails: all of them, because what is asked for must not depend on the
+ * reader's picture. By layer the promise of an address in the browser's own memory, "" without a sheet. */
 export function openSheets(layers) {
   return layers.map(async ({ name, columns }) => {
     if (!columns) return "";
