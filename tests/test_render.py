@@ -18,13 +18,14 @@ from make_small_atlas import make_atlas
 from PIL import Image
 
 from generator.core.errors import AtlasError
-from generator.site import layer_pages, links
+from generator.site import layer_pages, links, templates
 from generator.site.links import _PageLinks, check_links, check_size, measure
 from generator.site.reading.atlas import PANEL_NAMES, Atlas
 from generator.site.reading.measures import MEASURES
 from generator.site.render import render_site
 
 SMALL = Path(__file__).parent / "small_atlas"
+PUBLISHED = templates.LEAN_PAGES  # as it is without conftest's fixture
 TINY: dict[str, Any] = {"stages": ((2, 2, 4),), "inner": (), "stem": 4, "pictures": 9, "side": 48, "tile": 12}
 
 
@@ -311,6 +312,7 @@ def test_the_papers_page_leaves_out_channels_that_the_atlas_does_not_picture(tmp
 def test_layers_written_by_several_processes_are_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(templates, "LEAN_PAGES", PUBLISHED)  # which the processes know
     make_atlas(tmp_path / "atlas", **TINY)
     render_site([tmp_path / "atlas"], tmp_path / "site")
     monkeypatch.setattr(layer_pages, "WORTH_PROCESSES", 1)
