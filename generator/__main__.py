@@ -498,7 +498,7 @@ def _render(atlases: Sequence[Path], out: Path, **options: Any) -> None:
     if broken:
         raise AtlasError(f"the site has {len(broken)} broken links, the first {broken[0]}", out)
     reporter.summary(
-        f"{out / 'index.html'}: {report.written:,} files written, {report.unchanged:,} unchanged, "
+        f"{out / 'index.html'}: {report.written:,} pages written, {report.unchanged:,} unchanged, "
         f"{report.bytes['total'] / 1e6:,.1f} MB; no link is broken"
     )
 
