@@ -23,6 +23,7 @@ NEVER_NEGATIVE = {
     "p_value",
     "p_in_words",
     "percent",
+    "percent_at_most",
     "multiply_adds",
     "kilobytes",
     "megabytes",
