@@ -181,19 +181,19 @@ def test_a_norm_of_a_vector_that_cannot_be_folded_is_kept() -> None:
 
 @pytest.mark.slow
 def test_the_report_names_the_atlases_of_a_questions_networks(tmp_path: Path) -> None:
-    for name in ("residual-14", "scaled-14", "residual-8", "stack-7", "residual-14-w2-s12"):
+    for name in ("residual-20", "scaled-20", "residual-8", "stack-7", "residual-20-w2-s12"):
         make_atlas(tmp_path / name, name=f"study-{name}", model=f"study/{name}", **TINY)
     atlases = [Atlas(path) for path in sorted(tmp_path.iterdir())]
     report = experiments_page(atlases)
     assert report is not None
     named = {table: [atlas.name for atlas in found] for table, found in report.atlases.items()}
-    assert named["degradation"] == ["study-residual-8"]
-    assert named["shortcuts"] == ["study-residual-14", "study-scaled-14"]
-    assert named["refinement"] == ["study-residual-14"]
+    assert named["degradation"] == ["study-residual-20", "study-residual-8"]
+    assert named["shortcuts"] == ["study-residual-20", "study-scaled-20"]
+    assert named["refinement"] == ["study-residual-20"]
     assert named["zero_blocks"] == ["study-stack-7"]
     assert named["cardinality"] == []
     pairs = [(a.name, b.name) for a in atlases for b in atlases if a.name < b.name and comparable(a, b)]
-    assert pairs == [("study-residual-14", "study-scaled-14")], (
+    assert pairs == [("study-residual-20", "study-scaled-20")], (
         "each beside the residual one of its depth alone"
     )
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 from generator.core.records import LayerInfo, Preprocessing
 from generator.site.chapters.chapter import Chapter
@@ -99,7 +99,41 @@ def write(site: Site, atlas: Atlas) -> None:
     CHAPTER.write_page(site, atlas, page)
 
 
-def page_data(atlas: Atlas, live: Live, number_bytes: int, load_bytes: int) -> Mapping[str, Any]:
+class _Layer(TypedDict):
+    """offset: of its first channel among the model's outputs; expected: channels above the mark by chance."""
+
+    name: str
+    stage: int
+    block: bool
+    channels: int
+    offset: int
+    width: int
+    field: list[float]
+    bins: int
+    expected: float
+    columns: int
+
+
+class _PageData(TypedDict):
+    """As the page's script reads it."""
+
+    runtime: str
+    model: str
+    modelBytes: int
+    runtimeBytes: int
+    numbers: str
+    numbersBytes: int
+    pictures: int
+    high: float
+    loadBytes: int
+    waitFrom: int
+    preprocessing: dict[str, object]
+    head: str | None
+    classes: list[str]
+    layers: list[_Layer]
+
+
+def page_data(atlas: Atlas, live: Live, number_bytes: int, load_bytes: int) -> _PageData:
     """What the page's script must know. Addresses are relative to the page."""
     manifest, preprocessing = atlas.manifest, atlas.manifest.preprocessing
     head, offset, layers = manifest.head, 0, []
@@ -138,8 +172,7 @@ def _names(atlas: Atlas) -> list[str]:
     return [head.name(atlas.manifest.classes, output) for output in range(head.outputs)]
 
 
-def _layer(atlas: Atlas, info: LayerInfo, offset: int) -> dict[str, Any]:
-    """offset: of its first channel among the model's outputs."""
+def _layer(atlas: Atlas, info: LayerInfo, offset: int) -> _Layer:
     field = info.receptive_field
     scores = layer_scores(atlas, info)
     return {
