@@ -200,9 +200,9 @@ def test_a_channels_page_says_where_the_picture_would_stand(page: Any) -> None:
     page.goto(f"{address}#yours=1e9")
     expect(line).to_contain_text("it would be first of the pictures shown here")
     page.goto(f"{address}#yours={page.evaluate('(1.23456e-5).toPrecision(6)')}")
-    expect(line).to_contain_text("activates this channel to 0.0000123")
+    expect(line).to_contain_text("activates this channel to 1.23e−5")
     page.goto(f"{address}#yours={page.evaluate('(1e-6).toPrecision(6)')}")
-    expect(line).to_contain_text("activates this channel to 0.000001")
+    expect(line).to_contain_text("activates this channel to 1e−6")
     page.goto(f"{address}#yours=-5")
     expect(line).to_contain_text("−5: that is below all of the pictures shown here")
     for wrong in ("<b>1</b>", "1e999999", "NaN", "", "1;2"):

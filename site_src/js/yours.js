@@ -2,11 +2,11 @@
 // The value stands in the address, #yours=1.234.
 
 import { element } from "./dom.js";
+import { rankWord, significant } from "./numbers.js";
 import { tileData } from "./tiles/data.js";
 
 // Every form of toPrecision(6): the smallest without an exponent is 0.00000100000, with eleven decimals.
 const NUMBER = /^#yours=(-?\d{1,9}(?:\.\d{1,11})?(?:e[+-]?\d{1,2})?)$/;
-const RANKS = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth"];
 
 export function startYours() {
   const { layer } = document.getElementById("main")?.dataset ?? {};
@@ -24,15 +24,11 @@ export function startYours() {
 }
 
 function words(holder, layer, value) {
-  const said = `Your picture activates this channel to ${short(value)}`;
+  const said = `Your picture activates this channel to ${significant(value)}`;
   const scores = (tileData(holder)?.rows[layer]?.[1] ?? []).map((tile) => tile[1]);
   if (!scores.length) return `${said}.`;
-  const ends = `${short(scores[0])} to ${short(scores.at(-1))}`;
+  const ends = `${significant(scores[0])} to ${significant(scores.at(-1))}`;
   const above = scores.filter((score) => score > value).length;
-  if (above < scores.length) return `${said}: it would be ${RANKS[above]} of the pictures shown here (${ends}).`;
+  if (above < scores.length) return `${said}: it would be ${rankWord(above + 1)} of the pictures shown here (${ends}).`;
   return `${said}: that is below all of the pictures shown here (${ends}).`;
-}
-
-function short(value) {
-  return String(Number(value.toPrecision(3))).replace("-", "−");
 }

@@ -2,8 +2,9 @@
 // its stage: what the residual stream carries.
 
 import { element } from "../dom.js";
+import { rankWord, significant } from "../numbers.js";
 import { channelAddress } from "./layers.js";
-import { percentAtLeast, rankWord, significant, standingWords } from "./words.js";
+import { percentAtLeast, standingWords } from "./words.js";
 
 /** Fill the place. outputs: of the whole picture; covered: of the covered one, or null. */
 export function showChosen(place, { settings, numbers, outputs, covered }, number, row) {

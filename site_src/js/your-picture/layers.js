@@ -1,7 +1,8 @@
 // The channels of each layer that respond most for them, with thumbnails, values and links to their pages.
 
 import { element } from "../dom.js";
-import { percent, significant, standingWords } from "./words.js";
+import { significant } from "../numbers.js";
+import { percent, standingWords } from "./words.js";
 
 const SHOWN = 6; // channels of each layer
 

@@ -1,7 +1,8 @@
 // What the network says of the picture: its strongest outputs.
 
 import { element } from "../dom.js";
-import { percent, significant } from "./words.js";
+import { significant } from "../numbers.js";
+import { percent } from "./words.js";
 
 const SHOWN = 5;
 

@@ -1,12 +1,6 @@
-// Numbers and places in words, as the pages write them.
+// Shares and sizes in words, as the page Your picture writes them.
 
-const RANKS = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth"];
-
-/** A number with three significant digits. */
-export function significant(value) {
-  const short = Number(value.toPrecision(3));
-  return (Math.abs(short) < 1e-4 && short !== 0 ? short.toExponential() : String(short)).replace("-", "−");
-}
+import { rankWord } from "../numbers.js";
 
 /** A share in percent, rounded, with a decimal where that says something: only the whole reads as 100 and only nothing
  * as 0. */
@@ -30,11 +24,6 @@ function decimals(share) {
 
 export function megabytes(bytes) {
   return `${(bytes / 1e6).toFixed(1)} MB`;
-}
-
-/** "first" of 1, to "ninth". */
-export function rankWord(rank) {
-  return RANKS[rank - 1];
 }
 
 /** Where a response stands among those to the atlas's pictures; see Channels.standing. */
