@@ -16,20 +16,14 @@ from torch import Tensor, nn
 
 from generator.core.head import Head
 from generator.core.records import Preprocessing, WeightsInfo
+from generator.core.rounding import MOST_DIFFERENCE, Rounding
 from generator.engine.scan.histograms import BINS, bin_of, occupied
 from generator.network.graph import Graph
 from generator.network.network import Network, Tap
 from generator.network.onnx_model import HALF_FROM, halved
-from generator.site.reading.live import LayerScores, LiveRounding, expected_high
+from generator.site.reading.live import LayerScores, expected_high
 from generator.site.templates import environment
-from generator.stages.live_network import (
-    MOST_DIFFERENCE,
-    Change,
-    Rounding,
-    change_of,
-    other_predictions,
-    stated,
-)
+from generator.stages.live_network import Change, change_of, other_predictions, stated
 
 
 class Wide(nn.Module):
@@ -109,31 +103,31 @@ def test_without_classes_the_numbers_themselves_must_hardly_differ(head: Head | 
 
 WORDS = {
     "classes": (
-        (True, LiveRounding(200, 0, 0.00041, 0.0021, False)),
+        (True, Rounding(200, 0, 0.00041, 0.0021, False)),
         "stored in half precision. Measured on 200 of the atlas's pictures: no prediction changes; the largest values "
         "of channels differ by at most 0.21 % of the layer's largest, outputs by at most 0.041 % of the picture's "
         "largest.",
     ),
     "plain scores": (
-        (True, LiveRounding(200, None, 0.000412, 0.0021, False)),
+        (True, Rounding(200, None, 0.000412, 0.0021, False)),
         "stored in half precision. Measured on 200 of the atlas's pictures: the largest values of channels differ by "
         "at most 0.21 % of the layer's largest, outputs by at most 0.042 % of the picture's largest.",
     ),
     "no outputs": (
-        (True, LiveRounding(9, None, None, 0.00211, False)),
+        (True, Rounding(9, None, None, 0.00211, False)),
         "stored in half precision. Measured on 9 of the atlas's pictures: the largest values of channels differ by at "
         "most 0.22 % of the layer's largest.",
     ),
     "others": (
-        (False, LiveRounding(200, 3, 0.01, 0.02, False)),
+        (False, Rounding(200, 3, 0.01, 0.02, False)),
         "stored in single precision: in half precision 3 of 200 predictions would be another.",
     ),
     "too far": (
-        (False, LiveRounding(200, None, None, 0.0211, False)),
+        (False, Rounding(200, None, None, 0.0211, False)),
         "stored in single precision: in half precision numbers would differ by up to 2.2 % of the largest.",
     ),
     "too large": (
-        (False, LiveRounding(200, 3, None, None, True)),
+        (False, Rounding(200, 3, None, None, True)),
         "stored in single precision: in half precision some numbers would be too large.",
     ),
 }

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from jinja2 import Environment
 
-from generator.core import hierarchy, matching, sprites
+from generator.core import hierarchy, matching, rounding, sprites
 from generator.core.correspondence import STRONG_PICTURES
 from generator.core.records import TOP
 from generator.core.store import Store
@@ -310,7 +310,7 @@ STATED = {
         f"only where its area is {GOOD} or more",
         f"probability {picture_map.NEIGHBOURS} / (*M* − 1)",
         f"is above {100 * your_picture.HIGH:g} % of the atlas's pictures",
-        f"may differ by more than {100 * live_network.MOST_DIFFERENCE:g} % of the largest",
+        f"may differ by more than {100 * rounding.MOST_DIFFERENCE:g} % of the largest",
         "any of *N* + 1;",
         f"from {your_picture.WAIT_FROM / 1e6:g} MB on",
         "classes above 0.5",

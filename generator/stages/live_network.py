@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from generator.core.head import Head, HeadKind
+from generator.core.rounding import Rounding
 from generator.core.store import fingerprint
 from generator.engine.device import one_thread_each, use_tf32
 from generator.engine.rounds import in_rounds
@@ -31,41 +32,10 @@ from generator.stages.run import Run
 
 CODE = 2  # raise it when a change of this file or of network/onnx_model.py changes a file
 FILE = "live/live.json"
-CHECKED = (
-    200  # pictures at most, evenly spaced, on which the rounded weights are compared: the cost is bounded
-)
+# Pictures at most, evenly spaced, on which the rounded weights are compared: the cost is bounded.
+CHECKED = 200
 EXAMPLES = 12  # pictures of the set that the page offers, evenly spaced, without loss
 DIGITS = 3  # of the errors that are stated
-# Without classes no prediction can tell whether half precision is good enough: numbers may then differ by this share of
-# the largest at most. ResNet's own differ by a tenth of it.
-MOST_DIFFERENCE = 0.01
-
-
-@dataclass(frozen=True)
-class Rounding:
-    """What rounding the weights to half precision changes.
-
-    pictures: on how many it was measured; changed: of how many of them the prediction is another (the strongest class,
-    or of a sigmoid the classes above 0.5), None where the outputs are not classes or there are none; scores: the
-    largest difference of an output, in the largest output of the same picture, None where there are none; maxima: the
-    largest difference of a channel's largest value, in the largest value of the same layer and picture. overflows:
-    whether a number is no longer finite; scores and maxima are then None.
-    """
-
-    pictures: int
-    changed: int | None
-    scores: float | None
-    maxima: float | None
-    overflows: bool
-
-    @property
-    def is_small(self) -> bool:
-        """Whether the weights may be stored so: no prediction is another; without classes, no number differs much."""
-        if self.overflows:
-            return False
-        if self.changed is not None:
-            return self.changed == 0
-        return max(self.scores or 0, self.maxima or 0) <= MOST_DIFFERENCE
 
 
 @dataclass(frozen=True)

@@ -10,23 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from generator.core.records import LayerInfo
+from generator.core.rounding import Rounding
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.layer import channel_cell
-
-
-@dataclass(frozen=True)
-class LiveRounding:
-    """What storing the weights in half precision changes. pictures: on how many it was measured; changed: of how many
-    of them the prediction is another, None where the outputs are not classes or there are none; scores: the largest
-    difference of an output, in the largest output of the same picture, None where there are none; maxima: the largest
-    difference of a channel's largest value, in the largest of the same layer and picture; overflows: whether a number
-    is no longer finite, and scores and maxima are None."""
-
-    pictures: int
-    changed: int | None
-    scores: float | None
-    maxima: float | None
-    overflows: bool
 
 
 @dataclass(frozen=True)
@@ -37,7 +23,7 @@ class Live:
 
     absent: str
     half: bool
-    rounding: LiveRounding | None
+    rounding: Rounding | None
     layers: Sequence[LayerInfo]
     bytes: int
     examples: Sequence[int]
@@ -52,7 +38,7 @@ def read_live(atlas: Atlas) -> Live | None:
     return Live(
         absent=data["absent"],
         half=data["half"],
-        rounding=None if rounding is None else LiveRounding(**rounding),
+        rounding=None if rounding is None else Rounding(**rounding),
         layers=[atlas.manifest.layer(name) for name in data["layers"]],
         bytes=data["bytes"],
         examples=data["examples"] if atlas.manifest.publish_patches else [],
