@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,23 +20,18 @@ from safetensors.torch import save_file
 from torch import nn
 
 from generator.__main__ import main
-from generator.core.correspondence import shared_counts
 from generator.core.errors import AtlasError
 from generator.core.progress import Reporter
-from generator.experiments import real_lesions
-from generator.experiments.real_lesions import (
-    Lesion,
-    blocks_of,
-    kept_and_chance,
-    kept_error,
-    lesion_tables,
-    lesions_of,
-    top_nine,
-)
+from generator.experiments import lesion_responses
+from generator.experiments.block_lesions import Lesion, blocks_of, lesions_of, run_lesion
+from generator.experiments.kept_pictures import kept_pictures
+from generator.experiments.lesion_responses import LesionedNetwork
+from generator.experiments.real_lesions import LesionTables, lesion_tables, write_lesions
 from generator.network import models
 from generator.network.network import Network
+from generator.pictures.batch_reader import PictureBatch
 from generator.pictures.decoding import read_picture
-from generator.pictures.reading import find_pictures
+from generator.pictures.reading import PictureSet, find_pictures
 from generator.site.chapters import experiment_lesions
 from generator.site.chapters.experiment_lesions import change_of
 from generator.site.chapters.experiment_lesions import real_lesions as report
@@ -66,6 +62,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def tables_of(network: Network, pictures: PictureSet) -> LesionTables:
+    """In a folder of its own, so that nothing of an earlier run is there."""
+    with tempfile.TemporaryDirectory() as folder:
+        return lesion_tables(network, pictures, Path(folder), QUIET)
+
+
 def test_blocks_that_keep_their_shape_are_found_and_swapped(network: Network) -> None:
     blocks = blocks_of(network)
     assert [block.path for block in blocks if not block.movable] == ["layer1.0", "layer2.0", "layer3.0"]
@@ -93,10 +95,10 @@ def test_each_lesion_is_the_formula_of_its_block(network: Network) -> None:
             ("branch removed", F.relu(block.shortcut(given))),
             ("shortcut removed", F.relu(branch)),
         ):
-            found = real_lesions._lesioned(given, blocks[: place + 1], Lesion(way, place, place, (place,)))
+            found = run_lesion(given, blocks[: place + 1], Lesion(way, place, place, (place,)))
             torch.testing.assert_close(found[0], expected)
         torch.testing.assert_close(block(given), F.relu(branch + block.shortcut(given)))  # whole again
-    swapped = real_lesions._lesioned(x, blocks[:3], Lesion("swapped", 1, 2, (2, 1)))
+    swapped = run_lesion(x, blocks[:3], Lesion("swapped", 1, 2, (2, 1)))
     torch.testing.assert_close(swapped[0], blocks[1].module(blocks[2].module(x)))
 
 
@@ -105,7 +107,7 @@ def test_the_tables_are_those_of_a_network_rebuilt_with_each_lesion(network: Net
     import copy
 
     pictures = find_pictures(folder)
-    tables = lesion_tables(network, pictures, QUIET)
+    tables = tables_of(network, pictures)
     pixels = np.stack([read_picture(folder / f.path, network.preprocessing).pixels for f in pictures.files])
     x = network.prepare(torch.from_numpy(pixels))
     labels = torch.tensor([("cat", "dog").index(file.label) * 2 + 3 for file in pictures.files])
@@ -143,25 +145,20 @@ def test_the_tables_are_those_of_a_network_rebuilt_with_each_lesion(network: Net
         assert row["lost"] == int((before & ~after).sum())
         assert row["gained"] == int((~before & after).sum())
         if row["until"] != "layer3.2":
-            assert row["last_kept"] == pytest.approx(kept_and_chance(whole, maps)[0], abs=0.2)
+            assert row["last_kept"] == pytest.approx(kept_pictures(whole, maps).mean, abs=0.2)
     assert tables.blocks[1]["kept"] > tables.blocks[1]["chance"]
     assert tables.blocks[3]["kept"] == ""
 
 
 def test_pictures_kept_are_counted_by_hand() -> None:
     scores = np.array([[5.0, 0.0], [4.0, 0.0], [5.0, 0.0], *[[float(n) / 10, 0.0] for n in range(1, 12)]])
-    tops = top_nine(scores)
-    assert tops[0].tolist()[:4] == [0, 2, 1, 13]  # ties to the earlier picture
-    assert tops[1].tolist() == [-1] * 9
-    same, _ = kept_and_chance(scores, scores)
-    assert same == 9  # the silent channel takes no part
+    assert kept_pictures(scores, scores).mean == 9  # the silent channel takes no part
     other = scores.copy()
-    other[[0, 1], 0] = 0
-    assert kept_and_chance(scores, other)[0] == 7
+    other[[0, 1], 0] = 0  # both are among the nine, of equal scores the earlier picture
+    assert kept_pictures(scores, other).mean == 7
     random = np.random.default_rng(1)
-    a, b = random.random((90, 40)), random.random((90, 40))
-    kept, chance = kept_and_chance(a, b)
-    assert kept == pytest.approx(0.9, abs=0.4) and chance == pytest.approx(0.9, abs=0.1)
+    kept = kept_pictures(random.random((90, 40)), random.random((90, 40)))
+    assert kept.mean == pytest.approx(0.9, abs=0.4) and kept.chance == pytest.approx(0.9, abs=0.1)
 
 
 def test_the_error_of_a_mean_over_channels_is_about_its_spread_over_samples_of_pictures() -> None:
@@ -171,8 +168,9 @@ def test_the_error_of_a_mean_over_channels_is_about_its_spread_over_samples_of_p
         common = random.normal(size=(120, 30)) + 2 * random.random((120, 1))
         a = common + 0.8 * random.normal(size=(120, 30)) + 10
         b = common + 0.8 * random.normal(size=(120, 30)) + 10
-        means.append(kept_and_chance(a, b)[0])
-        errors.append(kept_error(a, b))
+        kept = kept_pictures(a, b)
+        means.append(kept.mean)
+        errors.append(kept.error)
     assert np.mean(errors) == pytest.approx(np.std(means, ddof=1), rel=0.35)
 
 
@@ -221,12 +219,12 @@ def test_pictures_without_a_label_do_not_count_for_the_accuracy(
         Image.fromarray(random.integers(0, 256, (32, 32, 3), np.uint8)).save(mixed / f"{number}.png")
     pictures = find_pictures(mixed)
     assert (len(pictures), pictures.labels.labelled) == (32, 25)
-    alone = lesion_tables(network, find_pictures(folder), QUIET).lesions
-    for row, expected in zip(lesion_tables(network, pictures, QUIET).lesions, alone, strict=True):
+    alone = tables_of(network, find_pictures(folder)).lesions
+    for row, expected in zip(tables_of(network, pictures).lesions, alone, strict=True):
         assert (row["pictures"], row["labelled"]) == (32, 25)
         assert [row[name] for name in COUNTS] == [expected[name] for name in COUNTS]
-        unlike = row["labelled"] - row["right"] - row["gained"]
-        assert unlike >= 0, "the wrong ones are labelled ones too"
+        wrong = row["labelled"] - row["right"] - row["gained"]
+        assert wrong >= 0, "the wrong ones are labelled ones too"
 
 
 def test_a_damaged_picture_is_left_out_counted_and_named(
@@ -246,10 +244,10 @@ def test_a_damaged_picture_is_left_out_counted_and_named(
     about = json.loads((tmp_path / "out/lesions-resnet20-cifar.json").read_text("utf-8"))
     assert about["pictures"] == 23
     assert [path for path, _ in about["skipped"]] == ["cat/04.png", "dog/05.jpg"]
-    rows = lesion_tables(network, find_pictures(broken), QUIET).lesions
+    rows = tables_of(network, find_pictures(broken)).lesions
     whole = copied(broken, tmp_path / "whole")
     (whole / "cat/04.png").unlink()
-    for row, expected in zip(rows, lesion_tables(network, find_pictures(whole), QUIET).lesions, strict=True):
+    for row, expected in zip(rows, tables_of(network, find_pictures(whole)).lesions, strict=True):
         assert row["pictures"] == row["labelled"] == 23
         assert [row[name] for name in COUNTS] == [expected[name] for name in COUNTS]
 
@@ -260,30 +258,30 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(
 ) -> None:
     mixed = copied(folder, tmp_path / "mixed")
     (mixed / "cat/00.png").write_bytes(b"no picture")
-    monkeypatch.setattr(real_lesions, "BATCH", 5)
-    make = real_lesions._answers
+    monkeypatch.setattr(lesion_responses, "BATCH", 5)
+    make = LesionedNetwork.responses
     measured: list[int] = []
 
     def stopping(at: int) -> Callable[..., object]:
-        def answers(network: Network, pictures: object, places: range, *rest: object) -> object:
+        def responses(lesioned: LesionedNetwork, pictures: PictureSet, batch: PictureBatch) -> object:
             if len(measured) == at:
                 raise KeyboardInterrupt
-            measured.append(places.start)
-            return make(network, pictures, places, *rest)
+            measured.append(5 * (int(batch.indices[-1]) // 5))
+            return make(lesioned, pictures, batch)
 
-        return answers
+        return responses
 
     def run(to: str, at: int = 99) -> dict[str, bytes]:
         measured.clear()
-        monkeypatch.setattr(real_lesions, "_answers", stopping(at))
-        real_lesions.write_lesions("resnet20-cifar", "random", mixed, None, tmp_path / to, QUIET)
+        monkeypatch.setattr(LesionedNetwork, "responses", stopping(at))
+        write_lesions("resnet20-cifar", "random", mixed, None, tmp_path / to, QUIET)
         return {path.name: path.read_bytes() for path in (tmp_path / to).iterdir()}
 
     whole = run("whole")
     assert measured == [0, 5, 10, 15, 20] and len(whole) == 3
     with pytest.raises(KeyboardInterrupt):
         run("stopped", 3)
-    parts = sorted((tmp_path / "stopped/unfinished-resnet20-cifar").iterdir())
+    parts = sorted((tmp_path / "stopped/unfinished-resnet20-cifar").rglob("*.npz"))
     assert len(parts) == 3 and len(list((tmp_path / "stopped").iterdir())) == 1
     if damage:
         parts[0].write_bytes(parts[0].read_bytes()[:-700])
@@ -303,7 +301,7 @@ def test_too_few_usable_pictures_are_one_sentence(network: Network, tmp_path: Pa
     with pytest.raises(
         AtlasError, match=r"^0 usable pictures, the first file 0\.png: .* — lesions need at least 9$"
     ):
-        lesion_tables(network, find_pictures(tmp_path), QUIET)
+        tables_of(network, find_pictures(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -330,7 +328,7 @@ def test_a_classifier_that_reads_something_else_gives_no_accuracy(network: Netwo
 
     other = replace(network, module=copy.deepcopy(network.module))
     other.module.fc = nn.Sequential(nn.Tanh(), other.module.fc)
-    found = lesion_tables(other, find_pictures(folder), QUIET)
+    found = tables_of(other, find_pictures(folder))
     assert found.accuracy == "no accuracy: the classifier does not read the averages of the last block's maps"
     assert {row["labelled"] for row in found.lesions} == {""}
 
@@ -338,7 +336,7 @@ def test_a_classifier_that_reads_something_else_gives_no_accuracy(network: Netwo
 def test_a_network_without_blocks_is_refused(folder: Path) -> None:
     plain = models.load("alexnet", "random").to("cpu", torch.float32)
     with pytest.raises(AtlasError, match="no residual blocks"):
-        lesion_tables(plain, find_pictures(folder, limit=9), QUIET)
+        tables_of(plain, find_pictures(folder, limit=9))
 
 
 def test_the_report_is_redrawn_from_the_committed_tables() -> None:
@@ -389,7 +387,7 @@ def test_the_real_resnet_gives_the_committed_numbers(shared_data: Path) -> None:
         "cpu", torch.float32
     )
     pictures = find_pictures(shared_data / "cifar10-sample", limit=200)
-    tables = lesion_tables(network, pictures, QUIET)
+    tables = tables_of(network, pictures)
     by_block = {(row["way"], row["block"]): row for row in tables.lesions}
     own = by_block["branch removed", "layer2.2"]
     assert own["right"] == 157 and own["right"] - own["lost"] + own["gained"] == own["right_after"]
@@ -402,8 +400,12 @@ def test_shared_pictures_are_those_of_the_atlas() -> None:
     random = np.random.default_rng(8)
     a, b = np.maximum(random.normal(-0.5, 1, (30, 12)), 0), np.maximum(random.normal(-0.5, 1, (30, 12)), 0)
     a[:, 3] = 0
-    active = top_nine(a)[:, 0] >= 0
-    shared = shared_counts(top_nine(a)[active], top_nine(b)[active])
-    kept, chance = kept_and_chance(a, b)
-    assert kept == pytest.approx(np.trace(shared) / 11)
-    assert chance == pytest.approx((shared.sum() - np.trace(shared)) / 110)
+    active = (a > 0).any(axis=0)
+    tops, others = (
+        [set(np.argsort(-column, kind="stable")[:9]) & set(np.flatnonzero(column > 0)) for column in scores.T]
+        for scores in (a[:, active], b[:, active])
+    )
+    shared = np.array([[len(one & other) for other in others] for one in tops])
+    kept = kept_pictures(a, b)
+    assert kept.mean == pytest.approx(np.trace(shared) / 11)
+    assert kept.chance == pytest.approx((shared.sum() - np.trace(shared)) / 110)

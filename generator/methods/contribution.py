@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from generator.methods.mix_intervals import Interval
-from generator.methods.resampling import bound
+from generator.methods.resampling import bound, left_out_error
 
 FEWEST_GROUPS = 10  # fewer give no standard error
 
@@ -55,11 +55,10 @@ class SignedParts:
 def signed_parts(shortcut: np.ndarray, branch: np.ndarray, units: np.ndarray) -> SignedParts:
     """From sums over the units of every group of pictures, and the numbers of these units; (G, C) float64 each.
 
-    The errors leave out one group after the other (delete-a-group jackknife, Kott 2001, Journal of Official Statistics
-    17): √ ((G − 1) / G · Σ (Tᵢ − mean)²) over the G groups that have a picture.
+    The errors leave out one after the other of the groups that have a picture.
     """
     values, left_out = _whole_and_left_out(shortcut, branch, units)
-    return SignedParts(*values, *_jackknife(left_out))
+    return SignedParts(*values, *_errors(left_out))
 
 
 def median_share(shortcut: np.ndarray, branch: np.ndarray, units: np.ndarray) -> Interval | None:
@@ -70,7 +69,7 @@ def median_share(shortcut: np.ndarray, branch: np.ndarray, units: np.ndarray) ->
     if not known.any():
         return None
     value = float(np.median(values[2, known]))
-    reach = bound() * _jackknife(np.median(left_out[2][:, known], axis=1)[None]).item()
+    reach = bound() * _errors(np.median(left_out[2][:, known], axis=1)[None]).item()
     return Interval(value, value - reach, value + reach)
 
 
@@ -85,14 +84,11 @@ def _whole_and_left_out(
     return _parts(*whole)[:, 0], _parts(*rest)
 
 
-def _jackknife(left_out: np.ndarray) -> np.ndarray:
-    """The standard error from values (K, G, …) without each group → (K, …); NaN where there are too few groups."""
-    groups = left_out.shape[1]
-    if groups < FEWEST_GROUPS:
+def _errors(left_out: np.ndarray) -> np.ndarray:
+    """The standard errors from values (K, G, …) without each group → (K, …); NaN where there are too few groups."""
+    if left_out.shape[1] < FEWEST_GROUPS:
         return np.full((len(left_out), *left_out.shape[2:]), np.nan)
-    spread = ((left_out - left_out.mean(axis=1, keepdims=True)) ** 2).sum(axis=1)
-    error: np.ndarray = np.sqrt((groups - 1) / groups * spread)
-    return error
+    return np.stack([left_out_error(values) for values in left_out])
 
 
 def _parts(shortcut: np.ndarray, branch: np.ndarray, units: np.ndarray) -> np.ndarray:

@@ -57,6 +57,17 @@ def standard_error(first: np.ndarray, second: np.ndarray) -> np.ndarray:
         return np.where(2 * count >= len(differences), np.sqrt(squares.sum(axis=0) / count), np.nan)
 
 
+def left_out_error(values: np.ndarray) -> np.ndarray:
+    """The standard error of a statistic from its values without each group of pictures, (G, …) → (…) float64.
+
+    √ ((G − 1) / G · Σ (Tᵢ − mean)²), the delete-a-group jackknife (Kott 2001, Journal of Official Statistics 17). NaN
+    where a value is."""
+    groups = len(values)
+    spread = ((values - values.mean(axis=0)) ** 2).sum(axis=0)
+    error: np.ndarray = np.sqrt((groups - 1) / groups * spread)
+    return error
+
+
 def bound(comparisons: int = 1, degrees: int = DEGREES) -> float:
     """How many standard errors an interval reaches to each side, at a level of 95 % for all comparisons together
     (Bonferroni). degrees: of freedom of Student's t."""
