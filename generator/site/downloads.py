@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from generator.core.errors import AtlasError
+from generator.core.store.arrays import npy_bytes
 from generator.site.csv_tables import csv_text
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.layer_numbers import Layer, in_few_digits
@@ -168,9 +169,7 @@ def _write_index(site: Site, folder: str, index: Mapping[str, object]) -> None:
 def _write_halves(site: Site, address: str, numbers: np.ndarray) -> float:
     """Write an array in half precision; returns by what it is to be multiplied."""
     scale = half_scale(float(np.abs(numbers).max(initial=0, where=np.isfinite(numbers))))
-    buffer = io.BytesIO()
-    np.save(buffer, (numbers * np.float32(1 / scale)).astype(np.float16))
-    site.write(address, buffer.getvalue())
+    site.write(address, npy_bytes((numbers * np.float32(1 / scale)).astype(np.float16)))
     return scale
 
 

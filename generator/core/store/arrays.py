@@ -46,6 +46,23 @@ def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
     return buffer.getvalue()
 
 
+def npy_bytes(array: np.ndarray) -> bytes:
+    """An array as an .npy file."""
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def mapped(path: Path, what: str) -> np.ndarray:
+    """The array of an .npy file, mapped from the disk; raises AtlasError where it cannot be read. what: its content, in
+    words."""
+    try:
+        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+        return array
+    except (OSError, ValueError, EOFError) as error:
+        raise AtlasError(f"the {what} cannot be read ({error})", path, "compute the atlas again") from error
+
+
 def read_npz(path: Path, what: str) -> dict[str, np.ndarray]:
     """The arrays of an .npz file by name; raises AtlasError where it cannot be read. what: its content, in words."""
     try:
@@ -122,20 +139,11 @@ class Arrays:
 
     def scores(self, layer: str) -> np.ndarray:
         """(N, C) float32, mapped from the disk."""
-        path = self.scores_path(layer)
-        try:
-            scores: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-            return scores
-        except (OSError, ValueError, EOFError) as error:
-            raise AtlasError(
-                f"the layer's scores cannot be read ({error})", path, "compute the atlas again"
-            ) from error
+        return mapped(self.scores_path(layer), "layer's scores")
 
     def write_scores(self, layer: str, scores: np.ndarray) -> None:
         """Write a layer's scores, (N, C) float32."""
-        buffer = io.BytesIO()
-        np.save(buffer, scores)
-        write_atomically(self.scores_path(layer), buffer.getvalue())
+        write_atomically(self.scores_path(layer), npy_bytes(scores))
 
     # -- contributions to classes --------------------------------------------------------------------------------------
 
@@ -147,21 +155,11 @@ class Arrays:
         """(2, R, C) float32, mapped from the disk, of R classes and C channels: the mean contributions and how far
         their intervals reach, NaN where there is no number. None in an atlas without them."""
         path = self.contributions_path(layer)
-        if not path.is_file():
-            return None
-        try:
-            contributions: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-            return contributions
-        except (OSError, ValueError, EOFError) as error:
-            raise AtlasError(
-                f"the layer's contributions cannot be read ({error})", path, "compute the atlas again"
-            ) from error
+        return mapped(path, "layer's contributions") if path.is_file() else None
 
     def write_contributions(self, layer: str, contributions: np.ndarray) -> None:
         """Write a layer's mean contributions and their intervals' reach, (2, R, C) float32."""
-        buffer = io.BytesIO()
-        np.save(buffer, contributions)
-        write_atomically(self.contributions_path(layer), buffer.getvalue())
+        write_atomically(self.contributions_path(layer), npy_bytes(contributions))
 
     def keep_contributions(self, layers: Collection[str]) -> None:
         """Remove the contributions of all layers but these."""
