@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from scipy.stats import pearsonr, spearmanr
 
+from generator.core.correspondence import shared_pictures
 from generator.core.records import Preprocessing, ReceptiveField, WeightsInfo
 from generator.core.sprites import GROUND, gradient_pixels
 from generator.engine.gradients.unit_gradients import UnitGradients, Units, forward_switches
@@ -15,7 +16,7 @@ from generator.engine.loops import compiled
 from generator.methods.gradients import CLIPPED, GradientPictures, gradient_tiles, saliency_tiles
 from generator.methods.inputs import source_layer, strongest_inputs
 from generator.methods.patches import patch, patches
-from generator.methods.refinement import correlation, rank_correlation, shared_pictures
+from generator.methods.refinement import correlation, rank_correlation
 from generator.network.models import load
 from generator.network.network import Network, Tap
 

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import false_discovery_control, spearmanr
 from scipy.stats import t as student
 
-from generator.core.correspondence import centred_ranks
+from generator.core.correspondence import centred_ranks, shared_pictures
 from generator.methods.directions import along, random_directions
 from generator.methods.purity import Classes, agreement, classes_of_nine
 from generator.methods.refinement import (
@@ -24,7 +24,6 @@ from generator.methods.refinement import (
     compare,
     congruence,
     discoveries,
-    shared_pictures,
 )
 from generator.methods.resampling import RELIABLE, bound, of_directions, standard_error
 

@@ -98,6 +98,13 @@ def rank_correlations(ranks: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.clip(result, -1, 1, out=result)
 
 
+def shared_pictures(top_image: np.ndarray, other_top_image: np.ndarray) -> np.ndarray:
+    """How many of each channel's strongest pictures are in the other list too; (C, 9), (C, 9) → (C,) int32."""
+    same = (top_image[:, :, None] == other_top_image[:, None, :]) & (top_image[:, :, None] >= 0)  # (C, 9, 9)
+    counts: np.ndarray = same.any(axis=2).sum(axis=1).astype(np.int32)
+    return counts
+
+
 def shared_counts(top_image: np.ndarray, other: np.ndarray) -> np.ndarray:
     """How many of their top-9 images every two channels share; (A, 9), (B, 9) → (A, B) int16."""
     counts: np.ndarray = shared_counts_of_sets(top_image[None], other[None])[0]

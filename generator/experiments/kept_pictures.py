@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from generator.core.correspondence import shared_pictures
 from generator.core.records import TOP
 from generator.methods.mix_intervals import untied_overlap
-from generator.methods.refinement import shared_pictures
 from generator.methods.resampling import left_out_error, ranking
 
 GROUPS = 10  # of pictures, each left out once, from which the standard error of a mean over channels follows

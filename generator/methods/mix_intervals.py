@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from generator.core.correspondence import shared_pictures
 from generator.methods.mixing import FEW, SKIPS
 from generator.methods.resampling import (
     ALONE,
@@ -328,8 +329,7 @@ def share_intervals(image: np.ndarray, share: np.ndarray) -> tuple[np.ndarray, I
 
 def overlap(input_image: np.ndarray, block_image: np.ndarray) -> np.ndarray:
     """How many pictures each channel's two lists share; (C, 9) each, −1 for none → (C,) uint8."""
-    shared = (input_image[:, :, None] == block_image[:, None, :]) & (input_image >= 0)[:, :, None]
-    return shared.sum(axis=(1, 2)).astype(np.uint8)
+    return shared_pictures(input_image, block_image).astype(np.uint8)
 
 
 def untied_overlap(input_image: np.ndarray, block_image: np.ndarray) -> float:

@@ -45,13 +45,7 @@ WHOLE = 1 / 6
 UNKNOWN, UNCLEAR, BLURS, REFINES = -1, 0, 1, 2  # codes of a verdict
 
 
-# -- pictures and places in common -------------------------------------------------------------------------------------
-
-
-def shared_pictures(top_image: np.ndarray, other_top_image: np.ndarray) -> np.ndarray:
-    """How many of each channel's strongest pictures are in the other list too; (C, 9), (C, 9) → (C,) int32."""
-    same = (top_image[:, :, None] == other_top_image[:, None, :]) & (top_image[:, :, None] >= 0)  # (C, 9, 9)
-    return same.any(axis=2).sum(axis=1).astype(np.int32)
+# -- places in common --------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

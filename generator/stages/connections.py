@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from generator.core.correspondence import shared_pictures
 from generator.core.records import LayerInfo
 from generator.engine.scan.plan import earlier_blocks
 from generator.methods.inputs import source_layer, strongest_inputs
@@ -22,7 +23,7 @@ from generator.methods.reading_weights import (
     strongest_outputs,
     strongest_readers,
 )
-from generator.methods.refinement import rank_correlation, shared_pictures
+from generator.methods.refinement import rank_correlation
 from generator.stages.inputs import Inputs
 from generator.stages.run import Run
 
