@@ -30,11 +30,8 @@ CAFFE = (
 )  # fmt: skip
 # Keys of JSON files that say when and with which code an atlas was made. They are neither numbers nor pictures.
 VARYING_KEYS = {"date", "versions", "sha256", "profile", "schema", "extra"}
-UNCOMPARED = {
-    "keys.json",
-    "SHA256SUMS",
-    ".inputs.json",
-}  # fingerprints, and where the inputs lay on the machine
+# Fingerprints, and where the inputs lay on the machine.
+UNCOMPARED = {"keys.json", "SHA256SUMS", ".inputs.json"}
 ARRAY_SUFFIXES = {".npz", ".npy"}
 
 

@@ -21,9 +21,8 @@ from generator.pictures.drawn.world import CLASSES, DRAWING_KINDS
 MOMENTUM = 0.9  # of SGD
 PROBE = 220  # drawings over which gradients are measured
 BATCH = 220  # drawings per forward pass where nothing is learnt
-MIRRORED = torch.tensor(
-    [kind.mirror for kind in DRAWING_KINDS]
-)  # by class, whether its mirror image is one of it
+# By class, whether its mirror image is one of it.
+MIRRORED = torch.tensor([kind.mirror for kind in DRAWING_KINDS])
 
 
 def reduced(pictures: np.ndarray, side: int) -> Tensor:

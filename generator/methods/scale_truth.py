@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-DRIVING = (
-    3  # classes: of fewer, which ones they are is too uncertain (reliability 0.65 for one, 0.82 for three)
-)
+# Classes: of fewer, which ones they are is too uncertain (reliability 0.65 for one, 0.82 for three).
+DRIVING = 3
 FEWEST = 9  # channels of a block with fewer have no thirds worth comparing
 HALVINGS = 50
 SEED = 20240704

@@ -25,12 +25,8 @@ if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, TensorProto
 
 OPSET, IR_VERSION = 17, 8  # of 2022: read by every onnxruntime-web that a site may carry
-INPUT, SCORES, MAXIMA, POSITIONS = (
-    "pixels",
-    "scores",
-    "maxima",
-    "positions",
-)  # names of the input and the outputs
+# Names of the input and the outputs.
+INPUT, SCORES, MAXIMA, POSITIONS = "pixels", "scores", "maxima", "positions"
 HALF_FROM = 512  # numbers of a weight; smaller ones are kept in float32, they take no room
 
 

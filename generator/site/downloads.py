@@ -23,8 +23,8 @@ from generator.site.writing import Site
 TOP_VALUE, TOP_IMAGE, TOP_ROW, TOP_COLUMN = "top_value", "top_image", "top_row", "top_column"
 LEADING = ("layer", "channel", TOP_VALUE, TOP_IMAGE, TOP_ROW, TOP_COLUMN)
 TOPS_COLUMNS = ("layer", "channel", "rank", *TopPicture._fields)
-# Within these bounds half precision has eleven bits; outside them scores are multiplied by a power of two.
-LARGEST_POWER = 15  # of two, below which an array's largest number is brought; half precision ends at 65,504
+# Of two: an array's largest number is brought below it. Half precision ends at 65,504 and has eleven bits from 2⁻¹⁴ on.
+LARGEST_POWER = 15
 SMALLEST_POWER = -126  # of two, whose reciprocal single precision still holds
 
 

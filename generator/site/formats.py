@@ -16,9 +16,8 @@ import numpy as np
 from generator.core.records import Size, size_words
 
 ABSENT = "–"  # stands in tables where there is no number
-SMALLEST_P = (
-    0.001  # that is written: a smaller one depends on the assumptions of its test more than on the data
-)
+# That is written: a smaller one depends on the assumptions of its test more than on the data.
+SMALLEST_P = 0.001
 
 
 def _true_minus(text: str) -> str:

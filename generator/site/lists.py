@@ -21,10 +21,8 @@ PAGE = "list.html"
 LAYERS_SCRIPT, LAYER_SCRIPT = "layers.js", "list.js"  # in a network's folder, in a layer's folder
 NUMBERS = ("max", "active_pictures", "shared_previous", "spearman_previous", "label_agreement", "class_auroc")
 PLACEHOLDER = 1_000_000_007  # larger than any layer
-BIBTEX, CHANNEL = (
-    "bibtex.txt",
-    "CHANNEL",
-)  # the file in a layer's folder, and what stands there for the number
+# The file in a layer's folder, and what stands there for the number.
+BIBTEX, CHANNEL = "bibtex.txt", "CHANNEL"
 SPRITE = 1  # in place of pictures: the channel has a sprite
 
 
@@ -41,7 +39,7 @@ def layers_script(atlas: Atlas, base_url: str) -> str:
     layers: of each its name, its path, how many channels it has, which of them are dead, and how a channel's page is
     cited in BibTeX, with a number in the place of the channel's that occurs nowhere else: placeholder.
     """
-    number = _placeholder(atlas, base_url)
+    number = _placeholder(atlas, [info.name for info in atlas.layers], base_url)
     layers = [
         [
             info.name,
@@ -55,18 +53,18 @@ def layers_script(atlas: Atlas, base_url: str) -> str:
     return data_script("layers", {"network": atlas.name, "layers": layers, "placeholder": str(number)})
 
 
-def _placeholder(atlas: Atlas, base_url: str) -> int:
-    """A channel's number that occurs nowhere else in the layers' BibTeX."""
+def _placeholder(atlas: Atlas, layers: Sequence[str], base_url: str) -> int:
+    """A channel's number that occurs nowhere else in the BibTeX of these layers."""
     return next(
         number
         for number in itertools.count(PLACEHOLDER)
-        if not any(str(number) in _bibtex(atlas, info.name, 0, base_url) for info in atlas.layers)
+        if not any(str(number) in _bibtex(atlas, layer, 0, base_url) for layer in layers)
     )
 
 
 def bibtex_file(atlas: Atlas, layer: str, base_url: str) -> str:
     """How a channel of a layer is cited in BibTeX, for readers without scripts, who put its number in themselves."""
-    number = str(_placeholder(atlas, base_url))
+    number = str(_placeholder(atlas, [layer], base_url))
     return (
         f"Put the channel's number in the place of every {CHANNEL}.\n\n"
         f"{_bibtex(atlas, layer, int(number), base_url).replace(number, CHANNEL)}\n"

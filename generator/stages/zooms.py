@@ -24,9 +24,8 @@ from generator.stages.inputs import Inputs
 from generator.stages.picture_reading import read_again, usable_files
 from generator.stages.run import Run
 
-CODE = (
-    2  # raise it when a change of this stage, of engine/scan/zooms.py or of methods/zooms.py changes a number
-)
+# Raise it when a change of this stage, of engine/scan/zooms.py or of methods/zooms.py changes a number.
+CODE = 2
 ZOOM_PICTURES = 400  # at most, evenly spaced in the set: the cost is bounded, five forwards of each
 PRODUCT, FILE = "zooms", "zooms.json"
 

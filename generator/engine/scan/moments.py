@@ -21,9 +21,8 @@ LARGEST = 2.0**64
 _TINY = 2.0**-100  # below every activation above zero, by assumption
 # Values reduced at once on a CPU: 512 KiB, which stay in a core's cache for all four reductions.
 _CACHED = 2**17
-_SMALL = (
-    2**14
-)  # values of a map; smaller maps are reduced several at once, since a call costs more than memory
+# Values of a map; smaller maps are reduced several at once, since a call costs more than memory.
+_SMALL = 2**14
 
 
 @dataclass(frozen=True)

@@ -30,13 +30,11 @@ _SPLIT_NOUNS = words("set data dataset split images imgs pictures")
 # Names of folders that hold pictures of all classes, or files that belong to them.
 _CONTAINERS = words("images image imgs img jpegimages pictures photos data dataset")
 _NEVER_A_CLASS = words("images imgs img jpegimages")
-_PARTS = words(
-    "fold folds part parts batch batches chunk chunks shard shards archive volume"
-)  # into which downloads are divided
+# Into which downloads are divided.
+_PARTS = words("fold folds part parts batch batches chunk chunks shard shards archive volume")
 _POSSIBLE_CLASS = "train"  # the only name of a split that is also an object in pictures
-_NUMBERED_NAME = re.compile(
-    r"(n\d{8})[_\-](?:.*[_\-])?\d+", re.ASCII
-)  # n01440764_10026, as ImageNet names its pictures
+# n01440764_10026, as ImageNet names its pictures.
+_NUMBERED_NAME = re.compile(r"(n\d{8})[_\-](?:.*[_\-])?\d+", re.ASCII)
 _TRAILING_NUMBER = re.compile(r"[_\- ]+\d+$", re.ASCII)
 _NUMBER_AT_END = re.compile(r"[_\- ]*\d+$", re.ASCII)
 _WNID_AT_END = re.compile(r".*_(n\d{8})", re.DOTALL | re.ASCII)  # ILSVRC2012_val_00000293_n01440764

@@ -103,11 +103,12 @@ def is_shown(atlas: Atlas, block: StreamBlock, channel: int) -> bool:
     return not atlas.shows_pictures or images <= atlas.published
 
 
+# From the ratio and the ends of its interval; the smallest is the clearest channel of the kind.
 DISTANCES: Mapping[Kind, Callable[[float, float, float], float]] = {
     "skips": lambda ratio, low, high: -low,
     "mixes": lambda ratio, low, high: abs(np.log(ratio)),
     "is overwritten": lambda ratio, low, high: high,
-}  # from the ratio and the ends of its interval; the smallest is the clearest channel of the kind
+}
 
 
 def clearest(atlas: Atlas, blocks: Sequence[StreamBlock]) -> tuple[list[Example], int]:

@@ -13,12 +13,13 @@ from generator.site.reading.measure import Measure
 from generator.site.reading.measures import BY_KEY
 from generator.site.reading.stream import BIN, LAST, Kind, StreamBlock
 
+# Classes of the styles.
 STYLES: Mapping[str, str] = {
     "skips": "skip",
     "mixes": "mix",
     "is overwritten": "over",
     "": "",
-}  # classes of the styles
+}
 MIDDLE = 98  # % of the channels that the axes of the scale criteria hold
 BEYOND = LAST + BIN  # where a plot shows larger mix ratios
 LARGE, SMALL = 240, 170  # px; height of a histogram on its block's page, and among those of all blocks

@@ -13,10 +13,8 @@ from generator.site.reading.atlas import Atlas
 from generator.site.reading.whole_pictures import WholePicture, whole_pictures
 
 HIGHLIGHTS = 3  # channels on a home page
-KEPT_RANGE = (
-    1,
-    TOP - 1,
-)  # top-9 images that the first and the last block share: a similar feature, not the same
+# Top-9 images that the first and the last block share: a similar feature, not the same.
+KEPT_RANGE = (1, TOP - 1)
 ROW_LABELS = 2  # labels named for each block
 
 

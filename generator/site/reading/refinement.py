@@ -10,12 +10,8 @@ from typing import Any, Literal
 from generator.site.formats import integer, signed
 
 Kind = Literal["refine", "unclear", "blur", "other"]
-KINDS: tuple[Kind, ...] = (
-    "refine",
-    "unclear",
-    "blur",
-    "other",
-)  # in the order in which bars and tables show them
+# In the order in which bars and tables show them.
+KINDS: tuple[Kind, ...] = ("refine", "unclear", "blur", "other")
 VERDICTS: Mapping[int, Kind] = {2: "refine", 1: "blur", 0: "unclear"}  # by code of `change_…`
 NAMES: Mapping[Kind, str] = {
     "refine": "refines", "unclear": "no clear change", "blur": "blurs", "other": "other pictures"

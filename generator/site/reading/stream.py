@@ -24,6 +24,7 @@ NO_KIND: Literal[""] = ""
 BIN, LAST = 0.25, 5.0
 # Of the branch's last BatchNorm: γ, or γ / σ where the statistics are folded in.
 NORMS = ("norm_weight", "norm_scale")
+# Statistics on a channel's page, in order.
 LISTED = (
     "scale_sum",
     "scale_block",
@@ -41,7 +42,7 @@ LISTED = (
     "block_mean",
     *NORMS,
     "convolution_weight",
-)  # statistics on a channel's page, in order
+)
 
 
 Intervals = Mapping[str, Interval | None]

@@ -8,9 +8,8 @@ from torch import Tensor, nn
 from torchvision.models.resnet import conv1x1
 
 STAGES = 3
-EXPANSION = (
-    4  # output channels of a block, in multiples of the bottleneck's width in the network without groups
-)
+# Output channels of a block, in multiples of the bottleneck's width in the network without groups.
+EXPANSION = 4
 
 
 def block_cost(out: int, cardinality: int, width: int) -> int:
