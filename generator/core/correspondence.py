@@ -156,7 +156,7 @@ class Similarity:
 
 
 def strengths(shared: np.ndarray, rho: np.ndarray) -> np.ndarray:
-    """The mean of shared / 9 and of a rank correlation where it is positive, float32 from 0 to 1."""
+    """The mean of shared / 9 and of a rank correlation where it is positive, (A, B) float32 from 0 to 1."""
     positive = np.maximum(np.nan_to_num(rho), 0)
     strength: np.ndarray = ((shared / np.float32(TOP) + positive) / 2).astype(np.float32)
     return strength
@@ -182,6 +182,6 @@ class LayerResponses:
 
 
 def strongest_match(strength: np.ndarray) -> np.ndarray:
-    """The column of each row's largest value, the first of several."""
+    """The column of each row's largest value, the first of several; (A, B) → (A,) int64."""
     indices: np.ndarray = strength.argmax(axis=1)
     return indices

@@ -334,7 +334,7 @@ def overlap(input_image: np.ndarray, block_image: np.ndarray) -> np.ndarray:
 
 def untied_overlap(input_image: np.ndarray, block_image: np.ndarray) -> float:
     """How many pictures the list of one channel's Input shares with the list of another channel's Block, on average
-    over all pairs of different channels; NaN for one channel alone."""
+    over all pairs of different channels; (C, 9) each, −1 for none. NaN for one channel alone."""
     channels = len(input_image)
     if channels < 2:
         return float("nan")

@@ -176,7 +176,7 @@ def of_directions(values: np.ndarray, errors: np.ndarray, channels: int) -> floa
 
 
 def known_mean(values: np.ndarray) -> np.ndarray:
-    """The mean over the last axis of the values that are finite, float64; NaN where none is."""
+    """The mean over the last axis of the values that are finite, (…, N) → (…) float64; NaN where none is."""
     known = np.isfinite(values)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean: np.ndarray = np.where(known, values, 0).sum(axis=-1, dtype=np.float64) / known.sum(axis=-1)

@@ -82,7 +82,7 @@ def measure_zooms(inputs: Inputs, run: Run) -> None:
 
 
 def zoomed_pictures(inputs: Inputs, run: Run) -> np.ndarray:
-    """Which pictures are read, as indices of the picture set."""
+    """Which pictures are read, as indices of the picture set; (n,) int64."""
     files = usable_files(inputs, run)
     chosen: np.ndarray = files[evenly_spaced(len(files), ZOOM_PICTURES)]
     return chosen

@@ -71,6 +71,8 @@ _PRIVATE = "_residual_atlas_own_"
 
 
 def find_source(name: str) -> OwnSource:
+    """Where a network of the user's own comes from, by an entry point's name, `file.py:Name` or `module:Name`. Raises
+    AtlasError where there is no such file, or it is given without a name."""
     if name in entry_points_offered():
         entry = entry_points_offered()[name]
         return OwnSource(
@@ -146,6 +148,7 @@ def _offers(thing: Any) -> list[str]:
 
 
 def near_names(name: str, known: list[str]) -> str:
+    """A remedy for a name that is not among the known ones."""
     near = difflib.get_close_matches(name, known, n=3)
     if near:
         return f"did you mean {' or '.join(near)}?"

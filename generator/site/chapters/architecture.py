@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from generator.core.blueprint import HEAD, Blueprint, Volume, blueprint_from_json
@@ -11,12 +11,10 @@ from generator.site.chapters.chapter import Chapter
 from generator.site.chapters.published import PublishedComparison, comparisons
 from generator.site.chapters.reference_networks import blueprints
 from generator.site.figures.volume_words import stage_name
-from generator.site.figures.volumes import NetworkDrawing, drawing
+from generator.site.figures.volumes import Address, NetworkDrawing, drawing
 from generator.site.formats import integer
 from generator.site.reading.atlas import Atlas
 from generator.site.writing import Site
-
-Address = Callable[[str], str | None]  # a layer's name → where it leads from the page, None for no page
 
 
 def blueprint_of(atlas: Atlas) -> Blueprint | None:
@@ -110,6 +108,7 @@ class ArchitecturePage:
 def architecture_page(
     blueprint: Blueprint, name: str, address: Address, *, up: str, here: str, atlases: Sequence[str] = ()
 ) -> ArchitecturePage:
+    """The page of one architecture; up, here, atlases: see ArchitecturePage."""
     is_published = blueprint == blueprints().get(blueprint.model)
     return ArchitecturePage(
         up=up,
@@ -201,6 +200,7 @@ KINDS = {
 
 
 def layer_row(volume: Volume, address: Address) -> LayerRow:
+    """A volume as a row of the table of layers."""
     has_window = volume.op in ("conv", "max_pool", "avg_pool")
     kind = KINDS[volume.op]
     return LayerRow(

@@ -50,6 +50,7 @@ class NetworksPage:
 
 
 def networks_page(atlases: Sequence[Atlas], *, first_layers: bool, experiments: bool) -> NetworksPage:
+    """The page of all architectures. first_layers, experiments: whether the site has these pages."""
     resnet50 = blueprints()["resnet50"]
     return NetworksPage(
         networks=[_network_row(name, blueprint, atlases) for name, blueprint in blueprints().items()],

@@ -218,6 +218,7 @@ def write(site: Site, atlas: Atlas) -> None:
 
 
 def map_page(drawn: PictureMap) -> MapPage:
+    """The map's page, its classes by group where there are groups of several classes."""
     classes = [
         ListedClass(number, label, colour, count)
         for number, (label, colour, count) in enumerate(

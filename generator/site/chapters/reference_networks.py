@@ -72,6 +72,7 @@ def reference_json() -> Mapping[str, Any]:
 
 @cache
 def reference() -> Reference:
+    """The networks that the package knows with their costs, read from its data once."""
     data = reference_json()
     networks = [blueprint_from_json(network) for network in data["networks"]]
     return Reference(

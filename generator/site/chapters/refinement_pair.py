@@ -68,6 +68,8 @@ def write_pairs(site: Site, atlas: Atlas) -> None:
 def pair_page(
     atlas: Atlas, pair: Comparison, before: Comparison | None = None, after: Comparison | None = None
 ) -> PairPage:
+    """The page of one pair of blocks, with the channels that a label agreement is known of where there are labels.
+    before, after: the pairs next to it, which the page links to."""
     refinement = atlas.refinement
     assert refinement is not None
     changes = [change for change in channel_changes(atlas, pair, refinement.bound) if change.rho is not None]

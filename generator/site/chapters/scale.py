@@ -100,6 +100,7 @@ def scale_page(atlas: Atlas) -> ScalePage:
 
 
 def zoom_part(atlas: Atlas, blocks: Sequence[StreamBlock]) -> ZoomPart | None:
+    """What the responses to enlarged and reduced pictures say of the blocks; None in an atlas without them."""
     report = atlas.store.tables.read_json("zooms.json")
     if not report or not all(key in block.arrays for block in blocks for key in RANKING):
         return None

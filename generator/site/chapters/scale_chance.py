@@ -74,6 +74,7 @@ class ChanceRow:
 
 
 def chance_row(block: StreamBlock) -> ChanceRow:
+    """The row of a block, of its channels whose ΔB and ΔI are both known."""
     values = [block.values(f"scale_{side}") for side in SIDES]
     known = np.isfinite(values[0]) & np.isfinite(values[1])
     lower, upper = block.limits

@@ -109,6 +109,7 @@ def write(site: Site, atlas: Atlas) -> None:
 
 
 def stream_page(atlas: Atlas, stream: Stream) -> StreamPage:
+    """The page of the residual stream over all blocks."""
     blocks = stream.blocks
     others = [key for key in OTHERS if any(key in block.arrays for block in blocks)]
     examples, left_out = clearest(atlas, blocks)

@@ -115,6 +115,7 @@ def _name(block: StreamBlock | None) -> str | None:
 def block_page(
     atlas: Atlas, stream: Stream, block: StreamBlock, before: str | None = None, after: str | None = None
 ) -> StreamBlockPage:
+    """The page of one block's stream. before, after: names of the blocks next to it, None at the ends."""
     optimised = optimised_part(block, "", LARGE) if stream.optimised else None
     scale = scale_plot(block)
     return StreamBlockPage(

@@ -50,6 +50,8 @@ class Example:
 
 
 def example(atlas: Atlas, block: StreamBlock, channel: int) -> Example:
+    """A channel of the block with its numbers and the pictures that drive either side of its sum."""
+
     def value(key: str) -> float:
         return float(block.values(key)[channel])
 

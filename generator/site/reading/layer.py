@@ -184,6 +184,7 @@ def _doubtful(atlas: Atlas, layer: Layer) -> list[str]:
 
 
 def channel_cell(atlas: Atlas, layer: Layer, channel: int) -> Cell:
+    """A channel in a grid: the place of its thumbnail in the layer's sheet, or its strongest picture as a whole."""
     columns, rows = atlas.thumbnail_sheet(layer.info.name)
     has_thumbnail = channel < columns * rows and layer.has_tiles(channel)
     strongest = layer.images[channel][0]

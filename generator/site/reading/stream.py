@@ -307,6 +307,7 @@ class ChannelStream:
 
 
 def channel_stream(block: StreamBlock, channel: int) -> ChannelStream:
+    """What a channel's page shows of the stream: a sentence, bars, and the numbers that are known."""
     values = (
         StreamNumber(BY_KEY[key], float(block.values(key)[channel]), block.error_reach(key, channel))
         for key in LISTED
