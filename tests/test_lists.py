@@ -18,8 +18,8 @@ from test_render import site
 from generator.site.citation import cite
 from generator.site.lists import layers_script, list_script
 from generator.site.reading.atlas import Atlas
+from generator.site.reading.channel_record import Found, channel_record
 from generator.site.reading.measures import BY_KEY
-from generator.site.reading.record import Found, channel_record
 from generator.site.render import render_site
 
 __all__ = ["site"]

@@ -16,8 +16,9 @@ from generator.core.errors import AtlasError
 from generator.core.store.arrays import npy_bytes
 from generator.site.csv_tables import csv_text
 from generator.site.reading.atlas import Atlas
+from generator.site.reading.channel_record import top_pictures
 from generator.site.reading.layer_numbers import Layer, in_few_digits
-from generator.site.reading.record import TopPicture, top_pictures
+from generator.site.reading.record import TopPicture
 from generator.site.writing import Site
 
 TOP_VALUE, TOP_IMAGE, TOP_ROW, TOP_COLUMN = "top_value", "top_image", "top_row", "top_column"

@@ -12,6 +12,7 @@ from generator.site.reading.categories import CategoryChannel
 from generator.site.reading.channel_change import ChangeSentence, verdict_of
 from generator.site.reading.channel_effects import ChannelEffects
 from generator.site.reading.channel_range import RangeSection, range_section
+from generator.site.reading.channel_record import Found, channel_record
 from generator.site.reading.class_sentences import class_sentences
 from generator.site.reading.descriptions import Description
 from generator.site.reading.feeds import ChannelFeeds
@@ -21,7 +22,7 @@ from generator.site.reading.layer_pairs import NetworkMatches
 from generator.site.reading.measure import Measure
 from generator.site.reading.measure_groups import TITLES, measure_groups
 from generator.site.reading.optimised import OptimisedPicture, optimised_picture
-from generator.site.reading.record import ChannelRecord, Found, channel_record
+from generator.site.reading.record import ChannelRecord
 from generator.site.reading.relations import SimilarChannels
 from generator.site.reading.tiles import (
     FocusMarks,
