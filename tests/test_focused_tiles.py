@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
 import shutil
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +13,7 @@ import torch
 from interrupting import Interrupting, file_bytes
 from make_small_atlas import make_atlas
 from PIL import Image
+from serving import served
 from small_job import rough_picture
 
 from generator.core.progress import Reporter
@@ -214,11 +212,8 @@ def test_how_far_a_gradient_reaches_is_measured_in_its_focus(focused: Path) -> N
 def address(focused: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     site = tmp_path_factory.mktemp("site")
     render_site([focused], site)
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(site))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/small"
-        server.shutdown()
+    with served(site) as host:
+        yield f"{host}/small"
 
 
 @pytest.mark.browser

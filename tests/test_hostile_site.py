@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import base64
 import csv
-import functools
 import hashlib
-import http.server
 import json
 import os
 import re
 import shutil
 import subprocess
-import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -22,6 +19,7 @@ from typing import Any
 import pytest
 from finder_script import index_of
 from make_small_atlas import make_atlas
+from serving import served
 
 from generator.core.records import PictureRecord, Skipped
 from generator.core.store import Store
@@ -237,23 +235,13 @@ def test_in_a_browser_nothing_of_it_runs(site: Path, chromium_path: str) -> None
     """Every page kind is opened, pointed at and searched; a script of an attack would open a dialog."""
     sync_api = pytest.importorskip("playwright.sync_api")
 
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: Any) -> None:
-            return
-
     faults: list[str] = []
-    handler = functools.partial(Quiet, directory=str(site))
-    with (
-        http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server,
-        sync_api.sync_playwright() as play,
-    ):
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with served(site) as host, sync_api.sync_playwright() as play:
         browser = play.chromium.launch(executable_path=chromium_path, args=["--no-sandbox"])
         page = browser.new_page()
         page.on("dialog", lambda dialog: (faults.append(dialog.message), dialog.dismiss()))
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("console", lambda m: faults.append(m.text) if m.type == "error" else None)
-        host = f"http://127.0.0.1:{server.server_port}"
         page.on("request", lambda r: None if r.url.startswith(host) else faults.append(r.url))
         for place in (
             "index.html", "one/index.html", "one/res2b/index.html", "one/res2b/1.html", "one/conv1/kernels.html",
@@ -266,5 +254,4 @@ def test_in_a_browser_nothing_of_it_runs(site: Path, chromium_path: str) -> None
         page.keyboard.type("script")
         sync_api.expect(page.locator("#ra-answers [data-address]").first).to_be_visible()
         browser.close()
-        server.shutdown()
     assert faults == []

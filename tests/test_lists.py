@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
 import json
 import re
-import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from serving import QuietHandler, served
 from test_render import site
 
 from generator.site.citation import cite
@@ -85,32 +84,26 @@ def test_link_previews_have_full_addresses_or_are_left_out(site: Path, tmp_path:
     assert "og:" not in (tmp_path / "small/res2b/0.html").read_text("utf-8")
 
 
+@dataclass(frozen=True)
 class _Server:
-    """Serves a site and keeps what was asked for: path and the purpose that the browser gave."""
+    """asked: what was asked for: path and the purpose that the browser gave."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.asked = folder, list[tuple[str, str]]()
-        asked = self.asked
-
-        class Handler(http.server.SimpleHTTPRequestHandler):
-            def log_message(self, *_: object) -> None:
-                pass
-
-            def do_GET(self) -> None:
-                asked.append((self.path, self.headers.get("Sec-Purpose", "")))
-                super().do_GET()
-
-        handler = functools.partial(Handler, directory=str(folder))
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.address = f"http://127.0.0.1:{self.server.server_port}/small"
+    folder: Path
+    address: str
+    asked: list[tuple[str, str]]
 
 
 @pytest.fixture(scope="module")
 def server(site: Path) -> Iterator[_Server]:
-    serving = _Server(site)
-    threading.Thread(target=serving.server.serve_forever, daemon=True).start()
-    yield serving
-    serving.server.shutdown()
+    asked: list[tuple[str, str]] = []
+
+    class Handler(QuietHandler):
+        def do_GET(self) -> None:
+            asked.append((self.path, self.headers.get("Sec-Purpose", "")))
+            super().do_GET()
+
+    with served(site, Handler) as host:
+        yield _Server(site, f"{host}/small", asked)
 
 
 @pytest.fixture

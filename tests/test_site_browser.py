@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
 import json
 import re
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from make_small_atlas import make_atlas
+from serving import served
 
 from generator.core.store import Store
 from generator.site.reading.atlas import PANEL_NAMES, Atlas
@@ -24,11 +22,6 @@ pytestmark = pytest.mark.browser
 
 SMALL = Path(__file__).parent / "small_atlas"
 SUBPATH = "project/atlas"
-
-
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None:
-        return
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +35,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def address(folder: Path) -> Iterator[str]:
     """The site below a sub-path of a local server."""
-    handler = functools.partial(_Quiet, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/{SUBPATH}"
-        server.shutdown()
+    with served(folder) as host:
+        yield f"{host}/{SUBPATH}"
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import functools
-import http.server
 import io
 import math
 import re
@@ -20,6 +18,7 @@ import pytest
 import small_job
 import torch
 from PIL import Image
+from serving import served
 from test_live_network import share_below
 
 from generator.core.records import Preprocessing
@@ -38,11 +37,6 @@ MODULES = Path(__file__).parent.parent / "site_src" / "js"
 WAIT = 60_000  # ms; a busy machine takes long to compile the WebAssembly
 
 
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None:
-        return
-
-
 @pytest.fixture(scope="module")
 def folder(atlas: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site of an atlas with a network that runs in a browser."""
@@ -56,11 +50,8 @@ def folder(atlas: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def host(folder: Path) -> Iterator[str]:
-    handler = functools.partial(_Quiet, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with served(folder) as address:
+        yield address
 
 
 # Remembers the memory of every WebAssembly module.
@@ -422,14 +413,11 @@ def test_only_this_page_may_compile_and_only_the_sites_files_may_be_asked_for(fo
 @pytest.fixture(scope="module")
 def modules(browser: Any) -> Iterator[Any]:
     """A page that can import the sources of the scripts."""
-    handler = functools.partial(_Quiet, directory=str(MODULES))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with served(MODULES) as address:
         page = browser.new_page()
-        page.goto(f"http://127.0.0.1:{server.server_port}/")
+        page.goto(f"{address}/")
         yield page
         page.close()
-        server.shutdown()
 
 
 PREPARE = """async ([base, type, settings]) => {
@@ -552,7 +540,6 @@ def test_a_package_with_another_hash_is_refused_and_a_damaged_cache_is_fetched_a
     name = f"onnxruntime-web/-/onnxruntime-web-{runtimes.VERSION}.tgz"
     (tmp_path / name).parent.mkdir(parents=True)
     (tmp_path / name).write_bytes(b"something else")
-    handler = functools.partial(_Quiet, directory=str(tmp_path))
     kept = runtimes.runtime().files
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     if kept:  # the cache of this machine, with one byte of each file changed
@@ -562,11 +549,9 @@ def test_a_package_with_another_hash_is_refused_and_a_damaged_cache_is_fetched_a
         for file, content in kept:
             (folder / file).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     runtimes.runtime.cache_clear()
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv("npm_config_registry", f"http://127.0.0.1:{server.server_port}")
+    with served(tmp_path) as registry:
+        monkeypatch.setenv("npm_config_registry", registry)
         found = runtimes.runtime()
-        server.shutdown()
     runtimes.runtime.cache_clear()
     assert found.files == () and "another hash" in found.absent
 
