@@ -34,6 +34,27 @@ def rough_picture(rng: np.random.Generator, size: tuple[int, int]) -> Image.Imag
     return Image.fromarray(rough).resize(size, Image.Resampling.BICUBIC)
 
 
+def write_rough_pictures(folder: Path, count: int, size: tuple[int, int], seed: int = 0) -> None:
+    """Write the pictures 00.png, 01.png, … into a folder. size: width and height in px."""
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    for index in range(count):
+        rough_picture(rng, size).save(folder / f"{index:02d}.png")
+
+
+def compute_on_rough_pictures(folder: Path, text: str, count: int, size: tuple[int, int]) -> None:
+    """Write <folder>/pictures/, <folder>/profile.toml and <folder>/atlas/. text: the profile, with {folder} for the
+    folder of its pictures."""
+    # Imported late, with torch: many tests need none.
+    from generator.core.progress import Reporter
+    from generator.stages import profile
+    from generator.stages.pipeline import compute
+
+    write_rough_pictures(folder / "pictures", count, size)
+    (folder / "profile.toml").write_text(text.format(folder=folder / "pictures"))
+    compute(profile.load(str(folder / "profile.toml")), folder / "atlas", Reporter(quiet=True))
+
+
 def write_pictures(folder: Path) -> None:
     """The pictures in three classes, and one that is broken."""
     rng = np.random.default_rng(0)

@@ -14,7 +14,7 @@ import pytest
 import safetensors.torch
 import torch
 from interrupting import Interrupting, file_bytes
-from PIL import Image
+from small_job import rough_picture
 
 from generator.core.progress import Reporter
 from generator.network import models
@@ -55,8 +55,7 @@ workers = 0
 
 def write_picture(path: Path, number: int = 0) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    rough = np.random.default_rng(number).integers(0, 256, (6, 6, 3), dtype=np.uint8)
-    Image.fromarray(rough).resize((40, 36), Image.Resampling.BICUBIC).save(path, format="PNG")
+    rough_picture(np.random.default_rng(number), (40, 36)).save(path, format="PNG")
 
 
 @pytest.fixture(scope="module")

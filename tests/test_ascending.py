@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from interrupting import Interrupting, file_bytes
 from PIL import Image
+from small_job import write_rough_pictures
 
 from generator.core.progress import Reporter
 from generator.core.records import ReceptiveField
@@ -46,10 +47,7 @@ steps = 6
 @pytest.fixture(scope="module")
 def small(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("pictures")
-    rng = np.random.default_rng(0)
-    for index in range(12):
-        rough = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
-        Image.fromarray(rough).resize((40, 36), Image.Resampling.BICUBIC).save(folder / f"{index:02d}.png")
+    write_rough_pictures(folder, 12, (40, 36))
     path = tmp_path_factory.mktemp("profile") / "small.toml"
     path.write_text(PROFILE.format(folder=folder))
     return path

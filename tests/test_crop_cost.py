@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from small_job import write_rough_pictures
 from torch.utils.flop_counter import FlopCounterMode
 
 from generator.core.files import TileFile
@@ -63,11 +63,7 @@ def test_a_shallow_unit_goes_alone_until_its_picture_serves_a_deep_one_or_many()
 @pytest.mark.slow
 def test_crops_and_shared_forwards_picture_every_unit_alike(tmp_path, monkeypatch):
     folder = tmp_path / "pictures"
-    folder.mkdir()
-    rng = np.random.default_rng(1)
-    for index in range(40):
-        rough = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
-        Image.fromarray(rough).resize((40, 36), Image.Resampling.BICUBIC).save(folder / f"{index:02d}.png")
+    write_rough_pictures(folder, 40, (40, 36), seed=1)
     (tmp_path / "few.toml").write_text(PROFILE.format(folder=folder))
     few = profile.load(str(tmp_path / "few.toml"))
     write, written, cropped = TileFile.write, {}, []

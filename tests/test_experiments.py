@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from click.testing import CliRunner
 from damages import TO_FILES, Damage, cut_the_end, directory, empty, garbage, truncate, zeros
+from experiments_html import html_of
 from scipy.stats import ttest_rel
 from torch import nn
 
@@ -33,10 +34,9 @@ from generator.pictures.drawn.world import DRAWING_KINDS, HELD_OUT_SEED, TRAIN_S
 from generator.site.chapters.experiment_depth import degradation, lesion
 from generator.site.chapters.experiment_designs import cardinality, order, shortcuts
 from generator.site.chapters.experiment_tables import by_seed, results
-from generator.site.chapters.experiments import ExperimentsPage, earlier_of, experiments_page
+from generator.site.chapters.experiments import earlier_of, experiments_page
 from generator.site.figures.charts import Series, line_chart
 from generator.site.formats import interval, mean_and_spread, signed
-from generator.site.templates import environment
 
 pytestmark = pytest.mark.slow  # whole atlases are computed
 
@@ -413,19 +413,6 @@ def test_a_training_error_is_called_by_when_it_was_measured() -> None:
         assert make(rows).measured in text
         if "fit_error" not in rows[0]:
             assert ">training error, %<" not in text and "measured after the training" not in text
-
-
-def html_of(page: ExperimentsPage) -> str:
-    frame = {
-        "root": "../",
-        "model": "",
-        "several": False,
-        "made_from": "",
-        "notice": "",
-        "note": "",
-        "takedown": False,
-    }
-    return environment().get_template("experiments.html").render({**frame, **vars(page)})
 
 
 def test_the_page_is_made_of_the_committed_tables_alone() -> None:

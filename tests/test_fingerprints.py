@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from interrupting import stages_at_work
-from PIL import Image
+from small_job import rough_picture
 from torch import Tensor, nn
 
 from generator.core import hierarchy
@@ -482,8 +482,7 @@ def pictures(tmp_path: Path) -> Path:
     for index in range(24):
         path = tmp_path / "pictures" / ("ant", "bee", "cat")[index % 3] / f"{index:02d}.png"
         path.parent.mkdir(exist_ok=True, parents=True)
-        rough = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
-        Image.fromarray(rough).resize((40, 40), Image.Resampling.BICUBIC).save(path)
+        rough_picture(rng, (40, 40)).save(path)
     return tmp_path / "pictures"
 
 

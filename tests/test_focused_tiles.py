@@ -14,7 +14,7 @@ from interrupting import Interrupting, file_bytes
 from make_small_atlas import make_atlas
 from PIL import Image
 from serving import served
-from small_job import rough_picture
+from small_job import compute_on_rough_pictures
 
 from generator.core.progress import Reporter
 from generator.core.records import ReceptiveField
@@ -57,28 +57,19 @@ enabled = false
 """
 
 
-def _compute(folder: Path) -> None:
-    rng = np.random.default_rng(0)
-    (folder / "pictures").mkdir()
-    for index in range(24):
-        rough_picture(rng, (60, 60)).save(folder / "pictures" / f"{index:02d}.png")
-    (folder / "deep.toml").write_text(PROFILE.format(folder=folder / "pictures"))
-    compute(profile.load(str(folder / "deep.toml")), folder / "atlas", Reporter(quiet=True))
-
-
 @pytest.fixture(scope="module")
 def deep(made_once) -> Iterator[Path]:
     """The folder of a profile, its pictures and its atlas."""
     # The gradients of random weights are small: their squares may be so too.
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(focus, "FOCUS_LEAST", 6)
-        yield made_once("deep-atlas", _compute)
+        yield made_once("deep-atlas", lambda folder: compute_on_rough_pictures(folder, PROFILE, 24, (60, 60)))
 
 
 @pytest.mark.slow
 def test_tiles_are_cut_out_of_the_whole_gradient_and_the_picture(deep: Path) -> None:
     store = Store(deep / "atlas")
-    own_profile = profile.load(str(deep / "deep.toml"))
+    own_profile = profile.load(str(deep / "profile.toml"))
     preprocessing = store.manifest().preprocessing
     network = open_network(own_profile).to("cpu", torch.float32)
     assert not store.arrays.layer_path("res2a", "focus").exists()
@@ -125,7 +116,7 @@ def test_what_is_lost_is_made_again_with_the_same_bytes(deep: Path, tmp_path: Pa
     copy = Path(shutil.copytree(deep / "atlas", tmp_path / "copy"))
     (copy / lost).unlink()
     kept = {path: path.stat().st_ino for path in copy.glob("sprites/*/*.webp")}
-    compute(profile.load(str(deep / "deep.toml")), copy, Reporter(quiet=True))
+    compute(profile.load(str(deep / "profile.toml")), copy, Reporter(quiet=True))
     assert file_bytes(copy) == file_bytes(deep / "atlas")
     assert kept == {path: path.stat().st_ino for path in kept}
 
@@ -133,7 +124,7 @@ def test_what_is_lost_is_made_again_with_the_same_bytes(deep: Path, tmp_path: Pa
 @pytest.mark.slow
 @pytest.mark.parametrize(("stage", "after"), [("patches and gradients", 20), ("sprites", 5)])
 def test_a_stopped_run_ends_with_the_same_bytes(deep: Path, tmp_path: Path, stage: str, after: int) -> None:
-    own = profile.load(str(deep / "deep.toml"))
+    own = profile.load(str(deep / "profile.toml"))
     with pytest.raises(KeyboardInterrupt):
         compute(own, tmp_path, Interrupting(stage, after))
     compute(own, tmp_path, Reporter(quiet=True))

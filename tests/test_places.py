@@ -8,11 +8,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from PIL import Image
+from small_job import write_rough_pictures
 
 from generator.__main__ import main
 from generator.core.errors import AtlasError
@@ -77,12 +76,7 @@ def test_names_of_weights_are_no_paths(weights: str | None) -> None:
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with everything that a profile can name."""
     folder = tmp_path_factory.mktemp("home") / SECRET
-    rng = np.random.default_rng(0)
-    for index in range(12):
-        path = folder / "photos" / f"{index:02d}.png"
-        path.parent.mkdir(exist_ok=True, parents=True)
-        rough = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
-        Image.fromarray(rough).resize((40, 36), Image.Resampling.BICUBIC).save(path)
+    write_rough_pictures(folder / "photos", 12, (40, 36))
     (folder / "photos" / "broken.png").write_bytes(b"\x89PNG and no more")
     shutil.copy(folder / "photos" / "00.png", folder / "start.png")
     torch.manual_seed(0)

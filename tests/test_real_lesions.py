@@ -15,6 +15,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from click.testing import CliRunner
+from experiments_html import html_of
 from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
@@ -36,7 +37,6 @@ from generator.site.chapters import experiment_lesions
 from generator.site.chapters.experiment_lesions import change_of
 from generator.site.chapters.experiment_lesions import real_lesions as report
 from generator.site.chapters.experiments import experiments_page
-from generator.site.templates import environment
 
 QUIET = Reporter(quiet=True)
 COUNTS = ("right", "right_after", "lost", "gained")
@@ -357,17 +357,7 @@ def test_the_report_is_redrawn_from_the_committed_tables() -> None:
 def test_the_page_says_where_weights_come_from_and_why_there_is_no_accuracy() -> None:
     page = experiments_page()
     assert page is not None and page.real_lesions is not None
-    frame = {
-        "root": "../",
-        "model": "",
-        "several": False,
-        "made_from": "",
-        "notice": "",
-        "note": "",
-        "takedown": False,
-    }
-    html = environment().get_template("experiments.html").render({**frame, **vars(page)})
-    text = " ".join(re.sub(r"<[^>]+>", "", html).split())
+    text = " ".join(re.sub(r"<[^>]+>", "", html_of(page)).split())
     assert "as they were published" not in text
     for network in page.real_lesions.networks:
         assert f"{network.about['weights']}: {network.origin}." in text

@@ -10,8 +10,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from drawn_batches import in_batches
-from PIL import Image
 from scipy import stats
+from small_job import write_rough_pictures
 from torch import nn
 
 from generator.core.progress import Reporter
@@ -662,10 +662,7 @@ def test_the_graph_around_single_positions_gives_the_whole_network_s_values(name
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("pictures")
-    rng = np.random.default_rng(0)
-    for index in range(40):
-        rough = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
-        Image.fromarray(rough).resize((32, 32), Image.Resampling.BICUBIC).save(folder / f"{index:02d}.png")
+    write_rough_pictures(folder, 40, (32, 32))
     (folder / "10 broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
     return folder
 

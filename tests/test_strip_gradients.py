@@ -11,7 +11,7 @@ import torch
 from gradient_oracle import framed, layer_maps
 from interrupting import Interrupting, file_bytes
 from PIL import Image
-from small_job import rough_picture
+from small_job import compute_on_rough_pictures
 
 from generator.core.progress import Reporter
 from generator.core.sprites import enlarge, enlargement, gradient_pixels, native_side, strips_sprite
@@ -48,19 +48,12 @@ enabled = false
 """
 
 
-def _compute(folder: Path) -> None:
-    rng = np.random.default_rng(0)
-    (folder / "pictures").mkdir()
-    for index in range(COUNT):
-        rough_picture(rng, (32, 32)).save(folder / "pictures" / f"{index:02d}.png")
-    (folder / "strips.toml").write_text(PROFILE.format(folder=folder / "pictures"))
-    compute(profile.load(str(folder / "strips.toml")), folder / "atlas", Reporter(quiet=True))
-
-
 @pytest.fixture(scope="module")
 def strips(made_once) -> Path:
     """The folder of a profile, its pictures and its atlas."""
-    return made_once("strips-atlas", _compute)
+    return made_once(
+        "strips-atlas", lambda folder: compute_on_rough_pictures(folder, PROFILE, COUNT, (32, 32))
+    )
 
 
 def _picture(path: Path) -> np.ndarray:
@@ -84,7 +77,7 @@ def test_a_sprite_of_strips_has_nine_columns_and_the_panels_of_each_strip_below_
 @pytest.mark.slow
 def test_tiles_of_strips_are_the_fields_and_the_gradients_of_autograd(strips: Path) -> None:
     """Of a layer whose tiles show whole fields, so that no focus is involved."""
-    store, own = Store(strips / "atlas"), profile.load(str(strips / "strips.toml"))
+    store, own = Store(strips / "atlas"), profile.load(str(strips / "profile.toml"))
     network, module = open_network(own), models.load_module("resnet20-cifar", "random").double()
     preprocessing, size = store.manifest().preprocessing, (32, 32)
     watched = {"res2a": ("layer1.0", False)}
@@ -139,7 +132,7 @@ def test_only_layers_with_strips_have_such_files_and_the_strongest_strip_is_the_
 
 @pytest.mark.slow
 def test_batches_and_parts_change_no_byte(strips: Path, tmp_path: Path, small_steps: None) -> None:
-    own = profile.load(str(strips / "strips.toml")).changed(compute={"batch": 5})
+    own = profile.load(str(strips / "profile.toml")).changed(compute={"batch": 5})
     compute(own, tmp_path, Reporter(quiet=True))
     assert file_bytes(tmp_path) == file_bytes(strips / "atlas")
 
@@ -147,7 +140,7 @@ def test_batches_and_parts_change_no_byte(strips: Path, tmp_path: Path, small_st
 @pytest.mark.slow
 @pytest.mark.parametrize(("stage", "after"), [("patches and gradients", 40), ("sprites", 4)])
 def test_a_stopped_run_ends_with_the_same_bytes(strips: Path, tmp_path: Path, stage: str, after: int) -> None:
-    own = profile.load(str(strips / "strips.toml"))
+    own = profile.load(str(strips / "profile.toml"))
     with pytest.raises(KeyboardInterrupt):
         compute(own, tmp_path, Interrupting(stage, after))
     compute(own, tmp_path, Reporter(quiet=True))
@@ -159,7 +152,7 @@ def test_a_lost_file_is_made_again_alone_and_a_profile_without_removes_all(
     strips: Path, tmp_path: Path
 ) -> None:
     copy = Path(shutil.copytree(strips / "atlas", tmp_path / "copy"))
-    own = profile.load(str(strips / "strips.toml"))
+    own = profile.load(str(strips / "profile.toml"))
     (copy / "ranges/res4b/1.webp").unlink()
     kept = {path: path.stat().st_ino for path in copy.glob("*/res*/*.webp")}
     compute(own, copy, Reporter(quiet=True))
