@@ -3,6 +3,7 @@
 // classes with their best channels, see generator/site/finder.py}.
 // An answer is {name, detail, address}.
 
+import { significant } from "../numbers.js";
 import { model, models, root } from "../site.js";
 
 const CLASSES_PER_CHANNEL = 3;
@@ -84,7 +85,7 @@ export function descriptionAnswers(index, text) {
     .slice(0, MOST_DESCRIBED)
     .map(({ words, channel: [layer, channel, score, source] }) => ({
       name: fullName(index, `${index.layers[layer][0]} ${channel}`),
-      detail: `“${words}”, ${score === null ? "" : `score ${Number(score.toPrecision(3))}, `}${source}`,
+      detail: `“${words}”, ${score === null ? "" : `score ${significant(score)}, `}${source}`,
       address: addressOf(index, layer, channel),
     }));
 }

@@ -1,6 +1,7 @@
 // The tiles and one value of the channel in a layer's grid that the pointer or the keyboard's focus is on.
 
 import { element } from "../dom.js";
+import { significant } from "../numbers.js";
 
 const PANEL_SIDE = 216; // px
 const MOST_LABELS = 4;
@@ -59,7 +60,7 @@ function valueText(data, key, channel) {
   const value = data.numbers[key]?.[channel];
   const [name, unit] = data.units[key] ?? [];
   if (name === undefined || value === null || value === undefined) return "";
-  const number = unit.startsWith("%") ? Number((100 * value).toPrecision(2)) : Number(value.toPrecision(3));
+  const number = unit.startsWith("%") ? significant(100 * value, 2) : significant(value);
   return `${name} ${number} ${unit}`;
 }
 
