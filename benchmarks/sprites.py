@@ -1,9 +1,10 @@
-"""Sprites by WebP's method: seconds, bytes, and what is lost against the tiles.
+"""Sprites by how they are encoded: seconds, bytes, and what is lost against the tiles.
 
     python -m benchmarks.sprites [--model resnet50-caffe --weights FILE --images FOLDER] [--channels 6]
 
 Makes the tiles of the first channels of every layer (by default of the demo network on its drawn pictures), and encodes
-each channel's sprite with every method. PSNR and SSIM (Wang et al., doi:10.1109/TIP.2003.819861: luminance, Gaussian
+each channel's sprite in every way: WebP of the profile's quality by every method, and AVIF, where Pillow has it, by
+quality at the speed of the atlas. PSNR and SSIM (Wang et al., doi:10.1109/TIP.2003.819861: luminance, Gaussian
 window of 1.5 px) compare the decoded sprite with the pixels that were encoded. The last columns extrapolate the bytes
 to all channels of the network and, from layers of the same stage, to ResNet-50's 16 block outputs.
 """
@@ -16,6 +17,7 @@ import io
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from unittest.mock import patch as replaced
@@ -26,7 +28,7 @@ from scipy.ndimage import gaussian_filter
 
 from generator.core.progress import Reporter
 from generator.core.records import LayerInfo
-from generator.core.sprites import enlargement, sprite, webp
+from generator.core.sprites import avif, enlargement, sprite, webp, writes_avif
 from generator.engine.device import avoid_page_faults
 from generator.stages import profile as profiles
 from generator.stages import table
@@ -36,14 +38,15 @@ from generator.stages.profile import Profile
 from generator.stages.run import Run
 from generator.stages.sprite_encoding import panels_of
 
-METHODS = range(5)
+METHODS = range(5)  # of WebP
+QUALITIES = (40, 43, 46, 49, 52, 55)  # of AVIF
 RESNET_50 = {2: 3 * 256, 3: 4 * 512, 4: 6 * 1024, 5: 3 * 2048}  # channels of the block outputs, by stage
 RADIUS = 5  # px of SSIM's window on each side
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """What a method made of one sprite. seconds: of processor time; size: bytes; psnr: dB."""
+    """What an encoder made of one sprite. seconds: of processor time; size: bytes; psnr: dB."""
 
     seconds: float
     size: int
@@ -51,8 +54,9 @@ class Encoded:
     ssim: float
 
 
-# By method and layer.
-Results = dict[int, dict[str, list[Encoded]]]
+Encoder = Callable[[np.ndarray], bytes]
+# By encoder and layer.
+Results = dict[str, dict[str, list[Encoded]]]
 
 
 class Measured(Exception):
@@ -62,7 +66,9 @@ class Measured(Exception):
 def main() -> None:
     options = _options()
     avoid_page_faults()
-    results: Results = {method: defaultdict(list) for method in METHODS}
+    profile = _profile(options)
+    encoders = _encoders(profile.sprites.quality)
+    results: Results = {name: defaultdict(list) for name in encoders}
     layers: list[LayerInfo] = []
     composing: list[float] = []
 
@@ -71,8 +77,8 @@ def main() -> None:
         for layer in layers:
             for picture, seconds in _sprites(inputs, run, layer):
                 composing.append(seconds)
-                for method, by_layer in results.items():
-                    by_layer[layer.name].append(_encode(picture, inputs.profile.sprites.quality, method))
+                for name, by_layer in results.items():
+                    by_layer[layer.name].append(_encode(picture, encoders[name]))
         raise Measured
 
     # In the first row, the stage runs right after those that it needs.
@@ -83,7 +89,7 @@ def main() -> None:
         replaced.object(table, "STAGES", rows),
         contextlib.suppress(Measured),
     ):
-        compute(_profile(options), Path(work) / "atlas", Reporter())
+        compute(profile, Path(work) / "atlas", Reporter())
     _report(layers, results, composing)
 
 
@@ -97,6 +103,19 @@ def _profile(options: argparse.Namespace) -> Profile:
         }
     settings["layers"] = {"channels": options.channels}
     return Profile.model_validate(settings)
+
+
+def _encoders(quality: int) -> dict[str, Encoder]:
+    """By name. quality: of WebP."""
+
+    def in_webp(method: int) -> Encoder:
+        return lambda pixels: webp(pixels, quality, method=method)
+
+    def in_avif(quality: int) -> Encoder:
+        return lambda pixels: avif(pixels, quality)
+
+    encoders = {f"WebP {quality}, method {method}": in_webp(method) for method in METHODS}
+    return encoders | ({f"AVIF {q}": in_avif(q) for q in QUALITIES} if writes_avif() else {})
 
 
 def _sprites(inputs: Inputs, run: Run, layer: LayerInfo) -> list[tuple[np.ndarray, float]]:
@@ -113,9 +132,9 @@ def _sprites(inputs: Inputs, run: Run, layer: LayerInfo) -> list[tuple[np.ndarra
     return made
 
 
-def _encode(picture: np.ndarray, quality: int, method: int) -> Encoded:
+def _encode(picture: np.ndarray, encoder: Encoder) -> Encoded:
     start = time.process_time()
-    content = webp(picture, quality, method=method)
+    content = encoder(picture)
     seconds = time.process_time() - start
     decoded = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
     error = np.square(decoded.astype(np.float64) - picture).mean()
@@ -153,7 +172,7 @@ def _report(layers: list[LayerInfo], results: Results, composing: list[float]) -
     print(f"\n{len(composing):,} sprites of {len(layers)} layers, processor time")
     print(f"{np.mean(composing) * 1e3:.1f} ms to compose a sprite\n")
     columns = (
-        "method",
+        "encoder",
         "ms a sprite",
         "bytes a sprite",
         "PSNR, dB: mean (least)",
@@ -163,13 +182,13 @@ def _report(layers: list[LayerInfo], results: Results, composing: list[float]) -
     )
     print("| " + " | ".join(columns) + " |")
     print("|---" * len(columns) + "|")
-    for method, by_layer in results.items():
+    for name, by_layer in results.items():
         sprites = [encoded for of_layer in by_layer.values() for encoded in of_layer]
         milliseconds = np.mean([encoded.seconds for encoded in sprites]) * 1e3
         psnr, ssims = [encoded.psnr for encoded in sprites], [encoded.ssim for encoded in sprites]
         whole = sum(_mean_size(by_layer[layer.name]) * layer.channels for layer in layers) / 1e6
         print(
-            f"| {method} | {milliseconds:.1f} | {_mean_size(sprites):,.0f} "
+            f"| {name} | {milliseconds:.1f} | {_mean_size(sprites):,.0f} "
             f"| {np.mean(psnr):.2f} ({min(psnr):.2f}) | {np.mean(ssims):.4f} ({min(ssims):.4f}) "
             f"| {whole:,.1f} | {_resnet_50(layers, by_layer):,.0f} |"
         )

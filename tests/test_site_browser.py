@@ -234,6 +234,63 @@ def test_tiles_say_what_they_show(page: Any, address: str) -> None:
     )  # a dialog's close event comes after it is hidden
 
 
+def test_names_of_statistics_lead_to_their_definitions(page: Any, address: str) -> None:
+    page.goto(f"{address}/small/res2b/3.html")
+    names = page.locator(".stats dt")
+    assert names.count() > 10 and names.locator("a").count() == names.count()
+    for link in (names.locator("a"), page.get_by_role("link", name="What these numbers are")):
+        for target in set(link.evaluate_all("links => links.map((link) => link.href)")):
+            asked, _, anchor = target.partition("#")
+            assert f'id="{anchor}"' in page.request.get(asked).text()
+
+
+def test_a_panel_of_gradients_is_cut_into_tiles(page: Any, browser: Any, address: str) -> None:
+    page.goto(f"{address}/small/res2b/3.html")
+    panel = page.locator(".panels .p1")
+    expect(panel.locator(".nine > i")).to_have_count(9)
+    panel.locator(".nine > i").nth(4).click()
+    expect(page.get_by_role("dialog")).to_contain_text("res2b 3, 5 of 9")
+    cut = panel.locator(".nine").bounding_box()
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, java_script_enabled=False)
+    plain = context.new_page()
+    plain.goto(f"{address}/small/res2b/3.html")
+    whole = plain.locator(".panels .p1 .frame").bounding_box()
+    assert all(abs(whole[side] - cut[side]) < 1 for side in ("x", "y", "width", "height"))
+    context.close()
+
+
+def test_thumbnails_are_set_before_the_channels_that_feed_one(page: Any, folder: Path, address: str) -> None:
+    terms = (
+        """<li><a href="../res2a/5.html">5</a></li><li><a href="../res2a/6.html"><span></span>6</a></li>"""
+    )
+    text = (folder / SUBPATH / "small/res2b/3.html").read_text("utf-8")
+    fed = folder / SUBPATH / "small/res2b/fed.html"
+    fed.write_text(
+        text.replace("</main>", f'<div class="feeds"><ul class="n4 f0">{terms}</ul></div></main>'), "utf-8"
+    )
+    page.goto(f"{address}/small/res2b/fed.html")
+    images = page.locator(".feeds img")
+    expect(images).to_have_count(1)  # the other has none
+    assert images.get_attribute("class") == "x1 y1"
+    images.scroll_into_view_if_needed()
+    assert images.evaluate("image => image.decode().then(() => image.currentSrc)").endswith(
+        "/small/res2a/thumbs.webp"
+    )
+    fed.unlink()
+
+
+def test_a_grid_loads_its_numbers_when_it_is_used(page: Any, address: str) -> None:
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(f"{address}/small/res2b/index.html", wait_until="networkidle")
+    count = page.locator("output")
+    before = count.text_content()
+    assert before and not any(url.endswith("grid.js") for url in requests)
+    with page.expect_request("**/grid.js"):
+        page.get_by_label("large").focus()
+    expect(count).to_have_text(before)
+
+
 def test_an_address_selects_one_of_the_nine(page: Any, address: str) -> None:
     page.goto(f"{address}/small/res2b/3.html#4")
     expect(page.get_by_role("dialog")).to_contain_text("4 of 9")

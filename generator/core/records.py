@@ -250,12 +250,13 @@ class SpriteInfo:
     """How the sprites of one layer are laid out: panels side by side, each 3 × 3 tiles, strongest first, row by row.
 
     panels: e.g. ('patches', 'guided'); tile: side of a tile in px; side: of the picture in its middle, the rest is
-    ground (0: as large as the tile).
+    ground (0: as large as the tile); format: of the files, and the end of their names.
     """
 
     panels: tuple[str, ...]
     tile: int
     side: int = 0
+    format: str = "webp"
 
 
 @dataclass(frozen=True)
@@ -410,7 +411,12 @@ def manifest_from_json(data: Mapping[str, Any], path: Path | None = None) -> Man
                 "accuracy_interval": None if accuracy_interval is None else tuple(accuracy_interval),
                 "head": Head(**data["head"]) if data.get("head") else None,
                 "sprites": {
-                    layer: SpriteInfo(tuple(sprite["panels"]), sprite["tile"], sprite.get("side", 0))
+                    layer: SpriteInfo(
+                        tuple(sprite["panels"]),
+                        sprite["tile"],
+                        sprite.get("side", 0),
+                        sprite.get("format", "webp"),
+                    )
                     for layer, sprite in data["sprites"].items()
                 },
             }

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from generator.core.records import LayerInfo, Size
 from generator.site.policy import RULES
+from generator.site.reading.measures import MEASURES
 from generator.site.scripts import joined_modules
 from generator.site.templates import resources
 
@@ -37,7 +38,14 @@ def write_assets(
     )
     write("static/guide.css", styles(GUIDE_STYLES))
     modules = resources() / "site_src" / "js"
-    values = f"residualAtlas.models = {json.dumps(networks)};\nresidualAtlas.rules = {json.dumps(RULES)};\n"
+    values = "".join(
+        f"residualAtlas.{name} = {json.dumps(value, ensure_ascii=False)};\n"
+        for name, value in (
+            ("models", networks),
+            ("rules", RULES),
+            ("measures", {measure.name: measure.key for measure in MEASURES}),
+        )
+    )
     write("static/atlas.js", values + joined_modules(modules, "atlas.js"))
     for script in chapter_scripts:
         write(f"static/{script.rpartition('/')[2]}", joined_modules(modules, script))

@@ -18,7 +18,7 @@ class Frame:
 
     root: relative address of the site's folder ('../'); model: name of the atlas that the page belongs to, '' on a page
     of several; title: of the atlas; several: whether the site holds several atlases; pictures: whether whole pictures
-    are shown.
+    are shown; sprite_format: of the sprites of the atlas.
     In the footer, each a sentence or '': notice: whose the pictures are; note: a warning about the network; made_from:
     network, weights and pictures. takedown: whether the footer says how to have a picture removed.
     """
@@ -32,6 +32,7 @@ class Frame:
     note: str
     made_from: str
     pictures: bool
+    sprite_format: str
 
     def at(self, root: str) -> Frame:
         """The same on a page of another folder."""
@@ -50,6 +51,7 @@ def frame_of(atlas: Atlas, atlases: Sequence[Atlas], root: str) -> Frame:
         note=_note(atlas),
         made_from=made_from(atlas),
         pictures=atlas.shows_pictures,
+        sprite_format=atlas.sprite_format,
     )
 
 

@@ -77,10 +77,10 @@ class UnusedFiles:
 @dataclass(frozen=True)
 class HomeEntry:
     """A network on a home page. base: address of its folder; root: of the site's; input_size: height and width of the
-    network's input in px; outline: of the input, an SVG path in hundredths of its longer side; panels: of its sprites;
-    rule: how the highlights were chosen; left_out: how many channels could not be chosen; no_accuracy: why the accuracy
-    is not known, '' where it is; by_torch: in how many layers torch computes the gradients; operations: because of
-    which, in words."""
+    network's input in px; outline: of the input, an SVG path in hundredths of its longer side; panels, format: of its
+    sprites; rule: how the highlights were chosen; left_out: how many channels could not be chosen; no_accuracy: why
+    the accuracy is not known, '' where it is; by_torch: in how many layers torch computes the gradients; operations:
+    because of which, in words."""
 
     base: str
     root: str
@@ -90,6 +90,7 @@ class HomeEntry:
     is_study: bool
     is_residual: bool
     panels: Sequence[str]
+    format: str
     highlights: Sequence[Highlight]
     rule: str
     left_out: int
@@ -151,6 +152,7 @@ def home_entry(atlas: Atlas) -> HomeEntry:
         is_study=atlas.is_study,
         is_residual=adds(atlas, blueprint),
         panels=manifest.sprites[atlas.layers[0].name].panels,
+        format=atlas.sprite_format,
         highlights=chosen,
         rule=highlights_rule(chosen),
         left_out=left_out(atlas),

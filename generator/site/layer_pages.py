@@ -93,12 +93,13 @@ class LayerPages:
     def _write_pictures(self, site: Site, layer: Layer) -> None:
         store, name = self._atlas.store, layer.info.name
         folder = f"{self._atlas.name}/{name}"
-        channels = range(layer.info.channels)
+        channels, ending = range(layer.info.channels), layer.sprite.format
         for channel in channels:
             if layer.has_tiles(channel):
-                site.copy(store.pictures.sprite_path(name, channel), f"{folder}/{channel}.webp")
+                site.copy(store.pictures.sprite_path(name, channel, ending), f"{folder}/{channel}.{ending}")
             if channel in layer.ranged and not layer.dead[channel]:
-                site.copy(store.pictures.range_path(name, channel), f"{folder}/{range_file(channel)}")
+                path = store.pictures.range_path(name, channel, ending)
+                site.copy(path, f"{folder}/{range_file(layer, channel)}")
         for channel in filter(partial(is_optimised, layer), channels):
             site.copy(store.pictures.optimised_path(name, channel), f"{folder}/{OPTIMISED}/{channel}.webp")
         if has_optimised(layer):

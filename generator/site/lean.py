@@ -12,8 +12,8 @@ _SIMPLE_NAMES = (
     "input.picture", "layer.block", "layer.name", "layer_number", "loop.index0", "match.channel", "measure.key",
     "neighbours.down", "neighbours.next", "neighbours.previous", "neighbours.up", "number", "other.flow",
     "other.layer", "part.filled", "picture", "picture.number", "picture.unit[0]", "picture.unit[1]", "root", "row",
-    "row.layer", "row_address", "statistic.place", "sum.input", "term.channel", "tile.picture", "tile.rank",
-    "top.sprite",
+    "row.layer", "row_address", "sprite_format", "statistic.place", "sum.input", "term.channel", "tile.picture",
+    "tile.rank", "top.sprite",
 )  # fmt: skip
 _SIMPLE = rf"(?:[\w./#:%+-]|\{{\{{ (?:{'|'.join(map(re.escape, _SIMPLE_NAMES))}) \}}\}})"
 # Autoescape leaves no quotes in texts and values: what looks like an attribute is one.

@@ -162,6 +162,6 @@ def check_size(sizes: Mapping[str, int], max_bytes: int | None) -> None:
     parts = ", ".join(f"{kind} {megabytes(size)}" for size, kind in kinds[:3])
     raise AtlasError(
         f"the site is {megabytes(total)}, above its budget of {megabytes(max_bytes)} ({parts})",
-        remedy="in the profile, leave out inner layers, lower sprites.picture, sprites.tile or sprites.quality, "
-        "or raise max_site_bytes",
+        remedy='in the profile, leave out inner layers, set sprites.format = "avif", lower sprites.picture, '
+        "sprites.tile or sprites.quality, or raise max_site_bytes",
     )

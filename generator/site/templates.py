@@ -20,7 +20,9 @@ from generator.site.reading.atlas import PANEL_NAMES
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-LEAN_PAGES = frozenset({"channel.html"})  # one per channel
+LEAN_PAGES = frozenset(
+    {"channel.html", "layer.html"}
+)  # one per channel, and those that list thousands of them
 
 
 def resources() -> Path:

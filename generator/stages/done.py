@@ -114,7 +114,7 @@ class Done:
         if f"layers/{layer.name}/{FOCUS}.npz" in self.earlier.to_repair():
             return set(range(layer.channels))
         stems = [
-            path.rpartition("/")[2].removesuffix(".webp")
+            path.rpartition("/")[2].partition(".")[0]
             for path in self.earlier.to_repair()
             if path.startswith((f"sprites/{layer.name}/", f"ranges/{layer.name}/"))
         ]

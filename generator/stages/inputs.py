@@ -171,7 +171,7 @@ class Inputs:
         """How the layer's sprites are divided into panels and tiles."""
         native = self.native(layer)
         side = native * enlargement(native, self.wanted_side(layer))
-        return SpriteInfo(self.panels, tile_side(side), side)
+        return SpriteInfo(self.panels, tile_side(side), side, self.profile.sprites.format)
 
     def channels(self, layer: LayerInfo) -> int:
         """How many of the layer's channels get pictures."""

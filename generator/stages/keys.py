@@ -18,7 +18,7 @@ import PIL
 import torch
 
 from generator.core.records import SCHEMA, to_json
-from generator.core.sprites import QUICK_METHOD, enlargement
+from generator.core.sprites import AVIF_SPEED, AVIF_TUNE, QUICK_METHOD, enlargement
 from generator.core.store import Store, fingerprint
 from generator.engine.loops.compiled import kind
 from generator.methods.kernels import FirstLayer, first_layer
@@ -207,7 +207,10 @@ def sprites(inputs: Inputs) -> str:
     """The sprites."""
     layers = inputs.network.layers
     factors = [enlargement(inputs.native(layer), inputs.wanted_side(layer)) for layer in layers]
-    return fingerprint(tiles(inputs), factors, inputs.profile.sprites.quality, QUICK_METHOD)
+    section = inputs.profile.sprites
+    encoding = [] if section.avif is None else [AVIF_SPEED, AVIF_TUNE, section.avif]
+    # The thumbnails are WebP whatever the sprites are.
+    return fingerprint(tiles(inputs), factors, section.quality, QUICK_METHOD, *encoding)
 
 
 @_once

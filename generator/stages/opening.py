@@ -14,6 +14,7 @@ from generator.core.checksums import UNREADABLE, file_digests
 from generator.core.errors import AtlasError
 from generator.core.hierarchy import nodes_of, read_hierarchy
 from generator.core.progress import Reporter
+from generator.core.sprites import writes_avif
 from generator.core.store import Store
 from generator.methods.kernels import FirstLayer, first_layer
 from generator.network import models
@@ -50,6 +51,16 @@ class Opened:
     pictures: PictureSet
     digest: str
     contents: np.ndarray | None
+
+
+def check_encoder(profile: Profile) -> None:
+    """Raises AtlasError where the profile wants sprites in AVIF and Pillow does not write it."""
+    if profile.sprites.avif is not None and not writes_avif():
+        raise AtlasError(
+            "this Pillow writes no AVIF",
+            "[sprites] format",
+            "pip install 'pillow>=11.3', or in the profile set format = \"webp\"",
+        )
 
 
 def open_network(profile: Profile) -> Network:

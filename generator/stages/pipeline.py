@@ -28,6 +28,7 @@ from generator.stages.dreams import open_starts
 from generator.stages.inputs import Inputs
 from generator.stages.manifest import finish
 from generator.stages.opening import (
+    check_encoder,
     chosen_layers,
     open_other_layers,
     open_pictures,
@@ -61,6 +62,7 @@ def compute(
     """
     start = time.monotonic()
     avoid_page_faults()
+    check_encoder(profile)
     store = Store(folder)
     with contextlib.ExitStack() as held:
         ranks = held.enter_context(joined())

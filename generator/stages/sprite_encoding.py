@@ -14,8 +14,8 @@ from generator.core.processes import in_processes
 from generator.core.records import TOP
 from generator.core.sprites import (
     GROUND,
-    QUICK_METHOD,
     THUMB,
+    encoded_sprite,
     mosaic,
     shrink,
     sprite,
@@ -31,7 +31,8 @@ CHUNK = 32  # channels a task: large enough to hide the cost of handing it over
 @dataclass(frozen=True)
 class SpriteTask:
     """Some channels of one layer to encode. alive: (n, S) bool, which tiles exist, those of the top-9 first; of_strips:
-    the panels that a strip shows, one below the other; thumbs: make the thumbnails, and where the tiles are focused the
+    the panels that a strip shows, one below the other; quality: of WebP; avif_quality: of sprites in AVIF, None where
+    they are WebP too; thumbs: make the thumbnails, and where the tiles are focused the
     array of the units' focus; kept: the files that are there are good, and only those that are not are made."""
 
     folder: Path
@@ -44,6 +45,7 @@ class SpriteTask:
     factor: int
     of_strips: tuple[int, ...]
     quality: int
+    avif_quality: int | None
     focused: bool
     thumbs: bool = False
     kept: bool = False
@@ -87,9 +89,10 @@ def run_task(task: SpriteTask) -> int:
 
 def _write_channel(task: SpriteTask, store: Store, tiles: TileFile, channel: int, alive: np.ndarray) -> int:
     """Write the files of one channel; returns 1 where its sprite was written, 0 where it is kept."""
+    ending = "webp" if task.avif_quality is None else "avif"
     path, of_strips = (
-        store.pictures.sprite_path(task.layer, channel),
-        store.pictures.range_path(task.layer, channel),
+        store.pictures.sprite_path(task.layer, channel, ending),
+        store.pictures.range_path(task.layer, channel, ending),
     )
     wants_sprite = not (task.kept and path.exists())
     wants_strips = task.has_strips and not (task.kept and of_strips.exists())
@@ -98,10 +101,10 @@ def _write_channel(task: SpriteTask, store: Store, tiles: TileFile, channel: int
     panels = panels_of(tiles, channel, alive)
     if wants_sprite:
         pixels = sprite(panels[:, :TOP], task.factor)
-        store.pictures.write(path, webp(pixels, task.quality, method=QUICK_METHOD))
+        store.pictures.write(path, encoded_sprite(pixels, task.quality, task.avif_quality))
     if wants_strips:
         pixels = strips_sprite(panels[list(task.of_strips)], alive, task.factor)
-        store.pictures.write(of_strips, webp(pixels, task.quality, method=QUICK_METHOD))
+        store.pictures.write(of_strips, encoded_sprite(pixels, task.quality, task.avif_quality))
     return int(wants_sprite)
 
 

@@ -16,9 +16,10 @@ from generator.stages.unit_table import listed_units
 
 def encode_sprites(inputs: Inputs, run: Run) -> None:
     """Write sprites/<layer>/<channel>.webp of every channel and thumbs/<layer>.webp of every layer from their tiles,
-    ranges/<layer>/<channel>.webp where the strips' units are pictured, and the array of their units' focus; under
-    torchrun each process those of its share of the layers, without waiting for the others."""
-    key, work = keys.sprites(inputs), run.store.work
+    ranges/<layer>/<channel>.webp where the strips' units are pictured, and the array of their units' focus; sprites and
+    ranges in the profile's format. Under torchrun each process those of its share of the layers, without waiting for
+    the others."""
+    key, work, section = keys.sprites(inputs), run.store.work, inputs.profile.sprites
     stamps = {layer.name: layer_stamp(SPRITES, layer) for layer in inputs.network.layers}
     layers = [layer for layer in inputs.network.layers if work.stamp(stamps[layer.name]) != key]
     tasks: list[SpriteTask] = []
@@ -35,15 +36,16 @@ def encode_sprites(inputs: Inputs, run: Run) -> None:
             native=native,
             factor=enlargement(native, inputs.wanted_side(layer)),
             of_strips=_rows_of_strips(inputs),
-            quality=inputs.profile.sprites.quality,
+            quality=section.quality,
+            avif_quality=section.avif,
             focused=inputs.is_focused(layer),
             kept=is_kept(inputs, run),
         )
         if not template.focused:
             run.store.arrays.drop_layer(layer.name, FOCUS)
         alive = np.nonzero(template.alive.any(axis=1))[0].tolist()
-        run.store.pictures.keep_sprites(layer.name, alive)
-        run.store.pictures.keep_ranges(layer.name, alive if template.has_strips else ())
+        run.store.pictures.keep_sprites(layer.name, alive, section.format)
+        run.store.pictures.keep_ranges(layer.name, alive if template.has_strips else (), section.format)
         tasks += tasks_of(template)
     unfinished = {
         layer: sum(task.layer == layer for task in tasks) for layer in dict.fromkeys(t.layer for t in tasks)

@@ -224,7 +224,9 @@ STAGES: tuple[Stage, ...] = (
         keys.sprites,
         (
             "sprites/{layer}/*.webp",
+            "sprites/{layer}/*.avif",
             "ranges/{layer}/*.webp",
+            "ranges/{layer}/*.avif",
             "thumbs/{layer}.webp",
             "layers/{layer}/focus.npz",
             "pictures/*.webp",

@@ -13,7 +13,7 @@ import torch
 
 from generator.core.processes import in_processes
 from generator.core.records import LayerInfo
-from generator.core.sprites import QUICK_METHOD, as_colours, enlargement, shrink, sprite, webp
+from generator.core.sprites import QUICK_METHOD, as_colours, encoded_sprite, enlargement, shrink, sprite, webp
 from generator.engine.ascent.ascent import Ascender, AscentPlan
 from generator.engine.device import one_thread_each, use_tf32
 from generator.engine.effects.effect_state import EffectLayer, EffectPlan, EffectReader, EffectState
@@ -291,7 +291,7 @@ class Trials:
     @cached_property
     def _sprites(self) -> dict[int, tuple[int, float]]:
         """By stage: side of the tried layer's tiles in px, and seconds."""
-        inputs, run = self.inputs, self.run
+        inputs, run, section = self.inputs, self.run, self.inputs.profile.sprites
         by_stage: dict[int, tuple[int, float]] = {}
         with ThreadPoolExecutor(run.encoders) as pool:
             for stage, layer in self._stages.items():
@@ -300,7 +300,7 @@ class Trials:
                 panels = self._units[2][stage][np.zeros(9, int)].transpose(1, 0, 2, 3, 4)  # (P, 9, s, s, 3)
 
                 def encode(_: int, panels: np.ndarray = panels, factor: int = factor) -> bytes:
-                    return webp(sprite(panels, factor), inputs.profile.sprites.quality, method=QUICK_METHOD)
+                    return encoded_sprite(sprite(panels, factor), section.quality, section.avif)
 
                 if not by_stage:
                     encode(0)  # the first one also loads the encoder

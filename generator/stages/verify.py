@@ -348,16 +348,17 @@ def _compare_sprites(
     picture_units(inputs, run)
     encode_sprites(inputs, run)
     for layer, channels in chosen.items():
-        tile = here.manifest.sprites[layer].tile
+        sprite = here.manifest.sprites[layer]
         alive = (here.store.arrays.layer(layer)["top_image"] >= 0).sum(1)
         focus = [store.arrays.layer(layer).get("top_focus") for store in (here.store, run.store)]
         for channel in channels:
             old, new = (
-                store.pictures.sprite_path(layer, channel).read_bytes() for store in (here.store, run.store)
+                store.pictures.sprite_path(layer, channel, sprite.format).read_bytes()
+                for store in (here.store, run.store)
             )
             if old == new and f"{layer}:{channel}" in same:
                 report.exact += int(alive[channel])
-            elif old != new and (apart := _apart(old, new, tile, _near(focus, channel))) > LEVELS:
+            elif old != new and (apart := _apart(old, new, sprite.tile, _near(focus, channel))) > LEVELS:
                 report.differences.append(
                     f"{layer}:{channel}: patches or gradients are {apart:.1f} of 255 levels apart on average"
                 )

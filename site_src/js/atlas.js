@@ -1,6 +1,8 @@
 // What every page of the site runs. Each part looks for its own place in the page and does nothing where there is none.
 
 import { startCitation } from "./citation.js";
+import { startDefinitions } from "./definitions.js";
+import { startFeeds } from "./feeds.js";
 import { startFinder } from "./finder/box.js";
 import { startGrid } from "./grid/grid.js";
 import { startKernelOrder } from "./kernel-order.js";
@@ -12,6 +14,7 @@ import { startSpeculation } from "./speculation.js";
 import { startThemeButton } from "./theme-button.js";
 import { startInputs } from "./tiles/inputs.js";
 import { startInspection } from "./tiles/inspection.js";
+import { startPanels } from "./tiles/panels.js";
 import { startRange } from "./tiles/range.js";
 import { startRows } from "./tiles/rows.js";
 import { startTables } from "./tiles/tables.js";
@@ -25,6 +28,9 @@ startListButton();
 startListPage();
 startSpeculation();
 startInputs();
+startDefinitions();
+startFeeds();
+startPanels();
 startTables();
 startRows();
 startRange();

@@ -15,6 +15,12 @@ export const loadingRules = page.rules;
 /** Name of the network that this page belongs to; empty on pages of the whole site. */
 export const model = document.documentElement.dataset.model ?? "";
 
+/** By the name of a statistic, the anchor of its definition in the guide. */
+export const measures = page.measures ?? {};
+
+/** The end of the names of the sprites of this network. */
+export const spriteFormat = document.documentElement.dataset.sprites ?? "webp";
+
 /** Light or dark: read(), write(theme) and apply(), see static/theme.js. */
 export const theme = page.theme;
 

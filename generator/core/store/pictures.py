@@ -13,16 +13,18 @@ from generator.core.files import remove, write_atomically
 from generator.core.store.arrays import keep_layers, keep_only
 from generator.core.store.tables import json_bytes, read_json
 
+FORMATS = ("webp", "avif")  # of sprites; all other pictures are WebP
+
 
 def _numbers(folder: Path) -> set[int]:
     """The numbers that the pictures in a folder are named by; none where there is no such folder."""
     names = os.listdir(folder) if folder.is_dir() else []
-    stems = (name.removesuffix(".webp") for name in names if name.endswith(".webp"))
-    return {int(stem) for stem in stems if stem.isdecimal()}
+    parts = (name.rpartition(".") for name in names)
+    return {int(stem) for stem, _, ending in parts if ending in FORMATS and stem.isdecimal()}
 
 
 class Pictures:
-    """The WebP files of one atlas folder."""
+    """The encoded pictures of one atlas folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -33,29 +35,29 @@ class Pictures:
 
     # -- sprites -------------------------------------------------------------------------------------------------------
 
-    def sprite_path(self, layer: str, channel: int) -> Path:
-        """A channel's sprite."""
-        return self._folder / "sprites" / layer / f"{channel}.webp"
+    def sprite_path(self, layer: str, channel: int, ending: str = "webp") -> Path:
+        """A channel's sprite. ending: one of FORMATS."""
+        return self._folder / "sprites" / layer / f"{channel}.{ending}"
 
     def sprites(self, layer: str) -> set[int]:
         """The channels of a layer that have a sprite."""
         return _numbers(self._folder / "sprites" / layer)
 
-    def keep_sprites(self, layer: str, channels: Iterable[int]) -> None:
-        """Remove the layer's sprites of all channels but these."""
-        keep_only(self._folder / "sprites" / layer, {f"{channel}.webp" for channel in channels})
+    def keep_sprites(self, layer: str, channels: Iterable[int], ending: str = "webp") -> None:
+        """Remove the layer's sprites of all channels but these, and all of another format."""
+        keep_only(self._folder / "sprites" / layer, {f"{channel}.{ending}" for channel in channels})
 
-    def range_path(self, layer: str, channel: int) -> Path:
-        """The patches and gradients of a channel's strips."""
-        return self._folder / "ranges" / layer / f"{channel}.webp"
+    def range_path(self, layer: str, channel: int, ending: str = "webp") -> Path:
+        """The patches and gradients of a channel's strips, in the format of its sprite."""
+        return self._folder / "ranges" / layer / f"{channel}.{ending}"
 
     def ranges(self, layer: str) -> set[int]:
         """The channels of a layer whose strips have patches and gradients."""
         return _numbers(self._folder / "ranges" / layer)
 
-    def keep_ranges(self, layer: str, channels: Iterable[int]) -> None:
-        """Remove the layer's pictured strips of all channels but these."""
-        keep_only(self._folder / "ranges" / layer, {f"{channel}.webp" for channel in channels})
+    def keep_ranges(self, layer: str, channels: Iterable[int], ending: str = "webp") -> None:
+        """Remove the layer's pictured strips of all channels but these, and all of another format."""
+        keep_only(self._folder / "ranges" / layer, {f"{channel}.{ending}" for channel in channels})
 
     def thumbs_path(self, layer: str) -> Path:
         """The thumbnails of a layer's channels."""

@@ -94,7 +94,7 @@ def gradient_reach(atlas: Atlas, layer: str, channel: int) -> float:
     that holds nine tenths of the energy in its tile, mean over the top-9 pictures. NaN where the atlas does not show
     them."""
     sprite, numbers = atlas.manifest.sprites[layer], atlas.layer(layer)
-    path = atlas.store.pictures.sprite_path(layer, channel)
+    path = atlas.store.pictures.sprite_path(layer, channel, sprite.format)
     if GRADIENT not in sprite.panels or numbers.absence(channel) or not path.is_file():
         return NAN
     with Image.open(path) as sheet:

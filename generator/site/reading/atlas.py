@@ -126,6 +126,11 @@ class Atlas:
         return tuple(layer for layer in self.manifest.layers if layer.name in self.manifest.sprites)
 
     @cached_property
+    def sprite_format(self) -> str:
+        """The format of all sprites: the end of their files' names."""
+        return next((sprite.format for sprite in self.manifest.sprites.values()), "webp")
+
+    @cached_property
     def blocks(self) -> tuple[LayerInfo, ...]:
         return tuple(layer for layer in self.layers if layer.kind == "block")
 

@@ -196,14 +196,18 @@ def channel_page(
         inside=_inside(atlas, info, channel, found),
         data=_tile_data(atlas, info, channel, top),
         cite=cite(atlas.manifest, info.name, channel, address),
-        preview=f"{base_url}{atlas.name}/{picture}" if base_url and (picture := _picture(layer, top)) else "",
+        preview=f"{base_url}{atlas.name}/{picture}"
+        if base_url and (picture := _picture(atlas, layer, top))
+        else "",
     )
 
 
-def _picture(layer: Layer, top: TopPictures) -> str:
-    """The sprite, else the strongest picture that is published, below the network's folder; '' for none."""
-    if top.wholes:
-        return next(f"pictures/{each.number}.webp" for each in top.wholes if each.number is not None)
+def _picture(atlas: Atlas, layer: Layer, top: TopPictures) -> str:
+    """The sprite, else the strongest picture that is published, below the network's folder; '' for none. Services that
+    draw previews of links often do not read AVIF."""
+    if top.wholes or (layer.sprite.format == "avif" and not top.absent):
+        pictures = (tile.picture for tile in top.tiles if tile.picture in atlas.published)
+        return next((f"pictures/{picture}.webp" for picture in pictures), "")
     return "" if top.absent else f"{layer.info.name}/{top.sprite}"
 
 
@@ -226,7 +230,7 @@ def _top_pictures(atlas: Atlas, layer: Layer, channel: int) -> TopPictures:
     sides = [int(tile.focus.square[2]) for tile in tiles if tile.focus]
     return TopPictures(
         absent=layer.absence(channel),
-        sprite=f"{channel}.webp",
+        sprite=f"{channel}.{layer.sprite.format}",
         tiles=tiles,
         wholes=wholes,
         published=sum(picture.number is not None for picture in wholes),

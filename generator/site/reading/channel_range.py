@@ -73,9 +73,9 @@ class RangeSection:
     panels: Sequence[str]
 
 
-def range_file(channel: int) -> str:
+def range_file(layer: Layer, channel: int) -> str:
     """The picture of a channel's strips with their gradients, in the layer's folder."""
-    return f"{channel}-range.webp"
+    return f"{channel}-range.{layer.sprite.format}"
 
 
 def strip_name(quantile: int, count: int) -> str:
@@ -109,7 +109,7 @@ def range_section(atlas: Atlas, info: LayerInfo, channel: int) -> RangeSection |
         sampled=atlas.scored if atlas.scored < len(atlas.pictures) else None,
         is_cut=shows_fields(atlas, info) and any(strip.is_shown for strip in strips),
         sentence=decline_sentence(atlas, layer, channel),
-        sprite=range_file(channel) if channel in layer.ranged else "",
+        sprite=range_file(layer, channel) if channel in layer.ranged else "",
         panels=layer.sprite.panels[: 1 + ("patches" in layer.sprite.panels)],
     )
 

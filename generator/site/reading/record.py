@@ -196,7 +196,9 @@ class ChannelRecord:
 
     channel: Annotated[int, Field(description="its number in the layer, from 0")]
     dead: Annotated[bool, Field(description="whether no picture activates it")]
-    sprite: Annotated[bool, Field(description="whether its tiles are published, as `<channel>.webp`")]
+    sprite: Annotated[
+        bool, Field(description="whether its tiles are published, in `<channel>.webp` or `.avif`")
+    ]
     sentence: Annotated[str, Field(description="what its page says first")]
     top: Annotated[
         Sequence[TopPicture], Field(description="its top-9 pictures, strongest first", max_length=TOP)

@@ -1,6 +1,7 @@
 // A layer's grid of channels: sorting and filtering. What is chosen stands in the address (after #, which also works in
 // a folder) and can be linked.
 
+import { element } from "../dom.js";
 import { receive } from "../site.js";
 import { startPreview } from "./preview.js";
 
@@ -8,12 +9,28 @@ const FIELDS = ["sort", "label", "least"];
 const SWITCHES = ["up", "dead", "gradients", "falls", "optimised", "large"];
 const STRONGEST = "thumbs.webp";
 const OPTIMISED = "optimised/thumbs.webp";
+const USED = ["pointerover", "focusin", "input"];
 
-/** The numbers of the channels come in a data script of their own, the layer's grid.js: the grid is there before. */
+/** The numbers of the channels come in a data script of their own, the layer's grid.js, which is as large as the page:
+ * it is loaded when the reader points at the grid or the form, uses them, or comes with a choice in the address. */
 export function startGrid() {
   const grid = document.querySelector(".grid");
   const form = document.querySelector(".tools");
-  if (grid && form) receive("grid", (data) => start(grid, form, data));
+  if (!grid || !form) return;
+  receive("grid", (data) => start(grid, form, data));
+  let isAsked = false;
+  const load = () => {
+    if (!isAsked) document.head.append(element("script", { src: "grid.js" }));
+    isAsked = true;
+  };
+  if (location.hash.length > 1) load();
+  window.addEventListener("hashchange", load);
+  for (const type of USED) for (const place of [grid, form]) place.addEventListener(type, load);
+  showCount(form.elements, grid.querySelectorAll("li:not(.dead)").length, grid.childElementCount);
+}
+
+function showCount(controls, shown, all) {
+  controls.shown.value = `${shown.toLocaleString("en")} of ${all.toLocaleString("en")}`;
 }
 
 function start(grid, form, data) {
@@ -26,15 +43,20 @@ function start(grid, form, data) {
     apply();
   });
   window.addEventListener("hashchange", apply);
+  if (location.hash.length < 2 && `${stateOf(layer.controls)}`) writeAddress(layer.controls); // chosen meanwhile
   apply();
   startPreview(layer);
 }
 
-function writeAddress(controls) {
+function stateOf(controls) {
   const state = new URLSearchParams();
   for (const name of FIELDS) if (controls[name].value) state.set(name, controls[name].value);
   for (const name of SWITCHES) if (controls[name]?.checked) state.set(name, "1");
-  history.replaceState(null, "", `#${state}`);
+  return state;
+}
+
+function writeAddress(controls) {
+  history.replaceState(null, "", `#${stateOf(controls)}`);
 }
 
 function applyAddress(layer) {
@@ -67,7 +89,7 @@ function applyAddress(layer) {
   grid.classList.toggle("with-dead", withDead);
   grid.classList.toggle("big", controls.large.checked);
   showSheet(layer, controls.optimised?.checked ? OPTIMISED : STRONGEST);
-  controls.shown.value = `${shown.toLocaleString("en")} of ${cells.length.toLocaleString("en")}`;
+  showCount(controls, shown, cells.length);
 }
 
 // Channels without a value come last in either direction.

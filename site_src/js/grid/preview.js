@@ -2,6 +2,7 @@
 
 import { element } from "../dom.js";
 import { significant } from "../numbers.js";
+import { spriteFormat } from "../site.js";
 
 const PANEL_SIDE = 216; // px
 const MOST_LABELS = 4;
@@ -26,7 +27,7 @@ export function startPreview({ grid, controls, data, cells }) {
       preview.append(element("img", { src: whole.src, alt: "", width: PANEL_SIDE, height: PANEL_SIDE }));
     } else if (link.querySelector("img")) {
       const width = PANEL_SIDE * data.panels.length;
-      preview.append(element("img", { src: `${channel}.webp`, alt: "", width, height: PANEL_SIDE }));
+      preview.append(element("img", { src: `${channel}.${spriteFormat}`, alt: "", width, height: PANEL_SIDE }));
     }
     const labels = Array.from(new Set(data.nine[channel]))
       .slice(0, MOST_LABELS)

@@ -1,7 +1,7 @@
 // The page of lists: the channels that the address names, side by side, with their tiles and main numbers.
 
 import { element } from "../dom.js";
-import { receive, root, model } from "../site.js";
+import { model, receive, root, spriteFormat } from "../site.js";
 import { copyButton } from "../citation.js";
 import { fragmentOf, keepList, listOf, sessionList } from "./address.js";
 import { layersOfNetwork } from "./layers.js";
@@ -117,7 +117,7 @@ async function item(entry, number) {
 
 function tiles(data, channel, pictures) {
   if (pictures === 1) {
-    return [element("img", { src: `${address(data.layer)}/${channel}.webp`, alt: data.panels.join(", ") })];
+    return [element("img", { src: `${address(data.layer)}/${channel}.${spriteFormat}`, alt: data.panels.join(", ") })];
   }
   if (!pictures.length) return [element("span", { class: "dead", text: "no pictures" })];
   const images = pictures.map((number) => element("img", { src: `${root}${model}/pictures/${number}.webp`, alt: "" }));

@@ -1,6 +1,7 @@
 // The inputs of a channel: their sprites are loaded when they can be seen.
 
 import { element } from "../dom.js";
+import { spriteFormat } from "../site.js";
 import { tileData } from "./data.js";
 
 export function startInputs() {
@@ -19,7 +20,7 @@ function showSprites(place) {
       link.prepend(element("span", { class: "whole" }, [image]));
       continue;
     }
-    const src = link.getAttribute("href").replace(/\.html$/, ".webp");
+    const src = link.getAttribute("href").replace(/\.html$/, `.${spriteFormat}`);
     const image = element("img", { src, loading: "lazy", alt: "" });
     link.prepend(element("span", { class: `sheet s${data.panels.length}` }, [image]));
   }

@@ -40,7 +40,7 @@ function drawRow(row) {
   data.panels.forEach((_, panel) => lines.append(panelLine(data, row.dataset.row, sprite, panel)));
   // The optimised picture stands before the top-9 patches, never alone.
   if (data.optimised?.includes(row.dataset.row)) {
-    const src = sprite.replace(/(\d+\.webp)$/, "optimised/$1");
+    const src = sprite.replace(/(\d+)\.\w+$/, "optimised/$1.webp");
     const image = element("img", { src, loading: "lazy", alt: "optimised picture" });
     lines.append(element("div", { class: "line optimised" }, [image]));
   }
@@ -79,7 +79,7 @@ function panelLine(data, rowName, sprite, panel) {
     if (data.panels[panel] === "patches" && isWiderThanInput(data, size) && !focusSquare(tile)) {
       shown.push(drawnSquares(data.side, [unitSquare(field, tile)], around));
     }
-    const href = `${sprite.replace(/\.webp$/, ".html")}#${place + 1}`;
+    const href = `${sprite.replace(/\.\w+$/, ".html")}#${place + 1}`;
     line.append(panel ? element("span", {}, shown) : element("a", { href }, shown));
   });
   return line;
