@@ -327,6 +327,7 @@ STATED = {
 PROSE = (
     r"arXiv:\d{4}\.\d{4,5}|, \d{4}\b|JMLR 9, 2008|Johnson 2016|section 4|\(© 2006",  # citations
     r"allows 1 GB for a published site",  # GitHub's limit, with its address
+    r"Pillow 11\.3 or newer|since Chrome 85, Firefox 93 and Safari 16\.4",  # which write and show AVIF
     r"top-9|channel 150|3 of 9|shared / 9|#4|\bres\w+|fc7|\bReLU6\b|ResNet-50|WordNet 3\.0|SHA-256",  # names
     r"EfficientNet-Lite0",
     r"\(0, 0\)|\[0, 1\]|max\(\*ρ\*, 0\)|1 − \*s\*₀|2 ln|\*H\* / 2⌋|× 0\.5 \+ 0\.5|e2i|× 3 weights|1/frequency|1/255",
