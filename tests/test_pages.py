@@ -19,7 +19,7 @@ from generator.site.chapters.paper_claims import CLAIMS
 from generator.site.chapters.refinement import refinement_page
 from generator.site.chapters.refinement_pair import pair_page
 from generator.site.chapters.revisited import revisited_page
-from generator.site.finder import CLASSES_PER_CHANNEL, finder_index
+from generator.site.finder import CLASSES_PER_CHANNEL, finder_index, text_of
 from generator.site.formats import in_words, percent, significant
 from generator.site.home import stage_links
 from generator.site.reading.atlas import Atlas
@@ -30,7 +30,13 @@ from generator.site.reading.highlights import highlights
 from generator.site.reading.histogram import histogram
 from generator.site.reading.layer import layer_grid
 from generator.site.reading.measures import MEASURES
-from generator.site.reading.tiles import covers_picture, tile_data, unit_mark
+from generator.site.reading.tiles import (
+    covers_picture,
+    json_in_page,
+    shared_tile_data,
+    tile_data,
+    unit_mark,
+)
 
 SMALL = Path(__file__).parent / "small_atlas"
 
@@ -166,7 +172,8 @@ def test_finder_index_names_the_most_frequent_classes(atlas: Atlas) -> None:
 
 def test_tile_data_cannot_end_its_script(atlas: Atlas, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(atlas, "picture_labels", ["</script><b>"] * len(atlas.pictures))
-    assert "<" not in tile_data(atlas, ["res2b"], 0)
+    assert "<" not in json_in_page(tile_data(atlas, ["res2b"], 0))
+    assert "<" not in text_of(shared_tile_data(atlas, atlas.manifest.layer("res2b"), 0))
 
 
 def test_highlights_are_active_and_in_stage_order(atlas: Atlas) -> None:

@@ -46,6 +46,7 @@ from generator.site.reading.channel import channel_page
 from generator.site.reading.highlights import highlights, highlights_rule, left_out
 from generator.site.reading.layer import layer_grid
 from generator.site.reading.measures import BY_KEY, MEASURES
+from generator.site.reading.tiles import shared_tile_data
 from generator.site.reading.unique_labels import unique_labels
 from generator.site.render import render_site
 from generator.stages import profile
@@ -211,7 +212,8 @@ def test_a_channel_that_is_not_pictured_shows_what_is_known_of_it(tmp_path: Path
     page = channel_page(atlas, atlas.manifest.layer("res2b"), 1, "")
     assert page.top.absent == "" and not page.top.whole
     assert [picture.number for picture in page.top.wholes] == [None, *atlas.layer("res2b").nine(1)[1:]]
-    data = json.loads(page.data)
+    data: Any = shared_tile_data(atlas, atlas.manifest.layer("res2b"), 1)
+    assert page.data == "" and page.data_file == "res2b/1.js"
     assert [tile[0] for tile in data["rows"]["res2b"][1]] == atlas.layer("res2b").nine(1)
     assert data["without"] == [gone]
     render_site([tmp_path / "atlas"], tmp_path / "site")
@@ -228,7 +230,8 @@ def test_without_published_pictures_it_shows_none_and_says_so(tmp_path: Path) ->
     atlas = Atlas(tmp_path / "atlas")
     page = channel_page(atlas, atlas.manifest.layer("res2b"), 1, "")
     assert page.top.absent == "not pictured in this atlas" and page.top.wholes == []
-    assert len(page.top.tiles) == 9 and "without" not in json.loads(page.data)
+    data = shared_tile_data(atlas, atlas.manifest.layer("res2b"), 1)
+    assert len(page.top.tiles) == 9 and data is not None and "without" not in data
 
 
 def test_a_dead_channel_offers_no_list_of_pictures(tmp_path: Path) -> None:

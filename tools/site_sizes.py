@@ -35,13 +35,14 @@ def measured(site: Path, atlas: Path) -> dict[str, Any]:
         group = groups.setdefault((kind, layer.stage), empty)
         group["channels"] += layer.channels
         group["shared"] += of_tables * layer.channels
-        pictured = sum(path.stem.isdigit() for path in (site / layer.name).glob("*.webp"))
+        ending = f".{manifest.sprites[layer.name].format}"
+        pictured = sum(path.stem.isdigit() for path in (site / layer.name).glob(f"*{ending}"))
         for path in (site / layer.name).iterdir():
             if path.name == THUMBNAILS:
                 group["shared"] += path.stat().st_size * layer.channels / pictured
-            elif path.is_file() and not path.stem.isdigit():
+            elif path.is_file() and (path.suffix == ".js" or not path.stem.isdigit()):
                 group["shared"] += path.stat().st_size
-            elif path.suffix == ".webp":
+            elif path.suffix == ending:
                 group["sample"] += 1
                 group["bytes"] += path.stat().st_size + path.with_suffix(".html").stat().st_size
     pictures = [path.stat().st_size for path in (site / "pictures").glob("*.webp")]
@@ -49,6 +50,7 @@ def measured(site: Path, atlas: Path) -> dict[str, Any]:
         "model": manifest.model,
         "date": manifest.date[:10],
         "pictures": manifest.pictures.count,
+        "sprites": next(sprite.format for sprite in manifest.sprites.values()),
         "picture": round(sum(pictures) / len(pictures)),
         "groups": [
             {

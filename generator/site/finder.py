@@ -103,8 +103,13 @@ def _commonest_classes(atlas: Atlas, name: str, of_picture: list[int]) -> list[i
 def data_script(receiver: str, data: object) -> str:
     """A script that hands data to the site's scripts: a page opened from a folder may run a script but not read a JSON
     file."""
+    return f"residualAtlas.{receiver}({text_of(data)});\n"
+
+
+def text_of(data: object) -> str:
+    """Data as compact JSON that is also an expression of JavaScript."""
     text = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
     # Harmless in a file of its own, but not where somebody pastes the data into a page.
     for character in "<\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
-    return f"residualAtlas.{receiver}({text});\n"
+    return text

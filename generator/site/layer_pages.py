@@ -9,9 +9,10 @@ from pathlib import Path
 
 from generator.core.errors import AtlasError
 from generator.core.processes import in_workers, page_processes
+from generator.core.records import LayerInfo
 from generator.site.assets import LARGEST_SHEET
 from generator.site.chapters.first_layers import first_layers_of
-from generator.site.finder import data_script
+from generator.site.finder import data_script, text_of
 from generator.site.formats import integer
 from generator.site.frame import Frame
 from generator.site.lists import BIBTEX, LAYER_SCRIPT, bibtex_file, list_script
@@ -28,6 +29,7 @@ from generator.site.reading.measure_groups import measure_groups
 from generator.site.reading.optimised import FOLDER as OPTIMISED
 from generator.site.reading.optimised import has_optimised, is_optimised
 from generator.site.reading.stream import ChannelStream, channel_stream, stream_blocks
+from generator.site.reading.tiles import shared_tile_data, tile_file
 from generator.site.record_files import FILE, records_json
 from generator.site.writing import Site
 
@@ -89,6 +91,17 @@ class LayerPages:
             site.page(f"{folder}/kernels.html", "kernels.html", self._frame, header)
             site.copy(atlas.store.pictures.kernels_path(name), f"{folder}/kernels.webp")
         self._write_pictures(site, layer)
+        if atlas.tile_groups[name][-1].name == name:
+            self._write_tile_data(site, info)
+
+    def _write_tile_data(self, site: Site, info: LayerInfo) -> None:
+        """The data of the tiles of all layers of this one's group, where the group has several."""
+        group = self._atlas.tile_groups[info.name]
+        for channel in range(max(layer.channels for layer in group)):
+            address = tile_file(self._atlas, info, channel)
+            if address:
+                data = shared_tile_data(self._atlas, info, channel)
+                site.write(f"{self._atlas.name}/{address}", f"residualAtlas.tiles = {text_of(data)};\n")
 
     def _write_pictures(self, site: Site, layer: Layer) -> None:
         store, name = self._atlas.store, layer.info.name

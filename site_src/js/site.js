@@ -21,6 +21,9 @@ export const measures = page.measures ?? {};
 /** The end of the names of the sprites of this network. */
 export const spriteFormat = document.documentElement.dataset.sprites ?? "webp";
 
+/** What the tiles of this page show, from a script that several pages share; null where the page has it itself. */
+export const tiles = page.tiles ?? null;
+
 /** Light or dark: read(), write(theme) and apply(), see static/theme.js. */
 export const theme = page.theme;
 

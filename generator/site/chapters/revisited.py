@@ -19,7 +19,7 @@ from generator.site.chapters.first_layers import KernelCounts, first_layers_of
 from generator.site.chapters.paper_claims import CLAIMS, WORDS, Claim, Evidence, Verdict
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.layer import kernel_sheet
-from generator.site.reading.tiles import tile_data
+from generator.site.reading.tiles import json_in_page, tile_data
 from generator.site.reading.whole_pictures import WholePicture, whole_pictures
 from generator.site.writing import Site
 
@@ -218,7 +218,7 @@ def _section(atlas: Atlas, claim: Claim) -> ClaimSection:
         claim.verdict(evidence),
         rows,
         missing=[name for name in claim.layers if name not in evidence.layers],
-        data=tile_data(atlas, [row.layer for row in rows if not row.absent], claim.channel),
+        data=json_in_page(tile_data(atlas, [row.layer for row in rows if not row.absent], claim.channel)),
     )
 
 

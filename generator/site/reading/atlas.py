@@ -254,6 +254,22 @@ class Atlas:
             )
         return self._around[layer.name]
 
+    @cached_property
+    def tile_groups(self) -> dict[str, tuple[LayerInfo, ...]]:
+        """By name of a layer the layers whose channels of the same number stand on each other's pages, in forward
+        order: the blocks of a stage with the convolutions that are added into them, or the layer alone."""
+        groups = {layer.name: {layer.name} for layer in self.layers}
+        for layer in self.layers:
+            around = self.around(layer)
+            joined = set().union(
+                *(groups[other.name] for other in (layer, *around.strip, *around.inner_tied))
+            )
+            groups |= dict.fromkeys(joined, joined)
+        return {
+            name: tuple(layer for layer in self.layers if layer.name in group)
+            for name, group in groups.items()
+        }
+
     def place(self, layer: LayerInfo) -> str:
         """Where in the network a layer stands, in words; '' for a layer of a plain network, which has no stages."""
         if layer.kind == "stem":

@@ -29,7 +29,9 @@ from generator.site.reading.tiles import (
     Tile,
     covers_picture,
     focus_marks,
+    json_in_page,
     tile_data,
+    tile_file,
     tile_view,
     tiles_of,
 )
@@ -140,9 +142,10 @@ class ChannelPage:
     record: what is published of the channel, with its sentence and its labels; classes: sentences on the classes of its
     pictures; categories: the classes and groups of classes that many of its pictures are of; descriptions: from
     elsewhere; changes: how it changes from earlier blocks; spread: its whole range, None for a dead channel; strip: the
-    blocks of the stage, empty where there is only one; data: JSON for the scripts, '' where there are no tiles;
-    preview: full address of the picture that stands for the page where somebody links to it, '' where the site's own
-    address is not known or the channel shows no picture.
+    blocks of the stage, empty where there is only one; data: of its tiles, JSON for the
+    scripts, '' where there are none or where they stand in data_file, a script below the network's folder, '' without
+    one; preview: full address of the picture that stands for the page where somebody links to it, '' where the site's
+    own address is not known or the channel shows no picture.
     """
 
     channel: int
@@ -161,6 +164,7 @@ class ChannelPage:
     similar: Sequence[SimilarChannels]
     inside: Inside
     data: str
+    data_file: str
     cite: Citation
     preview: str
 
@@ -195,6 +199,7 @@ def channel_page(
         similar=found.similar,
         inside=_inside(atlas, info, channel, found),
         data=_tile_data(atlas, info, channel, top),
+        data_file=tile_file(atlas, info, channel),
         cite=cite(atlas.manifest, info.name, channel, address),
         preview=f"{base_url}{atlas.name}/{picture}"
         if base_url and (picture := _picture(atlas, layer, top))
@@ -297,14 +302,8 @@ def _inner_row(atlas: Atlas, name: str, channel: int) -> InnerRow:
 
 
 def _tile_data(atlas: Atlas, info: LayerInfo, channel: int, top: TopPictures) -> str:
-    """The data of every row that is drawn, and of the channel's own top-9 pictures, which are listed even without
-    tiles."""
-    around = atlas.around(info)
-    names = [
-        layer.name
-        for layer in [*around.strip, *around.inner_tied]
-        if not atlas.layer(layer.name).absence(channel)
-    ]
-    if top.tiles and info.name not in names:
-        names.append(info.name)
-    return tile_data(atlas, names, channel) if names else ""
+    """The data of the channel's own top-9 pictures, which are listed even without tiles, where no other page has them
+    too."""
+    if tile_file(atlas, info, channel) or not top.tiles:
+        return ""
+    return json_in_page(tile_data(atlas, [info.name], channel))

@@ -168,8 +168,22 @@ def picture_view(atlas: Atlas, margin: float = 0.0) -> str:
     return f"{left:g} {top:g} {side + 2 * margin:g} {side + 2 * margin:g}"
 
 
-def tile_data(atlas: Atlas, names: Sequence[str], channel: int) -> str:
-    """What the scripts need to draw the rows of these layers' tiles and to describe a tile, as compact JSON.
+def tile_file(atlas: Atlas, info: LayerInfo, channel: int) -> str:
+    """The address, below the network's folder, of the script with the data of a channel's tiles, which the pages of the
+    channels of the same number share; '' where the page has the data itself."""
+    group = atlas.tile_groups[info.name]
+    return f"{group[-1].name}/{channel}.js" if len(group) > 1 else ""
+
+
+def shared_tile_data(atlas: Atlas, info: LayerInfo, channel: int) -> dict[str, object] | None:
+    """The content of that script; None where no layer's channel has pictures."""
+    layers = [layer for layer in atlas.tile_groups[info.name] if channel < layer.channels]
+    names = [layer.name for layer in layers if not atlas.layer(layer.name).dead[channel]]
+    return tile_data(atlas, names, channel) if names else None
+
+
+def tile_data(atlas: Atlas, names: Sequence[str], channel: int) -> dict[str, object]:
+    """What the scripts need to draw the rows of these layers' tiles and to describe a tile.
 
     labels: text; rows: by layer, its receptive field [side, stride, centre], the ground around a tile, and the top-9 as
     [picture, value, row, column, label], with the focus's row, column and side in px of the picture where the tile is
@@ -201,7 +215,7 @@ def tile_data(atlas: Atlas, names: Sequence[str], channel: int) -> str:
         data["without"] = without
     if optimised := [name for name in names if is_optimised(atlas.layer(name), channel)]:
         data["optimised"] = optimised
-    return json_in_page(data)
+    return data
 
 
 def json_in_page(data: object) -> str:

@@ -1,4 +1,5 @@
-// What the tiles of a page show, from the JSON that stands in it, and squares drawn over a picture.
+// What the tiles of a page show, from the JSON that stands in it or from a script of its own, and squares drawn over a
+// picture.
 //
 // The data: {side: of the input in px, of a rectangle [height, width], panels, labels, pictures, without, optimised,
 // rows}. A row is [field, tiles]:
@@ -7,6 +8,7 @@
 // of that square in px of the picture.
 
 import { readJson } from "../dom.js";
+import { tiles as sharedTiles } from "../site.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const parsed = new WeakMap();
@@ -15,7 +17,7 @@ const parsed = new WeakMap();
 export function tileData(holder) {
   const section = holder.closest(".claim");
   const script = section ? section.querySelector("script.tiles") : document.getElementById("tiles");
-  if (!script) return null;
+  if (!script) return section ? null : sharedTiles;
   if (!parsed.has(script)) parsed.set(script, readJson(script));
   return parsed.get(script);
 }
