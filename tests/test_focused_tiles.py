@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,7 @@ from generator.pictures.decoding import read_picture
 from generator.site.chapters.revisited import gradient_reach
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.channel import channel_page
+from generator.site.reading.tiles import Tile
 from generator.site.render import render_site
 from generator.stages import profile
 from generator.stages.opening import open_network
@@ -156,7 +158,7 @@ def focused(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_tile_names_its_focus_and_what_lies_around_it(focused: Path) -> None:
+def test_a_tile_names_its_focus(focused: Path) -> None:
     atlas = Atlas(focused)
     top = channel_page(atlas, atlas.manifest.layer("res2b"), 1, "").top
     assert top.focus == (32, 40) and top.whole  # the last tile shows the whole picture
@@ -164,15 +166,8 @@ def test_a_tile_names_its_focus_and_what_lies_around_it(focused: Path) -> None:
     first, second, last = top.tiles[0].focus, top.tiles[1].focus, top.tiles[8].focus
     assert first is not None and second is not None and last is None
     assert (first.square, second.square) == ((20, 10, 32), (3, 0, 40)) and first.is_published
-    tile = top.tiles[0]
-    assert first.around == (4 * tile.column, 4 * tile.row, 4)  # the unit's place
-    assert top.marks is not None and top.marks.view == "0 0 192 192"
-    assert top.marks.focus.startswith("M20 10h32v32h-32zM67 0h40v40h-40z")  # the second, one picture further
-    assert top.marks.focus.count("z") == 8
     smaller = channel_page(atlas, atlas.manifest.layer("res2a"), 0, "").top
     assert not smaller.whole and smaller.tiles[0].focus is not None
-    above, left, _, _ = ReceptiveField(43, 4, 1.5).box(smaller.tiles[0].row, smaller.tiles[0].column)
-    assert smaller.tiles[0].focus.around == (left, above, 43)
     stem = channel_page(atlas, atlas.manifest.layer("conv1"), 0, "").top
     assert stem.focus is None and all(tile.focus is None for tile in stem.tiles)
 
@@ -207,14 +202,17 @@ def address(focused: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield f"{host}/small"
 
 
+def _first_tile(folder: Path, layer: str, channel: int) -> Tile:
+    atlas = Atlas(folder)
+    return channel_page(atlas, atlas.manifest.layer(layer), channel, "").top.tiles[0]
+
+
 @pytest.mark.browser
-@pytest.mark.parametrize("scripts", [True, False])
 def test_the_whole_pictures_with_the_focus_are_one_click_away(
-    browser: Any, address: str, scripts: bool
+    browser: Any, address: str, focused: Path
 ) -> None:
     expect = pytest.importorskip("playwright.sync_api").expect
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, java_script_enabled=scripts)
-    page = context.new_page()
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
     page.goto(f"{address}/res2b/1.html")
     patches_panel, whole = page.locator(".panels .patches"), page.locator("#whole")
     expect(patches_panel).to_be_visible()
@@ -227,13 +225,36 @@ def test_the_whole_pictures_with_the_focus_are_one_click_away(
     expect(page.locator(".panels .p1")).to_be_visible()
     assert page.url.endswith("#whole")
     expect(whole.locator("img")).to_have_count(8)
-    assert whole.locator("svg").nth(0).get_attribute("viewBox") == "0 0 192 192"
-    assert str(whole.locator("path").nth(0).get_attribute("d")).startswith("M20 10h32v32h-32zM67 0h40")
+    assert whole.locator("svg").nth(0).get_attribute("viewBox") == "0 0 64 64"
+    unit = _first_tile(focused, "res2b", 1)
+    paths = [path.get_attribute("d") for path in whole.locator("path").all()]
+    assert paths[:2] == ["M20 10h32v32h-32z", f"M{4 * unit.column} {4 * unit.row}h4v4h-4z"]  # focus and place
+    assert paths[2] == "M3 0h40v40h-40z" and len(paths) == 16
+    assert whole.bounding_box()["width"] == whole.locator(".nine").bounding_box()["width"]
     page.get_by_role("link", name="Back to the focus").click()
     expect(whole).to_be_hidden()
     expect(patches_panel).to_be_visible()
+    page.goto("about:blank")
     page.goto(f"{address}/res2b/1.html#whole")
     expect(whole).to_be_visible()
+    page.goto(f"{address}/res2a/0.html#whole")
+    unit = _first_tile(focused, "res2a", 0)
+    above, left, _, _ = ReceptiveField(43, 4, 1.5).box(unit.row, unit.column)
+    assert whole.locator("path").nth(1).get_attribute("d") == f"M{left} {above}h43v43h-43z"
+    page.close()
+
+
+@pytest.mark.browser
+def test_without_scripts_a_tile_leads_to_its_whole_picture(browser: Any, address: str) -> None:
+    expect = pytest.importorskip("playwright.sync_api").expect
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{address}/res2b/1.html")
+    expect(page.get_by_role("link", name="Show the whole pictures")).to_be_hidden()
+    links = page.locator(".panels .nine > a")
+    assert links.nth(8).get_attribute("href") == "#9"  # it shows the whole picture itself
+    links.first.click()
+    assert re.search(r"/pictures/\d+\.webp$", page.url)
     context.close()
 
 

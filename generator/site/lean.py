@@ -13,12 +13,13 @@ _SIMPLE_NAMES = (
     "neighbours.down", "neighbours.next", "neighbours.previous", "neighbours.up", "number", "other.flow",
     "other.layer", "part.filled", "picture", "picture.number", "picture.unit[0]", "picture.unit[1]", "root", "row",
     "row.layer", "row_address", "sprite_format", "statistic.place", "sum.input", "term.channel", "tile.picture",
-    "tile.rank", "top.sprite",
+    "tile.rank", "tile_address", "top.sprite",
 )  # fmt: skip
 _SIMPLE = rf"(?:[\w./#:%+-]|\{{\{{ (?:{'|'.join(map(re.escape, _SIMPLE_NAMES))}) \}}\}})"
 # Autoescape leaves no quotes in texts and values: what looks like an attribute is one.
-_SIMPLE_VALUE = re.compile(rf'="({_SIMPLE}+)"(?=[ >\n])')
-_EMPTY_VALUE = re.compile(r'=""(?=[ >\n])')
+# After a value comes white space or the tag's end, in the template perhaps a statement before it.
+_SIMPLE_VALUE = re.compile(rf'="({_SIMPLE}+)"(?=[ >\n]|\{{%)')
+_EMPTY_VALUE = re.compile(r'=""(?=[ >\n]|\{%)')
 # The ends of elements after which comes another of their kind, or the end of what holds them; of paragraphs also before
 # a block (HTML standard, 13.1.2.4).
 _IMPLIED_END = re.compile(

@@ -18,6 +18,7 @@ import { startPanels } from "./tiles/panels.js";
 import { startRange } from "./tiles/range.js";
 import { startRows } from "./tiles/rows.js";
 import { startTables } from "./tiles/tables.js";
+import { startWhole } from "./tiles/whole.js";
 import { startYours } from "./yours.js";
 
 startFinder();
@@ -31,6 +32,7 @@ startInputs();
 startDefinitions();
 startFeeds();
 startPanels();
+startWhole();
 startTables();
 startRows();
 startRange();

@@ -25,10 +25,8 @@ from generator.site.reading.optimised import OptimisedPicture, optimised_picture
 from generator.site.reading.record import ChannelRecord
 from generator.site.reading.relations import SimilarChannels
 from generator.site.reading.tiles import (
-    FocusMarks,
     Tile,
     covers_picture,
-    focus_marks,
     json_in_page,
     tile_data,
     tile_file,
@@ -57,8 +55,8 @@ class TopPictures:
     strongest first; wholes: what stands in place of tiles where the channel has no sprite; published: how many of
     these; is_cut: whether the units' fields are shown as well, cut out of them;
     whole: whether the tiles show whole pictures with the unit's place; view: viewBox of the marks; focus: the smallest
-    and the largest side of a tile's focus, in px, None where no tile is cut to one; marks: what is then drawn over the
-    whole pictures; size: of the network's input, in px.
+    and the largest side of a tile's focus, in px, None where no tile is cut to one; size: of the network's input, in
+    px.
     """
 
     absent: str
@@ -70,7 +68,6 @@ class TopPictures:
     whole: bool
     view: str
     focus: tuple[int, int] | None
-    marks: FocusMarks | None
     size: Size
 
     @property
@@ -243,7 +240,6 @@ def _top_pictures(atlas: Atlas, layer: Layer, channel: int) -> TopPictures:
         whole=any(tile.mark for tile in tiles),
         view=tile_view(atlas, layer.info),
         focus=(min(sides), max(sides)) if sides else None,
-        marks=focus_marks(atlas, tiles) if sides else None,
         size=atlas.input_size,
     )
 

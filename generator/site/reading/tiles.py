@@ -12,7 +12,6 @@ from generator.site.reading.layer_numbers import Layer
 from generator.site.reading.optimised import is_optimised
 
 Square = tuple[float, float, float]  # left, top and side
-COLUMNS = 3  # of a channel's nine tiles
 
 
 @dataclass(frozen=True)
@@ -34,23 +33,11 @@ class Tile:
 
 @dataclass(frozen=True)
 class Focus:
-    """The square of a picture to which a unit's tiles are cut. square, around: left, top and side in px of the
-    network's input; around: the unit's receptive field, or its place where the field is larger than the picture;
+    """The square of a picture to which a unit's tiles are cut. square: left, top and side in px of the network's input;
     is_published: whether the site shows the picture."""
 
     square: Square
-    around: Square
     is_published: bool
-
-
-@dataclass(frozen=True)
-class FocusMarks:
-    """What is drawn over the whole pictures of tiles that are cut to their focus, three rows of three. view: viewBox of
-    the drawing, in px of the network's input; focus, around: the squares of all nine, as SVG paths."""
-
-    view: str
-    focus: str
-    around: str
 
 
 def tiles_of(atlas: Atlas, layer: Layer, channel: int, *, marked: bool = False) -> list[Tile]:
@@ -66,58 +53,11 @@ def tiles_of(atlas: Atlas, layer: Layer, channel: int, *, marked: bool = False) 
             column=column,
             picture=picture,
             mark=unit_mark(layer.info, row, column) if marked and not focus[2] else "",
-            focus=_focus(atlas, layer.info, row, column, focus, picture) if focus[2] else None,
+            focus=Focus((focus[1], focus[0], focus[2]), picture in atlas.published) if focus[2] else None,
         )
         for rank, (picture, value, (row, column), focus) in enumerate(zip(*nine, strict=True), 1)
         if picture >= 0
     ]
-
-
-def _focus(
-    atlas: Atlas, info: LayerInfo, row: int, column: int, square: Sequence[int], picture: int
-) -> Focus:
-    top, left, side = square
-    if covers_picture(atlas, info):
-        around = _unit_square(info, row, column)
-    else:
-        above, before, _, _ = info.receptive_field.box(row, column)
-        around = (before, above, info.receptive_field.side)
-    return Focus((left, top, side), around, picture in atlas.published)
-
-
-def focus_marks(atlas: Atlas, tiles: Sequence[Tile]) -> FocusMarks:
-    """The squares of these tiles, one drawing for all, because it takes a fifth of the room that nine of them take."""
-    side = atlas.input_side
-    top, left = ((side - length) // 2 for length in atlas.input_size)
-    marks = {"focus": "", "around": ""}
-    for place, tile in enumerate(tiles):
-        if tile.focus is None:
-            continue
-        x, y = place % COLUMNS * side, place // COLUMNS * side
-        for name, square in (("focus", tile.focus.square), ("around", tile.focus.around)):
-            marks[name] += _square_within(square, side, left, top, x, y)
-    return FocusMarks(f"0 0 {COLUMNS * side} {COLUMNS * side}", **marks)
-
-
-def _square_within(square: Square, cell: int, left: int, top: int, x: int, y: int) -> str:
-    """The part of a square that lies in its picture's cell, as an SVG path: sides outside it are left out. cell: side
-    of the cell; left, top: of the picture in it; x, y: of the cell in the drawing.
-
-    >>> _square_within((10, 20, 30), 64, 0, 0, 64, 0)
-    'M74 20h30v30h-30z'
-    >>> _square_within((-10, 20, 30), 64, 0, 0, 0, 0)
-    'M0 20h20M0 50h20M20 20v30'
-    """
-    x1, y1, side = square[0] + left, square[1] + top, square[2]
-    x2, y2 = x1 + side, y1 + side
-    if min(x1, y1) >= 0 and max(x2, y2) <= cell:
-        return _path(x1 + x, y1 + y, side)
-    low_x, high_x, low_y, high_y = max(x1, 0), min(x2, cell), max(y1, 0), min(y2, cell)
-    if low_x >= high_x or low_y >= high_y:
-        return ""
-    across = [f"M{low_x + x:g} {at + y:g}h{high_x - low_x:g}" for at in (y1, y2) if 0 <= at <= cell]
-    down = [f"M{at + x:g} {low_y + y:g}v{high_y - low_y:g}" for at in (x1, x2) if 0 <= at <= cell]
-    return "".join([*across, *down])
 
 
 def covers_picture(atlas: Atlas, info: LayerInfo) -> bool:
