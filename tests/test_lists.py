@@ -59,10 +59,11 @@ def test_bibtex_can_be_read_without_a_script(site: Path) -> None:
     )
     assert address
     text = (site / "small/res3b" / address[1]).read_text("utf-8")
-    note, _, entry = text.partition("\n\n")
+    note, line, entry = text.split("\n\n", 2)
     assert note == "Put the channel's number in the place of every CHANNEL."
-    own = cite(atlas.manifest, "res3b", 10, "https://example.org/atlas/small/res3b/10.html").bibtex
-    assert entry.strip().replace("CHANNEL", "10") == own
+    own = cite(atlas.manifest, "res3b", 10, "https://example.org/atlas/small/res3b/10.html")
+    assert entry.strip().replace("CHANNEL", "10") == own.bibtex
+    assert line.replace("CHANNEL", "10") == f"{own.plain} {own.address}"
 
 
 def test_dead_channels_are_named_so_that_none_is_opened_at_random() -> None:
@@ -164,7 +165,9 @@ def test_a_page_is_cited_in_bibtex_by_its_own_number_and_address(server: _Server
     page.get_by_text("Cite", exact=True).click()
     text = page.locator("details.cite pre").inner_text()
     atlas = Atlas(SMALL)
-    assert text == cite(atlas.manifest, "res3b", 10, f"{server.address}/res3b/10.html").bibtex
+    own = cite(atlas.manifest, "res3b", 10, f"{server.address}/res3b/10.html")
+    assert text == own.bibtex
+    assert page.locator("details.cite p").inner_text() == f"{own.plain} {own.address}"
 
 
 @pytest.mark.browser

@@ -238,10 +238,19 @@ def test_names_of_statistics_lead_to_their_definitions(page: Any, address: str) 
     page.goto(f"{address}/small/res2b/3.html")
     names = page.locator(".stats dt")
     assert names.count() > 10 and names.locator("a").count() == names.count()
-    for link in (names.locator("a"), page.get_by_role("link", name="What these numbers are")):
+    for link in (names.locator("a"), page.get_by_role("link", name="What the numbers of this page are")):
         for target in set(link.evaluate_all("links => links.map((link) => link.href)")):
             asked, _, anchor = target.partition("#")
-            assert f'id="{anchor}"' in page.request.get(asked).text()
+            assert f'id="{anchor}"' in page.request.get(asked).text() or not anchor
+
+
+def test_labels_lead_to_the_channels_that_share_them(page: Any, address: str) -> None:
+    page.goto(f"{address}/small/res2b/3.html")
+    label = page.locator(".sheet-and-text .labels a").first
+    text = label.inner_text()
+    label.click()
+    page.wait_for_url("**/small/res2b/index.html#label=*")
+    expect(page.get_by_label("class or group")).to_have_value(text)
 
 
 def test_a_panel_of_gradients_is_cut_into_tiles(page: Any, browser: Any, address: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from generator.core.records import LayerInfo
-from generator.site.citation import cite, page_address
+from generator.site.citation import Citation, cite, page_address
 from generator.site.finder import data_script
 from generator.site.reading.atlas import PANEL_NAMES, Atlas
 from generator.site.reading.layer_numbers import Layer
@@ -21,8 +21,8 @@ PAGE = "list.html"
 LAYERS_SCRIPT, LAYER_SCRIPT = "layers.js", "list.js"  # in a network's folder, in a layer's folder
 NUMBERS = ("max", "active_pictures", "shared_previous", "spearman_previous", "label_agreement", "class_auroc")
 PLACEHOLDER = 1_000_000_007  # larger than any layer
-# The file in a layer's folder, and what stands there for the number.
-BIBTEX, CHANNEL = "bibtex.txt", "CHANNEL"
+# The file in a layer's folder, and what stands for the number of a channel in it, for the name of a layer in others.
+BIBTEX, CHANNEL, LAYER = "bibtex.txt", "CHANNEL", "LAYER"
 SPRITE = 1  # in place of pictures: the channel has a sprite
 
 
@@ -37,9 +37,13 @@ def layers_script(atlas: Atlas, base_url: str) -> str:
     """What pages know of all layers, loaded when they first need it.
 
     layers: of each its name, its path, how many channels it has, which of them are dead, and how a channel's page is
-    cited in BibTeX, with a number in the place of the channel's that occurs nowhere else: placeholder.
+    cited in BibTeX, with a number in the place of the channel's that occurs nowhere else: placeholder; plain, address:
+    the citation in one line and the address of the page in it, with LAYER and that number in the place of the layer's
+    name.
     """
     number = _placeholder(atlas, [info.name for info in atlas.layers], base_url)
+    mark = f"{LAYER}{number}"
+    cited = _cited(atlas, mark, number, base_url)
     layers = [
         [
             info.name,
@@ -50,7 +54,8 @@ def layers_script(atlas: Atlas, base_url: str) -> str:
         ]
         for info in atlas.layers
     ]
-    return data_script("layers", {"network": atlas.name, "layers": layers, "placeholder": str(number)})
+    known = {"placeholder": str(number), "plain": cited.plain, "address": cited.address}
+    return data_script("layers", {"network": atlas.name, "layers": layers, **known})
 
 
 def _placeholder(atlas: Atlas, layers: Sequence[str], base_url: str) -> int:
@@ -63,16 +68,22 @@ def _placeholder(atlas: Atlas, layers: Sequence[str], base_url: str) -> int:
 
 
 def bibtex_file(atlas: Atlas, layer: str, base_url: str) -> str:
-    """How a channel of a layer is cited in BibTeX, for readers without scripts, who put its number in themselves."""
-    number = str(_placeholder(atlas, [layer], base_url))
+    """How a channel of a layer is cited, in one line and in BibTeX, for readers without scripts, who put its number in
+    themselves."""
+    number = _placeholder(atlas, [layer], base_url)
+    cited = _cited(atlas, layer, number, base_url)
     return (
         f"Put the channel's number in the place of every {CHANNEL}.\n\n"
-        f"{_bibtex(atlas, layer, int(number), base_url).replace(number, CHANNEL)}\n"
-    )
+        f"{cited.plain} {cited.address}\n\n{cited.bibtex}\n"
+    ).replace(str(number), CHANNEL)
 
 
 def _bibtex(atlas: Atlas, layer: str, channel: int, base_url: str) -> str:
-    return cite(atlas.manifest, layer, channel, page_address(base_url, atlas.name, layer, channel)).bibtex
+    return _cited(atlas, layer, channel, base_url).bibtex
+
+
+def _cited(atlas: Atlas, layer: str, channel: int, base_url: str) -> Citation:
+    return cite(atlas.manifest, layer, channel, page_address(base_url, atlas.name, layer, channel))
 
 
 def list_script(atlas: Atlas, info: LayerInfo, records: Sequence[ChannelRecord]) -> str:

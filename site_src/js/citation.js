@@ -1,4 +1,4 @@
-// The page's own address where the citation needs it, BibTeX, and buttons that copy the address and the citation.
+// How a channel's page is cited, in one line and in BibTeX, with buttons that copy these and the page's address.
 
 import { element } from "./dom.js";
 import { layersOfNetwork } from "./list/layers.js";
@@ -6,28 +6,31 @@ import { layersOfNetwork } from "./list/layers.js";
 const COPIED_FOR = 1500; // ms that a button says so
 
 export function startCitation() {
-  const address = document.querySelector(".address");
-  if (!address) return;
-  const own = location.href.replace(/#.*/, "");
-  const written = address.textContent;
-  // The address that the page was written with is a guess where the site's own is not known.
-  if (own.startsWith("http")) address.textContent = own;
-  const plain = address.closest(".copy");
-  plain.after(copyButton(() => plain.textContent.trim(), "copy"));
-  const fold = address.closest("details");
-  fold.addEventListener("toggle", () => addBibtex(fold, written, address.textContent), { once: true });
+  const fold = document.querySelector("details.cite");
+  if (!fold) return;
+  fold.addEventListener("toggle", () => addCitation(fold), { once: true });
+  const own = ownAddress();
   document.querySelector(".permalink")?.replaceWith(copyButton(() => own + location.hash, "copy link"));
 }
 
-// The entry of the layer, the same for all its channels but for their numbers, is among what is known of the layers.
-async function addBibtex(fold, written, own) {
+const ownAddress = () => location.href.replace(/#.*/, "");
+
+// The citations are the same for all channels but for layer and number, and stand in what is known of the layers.
+async function addCitation(fold) {
   const { layer, channel } = document.getElementById("main").dataset;
-  const { layers, placeholder } = await layersOfNetwork();
+  const { layers, placeholder, plain, address } = await layersOfNetwork();
   const [, , , , entry] = layers.find(([name]) => name === layer);
-  const text = entry.replaceAll(placeholder, channel).replaceAll(written, own);
+  const filled = (text) => text.replaceAll(`LAYER${placeholder}`, layer).replaceAll(placeholder, channel);
+  // The address that is written there is a guess where the site's own is not known.
+  const written = filled(address);
+  const own = ownAddress().startsWith("http") ? ownAddress() : written;
+  const line = `${filled(plain)} ${own}`;
+  const bibtex = filled(entry).replaceAll(written, own);
   fold.append(
-    element("pre", { class: "copy", tabindex: "0", text }),
-    copyButton(() => text, "copy BibTeX"),
+    element("p", { class: "copy", text: line }),
+    copyButton(() => line, "copy"),
+    element("pre", { class: "copy", tabindex: "0", text: bibtex }),
+    copyButton(() => bibtex, "copy BibTeX"),
   );
 }
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from generator.core.records import LayerInfo, Size
-from generator.site.citation import Citation, cite, page_address
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.categories import CategoryChannel
 from generator.site.reading.channel_change import ChangeSentence, verdict_of
@@ -162,7 +161,6 @@ class ChannelPage:
     inside: Inside
     data: str
     data_file: str
-    cite: Citation
     preview: str
 
 
@@ -178,7 +176,6 @@ def channel_page(
     the channel's matches in other networks; feeds: what feeds it and what reads it, None where nothing is known."""
     layer, found = atlas.layer(info.name), Found.of(atlas, info, channel, feeds)
     top = _top_pictures(atlas, layer, channel)
-    address = page_address(base_url, atlas.name, info.name, channel)
     return ChannelPage(
         channel=channel,
         record=channel_record(atlas, info, channel, found, across),
@@ -197,7 +194,6 @@ def channel_page(
         inside=_inside(atlas, info, channel, found),
         data=_tile_data(atlas, info, channel, top),
         data_file=tile_file(atlas, info, channel),
-        cite=cite(atlas.manifest, info.name, channel, address),
         preview=f"{base_url}{atlas.name}/{picture}"
         if base_url and (picture := _picture(atlas, layer, top))
         else "",

@@ -6,7 +6,7 @@ import { model, models, receive, root } from "../site.js";
 
 let loading = null;
 
-/** A promise of {network, layers, placeholder}; of the first network where the page belongs to none. */
+/** A promise of {network, layers, placeholder, plain, address}; of the first network where the page belongs to none. */
 export function layersOfNetwork() {
   loading ??= new Promise((resolve) => {
     receive("layers", resolve);
