@@ -119,8 +119,12 @@ class _Page:
     def __init__(self, html: str) -> None:
         sentence = re.search(r'<p class="sentence">(.*?)</p>', html, re.S)
         self.sentence = _text(sentence[1]) if sentence else ""
-        rows = re.findall(r'<dt>\s*<a href="[^"]*statistics\.html#(\w+)">(.*?)</dd>', html, re.S)
-        self.statistics = {key: _text(value) for key, value in rows}
+        rows = [
+            row
+            for group in re.findall(r'<div class="stats">.*?</div>', html, re.S)
+            for row in re.findall(r"<dt>([^<]+)</dt>\s*<dd[^>]*>(.*?)</dd>", group, re.S)
+        ]
+        self.statistics = {KEYS[unescape(name)]: _text(f"{name} {value}") for name, value in rows}
         stream = re.search(r'<details class="in-stream">.*?</details>', html, re.S)
         for name, value in re.findall(
             r"<dt>([^<]+)</dt>\s*<dd>(.*?)</dd>", stream[0] if stream else "", re.S
