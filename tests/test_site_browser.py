@@ -398,8 +398,8 @@ def test_a_channel_without_gradients_shows_and_lists_its_nine(page: Any, other_s
     assert fields["y"] == wholes["y"] and fields["x"] + fields["width"] < wholes["x"]
     assert tiles.locator("img").evaluate_all("all => all.every(e => e.naturalWidth > 0)")
     # The mark lies where the unit's field lies in the picture.
-    field, tops = page.evaluate("JSON.parse(document.getElementById('tiles').textContent).rows.res2b")
-    side = page.evaluate("JSON.parse(document.getElementById('tiles').textContent).side")
+    field, tops = page.evaluate("residualAtlas.tiles.rows.res2b")
+    side = page.evaluate("residualAtlas.tiles.side")
     for tile, (_, _, row, column, _) in zip(tiles.all(), tops, strict=True):
         left, top, width = tile.locator("path").evaluate(
             "e => [e.getBBox().x, e.getBBox().y, e.getBBox().width]"

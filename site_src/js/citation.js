@@ -10,7 +10,7 @@ export function startCitation() {
   if (!fold) return;
   fold.addEventListener("toggle", () => addCitation(fold), { once: true });
   const own = ownAddress();
-  document.querySelector(".permalink")?.replaceWith(copyButton(() => own + location.hash, "copy link"));
+  document.querySelector(".doors").append(copyButton(() => own + location.hash, "copy link"));
 }
 
 const ownAddress = () => location.href.replace(/#.*/, "");

@@ -69,12 +69,6 @@ class TopPictures:
     focus: tuple[int, int] | None
     size: Size
 
-    @property
-    def has_whole_of_focus(self) -> bool:
-        """Whether a tile is cut to its focus whose whole picture is published."""
-        return any(tile.focus is not None and tile.focus.is_published for tile in self.tiles)
-
-
 @dataclass(frozen=True)
 class Statistic:
     """A statistic of the channel. value: None where the channel has none; place: where it lies between the layer's

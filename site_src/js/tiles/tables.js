@@ -1,4 +1,4 @@
-// The top-9 images as a table, from the data that the page carries anyway, once the reader opens it.
+// The top-9 images as a table, once the reader opens it.
 
 import { element } from "../dom.js";
 import { isPublished, tileData } from "./data.js";
@@ -6,13 +6,14 @@ import { isPublished, tileData } from "./data.js";
 const HEADINGS = ["№", "label", "value", "row, column", "picture"];
 
 export function startTables() {
-  for (const fold of document.querySelectorAll("details.table")) {
-    fold.addEventListener("toggle", () => {
-      const data = tileData(fold);
-      const row = data?.rows[fold.dataset.layer];
-      if (row && !fold.querySelector("table")) fold.append(table(data, row));
-    });
-  }
+  const doors = document.querySelector(".doors");
+  const data = doors && tileData(doors);
+  const row = data?.rows[document.getElementById("main").dataset.layer];
+  if (!row) return;
+  const text = row[1].length === 9 ? "The nine pictures" : "Its pictures";
+  const fold = element("details", { class: "table" }, [element("summary", { text })]);
+  fold.addEventListener("toggle", () => fold.append(table(data, row)), { once: true });
+  doors.before(fold);
 }
 
 function table(data, [, tiles]) {

@@ -2,15 +2,27 @@
 // stand in place of the patches while the address ends in #whole. Without scripts every tile leads to its picture.
 
 import { element } from "../dom.js";
-import { drawnSquares, focusSquare, isPublished, shownSquare, tileData } from "./data.js";
+import { drawnSquares, focusSquare, isPublished, isWiderThanInput, shownSquare, tileData } from "./data.js";
 
 export function startWhole() {
+  const caption = document.querySelector(".panels > .focus");
   const nine = document.querySelector(".panels > .patches > .nine");
-  const data = nine && document.querySelector(".to-whole") ? tileData(nine) : null;
+  const data = caption && nine ? tileData(nine) : null;
   if (!data) return;
   const name = nine.dataset.row;
   const [field, tiles] = data.rows[name];
   const pictures = tiles.map((tile) => wholeOf(data, field, tile));
+  if (!pictures.some((picture) => picture.firstElementChild)) return;
+  const around = isWiderThanInput(data, field[0]) ? "the unit's place" : "its receptive field";
+  caption.append(
+    " ",
+    element("a", { class: "to-whole", href: "#whole", text: "Show the whole pictures" }),
+    " ",
+    element("span", { class: "from-whole" }, [
+      `Dashed: ${around}. `,
+      element("a", { href: "#focus", text: "Back to the focus" }),
+    ]),
+  );
   const label = "the focus of each tile in its whole picture";
   const figure = element("figure", { class: "panel", id: "whole" }, [
     element("figcaption", { text: "whole pictures" }),
