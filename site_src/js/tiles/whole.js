@@ -37,8 +37,5 @@ function wholeOf(data, field, tile) {
   const focus = focusSquare(tile);
   if (!focus || !isPublished(data, picture)) return element("i");
   const image = element("img", { src: `../pictures/${picture}.webp`, loading: "lazy", alt: "" });
-  return element("span", { class: "whole" }, [
-    image,
-    drawnSquares(data.side, [focus, shownSquare(data, field, tile)]),
-  ]);
+  return element("span", { class: "whole" }, [image, drawnSquares(data.side, [focus, shownSquare(data, field, tile)])]);
 }
