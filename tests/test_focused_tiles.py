@@ -179,7 +179,7 @@ def test_only_published_pictures_are_offered_with_their_focus(focused: Path, tmp
         render_site([folder], tmp_path / "site")
         text = (tmp_path / "site/small/res2b/1.html").read_text("utf-8")
         assert "smallest square of at least 32 px a side" in " ".join(text.split())
-        assert ("Show the whole pictures" in text) == ('id="whole"' in text) == offered
+        assert ('<a id="1" href="../pictures/' in text) == offered
 
 
 def test_how_far_a_gradient_reaches_is_measured_in_its_focus(focused: Path) -> None:

@@ -22,7 +22,7 @@ export const measures = page.measures ?? {};
 export const spriteFormat = document.documentElement.dataset.sprites ?? "webp";
 
 /** What the tiles of this page show, from a script that several pages share; null where the page has it itself. */
-export const tiles = page.tiles ?? null;
+export const sharedTiles = page.tiles ?? null;
 
 /** Light or dark: read(), write(theme) and apply(), see static/theme.js. */
 export const theme = page.theme;

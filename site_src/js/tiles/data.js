@@ -8,7 +8,7 @@
 // of that square in px of the picture.
 
 import { readJson } from "../dom.js";
-import { tiles as sharedTiles } from "../site.js";
+import { sharedTiles } from "../site.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const parsed = new WeakMap();
