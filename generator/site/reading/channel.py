@@ -69,6 +69,7 @@ class TopPictures:
     focus: tuple[int, int] | None
     size: Size
 
+
 @dataclass(frozen=True)
 class Statistic:
     """A statistic of the channel. value: None where the channel has none; place: where it lies between the layer's
