@@ -229,41 +229,11 @@ def channel_arrays(measured: Measured, dead: np.ndarray) -> dict[str, np.ndarray
 def layer_report(channels: Measured, directions: Measured, dead: np.ndarray) -> dict[str, Any]:
     """What holds of a layer: by measure the mean over its channels and over random directions, how far they differ,
     with standard errors over pictures, and how well the measure repeats on the other half of the pictures."""
-    measures = {}
-    for name, values in channels.values.items():
-        alive = np.where(dead, np.nan, values)
-        if not np.isfinite(alive).any():
-            continue
-        first, second = (np.where(dead, np.nan, half) for half in channels.halves[name])
-        others = directions.values[name]
-        means, other_means = (
-            [known_mean(half) for half in halves] for halves in ((first, second), directions.halves[name])
-        )
-        # What is best on one half is read on the other: both ways round use all pictures.
-        crossed = name in AREAS
-        difference = (
-            (np.mean(means) - np.mean(other_means)) if crossed else known_mean(alive) - known_mean(others)
-        )
-        low, high = _quantiles(others)
-        measures[name] = {
-            "channels": int(np.isfinite(alive).sum()),
-            "mean": rounded(known_mean(alive)),
-            "error": rounded(_error(means)),
-            "directions": int(np.isfinite(others).sum()),
-            "directions_mean": rounded(known_mean(others)),
-            "directions_low": low,
-            "directions_high": high,
-            "difference": rounded(difference),
-            "difference_error": rounded(
-                np.sqrt(
-                    _error([a - b for a, b in zip(means, other_means, strict=True)]) ** 2
-                    + of_directions(
-                        others, standard_error(*directions.halves[name]), int(np.isfinite(alive).sum())
-                    )
-                )
-            ),
-            "reliability": rounded(reliability(first, second)),
-        }
+    measures = {
+        name: _measure_report(name, channels, directions, dead)
+        for name, values in channels.values.items()
+        if np.isfinite(values[~dead]).any()
+    }
     entropies = {
         kind: {
             "channels": _curve(channels.entropies[kind]),
@@ -273,6 +243,40 @@ def layer_report(channels: Measured, directions: Measured, dead: np.ndarray) -> 
         for kind in channels.entropies
     }
     return {"measures": measures, "entropies": entropies}
+
+
+def _measure_report(
+    name: str, channels: Measured, directions: Measured, dead: np.ndarray
+) -> dict[str, float | int | None]:
+    """What holds of one measure of a layer."""
+    alive, first, second = (
+        np.where(dead, np.nan, values) for values in (channels.values[name], *channels.halves[name])
+    )
+    others = directions.values[name]
+    means, other_means = (
+        [known_mean(half) for half in halves] for halves in ((first, second), directions.halves[name])
+    )
+    # What is best on one half is read on the other: both ways round use all pictures.
+    crossed = name in AREAS
+    difference = (
+        (np.mean(means) - np.mean(other_means)) if crossed else known_mean(alive) - known_mean(others)
+    )
+    low, high = _quantiles(others)
+    count = int(np.isfinite(alive).sum())
+    variance_of_directions = of_directions(others, standard_error(*directions.halves[name]), count)
+    error = _error([a - b for a, b in zip(means, other_means, strict=True)])
+    return {
+        "channels": count,
+        "mean": rounded(known_mean(alive)),
+        "error": rounded(_error(means)),
+        "directions": int(np.isfinite(others).sum()),
+        "directions_mean": rounded(known_mean(others)),
+        "directions_low": low,
+        "directions_high": high,
+        "difference": rounded(difference),
+        "difference_error": rounded(np.sqrt(error**2 + variance_of_directions)),
+        "reliability": rounded(reliability(first, second)),
+    }
 
 
 def by_chance(labels: Labels) -> dict[str, Any]:

@@ -93,14 +93,38 @@ def _write(
     components: method.Components,
     pictures: np.ndarray,
     places: np.ndarray,
-    advance: Any,
+    advance: Callable[[int], None],
 ) -> None:
-    section = inputs.profile.embedding
+    """pictures: (M,) numbers in images.csv; places: (M,) their indices in the picture set."""
     # First of all, for the sheet takes the most memory, and what follows holds some for every picture.
     thumbs = (
         _write_thumbs(inputs, run, places) if inputs.profile.site.publish_patches else np.zeros(0, np.int64)
     )
     trim_memory()
+    result = _placed(inputs, run, components, advance)
+    listed = method.occurrences(result.neighbours)
+    on_sheet = np.full(len(pictures), -1, np.int32)
+    on_sheet[thumbs] = np.arange(len(thumbs))
+    run.store.arrays.write_embedding(
+        {
+            "picture": pictures,
+            "pca": components.positions[:, :2],
+            "tsne": result.placed.positions,
+            "exact": result.placed.exact,
+            "neighbour": result.neighbours,
+            "similarity": result.similarities,
+            "listed": listed,
+            "thumb": on_sheet,
+        }
+    )
+    report = _report(inputs, components, result, listed, len(thumbs))
+    run.store.tables.write_json("embedding/embedding.json", report)
+
+
+def _placed(
+    inputs: Inputs, run: Run, components: method.Components, advance: Callable[[int], None]
+) -> MapResult:
+    section, pictures = inputs.profile.embedding, len(components.positions)
     task = MapTask(run.store.folder, components.positions, section.perplexity, section.seed, section.exact)
     # Beside a GPU in a process of its own: its thousands of small steps would keep the thread that feeds it waiting.
     processes = 1 if run.device.type == "cuda" else 0
@@ -112,50 +136,39 @@ def _write(
         remedy="close other programs and run the same command again: it goes on from here",
         here=lambda task: place_pictures(task, advance),
     )
-    placed = result.placed
     if processes:
-        advance(len(pictures))
-    advance(len(pictures))
-    listed = method.occurrences(result.neighbours)
-    on_sheet = np.full(len(pictures), -1, np.int32)
-    on_sheet[thumbs] = np.arange(len(thumbs))
-    run.store.arrays.write_embedding(
-        {
-            "picture": pictures,
-            "pca": components.positions[:, :2],
-            "tsne": placed.positions,
-            "exact": placed.exact,
-            "neighbour": result.neighbours,
-            "similarity": result.similarities,
-            "listed": listed,
-            "thumb": on_sheet,
-        }
-    )
-    vector = inputs.network.last_vector
+        advance(pictures)
+    advance(pictures)
+    return result
+
+
+def _report(
+    inputs: Inputs, components: method.Components, result: MapResult, listed: np.ndarray, thumbs: int
+) -> dict[str, Any]:
+    """What embedding.json says. listed: (M,) how often each picture is among the neighbours of others; thumbs: how many
+    pictures are on the sheet."""
+    vector, graph = inputs.network.last_vector, inputs.network.graph
     assert vector is not None
-    run.store.tables.write_json(
-        "embedding/embedding.json",
-        {
-            "vector": inputs.network.graph.module_of(vector[0]),
-            "length": vector[1],
-            "averages": inputs.network.graph.is_average(vector[0]),
-            "pictures": len(pictures),
-            "precision": inputs.profile.compute.precision,
-            "fitted": components.fitted,
-            "explained": [round(float(share), 6) for share in components.explained],
-            "perplexity": placed.perplexity,
-            "seed": section.seed,
-            "exact": int(placed.exact.sum()),
-            "divergence": placed.divergence,
-            "neighbours": result.neighbours.shape[1],
-            "hubness": {
-                "found": asdict(method.spread_of(listed)),
-                "chance": asdict(method.spread_by_chance(*result.neighbours.shape)),
-            },
-            "thumbs": {"tile": THUMB, "columns": thumb_columns(len(thumbs)), "count": len(thumbs)},
-            "scikit-learn": version("scikit-learn"),
+    return {
+        "vector": graph.module_of(vector[0]),
+        "length": vector[1],
+        "averages": graph.is_average(vector[0]),
+        "pictures": len(listed),
+        "precision": inputs.profile.compute.precision,
+        "fitted": components.fitted,
+        "explained": [round(float(share), 6) for share in components.explained],
+        "perplexity": result.placed.perplexity,
+        "seed": inputs.profile.embedding.seed,
+        "exact": int(result.placed.exact.sum()),
+        "divergence": result.placed.divergence,
+        "neighbours": result.neighbours.shape[1],
+        "hubness": {
+            "found": asdict(method.spread_of(listed)),
+            "chance": asdict(method.spread_by_chance(*result.neighbours.shape)),
         },
-    )
+        "thumbs": {"tile": THUMB, "columns": thumb_columns(thumbs), "count": thumbs},
+        "scikit-learn": version("scikit-learn"),
+    }
 
 
 def _write_thumbs(inputs: Inputs, run: Run, places: np.ndarray) -> np.ndarray:

@@ -91,8 +91,13 @@ def refine_stages(inputs: Inputs, run: Run) -> None:
             advance()
     for name, numbers in arrays.items():
         store.arrays.write_layer(name, PRODUCT, numbers)
-    report = {
-        "pictures": len(store.tables.scored_pictures()),
+    store.tables.write_json(FILE, _report(len(store.tables.scored_pictures()), comparisons, entries))
+
+
+def _report(pictures: int, comparisons: int, entries: list[dict[str, Any]]) -> dict[str, Any]:
+    """What refinement.json says. comparisons: of pairs of blocks; entries: of each pair."""
+    return {
+        "pictures": pictures,
         "halvings": HALVINGS,
         "level": LEVEL,
         "bound": bound(),
@@ -105,7 +110,6 @@ def refine_stages(inputs: Inputs, run: Run) -> None:
         "featured": FEATURED,
         "pairs": entries,
     }
-    store.tables.write_json(FILE, report)
 
 
 def stage_chains(layers: Sequence[LayerInfo]) -> list[list[LayerInfo]]:
