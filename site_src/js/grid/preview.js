@@ -54,6 +54,9 @@ export function startPreview({ grid, controls, data, cells }) {
   });
   grid.addEventListener("focusout", hide);
   window.addEventListener("scroll", hide, { passive: true });
+  // The data came after the reader had pointed at a channel.
+  const link = grid.querySelector("a:hover, a:focus-visible");
+  if (link) show(link);
 }
 
 // The measure by which the grid is sorted, with its unit: [name, unit].
