@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import math
 import re
 import shutil
 import socketserver
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ expect = pytest.importorskip("playwright.sync_api").expect
 pytestmark = pytest.mark.browser
 
 MODULES = Path(__file__).parent.parent / "site_src" / "js"
+NO_CARD = "No available adapters."  # what Chromium writes where it has no graphics card
 WAIT = 60_000  # ms; a busy machine takes long to compile the WebAssembly
 
 
@@ -70,6 +72,12 @@ def page(browser: Any, host: str) -> Iterator[Any]:
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     opened = context.new_page()
     opened.add_init_script(REMEMBER)
+    yield from _watched(opened, host)
+    context.close()
+
+
+def _watched(opened: Any, host: str) -> Iterator[Any]:
+    """The page in an empty tab, and afterwards what it must not have done."""
     faults: list[str] = []
     opened.on("console", lambda m: faults.append(m.text) if m.type in ("error", "warning") else None)
     opened.on("pageerror", lambda error: faults.append(str(error)))
@@ -78,8 +86,7 @@ def page(browser: Any, host: str) -> Iterator[Any]:
     opened.on("response", lambda r: faults.append(f"{r.status} {r.url}") if r.status >= 400 else None)
     opened.goto(f"{host}/small/your-picture.html")
     yield opened
-    context.close()
-    assert faults == []
+    assert [fault for fault in faults if fault != NO_CARD] == []
 
 
 def png(picture: Image.Image) -> dict[str, Any]:
@@ -405,6 +412,150 @@ def test_only_this_page_may_compile_and_only_the_sites_files_may_be_asked_for(fo
     assert allowed == {"small/your-picture.html"}
     text = (folder / "small" / "your-picture.html").read_text("utf-8")
     assert "connect-src 'self'" in text and "unsafe-inline" not in text and "'unsafe-eval'" not in text
+
+
+# -- the graphics card -------------------------------------------------------------------------------------------------
+
+# Chromium then computes WebGPU on the processor, by SwiftShader.
+ON_PROCESSOR = (
+    "--enable-unsafe-webgpu",
+    "--enable-features=Vulkan,WebGPU",
+    "--use-vulkan=swiftshader",
+    "--use-webgpu-adapter=swiftshader",
+    "--ignore-gpu-blocklist",
+)
+# The page does not use what a processor computes, unless it is not told so.
+AS_CARD = """
+for (const kind of [window.GPUAdapterInfo, window.GPUAdapter]) {
+  if (kind) Object.defineProperty(kind.prototype, "isFallbackAdapter", { get: () => false });
+}
+"""
+# A card that is there, and that nothing can be computed with.
+BROKEN_CARD = """
+const adapter = { info: {}, features: new Set(), limits: {}, requestDevice: async () => { throw new Error("lost"); } };
+Object.defineProperty(navigator, "gpu", { value: { requestAdapter: async () => adapter }, configurable: true });
+"""
+IMITATED_CARD = BROKEN_CARD.replace("info: {}", "info: { isFallbackAdapter: true }")
+NO_WEBGPU = """Object.defineProperty(navigator, "gpu", { value: undefined, configurable: true });"""
+CARD_WAIT = 400_000  # ms; SwiftShader compiles and computes slowly
+
+
+@pytest.fixture
+def prepared_page(browser: Any, host: str) -> Iterator[Callable[[str], Any]]:
+    """(script that runs before the page's own) → the page, watched as `page` is."""
+    with contextlib.ExitStack() as stack:
+
+        def opened(script: str) -> Any:
+            context = browser.new_context()
+            stack.callback(context.close)
+            page = context.new_page()
+            page.add_init_script(script)
+            return stack.enter_context(contextlib.contextmanager(_watched)(page, host))
+
+        yield opened
+
+
+def loaded(page: Any) -> list[str]:
+    """Names of the files that the page asks for from now on."""
+    names: list[str] = []
+    page.on("request", lambda request: names.append(request.url.rpartition("/")[2]))
+    return names
+
+
+@pytest.mark.slow
+def test_on_the_graphics_card_the_values_are_those_of_webassembly(
+    chromium_path: str, host: str, atlas: Store, page: Any
+) -> None:
+    values = {}
+    with contextlib.ExitStack() as stack:
+        other = page.context.browser.browser_type.launch(
+            executable_path=chromium_path, args=["--no-sandbox", *ON_PROCESSOR]
+        )
+        stack.callback(other.close)
+        card = other.new_page()
+        card.add_init_script(AS_CARD)
+        tab = stack.enter_context(contextlib.contextmanager(_watched)(card, host))
+        if not tab.evaluate("navigator.gpu?.requestAdapter().then((adapter) => Boolean(adapter))"):
+            pytest.skip("this Chromium has no WebGPU, not even by SwiftShader")
+        names = loaded(tab)
+        for each, wait, way in (
+            (page, WAIT, r"by WebAssembly\.$"),
+            (tab, CARD_WAIT, r"on the graphics card by WebGPU\.$"),
+        ):
+            give(each, png(rough((32, 32))))
+            expect(each.locator(".state")).to_contain_text(re.compile(way), timeout=wait)
+            values[each] = shown_values(each)
+        assert "ort-wasm-simd-threaded.jsep.wasm.gz" in names
+        assert "ort-wasm-simd-threaded.wasm.gz" not in names
+    assert values[tab] == pytest.approx(values[page], rel=1e-4)
+
+
+@pytest.mark.parametrize("script", [NO_WEBGPU, IMITATED_CARD], ids=["no WebGPU", "imitated"])
+def test_without_a_graphics_card_nothing_of_webgpu_is_loaded(
+    prepared_page: Callable[[str], Any], atlas: Store, script: str
+) -> None:
+    page = prepared_page(script)
+    names = loaded(page)
+    give(page, png(rough((32, 32))))
+    done(page)
+    expect(page.locator(".state")).to_contain_text(re.compile(r"s by WebAssembly\.$"))
+    assert "ort-wasm-simd-threaded.wasm.gz" in names
+    assert not [name for name in names if re.search(r"webgpu|jsep|check", name)]
+
+
+def test_a_card_that_fails_is_left_in_one_sentence_without_loading_the_other_build(
+    prepared_page: Callable[[str], Any],
+) -> None:
+    page = prepared_page(BROKEN_CARD)
+    names = loaded(page)
+    give(page, png(rough((32, 32))))
+    done(page)
+    state = page.locator(".state")
+    expect(state).to_contain_text(re.compile(r" s by WebAssembly\. The graphics card is not used: [^.]+\.$"))
+    assert "ort-wasm-simd-threaded.jsep.wasm.gz" in names
+    assert "ort-wasm-simd-threaded.wasm.gz" not in names
+
+
+# In place of the graphics card's session one of WebAssembly, whose outputs window.altered changes.
+HELD_CARD = """
+import * as real from "./ort.webgpu.min.mjs?real";
+export const { env, Tensor } = real;
+export const InferenceSession = {
+  create: async (model, { executionProviders: [provider] }) => {
+    const session = await real.InferenceSession.create(model, { executionProviders: ["wasm"] });
+    const run = async (feeds) => {
+      const outputs = await session.run(feeds);
+      if (provider === "webgpu") window.altered?.(outputs);
+      return outputs;
+    };
+    return { run, release: () => session.release() };
+  },
+};
+"""
+
+
+@pytest.mark.parametrize(
+    ("altered", "way"),
+    [
+        ("outputs.maxima.data[3] *= 1.0005", r"on the graphics card by WebGPU\.$"),
+        ("outputs.maxima.data[3] += 10", r"not used: its values differ from those of the atlas\.$"),
+        ("outputs.scores.data[1] = NaN", r"not used: its values differ from those of the atlas\.$"),
+        ("if (window.seen) throw new Error('device lost'); window.seen = 1", r"not used: device lost\.$"),
+    ],
+    ids=["near", "a channel", "a score", "lost later"],
+)
+def test_values_of_a_card_are_held_to_the_atlass(
+    prepared_page: Callable[[str], Any], altered: str, way: str
+) -> None:
+    page = prepared_page(BROKEN_CARD)
+    page.route(
+        re.compile(r"ort\.webgpu\.min\.mjs$"),
+        lambda route: route.fulfill(body=HELD_CARD, content_type="text/javascript"),
+    )
+    page.evaluate(f"() => {{ window.altered = (outputs) => {{ {altered}; }}; }}")
+    give(page, png(rough((32, 32))))
+    done(page)
+    expect(page.locator(".state")).to_contain_text(re.compile(way))
 
 
 # -- the pixels --------------------------------------------------------------------------------------------------------

@@ -28,6 +28,8 @@ OPSET, IR_VERSION = 17, 8  # of 2022: read by every onnxruntime-web that a site 
 # Names of the input and the outputs.
 INPUT, SCORES, MAXIMA, POSITIONS = "pixels", "scores", "maxima", "positions"
 HALF_FROM = 512  # numbers of a weight; smaller ones are kept in float32, they take no room
+# Inputs of one Concat: a stage of a WebGPU shader binds 8 buffers on every device, and the output is one of them.
+JOINED = 7
 
 
 class NotInOnnx(AtlasError):
@@ -121,6 +123,13 @@ class _Writer:
             stored = values.astype(np.float16)
         return self.node("Cast", [self.constant(stored)], to=TensorProto.FLOAT)
 
+    def joined(self, values: Sequence[str], output: str = "", *, axis: int) -> str:
+        """Concatenate any number of values, by nodes of at most JOINED inputs."""
+        while len(values) > JOINED:
+            parts = [values[first : first + JOINED] for first in range(0, len(values), JOINED)]
+            values = [self.node("Concat", part, axis=axis) if len(part) > 1 else part[0] for part in parts]
+        return self.node("Concat", values, output, axis=axis)
+
     def number(self, value: float) -> str:
         """Add one float32 number."""
         return self.constant(np.array(value, np.float32))
@@ -159,9 +168,10 @@ def _write_outputs(writer: _Writer, network: Network) -> list[Any]:
     for step in network.steps:
         flat = writer.node("Flatten", [_step_name(step)], axis=2)  # (C, H · W)
         maxima.append(writer.node("ReduceMax", [flat], axes=[1], keepdims=0))
-        positions.append(writer.node("ArgMax", [flat], axis=1, keepdims=0))
-    writer.node("Concat", maxima, MAXIMA, axis=0)
-    writer.node("Cast", [writer.node("Concat", positions, axis=0)], POSITIONS, to=TensorProto.INT32)
+        position = writer.node("ArgMax", [flat], axis=1, keepdims=0)
+        positions.append(writer.node("Cast", [position], to=TensorProto.INT32))
+    writer.joined(maxima, MAXIMA, axis=0)
+    writer.joined(positions, POSITIONS, axis=0)
     channels = sum(layer.channels for layer in network.layers)
     outputs = [
         helper.make_tensor_value_info(MAXIMA, TensorProto.FLOAT, [channels]),
@@ -274,7 +284,7 @@ def _pad(place: _Place) -> None:
     place.last("Pad", [*place.inputs, place.writer.constant(pads)])
 
 
-_STEPS: Mapping[str, Callable[[_Place], None]] = {
+_STEPS: Mapping[str, Callable[[_Place], object]] = {
     "conv": _convolution,
     "affine": _affine,
     "relu": _relu,
@@ -282,7 +292,7 @@ _STEPS: Mapping[str, Callable[[_Place], None]] = {
     "avg_pool": _average_pool,
     "adaptive_pool": _adaptive_pool,
     "add": lambda place: place.last("Add"),
-    "concat": lambda place: place.last("Concat", axis=1),
+    "concat": lambda place: place.writer.joined(place.inputs, place.output, axis=1),
     "flatten": lambda place: place.last("Flatten", axis=1),
     "linear": _linear,
     "pad": _pad,

@@ -2,7 +2,8 @@
 pinned hash, and kept in the user's cache.
 
 Version 1.20.1 is pinned because its WebAssembly is the smallest of the releases that read today's files: 3.0 MB
-compressed, 3.7 MB in 1.30."""
+compressed, 3.7 MB in 1.30. Its other build, of 5.2 MB, can use the graphics card by WebGPU too; only browsers that have
+one load it."""
 
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ import os
 import tarfile
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,13 +31,20 @@ INTEGRITY = (
 REGISTRY = "https://registry.npmjs.org"
 PATIENCE = 20  # seconds without an answer
 LARGEST = 60_000_000  # bytes; the package has 20 MB
-# The files that a page loads, with their SHA-256. The WebAssembly is stored compressed, because not every web server
-# compresses it on the way; the page unpacks it.
-FILES = {
+# The files that a page loads, with their SHA-256: of the build for the processor alone, and of the one for the graphics
+# card. The WebAssembly is stored compressed, because not every web server compresses it on the way; the page unpacks
+# it.
+PLAIN = {
     "ort.wasm.min.mjs": "f53ed4792e758e7232f779d479eb8931b97ff3ab2e3b9a33ee00d1251ffdaad6",
     "ort-wasm-simd-threaded.mjs": "745eb7c0ce6f18a6aa521971b2877babc7ffb27eecb58ab3bc6e5ef4692672e8",
     "ort-wasm-simd-threaded.wasm": "207d02be4591c156b0a98f024f3d58005b5b04c92274d759fb390338c63559ea",
 }
+CARD = {
+    "ort.webgpu.min.mjs": "e1a0817ac08d5a6ade7f229754c2aecd444bff0bd22c259ca148a04b9f9e9f65",
+    "ort-wasm-simd-threaded.jsep.mjs": "2fb14505d39926e4c544de8c57fe59a2f2bc74caba6f71890be9afecc5046758",
+    "ort-wasm-simd-threaded.jsep.wasm": "185b0861a6cd6cbdfb057289338090436483cc59e10a7bc83bd167b15531a51b",
+}
+FILES = PLAIN | CARD
 LICENCE_NAME = "LICENSE.txt"
 LICENCE = """MIT License
 
@@ -72,8 +81,17 @@ class Runtime:
 
     @property
     def bytes(self) -> int:
-        """How much a page loads."""
-        return sum(len(content) for _, content in self.files)
+        """How much a page loads that runs the network on the processor."""
+        return self._size(PLAIN)
+
+    @property
+    def card_bytes(self) -> int:
+        """How much a page loads that runs it on the graphics card."""
+        return self._size(CARD)
+
+    def _size(self, build: Mapping[str, str]) -> int:
+        names = {_published_name(name) for name in build}
+        return sum(len(content) for name, content in self.files if name in names)
 
 
 def cache_folder() -> Path | None:

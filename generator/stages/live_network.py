@@ -30,12 +30,23 @@ from generator.stages.inputs import Inputs
 from generator.stages.picture_reading import read_again, usable_files
 from generator.stages.run import Run
 
-CODE = 2  # raise it when a change of this file or of network/onnx_model.py changes a file
+CODE = 3  # raise it when a change of this file or of network/onnx_model.py changes a file
 FILE = "live/live.json"
 # Pictures at most, evenly spaced, on which the rounded weights are compared: the cost is bounded.
 CHECKED = 200
 EXAMPLES = 12  # pictures of the set that the page offers, evenly spaced, without loss
 DIGITS = 3  # of the errors that are stated
+
+
+@dataclass(frozen=True)
+class Check:
+    """What the published network says of one picture of those that the page offers, by which a browser can tell whether
+    its graphics card computes what it should. picture: its number in images.csv; maxima: of the channels, in the order
+    of the model's output; scores: () without outputs."""
+
+    picture: int
+    maxima: tuple[float, ...]
+    scores: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -45,7 +56,7 @@ class LiveNetwork:
     absent: why the network cannot run in a browser, '' where it can; half: whether the weights are stored in half
     precision; rounding: what that changes, also where it changes too much; layers: names of the layers whose channels
     the model's outputs list, in this order; bytes: size of the model; examples: numbers in images.csv of the pictures
-    in live/pictures/.
+    in live/pictures/; check: of the first of them, None where there are none.
     """
 
     absent: str = ""
@@ -54,6 +65,7 @@ class LiveNetwork:
     layers: tuple[str, ...] = ()
     bytes: int = 0
     examples: tuple[int, ...] = ()
+    check: Check | None = None
 
 
 def is_wanted(inputs: Inputs) -> bool:
@@ -96,12 +108,18 @@ def _live_network(inputs: Inputs, run: Run) -> LiveNetwork:
     keeps = rounding.is_small
     content = half if keeps else onnx_bytes(network, half=False)
     run.store.pictures.write(run.store.pictures.live_path("network.onnx"), content)
+    examples: tuple[int, ...] = ()
+    check = None
+    if inputs.profile.site.publish_patches:
+        examples = _write_examples(inputs, run, files)
+        check = _check(inputs, run, halved(network) if keeps else network, files, examples[0])
     return LiveNetwork(
         half=keeps,
         rounding=rounding,
         layers=tuple(layer.name for layer in network.layers),
         bytes=len(content),
-        examples=_write_examples(inputs, run, files) if inputs.profile.site.publish_patches else (),
+        examples=examples,
+        check=check,
     )
 
 
@@ -125,6 +143,18 @@ def _write_examples(inputs: Inputs, run: Run, files: np.ndarray) -> tuple[int, .
         )
         run.store.pictures.write(run.store.pictures.live_path(f"pictures/{number}.webp"), encoded.getvalue())
     return tuple(numbers.tolist())
+
+
+def _check(inputs: Inputs, run: Run, network: Network, files: np.ndarray, picture: int) -> Check:
+    use_tf32(False)
+    (batch,) = read_again(inputs, run, files[[picture]])
+    outputs = _outputs(network.to(run.device, torch.float32), batch.pixels)
+    return Check(picture, _numbers(torch.cat(outputs.maxima, 1)), _numbers(outputs.scores))
+
+
+def _numbers(values: Tensor) -> tuple[float, ...]:
+    """As many digits as float32 has."""
+    return tuple(float(f"{value:.9g}") for value in values.flatten().tolist())
 
 
 # -- what rounding the weights changes ---------------------------------------------------------------------------------

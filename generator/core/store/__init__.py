@@ -36,8 +36,8 @@
     first_layers/index.json   the first layers that one page compares, the network's own first; of each
     first_layers/<n>.npz      its kernels and their numbers, and as pixels <n>.webp, <n>-common.webp, <n>-planes.webp
     live/                   where the profile asks for it, what the page Your picture needs: network.onnx, the network
-                            as it runs in a browser; live.json, what that changes; pictures/<index>.webp, some pictures
-                            without loss
+                            as it runs in a browser; live.json, what that changes, and what the network says of one
+                            picture; pictures/<index>.webp, some pictures without loss
     architecture.json       the network's volumes, operations and costs (blueprint.py)
     keys.json               fingerprints of what each stage was made from
     SHA256SUMS              of every file, for `sha256sum -c` and `atlas verify`

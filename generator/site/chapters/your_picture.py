@@ -16,7 +16,8 @@ from generator.site.runtime import FOLDER, LICENCE, LICENCE_NAME, VERSION, runti
 from generator.site.writing import Site
 
 WAIT_FROM = 10_000_000  # bytes; a page that loads more waits until the reader says so
-MODEL, CHANNELS = "live/network.onnx", "live/channels.gz"  # below the network's folder
+# Below the network's folder.
+MODEL, CHANNELS, CHECK = "live/network.onnx", "live/channels.gz", "live/check.gz"
 HIGH = 0.95  # the page counts the channels that the picture activates more than this share of the atlas's pictures do
 
 
@@ -31,14 +32,16 @@ class Example:
 @dataclass(frozen=True)
 class YourPicturePage:
     """policy: the page's Content-Security-Policy, in place of the other pages'; load_bytes: how much is loaded with the
-    first picture; pictures_count: of the atlas; has_outputs: whether there is a prediction; examples: pictures of the
-    atlas; high: HIGH; chance: of how large a share of the channels a picture like the atlas's is above HIGH of them;
-    data: JSON for the script; version: of onnxruntime-web; licence: address of its licence."""
+    first picture; card_load_bytes: how much in a browser with WebGPU, None where it is not used; pictures_count: of the
+    atlas; has_outputs: whether there is a prediction; examples: pictures of the atlas; high: HIGH; chance: of how large
+    a share of the channels a picture like the atlas's is above HIGH of them; data: JSON for the script; version: of
+    onnxruntime-web; licence: address of its licence."""
 
     policy: str
     live: Live
     preprocessing: Preprocessing
     load_bytes: int
+    card_load_bytes: int | None
     pictures_count: int
     has_outputs: bool
     examples: Sequence[Example]
@@ -82,21 +85,48 @@ def write(site: Site, atlas: Atlas) -> None:
     expected = [expected_high(layer_scores(atlas, info), HIGH) for info in live.layers]
     sheets = sum(_sheet_bytes(atlas, info) for info in live.layers)
     load_bytes = live.bytes + len(numbers) + runtime().bytes + sheets
+    card = _card(site, atlas, live, load_bytes)
     page = YourPicturePage(
         policy=LIVE_POLICY,
         live=live,
         preprocessing=manifest.preprocessing,
         load_bytes=load_bytes,
+        card_load_bytes=None if card is None else card["loadBytes"],
         pictures_count=len(atlas.pictures),
         has_outputs=manifest.head is not None,
         examples=[Example(number, atlas.picture_labels[number]) for number in live.examples],
         high=HIGH,
         chance=sum(count for count, _ in expected) / max(1, sum(active for _, active in expected)),
-        data=json_in_page(page_data(atlas, live, len(numbers), load_bytes)),
+        data=json_in_page(page_data(atlas, live, len(numbers), load_bytes, card)),
         version=VERSION,
         licence=f"../{FOLDER}/{LICENCE_NAME}",
     )
     CHAPTER.write_page(site, atlas, page)
+
+
+def _card(site: Site, atlas: Atlas, live: Live, load_bytes: int) -> _Card | None:
+    """What a browser with a graphics card loads in place of the WebAssembly; None without a picture to check it by."""
+    if live.check is None:
+        return None
+    check, picture = live.check.packed(), f"live/pictures/{live.check.picture}.webp"
+    site.write(f"{atlas.name}/{CHECK}", check)
+    more = len(check) + atlas.store.pictures.live_path(picture.removeprefix("live/")).stat().st_size
+    size = runtime().card_bytes
+    return {
+        "runtimeBytes": size + more,
+        "loadBytes": load_bytes - runtime().bytes + size + more,
+        "check": CHECK,
+        "picture": picture,
+    }
+
+
+class _Card(TypedDict):
+    """Of a browser with WebGPU. check: address of what the network says of the picture."""
+
+    runtimeBytes: int
+    loadBytes: int
+    check: str
+    picture: str
 
 
 class _Layer(TypedDict):
@@ -127,13 +157,14 @@ class _PageData(TypedDict):
     high: float
     loadBytes: int
     waitFrom: int
+    card: _Card | None
     preprocessing: dict[str, object]
     head: str | None
     classes: list[str]
     layers: list[_Layer]
 
 
-def page_data(atlas: Atlas, live: Live, number_bytes: int, load_bytes: int) -> _PageData:
+def page_data(atlas: Atlas, live: Live, number_bytes: int, load_bytes: int, card: _Card | None) -> _PageData:
     """What the page's script must know. Addresses are relative to the page."""
     manifest, preprocessing = atlas.manifest, atlas.manifest.preprocessing
     head, offset, layers = manifest.head, 0, []
@@ -151,6 +182,7 @@ def page_data(atlas: Atlas, live: Live, number_bytes: int, load_bytes: int) -> _
         "high": HIGH,
         "loadBytes": load_bytes,
         "waitFrom": WAIT_FROM,
+        "card": card,
         "preprocessing": {
             "resize": preprocessing.resize,
             "crop": list(atlas.input_size),

@@ -6,6 +6,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -16,10 +17,24 @@ from generator.site.reading.layer import channel_cell
 
 
 @dataclass(frozen=True)
+class LiveCheck:
+    """What the network says of the picture of this number. values: the channels' largest values, in the order of the
+    model's output, and after them the scores, float32."""
+
+    picture: int
+    values: np.ndarray
+
+    def packed(self) -> bytes:
+        """The values as a compressed file of 32-bit little-endian numbers."""
+        return gzip.compress(self.values.astype("<f4").tobytes(), 9, mtime=0)
+
+
+@dataclass(frozen=True)
 class Live:
     """absent: why the network cannot run in a browser, '' where it can; half: whether its weights are stored in half
     precision; rounding: what that changes; layers: in the order of the model's outputs; bytes: size of the model;
-    examples: numbers of the pictures that lie in live/pictures/."""
+    examples: numbers of the pictures that lie in live/pictures/; check: what the network says of one of them, None
+    where there is none."""
 
     absent: str
     half: bool
@@ -27,6 +42,7 @@ class Live:
     layers: Sequence[LayerInfo]
     bytes: int
     examples: Sequence[int]
+    check: LiveCheck | None
 
 
 def read_live(atlas: Atlas) -> Live | None:
@@ -42,7 +58,14 @@ def read_live(atlas: Atlas) -> Live | None:
         layers=[atlas.manifest.layer(name) for name in data["layers"]],
         bytes=data["bytes"],
         examples=data["examples"] if atlas.manifest.publish_patches else [],
+        check=_check(data.get("check")) if atlas.manifest.publish_patches else None,
     )
+
+
+def _check(data: dict[str, Any] | None) -> LiveCheck | None:
+    if data is None:
+        return None
+    return LiveCheck(data["picture"], np.array([*data["maxima"], *data["scores"]], np.float32))
 
 
 def channel_numbers(atlas: Atlas, layers: Sequence[LayerInfo]) -> bytes:

@@ -7,7 +7,7 @@ import { startChooser } from "./chooser.js";
 import { coveredPicture, startCover } from "./cover.js";
 import { fetcher, unpacked } from "./files.js";
 import { openSheets, showCovered, showLayers, unitName } from "./layers.js";
-import { lacking, openNetwork } from "./network.js";
+import { hasCard, lacking, openNetwork } from "./network.js";
 import { PictureView } from "./picture.js";
 import { readings, showPrediction } from "./prediction.js";
 import { PictureFault, prepared } from "./preprocessing.js";
@@ -46,12 +46,13 @@ function load() {
 }
 
 // A large network is loaded when the reader presses a button that says how large it is.
-let isAllowed = settings.loadBytes < settings.waitFrom;
+let isAllowed = false;
 async function allowed() {
-  if (isAllowed) return;
+  const { loadBytes } = await sizes();
+  if (isAllowed || loadBytes < settings.waitFrom) return;
   const place = main.querySelector(".wait");
   const button = place.querySelector("button");
-  button.textContent = `Load the network (${megabytes(settings.loadBytes)})`;
+  button.textContent = `Load the network (${megabytes(loadBytes)})`;
   place.hidden = false;
   say("The picture is ready. The network is not loaded yet, because it is large.");
   await new Promise((resolve) => button.addEventListener("click", resolve, { once: true }));
@@ -59,12 +60,20 @@ async function allowed() {
   place.hidden = true;
 }
 
+// Whether the network is tried on the graphics card, which is asked once, and how much is then loaded.
+let asked = null;
+function sizes() {
+  asked ??= hasCard(settings).then((onCard) => ({ onCard, ...(onCard ? settings.card : settings) }));
+  return asked;
+}
+
 async function loadAll() {
-  const whole = settings.modelBytes + settings.runtimeBytes + settings.numbersBytes;
+  const { runtimeBytes, onCard } = await sizes();
+  const whole = settings.modelBytes + runtimeBytes + settings.numbersBytes;
   const fetchFile = fetcher((arrived) => {
     say(`Loading the network: ${megabytes(Math.min(arrived, whole))} of ${megabytes(whole)}`);
   });
-  const [network, bytes] = await Promise.all([openNetwork(settings, fetchFile), fetchFile(settings.numbers)]);
+  const [network, bytes] = await Promise.all([openNetwork(settings, fetchFile, onCard), fetchFile(settings.numbers)]);
   const numbers = readChannels(await unpacked(bytes), settings.layers, settings.pictures);
   return { network, numbers, sheets: openSheets(settings.layers) };
 }
@@ -91,7 +100,7 @@ async function look(view, file, name) {
     state.rankings = settings.layers.map((layer, number) => ranked(layer, numbers[number], outputs));
     state.chosen = strongest();
     showAll(view);
-    say(`${name}: the network needed ${seconds.toFixed(2)} s.`);
+    say(`${name}: the network needed ${seconds.toFixed(2)} s ${network.way}`);
     if (state.cover) lookCovered(view);
   } catch (error) {
     if (!isOld()) sayFault(error);
