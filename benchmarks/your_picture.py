@@ -1,7 +1,8 @@
 """The page *Your picture* in a real browser, on photographs that are not in the atlas: its numbers beside those of the
 Python engine, and what it asks the web server for.
 
-    python -m benchmarks.your_picture PROFILE ATLAS PHOTOGRAPHS [--count 10] [--views desk wide phone] [--card]
+    python -m benchmarks.your_picture PROFILE ATLAS PHOTOGRAPHS
+        [--count 10] [--views desk wide phone] [--card] [--site FOLDER]
 
 PROFILE: the one ATLAS was computed from. The photographs are spread evenly through their folder. The site is served as
 GitHub Pages does: texts and scripts are compressed on the way, other files are not. --card: WebGPU, computed on the
@@ -85,6 +86,7 @@ export const InferenceSession = {
   },
 };
 """
+SETTLED = "/READY/.test(document.querySelector('.state').textContent)"
 WAIT = 600_000  # ms
 
 
@@ -181,12 +183,13 @@ def compare(largest: Largest, answer: Answer, network: Network, pixels: np.ndarr
 
 def asked(page: Any, photograph: Path, offsets: dict[str, int]) -> Answer:
     """Give the page a photograph and read what it says."""
-    page.evaluate("delete window.last")
+    page.evaluate("delete window.last; document.querySelector('.state').textContent = ''")
     page.locator("input[type=file]").first.set_input_files(str(photograph))
     state = page.locator(".state")
-    page.wait_for_function(
-        "/ needed | cannot |no picture/.test(document.querySelector('.state').textContent)"
-    )
+    page.wait_for_function(SETTLED.replace("READY", " needed | cannot |no picture|not loaded"))
+    if page.locator(".wait button").is_visible():
+        page.locator(".wait button").click()
+    page.wait_for_function(SETTLED.replace("READY", " needed | cannot |no picture"))
     links = page.locator(".layers ol a").evaluate_all("links => links.map(link => link.getAttribute('href'))")
     parts = [re.fullmatch(r"([^/]+)/(\d+)\.html#yours=.+", link) for link in links]
     last = page.evaluate("window.last")
@@ -272,6 +275,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=10)
     parser.add_argument("--views", nargs="+", choices=list(VIEWS), default=list(VIEWS))
     parser.add_argument("--card", action="store_true")
+    parser.add_argument("--site", type=Path, help="the atlas's site, rendered already")
     given = parser.parse_args()
     from chromium import find
     from playwright.sync_api import sync_playwright
@@ -289,8 +293,9 @@ def main() -> None:
         )
     )
     with contextlib.ExitStack() as stack:
-        site = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        render_site([atlas.folder], site)
+        site = given.site or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        if not given.site:
+            render_site([atlas.folder], site)
         host = stack.enter_context(served(site))
         play = stack.enter_context(sync_playwright())
         options = ["--no-sandbox", *(CARD if given.card else ())]
