@@ -86,7 +86,7 @@ export const InferenceSession = {
   },
 };
 """
-SETTLED = "/READY/.test(document.querySelector('.state').textContent)"
+ENDS = " needed | cannot |no picture"  # of what the page says
 WAIT = 600_000  # ms
 
 
@@ -183,13 +183,15 @@ def compare(largest: Largest, answer: Answer, network: Network, pixels: np.ndarr
 
 def asked(page: Any, photograph: Path, offsets: dict[str, int]) -> Answer:
     """Give the page a photograph and read what it says."""
+    from playwright.sync_api import expect
+
     page.evaluate("delete window.last; document.querySelector('.state').textContent = ''")
     page.locator("input[type=file]").first.set_input_files(str(photograph))
     state = page.locator(".state")
-    page.wait_for_function(SETTLED.replace("READY", " needed | cannot |no picture|not loaded"))
+    expect(state).to_contain_text(re.compile(f"{ENDS}|not loaded yet"), timeout=WAIT)
     if page.locator(".wait button").is_visible():
         page.locator(".wait button").click()
-    page.wait_for_function(SETTLED.replace("READY", " needed | cannot |no picture"))
+        expect(state).to_contain_text(re.compile(ENDS), timeout=WAIT)
     links = page.locator(".layers ol a").evaluate_all("links => links.map(link => link.getAttribute('href'))")
     parts = [re.fullmatch(r"([^/]+)/(\d+)\.html#yours=.+", link) for link in links]
     last = page.evaluate("window.last")
@@ -200,6 +202,12 @@ def asked(page: Any, photograph: Path, offsets: dict[str, int]) -> Answer:
         np.array([offsets[part[1]] + int(part[2]) for part in parts if part]),
         str(state.text_content()),
     )
+
+
+def with_outputs_kept(route: Any) -> None:
+    """Answer the request for the runtime's module by one that passes everything on to it."""
+    name = route.request.url.rpartition("/")[2]
+    route.fulfill(body=KEPT.replace("MODULE", name), content_type="text/javascript")
 
 
 def measure(
@@ -213,13 +221,7 @@ def measure(
     page, traffic = context.new_page(), Traffic()
     page.set_default_timeout(WAIT)
     page.add_init_script(AS_CARD)
-    for name in ("ort.wasm.min.mjs", "ort.webgpu.min.mjs"):
-        page.route(
-            re.compile(re.escape(name) + "$"),
-            lambda route, name=name: route.fulfill(
-                body=KEPT.replace("MODULE", name), content_type="text/javascript"
-            ),
-        )
+    page.route(re.compile(r"/ort\.\w+\.min\.mjs$"), with_outputs_kept)
     devtools = context.new_cdp_session(page)
     devtools.send("Network.enable")
     devtools.on(

@@ -16,6 +16,7 @@ from generator.site.runtime import FOLDER, LICENCE, LICENCE_NAME, VERSION, runti
 from generator.site.writing import Site
 
 WAIT_FROM = 10_000_000  # bytes; a page that loads more waits until the reader says so
+LIGHT = 8_000_000  # bytes; what loads more for the graphics card uses it only where the page waits anyway
 # Below the network's folder.
 MODEL, CHANNELS, CHECK = "live/network.onnx", "live/channels.gz", "live/check.gz"
 HIGH = 0.95  # the page counts the channels that the picture activates more than this share of the atlas's pictures do
@@ -105,16 +106,20 @@ def write(site: Site, atlas: Atlas) -> None:
 
 
 def _card(site: Site, atlas: Atlas, live: Live, load_bytes: int) -> _Card | None:
-    """What a browser with a graphics card loads in place of the WebAssembly; None without a picture to check it by."""
+    """What a browser with a graphics card loads in place of the WebAssembly; None without a picture to check it by, and
+    where a small network is not worth the bytes."""
     if live.check is None:
         return None
     check, picture = live.check.packed(), f"live/pictures/{live.check.picture}.webp"
+    size = len(check) + atlas.store.pictures.live_path(picture.removeprefix("live/")).stat().st_size
+    size += runtime().card_bytes
+    whole = load_bytes - runtime().bytes + size
+    if load_bytes < WAIT_FROM and whole >= LIGHT:
+        return None
     site.write(f"{atlas.name}/{CHECK}", check)
-    more = len(check) + atlas.store.pictures.live_path(picture.removeprefix("live/")).stat().st_size
-    size = runtime().card_bytes
     return {
-        "runtimeBytes": size + more,
-        "loadBytes": load_bytes - runtime().bytes + size + more,
+        "runtimeBytes": size,
+        "loadBytes": whole,
         "check": CHECK,
         "picture": picture,
     }

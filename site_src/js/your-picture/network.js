@@ -10,6 +10,7 @@ const CARD = { module: "ort.webgpu.min.mjs", binary: "ort-wasm-simd-threaded.jse
 // A value of the graphics card may differ by the first share of itself, or by the second of the layer's largest.
 const OF_VALUE = 1e-3;
 const OF_LAYER = 1e-4;
+const ERRORS = 3; // what the runtime writes on the console; that some operations run on the processor is no fault
 
 /** What this browser lacks, in words; "" where it can run the network. */
 export function lacking() {
@@ -82,7 +83,8 @@ class Network {
   async #load(build, provider) {
     const [ort, model] = await Promise.all([this.#runtime(build), this.#fetchFile(this.#settings.model)]);
     this.#ort = ort;
-    this.#session = await ort.InferenceSession.create(model, { executionProviders: [provider] });
+    const options = { executionProviders: [provider], logSeverityLevel: ERRORS };
+    this.#session = await ort.InferenceSession.create(model, options);
     ort.env.wasm.wasmBinary = undefined; // compiled by now
   }
 
@@ -98,7 +100,6 @@ class Network {
     const [ort, packed] = await Promise.all([module, binary]);
     const wasmBinary = await unpacked(packed);
     Object.assign(ort.env.wasm, { numThreads: 1, wasmPaths: folder, wasmBinary });
-    ort.env.logLevel = "error"; // that some operations run on the processor is no fault
     return ort;
   }
 
@@ -144,7 +145,11 @@ class Network {
 
 function words(error) {
   const [line] = String(error?.message ?? error).split("\n");
-  return line.slice(0, 200).replace(/[\s.]+$/, "");
+  return line
+    .split("Error: ") // the runtime puts its own words before the reason
+    .at(-1)
+    .slice(0, 200)
+    .replace(/[\s.]+$/, "");
 }
 
 // wanted: the channels' largest values and after them the scores.
