@@ -13,7 +13,7 @@ from generator.core.records import Preprocessing, WeightsInfo
 from generator.network import models
 from generator.network.graph import Graph
 from generator.network.network import Network, Tap
-from generator.network.onnx_model import MAXIMA, POSITIONS, SCORES, NotInOnnx, halved, onnx_bytes
+from generator.network.onnx_model import JOINED, MAXIMA, POSITIONS, SCORES, NotInOnnx, halved, onnx_bytes
 from generator.network.ops import Step
 
 onnxruntime = pytest.importorskip(
@@ -155,3 +155,13 @@ def test_activations(activation: nn.Module) -> None:
 def test_an_operation_that_is_not_written_is_named(activation: nn.Module) -> None:
     with pytest.raises(NotInOnnx, match=r"(gelu|celu).*ONNX"):
         onnx_bytes(activated(activation), half=False)
+
+
+def test_no_node_joins_more_than_a_shader_can_bind() -> None:
+    from onnx import load_from_string
+
+    for name, sizes in (("densenet121", 64), ("resnet50", 64)):
+        network = models.load(name, "random", size=sizes)
+        nodes = load_from_string(onnx_bytes(network, half=True)).graph.node
+        joins = [len(node.input) for node in nodes if node.op_type == "Concat"]
+        assert joins and max(joins) <= JOINED
