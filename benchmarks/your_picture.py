@@ -172,7 +172,8 @@ def compare(largest: Largest, answer: Answer, network: Network, pixels: np.ndarr
         part = slice(first, first + layer.channels)
         largest.layers = max(largest.layers, float(difference[part].max() / np.abs(maxima[part]).max()))
         first += layer.channels
-    own = difference[answer.shown] / np.abs(maxima[answer.shown])
+    active = answer.shown[maxima[answer.shown] != 0]  # a share of nothing cannot be said
+    own = difference[active] / np.abs(maxima[active])
     largest.shown = max(largest.shown, float(own.max()))
     if scores.size:
         largest.scores = max(
