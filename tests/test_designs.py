@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.stats import ttest_rel
 from torch import nn
 
 from generator.core.correspondence import LayerResponses, centred_ranks
@@ -41,6 +42,7 @@ from generator.site.chapters.experiment_features import zero_blocks as zero_page
 from generator.site.chapters.experiment_tables import by_seed, results
 from generator.site.chapters.experiments import experiments_page
 from generator.site.figures.dots import dot_rows
+from generator.site.formats import interval, signed
 
 pytestmark = pytest.mark.slow  # small networks are trained
 
@@ -332,7 +334,7 @@ def test_the_committed_tables_are_whole() -> None:
     tables = found.tables
     for name in ("shortcuts", "order", "cardinality"):
         setting = found.settings[name]
-        tested = sum(epoch % setting.tested == 0 for epoch in range(1, setting.epochs + 1))
+        tested = -(-setting.epochs // setting.tested)  # the last epoch too
         kinds = {(row["kind"], int(row["depth"])) for row in tables.get(name, ())}
         for kind in kinds:
             shape = by_seed(tables[name], *kind, "test_error").shape
@@ -353,14 +355,43 @@ def test_the_committed_tables_are_whole() -> None:
     assert page.order is not None
     # The residual network with option A is one training, whichever table shows it.
     for table, depth in (("shortcuts", page.shortcuts.depth), ("order", page.order.depth)):
-        trained_alike = ("degradation", "shortcuts", "order")
-        common = {**vars(found.settings[table]), "seeds": (), "depths": ()}
-        for other in trained_alike:
-            same = {**vars(found.settings[other]), "seeds": (), "depths": ()} == common
-            if same and (own := by_seed(tables[other], "residual", depth, "test_error")).size:
-                ours = by_seed(tables[table], "residual", depth, "test_error")
-                seeds = min(len(own), len(ours))
-                np.testing.assert_array_equal(own[:seeds], ours[:seeds])
+        own, first = (
+            by_seed(tables[name], "residual", depth, "test_error") for name in (table, "degradation")
+        )
+        np.testing.assert_array_equal(own, first[: len(own)])
+
+
+def test_what_the_blocks_change_comes_out_again_with_scipy() -> None:
+    """Paired by seed: with the blocks less without, after the same further training."""
+    found, page = results(), experiments_page()
+    assert found is not None and page is not None and page.zero_blocks is not None
+
+    def errors(column: str, kind: str) -> list[float]:
+        rows = found.tables["zero_blocks"]
+        return [100 * float(row[column]) for row in rows if row["kind"] == kind]
+
+    def kept(kind: str, place: str) -> list[float]:
+        own: dict[str, list[float]] = {}
+        for row in found.tables["zero_features"]:
+            if (row["kind"], row["place"]) == (kind, place):
+                own.setdefault(row["seed"], []).append(float(row["kept"]))
+        return [float(np.mean(values)) for values in own.values()]
+
+    plain, blocks = "stack resumed", "stack resumed with blocks"
+    pairs = [
+        (errors("train_error", blocks), errors("train_error", plain), 2.0),
+        (errors("test_error", blocks), errors("test_error", plain), 2.0),
+        (kept(blocks, "layer"), kept(plain, "layer"), 0.5),
+        (kept(blocks, "after"), kept(plain, "layer"), 0.5),
+    ]
+    table = page.zero_blocks.differences
+    for row, (ours, theirs, margin) in zip(table.rows, pairs, strict=True):
+        test = ttest_rel(ours, theirs)
+        low, high = test.confidence_interval(0.95)
+        assert row[1:3] == [signed(float(np.subtract(ours, theirs).mean()), 1), interval(low, high)]
+        low, high = test.confidence_interval(1 - 0.05 / len(pairs))
+        assert row[3] == interval(low, high)
+        assert (row[-1] == "no difference") <= (-margin < low < high < margin)
 
 
 def test_dots_stand_at_their_values() -> None:

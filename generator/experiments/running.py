@@ -40,7 +40,6 @@ EXPERIMENTS: Mapping[str, Any] = {
 
 SEEDS_OF = {"degradation": 10, "lesion": 10}  # seeds of an experiment
 FEWER_SEEDS = 5  # of the others
-SCHEDULE = "cosine"  # of the learning rate
 
 
 def setting_file(name: str) -> str:
@@ -90,12 +89,11 @@ def run_experiments(
 
 def constants(setting: Setting) -> dict[str, Any]:
     """What the report states besides the setting's fields. classes: that are used; outputs: of the classifier;
-    schedule: of the learning rate; momentum: of SGD; probe: drawings over which gradients are measured; rounds: of each
-    permutation test; scale, dropped, gate: of the shortcut designs."""
+    momentum: of SGD; probe: drawings over which gradients are measured; rounds: of each permutation test; scale,
+    dropped, gate: of the shortcut designs."""
     return {
         "classes": setting.classes,
         "outputs": len(CLASSES),
-        "schedule": SCHEDULE,
         "momentum": MOMENTUM,
         "probe": PROBE,
         "rounds": ROUNDS,

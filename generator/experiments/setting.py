@@ -30,7 +30,7 @@ class Setting:
     width: int = STUDY_WIDTH
     depths: tuple[int, ...] = DEPTHS
     seeds: tuple[int, ...] = SEEDS
-    epochs: int = 40
+    epochs: int = 48
     batch: int = 32
     rate: float = 0.05
     warm: float = 4

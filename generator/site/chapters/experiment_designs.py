@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from generator.site.chapters.experiment_differences import (
+    Difference,
     compared,
     corrected,
     differences,
@@ -22,14 +23,8 @@ Kind = tuple[str, int]  # a kind of network and its depth
 ERROR = "error on held-out drawings"
 TRAINING = "training error"
 HEADS = ("parameters", "multiply-adds, 10⁶", "training error, %", "held-out error, %")
-# By the column of the training error: its head, and when it was measured.
-MEASURED = {
-    "fit_error": ("training error, %", "measured after the training"),
-    "train_error": (
-        "training error during the last epoch, %",
-        "measured during the last epoch, while they learn",
-    ),
-}
+# By quantity its column. The training error is measured after the training, on the drawings as they are.
+COLUMNS = {TRAINING: "fit_error", ERROR: "test_error"}
 
 # By kind in the table: name on the page; the kind that the others are compared with comes first.
 SHORTCUTS = {
@@ -50,8 +45,8 @@ ORDER = {
 @dataclass(frozen=True)
 class Comparison:
     """Networks of one depth compared. summary: the result in words; dots: figures, one dot per seed; differences: from
-    the first network, in the quantities compared_in; train: lowest and highest training error; measured: when that was;
-    margins: within which differences are called none, where these are not the usual."""
+    the first network, in the quantities compared_in; train: lowest and highest training error; margins: within which
+    differences are called none, where these are not the usual."""
 
     summary: str
     depth: int
@@ -60,7 +55,6 @@ class Comparison:
     table: Table
     compared_in: str = ""
     train: str = ""
-    measured: str = ""
     margins: str = ""
 
 
@@ -69,15 +63,14 @@ class Cardinality:
     """Networks of different cardinality compared.
 
     twice: whether networks of twice the cost were run; most: % by which multiply-adds differ at equal cost; train,
-    test: lowest and highest error of all networks and seeds; measured: when the training error was; paths: the largest
-    number of paths, and narrowest: their width in channels.
+    test: lowest and highest error of all networks and seeds; paths: the largest number of paths, and narrowest: their
+    width in channels.
     """
 
     summary: str
     twice: bool
     most: float
     train: str
-    measured: str
     test: str
     paths: str
     narrowest: str
@@ -109,59 +102,50 @@ def _cost(rows: Rows, kind: Kind) -> Cost:
     return cost_of(next(row for row in rows if (row["kind"], int(row["depth"])) == kind))
 
 
-def training_error(rows: Rows) -> str:
-    """The column of the training error: on the drawings as they are after the training, where it was measured."""
-    return "fit_error" if "fit_error" in rows[0] else "train_error"
-
-
-def _heads(column: str) -> tuple[str, ...]:
-    """HEADS, that of the training error as its column was measured."""
-    parameters, multiply_adds, _, held_out = HEADS
-    return parameters, multiply_adds, MEASURED[column][0], held_out
-
-
 def _compared_designs(rows: Rows, names: Mapping[str, str]) -> Comparison:
-    """The designs compared with the first in the held-out error and, where it was measured after the training, in the
-    training error; the p values are corrected for all of them."""
+    """The designs compared with the first in the training error and the held-out error; the p values are corrected for
+    all of them."""
     kinds = [kind for name in names for kind in kinds_of(rows) if kind[0] == name]
-    column = training_error(rows)
-    test, train = (errors(rows, kinds, name) for name in ("test_error", column))
+    found = {quantity: errors(rows, kinds, column) for quantity, column in COLUMNS.items()}
     shown = [names[kind[0]] for kind in kinds]
     body = [
-        [name, *cost_cells(_cost(rows, kind)), mean_and_spread(train_error), mean_and_spread(test_error)]
-        for name, kind, train_error, test_error in zip(shown, kinds, train, test, strict=True)
+        [name, *cost_cells(_cost(rows, kind)), *(mean_and_spread(values[n]) for values in found.values())]
+        for n, (name, kind) in enumerate(zip(shown, kinds, strict=True))
     ]
-    compared_in = {ERROR: test} if column == "train_error" else {TRAINING: train, ERROR: test}
-    family = corrected(
-        [each for values in compared_in.values() for each in differences(shown, values, correct=False)]
-    )
-    others = {
-        quantity: family[n * (len(shown) - 1) : (n + 1) * (len(shown) - 1)]
-        for n, quantity in enumerate(compared_in)
-    }
+    others = differences_by_quantity(shown, found)
     return Comparison(
         summary=" ".join(
-            compared(shown[0], values[0], others[quantity], quantity)
-            for quantity, values in compared_in.items()
+            compared(shown[0], values[0], others[quantity], quantity) for quantity, values in found.items()
         ),
         depth=kinds[0][1],
         dots=[
             dot_rows(list(zip(shown, values, strict=True)), quantity + ", %")
-            for quantity, values in compared_in.items()
+            for quantity, values in found.items()
         ],
         differences=differences_table(
             [
-                replace(each, name=f"{quantity}: {each.name}") if len(others) > 1 else each
+                replace(each, name=f"{quantity}: {each.name}")
                 for quantity, own in others.items()
                 for each in own
             ],
             f"against {shown[0]}",
         ),
-        table=Table(("network", *_heads(column)), body),
-        compared_in=" and ".join(compared_in).capitalize(),
-        train=_range(train),
-        measured=MEASURED[column][1],
+        table=Table(("network", *HEADS), body),
+        compared_in=" and ".join(found).capitalize(),
+        train=_range(found[TRAINING]),
     )
+
+
+def differences_by_quantity(
+    names: Sequence[str], found: Mapping[str, Sequence[np.ndarray]]
+) -> dict[str, list[Difference]]:
+    """By quantity the other networks less the first; the p values are corrected for all quantities together. found: by
+    quantity (seeds,) of each network."""
+    family = corrected(
+        [each for values in found.values() for each in differences(names, values, correct=False)]
+    )
+    each_has = len(names) - 1
+    return {quantity: family[n * each_has : (n + 1) * each_has] for n, quantity in enumerate(found)}
 
 
 def shortcuts(rows: Rows) -> Comparison:
@@ -209,8 +193,7 @@ def cardinality(rows: Rows) -> Cardinality:
     )
     kinds = [(way.kind, int(way.depth)) for way in ways]
     shown = [way.name_beside(ways[0]) for way in ways]
-    column = training_error(rows)
-    test, train = (errors(rows, kinds, name) for name in ("test_error", column))
+    train, test = (errors(rows, kinds, column) for column in COLUMNS.values())
     costs = [_cost(rows, kind) for kind in kinds]
     relative = [cost.multiply_adds / costs[0].multiply_adds for cost in costs]
     equal = [n for n, way in enumerate(ways) if way.costs_as(ways[0])]
@@ -240,13 +223,12 @@ def cardinality(rows: Rows) -> Cardinality:
         twice=bool(twice),
         most=100 * max(abs(relative[n] - 1) for n in equal),
         train=_range(train),
-        measured=MEASURED[column][1],
         test=_range(test),
         paths=ways[equal[-1]].paths,
         narrowest=ways[equal[-1]].first_width,
         dots=[dot_rows(list(zip(shown, test, strict=True)), ERROR + ", %")],
         differences=differences_table(others, f"against {shown[0]}"),
-        table=Table(("paths × width", "width by stage", "layers", *_heads(column)), body),
+        table=Table(("paths × width", "width by stage", "layers", *HEADS), body),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -10,12 +10,12 @@ import numpy as np
 
 from generator.site.chapters.experiment_designs import HEADS, Comparison, cost_cells, cost_of
 from generator.site.chapters.experiment_differences import (
+    MARGIN,
     Difference,
     compared,
     corrected,
     difference,
     differences_table,
-    estimate,
 )
 from generator.site.chapters.experiment_tables import Rows, Table, by_seed, kinds_of, listed
 from generator.site.figures.charts import LineChart, Series, line_chart
@@ -23,6 +23,9 @@ from generator.site.figures.dots import dot_rows
 from generator.site.formats import fixed, mean_and_spread
 
 REFINED = {"plain": "plain", "residual": "residual", "full pre-activation": "pre-activation"}
+
+
+KEPT_MARGIN = 0.5  # pictures of nine: differences of pictures kept within it are called none
 
 
 class Score(NamedTuple):
@@ -36,7 +39,7 @@ class Score(NamedTuple):
 
 
 SCORES = {
-    "kept": Score(1, 1, "pictures kept, of 9", margin=0.5),
+    "kept": Score(1, 1, "pictures kept, of 9", margin=KEPT_MARGIN),
     "rho": Score(2, 1, "ρ", margin=0.05),
     "own_match": Score(0, 100, "own best match, %"),
     "gain": Score(3, 1, "gain of agreement", margin=0.02),
@@ -102,7 +105,7 @@ def refinement(rows: Rows) -> Comparison:
             ),
             dot_rows(list(zip(shown, values["gain"], strict=True)), "gain of label agreement"),
         ],
-        differences=Table(tables[0].heads, [row for table in tables for row in table.rows]),
+        differences=_joined(tables),
         table=Table(("network", *(score.head for score in SCORES.values())), body),
         margins=listed(
             [f"{score.margin:g} ({score.head})" for score in SCORES.values() if score.margin is not None]
@@ -110,12 +113,19 @@ def refinement(rows: Rows) -> Comparison:
     )
 
 
+def _joined(tables: Sequence[Table]) -> Table:
+    """The rows of tables with the same heads, one table after the other."""
+    return Table(tables[0].heads, [row for table in tables for row in table.rows])
+
+
 @dataclass(frozen=True)
 class ZeroBlocks:
     """Residual blocks added to a trained network.
 
     hidden: why its hidden layer has batch norm; epochs: of the resumed training; rate: its first learning rate,
-    relative to that of the training before; branches: how much each new block changes its input.
+    relative to that of the training before; differences: with blocks less without, after the same further training;
+    kept_margin: pictures of nine, within which a difference of pictures kept is called none; branches: how much each
+    new block changes its input.
     """
 
     summary: str
@@ -123,6 +133,8 @@ class ZeroBlocks:
     epochs: str
     rate: float
     charts: Sequence[LineChart]
+    differences: Table
+    kept_margin: float
     table: Table
     branches: Table
 
@@ -154,21 +166,25 @@ def zero_blocks(networks: Rows, features: Rows, branches: Rows, bare: Rows) -> Z
     """Errors before and after the resumed training, what stays of each layer's channels, what each block changes. bare:
     the networks whose hidden layer has no norm."""
 
-    def of(kind: str, column: str) -> np.ndarray:
-        return np.array([100 * float(row[column]) for row in networks if row["kind"] == kind])
-
-    test = {kind: of(kind, "test_error") for kind in STACKS}
+    errors = {
+        column: {
+            kind: np.array([100 * float(row[column]) for row in networks if row["kind"] == kind])
+            for kind in STACKS
+        }
+        for column in ("train_error", "test_error")
+    }
     body = []
     for kind, name in STACKS.items():
         cost = cost_of(next(row for row in networks if row["kind"] == kind))
-        train_error = mean_and_spread(of(kind, "train_error"))
-        body.append([name, *cost_cells(cost), train_error, mean_and_spread(test[kind])])
+        body.append([name, *cost_cells(cost), *(mean_and_spread(own[kind]) for own in errors.values())])
+    kept = {line: by_layer(features, line, "kept").mean(1) for line in LINES}  # (seeds,) each
+    against = what_blocks_change(errors, kept)
     changes: dict[str, list[float]] = {}
     for row in branches:
         changes.setdefault(row["block"], []).append(100 * float(row["change"]))
     without = listed([fixed(100 * float(row["test_error"]), 1) for row in bare])
     return ZeroBlocks(
-        summary=_summary_of_zero_blocks(test, features),
+        summary=_summary_of_zero_blocks(errors["test_error"], kept, against),
         hidden="The hidden layer has batch norm because without it the network errs, after the same training, on "
         f"{without} % of the held-out drawings, seed by seed",
         epochs=networks[-1]["epochs"],
@@ -177,6 +193,10 @@ def zero_blocks(networks: Rows, features: Rows, branches: Rows, bare: Rows) -> Z
             _features_chart(features, "kept", "pictures of nine kept"),
             _features_chart(features, "rho", "ρ with the scores before"),
         ],
+        differences=_joined(
+            [differences_table([each], "with blocks less without", 1, margin) for each, margin in against]
+        ),
+        kept_margin=KEPT_MARGIN,
         table=Table(("network", *HEADS), body),
         branches=Table(
             ("new block", "changes its input by, %"),
@@ -185,18 +205,43 @@ def zero_blocks(networks: Rows, features: Rows, branches: Rows, bare: Rows) -> Z
     )
 
 
-def _summary_of_zero_blocks(test: dict[str, np.ndarray], features: Rows) -> str:
-    """test: error in % by kind, (seeds,)."""
+def what_blocks_change(
+    errors: Mapping[str, Mapping[str, np.ndarray]], kept: Mapping[Line, np.ndarray]
+) -> list[tuple[Difference, float]]:
+    """The networks that were trained further with blocks less those without, each with the margin within which it is
+    called none: training error and held-out error, and the pictures that a channel keeps, before and after its new
+    block. errors: in %, by column and kind, (seeds,); kept: (seeds,)."""
+    without, before, after = LINES
+    pairs = [
+        (name, errors[column]["stack resumed with blocks"] - errors[column]["stack resumed"], MARGIN)
+        for column, name in (("train_error", "training error"), ("test_error", "held-out error"))
+    ]
+    pairs += [
+        (f"pictures kept, {place} its new block", kept[line] - kept[without], KEPT_MARGIN)
+        for line, place in ((before, "before"), (after, "after"))
+    ]
+    family = corrected([difference(name, by_seed_difference) for name, by_seed_difference, _ in pairs])
+    return [(each, margin) for each, (_, _, margin) in zip(family, pairs, strict=True)]
+
+
+def _summary_of_zero_blocks(
+    test: Mapping[str, np.ndarray],
+    kept: Mapping[Line, np.ndarray],
+    against: Sequence[tuple[Difference, float]],
+) -> str:
+    """test: error in % by kind, (seeds,); kept: pictures of nine, (seeds,); against: as `what_blocks_change` gives
+    them."""
     errors = [mean_and_spread(error) for error in test.values()]
-    kept = [by_layer(features, line, "kept").mean(1) for line in LINES]  # (seeds,) each
-    means = [fixed(float(own.mean()), 1) for own in kept]
-    lost = [estimate(own - kept[0]).signed_text() for own in kept[1:]]
-    points = estimate(test["stack resumed with blocks"] - test["stack resumed"]).signed_text()
+    means = [fixed(float(own.mean()), 1) for own in kept.values()]
+    _, held_out, before, after = [
+        f"{each.verdict(margin)}; {each.estimate.signed_text()}" for each, margin in against
+    ]
     return (
         f"The trained network errs on {errors[0]} % of the held-out drawings; after further training without the "
-        f"blocks it errs on {errors[1]} %, with them on {errors[2]} % (difference in percentage points: {points}). A "
-        f"channel keeps {means[0]} of its nine pictures in further training without blocks; with blocks {means[1]} "
-        f"before its new block (difference {lost[0]}) and {means[2]} after it ({lost[1]})."
+        f"blocks it errs on {errors[1]} %, with them on {errors[2]} % ({held_out} percentage points). A channel keeps "
+        f"{means[0]} of its nine pictures in further training without blocks; with blocks {means[1]} before its new "
+        f"block ({before}) and {means[2]} after it ({after}). In brackets what the seeds show, the difference and its "
+        "95 % interval."
     )
 
 

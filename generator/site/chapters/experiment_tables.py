@@ -36,11 +36,11 @@ class StudySetting:
     pictures, held_out: drawings to learn from and to test on; every: 4 where every fourth class of the drawn world is
     used; classes: how many these are; outputs: of the classifier; side: px; width: channels of the first stage; depths:
     layers of the plain and residual networks; seeds: one training each; rate: highest learning rate; warm: epochs over
-    which it rises; schedule: how it then falls to zero, 'cosine' or 'linear'; decay: of the weights; shift: px by which
-    drawings are padded before they are cropped at random (0: they are not, nor mirrored); tested: epochs between two
-    tests on the held-out drawings; probe: drawings of the batch on which gradients are measured; rounds: of a
-    permutation test; scale: factor on the branch and the shortcut where both are scaled; dropped: probability with
-    which dropout zeroes a value; gate: bias of a gate at the start; device: on which they were trained.
+    which it rises, before it falls to zero along half a cosine; decay: of the weights; shift: px by which drawings are
+    padded before they are cropped at random; tested: epochs between two tests on the held-out drawings; probe: drawings
+    of the batch on which gradients are measured; rounds: of a permutation test; scale: factor on the branch and the
+    shortcut where both are scaled; dropped: probability with which dropout zeroes a value; gate: bias of a gate at the
+    start; device: on which they were trained.
     """
 
     pictures: int
@@ -59,7 +59,6 @@ class StudySetting:
     tested: int
     classes: int
     outputs: int
-    schedule: str
     momentum: float
     probe: int
     rounds: int

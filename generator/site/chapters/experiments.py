@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -35,11 +35,9 @@ class ExperimentsPage:
     """The variables of experiments.html. A section is None where its tables are not committed; settings: by experiment;
     atlases: by table, those of the site that show its networks; files: all that can be downloaded; level: below which a
     corrected p is called clear; margin: percentage points, within which a difference is called none; drawings: half of
-    the widest 95 % interval of an accuracy on as many drawings as are held out; earlier: name and anchor of the
-    questions whose tables are of another setting than the first question's."""
+    the widest 95 % interval of an accuracy on as many drawings as are held out."""
 
     settings: Mapping[str, StudySetting]
-    earlier: Sequence[tuple[str, str]]
     level: float
     margin: str
     drawings: float
@@ -69,7 +67,6 @@ def experiments_page(atlases: Sequence[Atlas] = ()) -> ExperimentsPage | None:
 
     return ExperimentsPage(
         settings=committed.settings,
-        earlier=earlier_of(committed.settings),
         level=LEVEL,
         margin=fixed_margin(MARGIN),
         drawings=1.96 * math.sqrt(0.25 / committed.settings["lesion"].held_out),
@@ -86,21 +83,6 @@ def experiments_page(atlases: Sequence[Atlas] = ()) -> ExperimentsPage | None:
         real_lesions=(wounded := real_lesions()),
         files=[*committed.files, *(() if wounded is None else wounded.files)],
     )
-
-
-# By experiment what the page calls it; its anchor is the experiment's name.
-_CALLED = {"zero-blocks": "added blocks"}
-
-
-def earlier_of(settings: Mapping[str, StudySetting]) -> list[tuple[str, str]]:
-    """Name and anchor of the questions whose networks were trained in another setting than the first question's.
-    Depths and seeds do not count: each question takes its own of them."""
-    first = settings["degradation"]
-    return [
-        (_CALLED.get(name, name), name)
-        for name, setting in settings.items()
-        if replace(setting, depths=first.depths, seeds=first.seeds, device=first.device) != first
-    ]
 
 
 def atlases_of(rows: Rows, atlases: Sequence[Atlas]) -> list[Atlas]:
