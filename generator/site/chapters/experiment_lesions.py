@@ -43,6 +43,11 @@ NETWORKS = (
         "ResNet-20 (CIFAR-10)",
         "trained by others after section 4.2 of He et al., and published",
     ),
+    Network(
+        "study-residual-56",
+        "ResNet-56 of half the width (drawn world)",
+        "trained by this project, the first seed of the question of depth above",
+    ),
     Network("demo", "the demo's network", "trained by this project on its drawn world"),
 )
 # By `way` in the tables: in words, and the class of its lines.
@@ -119,7 +124,7 @@ def real_lesions() -> RealLesions | None:
         if texts[2] is None or None in texts:
             continue
         about = json.loads(texts[2])
-        lesions, blocks = read_table(own[0]), read_table(own[1])
+        lesions, blocks = (_with_short_names(read_table(name)) for name in own[:2])
         rows_of[network.name] = lesions, blocks
         groups = about["groups"]
         files += own
@@ -129,6 +134,12 @@ def real_lesions() -> RealLesions | None:
     return RealLesions(
         summary=_summary(rows_of), networks=found, overview=_overview(rows_of), groups=groups, files=files
     )
+
+
+def _with_short_names(rows: Rows) -> list[Row]:
+    """The rows, blocks without the name of the module that the networks of the experiments are wrapped in."""
+    names = [name for name in ("block", "until") if name in rows[0]]
+    return [{**row, **{name: row[name].removeprefix("network.") for name in names}} for row in rows]
 
 
 def _changed(row: Row) -> Change:
