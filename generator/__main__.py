@@ -198,6 +198,15 @@ def weights_key_option() -> Any:
     )
 
 
+def classes_option() -> Any:
+    """The option that names the network's outputs."""
+    return click.option(
+        "--classes",
+        type=click.Path(path_type=Path),
+        help="File with the names of the network's classes, one per line.",
+    )
+
+
 def head_option() -> Any:
     """The option that says how the network's outputs are read."""
     return click.option(
@@ -238,11 +247,7 @@ def profile_options(command: Any) -> Any:
         click.option("--model", help=_MODEL_HELP),
         click.option("--weights", help=f"Weights: {_FILE}, a torchvision enum name, or 'random'."),
         weights_key_option(),
-        click.option(
-            "--classes",
-            type=click.Path(path_type=Path),
-            help="File with the names of the network's classes, one per line.",
-        ),
+        classes_option(),
         head_option(),
         click.option("--layers", help="Layers to show: 'blocks', 'all', or names separated by commas."),
         click.option(
@@ -531,11 +536,7 @@ def serve(folder: Path, port: int) -> None:
 @click.option("--model", required=True, help=_MODEL_HELP)
 @click.option("--weights", help=f"Weights: {_FILE} or a torchvision enum name.")
 @weights_key_option()
-@click.option(
-    "--classes",
-    type=click.Path(path_type=Path),
-    help="File with the names of the network's classes, one per line.",
-)
+@classes_option()
 @head_option()
 @click.option(
     "--class", "chosen", help="Class to explain, by name or number  [default: the one with the largest score]"
@@ -767,6 +768,7 @@ def experiments(
 @main.command()
 @click.argument("model")
 @click.option("--weights", help=f"Weights: {_FILE} or a torchvision enum name.")
+@classes_option()
 @click.option(
     "--images", required=True, type=click.Path(path_type=Path), help="Folder of pictures, at any depth."
 )
@@ -778,17 +780,19 @@ def experiments(
     show_default=True,
     help="Folder of the tables.",
 )
-def lesions(model: str, weights: str | None, images: Path, limit: int | None, out: Path) -> None:
+def lesions(
+    model: str, weights: str | None, classes: Path | None, images: Path, limit: int | None, out: Path
+) -> None:
     """Take the blocks of the trained network MODEL apart, one at a time.
 
     One block loses its branch or its shortcut, or blocks of a stage are put into another order. The tables say how
     often the network is then right, and how many of its nine strongest pictures a channel of the blocks behind keeps.
     A run that was stopped resumes where it is called again. The network is a residual network of torchvision, for
-    CIFAR, of Caffe, or the demo's.
+    CIFAR, of Caffe, the demo's, or one that `atlas experiments` trained.
     """
     from generator.experiments.real_lesions import write_lesions
 
-    for path in write_lesions(model, weights, images, limit, out):
+    for path in write_lesions(model, weights, images, limit, out, classes=classes):
         click.echo(path)
 
 

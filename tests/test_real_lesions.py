@@ -295,6 +295,19 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(
     assert measured == [0, 5, 10, 15, 20]
 
 
+def test_a_file_of_class_names_gives_a_study_network_its_accuracy(folder: Path, tmp_path: Path) -> None:
+    """Its outputs have no names of their own."""
+    names = tmp_path / "classes.txt"
+    names.write_text("".join(f"{name}\n" for name in ("cat", "dog", *map(str, range(42)))), "utf-8")
+    lesioned = ["study/residual-8", "--weights", "random", "--images", str(folder), "--out", str(tmp_path / "out")]
+    for options, labelled in (([], False), (["--classes", str(names)], True)):
+        result = CliRunner().invoke(main, ["lesions", *lesioned, *options])
+        assert result.exit_code == 0, result.output
+        rows = (tmp_path / "out/lesions-study-residual-8.csv").read_text("utf-8").splitlines()
+        columns = dict(zip(rows[0].split(","), rows[1].split(","), strict=True))
+        assert (columns["labelled"] != "") == labelled
+
+
 def test_too_few_usable_pictures_are_one_sentence(network: Network, tmp_path: Path) -> None:
     for number in range(12):
         (tmp_path / f"{number}.png").write_bytes(b"no picture")

@@ -50,14 +50,16 @@ def write_lesions(
     limit: int | None,
     out: Path,
     reporter: Reporter | None = None,
+    *,
+    classes: Path | None = None,
 ) -> list[Path]:
     """Write the tables of a network and what they were made of into the folder `out`; returns the files. A run that was
     stopped resumes.
 
-    model, weights: as `models.load` takes them; images: a folder of pictures; limit: the largest number of them
-    that is used, evenly spaced."""
+    model, weights, classes: as `models.load` takes them; images: a folder of pictures; limit: the largest number of
+    them that is used, evenly spaced."""
     reporter = reporter or Reporter()
-    network = models.load(model, weights).to("cpu", torch.float32)
+    network = models.load(model, weights, classes=classes).to("cpu", torch.float32)
     pictures = find_pictures(images, limit=limit)
     name = model.replace("/", "-")
     unfinished = out / f"unfinished-{name}"
