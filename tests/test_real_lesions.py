@@ -299,7 +299,15 @@ def test_a_file_of_class_names_gives_a_study_network_its_accuracy(folder: Path, 
     """Its outputs have no names of their own."""
     names = tmp_path / "classes.txt"
     names.write_text("".join(f"{name}\n" for name in ("cat", "dog", *map(str, range(42)))), "utf-8")
-    lesioned = ["study/residual-8", "--weights", "random", "--images", str(folder), "--out", str(tmp_path / "out")]
+    lesioned = [
+        "study/residual-8",
+        "--weights",
+        "random",
+        "--images",
+        str(folder),
+        "--out",
+        str(tmp_path / "out"),
+    ]
     for options, labelled in (([], False), (["--classes", str(names)], True)):
         result = CliRunner().invoke(main, ["lesions", *lesioned, *options])
         assert result.exit_code == 0, result.output

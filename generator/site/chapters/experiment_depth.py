@@ -19,6 +19,7 @@ from generator.site.chapters.experiment_differences import (
 )
 from generator.site.chapters.experiment_tables import Rows, Table, by_seed, kinds_of, listed
 from generator.site.figures.charts import LineChart, Series, line_chart
+from generator.site.formats import fixed
 
 KINDS = ("plain", "residual")
 FIT = "fit_error"  # the column of the training error that is compared
@@ -222,7 +223,7 @@ def lesion(rows: Rows) -> Lesion:
         "maximum, % (95 % interval)",
     )
     return Lesion(
-        summary=_summary_of_lesions(lost, depths),
+        summary=_summary_of_lesions(lost, accuracy, depths),
         differences=differences_table(family, "accuracy lost"),
         charts=[line_chart(series, "block left out", "accuracy lost, % of the whole network's")],
         table=Table(
@@ -242,16 +243,24 @@ def lesion(rows: Rows) -> Lesion:
     )
 
 
-def _summary_of_lesions(lost: dict[tuple[str, int], np.ndarray], depths: Sequence[int]) -> str:
-    """lost: % of the accuracy, (seeds, blocks), by kind and depth."""
+def _summary_of_lesions(
+    lost: dict[tuple[str, int], np.ndarray],
+    accuracy: dict[tuple[str, int], np.ndarray],
+    depths: Sequence[int],
+) -> str:
+    """lost: % of the accuracy, (seeds, blocks), by kind and depth; accuracy: % of the whole network, alike."""
     sentences = []
     for depth in depths:
         if lost["plain", depth].shape[1] < 2 and depth != depths[-1]:
             continue  # a single block
-        plain, residual = (estimate(lost[kind, depth].mean(1)).within(-np.inf, 100) for kind in KINDS)
+        plain, residual = (
+            f"{estimate(lost[kind, depth].mean(1)).within(-np.inf, 100).text()} % of its accuracy "
+            f"of {fixed(float(accuracy[kind, depth].mean()), 1)} %"
+            for kind in KINDS
+        )
         sentences.append(
-            f"With {depth} layers, leaving out one block costs the plain network {plain.text()} % of its accuracy on "
-            f"average, the residual network {residual.text()} %."
+            f"With {depth} layers, leaving out one block costs the plain network on average {plain}, the residual "
+            f"network {residual}."
         )
     brackets = " In brackets 95 % intervals over the seeds." if len(next(iter(lost.values()))) > 1 else ""
     return " ".join(sentences) + brackets
