@@ -122,7 +122,7 @@ def _joined(tables: Sequence[Table]) -> Table:
 class ZeroBlocks:
     """Residual blocks added to a trained network.
 
-    hidden: why its hidden layer has batch norm; epochs: of the resumed training; rate: its first learning rate,
+    hidden: what the hidden layer's batch norm changes; epochs: of the resumed training; rate: its first learning rate,
     relative to that of the training before; differences: with blocks less without, after the same further training;
     kept_margin: pictures of nine, within which a difference of pictures kept is called none; branches: how much each
     new block changes its input.
@@ -182,11 +182,11 @@ def zero_blocks(networks: Rows, features: Rows, branches: Rows, bare: Rows) -> Z
     changes: dict[str, list[float]] = {}
     for row in branches:
         changes.setdefault(row["block"], []).append(100 * float(row["change"]))
-    without = listed([fixed(100 * float(row["test_error"]), 1) for row in bare])
+    without = np.array([100 * float(row["test_error"]) for row in bare])
     return ZeroBlocks(
         summary=_summary_of_zero_blocks(errors["test_error"], kept, against),
-        hidden="The hidden layer has batch norm because without it the network errs, after the same training, on "
-        f"{without} % of the held-out drawings, seed by seed",
+        hidden="Without the hidden layer's batch norm the network errs on "
+        f"{mean_and_spread(without)} % of the held-out drawings after the same training",
         epochs=networks[-1]["epochs"],
         rate=float(networks[-1]["rate"]) / float(networks[0]["rate"]),
         charts=[
