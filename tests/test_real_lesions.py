@@ -28,6 +28,9 @@ from generator.experiments.block_lesions import Lesion, blocks_of, lesions_of, r
 from generator.experiments.kept_pictures import kept_pictures
 from generator.experiments.lesion_responses import LesionedNetwork
 from generator.experiments.real_lesions import LesionTables, lesion_tables, write_lesions
+from generator.experiments.runs import Run as TrainingRun
+from generator.experiments.setting import Setting
+from generator.experiments.training import build
 from generator.network import models
 from generator.network.network import Network
 from generator.pictures.batch_reader import PictureBatch
@@ -299,17 +302,11 @@ def test_a_file_of_class_names_gives_a_study_network_its_accuracy(folder: Path, 
     """Its outputs have no names of their own."""
     names = tmp_path / "classes.txt"
     names.write_text("".join(f"{name}\n" for name in ("cat", "dog", *map(str, range(42)))), "utf-8")
-    lesioned = [
-        "study/residual-8",
-        "--weights",
-        "random",
-        "--images",
-        str(folder),
-        "--out",
-        str(tmp_path / "out"),
-    ]
+    weights = tmp_path / "residual-8.safetensors"
+    save_file(build(TrainingRun(True, 8, 0), Setting()).state_dict(), weights)
+    command = ["lesions", "study/residual-8", "--images", str(folder), "--weights", str(weights)]
     for options, labelled in (([], False), (["--classes", str(names)], True)):
-        result = CliRunner().invoke(main, ["lesions", *lesioned, *options])
+        result = CliRunner().invoke(main, [*command, "--out", str(tmp_path / "out"), *options])
         assert result.exit_code == 0, result.output
         rows = (tmp_path / "out/lesions-study-residual-8.csv").read_text("utf-8").splitlines()
         columns = dict(zip(rows[0].split(","), rows[1].split(","), strict=True))
