@@ -196,6 +196,14 @@ def prose(path: Path) -> str:
     return re.sub(r"\s+", " ", text)
 
 
+def in_script(name: str) -> float:
+    """A constant of the script that compares the graphics card's numbers."""
+    script = (ROOT / "site_src/js/your-picture/network.js").read_text("utf-8")
+    found = re.search(rf"^const {name} = ([\d.e-]+);$", script, re.M)
+    assert found is not None
+    return float(found[1])
+
+
 RIGHT_OF_1000 = 761  # the example of an accuracy's interval
 LOW, HIGH = (f"{100 * end:.1f}" for end in wilson_interval(RIGHT_OF_1000, 1000))
 EMBEDDING, SITE = profile.EmbeddingSection(), profile.SiteSection()
@@ -313,6 +321,9 @@ STATED = {
         f"may differ by more than {100 * rounding.MOST_DIFFERENCE:g} % of the largest",
         "any of *N* + 1;",
         f"from {your_picture.WAIT_FROM / 1e6:g} MB on",
+        f"differs by more than {100 * in_script('OF_VALUE'):g} %",
+        f"by more than {100 * in_script('OF_LAYER'):g} % of the layer's largest",
+        f"would come to load {your_picture.LIGHT / 1e6:g} MB or more",
         "classes above 0.5",
     ],
     "statistics.md": [f"in {histogram.BINS} bins"],
