@@ -156,8 +156,8 @@ def test_every_statistic_has_its_definition(site: Path) -> None:
 
 
 def test_citation_names_address_and_fingerprints(site: Path) -> None:
-    text = (site / "small/res2b/0.html").read_text("utf-8")
-    assert "https://example.org/atlas/small/res2b/0.html" in text
+    text = (site / "small/res2b/bibtex.txt").read_text("utf-8")
+    assert "https://example.org/atlas/small/res2b/CHANNEL.html" in text
     assert re.search(
         r"Residual Atlas 0, 2026-01-15; .*weights random [0-9a-f]{12}, 36 pictures [0-9a-f]{12}\.", text
     )
