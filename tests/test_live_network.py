@@ -203,3 +203,8 @@ def test_a_channel_that_no_picture_activates_is_not_counted() -> None:
     values = np.zeros((2, 40), np.float32)
     values[1] = np.linspace(1, 2, 40)
     assert expected_high(scores_of(values), 0.95)[1] == 1
+
+
+def test_a_channel_that_is_dead_but_for_rounding_is_not_counted() -> None:
+    values = np.stack([np.linspace(0, 2e-8, 40), np.linspace(1, 2, 40)]).astype(np.float32)
+    assert expected_high(scores_of(values), 0.95)[1] == 1

@@ -58,7 +58,7 @@ from generator.site.chapters.experiment_tables import results
 from generator.site.chapters.published import FIGURES, QUOTED, quotations, quoted
 from generator.site.chapters.scale_truth import GOOD
 from generator.site.guide import site_sizes
-from generator.site.reading import histogram
+from generator.site.reading import histogram, live
 from generator.stages import (
     checkpointed_pass,
     class_measures,
@@ -323,6 +323,7 @@ STATED = {
         f"from {your_picture.WAIT_FROM / 1e6:g} MB on",
         f"differs by more than {100 * in_script('OF_VALUE'):g} %",
         f"by more than {100 * in_script('OF_LAYER'):g} % of the layer's largest",
+        f"below {100 * live.FAINT:g} % of the layer's strongest are left out",
         f"would come to load {your_picture.LIGHT / 1e6:g} MB or more",
         "classes above 0.5",
     ],

@@ -28,6 +28,7 @@ from generator.network import models
 from generator.network.onnx_model import halved
 from generator.pictures.decoding import read_picture
 from generator.site import runtime as runtimes
+from generator.site.packing import packed_numbers
 from generator.site.reading.live import LayerScores
 from generator.site.render import render_site
 
@@ -353,7 +354,7 @@ def test_a_large_network_is_loaded_when_the_reader_says_so(page: Any, host: str)
     expect(button).to_have_text(re.compile(r"^Load the network \(\d+\.\d MB\)$"))
     said = page.locator(".choose .facts").text_content()
     assert re.search(r"[\d.]+", button.text_content())[0] == re.search(r"loads ([\d.]+)", said)[1]  # type: ignore[index]
-    assert not [address for address in asked if re.search("runtime|onnx|channels|thumbs", address)]
+    assert not [address for address in asked if re.search("runtime|/live/|thumbs", address)]
     button.focus()
     page.keyboard.press("Enter")
     done(page, "second.png")
@@ -662,6 +663,33 @@ def test_shares_are_rounded_for_probabilities_and_rounded_down_for_what_is_certa
     assert modules.evaluate(WRITE, ["percentAtLeast", below]) == [
         "58 %", "57 %", "29 %", "57 %", "99.7 %", "0.7 %",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [2, 4])
+@pytest.mark.parametrize("length", [0, 3, 4096, 4099])
+def test_packed_numbers_are_unpacked_to_the_same_bytes(modules: Any, width: int, length: int) -> None:
+    content = np.random.default_rng(length).integers(0, 256, length, np.uint8).tobytes()
+    packed = list(packed_numbers(content, width))
+    unpack = """async ([packed, width]) => {
+      const { unpackedNumbers } = await import("/your-picture/files.js");
+      return Array.from(new Uint8Array(await unpackedNumbers(Uint8Array.from(packed), width)));
+    }"""
+    assert bytes(modules.evaluate(unpack, [packed, width])) == content
+
+
+def test_a_channel_that_is_dead_but_for_rounding_has_no_standing(modules: Any) -> None:
+    """The strongest of the layer has 2; 1e-4 of it is left out, twice that is not."""
+    tops = [[2.0, 1.0], [2e-4, 1e-4], [4e-4, 1e-4]]
+    ask = """async ([tops]) => {
+      const { readChannels } = await import("/your-picture/channels.js");
+      const nine = tops.flatMap((own) => Array.from({ length: 9 }, (_, place) => own[place] ?? NaN));
+      const parts = [[0, 3], nine].map((values) => new Float32Array(values));
+      parts.push(new Int32Array([0, 4, 0, 4, 0, 4]), new Int32Array(3));
+      const buffer = await new Blob(parts).arrayBuffer();
+      const [channels] = readChannels(buffer, [{ channels: 3, bins: 2 }], 4, 1e-4);
+      return [0, 1, 2].map((channel) => channels.standing(channel, 3)?.rank ?? null);
+    }"""
+    assert modules.evaluate(ask, [tops]) == [1, None, 1]
 
 
 # -- without the page --------------------------------------------------------------------------------------------------

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 from generator.core.records import LayerInfo, Preprocessing
 from generator.site.chapters.chapter import Chapter
+from generator.site.packing import packed_numbers
 from generator.site.policy import LIVE_POLICY
 from generator.site.reading.atlas import Atlas
-from generator.site.reading.live import Live, channel_numbers, expected_high, layer_scores, read_live
+from generator.site.reading.live import FAINT, Live, channel_numbers, expected_high, layer_scores, read_live
 from generator.site.reading.tiles import json_in_page
 from generator.site.runtime import FOLDER, LICENCE, LICENCE_NAME, VERSION, runtime
 from generator.site.writing import Site
@@ -18,7 +19,7 @@ from generator.site.writing import Site
 WAIT_FROM = 10_000_000  # bytes; a page that loads more waits until the reader says so
 LIGHT = 8_000_000  # bytes; what loads more for the graphics card uses it only where the page waits anyway
 # Below the network's folder.
-MODEL, CHANNELS, CHECK = "live/network.onnx", "live/channels.gz", "live/check.gz"
+MODEL, CHANNELS, CHECK = "live/network.gz", "live/channels.gz", "live/check.gz"
 HIGH = 0.95  # the page counts the channels that the picture activates more than this share of the atlas's pictures do
 
 
@@ -32,15 +33,17 @@ class Example:
 
 @dataclass(frozen=True)
 class YourPicturePage:
-    """policy: the page's Content-Security-Policy, in place of the other pages'; load_bytes: how much is loaded with the
-    first picture; card_load_bytes: how much in a browser with WebGPU, None where it is not used; pictures_count: of the
-    atlas; has_outputs: whether there is a prediction; examples: pictures of the atlas; high: HIGH; chance: of how large
-    a share of the channels a picture like the atlas's is above HIGH of them; data: JSON for the script; version: of
+    """policy: the page's Content-Security-Policy, in place of the other pages'; model_bytes: of the network as it is
+    loaded; load_bytes: how much is loaded with the first picture, where the server compresses scripts on the way;
+    card_load_bytes: how much in a browser with WebGPU, None where it is not used; pictures_count: of the atlas;
+    has_outputs: whether there is a prediction; examples: pictures of the atlas; high: HIGH; chance: of how large a
+    share of the channels a picture like the atlas's is above HIGH of them; data: JSON for the script; version: of
     onnxruntime-web; licence: address of its licence."""
 
     policy: str
     live: Live
     preprocessing: Preprocessing
+    model_bytes: int
     load_bytes: int
     card_load_bytes: int | None
     pictures_count: int
@@ -75,7 +78,8 @@ def write(site: Site, atlas: Atlas) -> None:
         return
     numbers = channel_numbers(atlas, live.layers)
     site.write(f"{atlas.name}/{CHANNELS}", numbers)
-    site.copy(atlas.store.pictures.live_path("network.onnx"), f"{atlas.name}/{MODEL}")
+    model = packed_numbers(atlas.store.pictures.live_path("network.onnx").read_bytes(), _width(live))
+    site.write(f"{atlas.name}/{MODEL}", model)
     for number in live.examples:
         picture = f"pictures/{number}.webp"
         site.copy(atlas.store.pictures.live_path(picture), f"{atlas.name}/live/{picture}")
@@ -85,12 +89,13 @@ def write(site: Site, atlas: Atlas) -> None:
     manifest = atlas.manifest
     expected = [expected_high(layer_scores(atlas, info), HIGH) for info in live.layers]
     sheets = sum(_sheet_bytes(atlas, info) for info in live.layers)
-    load_bytes = live.bytes + len(numbers) + runtime().bytes + sheets
+    load_bytes = len(model) + len(numbers) + runtime().bytes + sheets
     card = _card(site, atlas, live, load_bytes)
     page = YourPicturePage(
         policy=LIVE_POLICY,
         live=live,
         preprocessing=manifest.preprocessing,
+        model_bytes=len(model),
         load_bytes=load_bytes,
         card_load_bytes=None if card is None else card["loadBytes"],
         pictures_count=len(atlas.pictures),
@@ -98,7 +103,7 @@ def write(site: Site, atlas: Atlas) -> None:
         examples=[Example(number, atlas.picture_labels[number]) for number in live.examples],
         high=HIGH,
         chance=sum(count for count, _ in expected) / max(1, sum(active for _, active in expected)),
-        data=json_in_page(page_data(atlas, live, len(numbers), load_bytes, card)),
+        data=json_in_page(page_data(atlas, live, Sizes(len(model), len(numbers), load_bytes), card)),
         version=VERSION,
         licence=f"../{FOLDER}/{LICENCE_NAME}",
     )
@@ -155,9 +160,11 @@ class _PageData(TypedDict):
     runtime: str
     model: str
     modelBytes: int
+    modelWidth: int
     runtimeBytes: int
     numbers: str
     numbersBytes: int
+    faint: float
     pictures: int
     high: float
     loadBytes: int
@@ -169,7 +176,20 @@ class _PageData(TypedDict):
     layers: list[_Layer]
 
 
-def page_data(atlas: Atlas, live: Live, number_bytes: int, load_bytes: int, card: _Card | None) -> _PageData:
+class Sizes(NamedTuple):
+    """In bytes, as stored: the network, the channels' numbers, and all that is loaded with the first picture."""
+
+    model: int
+    numbers: int
+    load: int
+
+
+def _width(live: Live) -> int:
+    """Bytes of each of the network's weights."""
+    return 2 if live.half else 4
+
+
+def page_data(atlas: Atlas, live: Live, sizes: Sizes, card: _Card | None) -> _PageData:
     """What the page's script must know. Addresses are relative to the page."""
     manifest, preprocessing = atlas.manifest, atlas.manifest.preprocessing
     head, offset, layers = manifest.head, 0, []
@@ -179,13 +199,15 @@ def page_data(atlas: Atlas, live: Live, number_bytes: int, load_bytes: int, card
     return {
         "runtime": f"../{FOLDER}/",
         "model": MODEL,
-        "modelBytes": live.bytes,
+        "modelBytes": sizes.model,
+        "modelWidth": _width(live),
         "runtimeBytes": runtime().bytes,
         "numbers": CHANNELS,
-        "numbersBytes": number_bytes,
+        "numbersBytes": sizes.numbers,
+        "faint": FAINT,
         "pictures": len(atlas.pictures),
         "high": HIGH,
-        "loadBytes": load_bytes,
+        "loadBytes": sizes.load,
         "waitFrom": WAIT_FROM,
         "card": card,
         "preprocessing": {

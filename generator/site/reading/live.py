@@ -3,7 +3,6 @@ changed, and how every channel responds to the atlas's pictures."""
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +11,13 @@ import numpy as np
 
 from generator.core.records import LayerInfo
 from generator.core.rounding import Rounding
+from generator.site.packing import packed_numbers
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.layer import channel_cell
+
+# Channels whose strongest score is below this share of the layer's strongest are left out: they are dead but for
+# rounding.
+FAINT = 1e-4
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class LiveCheck:
 
     def packed(self) -> bytes:
         """The values as a compressed file of 32-bit little-endian numbers."""
-        return gzip.compress(self.values.astype("<f4").tobytes(), 9, mtime=0)
+        return packed_numbers(self.values.astype("<f4").tobytes(), 4)
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,7 @@ def channel_numbers(atlas: Atlas, layers: Sequence[LayerInfo]) -> bytes:
             scores.counts.astype("<i4").tobytes(),
             np.array(places, "<i4").tobytes(),
         ]
-    return gzip.compress(b"".join(parts), 9, mtime=0)
+    return packed_numbers(b"".join(parts), 4)
 
 
 @dataclass(frozen=True)
@@ -112,16 +116,16 @@ def layer_scores(atlas: Atlas, info: LayerInfo) -> LayerScores:
 
 def expected_high(scores: LayerScores, high: float) -> tuple[float, int]:
     """In how many channels a picture like the atlas's is above the share `high` of its pictures, as the page counts,
-    and how many channels are counted: those that a picture activates.
+    and how many channels are counted: those that are not faint.
 
     The page's rule (site_src/js/your-picture/channels.js): a response above the last of the top-9 is above all scores
     that are lower; another is above those in whole bins below it. For a picture like the atlas's, its place among the N
     scores is equally likely to be any of N + 1; below the top-9 it falls into the bins as the other scores do.
     """
-    expected, active = 0.0, 0
+    expected, active, least = 0.0, 0, FAINT * max(0.0, float(np.nanmax(scores.top, initial=0)))
     for top, counts in zip(scores.top.astype(np.float64), scores.counts.astype(np.int64), strict=True):
         known = top[~np.isnan(top)]
-        if not known.size or known[0] <= 0:
+        if not known.size or known[0] <= least:
             continue
         active += 1
         expected += _chance(known, counts, scores.ends, high)

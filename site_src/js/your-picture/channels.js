@@ -2,8 +2,9 @@
 
 const NINE = 9;
 
-/** By layer, the numbers of its channels. bytes: of the file that generator/site/reading/live.py writes. */
-export function readChannels(buffer, layers, pictures) {
+/** By layer, the numbers of its channels. buffer: the file that generator/site/reading/live.py writes; faint: share of
+ * the layer's strongest score below which a channel's strongest one is that of a dead channel. */
+export function readChannels(buffer, layers, pictures, faint) {
   let at = 0;
   const next = (Kind, length) => {
     const values = new Kind(buffer, at, length);
@@ -12,7 +13,7 @@ export function readChannels(buffer, layers, pictures) {
   };
   return layers.map(
     ({ channels, bins }) =>
-      new Channels(pictures, {
+      new Channels(pictures, faint, {
         ends: next(Float32Array, bins),
         tops: next(Float32Array, channels * NINE),
         counts: next(Int32Array, channels * bins),
@@ -24,10 +25,13 @@ export function readChannels(buffer, layers, pictures) {
 class Channels {
   #pictures;
   #numbers;
+  #least;
 
-  constructor(pictures, numbers) {
+  constructor(pictures, faint, numbers) {
     this.#pictures = pictures;
     this.#numbers = numbers;
+    const strongest = numbers.tops.reduce((most, score) => (score > most ? score : most), 0); // NaN is not above
+    this.#least = faint * strongest;
   }
 
   /** The channel's top-9 scores, strongest first; fewer where fewer pictures activate it. */
@@ -43,10 +47,10 @@ class Channels {
 
   /** Where a value stands among the channel's scores: {rank, share, times}. rank: 1 where no score is above it, up to
    * 9, else 0; share: of the atlas's pictures that are certainly below; times: the value in the strongest score. null
-   * for a channel that no picture activates. The chance level follows this rule: generator/site/reading/live.py. */
+   * for a dead channel. The chance level follows this rule: generator/site/reading/live.py. */
   standing(channel, value) {
     const nine = this.nine(channel);
-    if (!nine.length || nine[0] <= 0) return null;
+    if (!nine.length || nine[0] <= this.#least) return null;
     const last = nine.at(-1);
     const rank = value >= last ? 1 + nine.filter((score) => score > value).length : 0;
     // Any number of scores may equal the last of the top-9, so a value that equals it is placed by the bins.

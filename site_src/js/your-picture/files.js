@@ -20,6 +20,19 @@ export function fetcher(report) {
   };
 }
 
+/** The content of a file of numbers of `width` bytes each, which generator/site/packing.py packs. */
+export async function unpackedNumbers(bytes, width) {
+  const planes = new Uint8Array(await unpacked(bytes));
+  const numbers = new Uint8Array(planes.length);
+  const count = Math.floor(planes.length / width);
+  for (let plane = 0; plane < width; plane++) {
+    const from = plane * count;
+    for (let number = 0; number < count; number++) numbers[number * width + plane] = planes[from + number];
+  }
+  numbers.set(planes.subarray(count * width), count * width);
+  return numbers.buffer;
+}
+
 /** The content of a file that is stored compressed, unless the server has unpacked it already. */
 export async function unpacked(bytes) {
   if (!GZIP.every((byte, place) => bytes[place] === byte)) return bytes.buffer;

@@ -1,7 +1,7 @@
 // The network in this browser: fetched once, run by onnxruntime-web on the graphics card (WebGPU) where there is one and
 // its values are right, else on one thread of WebAssembly.
 
-import { unpacked } from "./files.js";
+import { unpacked, unpackedNumbers } from "./files.js";
 import { prepared } from "./preprocessing.js";
 
 // The two builds of onnxruntime-web. That of the graphics card runs networks by WebAssembly too.
@@ -73,7 +73,7 @@ class Network {
       this.#onCard = true;
       const [bytes, packed] = await files;
       const outputs = await this.#outputs(await prepared(new Blob([bytes]), this.#settings.preprocessing));
-      const wanted = new Float32Array(await unpacked(packed));
+      const wanted = new Float32Array(await unpackedNumbers(packed, 4));
       if (!isNear(this.#settings, outputs, wanted)) throw new Error("its values differ from those of the atlas");
     } catch (error) {
       await this.#leaveCard(error);
@@ -81,7 +81,8 @@ class Network {
   }
 
   async #load(build, provider) {
-    const [ort, model] = await Promise.all([this.#runtime(build), this.#fetchFile(this.#settings.model)]);
+    const [ort, packed] = await Promise.all([this.#runtime(build), this.#fetchFile(this.#settings.model)]);
+    const model = new Uint8Array(await unpackedNumbers(packed, this.#settings.modelWidth));
     this.#ort = ort;
     const options = { executionProviders: [provider], logSeverityLevel: ERRORS };
     this.#session = await ort.InferenceSession.create(model, options);

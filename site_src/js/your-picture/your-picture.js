@@ -5,7 +5,7 @@ import { ranked, readChannels } from "./channels.js";
 import { showChosen } from "./chosen.js";
 import { startChooser } from "./chooser.js";
 import { coveredPicture, startCover } from "./cover.js";
-import { fetcher, unpacked } from "./files.js";
+import { fetcher, unpackedNumbers } from "./files.js";
 import { openSheets, showCovered, showLayers, unitName } from "./layers.js";
 import { hasCard, lacking, openNetwork } from "./network.js";
 import { PictureView } from "./picture.js";
@@ -74,7 +74,7 @@ async function loadAll() {
     say(`Loading the network: ${megabytes(Math.min(arrived, whole))} of ${megabytes(whole)}`);
   });
   const [network, bytes] = await Promise.all([openNetwork(settings, fetchFile, onCard), fetchFile(settings.numbers)]);
-  const numbers = readChannels(await unpacked(bytes), settings.layers, settings.pictures);
+  const numbers = readChannels(await unpackedNumbers(bytes, 4), settings.layers, settings.pictures, settings.faint);
   return { network, numbers, sheets: openSheets(settings.layers) };
 }
 
