@@ -3,6 +3,7 @@ sentence."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -726,6 +727,11 @@ class _Depths(click.ParamType):
 @click.option(
     "--device", default="cpu", show_default=True, help="cpu, cuda or cuda:1: where the networks are trained."
 )
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    help="How many networks are trained at the same time  [default: one per core, at most 8]",
+)
 @click.option("--quick", is_flag=True, help="Use a tiny setting that only shows that everything works.")
 @click.option(
     "--atlases", is_flag=True, help="Then compute an atlas of one network of each kind, in OUT/atlases."
@@ -736,6 +742,7 @@ def experiments(
     seeds: int,
     depths: tuple[int, ...] | None,
     device: str,
+    jobs: int | None,
     quick: bool,
     atlases: bool,
 ) -> None:
@@ -747,6 +754,7 @@ def experiments(
     """
     from dataclasses import replace
 
+    from generator.core.processes import MOST_PROCESSES
     from generator.experiments.running import EXPERIMENTS, run_experiments
     from generator.experiments.setting import QUICK, Setting
 
@@ -756,7 +764,8 @@ def experiments(
     setting = replace(QUICK if quick else Setting(), seeds=tuple(range(seeds)))
     setting = replace(setting, depths=depths or setting.depths)
     chosen = names or tuple(EXPERIMENTS)
-    for path in run_experiments(chosen, setting, out, device=device):
+    jobs = jobs or min(os.cpu_count() or 1, MOST_PROCESSES)
+    for path in run_experiments(chosen, setting, out, device=device, processes=jobs if jobs > 1 else 0):
         click.echo(path)
     if atlases:
         from generator.experiments.studies import compute_studies

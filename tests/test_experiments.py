@@ -97,6 +97,20 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(
     assert done == []
 
 
+def test_several_networks_at_the_same_time_are_the_same_networks(workshop: Path, tmp_path: Path) -> None:
+    """Those that resume another training too."""
+    for name, processes in (("one", 0), ("two", 2)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "drawings").symlink_to(workshop / "drawings")
+        run_experiments(["degradation", "zero-blocks"], QUICK, tmp_path / name, QUIET, processes=processes)
+    assert tables(tmp_path / "two") == tables(tmp_path / "one")
+    one, two = (
+        {path.name: path.read_bytes() for path in (tmp_path / name / "runs").iterdir()}
+        for name in ("one", "two")
+    )
+    assert two == one
+
+
 @pytest.mark.parametrize("damage", TO_FILES, ids=lambda damage: damage.__name__)
 @pytest.mark.parametrize("suffix", [".safetensors", ".json"])
 def test_a_damaged_training_is_done_again_with_a_note(

@@ -58,12 +58,14 @@ def run_experiments(
     folder: Path,
     reporter: Reporter | None = None,
     device: str = "cpu",
+    processes: int = 0,
 ) -> list[Path]:
     """Run experiments and write their tables and settings; returns the files, folder/results/*.
 
     names: keys of EXPERIMENTS; folder: also keeps drawings and trained networks, so that an interrupted call resumes;
-    device: on which the networks are trained. The same setting gives the same numbers on the same machine. The tables
-    of an experiment are written as soon as its networks are trained.
+    device: on which the networks are trained; processes: that train a network each at the same time, 0 for this one
+    alone. The same setting gives the same numbers on the same machine, with any number of processes. The tables of an
+    experiment are written as soon as its networks are trained.
     """
     reporter = reporter or Reporter()
     workshop = Workshop(setting, folder, reporter, device)
@@ -72,9 +74,7 @@ def run_experiments(
         own = own_setting(name, setting)
         runs: list[Training] = EXPERIMENTS[name].runs(own)
         with reporter.stage(f"training for {name}", len(runs), "networks") as advance:
-            for run in runs:
-                workshop.trained(run)
-                advance()
+            workshop.train_all(runs, processes, advance)
         measure: Callable[[Workshop, Sequence[Training]], Mapping[str, Rows]] = EXPERIMENTS[name].tables
         with reporter.stage(name, 1, "tables") as advance:
             found = {f"{table}.csv": csv_of(rows) for table, rows in measure(workshop, runs).items()}

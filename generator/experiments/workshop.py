@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import torch
 from torch import nn
 
 from generator.core.files import remove, write_atomically
+from generator.core.processes import in_workers
 from generator.core.progress import Reporter
 from generator.core.store import fingerprint
 from generator.engine.device import one_thread_each
@@ -31,6 +33,11 @@ DIGEST = "sha256"  # the key in a training's notes of the digest of notes and we
 
 def _digest(weights: bytes, notes: dict[str, Any]) -> str:
     return fingerprint(hashlib.sha256(weights).hexdigest(), notes)
+
+
+def _trainer(setting: Setting, folder: Path, device: str) -> Callable[[Training], None]:
+    """What a process does with a run."""
+    return Workshop(setting, folder, Reporter(quiet=True), device)._train_here
 
 
 class Workshop:
@@ -87,6 +94,32 @@ class Workshop:
         network = build(run, self.setting)
         network.load_state_dict(stored[0])
         return network.to(memory_format=torch.channels_last).eval(), stored[1]
+
+    def train_all(
+        self, runs: Sequence[Training], processes: int = 0, advance: Callable[[], None] = lambda: None
+    ) -> None:
+        """Train what is not trained yet, in this many processes at the same time; advance: called after each run."""
+        left = [run for run in runs if processes == 0 or self._stored(run) is None]
+        for _ in range(len(runs) - len(left)):
+            advance()
+        if left and processes:
+            _ = self.pictures  # drawn once, before the processes read them
+        # Those that resume the training of another one come after it.
+        for resumed in (False, True):
+            for _ in in_workers(
+                _trainer,
+                (self.setting, self.folder, str(self.device)),
+                [run for run in left if isinstance(run, ResumedRun) == resumed],
+                processes,
+                doing="trained a network",
+                remedy="try fewer --jobs",
+                here=self._train_here,
+                in_order=False,
+            ):
+                advance()
+
+    def _train_here(self, run: Training) -> None:
+        self.trained(run)
 
     def _stored(self, run: Training) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
         """The weights and notes of a finished training; None where there is none, or where they are damaged, which is
