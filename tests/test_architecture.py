@@ -269,6 +269,7 @@ def test_a_page_is_well_formed_escaped_and_leads_to_the_layers() -> None:
             "notice": "",
             "note": "",
             "takedown": False,
+            "sprite_format": "webp",
             **vars(page),
         }
     )

@@ -3,7 +3,7 @@ changed, and how every channel responds to the atlas's pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,7 +66,7 @@ def read_live(atlas: Atlas) -> Live | None:
     )
 
 
-def _check(data: dict[str, Any] | None) -> LiveCheck | None:
+def _check(data: Mapping[str, Any] | None) -> LiveCheck | None:
     if data is None:
         return None
     return LiveCheck(data["picture"], np.array([*data["maxima"], *data["scores"]], np.float32))

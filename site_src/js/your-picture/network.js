@@ -1,5 +1,5 @@
-// The network in this browser: fetched once, run by onnxruntime-web on the graphics card (WebGPU) where there is one and
-// its values are right, else on one thread of WebAssembly.
+// The network in this browser: fetched once, run by onnxruntime-web on the graphics card (WebGPU) where there is one
+// and its values are right, else on one thread of WebAssembly.
 
 import { unpacked, unpackedNumbers } from "./files.js";
 import { prepared } from "./preprocessing.js";
@@ -19,7 +19,7 @@ export function lacking() {
   return missing.map(([name]) => name).join(" and ");
 }
 
-/** Whether the network can be tried on a graphics card. A card that the processor imitates is slower than WebAssembly. */
+/** Whether the network can be tried on a graphics card. One that the processor imitates is slower than WebAssembly. */
 export async function hasCard(settings) {
   if (!settings.card) return false;
   try {
