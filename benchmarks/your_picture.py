@@ -18,14 +18,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import functools
 import gzip
-import http.server
 import re
 import sys
 import tempfile
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,7 +40,10 @@ from generator.stages import profile
 from generator.stages.opening import open_network
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tools"))  # chromium.py
+sys.path.insert(0, str(ROOT / "tools"))  # chromium.py, serving.py
+
+from chromium import AS_CARD, WEBGPU_ON_PROCESSOR, find  # noqa: E402
+from serving import QuietHandler, served  # noqa: E402
 
 VIEWS: dict[str, dict[str, Any]] = {
     "desk": {"viewport": {"width": 1280, "height": 900}},
@@ -57,18 +57,6 @@ VIEWS: dict[str, dict[str, Any]] = {
 }
 # As GitHub Pages compresses them.
 COMPRESSED = {".html", ".css", ".js", ".mjs", ".json", ".svg", ".txt", ".csv", ".xml"}
-CARD = (
-    "--enable-unsafe-webgpu",
-    "--enable-features=Vulkan,WebGPU",
-    "--use-vulkan=swiftshader",
-    "--use-webgpu-adapter=swiftshader",
-    "--ignore-gpu-blocklist",
-)
-AS_CARD = """
-for (const kind of [window.GPUAdapterInfo, window.GPUAdapter]) {
-  if (kind) Object.defineProperty(kind.prototype, "isFallbackAdapter", { get: () => false });
-}
-"""
 # Keeps what the network was given and what it answered.
 KEPT = """
 import * as real from "./MODULE?real";
@@ -90,11 +78,8 @@ ENDS = " needed | cannot |no picture"  # of what the page says
 WAIT = 600_000  # ms
 
 
-class _Pages(http.server.SimpleHTTPRequestHandler):
+class Pages(QuietHandler):
     """Serves a folder as GitHub Pages does."""
-
-    def log_message(self, format: str, *args: Any) -> None:
-        return
 
     def do_GET(self) -> None:
         path = Path(self.translate_path(self.path))
@@ -108,16 +93,6 @@ class _Pages(http.server.SimpleHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
         return None
-
-
-@contextlib.contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """The address of a folder that is served meanwhile."""
-    handler = functools.partial(_Pages, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
 
 
 @dataclass
@@ -280,7 +255,6 @@ def main() -> None:
     parser.add_argument("--card", action="store_true")
     parser.add_argument("--site", type=Path, help="the atlas's site, rendered already")
     given = parser.parse_args()
-    from chromium import find
     from playwright.sync_api import sync_playwright
 
     atlas = Store(given.atlas)
@@ -299,9 +273,9 @@ def main() -> None:
         site = given.site or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         if not given.site:
             render_site([atlas.folder], site)
-        host = stack.enter_context(served(site))
+        host = stack.enter_context(served(site, Pages))
         play = stack.enter_context(sync_playwright())
-        options = ["--no-sandbox", *(CARD if given.card else ())]
+        options = ["--no-sandbox", *(WEBGPU_ON_PROCESSOR if given.card else ())]
         browser = play.chromium.launch(executable_path=find(), args=options)
         stack.callback(browser.close)
         print(f"{atlas.manifest().name}, {len(photographs)} photographs, Chromium {browser.version}")

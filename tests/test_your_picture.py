@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import small_job
 import torch
+from chromium import AS_CARD, WEBGPU_ON_PROCESSOR
 from PIL import Image
 from serving import served
 from test_live_network import share_below
@@ -417,20 +418,6 @@ def test_only_this_page_may_compile_and_only_the_sites_files_may_be_asked_for(fo
 
 # -- the graphics card -------------------------------------------------------------------------------------------------
 
-# Chromium then computes WebGPU on the processor, by SwiftShader.
-ON_PROCESSOR = (
-    "--enable-unsafe-webgpu",
-    "--enable-features=Vulkan,WebGPU",
-    "--use-vulkan=swiftshader",
-    "--use-webgpu-adapter=swiftshader",
-    "--ignore-gpu-blocklist",
-)
-# The page does not use what a processor computes, unless it is not told so.
-AS_CARD = """
-for (const kind of [window.GPUAdapterInfo, window.GPUAdapter]) {
-  if (kind) Object.defineProperty(kind.prototype, "isFallbackAdapter", { get: () => false });
-}
-"""
 # A card that is there, and that nothing can be computed with.
 BROKEN_CARD = """
 const adapter = { info: {}, features: new Set(), limits: {}, requestDevice: async () => { throw new Error("lost"); } };
@@ -470,7 +457,7 @@ def test_on_the_graphics_card_the_values_are_those_of_webassembly(
     values = {}
     with contextlib.ExitStack() as stack:
         other = page.context.browser.browser_type.launch(
-            executable_path=chromium_path, args=["--no-sandbox", *ON_PROCESSOR]
+            executable_path=chromium_path, args=["--no-sandbox", *WEBGPU_ON_PROCESSOR]
         )
         stack.callback(other.close)
         card = other.new_page()

@@ -1,4 +1,4 @@
-"""Find a Chromium for the browser tests, or install one."""
+"""Find a Chromium for the browser tests, or install one; and how it imitates a graphics card."""
 
 from __future__ import annotations
 
@@ -9,6 +9,20 @@ import sys
 from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# Options with which it computes WebGPU on the processor, by SwiftShader.
+WEBGPU_ON_PROCESSOR = (
+    "--enable-unsafe-webgpu",
+    "--enable-features=Vulkan,WebGPU",
+    "--use-vulkan=swiftshader",
+    "--use-webgpu-adapter=swiftshader",
+    "--ignore-gpu-blocklist",
+)
+# To run before a page's own scripts: what a processor computes is not told from what a graphics card does.
+AS_CARD = """
+for (const kind of [window.GPUAdapterInfo, window.GPUAdapter]) {
+  if (kind) Object.defineProperty(kind.prototype, "isFallbackAdapter", { get: () => false });
+}
+"""
 
 
 def find() -> str | None:

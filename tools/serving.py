@@ -1,4 +1,4 @@
-"""A folder as a site on this machine, for the tests in a browser."""
+"""A folder as a site on this machine, for tests and benchmarks in a browser."""
 
 from __future__ import annotations
 
