@@ -3,7 +3,6 @@ sentence."""
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -754,7 +753,7 @@ def experiments(
     """
     from dataclasses import replace
 
-    from generator.core.processes import MOST_PROCESSES
+    from generator.core.processes import usual_processes
     from generator.experiments.running import EXPERIMENTS, run_experiments
     from generator.experiments.setting import QUICK, Setting
 
@@ -764,7 +763,7 @@ def experiments(
     setting = replace(QUICK if quick else Setting(), seeds=tuple(range(seeds)))
     setting = replace(setting, depths=depths or setting.depths)
     chosen = names or tuple(EXPERIMENTS)
-    jobs = jobs or min(os.cpu_count() or 1, MOST_PROCESSES)
+    jobs = jobs or usual_processes()
     for path in run_experiments(chosen, setting, out, device=device, processes=jobs if jobs > 1 else 0):
         click.echo(path)
     if atlases:

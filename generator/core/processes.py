@@ -27,7 +27,7 @@ from generator.core.errors import AtlasError
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-MOST_PROCESSES = 8  # for pages and links, which wait for the disk
+MOST_PROCESSES = 8  # more wait for the disk, or fill the memory
 AHEAD = 2  # tasks per process that are submitted before their results are taken
 # Each process has one core: threads of its own would only slow the others down.
 _ENVIRONMENT = dict.fromkeys(
@@ -37,9 +37,14 @@ _ENVIRONMENT = dict.fromkeys(
 _REFUSALS = (OSError, ImportError, NotImplementedError, AssertionError)
 
 
+def usual_processes() -> int:
+    """One per core, at most MOST_PROCESSES."""
+    return min(os.cpu_count() or 1, MOST_PROCESSES)
+
+
 def page_processes(pages: int, worth: int) -> int:
     """The number of processes to use for this many pages: 0 where there are fewer than `worth`, or only one core."""
-    processes = min(os.cpu_count() or 1, MOST_PROCESSES)
+    processes = usual_processes()
     return 0 if pages < worth or processes < 2 else processes
 
 
