@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypedDict
 
@@ -87,7 +87,7 @@ def write(site: Site, atlas: Atlas) -> None:
         site.write(f"{FOLDER}/{name}", content)
     site.write(f"{FOLDER}/{LICENCE_NAME}", LICENCE)
     manifest = atlas.manifest
-    expected = [expected_high(layer_scores(atlas, info), HIGH) for info in live.layers]
+    expected = {info.name: expected_high(layer_scores(atlas, info), HIGH) for info in live.layers}
     sheets = sum(_sheet_bytes(atlas, info) for info in live.layers)
     load_bytes = len(model) + len(numbers) + runtime().bytes + sheets
     card = _card(site, atlas, live, load_bytes)
@@ -102,8 +102,11 @@ def write(site: Site, atlas: Atlas) -> None:
         has_outputs=manifest.head is not None,
         examples=[Example(number, atlas.picture_labels[number]) for number in live.examples],
         high=HIGH,
-        chance=sum(count for count, _ in expected) / max(1, sum(active for _, active in expected)),
-        data=json_in_page(page_data(atlas, live, Sizes(len(model), len(numbers), load_bytes), card)),
+        chance=sum(count for count, _ in expected.values())
+        / max(1, sum(active for _, active in expected.values())),
+        data=json_in_page(
+            page_data(atlas, live, expected, Sizes(len(model), len(numbers), load_bytes), card)
+        ),
         version=VERSION,
         licence=f"../{FOLDER}/{LICENCE_NAME}",
     )
@@ -115,9 +118,8 @@ def _card(site: Site, atlas: Atlas, live: Live, load_bytes: int) -> _Card | None
     where a small network is not worth the bytes."""
     if live.check is None:
         return None
-    check, picture = live.check.packed(), f"live/pictures/{live.check.picture}.webp"
-    size = len(check) + atlas.store.pictures.live_path(picture.removeprefix("live/")).stat().st_size
-    size += runtime().card_bytes
+    check, picture = live.check.packed(), f"pictures/{live.check.picture}.webp"
+    size = runtime().card_bytes + len(check) + atlas.store.pictures.live_path(picture).stat().st_size
     whole = load_bytes - runtime().bytes + size
     if load_bytes < WAIT_FROM and whole >= LIGHT:
         return None
@@ -126,7 +128,7 @@ def _card(site: Site, atlas: Atlas, live: Live, load_bytes: int) -> _Card | None
         "runtimeBytes": size,
         "loadBytes": whole,
         "check": CHECK,
-        "picture": picture,
+        "picture": f"live/{picture}",
     }
 
 
@@ -189,12 +191,14 @@ def _width(live: Live) -> int:
     return 2 if live.half else 4
 
 
-def page_data(atlas: Atlas, live: Live, sizes: Sizes, card: _Card | None) -> _PageData:
-    """What the page's script must know. Addresses are relative to the page."""
+def page_data(
+    atlas: Atlas, live: Live, expected: Mapping[str, tuple[float, int]], sizes: Sizes, card: _Card | None
+) -> _PageData:
+    """What the page's script must know. Addresses are relative to the page. expected: by layer, see expected_high."""
     manifest, preprocessing = atlas.manifest, atlas.manifest.preprocessing
     head, offset, layers = manifest.head, 0, []
     for info in live.layers:
-        layers.append(_layer(atlas, info, offset))
+        layers.append(_layer(atlas, info, offset, expected[info.name][0]))
         offset += info.channels
     return {
         "runtime": f"../{FOLDER}/",
@@ -231,9 +235,8 @@ def _names(atlas: Atlas) -> list[str]:
     return [head.name(atlas.manifest.classes, output) for output in range(head.outputs)]
 
 
-def _layer(atlas: Atlas, info: LayerInfo, offset: int) -> _Layer:
+def _layer(atlas: Atlas, info: LayerInfo, offset: int, expected: float) -> _Layer:
     field = info.receptive_field
-    scores = layer_scores(atlas, info)
     return {
         "name": info.name,
         "stage": info.stage,
@@ -242,8 +245,8 @@ def _layer(atlas: Atlas, info: LayerInfo, offset: int) -> _Layer:
         "offset": offset,
         "width": info.width,
         "field": [field.side, field.stride, field.centre],
-        "bins": len(scores.ends),
-        "expected": float(f"{expected_high(scores, HIGH)[0]:.3g}"),
+        "bins": len(layer_scores(atlas, info).ends),
+        "expected": float(f"{expected:.3g}"),
         "columns": atlas.thumbnail_sheet(info.name)[0] if _sheet_bytes(atlas, info) else 0,
     }
 

@@ -36,15 +36,13 @@ class LiveCheck:
 @dataclass(frozen=True)
 class Live:
     """absent: why the network cannot run in a browser, '' where it can; half: whether its weights are stored in half
-    precision; rounding: what that changes; layers: in the order of the model's outputs; bytes: size of the model;
-    examples: numbers of the pictures that lie in live/pictures/; check: what the network says of one of them, None
-    where there is none."""
+    precision; rounding: what that changes; layers: in the order of the model's outputs; examples: numbers of the
+    pictures that lie in live/pictures/; check: what the network says of one of them, None where there is none."""
 
     absent: str
     half: bool
     rounding: Rounding | None
     layers: Sequence[LayerInfo]
-    bytes: int
     examples: Sequence[int]
     check: LiveCheck | None
 
@@ -60,7 +58,6 @@ def read_live(atlas: Atlas) -> Live | None:
         half=data["half"],
         rounding=None if rounding is None else Rounding(**rounding),
         layers=[atlas.manifest.layer(name) for name in data["layers"]],
-        bytes=data["bytes"],
         examples=data["examples"] if atlas.manifest.publish_patches else [],
         check=_check(data.get("check")) if atlas.manifest.publish_patches else None,
     )
