@@ -15,7 +15,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from click.testing import CliRunner
-from experiments_html import html_of
 from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
@@ -39,7 +38,8 @@ from generator.pictures.reading import PictureSet, find_pictures
 from generator.site.chapters import experiment_lesions
 from generator.site.chapters.experiment_lesions import change_of
 from generator.site.chapters.experiment_lesions import real_lesions as report
-from generator.site.chapters.experiments import experiments_page
+from generator.site.chapters.experiments import ExperimentsPage, experiments_page
+from generator.site.templates import environment
 
 QUIET = Reporter(quiet=True)
 COUNTS = ("right", "right_after", "lost", "gained")
@@ -355,6 +355,20 @@ def test_a_network_without_blocks_is_refused(folder: Path) -> None:
     plain = models.load("alexnet", "random").to("cpu", torch.float32)
     with pytest.raises(AtlasError, match="no residual blocks"):
         tables_of(plain, find_pictures(folder, limit=9))
+
+
+def html_of(page: ExperimentsPage) -> str:
+    """The page *Designs, compared* as its template renders it, with the variables that every page has."""
+    frame = {
+        "root": "../",
+        "model": "",
+        "several": False,
+        "made_from": "",
+        "notice": "",
+        "note": "",
+        "takedown": False,
+    }
+    return environment().get_template("experiments.html").render({**frame, **vars(page)})
 
 
 def test_the_report_is_redrawn_from_the_committed_tables() -> None:

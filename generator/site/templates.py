@@ -20,9 +20,8 @@ from generator.site.reading.atlas import PANEL_NAMES
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-LEAN_PAGES = frozenset(
-    {"channel.html", "layer.html"}
-)  # one per channel, and those that list thousands of them
+# One per channel, and those that list thousands of them.
+LEAN_PAGES = frozenset({"channel.html", "layer.html"})
 
 
 def resources() -> Path:

@@ -32,8 +32,8 @@ CHUNK = 32  # channels a task: large enough to hide the cost of handing it over
 class SpriteTask:
     """Some channels of one layer to encode. alive: (n, S) bool, which tiles exist, those of the top-9 first; of_strips:
     the panels that a strip shows, one below the other; quality: of WebP; avif_quality: of sprites in AVIF, None where
-    they are WebP too; thumbs: make the thumbnails, and where the tiles are focused the
-    array of the units' focus; kept: the files that are there are good, and only those that are not are made."""
+    they are WebP too; thumbs: make the thumbnails, and where the tiles are focused the array of the units' focus; kept:
+    the files that are there are good, and only those that are not are made."""
 
     folder: Path
     layer: str

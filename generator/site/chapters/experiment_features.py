@@ -23,8 +23,6 @@ from generator.site.figures.dots import dot_rows
 from generator.site.formats import fixed, mean_and_spread
 
 REFINED = {"plain": "plain", "residual": "residual", "full pre-activation": "pre-activation"}
-
-
 KEPT_MARGIN = 0.5  # pictures of nine: differences of pictures kept within it are called none
 
 
