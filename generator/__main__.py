@@ -280,7 +280,7 @@ def profile_options(command: Any) -> Any:
             type=click.Choice(["fp32", "tf32", "bf16"]),
             help="Precision of the forward pass over the pictures.",
         ),
-        click.option("--device", help="cpu, cuda, cuda:1 or mps  [default: the fastest there is]"),
+        click.option("--device", help="cpu, cuda or cuda:1  [default: the fastest there is]"),
     )
     return _with_options(command, options)
 

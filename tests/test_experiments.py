@@ -273,6 +273,14 @@ def test_the_command_refuses_depths_that_no_network_has(depths: str) -> None:
     assert "is no rising list of two or more of 8, 14, 20" in " ".join(result.output.split())
 
 
+@pytest.mark.parametrize("command", [["experiments", "degradation", "--quick"], ["demo", "train"]])
+@pytest.mark.parametrize("device", ["banana", "cuda:99"])
+def test_a_device_that_is_not_there_is_one_sentence(command: list[str], device: str, tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, [*command, "--device", device, "--out", str(tmp_path)])
+    assert result.exit_code == 1 and not list(tmp_path.iterdir())
+    assert re.search("unknown device: banana|CUDA device", result.output)
+
+
 # -- the report ----------------------------------------------------------------------------------------------
 
 

@@ -34,6 +34,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from generator.core.progress import Advance, Reporter
+from generator.engine.device import choose_device
 from generator.experiments import demo_accuracy as measure
 from generator.network.models.demo import DEMO_SIDE, MEAN, STD, demo_resnet
 from generator.network.models.demo_plain import demo_plain
@@ -82,7 +83,7 @@ def train(
 
     The folder also keeps the drawings, and a checkpoint after each epoch from which an interrupted run resumes.
 
-    seed: of weights and batches, unless `settings` are given; device: 'auto' or torch's name of a device; kind: of
+    seed: of weights and batches, unless `settings` are given; device: as `choose_device` takes it; kind: of
     NETWORKS. Returns the content of `training.json`.
     """
     started = time.monotonic()
@@ -92,7 +93,7 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     _tune_allocator()
     _seed_all(settings.seed)
-    chosen_device = _device(device)
+    chosen_device = choose_device(device)
     pictures = _drawn("drawing, to learn from", settings.pictures, TRAIN_SEED, folder, reporter)
     held_out = _drawn("drawing, held out", settings.held_out, HELD_OUT_SEED, folder, reporter)
 
@@ -303,12 +304,6 @@ def _machine(device: torch.device) -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         name = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     return f"{name}, {torch.get_num_threads()} threads"
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
 
 
 def _seed_all(seed: int) -> None:

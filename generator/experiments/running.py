@@ -78,7 +78,7 @@ def run_experiments(
         measure: Callable[[Workshop, Sequence[Training]], Mapping[str, Rows]] = EXPERIMENTS[name].tables
         with reporter.stage(name, 1, "tables") as advance:
             found = {f"{table}.csv": csv_of(rows) for table, rows in measure(workshop, runs).items()}
-            record = {**asdict(own), **constants(own), "device": device}
+            record = {**asdict(own), **constants(own), "device": workshop.device.type}
             found[setting_file(name)] = (json.dumps(record, indent=1) + "\n").encode()
             for file, content in found.items():
                 write_atomically(folder / "results" / file, content)

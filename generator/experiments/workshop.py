@@ -18,7 +18,7 @@ from generator.core.files import remove, write_atomically
 from generator.core.processes import in_workers
 from generator.core.progress import Reporter
 from generator.core.store import fingerprint
-from generator.engine.device import one_thread_each
+from generator.engine.device import choose_device, one_thread_each
 from generator.experiments.runs import ResumedRun, Training
 from generator.experiments.setting import Setting
 from generator.experiments.training import Drawings, build, labels_of, reduced, train
@@ -45,7 +45,7 @@ class Workshop:
 
     def __init__(self, setting: Setting, folder: Path, reporter: Reporter, device: str = "cpu") -> None:
         self.setting, self.folder, self.reporter = setting, folder, reporter
-        self.device = torch.device(device)  # on which networks are trained; they are measured on the CPU
+        self.device = choose_device(device)  # on which networks are trained; they are measured on the CPU
         self._pictures: Drawings | None = None
 
     @property
