@@ -18,6 +18,7 @@ from generator.site.writing import Site
 
 WAIT_FROM = 10_000_000  # bytes; a page that loads more waits until the reader says so
 LIGHT = 8_000_000  # bytes; what loads more for the graphics card uses it only where the page waits anyway
+PAGE = 50_000  # bytes, rounded up: the page itself with its styles and scripts, compressed
 # Below the network's folder.
 MODEL, CHANNELS, CHECK = "live/network.gz", "live/channels.gz", "live/check.gz"
 HIGH = 0.95  # the page counts the channels that the picture activates more than this share of the atlas's pictures do
@@ -25,10 +26,15 @@ HIGH = 0.95  # the page counts the channels that the picture activates more than
 
 @dataclass(frozen=True)
 class Example:
-    """A picture of the atlas that the page offers."""
+    """A picture of the atlas that the page offers. picture: address of the file without loss, below the network's
+    folder; shown: of what the page shows of it, the lossy whole picture where the site has that, a tenth of the size;
+    bytes: of what is shown."""
 
     number: int
     label: str
+    picture: str
+    shown: str
+    bytes: int
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,8 @@ def write(site: Site, atlas: Atlas) -> None:
     expected = {info.name: expected_high(layer_scores(atlas, info), HIGH) for info in live.layers}
     sheets = sum(_sheet_bytes(atlas, info) for info in live.layers)
     load_bytes = len(model) + len(numbers) + runtime().bytes + sheets
-    card = _card(site, atlas, live, load_bytes)
+    examples = [_example(atlas, number) for number in live.examples]
+    card = _card(site, atlas, live, load_bytes, PAGE + sum(example.bytes for example in examples))
     page = YourPicturePage(
         policy=LIVE_POLICY,
         live=live,
@@ -100,7 +107,7 @@ def write(site: Site, atlas: Atlas) -> None:
         card_load_bytes=None if card is None else card["loadBytes"],
         pictures_count=len(atlas.pictures),
         has_outputs=manifest.head is not None,
-        examples=[Example(number, atlas.picture_labels[number]) for number in live.examples],
+        examples=examples,
         high=HIGH,
         chance=sum(count for count, _ in expected.values())
         / max(1, sum(active for _, active in expected.values())),
@@ -113,15 +120,25 @@ def write(site: Site, atlas: Atlas) -> None:
     CHAPTER.write_page(site, atlas, page)
 
 
-def _card(site: Site, atlas: Atlas, live: Live, load_bytes: int) -> _Card | None:
+def _example(atlas: Atlas, number: int) -> Example:
+    pictures, picture = atlas.store.pictures, f"pictures/{number}.webp"
+    exact = f"live/{picture}"
+    if number in atlas.published:
+        shown, path = picture, pictures.picture_path(number)
+    else:
+        shown, path = exact, pictures.live_path(picture)
+    return Example(number, atlas.picture_labels[number], exact, shown, path.stat().st_size)
+
+
+def _card(site: Site, atlas: Atlas, live: Live, load_bytes: int, page_bytes: int) -> _Card | None:
     """What a browser with a graphics card loads in place of the WebAssembly; None without a picture to check it by, and
-    where a small network is not worth the bytes."""
+    where a small network is not worth the bytes. page_bytes: that are loaded before the first picture."""
     if live.check is None:
         return None
     check, picture = live.check.packed(), f"pictures/{live.check.picture}.webp"
     size = runtime().card_bytes + len(check) + atlas.store.pictures.live_path(picture).stat().st_size
     whole = load_bytes - runtime().bytes + size
-    if load_bytes < WAIT_FROM and whole >= LIGHT:
+    if load_bytes < WAIT_FROM and page_bytes + whole >= LIGHT:
         return None
     site.write(f"{atlas.name}/{CHECK}", check)
     return {
