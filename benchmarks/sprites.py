@@ -4,9 +4,10 @@
 
 Makes the tiles of the first channels of every layer (by default of the demo network on its drawn pictures), and encodes
 each channel's sprite in every way: WebP of the profile's quality by every method, and AVIF, where Pillow has it, by
-quality at the speed of the atlas. PSNR and SSIM (Wang et al., doi:10.1109/TIP.2003.819861: luminance, Gaussian
-window of 1.5 px) compare the decoded sprite with the pixels that were encoded. The last columns extrapolate the bytes
-to all channels of the network and, from layers of the same stage, to ResNet-50's 16 block outputs.
+quality and speed. PSNR and SSIM (Wang et al., doi:10.1109/TIP.2003.819861: luminance, Gaussian window of 1.5 px)
+compare the decoded sprite with the pixels that were encoded; SSIM also of the first panel, the patches, and of the
+last, gradients. The last columns extrapolate the bytes to all channels of the network and, from layers of the same
+stage, to ResNet-50's 16 block outputs.
 """
 
 from __future__ import annotations
@@ -39,19 +40,21 @@ from generator.stages.run import Run
 from generator.stages.sprite_encoding import panels_of
 
 METHODS = range(5)  # of WebP
-QUALITIES = (40, 43, 46, 49, 52, 55)  # of AVIF
+QUALITIES = (40, 43, 46)  # of AVIF
+SPEEDS = (9, 8, 7, 6)  # of AVIF
 RESNET_50 = {2: 3 * 256, 3: 4 * 512, 4: 6 * 1024, 5: 3 * 2048}  # channels of the block outputs, by stage
 RADIUS = 5  # px of SSIM's window on each side
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """What an encoder made of one sprite. seconds: of processor time; size: bytes; psnr: dB."""
+    """What an encoder made of one sprite. seconds: of processor time; size: bytes; psnr: dB; ssim: of the whole sprite,
+    of its first and of its last panel."""
 
     seconds: float
     size: int
     psnr: float
-    ssim: float
+    ssim: tuple[float, float, float]
 
 
 Encoder = Callable[[np.ndarray], bytes]
@@ -78,7 +81,7 @@ def main() -> None:
             for picture, seconds in _sprites(inputs, run, layer):
                 composing.append(seconds)
                 for name, by_layer in results.items():
-                    by_layer[layer.name].append(_encode(picture, encoders[name]))
+                    by_layer[layer.name].append(_encode(picture, encoders[name], len(inputs.panels)))
         raise Measured
 
     # In the first row, the stage runs right after those that it needs.
@@ -111,11 +114,13 @@ def _encoders(quality: int) -> dict[str, Encoder]:
     def in_webp(method: int) -> Encoder:
         return lambda pixels: webp(pixels, quality, method=method)
 
-    def in_avif(quality: int) -> Encoder:
-        return lambda pixels: avif(pixels, quality)
+    def in_avif(quality: int, speed: int) -> Encoder:
+        return lambda pixels: avif(pixels, quality, speed=speed)
 
     encoders = {f"WebP {quality}, method {method}": in_webp(method) for method in METHODS}
-    return encoders | ({f"AVIF {q}": in_avif(q) for q in QUALITIES} if writes_avif() else {})
+    if not writes_avif():
+        return encoders
+    return encoders | {f"AVIF {q}, speed {speed}": in_avif(q, speed) for speed in SPEEDS for q in QUALITIES}
 
 
 def _sprites(inputs: Inputs, run: Run, layer: LayerInfo) -> list[tuple[np.ndarray, float]]:
@@ -132,17 +137,23 @@ def _sprites(inputs: Inputs, run: Run, layer: LayerInfo) -> list[tuple[np.ndarra
     return made
 
 
-def _encode(picture: np.ndarray, encoder: Encoder) -> Encoded:
+def _encode(picture: np.ndarray, encoder: Encoder, panels: int) -> Encoded:
     start = time.process_time()
     content = encoder(picture)
     seconds = time.process_time() - start
     decoded = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
     error = np.square(decoded.astype(np.float64) - picture).mean()
+    after, before = _luminance(decoded), _luminance(picture)
+    width = picture.shape[1] // panels
     return Encoded(
         seconds,
         len(content),
         psnr=float(10 * np.log10(255**2 / error)),
-        ssim=ssim(_luminance(decoded), _luminance(picture)),
+        ssim=(
+            ssim(after, before),
+            ssim(after[:, :width], before[:, :width]),
+            ssim(after[:, -width:], before[:, -width:]),
+        ),
     )
 
 
@@ -177,6 +188,8 @@ def _report(layers: list[LayerInfo], results: Results, composing: list[float]) -
         "bytes a sprite",
         "PSNR, dB: mean (least)",
         "SSIM: mean (least)",
+        "of patches",
+        "of gradients",
         "all channels, MB",
         "ResNet-50, MB",
     )
@@ -185,11 +198,13 @@ def _report(layers: list[LayerInfo], results: Results, composing: list[float]) -
     for name, by_layer in results.items():
         sprites = [encoded for of_layer in by_layer.values() for encoded in of_layer]
         milliseconds = np.mean([encoded.seconds for encoded in sprites]) * 1e3
-        psnr, ssims = [encoded.psnr for encoded in sprites], [encoded.ssim for encoded in sprites]
+        psnr = [encoded.psnr for encoded in sprites]
+        ssims = np.array([encoded.ssim for encoded in sprites])  # (sprites, 3)
+        similarities = " | ".join(f"{part.mean():.4f} ({part.min():.4f})" for part in ssims.T)
         whole = sum(_mean_size(by_layer[layer.name]) * layer.channels for layer in layers) / 1e6
         print(
             f"| {name} | {milliseconds:.1f} | {_mean_size(sprites):,.0f} "
-            f"| {np.mean(psnr):.2f} ({min(psnr):.2f}) | {np.mean(ssims):.4f} ({min(ssims):.4f}) "
+            f"| {np.mean(psnr):.2f} ({min(psnr):.2f}) | {similarities} "
             f"| {whole:,.1f} | {_resnet_50(layers, by_layer):,.0f} |"
         )
 

@@ -13,9 +13,14 @@ from PIL import Image
 
 from generator.core import sprites
 from generator.core.errors import AtlasError
+from generator.network import models
+from generator.pictures.reading import PictureSet
 from generator.site.links import check_links
 from generator.site.reading.atlas import Atlas
 from generator.site.render import render_site
+from generator.stages import inputs as stage_inputs
+from generator.stages import keys
+from generator.stages.inputs import Inputs
 from generator.stages.opening import check_encoder
 from generator.stages.profile import Profile
 
@@ -84,3 +89,34 @@ def test_a_profile_that_wants_avif_is_refused_where_pillow_has_none(monkeypatch:
     check_encoder(
         Profile.model_validate({"name": "a", "network": {"model": "demo"}, "pictures": {"drawn": 8}})
     )
+
+
+def _inputs(**sprites: object) -> Inputs:
+    network = models.load("resnet20-cifar", "random")
+    profile = Profile.model_validate(
+        {
+            "name": "a",
+            "network": {"model": "resnet20-cifar"},
+            "pictures": {"folder": "/x"},
+            "sprites": sprites,
+        }
+    )
+    return Inputs(profile, network, PictureSet("none", Path("/x"), (), ""), "", ("cpu",))
+
+
+def test_many_sprites_are_avif_unless_the_profile_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = _inputs()
+    assert few.sprite_format == "webp" and few.avif_quality is None
+
+    monkeypatch.setattr(stage_inputs, "MANY_CHANNELS", few.pictured)
+    assert _inputs().sprite_format == "webp"
+    monkeypatch.setattr(stage_inputs, "MANY_CHANNELS", few.pictured - 1)
+    many = _inputs()
+    assert many.sprite_format == "avif" and many.avif_quality == sprites.AVIF_QUALITY
+    assert many.sprite_info(many.network.layers[0]).format == "avif"
+    assert keys.sprites(many) != keys.sprites(few)
+    assert _inputs(format="webp").sprite_format == "webp"
+    assert keys.sprites(_inputs(format="avif")) == keys.sprites(many)
+
+    monkeypatch.setattr(stage_inputs, "writes_avif", lambda: False)
+    assert _inputs().sprite_format == "webp"

@@ -70,6 +70,7 @@ from generator.stages import (
 )
 from generator.stages import path_check as path_check_stage
 from generator.stages import randomisation as randomisation_stage
+from generator.stages.inputs import MANY_CHANNELS
 from tools.site_sizes import measured
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -328,7 +329,10 @@ STATED = {
         "classes above 0.5",
     ],
     "statistics.md": [f"in {histogram.BINS} bins"],
-    "hosting.md": [f"{SITE.max_site_bytes / 1e6:g} MB unless you change it"],
+    "hosting.md": [
+        f"{SITE.max_site_bytes / 1e6:g} MB unless you change it",
+        f"more than {MANY_CHANNELS:,} channels have pictures",
+    ],
     "data.md": [
         f"up to {live_network.EXAMPLES} whole pictures",
         f"{sprites.THUMB} px",

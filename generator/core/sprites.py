@@ -18,9 +18,11 @@ MARGIN = 2  # px of ground around the picture in every tile: decoders smooth col
 METHOD = 4  # of WebP: its default
 # For files of channels: half the time for 4 % more bytes, and pictures as good (benchmarks/sprites.py).
 QUICK_METHOD = 2
-AVIF_SPEED = 9  # of 10: about as fast as WebP's method 2 (benchmarks/sprites.py)
+# Of 10. Eight times as slow as WebP's method 2 for a third less bytes; faster ones blur or hatch the faint lines of
+# gradients at equal bytes (benchmarks/sprites.py).
+AVIF_SPEED = 7
 AVIF_TUNE = "ssim"  # libaom's default, PSNR, takes the detail from the tiles that have most of it
-AVIF_QUALITY = 46
+AVIF_QUALITY = 43
 THUMB = 48  # px, the side of a thumbnail on a layer's grid
 FOCUS_LEAST = 32  # px, the smallest side of a focus
 
@@ -219,8 +221,9 @@ def encoded_sprite(pixels: np.ndarray, quality: int, avif_quality: int | None) -
     return avif(pixels, avif_quality)
 
 
-def avif(pixels: np.ndarray, quality: int) -> bytes:
-    """(h, w, 3) uint8 → the bytes of an AVIF file. Needs a Pillow that writes AVIF (`writes_avif`)."""
+def avif(pixels: np.ndarray, quality: int, *, speed: int = AVIF_SPEED) -> bytes:
+    """(h, w, 3) uint8 → the bytes of an AVIF file. speed: 0 gives the smallest file, 10 is the fastest. Needs a Pillow
+    that writes AVIF (`writes_avif`)."""
     buffer = io.BytesIO()
     # One thread: sprites are encoded by as many processes as there are cores.
     Image.fromarray(pixels).save(
@@ -228,7 +231,7 @@ def avif(pixels: np.ndarray, quality: int) -> bytes:
         "AVIF",
         codec="aom",
         quality=quality,
-        speed=AVIF_SPEED,
+        speed=speed,
         advanced={"tune": AVIF_TUNE},
         max_threads=1,
     )

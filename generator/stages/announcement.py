@@ -184,14 +184,18 @@ def announce(inputs: Inputs, run: Run, earlier: Earlier, missing: int, *, site: 
 def makes_text(inputs: Inputs) -> str:
     """What will be made."""
     network, profile = inputs.network, inputs.profile
-    pictured = sum(inputs.channels(layer) for layer in network.layers)
+    pictured = inputs.pictured
     channels = sum(layer.channels for layer in network.layers)
     products = [f"top-9 pictures of {_many(channels, 'channel')}"]
     kinds = [
         *(["patches"] if "patches" in inputs.panels else []),
         *(f"{kind} gradients" for kind in profile.gradients),
     ]
-    products.append(f"{' and '.join(kinds)} of {pictured:,} of them ({_many(pictured, 'sprite')} at most)")
+    many = profile.sprites.format == "auto" and inputs.sprite_format == "avif"
+    chosen = ", AVIF because they are many" if many else ""
+    products.append(
+        f"{' and '.join(kinds)} of {pictured:,} of them ({_many(pictured, 'sprite')} at most{chosen})"
+    )
     if keys.embedding(inputs):
         products.append("map of the pictures")
     if profile.stream.enabled and inputs.stream_plan.blocks:

@@ -11,7 +11,7 @@ import numpy as np
 from generator.core.blueprint import Blueprint
 from generator.core.hierarchy import Hierarchy, imagenet_hierarchy, read_hierarchy
 from generator.core.records import TOP, LayerInfo, SpriteInfo
-from generator.core.sprites import enlargement, is_focused, native_side, tile_side
+from generator.core.sprites import enlargement, is_focused, native_side, tile_side, writes_avif
 from generator.engine.scan.plan import ScanPlan, forward_batch
 from generator.engine.scan.stream import StreamPlan
 from generator.methods.kernels import FirstLayer
@@ -21,6 +21,10 @@ from generator.network.network import Network
 from generator.pictures.reading import PictureSet, evenly_spaced, rows_of
 from generator.stages.accuracy import AccuracyBasis, accuracy_basis
 from generator.stages.profile import Profile
+
+# Channels with pictures, above which sprites are AVIF unless the profile says otherwise: as WebP their site would not
+# fit on GitHub Pages, which takes 1 GB (a channel of ResNet-50 takes 22 to 46 KB, tools/site_sizes.py).
+MANY_CHANNELS = 20_000
 
 
 @dataclass(frozen=True)
@@ -171,7 +175,26 @@ class Inputs:
         """How the layer's sprites are divided into panels and tiles."""
         native = self.native(layer)
         side = native * enlargement(native, self.wanted_side(layer))
-        return SpriteInfo(self.panels, tile_side(side), side, self.profile.sprites.format)
+        return SpriteInfo(self.panels, tile_side(side), side, self.sprite_format)
+
+    @cached_property
+    def sprite_format(self) -> str:
+        """'webp' or 'avif', as the profile says; where it leaves that open, AVIF for many channels if Pillow writes
+        it."""
+        wanted = self.profile.sprites.format
+        if wanted != "auto":
+            return wanted
+        return "avif" if self.pictured > MANY_CHANNELS and writes_avif() else "webp"
+
+    @property
+    def avif_quality(self) -> int | None:
+        """The quality of sprites in AVIF; None where they are WebP."""
+        return self.profile.sprites.avif_quality if self.sprite_format == "avif" else None
+
+    @property
+    def pictured(self) -> int:
+        """How many channels of all layers get pictures."""
+        return sum(self.channels(layer) for layer in self.network.layers)
 
     def channels(self, layer: LayerInfo) -> int:
         """How many of the layer's channels get pictures."""

@@ -207,10 +207,10 @@ def sprites(inputs: Inputs) -> str:
     """The sprites."""
     layers = inputs.network.layers
     factors = [enlargement(inputs.native(layer), inputs.wanted_side(layer)) for layer in layers]
-    section = inputs.profile.sprites
-    encoding = [] if section.avif is None else [AVIF_SPEED, AVIF_TUNE, section.avif]
+    quality = inputs.profile.sprites.quality
+    encoding = [] if inputs.avif_quality is None else [AVIF_SPEED, AVIF_TUNE, inputs.avif_quality]
     # The thumbnails are WebP whatever the sprites are.
-    return fingerprint(tiles(inputs), factors, section.quality, QUICK_METHOD, *encoding)
+    return fingerprint(tiles(inputs), factors, quality, QUICK_METHOD, *encoding)
 
 
 @_once

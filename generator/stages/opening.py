@@ -55,7 +55,7 @@ class Opened:
 
 def check_encoder(profile: Profile) -> None:
     """Raises AtlasError where the profile wants sprites in AVIF and Pillow does not write it."""
-    if profile.sprites.avif is not None and not writes_avif():
+    if profile.sprites.format == "avif" and not writes_avif():
         raise AtlasError(
             "this Pillow writes no AVIF",
             "[sprites] format",

@@ -186,21 +186,16 @@ class LayersSection(_Section):
 
 class SpritesSection(_Section):
     """tile: wanted side in px of a tile of a block output, inner_tile: of a convolution inside a block (small patches
-    are enlarged by the whole factor that comes nearest); format: of sprites, 'webp' or 'avif', which takes less room;
-    quality: of WebP, also of the pictures that are WebP in any case; avif_quality: of sprites in AVIF; picture: side in
-    px of whole pictures."""
+    are enlarged by the whole factor that comes nearest); format: of sprites, 'webp', 'avif', which takes less room and
+    more time, or 'auto': AVIF where there are very many; quality: of WebP, also of the pictures that are WebP in any
+    case; avif_quality: of sprites in AVIF; picture: side in px of whole pictures."""
 
     tile: Annotated[int, Field(ge=16, le=512)] = 96
     inner_tile: Annotated[int, Field(ge=16, le=512)] = 64
-    format: Literal["webp", "avif"] = "webp"
+    format: Literal["auto", "webp", "avif"] = "auto"
     quality: Annotated[int, Field(ge=1, le=100)] = 60
     avif_quality: Annotated[int, Field(ge=1, le=100)] = AVIF_QUALITY
     picture: Annotated[int, Field(ge=32, le=1024)] = 160
-
-    @property
-    def avif(self) -> int | None:
-        """The quality of sprites in AVIF; None where they are WebP."""
-        return self.avif_quality if self.format == "avif" else None
 
 
 class RangeSection(_Section):

@@ -37,15 +37,15 @@ def encode_sprites(inputs: Inputs, run: Run) -> None:
             factor=enlargement(native, inputs.wanted_side(layer)),
             of_strips=_rows_of_strips(inputs),
             quality=section.quality,
-            avif_quality=section.avif,
+            avif_quality=inputs.avif_quality,
             focused=inputs.is_focused(layer),
             kept=is_kept(inputs, run),
         )
         if not template.focused:
             run.store.arrays.drop_layer(layer.name, FOCUS)
         alive = np.nonzero(template.alive.any(axis=1))[0].tolist()
-        run.store.pictures.keep_sprites(layer.name, alive, section.format)
-        run.store.pictures.keep_ranges(layer.name, alive if template.has_strips else (), section.format)
+        run.store.pictures.keep_sprites(layer.name, alive, inputs.sprite_format)
+        run.store.pictures.keep_ranges(layer.name, alive if template.has_strips else (), inputs.sprite_format)
         tasks += tasks_of(template)
     unfinished = {
         layer: sum(task.layer == layer for task in tasks) for layer in dict.fromkeys(t.layer for t in tasks)

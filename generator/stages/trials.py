@@ -300,7 +300,7 @@ class Trials:
                 panels = self._units[2][stage][np.zeros(9, int)].transpose(1, 0, 2, 3, 4)  # (P, 9, s, s, 3)
 
                 def encode(_: int, panels: np.ndarray = panels, factor: int = factor) -> bytes:
-                    return encoded_sprite(sprite(panels, factor), section.quality, section.avif)
+                    return encoded_sprite(sprite(panels, factor), section.quality, inputs.avif_quality)
 
                 if not by_stage:
                     encode(0)  # the first one also loads the encoder
