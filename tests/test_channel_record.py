@@ -138,7 +138,10 @@ class _Page:
         text = _text(continues[0]) if continues else ""
         self.similar = re.findall(r"(\d+) \((\d) of 9 pictures shared ?(?:, ρ ([−\d.]+))?", text)
         parts = re.search(r'<div class="unit-parts"[^>]*aria-label="([^"]*)"', html, re.S)
-        self.parts = re.findall(r"shortcut (\S+), branch ([^;\s]+)", parts[1]) if parts else []
+        written = re.findall(r"(\S+) ([+−]) ([^;\s]+)", parts[1]) if parts else []
+        self.parts = [
+            (shortcut, branch if sign == "+" else f"−{branch}") for shortcut, sign, branch in written
+        ]
         here = re.search(r'<li class="here">(.*?)</p>', html, re.S)
         self.before = re.findall(r"shares (\d) of 9(?: , ρ|, ρ)? ?([−\d.]*)", _text(here[1])) if here else []
         tree = re.search(r'<ul class="inputs">(.*)</ul>', html, re.S)

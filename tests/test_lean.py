@@ -21,7 +21,7 @@ from generator.site.writing import Site
 
 SMALL = Path(__file__).parent / "small_atlas"
 LAYERS = ("conv1", "res2b", "res2b_branch2a", "res3d")
-IMPLIED = ("li", "dt", "dd", "p")
+IMPLIED = ("li", "dt", "dd", "p", "head", "body", "html")
 PUBLISHED = templates.LEAN_PAGES  # as it is without conftest's fixture
 PARTS = ("whole-range", "effects", "feeds", "number-groups", 'id="focus"')  # of a channel's page
 FIRST_LOAD = 60_000  # bytes of a page with what it loads at once, besides files of many pages
@@ -67,7 +67,8 @@ class _Read(HTMLParser):
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.read.append((tag, [(name, value or "") for name, value in attrs]))
+        if tag != "head":  # the first of its elements implies it
+            self.read.append((tag, [(name, value or "") for name, value in attrs]))
 
     def handle_endtag(self, tag: str) -> None:
         if tag not in IMPLIED:

@@ -52,7 +52,7 @@ class Page:
         spread = re.search(r'<section class="whole-range".*?</section>', html, re.S)
         self.range = _said(re.sub(r"<svg.*?</svg>", "", spread[0], flags=re.S)) if spread else ""
         groups = re.search(r'<section class="number-groups".*?</section>', html, re.S)
-        readings = re.findall(r'<p class="reading">(.*?)</p>', groups[0], re.S) if groups else []
+        readings = re.findall(r"<p>(.*?)</p>", groups[0], re.S) if groups else []
         self.readings = "".join(map(_said, readings))
         effects = re.search(r'<section class="effects".*?</section>', html, re.S)
         self.effects = _said(effects[0]) if effects else ""

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from generator.core.errors import AtlasError
 from generator.core.sprites import FOCUS_LEAST
 from generator.site.formats import FILTERS
-from generator.site.lean import lean
+from generator.site.lean import lean, lean_page
 from generator.site.policy import POLICY
 from generator.site.reading.atlas import PANEL_NAMES
 
@@ -96,7 +96,9 @@ def render_template(name: str, *records: DataclassInstance | Mapping[str, object
         if not isinstance(record, Mapping) and (twice := variables.keys() & fields.keys()):
             raise TypeError(f"{name} is given twice: {', '.join(sorted(twice))}")
         variables.update(fields)
-    return environment(is_lean=name in LEAN_PAGES).get_template(name).render(variables)
+    is_lean = name in LEAN_PAGES
+    page = environment(is_lean=is_lean).get_template(name).render(variables)
+    return lean_page(page) if is_lean else page
 
 
 def _fields(record: DataclassInstance) -> dict[str, object]:

@@ -6,11 +6,13 @@ import { layersOfNetwork } from "./list/layers.js";
 const COPIED_FOR = 1500; // ms that a button says so
 
 export function startCitation() {
-  const fold = document.querySelector("details.cite");
-  if (!fold) return;
+  const doors = document.querySelector(".number-groups .doors");
+  if (!doors) return;
+  const fold = element("details", { class: "cite" }, [element("summary", { text: "Cite" })]);
   fold.addEventListener("toggle", () => addCitation(fold), { once: true });
+  doors.parentElement.firstElementChild.after(fold); // below the heading
   const own = ownAddress();
-  document.querySelector(".doors").append(copyButton(() => own + location.hash, "copy link"));
+  doors.append(copyButton(() => own + location.hash, "copy link"));
 }
 
 const ownAddress = () => location.href.replace(/#.*/, "");

@@ -7,7 +7,11 @@ import { element } from "../dom.js";
 import { drawnSquares, isPublished, shownSquare, tileData } from "./data.js";
 
 export function startRange() {
-  const strips = Array.from(document.querySelectorAll(".whole-range [data-p]"));
+  const strips = Array.from(document.querySelectorAll(".whole-range [data-p]"), (item) => {
+    const strip = element("div");
+    item.append(strip);
+    return strip;
+  });
   const watch = new IntersectionObserver(
     (entries) => {
       for (const { isIntersecting, target } of entries) if (isIntersecting) draw(target);
@@ -24,14 +28,18 @@ export function startRange() {
 
 function drawStrip(strip) {
   const data = tileData(strip);
-  const layer = data?.rows[document.querySelector(".whole-range").dataset.layer];
+  const layer = data?.rows[document.getElementById("main").dataset.layer];
   if (!layer) return;
   const list = strip.closest("ol");
   const isCut = list.className !== "";
   const name = strip.parentElement.querySelector("b").textContent;
   strip.setAttribute("role", "group");
   strip.setAttribute("aria-label", name);
-  for (const [place, [picture, row, column, label]] of placesIn(strip.dataset.p, data, layer[1]).entries()) {
+  for (const [place, [picture, row, column, label]] of placesIn(
+    strip.parentElement.dataset.p,
+    data,
+    layer[1],
+  ).entries()) {
     const text = picture === "-" ? "" : `picture ${picture}${label ? `, ${label}` : ""}`;
     const link = picture === "-" ? {} : { href: `../pictures/${picture}.webp` };
     if (link.href) link.tabindex = strip.querySelector("a") ? -1 : 0;
