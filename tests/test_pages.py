@@ -33,6 +33,7 @@ from generator.site.reading.measures import MEASURES
 from generator.site.reading.tiles import (
     covers_picture,
     json_in_page,
+    own_tile_data,
     shared_tile_data,
     tile_data,
     unit_mark,
@@ -168,6 +169,20 @@ def test_finder_index_names_the_most_frequent_classes(atlas: Atlas) -> None:
     assert len(index["top"][place]) == 12 * CLASSES_PER_CHANNEL
     first = index["classes"][index["top"][place][0]]
     assert first == atlas.labels_of("res2b", 0)[0][0]
+
+
+def test_a_pages_own_tile_data_is_that_of_its_row(atlas: Atlas) -> None:
+    inner = atlas.manifest.layer("res2b_branch2a")
+    for channel in range(inner.channels):
+        labels = [label for label, _ in atlas.labels_of(inner.name, channel)]
+        text = own_tile_data(atlas, inner, channel)
+        assert not set(text) - set("[],.-0123456789e")  # an attribute without anything to escape
+        side, pictures, field, tiles, *without = json.loads(text)
+        expected: Any = tile_data(atlas, [inner.name], channel)
+        assert (side, pictures, without) == (expected["side"], expected["pictures"], [])
+        assert field == expected["rows"][inner.name][0] and len(tiles) > 0
+        for tile, full in zip(tiles, expected["rows"][inner.name][1], strict=True):
+            assert [*tile[:4], labels[tile[4]], *tile[5:]] == [*full[:4], expected["labels"][full[4]], *full[5:]]
 
 
 def test_tile_data_cannot_end_its_script(atlas: Atlas, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -234,6 +234,23 @@ def test_tiles_say_what_they_show(page: Any, address: str) -> None:
     )  # a dialog's close event comes after it is hidden
 
 
+def test_a_page_of_a_convolution_says_what_its_own_tiles_show(page: Any, address: str) -> None:
+    atlas, layer = Atlas(SMALL), "res2b_branch2a"
+    page.goto(f"{address}/small/{layer}/1.html")
+    page.locator(".nine a").nth(2).click()
+    dialog = page.get_by_role("dialog")
+    picture, value, row, column = atlas.layer(layer).tops[1][2]
+    label = atlas.picture_labels[picture]
+    shown = f"{label} · {value:g} act. · row {row}, column {column} · picture {picture}"
+    expect(dialog.locator("p")).to_have_text(shown)
+    panels = page.locator(".panels > .panel > figcaption").all_inner_texts()
+    assert dialog.locator("figcaption").all_inner_texts()[: len(panels)] == panels
+    page.keyboard.press("Escape")
+    page.get_by_text("The nine pictures").click()
+    cells = page.locator(".table tbody tr").nth(2).locator("td")
+    expect(cells).to_have_text(["3", label, f"{value:g}", f"{row}, {column}", str(picture)])
+
+
 def test_names_of_statistics_lead_to_their_definitions(page: Any, address: str) -> None:
     page.goto(f"{address}/small/res2b/3.html")
     names = page.locator(".stats dt")

@@ -3,9 +3,21 @@
 
 import { element } from "./dom.js";
 
+// A label, a space that does not break, on how many pictures.
+const LABEL = /(.+?)\u00a0(\d+)(?: · |$)/gs;
+
+/** The page's list of labels: [label, count] of each. */
+export function labelsOfPage() {
+  const text = document.querySelector(".labels")?.textContent.trim() ?? "";
+  return Array.from(text.matchAll(LABEL), ([, label, count]) => [label, count]);
+}
+
 export function startLabels() {
-  for (const label of document.querySelectorAll(".labels > i")) {
-    const text = label.textContent;
-    label.replaceWith(element("a", { href: `index.html#label=${encodeURIComponent(text)}`, text }));
-  }
+  const list = document.querySelector(".labels");
+  if (!list || list.firstElementChild) return; // it lists something else
+  const parts = labelsOfPage().flatMap(([text, count], place) => {
+    const link = element("a", { href: `index.html#label=${encodeURIComponent(text)}`, text });
+    return [place ? " · " : "", link, `\u00a0${count}`];
+  });
+  list.replaceChildren(...parts);
 }

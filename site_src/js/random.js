@@ -2,6 +2,7 @@
 // show nothing.
 
 import { element } from "./dom.js";
+import { headerTools } from "./header-tools.js";
 import { layersOfNetwork } from "./list/layers.js";
 import { root } from "./site.js";
 
@@ -10,7 +11,7 @@ const DIE = `<rect x="3" y="3" width="18" height="18" rx="3" /><path d="${DOTS}"
 const ICON = `<svg width="18" height="18" viewBox="0 0 24 24" aria-hidden="true">${DIE}</svg>`;
 
 export function startRandom() {
-  const tools = document.querySelector(".ra-tools");
+  const tools = headerTools();
   if (!tools) return;
   const button = element("button", {
     type: "button",

@@ -1,6 +1,7 @@
 // The button in the header that changes between light, dark and what the system says.
 
 import { element } from "./dom.js";
+import { headerTools } from "./header-tools.js";
 import { theme } from "./site.js";
 
 const THEMES = ["", "light", "dark"];
@@ -9,7 +10,7 @@ const HALF_CIRCLE = "M12 2a10 10 0 1 0 0 20 10 10 0 0 0 0-20zm0 18V4a8 8 0 1 1 0
 const ICON = `<svg width="18" height="18" viewBox="0 0 24 24" aria-hidden="true"><path d="${HALF_CIRCLE}" /></svg>`;
 
 export function startThemeButton() {
-  const tools = document.querySelector(".ra-tools");
+  const tools = headerTools();
   if (!tools) return;
   const button = element("button", { class: "ra-theme", type: "button" });
   button.innerHTML = ICON;

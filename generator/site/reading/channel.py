@@ -26,8 +26,7 @@ from generator.site.reading.relations import SimilarChannels
 from generator.site.reading.tiles import (
     Tile,
     covers_picture,
-    json_in_page,
-    tile_data,
+    own_tile_data,
     tile_file,
     tile_view,
     tiles_of,
@@ -133,9 +132,9 @@ class ChannelPage:
     record: what is published of the channel, with its sentence and its labels; classes: sentences on the classes of its
     pictures; categories: the classes and groups of classes that many of its pictures are of; descriptions: from
     elsewhere; changes: how it changes from earlier blocks; spread: its whole range, None for a dead channel; strip: the
-    blocks of the stage, empty where there is only one; data: of its tiles, JSON for the
-    scripts, '' where there are none or where they stand in data_file, a script below the network's folder, '' without
-    one; preview: full address of the picture that stands for the page where somebody links to it, '' where the site's
+    blocks of the stage, empty where there is only one; data: of its tiles, for the scripts
+    (`own_tile_data`), '' where there are none or where they stand in data_file, a script below the network's folder, ''
+    without one; preview: full address of the picture that stands for the page where somebody links to it, '' where the site's
     own address is not known or the channel shows no picture.
     """
 
@@ -293,4 +292,4 @@ def _tile_data(atlas: Atlas, info: LayerInfo, channel: int, top: TopPictures) ->
     too."""
     if tile_file(atlas, info, channel) or not top.tiles:
         return ""
-    return json_in_page(tile_data(atlas, [info.name], channel))
+    return own_tile_data(atlas, info, channel)

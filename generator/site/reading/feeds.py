@@ -50,6 +50,11 @@ class Terms:
     rest: float = 0.0
     constant: float = 0.0
 
+    @property
+    def has_cut_fields(self) -> bool:
+        """Whether fields of units are shown, cut out of whole pictures."""
+        return any(term.cell and term.cell.picture is not None for term in self.terms)
+
 
 @dataclass(frozen=True)
 class UnitSum:
@@ -87,10 +92,10 @@ class ChannelFeeds:
 
     @property
     def has_cut_fields(self) -> bool:
-        """Whether fields of units are shown, cut out of whole pictures."""
+        """The same of any of its channels."""
         by_units = (self.sum.by_shortcut, self.sum.by_branch) if self.sum else ()
         shown = [found for found in (*by_units, self.along, self.onward, *self.readers) if found]
-        return any(term.cell and term.cell.picture is not None for found in shown for term in found.terms)
+        return any(found.has_cut_fields for found in shown)
 
 
 class LayerFeeds:

@@ -132,32 +132,64 @@ def tile_data(atlas: Atlas, names: Sequence[str], channel: int) -> dict[str, obj
     the layers that have an optimised picture, if any.
     """
     labels: dict[str, int] = {}
-    rows: dict[str, object] = {}
-    for name in names:
-        layer = atlas.layer(name)
-        field = layer.info.receptive_field
-        nine = [
-            [*top, labels.setdefault(atlas.picture_labels[top[0]], len(labels)), *(focus if focus[2] else ())]
-            for top, focus in zip(layer.tops[channel], layer.focus_of(channel), strict=False)
-        ]
-        centre = int(field.centre) if field.centre == int(field.centre) else field.centre
-        rows[name] = [[field.side, field.stride, centre, tile_margin(atlas, layer.info)], nine]
+    rows = {name: _row(atlas, name, channel, labels) for name in names}
     panels = atlas.manifest.sprites[names[0]].panels
     data: dict[str, object] = {
         "labels": list(labels),
         "rows": rows,
-        "side": list(size) if len(set(size := atlas.input_size)) > 1 else atlas.input_side,
+        "side": _side(atlas),
         "pictures": int(atlas.shows_pictures),
         "panels": [PANEL_NAMES.get(panel, panel) for panel in panels],
     }
-    pictures = {top[0] for name in names for top in atlas.layer(name).tops[channel]}
-    if atlas.shows_pictures and (without := sorted(pictures - atlas.published)):
+    if without := _without(atlas, names, channel):
         data["without"] = without
     if optimised := [name for name in names if is_optimised(atlas.layer(name), channel)]:
         data["optimised"] = optimised
     return data
 
 
+def own_tile_data(atlas: Atlas, info: LayerInfo, channel: int) -> str:
+    """The same of a channel whose tiles stand on no other page, for an attribute of its page: JSON of numbers alone,
+    [side, pictures, *row, without], the last where it is not empty. The page says the rest: names the layer, its labels
+    in the order of `Atlas.labels_of`, to which the numbers of labels belong, and its panels."""
+    labels = {label: place for place, (label, _) in enumerate(atlas.labels_of(info.name, channel))}
+    labels[""] = -1
+    data = [_side(atlas), int(atlas.shows_pictures), *_row(atlas, info.name, channel, labels)]
+    return _compact([*data, without] if (without := _without(atlas, [info.name], channel)) else data)
+
+
+def _row(atlas: Atlas, name: str, channel: int, labels: dict[str, int]) -> list[list[object]]:
+    """A layer's entry of `rows`. labels: numbers by label; further ones are added."""
+    layer = atlas.layer(name)
+    field = layer.info.receptive_field
+    nine: list[object] = [
+        [*top, labels.setdefault(atlas.picture_labels[top[0]], len(labels)), *(focus if focus[2] else ())]
+        for top, focus in zip(layer.tops[channel], layer.focus_of(channel), strict=False)
+    ]
+    around = tile_margin(atlas, layer.info)
+    return [[field.side, field.stride, *map(_short, (field.centre, around))], nine]
+
+
+def _short(value: float) -> float:
+    """As a whole number where it is one: JSON writes it without decimals."""
+    return int(value) if value == int(value) else value
+
+
+def _side(atlas: Atlas) -> int | list[int]:
+    size = atlas.input_size
+    return list(size) if len(set(size)) > 1 else atlas.input_side
+
+
+def _without(atlas: Atlas, names: Sequence[str], channel: int) -> list[int]:
+    """The pictures of the rows that are not published, where others are."""
+    pictures = {top[0] for name in names for top in atlas.layer(name).tops[channel]}
+    return sorted(pictures - atlas.published) if atlas.shows_pictures else []
+
+
 def json_in_page(data: object) -> str:
     """Compact JSON for a script element: "<" never occurs in it, so no label can end the element."""
-    return json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
+    return _compact(data).replace("<", "\\u003c")
+
+
+def _compact(data: object) -> str:
+    return json.dumps(data, separators=(",", ":"), ensure_ascii=False)

@@ -1,6 +1,7 @@
 // The finder in the header: a box in which "res5a 1660", "layer4.0:1660", a layer or a class is found.
 
 import { element } from "../dom.js";
+import { headerTools } from "../header-tools.js";
 import { model, models, receive, root } from "../site.js";
 import {
   categoryAnswers,
@@ -19,7 +20,7 @@ let input = null;
 let list = null;
 
 export function startFinder() {
-  const tools = document.querySelector(".ra-tools");
+  const tools = headerTools();
   if (!tools) return;
   input = element("input", {
     type: "search",

@@ -1,5 +1,5 @@
-// What the tiles of a page show, from the JSON that stands in it or from a script of its own, and squares drawn over a
-// picture.
+// What the tiles of a page show, from a script that several pages share or from an attribute of the page's own, and
+// squares drawn over a picture.
 //
 // The data: {side: of the input in px, of a rectangle [height, width], panels, labels, pictures, without, optimised,
 // rows}. A row is [field, tiles]:
@@ -8,6 +8,7 @@
 // of that square in px of the picture.
 
 import { readJson } from "../dom.js";
+import { labelsOfPage } from "../labels.js";
 import { sharedTiles } from "../site.js";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -16,10 +17,30 @@ const parsed = new WeakMap();
 /** The data of the section that holds the element, or of the page; null where there is none. */
 export function tileData(holder) {
   const section = holder.closest(".claim");
-  const script = section ? section.querySelector("script.tiles") : document.getElementById("tiles");
-  if (!script) return section ? null : sharedTiles;
-  if (!parsed.has(script)) parsed.set(script, readJson(script));
-  return parsed.get(script);
+  if (!section) return sharedTiles ?? ownTiles();
+  const script = section.querySelector("script.tiles");
+  if (script && !parsed.has(script)) parsed.set(script, readJson(script));
+  return parsed.get(script) ?? null;
+}
+
+// The data of a channel's tiles that stand on no other page: in the attribute are numbers alone, the page says the rest.
+function ownTiles() {
+  const main = document.getElementById("main");
+  const { layer, nine } = main.dataset;
+  if (!nine) return null;
+  if (!parsed.has(main)) {
+    const [side, pictures, field, tiles, without] = JSON.parse(nine);
+    const labels = labelsOfPage().map(([label]) => label);
+    const captions = document.querySelectorAll('.panels > [class*=" p"] > figcaption');
+    const panels = Array.from(captions, (caption) => caption.textContent);
+    parsed.set(main, { side, pictures, without, labels, panels, rows: { [layer]: [field, tiles] } });
+  }
+  return parsed.get(main);
+}
+
+/** The layer whose tiles an element holds: the one that it names, or the page's own. */
+export function layerOf(holder) {
+  return holder.dataset.row || document.getElementById("main").dataset.layer;
 }
 
 /** Whether the site holds the whole picture. */

@@ -2,13 +2,14 @@
 
 import { element } from "../dom.js";
 import { model, root } from "../site.js";
-import { drawnSquares, focusSquare, isPublished, isWiderThanInput, shownSquare, tileData } from "./data.js";
+import { drawnSquares, focusSquare, isPublished, isWiderThanInput, layerOf, shownSquare, tileData } from "./data.js";
 
 /** What is known of a tile; null where the page says nothing of it. */
 export function describeTile(tile) {
   const holder = tile.closest("[data-row]");
   const data = tileData(holder);
-  const row = data?.rows[holder.dataset.row];
+  const layer = layerOf(holder);
+  const row = data?.rows[layer];
   if (!row) return null;
   const [field, tiles] = row;
   const place = Array.from(tile.parentElement.children).indexOf(tile);
@@ -22,7 +23,7 @@ export function describeTile(tile) {
     holder,
     k: place + 1,
     count: tiles.length,
-    layer: holder.dataset.row,
+    layer,
     channel: holder.dataset.channel || channelOfPage(),
     picture,
     label: data.labels[label] || "",

@@ -2,7 +2,6 @@
 
 import { element } from "../dom.js";
 import { spriteFormat } from "../site.js";
-import { tileData } from "./data.js";
 
 export function startInputs() {
   document.querySelectorAll("section.strip").forEach(showSprites);
@@ -10,8 +9,6 @@ export function startInputs() {
 }
 
 function showSprites(place) {
-  const data = tileData(place);
-  if (!data) return;
   for (const link of place.querySelectorAll(".inputs li:not(.dead) > a")) {
     if (link.firstElementChild) continue;
     if (link.dataset.picture) {
@@ -22,6 +19,6 @@ function showSprites(place) {
     }
     const src = link.getAttribute("href").replace(/\.html$/, `.${spriteFormat}`);
     const image = element("img", { src, loading: "lazy", alt: "" });
-    link.prepend(element("span", { class: `sheet s${data.panels.length}` }, [image]));
+    link.prepend(element("span", { class: "sheet" }, [image]));
   }
 }

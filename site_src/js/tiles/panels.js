@@ -10,7 +10,7 @@ export function startPanels() {
     const { attributes, alt } = panel.firstElementChild;
     const src = attributes.src.value;
     panel.className = "nine";
-    panel.dataset.row = nine.dataset.row;
+    panel.dataset.row = "";
     panel.setAttribute("role", "img");
     panel.setAttribute("aria-label", alt);
     panel.replaceChildren(...Array.from(nine.children, () => element("i", {}, [element("img", { src, alt: "" })])));

@@ -2,15 +2,14 @@
 // stand in place of the patches while the address ends in #whole. Without scripts every tile leads to its picture.
 
 import { element } from "../dom.js";
-import { drawnSquares, focusSquare, isPublished, isWiderThanInput, shownSquare, tileData } from "./data.js";
+import { drawnSquares, focusSquare, isPublished, isWiderThanInput, layerOf, shownSquare, tileData } from "./data.js";
 
 export function startWhole() {
   const caption = document.querySelector(".panels > .focus");
   const nine = document.querySelector(".panels > .patches > .nine");
   const data = caption && nine ? tileData(nine) : null;
   if (!data) return;
-  const name = nine.dataset.row;
-  const [field, tiles] = data.rows[name];
+  const [field, tiles] = data.rows[layerOf(nine)];
   const pictures = tiles.map((tile) => wholeOf(data, field, tile));
   if (!pictures.some((picture) => picture.firstElementChild)) return;
   const around = isWiderThanInput(data, field[0]) ? "the unit's place" : "its receptive field";
@@ -26,7 +25,7 @@ export function startWhole() {
   const label = "the focus of each tile in its whole picture";
   const figure = element("figure", { class: "panel", id: "whole" }, [
     element("figcaption", { text: "whole pictures" }),
-    element("div", { class: "nine", "data-row": name, role: "img", "aria-label": label }, pictures),
+    element("div", { class: "nine", "data-row": "", role: "img", "aria-label": label }, pictures),
   ]);
   nine.closest(".panels").append(figure);
   if (location.hash === "#whole") location.replace("#whole"); // it was not there when the page was opened
