@@ -132,10 +132,10 @@ class ChannelPage:
     record: what is published of the channel, with its sentence and its labels; classes: sentences on the classes of its
     pictures; categories: the classes and groups of classes that many of its pictures are of; descriptions: from
     elsewhere; changes: how it changes from earlier blocks; spread: its whole range, None for a dead channel; strip: the
-    blocks of the stage, empty where there is only one; data: of its tiles, for the scripts
-    (`own_tile_data`), '' where there are none or where they stand in data_file, a script below the network's folder, ''
-    without one; preview: full address of the picture that stands for the page where somebody links to it, '' where the site's
-    own address is not known or the channel shows no picture.
+    blocks of the stage, empty where there is only one; data: of its tiles, for the scripts (`own_tile_data`), '' where
+    there are none or where they stand in data_file, a script below the network's folder, '' without one; preview: full
+    address of the picture that stands for the page where somebody links to it, '' where the site's own address is not
+    known or the channel shows no picture.
     """
 
     channel: int
