@@ -182,7 +182,8 @@ def test_a_pages_own_tile_data_is_that_of_its_row(atlas: Atlas) -> None:
         assert (side, pictures, without) == (expected["side"], expected["pictures"], [])
         assert field == expected["rows"][inner.name][0] and len(tiles) > 0
         for tile, full in zip(tiles, expected["rows"][inner.name][1], strict=True):
-            assert [*tile[:4], labels[tile[4]], *tile[5:]] == [*full[:4], expected["labels"][full[4]], *full[5:]]
+            named, label = expected["labels"][full[4]], labels[tile[4]]
+            assert ([*tile[:4], *tile[5:]], label) == ([*full[:4], *full[5:]], named)
 
 
 def test_tile_data_cannot_end_its_script(atlas: Atlas, monkeypatch: pytest.MonkeyPatch) -> None:
