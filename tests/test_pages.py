@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from generator.site.reading.channel_sentence import channel_sentence
 from generator.site.reading.comparison import comparable, compare
 from generator.site.reading.highlights import highlights
 from generator.site.reading.histogram import histogram
-from generator.site.reading.layer import layer_grid
+from generator.site.reading.layer import PART, layer_grid
 from generator.site.reading.measures import MEASURES
 from generator.site.reading.tiles import (
     covers_picture,
@@ -38,6 +39,7 @@ from generator.site.reading.tiles import (
     tile_data,
     unit_mark,
 )
+from generator.site.templates import resources
 
 SMALL = Path(__file__).parent / "small_atlas"
 
@@ -155,12 +157,23 @@ def test_histogram_keeps_single_channels_visible() -> None:
 
 def test_grid_has_a_cell_for_every_channel(atlas: Atlas) -> None:
     page = layer_grid(atlas, atlas.manifest.layer("res3b"))
-    assert len(page.cells) == 12
+    assert [cell.channel for part in [*page.parts, *page.dead_parts] for cell in part] == [
+        *range(5),
+        *range(6, 12),
+        5,
+    ]
     assert page.columns == 4
     data = page.data
     assert len(data["nine"]) == 12
     assert len(data["numbers"]["max"]) == 12
     assert data["numbers"]["max"][5] is None  # dead
+
+
+def test_every_part_of_a_grid_ends_with_a_whole_row() -> None:
+    styles = (resources() / "site_src/css/layer.css").read_text("utf-8")
+    columns = {int(number) for number in re.findall(r"--columns: (\d+);", styles)}
+    assert len(columns) > 5 and not [number for number in columns if PART % number]
+    assert f"calc({PART} / var(--columns)" in styles
 
 
 def test_finder_index_names_the_most_frequent_classes(atlas: Atlas) -> None:

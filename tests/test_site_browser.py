@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -207,9 +209,44 @@ def test_grid_sorts_and_filters_and_keeps_the_address(page: Any, address: str) -
     expect(page.locator(".grid li:visible")).to_have_text([str(channel) for channel in fewer])
 
 
+def test_a_grid_of_several_lists_sorts_across_them_and_leaves_no_gaps(
+    page: Any, other_sites: Path, tmp_path: Path
+) -> None:
+    site = tmp_path / "parts"
+    shutil.copytree(other_sites / "few-site", site, symlinks=True)
+    grid = site / "small/res2b/index.html"
+    cell = re.compile(r'<li>(?=<a[^>]*href="?[24]\.html)')
+    lists = cell.sub('</ol><ol class="grid"><li>', grid.read_text("utf-8"))
+    grid.write_text(lists, "utf-8")
+    page.goto(grid.as_uri())
+    data = _grid_data((grid.parent / "grid.js").read_text("utf-8"))
+    parts = page.locator(".grid:not(.dead)")
+    before = [part.locator("li").count() for part in parts.all()]
+    assert len(before) == 3
+
+    def shown() -> list[list[int]]:
+        return [
+            [int(cell) for cell in part.locator("li:visible").all_text_contents()] for part in parts.all()
+        ]
+
+    page.get_by_label("sort").select_option("max")
+    expect(page).to_have_url(re.compile("sort=max"))
+    order = [channel for part in shown() for channel in part]
+    values = [data["numbers"]["max"][channel] for channel in order]
+    assert values == sorted(values, reverse=True) and [len(part) for part in shown()] == before
+    page.get_by_label("with gradients").check()
+    kept = shown()
+    assert sum(map(len, kept)) == 3
+    assert [channel for part in kept for channel in part] == [c for c in order if c in chain(*kept)]
+    assert len(kept[0]) == min(3, before[0]) and page.locator(".grid:visible").count() == sum(map(bool, kept))
+    page.get_by_label("with gradients").uncheck()
+    expect(parts.locator("li:visible")).to_have_count(len(order))
+    assert [channel for part in shown() for channel in part] == order
+
+
 def test_dead_channels_are_shown_on_request(page: Any, address: str) -> None:
     page.goto(f"{address}/small/res2b/index.html")
-    dead = page.locator(".grid li.dead").first
+    dead = page.locator(".grid.dead li").first
     expect(dead).to_be_hidden()
     page.get_by_label("dead channels too").check()
     expect(dead).to_be_visible()

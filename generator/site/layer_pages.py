@@ -73,6 +73,7 @@ class LayerPages:
             )
         site.page(f"{folder}/index.html", "layer.html", self._frame, header, grid)
         site.write(f"{folder}/grid.js", data_script("grid", grid.data))
+        site.write(f"{folder}/grid.css", _sheet_styles(has_optimised=grid.has_optimised))
         stream, feeds, records = self._streams.get(name), LayerFeeds(atlas, info), []
         for channel in range(info.channels):
             across = matches_in(self._comparisons, name, channel)
@@ -171,6 +172,14 @@ def _in_a_process(
         return site
 
     return write
+
+
+def _sheet_styles(*, has_optimised: bool) -> str:
+    """The sheets that a grid's thumbnails are cut out of: the addresses are relative to this file."""
+    rules = [".grid a[class]::before{background-image:url(thumbs.webp)}"]
+    if has_optimised:
+        rules.append(f".grids.optimised a[class]::before{{background-image:url({OPTIMISED}/thumbs.webp)}}")
+    return "\n".join(rules) + "\n"
 
 
 def bars(layer: Layer) -> str:

@@ -8,7 +8,7 @@ import re
 # What a template writes into a value without needing quotes: numbers, and names of layers, which hold letters, digits,
 # "_", "." and "-" alone (network/layers.py).
 _SIMPLE_NAMES = (
-    "channel", "found.columns", "found.layer", "found.layer_number", "input.channel", "input.layer",
+    "cell.channel", "channel", "found.columns", "found.layer", "found.layer_number", "input.channel", "input.layer",
     "input.picture", "layer.block", "layer.name", "layer_number", "loop.index0", "match.channel", "measure.key",
     "neighbours.down", "neighbours.next", "neighbours.previous", "neighbours.up", "number", "other.flow",
     "other.layer", "part.filled", "picture", "picture.number", "picture.unit[0]", "picture.unit[1]", "root", "row",

@@ -25,6 +25,10 @@ from generator.site.reading.whole_pictures import (
     with_gradients,
 )
 
+# Channels of a grid that a browser lays out at once, those in view first. The numbers of columns in layer.css divide
+# it, so that each part ends with a whole row.
+PART = 120
+
 
 @dataclass(frozen=True)
 class LayerHeader:
@@ -89,14 +93,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class LayerGrid:
-    """A thumbnail per channel. columns: of the sheet of thumbnails; active: how many channels some picture activates;
-    gradients: how many of these have tiles; has_groups: whether some are found for a group of classes; sorts: the
+    """A thumbnail per channel. parts: the active channels, PART at a time; dead_parts: the others; columns: of the
+    sheet of thumbnails; active: how many channels some picture activates; gradients: how many of these have tiles;
+    has_groups: whether some are found for a group of classes; sorts: the
     measures that the grid can be sorted by; doubtful: the keys of those whose order another set of pictures would not
     repeat; label_names: the labels that it can be filtered by, in order; previous, next: layers of the network; inner:
     convolutions of the block; decline: how many channels' label agreement falls along their range, None where that is
     not known; data: for the script."""
 
-    cells: Sequence[Cell]
+    parts: Sequence[Sequence[Cell]]
+    dead_parts: Sequence[Sequence[Cell]]
     columns: int
     active: int
     gradients: int
@@ -153,8 +159,10 @@ def layer_grid(atlas: Atlas, info: LayerInfo) -> LayerGrid:
         if (found := atlas.descriptions.of(info.name, channel))
     }
     number = atlas.layer_numbers[info.name]
+    cells = [channel_cell(atlas, layer, channel) for channel in range(info.channels)]
     return LayerGrid(
-        cells=[channel_cell(atlas, layer, channel) for channel in range(info.channels)],
+        parts=_parts([cell for cell in cells if not cell.is_dead]),
+        dead_parts=_parts([cell for cell in cells if cell.is_dead]),
         columns=atlas.thumbnail_sheet(info.name)[0],
         active=info.channels - sum(layer.dead),
         gradients=with_gradients(atlas, [info]),
@@ -170,6 +178,10 @@ def layer_grid(atlas: Atlas, info: LayerInfo) -> LayerGrid:
         decline=layer_range(atlas, info.name),
         data=_grid_data(layer, list(labels), labels_by_channel, categories, described),
     )
+
+
+def _parts(cells: Sequence[Cell]) -> list[Sequence[Cell]]:
+    return [cells[first : first + PART] for first in range(0, len(cells), PART)]
 
 
 def _has_groups(atlas: Atlas, name: str) -> bool:

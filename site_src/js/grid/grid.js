@@ -3,20 +3,22 @@
 
 import { element } from "../dom.js";
 import { receive } from "../site.js";
+import { channelOf, hasThumbnail, isDead } from "./cells.js";
 import { startPreview } from "./preview.js";
 
 const FIELDS = ["sort", "label", "least"];
 const SWITCHES = ["up", "dead", "gradients", "falls", "optimised", "large"];
-const STRONGEST = "thumbs.webp";
-const OPTIMISED = "optimised/thumbs.webp";
+const STYLES = { rel: "stylesheet", href: "grid.css" };
 const USED = ["pointerover", "focusin", "input"];
 
 /** The numbers of the channels come in a data script of their own, the layer's grid.js, which is as large as the page:
  * it is loaded when the reader points at the grid or the form, uses them, or comes with a choice in the address. */
 export function startGrid() {
-  const grid = document.querySelector(".grid");
+  const grid = document.querySelector(".grids");
   const form = document.querySelector(".tools");
   if (!grid || !form) return;
+  // The sheet of thumbnails is larger than all else of the page, which is drawn before it is asked for.
+  requestAnimationFrame(() => setTimeout(() => document.head.append(element("link", STYLES))));
   receive("grid", (data) => start(grid, form, data));
   let isAsked = false;
   const load = () => {
@@ -26,7 +28,7 @@ export function startGrid() {
   if (location.hash.length > 1) load();
   window.addEventListener("hashchange", load);
   for (const type of USED) for (const place of [grid, form]) place.addEventListener(type, load);
-  showCount(form.elements, grid.querySelectorAll("li:not(.dead)").length, grid.childElementCount);
+  showCount(form.elements, grid.querySelectorAll(".grid:not(.dead) > li").length, grid.querySelectorAll("li").length);
 }
 
 function showCount(controls, shown, all) {
@@ -34,9 +36,12 @@ function showCount(controls, shown, all) {
 }
 
 function start(grid, form, data) {
-  const cells = Array.from(grid.children); // in the order of the channels
-  const order = cells.map((_, channel) => channel); // as it is shown
-  const layer = { grid, controls: form.elements, data, cells, order, sheet: STRONGEST };
+  const cells = []; // in the order of the channels
+  for (const cell of grid.querySelectorAll("li")) cells[channelOf(cell)] = cell;
+  const living = Array.from(grid.querySelectorAll(".grid:not(.dead)"));
+  const sizes = living.map((part) => part.childElementCount);
+  const order = living.flatMap((part) => Array.from(part.children, channelOf)); // as they are shown
+  const layer = { grid, controls: form.elements, data, cells, living, sizes, order };
   const apply = () => applyAddress(layer);
   form.addEventListener("input", () => {
     writeAddress(layer.controls);
@@ -73,22 +78,21 @@ function applyAddress(layer) {
   const falling = controls.falls?.checked ? new Set(data.falls) : null;
   const matching = pictureCounts(data, text);
   const least = text ? Number(controls.least.value || 1) : 0;
-  let shown = 0;
   cells.forEach((cell, channel) => {
     cell.hidden =
       !(matching.count(channel) >= least || matching.isDescribed(channel)) ||
-      (withGradients && !hasGradients(cell)) ||
+      (withGradients && !hasThumbnail(cell)) ||
       (falling !== null && !falling.has(channel));
-    if (!cell.hidden && (withDead || !cell.classList.contains("dead"))) shown++;
   });
   const isByLabel = controls.sort.value === "label" && text;
   reorder(
     layer,
     isByLabel ? byLabel(cells.length, matching) : sortedChannels(cells.length, numbers, controls.up.checked),
   );
+  const shown = cells.filter((cell) => !cell.hidden && (withDead || !isDead(cell))).length;
   grid.classList.toggle("with-dead", withDead);
   grid.classList.toggle("big", controls.large.checked);
-  showSheet(layer, controls.optimised?.checked ? OPTIMISED : STRONGEST);
+  grid.classList.toggle("optimised", Boolean(controls.optimised?.checked));
   showCount(controls, shown, cells.length);
 }
 
@@ -131,22 +135,22 @@ function byLabel(count, matching) {
   return channels.sort((a, b) => keys[b][0] - keys[a][0] || keys[b][1] - keys[a][1] || a - b);
 }
 
+// The channels that are shown come first, so that no list has gaps; dead channels stay in lists of their own, the last.
 // Cells are moved only when their order changes: moving thousands takes a while.
-function reorder(layer, order) {
-  if (order.every((channel, place) => channel === layer.order[place])) return;
-  const sorted = document.createDocumentFragment();
-  for (const channel of order) sorted.append(layer.cells[channel]);
-  layer.grid.append(sorted);
-  layer.order = order;
-}
-
-// A channel without gradients shows the field of its strongest picture instead of a thumbnail.
-function hasGradients(cell) {
-  return Boolean(cell.querySelector("span:not(.cut) > img"));
-}
-
-function showSheet(layer, sheet) {
-  if (sheet === layer.sheet) return;
-  for (const image of layer.grid.querySelectorAll("span:not(.cut) > img")) image.src = sheet;
-  layer.sheet = sheet;
+function reorder(layer, sorted) {
+  const { cells, living, sizes } = layer;
+  const channels = sorted.filter((channel) => !isDead(cells[channel]));
+  const order = [
+    ...channels.filter((channel) => !cells[channel].hidden),
+    ...channels.filter((channel) => cells[channel].hidden),
+  ];
+  if (order.some((channel, place) => channel !== layer.order[place])) {
+    let first = 0;
+    living.forEach((part, number) => {
+      part.append(...order.slice(first, first + sizes[number]).map((channel) => cells[channel]));
+      first += sizes[number];
+    });
+    layer.order = order;
+  }
+  for (const part of layer.grid.children) part.hidden = Array.from(part.children).every((cell) => cell.hidden);
 }

@@ -3,11 +3,12 @@
 import { element } from "../dom.js";
 import { significant } from "../numbers.js";
 import { spriteFormat } from "../site.js";
+import { channelOf, hasThumbnail, isDead } from "./cells.js";
 
 const PANEL_SIDE = 216; // px
 const MOST_LABELS = 4;
 
-export function startPreview({ grid, controls, data, cells }) {
+export function startPreview({ grid, controls, data }) {
   let preview = null;
 
   const hide = () => {
@@ -18,14 +19,14 @@ export function startPreview({ grid, controls, data, cells }) {
   const show = (link) => {
     hide();
     const cell = link.parentElement;
-    if (cell.classList.contains("dead")) return;
-    const channel = cells.indexOf(cell);
+    if (isDead(cell)) return;
+    const channel = channelOf(cell);
     preview = element("div", { class: "preview", "aria-hidden": "true" });
     // A channel without a thumbnail has no tiles: its strongest picture is shown whole, where it is published.
     const whole = link.querySelector(".cut img");
     if (whole) {
       preview.append(element("img", { src: whole.src, alt: "", width: PANEL_SIDE, height: PANEL_SIDE }));
-    } else if (link.querySelector("img")) {
+    } else if (hasThumbnail(cell)) {
       const width = PANEL_SIDE * data.panels.length;
       preview.append(element("img", { src: `${channel}.${spriteFormat}`, alt: "", width, height: PANEL_SIDE }));
     }
