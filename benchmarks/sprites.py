@@ -40,7 +40,7 @@ from generator.stages.run import Run
 from generator.stages.sprite_encoding import panels_of
 
 METHODS = range(5)  # of WebP
-QUALITIES = (40, 43, 46)  # of AVIF
+QUALITIES = (40, 42, 43, 46)  # of AVIF
 SPEEDS = (9, 8, 7, 6)  # of AVIF
 RESNET_50 = {2: 3 * 256, 3: 4 * 512, 4: 6 * 1024, 5: 3 * 2048}  # channels of the block outputs, by stage
 RADIUS = 5  # px of SSIM's window on each side

@@ -18,11 +18,11 @@ MARGIN = 2  # px of ground around the picture in every tile: decoders smooth col
 METHOD = 4  # of WebP: its default
 # For files of channels: half the time for 4 % more bytes, and pictures as good (benchmarks/sprites.py).
 QUICK_METHOD = 2
-# Of 10. Eight times as slow as WebP's method 2 for a third less bytes; faster ones blur or hatch the faint lines of
+# Of 10. Eight times as slow as WebP's method 2 for two fifths less bytes; faster ones blur or hatch the faint lines of
 # gradients at equal bytes (benchmarks/sprites.py).
 AVIF_SPEED = 7
 AVIF_TUNE = "ssim"  # libaom's default, PSNR, takes the detail from the tiles that have most of it
-AVIF_QUALITY = 43
+AVIF_QUALITY = 42
 THUMB = 48  # px, the side of a thumbnail on a layer's grid
 FOCUS_LEAST = 32  # px, the smallest side of a focus
 
