@@ -28,12 +28,12 @@ from generator.stages.inputs import Inputs
 CODE = 5  # everything
 SCAN = 1  # what the scan keeps of every picture
 CONNECTIONS = 2  # stages/connections.py alone
-TILES = 1  # patches, gradients and the focus of units
+TILES = 2  # patches, gradients and the focus of units
 CLASSES = 5  # stages/classes.py alone
 CORRESPONDENCE = 4  # stages/correspondence.py alone
 REFINEMENT = 5  # stages/refinement.py alone
-ASCENT = 2  # optimised pictures: of channels, and of the residual stream
-DREAMS = 2  # stages/dreams.py alone
+ASCENT = 3  # optimised pictures: of channels, and of the residual stream
+DREAMS = 3  # stages/dreams.py alone
 FIRST_LAYERS = 1  # stages/first_layers.py alone
 FEATURES = 3  # the vectors before the classifier
 EMBEDDING = 1  # the map of the pictures, made from these vectors

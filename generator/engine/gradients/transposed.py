@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Literal
 
 import torch
@@ -37,7 +38,7 @@ class TransposedConvolution:
     def _arranged(self, weight: Tensor) -> Tensor:
         match self.way:
             case "product":
-                return weight[:, :, 0, 0].contiguous()
+                return weight[:, :, 0, 0].t().contiguous()
             case "turned":
                 weight = _turned(weight, self.step.groups)
             case "phases":
@@ -77,7 +78,7 @@ class TransposedConvolution:
         part = gradient[:, take_rows, take_columns]  # (U, h, w, C_out)
         if self.sparse:
             return self.sparse(part, (0, 0), (part.shape[1], part.shape[2])), (rows, columns)
-        product = part.reshape(-1, part.shape[3]) @ self.weight
+        product = _product(part.reshape(-1, part.shape[3]), self.weight)
         return product.view(*part.shape[:3], -1), (rows, columns)
 
     def _turned(self, gradient: Tensor, cut: tuple[int, int, int, int]) -> Tensor:
@@ -112,6 +113,29 @@ class TransposedConvolution:
         units, height, width, channels = x.shape
         x = x.reshape(units, height, width, stride, stride, channels // stride**2).transpose(2, 3)
         return x.reshape(units, height * stride, width * stride, -1)
+
+
+def _product(rows: Tensor, weight: Tensor) -> Tensor:
+    """(N, C_out) and (C_in, C_out) → (N, C_in)."""
+    if rows.device.type == "cpu" and rows.dtype == torch.float32 and _has_linear():
+        return _linear(rows, weight)
+    return rows @ weight.t()
+
+
+def _linear(rows: Tensor, weight: Tensor) -> Tensor:
+    """The product by oneDNN: for few channels up to twice as fast as by the library that torch's `@` calls."""
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, None, "none", [], "")
+    return product
+
+
+@functools.cache
+def _has_linear() -> bool:
+    """Whether this torch has oneDNN's product; tried, since the call is private to torch and may change."""
+    try:
+        product = _linear(torch.ones(3, 16), torch.full((4, 16), 2.0))
+    except (RuntimeError, AttributeError, TypeError, NotImplementedError):
+        return False
+    return bool((product == 32).all())
 
 
 def _way(step: Step, weight: Tensor) -> Way:

@@ -340,14 +340,14 @@ def _join(
                     value = left[c] + right[c]
                     above = value > zero
                     value = zero if rectified & (value <= zero) else value  # a NaN stays
-                    counted = everywhere | above
+                    counted = one if everywhere | above else zero  # a factor: a choice would become a jump
                     values[c] = value
                     maximum[c] = value if value > maximum[c] else maximum[c]
                     row_total[c] += value
                     row_square[c] += value * value
                     counts[c] += one if above else zero
-                    first[c] += left[c] if counted else zero
-                    second[c] += right[c] if counted else zero
+                    first[c] += counted * left[c]
+                    second[c] += counted * right[c]
             for c in range(channels):
                 total[b, c] += row_total[c]
                 square[b, c] += row_square[c]
