@@ -8,17 +8,20 @@ import re
 # What a template writes into a value without needing quotes: numbers, and names of layers, which hold letters, digits,
 # "_", "." and "-" alone (network/layers.py).
 _SIMPLE_NAMES = (
-    "cell.channel", "channel", "found.columns", "found.layer", "found.layer_number", "input.channel", "input.layer",
+    "cell.channel", "channel", "found.columns", "found.layer", "found.layer_number", "group.key", "input.channel",
+    "input.layer",
     "input.picture", "layer.block", "layer.name", "layer_number", "loop.index0", "match.channel", "measure.key",
-    "neighbours.down", "neighbours.next", "neighbours.previous", "neighbours.up", "number", "other.flow",
+    "method", "neighbours.down", "neighbours.next", "neighbours.previous", "neighbours.up", "number", "other.flow",
     "other.layer", "part.filled", "picture", "picture.number", "picture.unit[0]", "picture.unit[1]", "root", "row",
-    "row.layer", "row_address", "sprite_format", "statistic.place", "sum.input", "term.channel", "tile.picture",
-    "tile.rank", "tile_address", "top.sprite",
+    "row.layer", "row_address", "spread.height + 14", "spread.height + 30", "spread.width", "spread.width // 2",
+    "sprite_format", "statistic.place", "stream.numbers[0].measure.key", "sum.input", "term.channel", "tick.position",
+    "tile.picture", "tile.rank", "tile_address", "top.sprite",
 )  # fmt: skip
 _SIMPLE = rf"(?:[\w./#:%+-]|\{{\{{ (?:{'|'.join(map(re.escape, _SIMPLE_NAMES))}) \}}\}})"
 # Autoescape leaves no quotes in texts and values: what looks like an attribute is one.
-# After a value comes white space or the tag's end, in the template perhaps a statement before it.
-_SIMPLE_VALUE = re.compile(rf'="({_SIMPLE}+)"(?=[ >\n]|\{{%)')
+# After a value comes white space or the tag's end, in the template perhaps a statement before it, or what writes a
+# space and another attribute.
+_SIMPLE_VALUE = re.compile(rf'="({_SIMPLE}+)"(?=[ >\n]|\{{%|\{{\{{ (?:current|loading|picture) \}}\}})')
 _EMPTY_VALUE = re.compile(r'=""(?=[ >\n]|\{%)')
 # The ends of elements after which comes another of their kind, or the end of what holds them; of paragraphs also before
 # a block (HTML standard, 13.1.2.4).
@@ -32,7 +35,7 @@ _BLOCKS = (
 )
 _AROUND_BLOCKS = re.compile(rf"\s*(</?(?:{_BLOCKS})(?=[ >\n{{])[^>]*>)\s*")
 # What the template leaves where statements stand between the parts of a page.
-_BREAK_BEFORE_BLOCK = re.compile(rf"\n+(?=</?(?:{_BLOCKS})[ >])")
+_BREAK_BEFORE_BLOCK = re.compile(rf"\n(?=</?(?:{_BLOCKS})[ >])")
 _END_BEFORE_BLOCK = re.compile(rf"</p>{_ENDS_PARAGRAPH}")
 _WRITTEN_VALUE = re.compile(r'="([\w./#:%+-]+)"(?=[ >\n])')
 _RAW = re.compile(r"(<(?:script|pre)\b[^>]*>.*?</(?:script|pre)>)", re.DOTALL)
