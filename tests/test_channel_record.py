@@ -142,7 +142,7 @@ class _Page:
         self.parts = [
             (shortcut, branch if sign == "+" else f"−{branch}") for shortcut, sign, branch in written
         ]
-        here = re.search(r'<li class="here">(.*?)</p>', html, re.S)
+        here = re.search(r'aria-current="page">(.*?)</p>', html, re.S)
         self.before = re.findall(r"shares (\d) of 9(?: , ρ|, ρ)? ?([−\d.]*)", _text(here[1])) if here else []
         tree = re.search(r'<ul class="inputs">(.*)</ul>', html, re.S)
         first = re.sub(r"<ul class=\"inputs\">.*?</ul>", "", tree[1], flags=re.S) if tree else ""
@@ -156,7 +156,7 @@ def compare_pages(network: Path) -> dict[str, int]:
     for layer, records in _records(network).items():
         for record in records:
             html = (network / layer / f"{record['channel']}.html").read_text("utf-8")
-            page, where = _Page(html), (layer, record["channel"])
+            page, where, block = _Page(html), (layer, record["channel"]), layer.partition("_")[0] + "_"
             assert page.sentence == record["sentence"]
             for key, text in page.statistics.items():
                 value = record["numbers"][key]
@@ -178,7 +178,11 @@ def compare_pages(network: Path) -> dict[str, int]:
             ]
             assert page.parts in ([], parts), where
             assert page.inputs == [
-                (each["layer"], str(each["channel"]), _written(each["strength"], significant))
+                (
+                    each["layer"].removeprefix(block),
+                    str(each["channel"]),
+                    _written(each["strength"], significant),
+                )
                 for each in record["inputs"]
             ]
             if page.before:

@@ -178,7 +178,7 @@ def test_only_published_pictures_are_offered_with_their_focus(focused: Path, tmp
     for folder, offered in ((focused, True), (tmp_path / "atlas", False)):
         render_site([folder], tmp_path / "site")
         text = (tmp_path / "site/small/res2b/1.html").read_text("utf-8")
-        assert "smallest square of at least 32 px that" in " ".join(text.split())
+        assert "the smallest square (32 to 40 px) that holds nine tenths" in " ".join(text.split())
         assert ('<a id="1" href="../pictures/' in text) == offered
 
 

@@ -300,7 +300,7 @@ def test_names_of_statistics_lead_to_their_definitions(page: Any, address: str) 
 
 def test_labels_lead_to_the_channels_that_share_them(page: Any, address: str) -> None:
     page.goto(f"{address}/small/res2b/3.html")
-    label = page.locator(".sheet-and-text .labels a").first
+    label = page.locator("article .labels a").first
     text = label.inner_text()
     label.click()
     page.wait_for_url("**/small/res2b/index.html#label=*")
@@ -581,7 +581,7 @@ def test_the_site_opens_from_a_folder(page: Any, folder: Path) -> None:
     expect(page.get_by_role("option").first).to_contain_text("res2b 1")
     page.keyboard.press("Enter")
     page.wait_for_url("**/small/res2b/1.html")
-    page.locator(".ra-nav a").last.click()
+    page.locator("header nav a").last.click()
     page.wait_for_url("**/guide/reading.html")
     expect(page.locator(".md-typeset h1")).to_have_css("font-size", "24px")
 

@@ -102,7 +102,7 @@ def _notice(atlas: Atlas) -> str:
         return ""
     if _is_drawn(atlas):
         return "The pictures are drawn by the program itself."
-    return f"Pictures and patches: {atlas.manifest.pictures.source}; they remain their owners'."
+    return f"Pictures: {atlas.manifest.pictures.source}; they remain their owners'."
 
 
 def _shows_pictures_of_others(atlas: Atlas) -> bool:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from generator.core.errors import AtlasError
-from generator.core.sprites import FOCUS_LEAST
 from generator.site.formats import FILTERS
 from generator.site.lean import lean, lean_page
 from generator.site.policy import POLICY
@@ -82,7 +81,6 @@ def environment(*, is_lean: bool = False) -> Environment:
     )
     env.filters.update(FILTERS)
     env.globals["names"] = PANEL_NAMES
-    env.globals["focus_least"] = FOCUS_LEAST
     env.globals["policy"] = POLICY
     return env
 

@@ -7,8 +7,9 @@ import { drawnSquares, focusSquare, isWiderThanInput, shownSquare, tileData, uni
 import { showChosenPanels, startPanelSwitch } from "./panel-switch.js";
 
 export function startRows() {
-  const rows = Array.from(document.querySelectorAll(".row[data-row]"));
+  const rows = Array.from(document.querySelectorAll(".row"));
   if (!rows.length) return;
+  for (const row of rows) row.dataset.row ??= folderOf(row.firstElementChild);
   // Whole pictures have no panels to choose from.
   const tiled = rows.find((row) => !row.classList.contains("whole-row"));
   if (tiled) startPanelSwitch(tileData(tiled));
@@ -25,6 +26,9 @@ export function startRows() {
     rows.forEach(drawRow);
   });
 }
+
+// The folder of a sprite has the name of its layer.
+const folderOf = (image) => image.getAttribute("src").split("/").at(-2);
 
 function drawRow(row) {
   const given = row.querySelector(":scope > img, :scope > noscript");
