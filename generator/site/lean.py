@@ -11,10 +11,10 @@ _SIMPLE_NAMES = (
     "cell.channel", "channel", "found.columns", "found.layer", "found.layer_number", "group.key", "input.channel",
     "input.layer", "input.picture", "layer.block", "layer.name", "layer_number", "loop.index0", "match.channel",
     "measure.key", "method", "neighbours.down", "neighbours.next", "neighbours.previous", "neighbours.up", "number",
-    "other.flow", "other.layer", "part.filled", "picture", "picture.number", "picture.unit[0]", "picture.unit[1]", "root",
-    "row", "row.layer", "row_address", "spread.height + 14", "spread.height + 30", "spread.width", "spread.width // 2",
-    "sprite_format", "statistic.place", "stream.numbers[0].measure.key", "sum.input", "term.channel", "tick.position",
-    "tile.picture", "tile.rank", "tile_address", "top.sprite",
+    "other.flow", "other.layer", "part.filled", "picture", "picture.number", "picture.unit[0]", "picture.unit[1]",
+    "root", "row", "row.layer", "row_address", "spread.height + 14", "spread.height + 30", "spread.width",
+    "spread.width // 2", "sprite_format", "statistic.place", "stream.numbers[0].measure.key", "sum.input",
+    "term.channel", "tick.position", "tile.picture", "tile.rank", "tile_address", "top.sprite",
 )  # fmt: skip
 _SIMPLE = rf"(?:[\w./#:%+-]|\{{\{{ (?:{'|'.join(map(re.escape, _SIMPLE_NAMES))}) \}}\}})"
 # Autoescape leaves no quotes in texts and values: what looks like an attribute is one.
