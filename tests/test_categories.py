@@ -6,6 +6,7 @@ import csv
 import re
 import shutil
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from math import comb
 
@@ -15,7 +16,7 @@ from finder_script import index_of
 from make_small_atlas import make_atlas
 from sklearn.metrics import average_precision_score
 
-from generator.core.hierarchy import Hierarchy, imagenet_hierarchy, imagenet_wnids
+from generator.core.hierarchy import Hierarchy, WordGroup, imagenet_hierarchy, imagenet_wnids
 from generator.core.store import Store
 from generator.methods.category_channels import (
     CHANCE,
@@ -27,6 +28,7 @@ from generator.methods.category_channels import (
 from generator.site.finder import BEST_CHANNELS
 from generator.site.links import check_links
 from generator.site.render import render_site
+from generator.site.templates import resources
 
 TREE = Hierarchy(
     {
@@ -86,6 +88,46 @@ def test_dogs_are_found_among_the_classes_of_imagenet():
     (dog,) = (x for x in categories if x.name == "n02084071")
     assert dog.pictures == 118 and dog.kind == "group" and dog.fewest == 6
     assert sum(x.fewest <= 9 for x in categories if x.kind == "class") == 0  # one picture each
+
+
+WORDS = (
+    WordGroup("pets", ("pet", "companion"), ("poodle", "cat")),
+    WordGroup("dogs", ("puppy",), ("dog",)),
+    WordGroup("rides", ("ride",), ("car", "bus")),
+    WordGroup("things", ("thing",), ("animal", "wheels")),
+    WordGroup("", ("kitten",), ("cat",)),
+    WordGroup("birds", ("bird",), ("owl",)),
+)
+
+
+def test_the_list_of_words_adds_groups_and_words_and_changes_nothing_else():
+    before, after = _categories(), _categories(tree=replace(TREE, word_groups=WORDS))
+    assert [replace(x, words=()) for x in after[: len(before)]] == before
+    (pets,) = after[len(before) :]
+    assert (pets.name, pets.kind, pets.parent, pets.classes, pets.words) == (
+        "pets", "own", -1, (0, 2), ("pet", "companion"),
+    )  # fmt: skip
+    assert (pets.pictures, (pets.fewest, pets.probability)) == (40, beyond_chance(200, 40))
+    words = {x.name: x.words for x in after if x.words}
+    assert words == {
+        "pets": pets.words,
+        "dog": ("dogs", "puppy"),
+        "car": ("rides", "ride"),
+        "cat": ("kitten",),
+    }
+
+
+def test_the_words_of_imagenet_name_classes_and_groups_that_exist_and_are_not_repeated():
+    tree = imagenet_hierarchy()
+    names = [group.name for group in tree.word_groups if group.name]
+    words = [word for group in tree.word_groups for word in group.words]
+    assert "letters" in names and len(names) == len(set(names)) and len(words) == len(set(words))
+    assert not set(names) & set(tree.titles.values())
+    for group in tree.word_groups:
+        assert set(group.members) <= tree.names and len(group.members) == len(set(group.members))
+        assert group.name or len(group.members) == 1
+    above = set(tree.parents.values())
+    assert not [name for group in tree.word_groups if group.name for name in group.members if name in above]
 
 
 # -- how many of nine are beyond chance --------------------------------------------------------------------------------
@@ -335,3 +377,85 @@ def test_a_group_is_found_by_its_name_in_the_finder_and_in_a_grid(site, browser)
     shown = page.locator(".grid li:visible")
     assert shown.first.inner_text().strip() == str(channel) and shown.count() < 12
     page.close()
+
+
+@pytest.fixture(scope="module")
+def worded(store, tmp_path_factory):
+    """The site of the same atlas, with a group of the list of words that holds two of its classes."""
+    folder = tmp_path_factory.mktemp("worded")
+    shutil.copytree(store.folder, folder / "atlas")
+    copy = Store(folder / "atlas")
+    report, found = copy.tables.read_json("categories.json"), copy.arrays.categories()
+    model = next(x for x in report["categories"] if x["kind"] == "group")
+    number = report["categories"].index(model)
+    own = model | {"name": "Café signs", "kind": "own", "also": [], "parent": -1, "words": ["lettering"]}
+    rows = {name: values[found["category"] == number] for name, values in found.items()}
+    rows["category"] = np.full_like(rows["category"], len(report["categories"]))
+    copy.arrays.write_categories({name: np.concatenate([found[name], rows[name]]) for name in found})
+    copy.tables.write_json("categories.json", report | {"categories": [*report["categories"], own]})
+    render_site([copy.folder], folder / "site")
+    assert check_links(folder / "site") == []
+    return model, folder / "site/small"
+
+
+def test_a_group_of_the_list_of_words_has_a_page_and_rows_but_stands_on_no_channels_page(worded, site):
+    model, pages = worded
+    own = [row for row in _rows(pages) if row["category"] == "Café signs"]
+    strip = ("category", "kind")
+    assert [{k: v for k, v in row.items() if k not in strip} for row in own] == [
+        {k: v for k, v in row.items() if k not in strip}
+        for row in _rows(pages)
+        if row["category"] == model["name"]
+    ]
+    assert own and {row["kind"] for row in own} == {"own"}
+    page = (pages / "categories/caf-signs.html").read_text("utf-8")
+    assert "own list of words" in page and "lettering" in page
+    for row in own[:3]:
+        address = f"{row['layer']}/{row['channel']}.html"
+        assert "signs" not in (pages / address).read_text("utf-8")
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("text", ["Café signs", "CAFE SIGN", "cafe-signs", "Lettering", "letterings"])
+def test_the_finder_and_the_grid_take_words_in_any_form(worded, browser, text):
+    _, pages = worded
+    row = next(row for row in _rows(pages) if row["category"] == "Café signs")
+    page = browser.new_page()
+    page.goto((pages / row["layer"] / "index.html").as_uri())
+    box = page.get_by_role("combobox", name="Find")
+    box.fill(text)
+    page.locator("#ra-answers [data-address]").first.wait_for()
+    answer = page.get_by_role("option").first.inner_text()
+    assert answer.startswith("Café signs") and "own group: " in answer and "expected" in answer
+    page.get_by_label("class or group").fill(text)
+    expected = {
+        x["channel"] for x in _rows(pages) if x["category"] == "Café signs" and x["layer"] == row["layer"]
+    }
+    page.wait_for_function(f"document.querySelectorAll('.grid li:not([hidden])').length === {len(expected)}")
+    assert set(page.locator(".grid li:visible").all_inner_texts()) == expected
+    box.fill("no such thing")
+    page.get_by_text("nothing found").wait_for()
+
+
+@pytest.mark.browser
+def test_singular_and_plural_fold_to_one_form_and_others_stay_apart(browser, tmp_path):
+    source = (resources() / "site_src/js/folding.js").read_text("utf-8").replace("export ", "")
+    page = browser.new_page()
+    page.evaluate(f"() => {{ {source}; window.folded = folded; window.rankOf = rankOf; }}")
+    pairs = (
+        "dog dogs", "car cars", "bus buses", "fox foxes", "dish dishes", "house houses", "butterfly butterflies",
+        "collie collies", "shoe shoes", "potato potatoes", "wolf wolves", "goose geese", "ski skis", "person people",
+        "Dog DOGS", "café cafes",
+    )  # fmt: skip
+    for pair in pairs:
+        one, many = page.evaluate("texts => texts.map(folded)", pair.split())
+        assert one == many, pair
+    assert (
+        page.evaluate(
+            "texts => new Set(texts.map(folded)).size", ["cat", "car", "cap", "bus", "grass", "gras"]
+        )
+        == 6
+    )
+    ranks = {"dog": 1, "Dogs": 1, "hunting dog": 2, "hunting-dogs": 2, "dogsled": 3, "cat": 0}
+    assert {name: page.evaluate("name => rankOf(name, 'dogs')", name) for name in ranks} == ranks
+    assert page.evaluate("rankOf('dogsled', 'dog')") == 3 and page.evaluate("rankOf('dog', ' - ')") == 0

@@ -20,13 +20,25 @@ _WNID = re.compile(r"n\d{8}(?!\d)")  # a WordNet number at the start of a file's
 
 
 @dataclass(frozen=True)
+class WordGroup:
+    """Everyday words for some classes. name: of a group that the hierarchy lacks, '' where the words are only further
+    names of its group; members: classes and groups of the hierarchy."""
+
+    name: str
+    words: tuple[str, ...]
+    members: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Hierarchy:
     """A tree of classes, or several. parents: child → parent, '' for a root; source: where it came from; titles: what
-    classes and groups are called, where that is not their name."""
+    classes and groups are called, where that is not their name; word_groups: groups beside the tree, which alone
+    decides how similar classes are."""
 
     parents: Mapping[str, str]
     source: str
     titles: Mapping[str, str] = field(default_factory=dict)
+    word_groups: tuple[WordGroup, ...] = ()
 
     def __post_init__(self) -> None:
         for name in self.parents:
@@ -98,9 +110,20 @@ def read_hierarchy(path: Path) -> Hierarchy:
 
 @cache
 def imagenet_hierarchy() -> Hierarchy:
-    """WordNet 3.0 above the 1,000 classes of ImageNet, which are named by their WordNet numbers."""
-    with resources.as_file(resources.files("generator.core") / "hierarchies" / "imagenet.csv") as path:
-        return replace(read_hierarchy(path), source="WordNet 3.0")
+    """WordNet 3.0 above the 1,000 classes of ImageNet, which are named by their WordNet numbers, and the atlas's own
+    list of everyday words for them."""
+    with resources.as_file(resources.files("generator.core") / "hierarchies") as folder:
+        tree = read_hierarchy(folder / "imagenet.csv")
+        words = _word_groups(folder / "imagenet_words.csv")
+    return replace(tree, source="WordNet 3.0", word_groups=words)
+
+
+def _word_groups(path: Path) -> tuple[WordGroup, ...]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return tuple(
+            WordGroup(row["group"], tuple(row["words"].split(", ")), tuple(row["members"].split()))
+            for row in csv.DictReader(file)
+        )
 
 
 @cache

@@ -1,17 +1,17 @@
 """Which channels have many of a category's pictures among their nine strongest, and how well they find all of its
 pictures.
 
-A category is a class of the pictures, or a group of classes above it in the hierarchy ("dog" above the breeds). A
-channel is found for a category if it has a number of the category's pictures among its nine that nine random pictures
-reach in at most one case of a thousand (hypergeometric distribution). Its average precision is taken over all pictures,
-the nine included: the mean, over the category's pictures, of the share of the category among the pictures whose score
-is not lower.
+A category is a class of the pictures, a group of classes above it in the hierarchy ("dog" above the breeds), or a group
+of the atlas's own list of everyday words ("letters"), which the hierarchy lacks. A channel is found for a category if
+it has a number of the category's pictures among its nine that nine random pictures reach in at most one case of a
+thousand (hypergeometric distribution). Its average precision is taken over all pictures, the nine included: the mean,
+over the category's pictures, of the share of the category among the pictures whose score is not lower.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.stats import hypergeom
@@ -28,10 +28,11 @@ PAIRS_AT_ONCE = 256
 
 @dataclass(frozen=True)
 class Category:
-    """name: of the class, or of the group in the hierarchy; kind: class or group; also: names of other groups that hold
-    the same pictures, the lowest first; parent: number of the smallest category that holds this one, −1 for none;
-    classes: numbers of its classes; pictures: how many there are; fewest: how many of nine a channel needs, TOP + 1
-    where no number would be beyond chance; probability: that nine random pictures hold as many."""
+    """name: of the class, or of the group; kind: class, group, or own for a group that the hierarchy lacks; also: names
+    of other groups that hold the same pictures, the lowest first; words: everyday words for it; parent: number of
+    the smallest category that holds this one, −1 for none; classes: numbers of its classes; pictures: how many
+    there are; fewest: how many of nine a channel needs, TOP + 1 where no number would be beyond chance;
+    probability: that nine random pictures hold as many."""
 
     name: str
     kind: str
@@ -41,13 +42,14 @@ class Category:
     pictures: int
     fewest: int
     probability: float
+    words: tuple[str, ...] = ()
 
 
 def categories_of(
     names: Sequence[str], nodes: Sequence[str], tree: Hierarchy | None, counts: np.ndarray, total: int
 ) -> list[Category]:
-    """The classes, then the groups above them that hold some of the labelled pictures but not all; groups that hold the
-    same pictures are one category.
+    """The classes, then the groups above them that hold some of the labelled pictures but not all, then the groups of
+    the list of words that hold others; groups that hold the same pictures are one category.
 
     names: (K,) of the classes; nodes: (K,) their places in the tree; counts: (K,) pictures of each class; total: how
     many pictures there are, labelled or not.
@@ -86,7 +88,21 @@ def categories_of(
             *beyond_chance(total, pictures),
         )
 
-    return [category(classes) for classes in sets]
+    found = [category(classes) for classes in sets]
+    for own in () if tree is None else tree.word_groups:
+        chosen = set(own.members)
+        classes = tuple(number for number, path in enumerate(paths) if not chosen.isdisjoint(path))
+        if classes in numbers:
+            known = found[numbers[classes]]
+            mine = (known.name, *known.words)
+            further = [word for word in (own.name, *own.words) if word and word not in mine]
+            found[numbers[classes]] = replace(known, words=(*known.words, *further))
+        elif classes and classes != everything:
+            numbers[classes] = len(found)
+            pictures = int(counts[list(classes)].sum())
+            chance = beyond_chance(total, pictures)
+            found.append(Category(own.name, "own", (), -1, classes, pictures, *chance, own.words))
+    return found
 
 
 def beyond_chance(total: int, pictures: int) -> tuple[int, float]:

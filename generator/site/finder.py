@@ -21,10 +21,10 @@ def finder_index(atlas: Atlas) -> str:
     layers: [name, path, channels] in forward order; classes: their labels on the pages, all different; synonyms: each
     class's whole label where it says more, otherwise ''; top: for each layer a flat list with CLASSES_PER_CHANNEL class
     numbers per channel (−1 for none), the most frequent among the nine pictures first; categories: those with channels,
-    and all classes, each as [name, other names, kind, address, fewest of nine, expected of nine, how many channels, the
-    best channels, the channels that raise the class most], of the best each as [layer, channel, of nine, average
-    precision], of the others each as [layer, channel, mean contribution]; descriptions: each text with the channels
-    that it describes, as [text, [layer, channel, score or null, source], …].
+    and all classes, each as [name, other names and words, kind, address, fewest of nine, expected of nine, how many
+    channels, the best channels, the channels that raise the class most], of the best each as [layer, channel, of nine,
+    average precision], of the others each as [layer, channel, mean contribution]; descriptions: each text with the
+    channels that it describes, as [text, [layer, channel, score or null, source], …].
     """
     class_numbers = {key: number for number, key in enumerate(atlas.class_labels)}
     of_picture = [class_numbers.get((record.label_id, record.label), -1) for record in atlas.pictures]
@@ -54,7 +54,8 @@ def _categories(atlas: Atlas) -> list[list[object]]:
                 [number[each.layer], each.channel, each.count, or_absent(each.precision, correlation)]
                 for each in found[:BEST_CHANNELS]
             ]
-            name = (category.name, ", ".join(category.also), category.kind, category.address)
+            others = ", ".join([*category.also, *category.words])
+            name = (category.name, others, category.kind, category.address)
             rows.append(
                 [
                     *name,

@@ -16,13 +16,14 @@ from generator.stages.inputs import Inputs
 from generator.stages.picture_reading import usable_files
 from generator.stages.run import Run
 
-CODE = 1  # raise it when a change of this file or of methods/category_channels.py changes a number
+CODE = 2  # raise it when a change of this file or of methods/category_channels.py changes a number
 
 
 def key(inputs: Inputs) -> str:
-    """The scan, the labels, and the hierarchy with its names."""
+    """The scan, the labels, and the hierarchy with its names and the list of words."""
     tree = inputs.hierarchy
-    return fingerprint("categories", CODE, keys.classes(inputs), sorted(tree.titles.items()))
+    words = [(group.name, *group.words, "", *group.members) for group in tree.word_groups]
+    return fingerprint("categories", CODE, keys.classes(inputs), sorted(tree.titles.items()), words)
 
 
 def find_channels(inputs: Inputs, run: Run) -> None:
@@ -74,7 +75,7 @@ def _rows(categories: Sequence[Category], tree: Hierarchy | None) -> list[dict[s
     return [
         asdict(category)
         | {
-            "name": category.name if category.kind == "class" else title(category.name),
+            "name": title(category.name) if category.kind == "group" else category.name,
             "also": [title(name) for name in category.also],
             "probability": float(f"{category.probability:.4g}"),
         }

@@ -81,8 +81,9 @@ class SameCount:
 @dataclass(frozen=True)
 class CategoryPage:
     """total: channels found; listed: of them on this page; active: channels of the atlas that are not dead; above: the
-    next larger category; parts: those next below that have a page; effects: the channels that raise a class, None for a
-    group; cuts_fields: whether a channel shows a field, cut out of a whole picture, in place of a thumbnail."""
+    next larger category; parts: those next below that have a page, of a group of the list of words all its classes;
+    effects: the channels that raise a class, None for a group; cuts_fields: whether a channel shows a field, cut
+    out of a whole picture, in place of a thumbnail."""
 
     category: Category
     above: Category | None
@@ -143,14 +144,14 @@ def absence(categories: Categories) -> str:
 
 
 def _entries(atlas: Atlas, categories: Categories) -> list[Entry]:
-    """Every category below the one that holds it, in alphabetical order."""
+    """Every category below the one that holds it, in alphabetical order, groups of the list of words last."""
     effects = atlas.effects
     below: dict[int, list[Category]] = {}
     for category in categories.entries:
         below.setdefault(category.parent, []).append(category)
 
     def walk(parent: int, depth: int) -> Iterator[Entry]:
-        for category in sorted(below.get(parent, []), key=lambda x: x.name.casefold()):
+        for category in sorted(below.get(parent, []), key=lambda x: (x.kind == "own", x.name.casefold())):
             found = categories.of_category(category)
             inside = list(walk(category.number, depth + 1))
             if found or inside or category.address:  # a group without any channel or class is left out
@@ -183,7 +184,7 @@ def _category_page(
     return CategoryPage(
         category=category,
         above=_above(categories, category),
-        parts=[x for x in categories.entries if x.parent == category.number and x.address],
+        parts=_parts(categories, category),
         counts=[
             SameCount(count, list(group))
             for count, group in itertools.groupby(listed, key=lambda each: each.found.count)
@@ -194,6 +195,12 @@ def _category_page(
         effects=effects,
         cuts_fields=cut,
     )
+
+
+def _parts(categories: Categories, category: Category) -> list[Category]:
+    if category.kind == "own":
+        return [categories.entries[number] for number in category.classes]
+    return [x for x in categories.entries if x.parent == category.number and x.address]
 
 
 def _above(categories: Categories, category: Category) -> Category | None:

@@ -20,17 +20,20 @@ MOST_ON_A_PAGE = 4  # categories named on a channel's page
 @dataclass(frozen=True)
 class Category:
     """number: its place in the list; name: different for all; address: of its page, below the network's folder, ''
-    where no channel is found; kind: class or group; also: other names; parent: number of the smallest category that
-    holds it, −1 for none; pictures: how many; share: of all pictures; chance: the average precision of a random order,
-    its share of the labelled pictures with scores; fewest: how many of nine a channel needs, above nine where it cannot
-    be found; probability: that nine random pictures have as many."""
+    where no channel is found; kind: class, group, or own for a group of the atlas's own list of words; also: other
+    names; words: everyday words for it; parent: number of the smallest category that holds it, −1 for none; classes:
+    the numbers of its classes' categories; pictures: how many; share: of all pictures; chance: the average precision of
+    a random order, its share of the labelled pictures with scores; fewest: how many of nine a channel needs, above nine
+    where it cannot be found; probability: that nine random pictures have as many."""
 
     number: int
     name: str
     address: str
     kind: str
     also: Sequence[str]
+    words: Sequence[str]
     parent: int
+    classes: Sequence[int]
     pictures: int
     share: float
     chance: float
@@ -80,8 +83,9 @@ class Categories:
         return self._by_channel.get((layer, channel), [])
 
     def best_names(self, layer: str, channel: int) -> list[CategoryChannel]:
-        """The same without a category that holds another one with as many of the nine pictures."""
-        found = self.of_channel(layer, channel)
+        """The same without a category that holds another one with as many of the nine pictures, and without groups of
+        the list of words, which serve the search."""
+        found = [each for each in self.of_channel(layer, channel) if each.category.kind != "own"]
         counts = {each.category.number: each.count for each in found}
         hidden = set()
         for each in found:
@@ -156,6 +160,8 @@ def read_categories(
     names = _names(class_names, data)
     chances = _chances(store, pictures, data)
     addresses = page_addresses(names, "categories")
+    class_rows = {number: row["classes"][0] for number, row in enumerate(data) if row["kind"] == "class"}
+    numbers = {row: number for number, row in class_rows.items()}
     entries = [
         Category(
             number=number,
@@ -163,7 +169,9 @@ def read_categories(
             address=addresses[number] if number in found or row["kind"] == "class" else "",
             kind=row["kind"],
             also=row["also"],
+            words=row.get("words", ()),
             parent=row["parent"],
+            classes=[numbers[place] for place in row["classes"]],
             pictures=row["pictures"],
             share=row["pictures"] / report["pictures"],
             chance=chances[number],
@@ -172,7 +180,6 @@ def read_categories(
         )
         for number, row in enumerate(data)
     ]
-    class_rows = {number: row["classes"][0] for number, row in enumerate(data) if row["kind"] == "class"}
     return Categories(report["hierarchy"] or "", report["labelled"], entries, layers, rows, class_rows)
 
 

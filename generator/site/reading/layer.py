@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -176,7 +176,8 @@ def layer_grid(atlas: Atlas, info: LayerInfo) -> LayerGrid:
         has_optimised=has_optimised(layer),
         has_descriptions=bool(described),
         decline=layer_range(atlas, info.name),
-        data=_grid_data(layer, list(labels), labels_by_channel, categories, described),
+        data=_grid_data(layer, list(labels), labels_by_channel, categories, described)
+        | {"words": _category_words(atlas, categories)},
     )
 
 
@@ -186,7 +187,7 @@ def _parts(cells: Sequence[Cell]) -> list[Sequence[Cell]]:
 
 def _has_groups(atlas: Atlas, name: str) -> bool:
     found = atlas.categories.of_layer(name).values() if atlas.categories else ()
-    return any(channels[0].category.kind == "group" for channels in found)
+    return any(channels[0].category.kind != "class" for channels in found)
 
 
 def _doubtful(atlas: Atlas, layer: Layer) -> list[str]:
@@ -219,6 +220,12 @@ def layer_categories(atlas: Atlas, name: str) -> dict[str, list[list[float]]]:
         category: [[each.channel, each.count, round(each.precision or 0, 3)] for each in channels]
         for category, channels in found.items()
     }
+
+
+def _category_words(atlas: Atlas, names: Container[str]) -> dict[str, Sequence[str]]:
+    """The everyday words for those of the categories that have some."""
+    entries = atlas.categories.entries if atlas.categories else ()
+    return {each.name: each.words for each in entries if each.words and each.name in names}
 
 
 def _grid_data(

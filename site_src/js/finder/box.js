@@ -13,6 +13,7 @@ import {
 } from "./search.js";
 
 const MOST_ANSWERS = 24;
+const NOTHING = "nothing found: neither a layer nor a class of these pictures, a group or a word for them";
 
 const indexes = []; // of the networks whose index has arrived
 let isLoading = false;
@@ -92,7 +93,7 @@ function answer() {
   });
   if (!answers.length) {
     const attributes = { class: "ra-none", role: "option", "aria-disabled": "true", "aria-selected": "false" };
-    list.append(element("li", { ...attributes, text: isLoaded() ? "nothing found" : "loading" }));
+    list.append(element("li", { ...attributes, text: isLoaded() ? NOTHING : "loading" }));
   }
   list.hidden = false;
   input.setAttribute("aria-expanded", "true");

@@ -3,6 +3,7 @@
 // classes with their best channels, see generator/site/finder.py}.
 // An answer is {name, detail, address}.
 
+import { folded, plain, rankOf } from "../folding.js";
 import { significant } from "../numbers.js";
 import { model, models, root } from "../site.js";
 
@@ -56,11 +57,16 @@ export function categoryAnswers(index, text) {
     const [plural, verb] = count === 1 ? ["", "has"] : ["s", "have"];
     const channelCount = `${count.toLocaleString("en")} channel${plural}`;
     const found = `${channelCount} ${verb} ${fewest} or more of 9 (${expected} expected)`;
-    const others = raised.length ? `${kind}: its pictures, and the channels that raise it` : kind;
-    const detail = count ? `${kind}: ${found}` : others;
+    const others = raised.length ? `${sortOf(kind)}: its pictures, and the channels that raise it` : sortOf(kind);
+    const detail = count ? `${sortOf(kind)}: ${found}` : others;
     const page = { name: fullName(index, name), detail, address: `${root}${index.model}/${address}` };
     return [page, ...raised, ...channels];
   });
+}
+
+// A group of the atlas's own list of words is said to be one.
+function sortOf(kind) {
+  return kind === "own" ? "own group" : kind;
 }
 
 /** Answers to a layer with a class or a group of classes, "res5c dog": the layer's grid, filtered by it. */
@@ -70,7 +76,7 @@ export function layerCategoryAnswers(index, text) {
   if (layer === undefined) return [];
   return matchingCategories(index, words).map(([name, , kind]) => ({
     name: fullName(index, `${index.layers[layer][0]}, ${name}`),
-    detail: `${kind}: its channels in this layer`,
+    detail: `${sortOf(kind)}: its channels in this layer`,
     address: `${addressOf(index, layer)}#label=${encodeURIComponent(name)}&sort=label`,
   }));
 }
@@ -105,36 +111,34 @@ export function classAnswers(index, text) {
   );
 }
 
-// Categories with a name that contains the text, or the text without its plural's s. A whole name comes first, then a
-// word of a name, then a part of a word; of these the shorter names.
+// Categories by their names, then by their other names and words. A whole name comes first, then a word of a name, then
+// a part of a word; of these the shorter names.
 function matchingCategories(index, text) {
-  const matches = (wanted) =>
-    index.categories
-      .map((category) => ({ category, rank: rankOf(category[0], wanted) || (rankOf(category[1], wanted) && 4) }))
-      .filter(({ rank }) => rank)
-      .sort((a, b) => a.rank - b.rank || a.category[0].length - b.category[0].length)
-      .slice(0, MOST_CATEGORIES)
-      .map(({ category }) => category);
-  const found = matches(text);
-  return found.length || !text.endsWith("s") ? found : matches(text.slice(0, -1));
+  return index.categories
+    .map((category) => ({ category, rank: rankOfCategory(category, text) }))
+    .filter(({ rank }) => rank)
+    .sort((a, b) => a.rank - b.rank || a.category[0].length - b.category[0].length)
+    .slice(0, MOST_CATEGORIES)
+    .map(({ category }) => category);
 }
 
-// 1 for the whole name, 2 for whole words of it, 3 for a part, 0 for none.
-function rankOf(name, text) {
-  const lower = name.toLowerCase();
-  if (!lower.includes(text)) return 0;
-  if (lower === text) return 1;
-  return ` ${lower.replace(/[^\p{L}\p{N}]+/gu, " ")} `.includes(` ${text} `) ? 2 : 3;
+// A whole word for a category comes before a part of another one's name.
+function rankOfCategory([name, others], text) {
+  const rank = rankOf(name, text);
+  if (rank && rank < 3) return rank;
+  const ranks = others.split(", ").map((other) => rankOf(other, text));
+  if (ranks.includes(1)) return 1.5;
+  return rank || (ranks.some(Boolean) ? 4 : 0);
 }
 
 // Classes whose name or other synonyms contain the text, the earliest and then the shortest match first.
 function matchingClasses(index, text) {
   const matches = index.classes.map((name, number) => {
     const synonyms = index.synonyms[number];
-    const place = name.toLowerCase().indexOf(text);
+    const place = placeOf(name, text);
     // A class that is found by another of its synonyms is shown with all of them.
     if (place < 0 && synonyms) {
-      return { name, number, place: synonyms.toLowerCase().indexOf(text), detail: `${name}: ${synonyms}` };
+      return { name, number, place: placeOf(synonyms, text), detail: `${name}: ${synonyms}` };
     }
     return { name, number, place, detail: name };
   });
@@ -142,6 +146,11 @@ function matchingClasses(index, text) {
     .filter(({ place }) => place >= 0)
     .sort((a, b) => a.place - b.place || a.name.length - b.name.length)
     .slice(0, MOST_CLASSES);
+}
+
+function placeOf(name, text) {
+  const place = plain(text) ? plain(name).indexOf(plain(text)) : -1;
+  return place < 0 && rankOf(name, text) ? ` ${folded(name)} `.indexOf(` ${folded(text)} `) : place;
 }
 
 // The first few channels of a layer that have the class, and a link to all of them.

@@ -2,6 +2,7 @@
 // a folder) and can be linked.
 
 import { element } from "../dom.js";
+import { plain, rankOf } from "../folding.js";
 import { receive } from "../site.js";
 import { channelOf, hasThumbnail, isDead } from "./cells.js";
 import { startPreview } from "./preview.js";
@@ -112,19 +113,22 @@ function sortedChannels(count, numbers, isAscending) {
 // of a class stands for this class alone ("bow", not "bow tie" too), that of a group of classes for the channels that
 // are found for it, a part of a name for all classes that contain it. A description that contains the text matches too.
 function pictureCounts(data, text) {
-  const part = text.toLowerCase();
+  const part = plain(text);
   const exact = data.labels.indexOf(text);
-  const category = Object.keys(data.categories).find((name) =>
-    exact >= 0 ? name === text : name.toLowerCase() === part,
-  );
+  const names = Object.keys(data.categories);
+  const category =
+    exact >= 0
+      ? names.find((name) => name === text)
+      : (names.find((name) => rankOf(name, text) === 1) ??
+        names.find((name) => data.words[name]?.some((word) => rankOf(word, text) === 1)));
   const found = new Map((data.categories[category] ?? []).map(([channel, ...numbers]) => [channel, numbers]));
-  const fits = data.labels.map((label, number) => (exact >= 0 ? number === exact : label.toLowerCase().includes(part)));
+  const fits = data.labels.map((label, number) => (exact >= 0 ? number === exact : rankOf(label, text) > 0));
   const isGroup = category !== undefined && exact < 0;
   return {
     count: (channel) =>
       isGroup ? (found.get(channel)?.[0] ?? 0) : data.nine[channel].filter((label) => fits[label]).length,
     precision: (channel) => found.get(channel)?.[1] ?? 0,
-    isDescribed: (channel) => data.descriptions[channel]?.some((words) => words.toLowerCase().includes(part)),
+    isDescribed: (channel) => data.descriptions[channel]?.some((words) => plain(words).includes(part)),
   };
 }
 

@@ -1,6 +1,7 @@
 // The list of classes: each class and group becomes a button that lets it stand out, and many classes can be filtered.
 
 import { element } from "../dom.js";
+import { plain } from "../folding.js";
 import { saveAddress } from "./address.js";
 import { pictures } from "./data.js";
 import { applyFilter, entryFilter, isFilter, legendEntries } from "./filter.js";
@@ -32,9 +33,9 @@ function searchField(list) {
     autocomplete: "off",
   });
   field.addEventListener("input", () => {
-    const text = field.value.trim().toLowerCase();
+    const text = plain(field.value);
     for (const entry of list.querySelectorAll("[data-class]")) {
-      entry.hidden = !entry.textContent.toLowerCase().includes(text);
+      entry.hidden = !plain(entry.textContent).includes(text);
     }
     for (const heading of list.querySelectorAll("h3")) {
       heading.hidden = !heading.nextElementSibling.querySelector("li:not([hidden])");
