@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import shutil
 from collections import Counter
@@ -459,3 +460,35 @@ def test_singular_and_plural_fold_to_one_form_and_others_stay_apart(browser, tmp
     ranks = {"dog": 1, "Dogs": 1, "hunting dog": 2, "hunting-dogs": 2, "dogsled": 3, "cat": 0}
     assert {name: page.evaluate("name => rankOf(name, 'dogs')", name) for name in ranks} == ranks
     assert page.evaluate("rankOf('dogsled', 'dog')") == 3 and page.evaluate("rankOf('dog', ' - ')") == 0
+
+
+@pytest.mark.browser
+def test_the_finder_takes_stages_chapters_and_top_9_that_mislead(store, tmp_path, browser):
+    render_site([store.folder], tmp_path / "site")
+    script = tmp_path / "site/small/finder.js"
+    index = index_of(script.read_text("utf-8"))
+    blocks = [name for name, *_ in index["layers"] if re.fullmatch("res2.", name)]
+    assert [
+        [stage, [index["layers"][layer][0] for layer in layers]] for stage, layers in index["stages"]
+    ] == [[2, blocks]]
+    index["falls"] = [[0, 1], [len(index["layers"]) - 1, 5]]
+    script.write_text(f"residualAtlas.index({json.dumps(index)});", "utf-8")
+    page = browser.new_page()
+    page.goto((tmp_path / "site/small/index.html").as_uri())
+    box = page.get_by_role("combobox", name="Find")
+    last, channels = index["layers"][-1][0], index["layers"][-1][2]
+    for text, names in (
+        ("channel 3 of stage 2", [f"{name} 3" for name in reversed(blocks)]),
+        ("Stage 2, 3", [f"{name} 3" for name in reversed(blocks)]),
+        ("stage 2", list(reversed(blocks))),
+        ("stage 9", []),
+        ("category", ["Categories"]),
+        ("misleading", [last, index["layers"][0][0]]),
+    ):
+        box.fill(text)
+        page.locator("#ra-answers li", has_text="loading").wait_for(state="hidden")
+        found = page.locator("#ra-answers [data-address] span").all_inner_texts()
+        assert found == names, text
+    assert f"5 of {channels} channels" in page.get_by_role("option").first.inner_text()
+    box.press("Enter")
+    page.wait_for_url(f"**/small/{last}/index.html#sort=agreement_decline&falls=1")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 
+from generator.core.records import TOP
 from generator.site.formats import correlation, one_decimal, or_absent, significant
 from generator.site.reading.atlas import Atlas
+from generator.site.reading.channel_range import layer_range
 from generator.site.reading.class_effects import answer_classes, raised_by
 from generator.site.reading.effects import EffectClass
 
@@ -15,16 +18,19 @@ BEST_CHANNELS = 3  # of a category
 RAISING_CHANNELS = 3  # of a class
 
 
-def finder_index(atlas: Atlas) -> str:
-    """The index as a script.
+def finder_index(atlas: Atlas, chapters: Sequence[tuple[str, str, str]] = ()) -> str:
+    """The index as a script. chapters: of the atlas, each as title, address below the network's folder, and summary.
 
-    layers: [name, path, channels] in forward order; classes: their labels on the pages, all different; synonyms: each
-    class's whole label where it says more, otherwise ''; top: for each layer a flat list with CLASSES_PER_CHANNEL class
-    numbers per channel (−1 for none), the most frequent among the nine pictures first; categories: those with channels,
-    and all classes, each as [name, other names and words, kind, address, fewest of nine, expected of nine, how many
-    channels, the best channels, the channels that raise the class most], of the best each as [layer, channel, of nine,
-    average precision], of the others each as [layer, channel, mean contribution]; descriptions: each text with the
-    channels that it describes, as [text, [layer, channel, score or null, source], …].
+    layers: [name, path, channels] in forward order; classes: their labels on the pages, all different;
+    synonyms: each class's whole label where it says more, otherwise ''; top: for each layer a flat list
+    with CLASSES_PER_CHANNEL class numbers per channel (−1 for none), the most frequent among the nine
+    pictures first; categories: those that a channel could be found for, and all classes, each as [name,
+    other names and words, kind, address, fewest of nine, expected of nine, how many channels, the best
+    channels, the channels that raise the class most], of the best each as [layer, channel, of nine,
+    average precision], of the others each as [layer, channel, mean contribution]; descriptions: each text
+    with the channels that it describes, as [text, [layer, channel, score or null, source], …]; stages:
+    each as [number, layers of its blocks]; falls: layers with how many of their channels' label agreement
+    falls.
     """
     class_numbers = {key: number for number, key in enumerate(atlas.class_labels)}
     of_picture = [class_numbers.get((record.label_id, record.label), -1) for record in atlas.pictures]
@@ -36,8 +42,25 @@ def finder_index(atlas: Atlas) -> str:
         "top": [_commonest_classes(atlas, layer.name, of_picture) for layer in atlas.layers],
         "categories": _categories(atlas),
         "descriptions": _descriptions(atlas),
+        "chapters": chapters,
+        "stages": _stages(atlas),
+        "falls": _falling(atlas),
     }
     return data_script("index", index)
+
+
+def _stages(atlas: Atlas) -> list[list[object]]:
+    """Of each stage its number and the numbers of its blocks' layers."""
+    stages: dict[int, list[int]] = {}
+    for layer in atlas.blocks:
+        stages.setdefault(layer.stage, []).append(atlas.layer_numbers[layer.name])
+    return [[stage, layers] for stage, layers in stages.items()]
+
+
+def _falling(atlas: Atlas) -> list[list[int]]:
+    """The layers of which some channels' label agreement falls along their range, each with how many."""
+    ranges = [(number, layer_range(atlas, layer.name)) for number, layer in enumerate(atlas.layers)]
+    return [[number, found.falls] for number, found in ranges if found is not None and found.falls]
 
 
 def _categories(atlas: Atlas) -> list[list[object]]:
@@ -49,13 +72,13 @@ def _categories(atlas: Atlas) -> list[list[object]]:
     for category in categories.entries:
         found = categories.of_category(category)
         effect = None if atlas.effects is None else atlas.effects.of_category.get(category.number)
-        if found or category.address:
+        if found or category.address or category.fewest <= TOP:
             best = [
                 [number[each.layer], each.channel, each.count, or_absent(each.precision, correlation)]
                 for each in found[:BEST_CHANNELS]
             ]
             others = ", ".join([*category.also, *category.words])
-            name = (category.name, others, category.kind, category.address)
+            name = (category.name, others, category.kind, category.address or "categories.html")
             rows.append(
                 [
                     *name,

@@ -136,7 +136,9 @@ def _write_atlas(
     def chapters() -> None:
         for write in more:
             write()
-        site.write(f"{atlas.name}/finder.js", finder_index(atlas))
+        present = [chapter for chapter in CHAPTERS if chapter.summary and chapter.present(atlas)]
+        listed = [(chapter.title, f"{chapter.name}.html", chapter.summary) for chapter in present]
+        site.write(f"{atlas.name}/finder.js", finder_index(atlas, listed))
         if cuts_fields(atlas):
             site.write(f"{atlas.name}/fields.css", field_styles(atlas.layers, atlas.input_size))
         for chapter in CHAPTERS:

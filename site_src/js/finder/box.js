@@ -5,10 +5,12 @@ import { headerTools } from "../header-tools.js";
 import { model, models, receive, root } from "../site.js";
 import {
   categoryAnswers,
+  chapterAnswers,
   channelAnswers,
   classAnswers,
   descriptionAnswers,
   layerCategoryAnswers,
+  stageAnswers,
   withLayerNumbers,
 } from "./search.js";
 
@@ -81,10 +83,12 @@ function answer() {
   const answers = isLoaded()
     ? [
         ...indexes.flatMap((index) => channelAnswers(index, text)),
+        ...indexes.flatMap((index) => stageAnswers(index, text)),
         ...indexes.flatMap((index) => layerCategoryAnswers(index, text)),
         ...indexes.flatMap((index) => categoryAnswers(index, text)),
         ...indexes.flatMap((index) => descriptionAnswers(index, text)),
         ...indexes.flatMap((index) => classAnswers(index, text)),
+        ...indexes.flatMap((index) => chapterAnswers(index, text)),
       ]
     : [];
   answers.slice(0, MOST_ANSWERS).forEach(({ name, detail, address }, number) => {

@@ -12,6 +12,7 @@ const MOST_CLASSES = 4; // whose channels are listed
 const MOST_CHANNELS = 3; // of one layer and class
 const MOST_DESCRIBED = 6; // channels, of all descriptions
 const MOST_CATEGORIES = 4; // with their channels
+const FALL_WORDS = "top-9 mislead, misleads, misleading: label agreement falls";
 
 /** The index, with the number of each layer by both of its names. */
 export function withLayerNumbers(index) {
@@ -58,7 +59,9 @@ export function categoryAnswers(index, text) {
     const channelCount = `${count.toLocaleString("en")} channel${plural}`;
     const found = `${channelCount} ${verb} ${fewest} or more of 9 (${expected} expected)`;
     const others = raised.length ? `${sortOf(kind)}: its pictures, and the channels that raise it` : sortOf(kind);
-    const detail = count ? `${sortOf(kind)}: ${found}` : others;
+    const none = `${sortOf(kind)}: no channel has ${fewest} or more of 9 (${expected} expected)`;
+    const isEmpty = !count && kind !== "class";
+    const detail = count ? `${sortOf(kind)}: ${found}` : isEmpty ? none : others;
     const page = { name: fullName(index, name), detail, address: `${root}${index.model}/${address}` };
     return [page, ...raised, ...channels];
   });
@@ -67,6 +70,47 @@ export function categoryAnswers(index, text) {
 // A group of the atlas's own list of words is said to be one.
 function sortOf(kind) {
   return kind === "own" ? "own group" : kind;
+}
+
+/** Answers to "stage 4", "stage 4 12" or "channel 12 of stage 4": the stage's blocks, or their channels, the last first. */
+export function stageAnswers(index, text) {
+  const words = /^(?:channel (\d+) (?:(?:of|in) )?)?stage (\d+)(?: (?:channel )?(\d+))?$/.exec(plain(text));
+  if (!words) return [];
+  const [, before, stage, after] = words;
+  const [, layers] = index.stages.find(([number]) => number === Number(stage)) ?? [stage, []];
+  return Array.from(layers)
+    .reverse()
+    .map((layer) => {
+      const [name, , channels] = index.layers[layer];
+      const channel = before ?? after;
+      if (channel === undefined) return layerAnswer(index, layer, `${channels} channels, stage ${stage}`);
+      if (Number(channel) >= channels) return layerAnswer(index, layer, `has channels 0 to ${channels - 1}`);
+      const detail = `what becomes of channel ${channel} along stage ${stage}`;
+      return { name: fullName(index, `${name} ${channel}`), detail, address: addressOf(index, layer, channel) };
+    });
+}
+
+/** Answers to a word of a chapter's title or summary, and to words for top-9 pictures that mislead. */
+export function chapterAnswers(index, text) {
+  const rank = ([title, , summary]) => rankOf(title, text) || (rankOf(summary, text) === 2 ? 4 : 0);
+  const chapters = index.chapters
+    .map((chapter) => ({ chapter, rank: rank(chapter) }))
+    .filter((each) => each.rank)
+    .sort((a, b) => a.rank - b.rank)
+    .map(({ chapter: [title, address, summary] }) => ({
+      name: fullName(index, title),
+      detail: summary,
+      address: `${root}${index.model}/${address}`,
+    }));
+  const falls = rankOf(FALL_WORDS, text) === 2 ? Array.from(index.falls).sort((a, b) => b[1] - a[1]) : [];
+  return [
+    ...chapters,
+    ...falls.map(([layer, count]) => ({
+      name: fullName(index, index.layers[layer][0]),
+      detail: `top-9 that mislead: label agreement falls along the range of ${count} of ${index.layers[layer][2]} channels`,
+      address: `${addressOf(index, layer)}#sort=agreement_decline&falls=1`,
+    })),
+  ];
 }
 
 /** Answers to a layer with a class or a group of classes, "res5c dog": the layer's grid, filtered by it. */
@@ -117,9 +161,17 @@ function matchingCategories(index, text) {
   return index.categories
     .map((category) => ({ category, rank: rankOfCategory(category, text) }))
     .filter(({ rank }) => rank)
-    .sort((a, b) => a.rank - b.rank || a.category[0].length - b.category[0].length)
+    .sort(
+      (a, b) =>
+        isWithout(a.category) - isWithout(b.category) || a.rank - b.rank || a.category[0].length - b.category[0].length,
+    )
     .slice(0, MOST_CATEGORIES)
     .map(({ category }) => category);
+}
+
+// Groups that no channel is found for come last.
+function isWithout([, , kind, , , , count]) {
+  return kind !== "class" && !count;
 }
 
 // A whole word for a category comes before a part of another one's name.
