@@ -285,6 +285,24 @@ def test_what_the_page_asks_for_does_not_depend_on_the_picture(browser: Any, hos
     assert layers == {layer for layer, _ in ranked[0]}
 
 
+def test_a_channel_without_a_thumbnail_has_a_word_in_place_of_an_empty_frame(page: Any, host: str) -> None:
+    def without_thumbnails(route: Any) -> None:
+        script = route.fetch().text()
+        assert script.count("this.#numbers.places[channel]") == 1
+        route.fulfill(
+            body=script.replace("this.#numbers.places[channel]", "-1"), content_type="text/javascript"
+        )
+
+    page.route("**/your-picture.js", without_thumbnails)
+    page.goto(f"{host}/small/your-picture.html")
+    give(page, png(rough((32, 32))))
+    done(page)
+    buttons = page.locator(".layers ol button")
+    assert set(buttons.all_inner_texts()) == {"show"} and page.locator(".layers ol span").count() == 0
+    buttons.nth(1).click()
+    expect(buttons.nth(1)).to_have_attribute("aria-pressed", "true")
+
+
 # Before every run of the network the page waits for window.before(), where there is one.
 HELD_RUNTIME = """
 import * as real from "./ort.wasm.min.mjs?real";

@@ -28,6 +28,7 @@ function channelItem(layer, picture, row, choose) {
   const name = `${layer.name} ${row.channel}`;
   const button = element("button", { type: "button", "aria-pressed": "false", "aria-label": `Show ${name}` });
   button.dataset.unit = unitName(layer, row);
+  button.classList.toggle("bare", typeof picture === "string");
   button.append(picture);
   button.addEventListener("click", choose);
   const link = element("a", { href: channelAddress(layer, row), text: row.channel, "aria-label": name });
@@ -61,10 +62,11 @@ export function openSheets(layers) {
   });
 }
 
-// The frame stays empty for a channel without a thumbnail.
+// A word in place of the frame for a channel without a thumbnail. Its strongest picture is not loaded: which one is asked
+// for would depend on the reader's picture.
 function thumbnail(layer, sheet, place) {
+  if (place < 0) return "show";
   const frame = element("span", {});
-  if (place < 0) return frame;
   const image = element("img", { alt: "" });
   image.style.setProperty("--n", layer.columns);
   image.style.setProperty("--x", place % layer.columns);
