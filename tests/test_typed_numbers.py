@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -451,9 +452,20 @@ def test_what_follows_from_the_setting_is_computed() -> None:
 
 
 def test_the_sizes_of_a_site_are_measured_and_scaled_to_all_channels(tmp_path: Path) -> None:
-    """Pages of 1,000 and sprites of 200 bytes for two channels of every layer, with thumbnails of 6 bytes each; 3 bytes
-    a channel of the layer's other files, and 4 of the tables."""
+    """Pages of 1,000 bytes for two channels of every layer, sprites of 200 in one atlas and of 120 in the other, with
+    thumbnails of 6 bytes each; 3 bytes a channel of the layer's other files, and 4 of the tables."""
     manifest = Store(ROOT / "tests/small_atlas").manifest()
+    atlases = {}
+    for format, size in (("webp", 200), ("avif", 120)):
+        atlases[format] = shutil.copytree(ROOT / "tests/small_atlas", tmp_path / format)
+        data = json.loads((atlases[format] / "manifest.json").read_text("utf-8"))
+        for name, sprite in data["sprites"].items():
+            sprite["format"] = format
+            shutil.rmtree(atlases[format] / "sprites" / name)
+            (atlases[format] / "sprites" / name).mkdir()
+            for channel in range(2):
+                (atlases[format] / "sprites" / name / f"{channel}.{format}").write_bytes(bytes(size))
+        (atlases[format] / "manifest.json").write_text(json.dumps(data), "utf-8")
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures/0.webp").write_bytes(bytes(50))
     for layer in manifest.layers:
@@ -462,11 +474,13 @@ def test_the_sizes_of_a_site_are_measured_and_scaled_to_all_channels(tmp_path: P
         (tmp_path / layer.name / "grid.js").write_bytes(bytes(3 * layer.channels))
         for channel in range(2):
             (tmp_path / layer.name / f"{channel}.html").write_bytes(bytes(1000))
-            (tmp_path / layer.name / f"{channel}.webp").write_bytes(bytes(200))
+        (tmp_path / layer.name / "2.html").write_bytes(bytes(700))  # a channel without a sprite
     (tmp_path / "data").mkdir()
     (tmp_path / "data/tops.csv").write_bytes(bytes(4 * sum(layer.channels for layer in manifest.layers)))
-    found = measured(tmp_path, ROOT / "tests/small_atlas")
-    assert (found["picture"], {group["bytes"] for group in found["groups"]}) == (50, {1213})
+    found = measured(tmp_path, atlases["webp"], atlases["avif"])
+    assert found["picture"] == 50
+    assert {(group["page"], group["webp"], group["avif"]) for group in found["groups"]} == {(1013, 200, 120)}
+    assert measured(tmp_path, atlases["avif"], atlases["webp"]) == found
     assert sum(group["channels"] for group in found["groups"]) == sum(
         layer.channels for layer in manifest.layers
     )
@@ -477,9 +491,9 @@ def test_the_guide_shows_the_measured_sizes() -> None:
     assert "<!-- sizes of a site -->" in (ROOT / "site_src/guide/hosting.md").read_text("utf-8")
     found = json.loads((ROOT / "generator/site/data/site_sizes.json").read_text("utf-8"))
     text = site_sizes()
-    total = sum(group["channels"] * group["bytes"] for group in found["groups"])
+    total = sum(group["channels"] * (group["page"] + group["avif"]) for group in found["groups"])
     assert (
-        f"{sum(group['channels'] for group in found['groups']):,} channels this makes {total / 1e6:,.0f} MB"
+        f"All {sum(group['channels'] for group in found['groups']):,} channels take {total / 1e6:,.0f} MB"
         in text
     )
     assert len(re.findall(r"^\| (?:first|stage)", text, re.M)) == len(found["groups"])

@@ -1,10 +1,11 @@
 """The size of a site: bytes of each kind of file, measured on a rendered site and scaled to all channels.
 
-    python -m tools.site_sizes site/resnet50 build/resnet50
+    python -m tools.site_sizes site/resnet50 build/resnet50 build/resnet50-avif
 
-Writes generator/site/data/site_sizes.json, which the guide's page on hosting shows. An atlas with a few channels of
-each layer (`--layers all --channels 2`) is sufficient: their pages and sprites are measured, and each channel's part of
-the files about all channels of its layer, and of the tables about all channels.
+Writes generator/site/data/site_sizes.json, which the guide's page on hosting shows. The site is the first atlas's; of
+the second, the same channels with sprites in the other format, only the sprites are measured. Atlases with a few
+channels of each layer (`--layers all --channels 2`) are sufficient: their pages and sprites are measured, and each
+channel's part of the files about all channels of its layer, and of the tables about all channels.
 """
 
 from __future__ import annotations
@@ -21,36 +22,38 @@ THUMBNAILS = "thumbs.webp"  # of the channels that have a sprite
 FILE = Path(__file__).resolve().parent.parent / "generator" / "site" / "data" / "site_sizes.json"
 
 
-def measured(site: Path, atlas: Path) -> dict[str, Any]:
-    """The content of site_sizes.json. groups: layers of equal kind and stage, with their channels and the mean bytes of
-    a channel: its page and sprite over the `sample` channels that have a sprite, its thumbnail, and its part of the
-    layer's other files and of the tables; picture: mean bytes of a whole picture."""
+def measured(site: Path, atlas: Path, other: Path) -> dict[str, Any]:
+    """The content of site_sizes.json. groups: layers of equal kind and stage, with their channels; page: bytes of a
+    channel's page, the mean over the `sample` channels that have a sprite, with its thumbnail and its part of the
+    layer's other files and of the tables; webp, avif: mean bytes of their sprites; picture: mean bytes of a whole
+    picture."""
     manifest = Store(atlas).manifest()
+    sprites = _sprites(atlas) | _sprites(other)
     tables = sum(path.stat().st_size for name in TABLES if (path := site / "data" / name).is_file())
     of_tables = tables / sum(layer.channels for layer in manifest.layers)
     groups: dict[tuple[str, int], dict[str, float]] = {}
     for layer in manifest.layers:
         kind = "inside" if layer.is_inner else "block"
-        empty = {"channels": 0, "sample": 0, "bytes": 0, "shared": 0}
+        empty = {"channels": 0, "sample": 0, "page": 0, "shared": 0, **dict.fromkeys(sprites, 0)}
         group = groups.setdefault((kind, layer.stage), empty)
         group["channels"] += layer.channels
         group["shared"] += of_tables * layer.channels
-        ending = f".{manifest.sprites[layer.name].format}"
-        pictured = sum(path.stem.isdigit() for path in (site / layer.name).glob(f"*{ending}"))
+        pictured = Store(atlas).pictures.sprites(layer.name)
+        group["sample"] += len(pictured)
+        for format, sizes in sprites.items():
+            group[format] += sum(sizes[layer.name, channel] for channel in pictured)
         for path in (site / layer.name).iterdir():
             if path.name == THUMBNAILS:
-                group["shared"] += path.stat().st_size * layer.channels / pictured
+                group["shared"] += path.stat().st_size * layer.channels / len(pictured)
             elif path.is_file() and (path.suffix == ".js" or not path.stem.isdigit()):
                 group["shared"] += path.stat().st_size
-            elif path.suffix == ending:
-                group["sample"] += 1
-                group["bytes"] += path.stat().st_size + path.with_suffix(".html").stat().st_size
+            elif path.suffix == ".html" and int(path.stem) in pictured:
+                group["page"] += path.stat().st_size
     pictures = [path.stat().st_size for path in (site / "pictures").glob("*.webp")]
     return {
         "model": manifest.model,
         "date": manifest.date[:10],
         "pictures": manifest.pictures.count,
-        "sprites": next(sprite.format for sprite in manifest.sprites.values()),
         "picture": round(sum(pictures) / len(pictures)),
         "groups": [
             {
@@ -58,13 +61,28 @@ def measured(site: Path, atlas: Path) -> dict[str, Any]:
                 "stage": stage,
                 "channels": group["channels"],
                 "sample": group["sample"],
-                "bytes": round(group["bytes"] / group["sample"] + group["shared"] / group["channels"]),
+                "page": round(group["page"] / group["sample"] + group["shared"] / group["channels"]),
+                **{format: round(group[format] / group["sample"]) for format in sorted(sprites)},
             }
             for (kind, stage), group in sorted(groups.items())
         ],
     }
 
 
+def _sprites(atlas: Path) -> dict[str, dict[tuple[str, int], int]]:
+    """By the format of the atlas's sprites: the bytes of each, by layer and channel."""
+    store = Store(atlas)
+    manifest = store.manifest()
+    sizes: dict[tuple[str, int], int] = {}
+    for layer in manifest.layers:
+        ending = manifest.sprites[layer.name].format
+        for channel in store.pictures.sprites(layer.name):
+            sizes[layer.name, channel] = (
+                store.pictures.sprite_path(layer.name, channel, ending).stat().st_size
+            )
+    return {next(sprite.format for sprite in manifest.sprites.values()): sizes}
+
+
 if __name__ == "__main__":
-    sizes = measured(Path(sys.argv[1]), Path(sys.argv[2]))
+    sizes = measured(*map(Path, sys.argv[1:4]))
     FILE.write_text(json.dumps(sizes, indent=1) + "\n", encoding="utf-8")

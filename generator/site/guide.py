@@ -262,19 +262,31 @@ def _example(atlas: Atlas) -> Example | None:
 
 @dataclass(frozen=True)
 class SizeGroup:
-    """Layers of one kind and stage. bytes: mean size of a channel's page and sprite, with its part of the layer's other
-    files and of the tables; total: of all channels."""
+    """Layers of one kind and stage. page: mean size of a channel's page, with its part of the layer's other files and
+    of the tables; webp, avif: of its sprite."""
 
     name: str
     channels: int
-    bytes: float
-    total: float
+    page: float
+    webp: float
+    avif: float
+
+    @property
+    def as_webp(self) -> float:
+        """The size of all channels with sprites in WebP."""
+        return self.channels * (self.page + self.webp)
+
+    @property
+    def as_avif(self) -> float:
+        """The size of all channels with sprites in AVIF."""
+        return self.channels * (self.page + self.avif)
 
 
 @dataclass(frozen=True)
 class SiteSizes:
-    """The variables of guide/sizes.md. pictures: of the measured atlas; sample: channels measured; channels, total: of
-    all groups; blocks: total of block outputs alone; picture: mean size of a whole picture. Sizes are in bytes."""
+    """The variables of guide/sizes.md. pictures: of the measured atlas; sample: channels measured; channels: of
+    all groups; as_webp, as_avif: size of them all, by the sprites' format; blocks: of block outputs alone, with sprites
+    in WebP; picture: mean size of a whole picture. Sizes are in bytes."""
 
     model: str
     date: str
@@ -282,7 +294,8 @@ class SiteSizes:
     sample: int
     groups: Sequence[SizeGroup]
     channels: int
-    total: float
+    as_webp: float
+    as_avif: float
     blocks: float
     picture: float
 
@@ -298,8 +311,9 @@ def site_sizes() -> str:
             if group["stage"] == 1
             else f"stage {group['stage']}, {KIND_NAMES[group['kind']]}",
             channels=group["channels"],
-            bytes=group["bytes"],
-            total=group["channels"] * group["bytes"],
+            page=group["page"],
+            webp=group["webp"],
+            avif=group["avif"],
         )
         for group in measured
     ]
@@ -312,9 +326,12 @@ def site_sizes() -> str:
             sample=sum(group["sample"] for group in measured),
             groups=groups,
             channels=sum(group.channels for group in groups),
-            total=sum(group.total for group in groups),
+            as_webp=sum(group.as_webp for group in groups),
+            as_avif=sum(group.as_avif for group in groups),
             blocks=sum(
-                group.total for group, entry in zip(groups, measured, strict=True) if entry["kind"] == "block"
+                group.as_webp
+                for group, entry in zip(groups, measured, strict=True)
+                if entry["kind"] == "block"
             ),
             picture=data["picture"],
         ),
