@@ -178,7 +178,7 @@ def test_every_channel_with_a_ratio_has_its_dot_and_stands_in_the_list_of_its_ba
     text = (site / "small/res2b/stream.html").read_text("utf-8")
     known = np.flatnonzero(np.isfinite(block.ratio)).tolist()
     assert len(known) == (~block.dead).sum()
-    dots = re.findall(r'<a href="(\d+)\.html" tabindex="-1"><circle', text)
+    dots = [dot.split()[0] for dots in re.findall(r'data-dots="([^"]+)"', text) for dot in dots.split("|")]
     # Two scatter plots of the ratio, the one of the scale criteria, and the one of both ratios.
     assert sorted(map(int, dots)) == sorted(known * 4)
     for channel in known:
@@ -467,10 +467,12 @@ def test_the_ratio_at_optimised_pictures_stands_beside_the_natural_one(site):
 
 def test_a_plot_puts_values_where_its_axes_say_and_escapes_what_it_writes():
     plot = Plot("a < b", Axis(0, 10, "x"), Axis(0, 100, "y"), 246)
-    plot.dots([Dot(5, 50, "5.html", "<script>"), Dot(float("nan"), 1, "0.html", "none")])
+    plot.dots([Dot(5, 50, 5, "<script>"), Dot(float("nan"), 1, 0, "none"), Dot(2, 0, 7, "a|b", "mix")])
     plot.bars([Bar(0, 10, 100, "all.html", "all")])
     text = str(plot.svg())
-    assert 'cx="50%" cy="110"' in text  # the middle of the width and of 10 … 210
-    assert "&lt;script&gt;" in text and "<script>" not in text and "0.html" not in text
+    # The middle of the width and of 10 … 210.
+    assert '<path d="M500 110h0" data-dots="5 &lt;script&gt;"/>' in text
+    assert '<path class="mix" d="M200 210h0" data-dots="7 a¦b"/>' in text
+    assert "<script>" not in text and "none" not in text.replace('preserveAspectRatio="none"', "")
     assert '<rect class="hit" x="0%" y="10" width="100%" height="200"/>' in text
     assert '<rect x="0%" y="10" width="99.7%" height="200"/>' in text

@@ -2,6 +2,7 @@
 
 import { startCitation } from "./citation.js";
 import { startDefinitions } from "./definitions.js";
+import { startDots } from "./dots.js";
 import { startFeeds } from "./feeds.js";
 import { startFinder } from "./finder/box.js";
 import { startGrid } from "./grid/grid.js";
@@ -31,6 +32,7 @@ startListPage();
 startSpeculation();
 startInputs();
 startDefinitions();
+startDots();
 startFeeds();
 startLabels();
 startPanels();

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from markupsafe import Markup
+
 from generator.site.chapters.neighbours import with_neighbours
 from generator.site.chapters.refinement_channels import ChannelList, channel_changes, channel_lists
 from generator.site.figures.axis import Axis, Tick
+from generator.site.figures.many_dots import ManyDot, dot_layer
 from generator.site.reading.atlas import Atlas
-from generator.site.reading.channel_change import ChannelChange
 from generator.site.reading.refinement import (
     KINDS,
     Comparison,
@@ -21,23 +23,15 @@ from generator.site.reading.refinement import (
 from generator.site.writing import Site
 
 LISTED = 12  # channels of each list
-
-
-@dataclass(frozen=True)
-class Dot:
-    """A channel. x: its rank correlation, in hundredths of the figure's width; y: what it gained in label agreement, or
-    the pictures kept, in px."""
-
-    change: ChannelChange
-    x: float
-    y: float
+HEIGHT = 446  # px of the figure
 
 
 @dataclass(frozen=True)
 class PairPage:
-    """counts: of each kind its name, its channels and their share. zero: y of zero in px; labelled: whether y is the
-    gain in label agreement; statement, chance, repeats: as in a stage's row; flow: address of the page on which
-    channels correspond, '' for a whole stage; before, after: the pairs next to it."""
+    """counts: of each kind its name, its channels and their share; dots: channels by rank correlation and by gain in
+    label agreement, or pictures kept; height: of the figure in px; zero: y of zero in px; labelled: whether y is the
+    gain; statement, chance, repeats: as in a stage's row; flow: address of the page on which channels correspond, ''
+    for a whole stage; before, after: the pairs next to it."""
 
     pair: Comparison
     refinement: Refinement
@@ -45,7 +39,8 @@ class PairPage:
     chance: str
     repeats: bool
     counts: Sequence[tuple[Kind, int, float]]
-    dots: Sequence[Dot]
+    dots: Markup
+    height: int
     labelled: bool
     across: Sequence[Tick]
     up: Sequence[Tick]
@@ -88,10 +83,14 @@ def pair_page(
         chance=expected_by_chance(pair),
         repeats=pair.repeats(refinement.reliable),
         counts=[(kind, pair.counts[kind], pair.counts[kind] / total) for kind in KINDS],
-        dots=[
-            Dot(change, across(rho), up(height))
-            for change, rho, height in zip(changes, correlations, heights, strict=True)
-        ],
+        dots=dot_layer(
+            [
+                ManyDot(change.channel, across(rho), up(height), change.words, change.kind)
+                for change, rho, height in zip(changes, correlations, heights, strict=True)
+            ],
+            HEIGHT,
+        ),
+        height=HEIGHT,
         labelled=labelled,
         across=across.ticks,
         up=up.ticks,

@@ -78,9 +78,9 @@ def shares_by_block(blocks: Sequence[StreamBlock], key: str = "shortcut_share") 
 
 
 def channel_dots(block: StreamBlock, x: np.ndarray, y: np.ndarray, text: Callable[[int], str]) -> list[Dot]:
-    """A dot per channel whose x and y are known, (C,) each; it leads to the channel's page."""
+    """A dot per channel whose x and y are known, (C,) each."""
     return [
-        Dot(float(x[c]), float(y[c]), f"{c}.html", text(c), STYLES[block.kinds[c]])
+        Dot(float(x[c]), float(y[c]), c, text(c), STYLES[block.kinds[c]])
         for c in range(block.info.channels)
         if np.isfinite(x[c]) and np.isfinite(y[c])
     ]
@@ -95,7 +95,7 @@ def ratio_plot(block: StreamBlock, measure: Measure, caption: str) -> Plot:
     plot.line(x=1)
 
     def text(c: int) -> str:
-        return f"{c}: M {correlation(block.ratio[c])}, {significant(y[c])}"
+        return f"M {correlation(block.ratio[c])}, {significant(y[c])}"
 
     plot.dots(channel_dots(block, np.minimum(block.ratio, BEYOND), y, text))
     return plot
@@ -112,7 +112,7 @@ def optimised_plot(block: StreamBlock) -> Plot:
     plot.line(x=1, y=1)
 
     def text(c: int) -> str:
-        return f"{c}: M {correlation(block.ratio[c])}, optimised {correlation(optimised[c])}"
+        return f"M {correlation(block.ratio[c])}, optimised {correlation(optimised[c])}"
 
     ratios = np.minimum(block.ratio, BEYOND), np.minimum(optimised, BEYOND)
     plot.dots(channel_dots(block, *ratios, text))
@@ -135,7 +135,7 @@ def scale_plot(block: StreamBlock) -> Plot | None:
 
     def text(c: int) -> str:
         deltas = f"ΔB {significant(delta_block[c])}, ΔI {significant(delta_input[c])}"
-        return f"{c}: {deltas}, M {or_absent(block.ratio[c], correlation)}"
+        return f"{deltas}, M {or_absent(block.ratio[c], correlation)}"
 
     plot.dots(channel_dots(block, delta_block, delta_input, text))
     return plot

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 from generator.site.figures.axis import Axis, px
+from generator.site.figures.many_dots import ManyDot, dot_layer
 
 TOP, BOTTOM = 10, 36  # px above and below the field; plots.css keeps the room beside it
 NAMES = 8  # ticks with names of their own: from here on they do not fit side by side on a phone
@@ -18,11 +19,11 @@ NAMES = 8  # ticks with names of their own: from here on they do not fit side by
 
 @dataclass(frozen=True)
 class Dot:
-    """One channel in a scatter plot. x, y: its values; href: its page; text: what it is, in words."""
+    """One channel in a scatter plot. x, y: its values; text: what it is, in words; kind: its class in the styles."""
 
     x: float
     y: float
-    href: str
+    channel: int
     text: str
     kind: str = ""
 
@@ -78,16 +79,18 @@ class Plot:
         if y is not None:
             self._across("threshold", self.y(y))
 
-    def dots(self, dots: Sequence[Dot], radius: float = 2.5) -> None:
-        """Each dot is a link. The links are left out of the tab order, which would stop at each of a thousand dots: the
-        page lists the same channels."""
-        for dot in dots:
-            if math.isfinite(dot.x) and math.isfinite(dot.y):
-                kind = f' class="{dot.kind}"' if dot.kind else ""
-                self._parts.append(
-                    f'<a href="{escape(dot.href)}" tabindex="-1"><circle{kind} cx="{self.x(dot.x)}%" '
-                    f'cy="{self.y(dot.y)}" r="{radius:g}"><title>{escape(dot.text)}</title></circle></a>'
-                )
+    def dots(self, dots: Sequence[Dot]) -> None:
+        """A dot for each channel whose two values are known; with scripts each leads to the channel's page."""
+        self._parts.append(
+            dot_layer(
+                [
+                    ManyDot(dot.channel, self.x(dot.x), self.y(dot.y), dot.text, dot.kind)
+                    for dot in dots
+                    if math.isfinite(dot.x) and math.isfinite(dot.y)
+                ],
+                self.height,
+            )
+        )
 
     def bars(self, bars: Sequence[Bar]) -> None:
         """Each bar is a link as high as the drawing, so that a short bar can be clicked."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from generator.core.records import TOP, LayerInfo
-from generator.site.formats import correlation, fixed, in_words, signed
+from generator.site.formats import correlation, fixed, in_words, or_absent, signed
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.refinement import VERBS, VERDICTS, Comparison, Estimate, Kind
 
@@ -35,6 +35,17 @@ class ChannelChange:
     other_half: float | None
     kept_half: float | None
     kept_other_half: float | None
+
+    @property
+    def words(self) -> str:
+        """Its numbers in a few words, for lists and dots."""
+        text = f"keeps {self.shared} of {TOP}, ρ {or_absent(self.rho, correlation, 'nan')}"
+        if self.gain is None or self.then is None or self.now is None:
+            return text
+        return (
+            f"{text}, agreement {correlation(self.then)} → {correlation(self.now)} "
+            f"({signed(self.gain.low, 2)} to {signed(self.gain.high, 2)})"
+        )
 
 
 def channel_change(atlas: Atlas, pair: Comparison, channel: int, bound: float) -> ChannelChange | None:
