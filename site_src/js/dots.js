@@ -20,7 +20,7 @@ function dotsOf(layer) {
 class LinkedDots {
   constructor(layer) {
     this.plot = layer.parentElement;
-    this.dots = dotsOf(layer);
+    this.layer = layer;
     this.link = document.createElementNS(SVG, "a");
     this.link.setAttribute("tabindex", "-1"); // it is there for the pointer alone: the page lists the same channels
     this.circle = this.link.appendChild(document.createElementNS(SVG, "circle"));
@@ -35,6 +35,7 @@ class LinkedDots {
   }
 
   near(event) {
+    this.dots ??= dotsOf(this.layer); // read when the pointer first comes
     const { left, top, width } = this.plot.getBoundingClientRect();
     let nearest = null;
     let least = NEAR;
