@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 from collections.abc import Iterator
@@ -647,3 +648,34 @@ def test_axe_finds_no_violation(page: Any, address: str, theme: str) -> None:
     expect(page.get_by_role("option").first).to_contain_text("res2a 1")
     look("finder")
     assert found == []
+
+
+def test_the_dot_next_to_the_pointer_leads_to_its_channel(page: Any, address: str) -> None:
+    page.goto(f"{address}/small/res2b/refinement.html")
+    layer = page.locator("svg.dots").first
+    layer.scroll_into_view_if_needed()
+    plot = page.locator("svg:has(> svg.dots)").first.bounding_box()
+    places = []
+    for mark in layer.locator("path").all():
+        starts = [place.split(" ") for place in mark.get_attribute("d")[1:].split("M")]
+        words = mark.get_attribute("data-dots").split("|")
+        assert len(starts) == len(words)
+        places += [
+            (plot["x"] + plot["width"] * float(x) / 1000, plot["y"] + float(y.removesuffix("h0")), text)
+            for (x, y), text in zip(starts, words, strict=True)
+        ]
+    # The dot that is farthest from all others, so that a pixel beside it no other is nearer.
+    x, y, text = max(
+        places,
+        key=lambda dot: min(math.dist(dot[:2], other[:2]) for other in places if other is not dot),
+    )
+    channel, words = text.split(" ", 1)
+    link = page.locator("svg > a[tabindex='-1']")
+    assert link.count() == 0
+    page.mouse.move(x + 1, y)
+    assert link.get_attribute("href") == f"{channel}.html"
+    assert link.text_content() == f"{channel}: {words}"
+    page.mouse.move(plot["x"] - 30, y)
+    assert link.count() == 0
+    page.mouse.click(x + 1, y)
+    page.wait_for_url(f"**/{channel}.html")
