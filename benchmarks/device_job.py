@@ -5,7 +5,8 @@ all products of a default job, and the GPU's load in each stage.
 
 Takes about eight minutes on an H100 with 16 cores, and needs only torch, torchvision and the packages of
 pyproject.toml. Weights are random by default, because the work is the same as with trained weights. Without a GPU it
-runs on the CPU, where a hundred pictures show that it works (--pictures 100 --channels 4).
+runs on the CPU, where a hundred pictures show that it works (--pictures 100 --channels 4). A job that fails, or is
+stopped by SIGTERM, prints the stages that it completed.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -86,10 +88,13 @@ class Load:
 
 def main() -> None:
     options = _options()
+    # A machine whose time is up ends this process by SIGTERM; the stages so far are printed before.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     avoid_page_faults()
     device = choose_device(options.device)
     print(
-        f"{machine_name(device)}, {os.cpu_count()} cores, torch {torch.__version__}, Python {sys.version.split()[0]}"
+        f"{machine_name(device)}, {os.cpu_count()} cores, torch {torch.__version__}, Python {sys.version.split()[0]}",
+        flush=True,
     )
     rate = convolution_rate(device)
     with tempfile.TemporaryDirectory(dir=options.work) as work:
@@ -113,16 +118,38 @@ def run(options: argparse.Namespace, work: Path, count: int, rate: float) -> Non
             "compute": {key: value for key, value in compute_section.items() if value is not None},
         }
     )
-    reporter = Timeline()
+    reporter, least = Timeline(), {}
     with Load() as load:
         start = time.monotonic()
-        store = compute(profile, atlas, reporter)
-        end = time.monotonic()
-    print(f"\n{options.model}, {count:,} pictures, {options.layers}: {end - start:.1f} s\n")
+        try:
+            store = compute(profile, atlas, reporter)
+            end = time.monotonic()
+            least = floors(profile, store, rate)
+        except BaseException:  # a job that fails, or is stopped, still shows the stages that it completed
+            _print_table(options, count, reporter, load, {}, (start, time.monotonic()), "stopped after ")
+            raise
+    _print_table(options, count, reporter, load, least, (start, end))
+    size = sum(path.stat().st_size for path in atlas.rglob("*") if path.is_file())
+    print(f"atlas: {size / 1e6:,.0f} MB", flush=True)
+    shutil.rmtree(atlas)
+
+
+def _print_table(
+    options: argparse.Namespace,
+    count: int,
+    reporter: Timeline,
+    load: Load,
+    least: dict[str, float],
+    times: tuple[float, float],
+    what: str = "",
+) -> None:
+    """Print the stages that are complete. least: by stage, a lower bound in seconds; times: when the job began and
+    ended."""
+    start, end = times
+    print(f"\n{options.model}, {count:,} pictures, {options.layers}: {what}{end - start:.1f} s\n")
     print(
         "| stage | start, s | count | seconds | per second | × lower bound | GPU busy |\n|---|---|---|---|---|---|---|"
     )
-    least = floors(profile, store, rate)
     begun = {name: (first, last) for name, first, last in reporter.spans}
     for stage in reporter.stages:
         first, last = begun.get(stage.name, (None, None))
@@ -147,9 +174,7 @@ def run(options: argparse.Namespace, work: Path, count: int, rate: float) -> Non
             f"\nGPU busy {sum(samples) / len(samples):.0f} % of scan, stream and gradients, {whole:.0f} % of the whole "
             f"job; at most {memory:,.0f} MB in use"
         )
-    size = sum(path.stat().st_size for path in atlas.rglob("*") if path.is_file())
-    print(f"atlas: {size / 1e6:,.0f} MB", flush=True)
-    shutil.rmtree(atlas)
+    sys.stdout.flush()
 
 
 def _options() -> argparse.Namespace:
