@@ -33,7 +33,7 @@ from benchmarks._jpegs import make_jpegs
 from generator.core.progress import Advance, Reporter
 from generator.engine.device import avoid_page_faults
 from generator.engine.gradients.switches import Switches, Units
-from generator.engine.scan.scan import Batch, ScanState, Vectors
+from generator.engine.scan.scan import Batch, Located, ScanState, Vectors
 from generator.engine.scan.stream_rescaled import RescaledReader, RescaledState
 from generator.engine.scan.stream_state import StreamReading, StreamState
 from generator.network.network import Network
@@ -109,6 +109,7 @@ class Instant:
         size: int,
         vectors: tuple[Vectors, ...] = (),
         stream: StreamReading | None = None,
+        located: Located | None = None,
     ) -> np.ndarray:
         """Replaces scan._scan_forward."""
         n = len(batch.indices)
@@ -131,6 +132,10 @@ class Instant:
         for vector in vectors:
             length = network.graph.shapes(network.preprocessing.size)[vector.step][0]
             vector.take(batch.indices.numpy(), self._random.random((n, length), np.float32))
+        if located is not None:
+            rows = located.rows[batch.indices.numpy()]
+            channels = sum(layer.channels for layer in state.plan.located)
+            located.take(rows[rows >= 0], np.zeros((int((rows >= 0).sum()), channels), np.int64))
         return self._scores[:n]
 
     def _fill(self, state: ScanState) -> None:
