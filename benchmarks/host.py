@@ -205,6 +205,7 @@ def main() -> None:
                 "pictures": {"folder": str(Path(work) / "pictures")},
                 "layers": {"which": options.layers, "channels": options.channels},
                 "compute": {"device": "cpu", "workers": 1},
+                "effects": {"enabled": False},  # its passes are not replaced
             }
         )
         meter = Meter()
@@ -237,6 +238,7 @@ def run(profile: Profile, folder: Path, meter: Meter) -> None:
                     len(made.kinds), units, native
                 ),
             ),
+            ("generator.stages.residual_stream.write_feeds", lambda *_: None),  # there are no sums to read
             ("generator.stages.announcement.estimate", lambda *_, **__: None),
         ):
             opened.enter_context(replaced(name, substitute))
