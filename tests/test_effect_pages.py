@@ -156,7 +156,7 @@ def test_the_pictures_of_largest_contribution_are_shown_and_those_of_the_top_9_m
         images = [n for n in arrays["effect_image"][channel].tolist() if n >= 0]
         top = set(arrays["top_image"][channel].tolist())
         cells = re.findall(
-            r'<span class="cut( top)?"><img class="x(\d+) y(\d+)" src="../pictures/(\d+)\.webp"', section
+            r'<span(?: class="(top)")?><img class="x(\d+) y(\d+)" src="../pictures/(\d+)\.webp"', section
         )
         assert [int(number) for *_, number in cells] == images
         assert [bool(mark) for mark, *_ in cells] == [image in top for image in images]

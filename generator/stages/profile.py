@@ -335,7 +335,7 @@ class SiteSection(_Section):
 
     publish_patches: bool = True
     author: str = ""
-    max_site_bytes: PositiveInt = 900_000_000
+    max_site_bytes: PositiveInt = 950_000_000
     descriptions: list[str] = []
     scores: bool = False
     parquet: bool = False
