@@ -54,9 +54,7 @@ def test_a_list_says_of_a_channel_what_its_record_says() -> None:
 
 def test_bibtex_can_be_read_without_a_script(site: Path) -> None:
     atlas = Atlas(SMALL)
-    address = re.search(
-        r'<noscript><a href="([^"]+)">BibTeX', (site / "small/res3b/10.html").read_text("utf-8")
-    )
+    address = re.search(r'<a href="([^"]+)">BibTeX', (site / "small/res3b/10.html").read_text("utf-8"))
     assert address
     text = (site / "small/res3b" / address[1]).read_text("utf-8")
     note, line, entry = text.split("\n\n", 2)

@@ -72,7 +72,7 @@ function sortOf(kind) {
   return kind === "own" ? "own group" : kind;
 }
 
-/** Answers to "stage 4", "stage 4 12" or "channel 12 of stage 4": the stage's blocks, or their channels, the last first. */
+/** Answers to "stage 4" or "channel 12 of stage 4": the stage's blocks, or their channels, the last first. */
 export function stageAnswers(index, text) {
   const words = /^(?:channel (\d+) (?:(?:of|in) )?)?stage (\d+)(?: (?:channel )?(\d+))?$/.exec(plain(text));
   if (!words) return [];
@@ -105,11 +105,14 @@ export function chapterAnswers(index, text) {
   const falls = rankOf(FALL_WORDS, text) === 2 ? Array.from(index.falls).sort((a, b) => b[1] - a[1]) : [];
   return [
     ...chapters,
-    ...falls.map(([layer, count]) => ({
-      name: fullName(index, index.layers[layer][0]),
-      detail: `top-9 that mislead: label agreement falls along the range of ${count} of ${index.layers[layer][2]} channels`,
-      address: `${addressOf(index, layer)}#sort=agreement_decline&falls=1`,
-    })),
+    ...falls.map(([layer, count]) => {
+      const [name, , channels] = index.layers[layer];
+      return {
+        name: fullName(index, name),
+        detail: `top-9 that mislead: label agreement falls along the range of ${count} of ${channels} channels`,
+        address: `${addressOf(index, layer)}#sort=agreement_decline&falls=1`,
+      };
+    }),
   ];
 }
 

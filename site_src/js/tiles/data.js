@@ -23,7 +23,7 @@ export function tileData(holder) {
   return parsed.get(script) ?? null;
 }
 
-// The data of a channel's tiles that stand on no other page: in the attribute are numbers alone, the page says the rest.
+// The data of a channel's tiles that stand on no other page: the attribute has numbers alone, the page says the rest.
 function ownTiles() {
   const main = document.getElementById("main");
   const { layer, nine } = main.dataset;

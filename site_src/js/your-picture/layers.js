@@ -62,8 +62,8 @@ export function openSheets(layers) {
   });
 }
 
-// A word in place of the frame for a channel without a thumbnail. Its strongest picture is not loaded: which one is asked
-// for would depend on the reader's picture.
+// A word in place of the frame for a channel without a thumbnail. Its strongest picture is not loaded: which one is
+// asked for would depend on the reader's picture.
 function thumbnail(layer, sheet, place) {
   if (place < 0) return "show";
   const frame = element("span", {});
