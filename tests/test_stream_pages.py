@@ -22,7 +22,8 @@ from generator.site.chapters.stream import StreamPage, stream_page
 from generator.site.chapters.stream_block import ratio_plots
 from generator.site.chapters.stream_figures import STYLES, mix_histogram
 from generator.site.figures.axis import Axis
-from generator.site.figures.svg_plots import Bar, Dot, Plot
+from generator.site.figures.many_dots import Dot
+from generator.site.figures.svg_plots import Bar, Plot
 from generator.site.links import check_links
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.interval import Interval
@@ -473,6 +474,9 @@ def test_a_plot_puts_values_where_its_axes_say_and_escapes_what_it_writes():
     # The middle of the width and of 10 … 210.
     assert '<path d="M500 110h0" data-dots="5 &lt;script&gt;"/>' in text
     assert '<path class="mix" d="M200 210h0" data-dots="7 a¦b"/>' in text
+    assert text.index("M500 110") < text.index(
+        "M200 210"
+    )  # as many dots each: in their order, whatever the hashes
     assert "<script>" not in text and "none" not in text.replace('preserveAspectRatio="none"', "")
     assert '<rect class="hit" x="0%" y="10" width="100%" height="200"/>' in text
     assert '<rect x="0%" y="10" width="99.7%" height="200"/>' in text

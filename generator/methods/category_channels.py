@@ -29,10 +29,10 @@ PAIRS_AT_ONCE = 256
 @dataclass(frozen=True)
 class Category:
     """name: of the class, or of the group; kind: class, group, or own for a group that the hierarchy lacks; also: names
-    of other groups that hold the same pictures, the lowest first; words: everyday words for it; parent: number of
-    the smallest category that holds this one, −1 for none; classes: numbers of its classes; pictures: how many
-    there are; fewest: how many of nine a channel needs, TOP + 1 where no number would be beyond chance;
-    probability: that nine random pictures hold as many."""
+    of other groups that hold the same pictures, the lowest first; words: everyday words for it; parent: number of the
+    smallest category that holds this one, −1 for none; classes: numbers of its classes; pictures: how many there are;
+    fewest: how many of nine a channel needs, TOP + 1 where no number would be beyond chance; probability: that nine
+    random pictures hold as many."""
 
     name: str
     kind: str

@@ -21,16 +21,14 @@ RAISING_CHANNELS = 3  # of a class
 def finder_index(atlas: Atlas, chapters: Sequence[tuple[str, str, str]] = ()) -> str:
     """The index as a script. chapters: of the atlas, each as title, address below the network's folder, and summary.
 
-    layers: [name, path, channels] in forward order; classes: their labels on the pages, all different;
-    synonyms: each class's whole label where it says more, otherwise ''; top: for each layer a flat list
-    with CLASSES_PER_CHANNEL class numbers per channel (−1 for none), the most frequent among the nine
-    pictures first; categories: those that a channel could be found for, and all classes, each as [name,
-    other names and words, kind, address, fewest of nine, expected of nine, how many channels, the best
-    channels, the channels that raise the class most], of the best each as [layer, channel, of nine,
-    average precision], of the others each as [layer, channel, mean contribution]; descriptions: each text
-    with the channels that it describes, as [text, [layer, channel, score or null, source], …]; stages:
-    each as [number, layers of its blocks]; falls: layers with how many of their channels' label agreement
-    falls.
+    layers: [name, path, channels] in forward order; classes: their labels on the pages, all different; synonyms: each
+    class's whole label where it says more, otherwise ''; top: for each layer a flat list with CLASSES_PER_CHANNEL class
+    numbers per channel (−1 for none), the most frequent among the nine pictures first; categories: those that a channel
+    could be found for, and all classes, each as [name, other names and words, kind, address, fewest of nine, expected
+    of nine, how many channels, the best channels, the channels that raise the class most], of the best each as [layer,
+    channel, of nine, average precision], of the others each as [layer, channel, mean contribution]; descriptions: each
+    text with the channels that it describes, as [text, [layer, channel, score or null, source], …]; stages: each as
+    [number, layers of its blocks]; falls: layers with how many of their channels' label agreement falls.
     """
     class_numbers = {key: number for number, key in enumerate(atlas.class_labels)}
     of_picture = [class_numbers.get((record.label_id, record.label), -1) for record in atlas.pictures]

@@ -1,8 +1,18 @@
 // Making elements, and reading the data that a page carries.
 
+const SVG = "http://www.w3.org/2000/svg";
+
 /** An element with attributes ("text" sets its text) and children. */
 export function element(name, attributes = {}, children = []) {
-  const made = document.createElement(name);
+  return filled(document.createElement(name), attributes, children);
+}
+
+/** The same, of a drawing. */
+export function svgElement(name, attributes = {}, children = []) {
+  return filled(document.createElementNS(SVG, name), attributes, children);
+}
+
+function filled(made, attributes, children) {
   for (const [key, value] of Object.entries(attributes)) {
     if (key === "text") made.textContent = value;
     else made.setAttribute(key, value);

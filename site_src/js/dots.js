@@ -1,9 +1,10 @@
 // Scatter plots of thousands of channels: their dots are a few paths, and the dot next to the pointer becomes a link to
 // its channel, with its words as a title.
 
+import { svgElement } from "./dom.js";
+
 const NEAR = 14; // px
 const WIDTH = 1000; // units of the paths across the drawing
-const SVG = "http://www.w3.org/2000/svg";
 
 /** The dots of a drawing: { x, y, channel, text }, x in units of the paths, y in px. */
 function dotsOf(layer) {
@@ -21,11 +22,10 @@ class LinkedDots {
   constructor(layer) {
     this.plot = layer.parentElement;
     this.layer = layer;
-    this.link = document.createElementNS(SVG, "a");
-    this.link.setAttribute("tabindex", "-1"); // it is there for the pointer alone: the page lists the same channels
-    this.circle = this.link.appendChild(document.createElementNS(SVG, "circle"));
-    this.circle.setAttribute("r", "4");
-    this.title = this.circle.appendChild(document.createElementNS(SVG, "title"));
+    this.title = svgElement("title");
+    this.circle = svgElement("circle", { r: 4 }, [this.title]);
+    // It is there for the pointer alone: the page lists the same channels.
+    this.link = svgElement("a", { tabindex: -1 }, [this.circle]);
     this.plot.addEventListener("pointermove", (event) => this.show(this.near(event)));
     this.plot.addEventListener("pointerleave", () => this.link.remove());
     this.plot.addEventListener("click", (event) => {

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from generator.site.chapters.neighbours import with_neighbours
 from generator.site.chapters.refinement_channels import ChannelList, channel_changes, channel_lists
 from generator.site.figures.axis import Axis, Tick
-from generator.site.figures.many_dots import ManyDot, dot_layer
+from generator.site.figures.many_dots import Dot, dot_layer
 from generator.site.reading.atlas import Atlas
 from generator.site.reading.refinement import (
     KINDS,
@@ -85,7 +85,7 @@ def pair_page(
         counts=[(kind, pair.counts[kind], pair.counts[kind] / total) for kind in KINDS],
         dots=dot_layer(
             [
-                ManyDot(change.channel, across(rho), up(height), change.words, change.kind)
+                Dot(across(rho), up(height), change.channel, change.words, change.kind)
                 for change, rho, height in zip(changes, correlations, heights, strict=True)
             ],
             HEIGHT,

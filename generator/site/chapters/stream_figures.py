@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from generator.site.figures.axis import Axis
-from generator.site.figures.svg_plots import Bar, Dot, Plot
+from generator.site.figures.many_dots import Dot
+from generator.site.figures.svg_plots import Bar, Plot
 from generator.site.formats import correlation, or_absent, round_number, significant
 from generator.site.reading.measure import Measure
 from generator.site.reading.measures import BY_KEY

@@ -6,26 +6,15 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup, escape
 
 from generator.site.figures.axis import Axis, px
-from generator.site.figures.many_dots import ManyDot, dot_layer
+from generator.site.figures.many_dots import Dot, dot_layer
 
 TOP, BOTTOM = 10, 36  # px above and below the field; plots.css keeps the room beside it
 NAMES = 8  # ticks with names of their own: from here on they do not fit side by side on a phone
-
-
-@dataclass(frozen=True)
-class Dot:
-    """One channel in a scatter plot. x, y: its values; text: what it is, in words; kind: its class in the styles."""
-
-    x: float
-    y: float
-    channel: int
-    text: str
-    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,7 +73,7 @@ class Plot:
         self._parts.append(
             dot_layer(
                 [
-                    ManyDot(dot.channel, self.x(dot.x), self.y(dot.y), dot.text, dot.kind)
+                    replace(dot, x=self.x(dot.x), y=self.y(dot.y))
                     for dot in dots
                     if math.isfinite(dot.x) and math.isfinite(dot.y)
                 ],

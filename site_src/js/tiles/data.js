@@ -7,11 +7,10 @@
 // tile = [picture, activation, row, column, label], followed, where it is cut to its focus, by the row, column and side
 // of that square in px of the picture.
 
-import { readJson } from "../dom.js";
+import { readJson, svgElement } from "../dom.js";
 import { labelsOfPage } from "../labels.js";
 import { sharedTiles } from "../site.js";
 
-const SVG = "http://www.w3.org/2000/svg";
 const parsed = new WeakMap();
 
 /** The data of the section that holds the element, or of the page; null where there is none. */
@@ -60,17 +59,11 @@ export function drawnSquares(side, squares, around = 0) {
   const longer = Math.max(height, width);
   const start = (length) => -around - Math.floor((longer - length) / 2);
   const whole = longer + 2 * around;
-  const svg = document.createElementNS(SVG, "svg");
-  svg.setAttribute("viewBox", [start(width), start(height), whole, whole].join(" "));
-  svg.setAttribute("class", "mark");
-  svg.setAttribute("aria-hidden", "true");
-  for (const [left, top, width] of squares) {
-    const path = document.createElementNS(SVG, "path");
-    if (svg.firstChild) path.setAttribute("class", "o");
-    path.setAttribute("d", `M${left} ${top}h${width}v${width}h-${width}z`);
-    svg.append(path);
-  }
-  return svg;
+  const paths = squares.map(([left, top, width], number) =>
+    svgElement("path", { ...(number && { class: "o" }), d: `M${left} ${top}h${width}v${width}h-${width}z` }),
+  );
+  const viewBox = [start(width), start(height), whole, whole].join(" ");
+  return svgElement("svg", { viewBox, class: "mark", "aria-hidden": "true" }, paths);
 }
 
 /** The square that is drawn on a tile's whole picture: the unit's receptive field; where this is larger than the input,

@@ -35,11 +35,8 @@ function drawStrip(strip) {
   const name = strip.parentElement.querySelector("b").textContent;
   strip.setAttribute("role", "group");
   strip.setAttribute("aria-label", name);
-  for (const [place, [picture, row, column, label]] of placesIn(
-    strip.parentElement.dataset.p,
-    data,
-    layer[1],
-  ).entries()) {
+  const places = placesIn(strip.parentElement.dataset.p, data, layer[1]);
+  for (const [place, [picture, row, column, label]] of places.entries()) {
     const text = picture === "-" ? "" : `picture ${picture}${label ? `, ${label}` : ""}`;
     const link = picture === "-" ? {} : { href: `../pictures/${picture}.webp` };
     if (link.href) link.tabindex = strip.querySelector("a") ? -1 : 0;
