@@ -289,6 +289,25 @@ def test_a_page_of_a_convolution_says_what_its_own_tiles_show(page: Any, address
     expect(cells).to_have_text(["3", label, f"{value:g}", f"{row}, {column}", str(picture)])
 
 
+def test_a_label_may_hold_what_stands_between_labels(page: Any, address: str, folder: Path) -> None:
+    path = f"{SUBPATH}/small/res2b_branch2a/1.html"
+    text = (folder / path).read_text("utf-8")
+    labels = re.findall(r"<i>([^<]+)</i>", text.partition('class="labels"')[2].partition("</p>")[0])
+    odd = ["a\u00a03 · b", *labels[1:]]
+    text = text.replace(f"<i>{labels[0]}</i>", f"<i>{odd[0]}</i>")
+    page.route(f"**/{path}", lambda route: route.fulfill(body=text, content_type="text/html; charset=utf-8"))
+    page.goto(f"{address}/small/res2b_branch2a/1.html")
+    links = page.locator(".labels a")
+    assert links.all_text_contents() == odd
+    targets = links.evaluate_all("links => links.map((link) => decodeURIComponent(link.hash))")
+    assert targets == [f"#label={label}" for label in odd]
+    page.get_by_text("The nine pictures").click()
+    atlas = Atlas(SMALL)
+    shown = [atlas.picture_labels[picture] for picture, *_ in atlas.layer("res2b_branch2a").tops[1]]
+    cells = page.locator(".table tbody td:nth-child(2)").all_text_contents()
+    assert cells == [odd[0] if label == labels[0] else label for label in shown]
+
+
 def test_names_of_statistics_lead_to_their_definitions(page: Any, address: str) -> None:
     page.goto(f"{address}/small/res2b/3.html")
     names = page.locator(".stats dt")

@@ -3,21 +3,16 @@
 
 import { element } from "./dom.js";
 
-// A label, a space that does not break, on how many pictures.
-const LABEL = /(.+?)\u00a0(\d+)(?: · |$)/gs;
+const labelElements = () => Array.from(document.querySelectorAll(".labels > i"));
 
-/** The page's list of labels: [label, count] of each. */
+/** The labels that the page lists, in their order. */
 export function labelsOfPage() {
-  const text = document.querySelector(".labels")?.textContent.trim() ?? "";
-  return Array.from(text.matchAll(LABEL), ([, label, count]) => [label, count]);
+  return labelElements().map((label) => label.textContent);
 }
 
 export function startLabels() {
-  const list = document.querySelector(".labels");
-  if (!list || list.firstElementChild) return; // it lists something else
-  const parts = labelsOfPage().flatMap(([text, count], place) => {
-    const link = element("a", { href: `index.html#label=${encodeURIComponent(text)}`, text });
-    return [place ? " · " : "", link, `\u00a0${count}`];
-  });
-  list.replaceChildren(...parts);
+  for (const label of labelElements()) {
+    const text = label.textContent;
+    label.replaceChildren(element("a", { href: `index.html#label=${encodeURIComponent(text)}`, text }));
+  }
 }

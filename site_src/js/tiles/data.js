@@ -29,7 +29,7 @@ function ownTiles() {
   if (!nine) return null;
   if (!parsed.has(main)) {
     const [side, pictures, field, tiles, without] = JSON.parse(nine);
-    const labels = labelsOfPage().map(([label]) => label);
+    const labels = labelsOfPage();
     const captions = document.querySelectorAll('.panels > [class*=" p"] > figcaption');
     const panels = Array.from(captions, (caption) => caption.textContent);
     parsed.set(main, { side, pictures, without, labels, panels, rows: { [layer]: [field, tiles] } });
