@@ -138,6 +138,24 @@ PACKAGES = r"multiprocessing|loky|joblib|subprocess|concurrent\.futures\.process
 STARTING = rf"^\s*(?:from|import) +(?:{PACKAGES})\b"
 
 
+def test_none_loads_what_this_process_loaded_for_itself():
+    """joblib registers its own loky under the same name, and its processes import joblib."""
+    code = """
+        import loky.backend, joblib, sys
+        from generator.core.processes import in_processes
+        loaded = "[name for name in ('joblib', 'numpy') if name in __import__('sys').modules]"
+        print(*(names for _, names in in_processes(eval, [loaded], 1, doing="tests", remedy="none")))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+        check=True,
+    )
+    assert done.stdout == "[]\n"
+
+
 def test_one_helper_serves_all():
     """Whoever started processes by itself would have to see to their end, to Ctrl-C and to the caller's script."""
     found = {

@@ -139,7 +139,7 @@ class _Pool:
     """Processes, and which task each of the futures under way belongs to, in the order of the tasks."""
 
     def __init__(self, processes: int, start: Callable[..., None] | None, given: tuple[Any, ...]) -> None:
-        from loky.backend import get_context
+        from loky.backend.context import LokyContext
         from loky.process_executor import ProcessPoolExecutor
 
         self.running: dict[Future[Any], Any] = {}
@@ -147,7 +147,9 @@ class _Pool:
         self._theirs, self._ours = multiprocessing.Pipe(duplex=False)
         self._executor = ProcessPoolExecutor(
             processes,
-            context=get_context("loky"),
+            # By its class: once scikit-learn is imported, the name "loky" stands for joblib's own copy of it, whose
+            # processes import joblib as they start.
+            context=LokyContext(),
             initializer=_begin,
             initargs=(self._theirs, start, given),
             env=_ENVIRONMENT,
