@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from generator.engine.loops import compiled
-from generator.engine.scan.moments import FixedSum, Moments, reduce_maps
+from generator.engine.scan.moments import FixedSum, Moments, channel_maxima, reduce_maps
 from generator.engine.scan.top_units import TopUnits, places_of
 
 
@@ -224,3 +224,12 @@ def test_a_value_that_is_no_number_shows_in_the_sums(bad):
     square = reduce_maps(maps).mean_square
     assert np.isfinite(np.delete(square.numpy().ravel(), 5)).all()
     assert not square[1, 2].isfinite()
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+@pytest.mark.parametrize("size", [(6, 6), (1, 5), (7, 3)])
+def test_the_largest_value_of_a_map_is_exact_and_a_nan_stays(layout, size):
+    maps = np.random.default_rng(0).normal(-3, 1, (4, 5, *size)).astype(np.float32)
+    maps[2, 1, 0, 2] = np.nan
+    maxima = channel_maxima(torch.from_numpy(maps).contiguous(memory_format=layout))
+    np.testing.assert_array_equal(maxima.numpy(), maps.reshape(4, 5, -1).max(2))

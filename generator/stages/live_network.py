@@ -20,6 +20,7 @@ from generator.core.rounding import Rounding
 from generator.core.store import fingerprint
 from generator.engine.device import one_thread_each, use_tf32
 from generator.engine.rounds import in_rounds
+from generator.engine.scan.moments import channel_maxima
 from generator.network.network import Network
 from generator.network.onnx_model import NotInOnnx, halved, onnx_bytes
 from generator.pictures.batch_reader import PictureBatch
@@ -260,7 +261,7 @@ def _outputs(network: Network, pixels: Tensor) -> _Outputs:
     scores = torch.empty(len(pixels), 0)
     for step, output in network.graph.visit(prepared, {*network.steps, last}):
         if step in network.steps:
-            maxima[step] = output.amax((2, 3)).cpu()
+            maxima[step] = channel_maxima(output).cpu()
         if step == last and network.outputs is not None:
             scores = output.flatten(1).clone().cpu()
     return _Outputs(scores, [maxima[step] for step in network.steps])

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from generator.engine.scan.moments import channel_maxima
 from generator.engine.scan.plan import padded
 from generator.engine.scan.side_terms import SideTerms, side_terms
 from generator.network.graph import Graph
@@ -173,7 +174,7 @@ def strongest(network: Network, pixels: Tensor, plan: StreamPlan) -> dict[str, d
     n, wanted = len(pixels), StreamSteps.of(network, plan).wanted
     readings: dict[str, dict[str, np.ndarray]] = {block.name: {} for block in plan.blocks}
     for step, maps in network.graph.visit(network.prepare(padded(pixels, plan.batch)), wanted):
-        maxima = maps.amax((2, 3))[:n].cpu().numpy()
+        maxima = channel_maxima(maps)[:n].cpu().numpy()
         for block, side in wanted[step]:
             readings[block.name][side] = maxima
     return readings

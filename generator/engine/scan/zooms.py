@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from generator.core.errors import AtlasError
-from generator.engine.scan.moments import LARGEST
+from generator.engine.scan.moments import LARGEST, channel_maxima
 from generator.engine.scan.plan import padded
 from generator.network.network import Network
 
@@ -63,7 +63,7 @@ def read_zooms(network: Network, pixels: Tensor, plan: ZoomPlan) -> np.ndarray:
     for factor in plan.zooms:
         maxima: list[Tensor] = [torch.empty(0)] * len(plan.blocks)
         for step, maps in network.graph.visit(network.prepare(zoom(pixels, factor)), steps):
-            maxima[steps[step]] = maps.amax((2, 3))[:count]
+            maxima[steps[step]] = channel_maxima(maps)[:count]
         read.append(torch.cat(maxima, 1))
     values = torch.stack(read, 1)
     if not (values.abs() <= LARGEST**0.5).all():  # NaN is never within a bound
