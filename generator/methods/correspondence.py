@@ -17,6 +17,7 @@ from generator.methods.resampling import both_halves, bound, first_of, halvings,
 
 SEARCHES = 30  # halvings in which the best matches are searched again
 SAMPLE = 256  # channels of the second layer, at most, whose matches are searched again
+PAIRS_AT_ONCE = 2**21  # pairs of channels, on several halves, whose shared pictures are counted at once: 4 MB
 HUBS = 5  # pictures named per layer
 
 
@@ -248,14 +249,16 @@ def _half_shared(
     once: (A, D), (B, D), (P, N) → P times, of both halves, two (A, B) int16."""
     halves = np.stack([members, ~members], axis=1).reshape(-1, members.shape[1])  # (2 P, N)
     mine, theirs = (first_of(ranks, halves, TOP, whole=False) for ranks in (order, other))
-    for first in range(0, len(halves), 2):
-        both = slice(first, first + 2)
+    together = 2 * max(1, PAIRS_AT_ONCE // (2 * len(order) * len(other)))
+    for first in range(0, len(halves), together):
+        part = slice(first, first + together)
         # Each twice, nine places take four pictures twice and the fifth once.
         five, four, nine = (
-            shared_counts_of_sets(mine[both, :, :count], theirs[both, :, :count])
+            shared_counts_of_sets(mine[part, :, :count], theirs[part, :, :count])
             for count in (FIVE, FIVE - 1, TOP)
         )
-        yield list(zip(five + four, nine, strict=True))
+        counts = list(zip(five + four, nine, strict=True))
+        yield from (counts[place : place + 2] for place in range(0, len(counts), 2))
 
 
 # -- hub pictures ------------------------------------------------------------------------------------------------------

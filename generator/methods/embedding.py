@@ -129,7 +129,9 @@ def nearest(
     Not scikit-learn's NearestNeighbors: that wants all features in memory, and its float32 numbers differ in the last
     bits; of 100,000 pictures with 2,048 features, the features alone would be 800 MB.
     """
-    rows = features.shape[0]
+    rows, length = features.shape
+    if rows * length <= FITTED:
+        features = features[:]  # rows of a file are read one by one, and each row is a candidate many times
     size = min(count, rows - 1)
     tried = min(2 * count + 8, rows - 1)
     neighbours, similarities = np.zeros((rows, size), np.int32), np.zeros((rows, size), np.float32)

@@ -80,7 +80,15 @@ def rank_correlation(scores: np.ndarray, other_scores: np.ndarray, chunk: int = 
 
     Ties, such as the many zeros of a channel that is seldom active, get their average rank.
     """
-    return RankCorrelation.of(scores, other_scores, chunk).rho
+    count, channels = scores.shape
+    rho = np.full(channels, np.nan, np.float32)
+    if count < 3:
+        return rho
+    for first in range(0, channels, chunk):
+        part = slice(first, first + chunk)
+        ranks = (_Ranks.of(np.asarray(each[:, part])) for each in (scores, other_scores))
+        rho[part] = _Moments.of(*ranks).rho
+    return rho
 
 
 @dataclass(frozen=True)
@@ -117,19 +125,16 @@ class RankCorrelation:
 
 def _correlated(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     u, v = _Ranks.of(x), _Ranks.of(y)
-    covariance = (u.centred * v.centred).mean(axis=0)
-    squares = (u.centred**2).mean(axis=0), (v.centred**2).mean(axis=0)
+    moments = _Moments.of(u, v)
     with np.errstate(invalid="ignore", divide="ignore"):
-        scale = np.sqrt(squares[0] * squares[1])
-        rho = np.where(scale > 0, covariance / scale, np.nan)
-        moved = u.centred * v.centred - covariance + u.influence(v.centred) + v.influence(u.centred)
+        moved = u.centred * v.centred - moments.covariance + u.influence(v.centred) + v.influence(u.centred)
         spread = [
             (own.centred**2 - square + 2 * own.influence(own.centred)) / square
-            for own, square in zip((u, v), squares, strict=True)
+            for own, square in zip((u, v), moments.squares, strict=True)
         ]
-        influence = moved / scale - rho * (spread[0] + spread[1]) / 2
+        influence = moved / moments.scale - moments.unclipped * (spread[0] + spread[1]) / 2
         error = np.sqrt((influence**2).mean(axis=0) / len(x))
-    return np.clip(rho, -1, 1), np.where(scale > 0, error, np.nan), influence
+    return moments.rho, np.where(moments.scale > 0, error, np.nan), influence
 
 
 @dataclass(frozen=True)
@@ -149,6 +154,36 @@ class _Ranks:
         """How the mean of rank × weight moves when a picture's rank group gains a picture, (N, c): the mean weight of
         the pictures above it (equal ones count half), minus what their ranks held before."""
         return self.order.above(weights) / len(weights) - (self.centred * weights).mean(axis=0)
+
+
+@dataclass(frozen=True)
+class _Moments:
+    """Of the ranks of two blocks, (c,) each: covariance, the mean squares of both, and ρ from them."""
+
+    covariance: np.ndarray
+    squares: tuple[np.ndarray, np.ndarray]
+
+    @classmethod
+    def of(cls, u: _Ranks, v: _Ranks) -> _Moments:
+        return cls(
+            (u.centred * v.centred).mean(axis=0),
+            ((u.centred**2).mean(axis=0), (v.centred**2).mean(axis=0)),
+        )
+
+    @property
+    def scale(self) -> np.ndarray:
+        """0 where one of the two is constant."""
+        return np.sqrt(self.squares[0] * self.squares[1])
+
+    @property
+    def unclipped(self) -> np.ndarray:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(self.scale > 0, self.covariance / self.scale, np.nan)
+
+    @property
+    def rho(self) -> np.ndarray:
+        """NaN where one of the two is constant."""
+        return np.clip(self.unclipped, -1, 1)
 
 
 def correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:

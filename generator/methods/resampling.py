@@ -13,6 +13,7 @@ cover 93 to 98 % on drawn pictures, where new sets of pictures can be drawn at w
 
 from __future__ import annotations
 
+import functools
 import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -34,13 +35,15 @@ SORTED = 64  # channels at a time that one thread sorts
 DEPTH = 40  # pictures of a channel's ranking that are enough for nine of any half: one half in ten million has fewer
 
 
+@functools.lru_cache(maxsize=4)  # the same for every layer and pair of layers
 def halvings(pictures: int, count: int = HALVINGS) -> np.ndarray:
-    """(count, N) bool: which pictures are in the first half of each halving; the others are the second half. Of an odd
-    number the first half has one picture less."""
+    """(count, N) bool, read-only: which pictures are in the first half of each halving; the others are the second half.
+    Of an odd number the first half has one picture less."""
     random = np.random.default_rng([SEED, pictures])
     member = np.zeros((count, pictures), bool)
     for row in member:
         row[random.permutation(pictures)[: pictures // 2]] = True
+    member.flags.writeable = False
     return member
 
 
