@@ -59,6 +59,7 @@ class Graph:
         for index, step in enumerate(steps):
             for source in step.inputs:
                 self.consumers[source].append(index)
+        self._shapes: dict[tuple[Size, int | None], tuple[tuple[int, int, int], ...]] = {}
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -235,22 +236,7 @@ class Graph:
         Clone an output to keep it: later steps reuse its memory. arg_max: filled, by step, with the flat index on the
         input map that each value of a max_pool was taken from, as torch gives them.
         """
-        last_use = [max(readers, default=len(self.steps)) for readers in self.consumers]
-        values: dict[int, Tensor] = {0: pictures}
-        yield 0, pictures
-        for index, step in enumerate(self.steps):
-            if step.op == "input":
-                continue
-            if step.op == "max_pool" and arg_max is not None:
-                output, arg_max[index] = MAX_POOL.with_positions(step, values[step.inputs[0]])
-            else:
-                in_place = self._may_overwrite(index, last_use)
-                output = step.run(*(values[i] for i in step.inputs), in_place=in_place)
-            for source in step.inputs:
-                if last_use[source] == index:
-                    values.pop(source, None)
-            values[index] = output
-            yield index, output
+        yield from self.visit(pictures, range(len(self.steps)), arg_max=arg_max)
 
     def _may_overwrite(self, index: int, last_use: list[int]) -> bool:
         """Whether nothing else needs the step's first input: not the caller (the pictures), no later step, no second
@@ -264,12 +250,17 @@ class Graph:
         may return a view of what they read."""
         return any(self.steps[i].op in ("torch", "flatten") for i in (index, *self.consumers[index]))
 
-    def shapes(self, size: Size, last: int | None = None) -> list[tuple[int, int, int]]:
+    def shapes(self, size: Size, last: int | None = None) -> tuple[tuple[int, int, int], ...]:
         """(C, H, W) of every step's output, up to step `last`, for pictures of this height and width; H = W = 1 behind
         the flattening. Nothing is computed: torch's meta device knows the shapes.
 
         Raises AtlasError if the network cannot take such pictures.
         """
+        if (size, last) not in self._shapes:  # asked for with every batch of pictures
+            self._shapes[size, last] = self._on_meta(size, last)
+        return self._shapes[size, last]
+
+    def _on_meta(self, size: Size, last: int | None) -> tuple[tuple[int, int, int], ...]:
         height, width = size
         blank = torch.empty(1, self.channels, height, width, device="meta")
         shapes: list[tuple[int, int, int]] = []
@@ -284,7 +275,7 @@ class Graph:
                 f"pictures of {size_words(size)} do not go through the network ({error})",
                 remedy="choose another crop",
             ) from error
-        return shapes
+        return tuple(shapes)
 
     def multiply_adds(self, size: Size, last: int | None = None) -> int:
         """Of all convolutions up to step `last`, for one picture of this height and width."""
@@ -300,7 +291,11 @@ class Graph:
         return totals
 
     def visit(
-        self, pictures: Tensor, wanted: Collection[int], sums: Mapping[int, Sum] | None = None
+        self,
+        pictures: Tensor,
+        wanted: Collection[int],
+        sums: Mapping[int, Sum] | None = None,
+        arg_max: dict[int, Tensor] | None = None,
     ) -> Iterator[tuple[int, Tensor]]:
         """Like run, but yielding the wanted steps alone and stopping after the last of them. sums: additions of wanted
         steps that the caller does.
@@ -332,6 +327,9 @@ class Graph:
                 done.update(behind)
                 other = None if partner is None else values[partner]
                 output = CONVOLUTION.fused(step, values[step.inputs[0]], other, fusion.relu is not None)
+            elif step.op == "max_pool" and arg_max is not None:
+                end = index
+                output, arg_max[index] = MAX_POOL.with_positions(step, values[step.inputs[0]])
             else:
                 end = index
                 in_place = self._may_overwrite(index, last_use)

@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -87,21 +88,21 @@ def forward_switches(
     end = max(step for step in wanted - by_torch | keep_steps | {0} if step <= end)
     pictures = pictures.contiguous(memory_format=torch.channels_last)
     switches = Switches({}, {}, {}, {}, pictures if by_torch else None)
+    height, width = pictures.shape[2:]
+    shapes = graph.shapes((height, width), end)
+    switches.sizes.update((i, shape) for i, shape in enumerate(shapes) if graph.is_windowed(i))
+    steps = [(i, graph.steps[i].op) for i in switches.sizes]
+    visited = {i for i, op in steps if op in ("relu", "max_pool")} | keep_steps | {end}
     arg_max: dict[int, Tensor] = {}
-    for index, output in graph.run(pictures, arg_max):
+    for index, output in graph.visit(pictures, {i for i in visited if i <= end}, arg_max=arg_max):
         step = graph.steps[index]
-        if graph.is_windowed(index):
-            _, channels, height, width = output.shape
-            switches.sizes[index] = (channels, height, width)
-            if step.op == "relu":
-                switches.masks[index] = _mask_table(output, step.limit)
-            elif step.op == "max_pool":
-                switches.taps[index] = _tap_table(arg_max[index], step, switches.sizes[step.inputs[0]][2])
+        if index in switches.sizes and step.op == "relu":
+            switches.masks[index] = _mask_table(output, step.limit)
+        elif index in switches.sizes and step.op == "max_pool":
+            switches.taps[index] = _tap_table(arg_max[index], step, shapes[step.inputs[0]][2])
         arg_max.clear()
         if index in keep_steps:
             switches.maps[index] = output.clone()
-        if index == end:
-            break
     return switches
 
 
@@ -109,8 +110,11 @@ def _mask_table(output: Tensor, limit: float) -> Tensor:
     pictures, channels, height, width = output.shape
     table = torch.empty(1 + pictures * height * width, channels, dtype=torch.bool, device=output.device)
     table[0] = False
-    last = output.permute(0, 2, 3, 1)
-    inside = torch.gt(last, 0, out=table[1:].view(pictures, height, width, channels))
+    last, inside = output.permute(0, 2, 3, 1), table[1:].view(pictures, height, width, channels)
+    if output.device.type == "cpu" and output.dtype != torch.bfloat16:
+        np.greater(last.numpy(), 0, out=inside.numpy())  # a sixth of the time that torch takes
+    else:
+        torch.gt(last, 0, out=inside)
     if limit < math.inf:
         inside &= last < limit
     # As bytes: torch converts them to floats six times as fast as booleans.
