@@ -497,7 +497,9 @@ def test_no_channels_give_no_pictures(demo: Network) -> None:
 
 
 def test_bf16_climbs_like_fp32(demo: Network) -> None:
+    """Nearly every channel to the same height: an ascent amplifies what was rounded, so a few end elsewhere."""
     plan = replace(QUIET, steps=24)
-    full, half = (ascend(demo, "res2c", range(8), replace(plan, precision=p)) for p in ("fp32", "bf16"))
+    full, half = (ascend(demo, "res2c", range(24), replace(plan, precision=p)) for p in ("fp32", "bf16"))
     assert full.value.dtype == half.value.dtype == torch.float32
-    assert ((half.value - full.value).abs() <= 0.25 * full.value.abs() + 0.05).all()
+    alike = (half.value - full.value).abs() <= 0.1 * full.value.abs() + 0.05
+    assert alike.sum() >= 20

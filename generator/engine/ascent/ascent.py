@@ -18,12 +18,17 @@ from typing import Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.fft import next_fast_len
 from torch import Tensor
 
 from generator.core.errors import AtlasError
 from generator.core.records import Size
-from generator.engine.ascent.parametrisations import Name, displayable, latent_of, parametrisation
+from generator.engine.ascent.parametrisations import (
+    Name,
+    displayable,
+    latent_of,
+    parametrisation,
+    quick_side,
+)
 from generator.engine.ascent.regularisers import Regularisers, total_variation_gradient
 from generator.engine.ascent.transforms import Transforms, compose, reach, standard_transforms
 from generator.engine.ascent.windowed_forward import WindowedForward
@@ -120,7 +125,7 @@ class Ascender:
         self.frame = self.forward.frame
         margins = reach(plan.transforms, _size(self.frame))
         rows, columns = (
-            _quick(Window.fixed(window.low - margin, window.end + margin).clipped(extent), extent)
+            self._lengthened(Window.fixed(window.low - margin, window.end + margin).clipped(extent), extent)
             for window, margin, extent in zip(self.frame, margins, self.size, strict=True)
         )
         self.canvas: Frame = rows, columns
@@ -131,6 +136,12 @@ class Ascender:
         self._range = p.value_range
         self._mean = torch.tensor(p.mean, device=self.device, dtype=self.dtype)[:, None, None]
         self._std = torch.tensor(p.std, device=self.device, dtype=self.dtype)[:, None, None]
+
+    def _lengthened(self, window: Window, extent: int) -> Window:
+        """The window, longer where that is quicker and a map of this extent has room."""
+        length = min(quick_side(self.plan.parametrisation, window.size), extent)
+        low = min(window.low, extent - length)
+        return Window.fixed(low, low + length)
 
     def ascend(self, channels: Sequence[int], start: Tensor | None = None) -> Ascents:
         """One picture per channel.
@@ -242,14 +253,6 @@ class Ascender:
 
     def _tensor(self, parts: list[np.ndarray]) -> Tensor:
         return torch.from_numpy(np.stack(parts)).to(self.device, self.dtype)
-
-
-def _quick(window: Window, extent: int) -> Window:
-    """The window, made so much longer that Fourier transforms of its length are quick, where a map of this extent has
-    room: 72 px take half as long as 67."""
-    longer = min(next_fast_len(window.size, real=True), extent)
-    low = min(window.low, extent - longer)
-    return Window.fixed(low, low + longer)
 
 
 class _Adam:
