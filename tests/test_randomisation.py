@@ -13,6 +13,7 @@ from scipy.stats import spearmanr
 from generator.core.store import Store
 from generator.methods.mean_interval import mean_of
 from generator.methods.randomisation import (
+    Strengths,
     randomised,
     rank_agreement,
     strengths,
@@ -51,8 +52,10 @@ def test_agreement_is_spearmans_over_the_pixels_that_lie_in_the_picture() -> Non
     random = np.random.default_rng(0)
     one, other = random.random((2, 9, 7)).round(1)  # with ties
     seen = random.random((9, 7)) > 0.3
-    assert rank_agreement(one, other, seen) == pytest.approx(spearmanr(one[seen], other[seen]).statistic)
-    assert np.isnan(rank_agreement(np.zeros((9, 7)), other, seen))
+    found = rank_agreement(Strengths(one, seen), Strengths(other, seen))
+    assert found == pytest.approx(spearmanr(one[seen], other[seen]).statistic)
+    for unknown in (np.zeros((9, 7)), np.where(seen, np.nan, one)):
+        assert np.isnan(rank_agreement(Strengths(unknown, seen), Strengths(other, seen)))
 
 
 def test_similarity_is_that_of_a_plain_loop_over_windows() -> None:
@@ -67,8 +70,10 @@ def test_similarity_is_that_of_a_plain_loop_over_windows() -> None:
             top = (2 * a.mean() * b.mean() + 1e-4) * (2 * covariance[0, 1] + 9e-4)
             below = (a.mean() ** 2 + b.mean() ** 2 + 1e-4) * (covariance[0, 0] + covariance[1, 1] + 9e-4)
             values.append(top / below)
-    assert structural_similarity(one, other) == pytest.approx(np.mean(values))
-    assert structural_similarity(one, 3 * one) == pytest.approx(1)
+    first, second, thrice = (Strengths(picture, one >= 0) for picture in (one, other, 3 * one))
+    assert structural_similarity(first, second) == pytest.approx(np.mean(values))
+    assert structural_similarity(first, thrice) == pytest.approx(1)
+    assert np.isnan(structural_similarity(first, Strengths(0 * one, one >= 0)))
 
 
 def test_a_mean_has_students_interval_and_leaves_out_what_is_not_known() -> None:

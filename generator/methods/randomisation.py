@@ -9,13 +9,14 @@ from __future__ import annotations
 import zlib
 from collections.abc import Collection
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 import torch
 from scipy.ndimage import uniform_filter
-from scipy.stats import rankdata
 from torch import Tensor
 
+from generator.core.ordering import tied_runs
 from generator.methods.resampling import SEED
 from generator.network.graph import Graph
 from generator.network.ops import Step
@@ -89,39 +90,73 @@ def strengths(gradients: np.ndarray) -> np.ndarray:
     return summed
 
 
-def rank_agreement(one: np.ndarray, other: np.ndarray, seen: np.ndarray) -> float:
-    """Spearman's rank correlation of two pictures of strengths, (h, w), over the pixels that are `seen`, (h, w) bool;
-    NaN where one of them is constant there."""
-    first, second = (rankdata(picture[seen]) for picture in (one, other))
-    if np.ptp(first) == 0 or np.ptp(second) == 0:
+class Strengths:
+    """A picture of strengths, (h, w), with what comparisons take of it, each computed once: a picture is compared with
+    several others. seen: (h, w) bool, the pixels whose ranks are compared."""
+
+    def __init__(self, picture: np.ndarray, seen: np.ndarray) -> None:
+        self._seen, self.picture = picture[seen], picture
+
+    @cached_property
+    def ranks(self) -> np.ndarray:
+        """(n,) float64: the rank of every seen pixel from the lowest value up, equal values sharing theirs; NaN where
+        one of the values is."""
+        order = np.argsort(self._seen)
+        ordered = self._seen[order]
+        start, end = tied_runs(ordered[None])
+        ranks = np.empty(len(order))
+        ranks[order] = (start[0] + end[0] + 1) / 2
+        return ranks if not np.isnan(ordered[-1:]).any() else np.full_like(ranks, np.nan)
+
+    @cached_property
+    def scaled(self) -> np.ndarray | None:
+        """(h, w): scaled to a largest value of one; None where all is zero."""
+        return self.picture / self.picture.max() if self.picture.max() > 0 else None
+
+    @cached_property
+    def windows(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and variance of the scaled picture in the window around every pixel, (h, w) each."""
+        assert self.scaled is not None
+        mean = self.window_means(self.scaled)
+        return mean, self.spread(self.window_means(self.scaled * self.scaled) - mean**2)
+
+    @property
+    def window(self) -> int:
+        """Side of the windows in px: odd, and no larger than the picture."""
+        side = min(WINDOW, *self.picture.shape)
+        return side - 1 + side % 2
+
+    def window_means(self, values: np.ndarray) -> np.ndarray:
+        """The mean of (h, w) values in the window around every pixel."""
+        means: np.ndarray = uniform_filter(values, self.window)
+        return means
+
+    def spread(self, deviations: np.ndarray) -> np.ndarray:
+        """Variances or covariances of samples, as scikit-image has them, from means of products of deviations."""
+        count = self.window**2
+        spread: np.ndarray = count / max(1, count - 1) * deviations
+        return spread
+
+
+def rank_agreement(one: Strengths, other: Strengths) -> float:
+    """Spearman's rank correlation of two pictures of strengths over the pixels that are seen; NaN where one of them is
+    constant there."""
+    if np.ptp(one.ranks) == 0 or np.ptp(other.ranks) == 0:
         return float("nan")
-    return float(np.corrcoef(first, second)[0, 1])
+    return float(np.corrcoef(one.ranks, other.ranks)[0, 1])
 
 
-def structural_similarity(one: np.ndarray, other: np.ndarray) -> float:
-    """SSIM (Wang et al. 2004, doi:10.1109/TIP.2003.819861) of two pictures of strengths, (h, w), each scaled to a
-    largest value of one, in windows of 7 × 7 px (smaller where the picture is), of equal weight; NaN where one of them
-    is zero."""
-    if not one.max() > 0 or not other.max() > 0:
+def structural_similarity(one: Strengths, other: Strengths) -> float:
+    """SSIM (Wang et al. 2004, doi:10.1109/TIP.2003.819861) of two pictures of strengths, each scaled to a largest value
+    of one, in windows of 7 × 7 px (smaller where the picture is), of equal weight; NaN where one of them is zero."""
+    if one.scaled is None or other.scaled is None:
         return float("nan")
-    x, y = one / one.max(), other / other.max()
-    side = min(WINDOW, *x.shape)
-    side -= 1 - side % 2
-    count = side * side
-    sample = count / max(1, count - 1)  # variances of samples, as scikit-image has them
-
-    def mean(values: np.ndarray) -> np.ndarray:
-        filtered: np.ndarray = uniform_filter(values, side)
-        return filtered
-
-    mean_x, mean_y = mean(x), mean(y)
-    var_x = sample * (mean(x * x) - mean_x**2)
-    var_y = sample * (mean(y * y) - mean_y**2)
-    both = sample * (mean(x * y) - mean_x * mean_y)
+    (mean_x, var_x), (mean_y, var_y) = one.windows, other.windows
+    both = one.spread(one.window_means(one.scaled * other.scaled) - mean_x * mean_y)
     c1, c2 = 0.01**2, 0.03**2
     similarity = ((2 * mean_x * mean_y + c1) * (2 * both + c2)) / (
         (mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)
     )
-    edge = side // 2  # windows that hang over the border do not count
-    height, width = x.shape
+    edge = one.window // 2  # windows that hang over the border do not count
+    height, width = one.picture.shape
     return float(similarity[edge : height - edge, edge : width - edge].mean())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -17,6 +18,7 @@ from generator.engine.relu_rules import UNIT_RULES, ReluRule
 from generator.methods.gradients import RULES
 from generator.methods.mean_interval import mean_of
 from generator.methods.randomisation import (
+    Strengths,
     randomised,
     rank_agreement,
     strengths,
@@ -146,60 +148,71 @@ def _compared(
     network: Network, comparison: Comparison, sample: Sample, at_once: int, drawn: dict[int, Step]
 ) -> dict[str, Any]:
     layer, units = comparison.layer, sample.units
-    learnt = _gradients(network, comparison, sample, units, at_once)
+    learnt, chance = _gradients(network, comparison, sample, at_once, elsewhere=True)
     size = network.preprocessing.size
     shape = learnt[comparison.rules[0]].shape[1:]
     spots = zip(units.row.tolist(), units.column.tolist(), strict=True)
-    inside = np.stack([_inside(layer, size, row, column, shape) for row, column in spots])
-    chance = None
-    elsewhere = _elsewhere(network, comparison, sample, at_once)
-    if elsewhere is not None:
-        chance = _gradients(network, comparison, sample, elsewhere, at_once)
+    inside = [_inside(layer, size, row, column, shape) for row, column in spots]
+
+    def pictures(gradients: np.ndarray) -> list[Strengths]:
+        return [Strengths(picture, seen) for picture, seen in zip(gradients, inside, strict=True)]
+
+    as_learnt = {rule: pictures(learnt[rule]) for rule in comparison.rules}
     rules: dict[ReluRule, dict[str, Any]] = {
-        rule: {"chance": chance and _alike(learnt[rule], chance[rule], inside), "steps": []}
+        rule: {"chance": chance and _alike(as_learnt[rule], pictures(chance[rule])), "steps": []}
         for rule in comparison.rules
     }
     for last in comparison.cascade:
         random = _randomised(network, layer, last, drawn)
-        other = _gradients(random, comparison, sample, units, at_once)
+        other, _ = _gradients(random, comparison, sample, at_once)
         for rule in comparison.rules:
-            rules[rule]["steps"].append({"down_to": last, **_alike(learnt[rule], other[rule], inside)})
+            alike = _alike(as_learnt[rule], pictures(other[rule]))
+            rules[rule]["steps"].append({"down_to": last, **alike})
     return {"layer": layer.name, "units": len(units), "rules": rules}
 
 
-def _elsewhere(network: Network, comparison: Comparison, sample: Sample, at_once: int) -> Units | None:
-    """For every unit another one at its own place in another picture: of the channel that is most active there. None
-    where there is only one picture."""
-    count, name, units = len(sample.pixels), comparison.layer.name, sample.units
-    if count < 2:
-        return None
-    step, picture = network.step(name), (units.picture + 1) % count
-    channel = torch.empty_like(units.channel)
-    for part in torch.split(torch.arange(count), at_once):
-        maps = forward_switches(network, network.prepare(sample.pixels[part]), name, keep=[name]).maps[step]
-        for unit in torch.nonzero((picture >= part[0]) & (picture <= part[-1])).flatten().tolist():
-            there = maps[picture[unit] - part[0], :, units.row[unit], units.column[unit]]
-            channel[unit] = int(there.argmax())
-    return Units(picture, channel, units.row, units.column)
+ByRule = dict[ReluRule, np.ndarray]
 
 
 def _gradients(
-    network: Network, comparison: Comparison, sample: Sample, units: Units, at_once: int
-) -> dict[ReluRule, np.ndarray]:
-    """By rule the strengths of the units' gradients, (U, h, w)."""
+    network: Network, comparison: Comparison, sample: Sample, at_once: int, *, elsewhere: bool = False
+) -> tuple[ByRule, ByRule | None]:
+    """By rule the strengths of the units' gradients, (U, h, w), and, if asked for, those of other units by the same
+    forward passes: of every unit one at its own place in another picture, of the channel that is most active there.
+    None where that is not asked for, and where there is only one picture."""
+    count, name, units = len(sample.pixels), comparison.layer.name, sample.units
+    elsewhere = elsewhere and count > 1
     first, *others = comparison.rules
     engine = UnitGradients(network, first)
     engines = {first: engine, **{rule: engine.with_rule(rule) for rule in others}}
-    found: dict[ReluRule, list[np.ndarray]] = {rule: [] for rule in engines}
-    name = comparison.layer.name
-    for part in torch.split(torch.arange(len(units)), at_once):
-        some = units.take(part)
-        used, place = torch.unique(some.picture, return_inverse=True)
-        some = replace(some, picture=place)
-        switches = forward_switches(network, network.prepare(sample.pixels[used]), name)
-        for rule, of_rule in engines.items():
-            found[rule].append(strengths(of_rule.gradients(switches, name, some).float().cpu().numpy()))
-    return {rule: np.concatenate(parts) for rule, parts in found.items()}
+    places = [units, replace(units, picture=(units.picture + 1) % count)] if elsewhere else [units]
+    found: list[dict[ReluRule, list[np.ndarray]]] = [{rule: [] for rule in engines} for _ in places]
+    numbers: list[list[Tensor]] = [[] for _ in places]  # which units those are
+    for pictures in torch.split(torch.arange(count), at_once):
+        prepared = network.prepare(sample.pixels[pictures])
+        switches = forward_switches(network, prepared, name, keep=[name] if elsewhere else [])
+        for kind, at in enumerate(places):
+            number = torch.nonzero(torch.isin(at.picture, pictures)).flatten()
+            some = at.take(number)
+            some = replace(some, picture=some.picture - pictures[0])
+            if kind:
+                some = _most_active(switches.maps[network.step(name)], some)
+            numbers[kind].append(number)
+            for rule, of_rule in engines.items():
+                gradients = of_rule.gradients(switches, name, some).float().cpu().numpy()
+                found[kind][rule].append(strengths(gradients))
+    own, *other = (
+        {rule: np.concatenate(parts)[torch.cat(number).argsort().numpy()] for rule, parts in by_rule.items()}
+        for by_rule, number in zip(found, numbers, strict=True)
+    )
+    return own, other[0] if other else None
+
+
+def _most_active(maps: Tensor, units: Units) -> Units:
+    """At the units' places the channels that are most active there. maps: (P, C, H, W)."""
+    spots = zip(units.picture.tolist(), units.row.tolist(), units.column.tolist(), strict=True)
+    channels = [int(maps[picture, :, row, column].argmax()) for picture, row, column in spots]
+    return replace(units, channel=torch.tensor(channels, dtype=torch.int64))
 
 
 def _inside(
@@ -213,10 +226,10 @@ def _inside(
     return np.outer((rows >= 0) & (rows < size[0]), (columns >= 0) & (columns < size[1]))
 
 
-def _alike(one: np.ndarray, other: np.ndarray, seen: np.ndarray) -> dict[str, Any]:
+def _alike(one: Sequence[Strengths], other: Sequence[Strengths]) -> dict[str, Any]:
     """How alike two sets of pictures are, pair by pair: means of the rank correlation and of SSIM with intervals."""
-    pairs = list(zip(one, other, seen, strict=True))
+    pairs = list(zip(one, other, strict=True))
     return {
         "rank": mean_of(np.array([rank_agreement(*pair) for pair in pairs])).known(),
-        "ssim": mean_of(np.array([structural_similarity(a, b) for a, b, _ in pairs])).known(),
+        "ssim": mean_of(np.array([structural_similarity(*pair) for pair in pairs])).known(),
     }
