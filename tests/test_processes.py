@@ -122,6 +122,22 @@ def test_each_has_one_thread():
     assert [value for _, value in in_processes(os.getenv, names, 1, **SAID)] == ["1"] * 3
 
 
+def faults_of_a_second_picture(size: int) -> int:
+    import resource
+
+    bytearray(size)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    bytearray(size)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+@LINUX
+def test_each_keeps_the_memory_of_a_picture_for_the_next():
+    """Of 4 MB, 1,024 pages of memory."""
+    ((_, faults),) = in_processes(faults_of_a_second_picture, [4 * 2**20], 1, **SAID)
+    assert faults < 100
+
+
 ROOMS = [
     "pictures.batches", "stages.sprite_encoding", "site.render", "site.links", "pictures.drawn.gallery",
     "pictures.drawn.pool", "pictures.drawn.scales",
