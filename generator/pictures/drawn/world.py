@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -146,7 +147,9 @@ def write_drawings(folder: Path, indices: Sequence[int], seed: int = ATLAS_SEED)
     """Draw the pictures with these indices into the folder; returns their number."""
     for index in indices:
         buffer = io.BytesIO()
-        draw(index, seed).image.save(buffer, format="PNG")
+        # Of zlib's methods the one that looks for runs alone: there is little else to find in grain, so that it takes a
+        # quarter of the time for 7 % more bytes.
+        draw(index, seed).image.save(buffer, format="PNG", compress_type=zlib.Z_RLE)
         write_atomically(folder / picture_path(index), buffer.getvalue())
     return len(indices)
 
