@@ -21,9 +21,10 @@ WORTH_PROCESSES = 2000  # pages; below, starting processes takes longer than rea
 
 # A comment, the text of a script or a style sheet, or a tag with its attributes: several times as fast as html.parser,
 # which a test compares it with.
+_ATTRIBUTES = r"[^'\">]*(?:(?:\"[^\"]*\"|'[^']*')[^'\">]*)*"
 _TAG = re.compile(
-    r"<!--.*?-->|<(?P<raw>script|style)(?P<of_raw>(?:\"[^\"]*\"|'[^']*'|[^'\">])*)>.*?</(?P=raw)\s*>"
-    r"|<(?P<name>[a-zA-Z][^\s/>]*)(?P<attributes>(?:\"[^\"]*\"|'[^']*'|[^'\">])*)>",
+    rf"<!--.*?-->|<(?P<raw>script|style)(?P<of_raw>{_ATTRIBUTES})>.*?</(?P=raw)\s*>"
+    rf"|<(?P<name>[a-zA-Z][^\s/>]*)(?P<attributes>{_ATTRIBUTES})>",
     re.DOTALL | re.IGNORECASE,
 )
 _ATTRIBUTE = re.compile(r"([^\s=>\"'/]+)(?:\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s>]+)))?")
