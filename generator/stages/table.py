@@ -168,6 +168,24 @@ STAGES: tuple[Stage, ...] = (
         needs=("scan", "labels", "features"),
         cpu_only=True,
     ),
+    # The matches of every channel in other layers.
+    Stage(
+        "correspondence",
+        correspondence.relate_layers,
+        keys.correspondence,
+        ("relations.json", "matches/*.npz"),
+        needs=("scan",),
+        cpu_only=True,
+    ),
+    # How every channel changes from block to block of its stage.
+    Stage(
+        "refinement",
+        refinement.refine_stages,
+        keys.refinement,
+        ("refinement.json", "layers/*/refinement.npz"),
+        needs=("scan", "classes"),
+        cpu_only=True,
+    ),
     # For every class and group of classes the channels whose strongest pictures are of it.
     Stage(
         "categories",
@@ -194,24 +212,6 @@ STAGES: tuple[Stage, ...] = (
         ("machine_score.json", "layers/*/machine_score.npz"),
         needs=("scan", "features"),
         when=lambda inputs: bool(keys.visual_features(inputs)),
-        cpu_only=True,
-    ),
-    # The matches of every channel in other layers.
-    Stage(
-        "correspondence",
-        correspondence.relate_layers,
-        keys.correspondence,
-        ("relations.json", "matches/*.npz"),
-        needs=("scan",),
-        cpu_only=True,
-    ),
-    # How every channel changes from block to block of its stage.
-    Stage(
-        "refinement",
-        refinement.refine_stages,
-        keys.refinement,
-        ("refinement.json", "layers/*/refinement.npz"),
-        needs=("scan", "classes"),
         cpu_only=True,
     ),
     # Patches and gradients of every top-9 unit, as tiles in work/, and the pictures behind the patches, which belong to
