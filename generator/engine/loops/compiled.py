@@ -198,25 +198,32 @@ def _reduce(maps: Any, row_maximum: Any, total: Any, square: Any, active: Any) -
     batch, height, width, channels = maps.shape
     row_total = np.empty(channels, np.float32)
     row_square = np.empty(channels, np.float32)
+    counts = np.empty(channels, np.float32)
+    # Maxima are read from one array and written to another: into the same one LLVM would store only what changes, by
+    # instructions that are several times as slow where a processor has no AVX-512.
+    before, after = np.empty(channels, np.float32), np.empty(channels, np.float32)
+    one, zero = np.ones(1, np.float32)[0], np.zeros(1, np.float32)[0]
     for b in range(batch):
         total[b], square[b], active[b] = 0, 0, 0
-        count = active[b]
         for h in range(height):
-            maximum = row_maximum[b, h]
-            maximum[:] = -np.inf
+            before[:] = -np.inf
             row_total[:] = 0
             row_square[:] = 0
+            counts[:] = 0
             for w in range(width):
                 values = maps[b, h, w]
                 for c in range(channels):
                     value = values[c]
-                    maximum[c] = value if value > maximum[c] else maximum[c]
+                    after[c] = value if value > before[c] else before[c]
                     row_total[c] += value
                     row_square[c] += value * value
-                    count[c] += value > 0
+                    counts[c] += one if value > zero else zero
+                before, after = after, before
+            row_maximum[b, h] = before
             for c in range(channels):
                 total[b, c] += row_total[c]
                 square[b, c] += row_square[c]
+                active[b, c] += np.int64(counts[c])
 
 
 def _enter(maps: Any, row_maximum: Any, keys: Any, best: Any, place: Any) -> None:
@@ -323,12 +330,12 @@ def _join(
     counts = np.empty(channels, np.float32)
     first = np.empty(channels, np.float32)
     second = np.empty(channels, np.float32)
+    before, after = np.empty(channels, np.float32), np.empty(channels, np.float32)  # as in _reduce
     one, zero = np.ones(1, np.float32)[0], np.zeros(1, np.float32)[0]
     for b in range(batch):
         total[b], square[b], active[b], by_shortcut[b], by_branch[b] = 0, 0, 0, 0, 0
         for h in range(height):
-            maximum = row_maximum[b, h]
-            maximum[:] = -np.inf
+            before[:] = -np.inf
             row_total[:] = 0
             row_square[:] = 0
             counts[:] = 0
@@ -336,18 +343,22 @@ def _join(
             second[:] = 0
             for w in range(width):
                 left, right, values = shortcut[b, h, w], branch[b, h, w], result[b, h, w]
+                # Two loops, because LLVM does not vectorise one that writes to seven arrays.
                 for c in range(channels):
                     value = left[c] + right[c]
                     above = value > zero
-                    value = zero if rectified & (value <= zero) else value  # a NaN stays
                     counted = one if everywhere | above else zero  # a factor: a choice would become a jump
-                    values[c] = value
-                    maximum[c] = value if value > maximum[c] else maximum[c]
-                    row_total[c] += value
-                    row_square[c] += value * value
+                    values[c] = zero if rectified & (value <= zero) else value  # a NaN stays
                     counts[c] += one if above else zero
                     first[c] += counted * left[c]
                     second[c] += counted * right[c]
+                for c in range(channels):
+                    value = values[c]
+                    after[c] = value if value > before[c] else before[c]
+                    row_total[c] += value
+                    row_square[c] += value * value
+                before, after = after, before
+            row_maximum[b, h] = before
             for c in range(channels):
                 total[b, c] += row_total[c]
                 square[b, c] += row_square[c]
@@ -361,11 +372,12 @@ def _weigh(maps: Any, gradients: Any, total: Any, place: Any) -> None:
     first of equal ones (row · W + column). A row is summed in float32, the rows in float64. A NaN shows in the sums."""
     batch, height, width, channels = maps.shape
     row_total = np.empty(channels, np.float32)
-    largest = np.empty(channels, np.float32)
+    # The largest product so far and its place; two arrays as in _reduce.
+    before, after = np.empty((2, channels), np.float32), np.empty((2, channels), np.float32)
     for b in range(batch):
-        total[b], place[b] = 0, 0
-        largest[:] = -np.inf
-        first = place[b]
+        total[b] = 0
+        before[0] = -np.inf
+        before[1] = 0
         for h in range(height):
             row_total[:] = 0
             for w in range(width):
@@ -374,11 +386,13 @@ def _weigh(maps: Any, gradients: Any, total: Any, place: Any) -> None:
                 for c in range(channels):
                     product = values[c] * weights[c]
                     row_total[c] += product
-                    is_larger = product > largest[c]
-                    largest[c] = product if is_larger else largest[c]
-                    first[c] = here if is_larger else first[c]
+                    is_larger = product > before[0, c]
+                    after[0, c] = product if is_larger else before[0, c]
+                    after[1, c] = here if is_larger else before[1, c]
+                before, after = after, before
             for c in range(channels):
                 total[b, c] += row_total[c]
+        place[b] = before[1]
 
 
 def _rectify(base: Any, result: Any, other: Any, layout: Any, where: Any, table: Any, guided: Any) -> None:
