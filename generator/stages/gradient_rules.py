@@ -47,7 +47,7 @@ def compare_rules(inputs: Inputs, run: Run) -> None:
         pictures, files = GradientPictures(network, (first, *others)), usable_files(inputs, run)
         for name, channel in channels.items():
             layer = network.layer(name)
-            indices = files[run.store.arrays.layer(name)["top_image"][channel]]
+            indices = files[run.store.arrays.layer(name, "top")["top_image"][channel]]
             (batch,) = read_again(inputs, run, indices.tolist(), batch=len(indices))
             tiles = halving(
                 run,
@@ -94,7 +94,7 @@ def _tiles(
     """By kind the tiles of the channel's top-9 units, (9, n, n, 3) uint8. pixels: (9, H, W, 3) of their pictures, of
     which at_once are computed together."""
     native, field, size = inputs.native(layer), layer.receptive_field, network.preprocessing.size
-    units_at = run.store.arrays.layer(layer.name)["top_unit"][channel].astype(np.int64)
+    units_at = run.store.arrays.layer(layer.name, "top")["top_unit"][channel].astype(np.int64)
     by_kind: dict[str, list[np.ndarray]] = {kind: [] for kind in pictures.kinds}
     positions = torch.from_numpy(units_at)
     for batch, position in zip(torch.split(pixels, at_once), torch.split(positions, at_once), strict=True):

@@ -186,7 +186,7 @@ class Optimiser:
         patches may not be published, since a picture that starts from a patch shows some of it."""
         if not self.inputs.profile.site.publish_patches or self.section.objective != "neuron":
             return []
-        numbers = self.run.store.arrays.layer(layer.name)
+        numbers = self.run.store.arrays.layer(layer.name, "top")
         grey = self.groups(layer, FROM_GREY, range(self.inputs.channels(layer)))
         value = np.concatenate([self._part(group)["value"] for group in grey])
         self._from_grey[layer.name] = value
@@ -252,7 +252,7 @@ class Optimiser:
 
     def _patches(self, group: ChannelGroup, ascender: Ascender) -> torch.Tensor:
         """What each channel's strongest unit saw, (U, C, h, w) in [0, 1]."""
-        numbers = self.run.store.arrays.layer(group.layer.name)
+        numbers = self.run.store.arrays.layer(group.layer.name, "top")
         channels = list(group.channels)
         image, unit = numbers["top_image"][channels, 0], numbers["top_unit"][channels, 0]
         used, which = np.unique(image, return_inverse=True)
@@ -309,7 +309,7 @@ def optimised_report(inputs: Inputs, run: Run) -> dict[str, int]:
     more than its best patch does, how many of those started from the patch, how many activate nothing."""
     counts = {"pictures": 0, "living": 0, "stronger": 0, "from_patch": 0, "silent": 0}
     for layer in inputs.optimised_layers:
-        numbers = run.store.arrays.layer(layer.name)
+        numbers = run.store.arrays.layer(layer.name, "top", PRODUCT)
         value, start = numbers["ascent_value"], numbers["ascent_start"]
         made = start >= 0
         active = made & (numbers["top_image"][:, 0] >= 0)

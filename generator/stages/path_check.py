@@ -107,7 +107,7 @@ def _checked(
 
 def _channels(run: Run, layer: LayerInfo) -> list[int]:
     """Channels with an optimised picture and at least two natural ones, spread evenly."""
-    numbers = run.store.arrays.layer(layer.name)
+    numbers = run.store.arrays.layer(layer.name, "top", "optimised")
     has_both = np.isfinite(numbers["ascent_value"]) & (numbers["top_image"][:, 1] >= 0)
     able = np.flatnonzero(has_both)
     return [int(channel) for channel in able[evenly_spaced(len(able), CHANNELS)]]
@@ -151,7 +151,7 @@ def _optimised(run: Run, ascender: Ascender, layer: LayerInfo, channel: int) -> 
 def _natural(inputs: Inputs, run: Run, ascender: Ascender, layer: LayerInfo, channel: int) -> Tensor:
     """What the channel's strongest units saw, moved to the unit in the middle, (m, C, h, w) in [0, 1]; whole pictures
     where the objective is the mean of the map."""
-    numbers = run.store.arrays.layer(layer.name)
+    numbers = run.store.arrays.layer(layer.name, "top")
     image, unit = numbers["top_image"][channel][:NATURAL], numbers["top_unit"][channel][:NATURAL]
     image, unit = image[image >= 0], unit[image >= 0]
     # In the order of the files, as they are read.

@@ -131,7 +131,7 @@ def _randomised(network: Network, layer: LayerInfo, last: str, drawn: dict[int, 
 
 def _sample(inputs: Inputs, run: Run, layer: LayerInfo) -> Sample | None:
     """The strongest unit of channels spread evenly over the active ones; None where none is active."""
-    numbers = run.store.arrays.layer(layer.name)
+    numbers = run.store.arrays.layer(layer.name, "top")
     image, unit = numbers["top_image"][:, 0], numbers["top_unit"][:, 0].astype(np.int64)
     active = np.flatnonzero(image >= 0)
     if not len(active):

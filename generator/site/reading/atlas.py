@@ -217,7 +217,8 @@ class Atlas:
         arrays = self.store.arrays.layer(name)
         if (earlier := self._earlier.get(name)) is None:
             return arrays
-        active = ~(dead_channels(arrays) | dead_channels(self.store.arrays.layer(earlier)))
+        inactive_before = dead_channels(self.store.arrays.layer(earlier, "top", "statistics"))
+        active = ~(dead_channels(arrays) | inactive_before)
         compared = {
             key: np.where(active, arrays[key], missing).astype(arrays[key].dtype)
             for key, missing in COMPARISONS.items()
