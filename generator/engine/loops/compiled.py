@@ -410,19 +410,24 @@ def _rectify(base: Any, result: Any, other: Any, layout: Any, where: Any, table:
     # Elements are indexed one by one: counting references to slices of rows would cost more than the rows.
     sums = np.zeros(channels, base.dtype)
     zero = np.zeros(1, base.dtype)[0]
+    # The second path's row or column for each of base's, −1 for none: dividing at every position would cost more.
+    row_of, column_of = np.full(height, -1), np.full(width, -1)
+    for k in range(size[0]):
+        if 0 <= start[0] + k * step[0] < height:
+            row_of[start[0] + k * step[0]] = k
+    for k in range(size[1]):
+        if 0 <= start[1] + k * step[1] < width:
+            column_of[start[1] + k * step[1]] = k
     for u in range(units):
         for i in range(height):
-            row = i - start[0]
-            in_row = row >= 0 and row % step[0] == 0 and row // step[0] < size[0]
             for j in range(width):
                 at = where[u, i, j]
                 if at == 0:
                     for c in range(channels):
                         result[u, i, j, c] = zero
                     continue
-                column = j - start[1]
-                if in_row and column >= 0 and column % step[1] == 0 and column // step[1] < size[1]:
-                    first = u * strides[0] + row // step[0] * strides[1] + column // step[1] * strides[2]
+                if row_of[i] >= 0 and column_of[j] >= 0:
+                    first = u * strides[0] + row_of[i] * strides[1] + column_of[j] * strides[2]
                     more = other[first : first + channels]
                     for c in range(channels):
                         sums[c] = base[u, i, j, c] + more[c]
