@@ -135,6 +135,13 @@ def test_a_permutation_across_a_boundary_is_recovered() -> None:
     assert found["repeated"] > 0.95
 
 
+def test_matches_on_halves_do_not_depend_on_how_many_halves_are_counted_at_once(monkeypatch) -> None:
+    earlier, later = _scores(0), _scores(0) + _scores(1)
+    together = _summary(earlier, later)
+    monkeypatch.setattr("generator.methods.correspondence.PAIRS_AT_ONCE", 1)
+    assert _summary(earlier, later) == together
+
+
 def test_a_channel_that_is_split_in_two_keeps_both_matches() -> None:
     earlier = _scores(0)
     later = np.hstack([earlier[:, :1], _scores(7)[:, 1:], 0.9 * earlier[:, :1]])

@@ -24,6 +24,7 @@ from generator.methods.refinement import (
     compare,
     congruence,
     discoveries,
+    rank_correlation,
 )
 from generator.methods.resampling import RELIABLE, bound, of_directions, standard_error
 
@@ -101,6 +102,7 @@ def test_rank_correlation_is_scipy_s_and_its_error_that_of_new_pictures():
     x, y = draw(400)
     rho = RankCorrelation.of(x, y).rho
     np.testing.assert_allclose(rho, [spearmanr(x[:, c], y[:, c]).statistic for c in range(3)], rtol=1e-5)
+    np.testing.assert_array_equal(rank_correlation(x, y), rho)  # the same without its error
     true = np.std([found.rho for found in many], axis=0)
     np.testing.assert_allclose(np.mean([found.error for found in many], axis=0), true, rtol=0.15)
     of_mean = np.std([found.rho.mean() for found in many])

@@ -40,6 +40,7 @@ from generator.methods import mixing
 from generator.methods.contribution import mean_share, shortcut_share, signed_parts
 from generator.methods.mix_intervals import (
     SampleNumbers,
+    rank_correlation,
     rank_influence,
     sample_numbers,
     share_intervals,
@@ -492,6 +493,16 @@ def test_the_influence_of_pictures_on_a_rank_correlation_is_what_leaving_them_ou
         without = stats.spearmanr(x[keep], y[keep]).statistic
         assert without == pytest.approx(rho[channel] + effects[keep].mean(), abs=0.02)
         np.testing.assert_allclose(effects.mean(), 0, atol=1e-5)
+
+
+def test_a_rank_correlation_over_channels_with_equal_and_unknown_values_is_scipy_s():
+    random = np.random.default_rng(2)
+    x, y = random.integers(0, 5, 60).astype(np.float64), random.normal(size=60)
+    y += x
+    x[3], y[7] = np.nan, np.inf
+    known = np.isfinite(x) & np.isfinite(y)
+    assert rank_correlation(x, y) == pytest.approx(stats.spearmanr(x[known], y[known]).statistic, abs=1e-12)
+    assert rank_correlation(x, np.ones(60)) is None
 
 
 def test_no_picture_and_few_pictures_give_no_interval_and_no_error():
