@@ -28,9 +28,9 @@ class WindowedForward:
 
     position: row and column of the one unit that the objective reads; None: it reads the whole map. frames: rows and
     columns that are needed of the map of each step that leads to `top`; order: these steps in forward order; extents:
-    height and width of each step's whole map; channels: of each step's map; whole: steps whose whole maps are computed,
-    as far as they lead to `top`. No gradient is computed for weights. Raises AtlasError for a position that the map
-    does not have.
+    height and width of each step's whole map; needed: by a step and one of its inputs, the frame that it reads of the
+    input; channels: of each step's map; whole: steps whose whole maps are computed, as far as they lead to `top`. No
+    gradient is computed for weights. Raises AtlasError for a position that the map does not have.
     """
 
     def __init__(
@@ -71,6 +71,14 @@ class WindowedForward:
         # A map is freed after its last reader; an addition that its ReLU does reads its inputs when the ReLU runs.
         when = {i: self.readers[i][0] if i in self.summed else i for i in self.order}
         self._last = {i: max((when[r] for r in self.readers[i]), default=-1) for i in self.order}
+        # What each step needs of its inputs is worked out once, not in every pass.
+        steps = [(i, graph.steps[i]) for i in self.order]
+        self._cuts = {i: self._cut_of(i) for i, step in steps if step.reads == "window"}
+        self.needed = {
+            (i, source): input_frame(step, self.frames[i], self.extents[source])
+            for i, step in steps
+            for source in step.inputs
+        }
         self._few_channels = {
             i: TransposedConvolution(graph.steps[i]) for i in self.order if _is_slow_backward(graph.steps[i])
         }
@@ -123,15 +131,14 @@ class WindowedForward:
         if step.reads == "window":
             return self._windowed(index, values[step.inputs[0]], step.inputs[0])
         if step.op == "relu" and (add := step.inputs[0]) in self.summed:
-            one, other = (self.part(index, i, values) for i in self.graph.steps[add].inputs)
+            one, other = (self.part(add, i, values) for i in self.graph.steps[add].inputs)
             return summed_relu(step, one, other, rule)
         parts = [self.part(index, source, values) for source in step.inputs]
         return rectified(step, parts[0], rule) if step.is_rectifier else step.run(*parts)
 
     def part(self, index: int, source: int, values: dict[int, Tensor]) -> Tensor:
         """What a step that reads positions or whole maps needs of an input, of whose map at least that is held."""
-        needed = input_frame(self.graph.steps[index], self.frames[index], self.extents[source])
-        return _cut(values[source], self.frames[source], needed)
+        return _cut(values[source], self.frames[source], self.needed[index, source])
 
     def padded(self, index: int, x: Tensor) -> tuple[Tensor, int]:
         """What the frame of a convolution's output depends on, and by how much it has still to be padded on all sides;
@@ -144,14 +151,18 @@ class WindowedForward:
     def _needed(self, index: int, x: Tensor) -> tuple[Tensor, tuple[int, int, int, int]]:
         """What the frame of a convolution's or pooling's output depends on, as far as it lies on the map, and how many
         positions it hangs over the border on the left, on the right, above and below."""
+        rows, columns, around = self._cuts[index]
+        return x[:, :, rows, columns], around
+
+    def _cut_of(self, index: int) -> tuple[slice, slice, tuple[int, int, int, int]]:
+        """What `_needed` cuts out, and what it says of the border."""
         step, frame, source = self.graph.steps[index], self.frames[index], self.graph.steps[index].inputs[0]
         held, extents = self.frames[source], self.extents[source]
         needed = step.input_window(frame[0]), step.input_window(frame[1])
         rows, columns = (needed[axis].clipped(extents[axis]).within(held[axis]) for axis in (0, 1))
-        x = x[:, :, rows, columns]
         top, left = (max(-needed[axis].low, 0) for axis in (0, 1))
         bottom, right = (max(needed[axis].end - extents[axis], 0) for axis in (0, 1))
-        return x, (left, right, top, bottom)
+        return rows, columns, (left, right, top, bottom)
 
     def _windowed(self, index: int, x: Tensor, source: int) -> Tensor:
         """The frame of a convolution's or pooling's output; x holds the frame of its source's map."""

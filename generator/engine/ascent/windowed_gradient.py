@@ -11,12 +11,13 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from generator.engine.ascent.windowed_forward import WindowedForward, input_frame
+from generator.engine.ascent.windowed_forward import WindowedForward
 from generator.engine.gradients.transposed import Place, TransposedConvolution
 from generator.engine.relu_rules import ReluRule, through_relu
 from generator.network.graph import can_fuse
@@ -34,7 +35,7 @@ class _Group:
     partner: int | None = None
     relu: int | None = None
 
-    @property
+    @cached_property
     def end(self) -> int:
         """The last of its steps."""
         return next(i for i in (self.relu, self.add, self.conv) if i is not None)
@@ -227,14 +228,14 @@ class WindowedGradient:
         return like.new_zeros((len(like), self.windowed.channels[index], *sizes))
 
     def _through_group(self, group: _Group, joined: _Part, tape: Tape) -> list[tuple[int, _Part]]:
-        frames, extents, gradient = self.windowed.frames, self.windowed.extents, joined.value
+        frames, gradient = self.windowed.frames, joined.value
         source = self.steps[group.conv].inputs[0]
         passed = []
         if group.relu is not None:
             output, limit = tape.rectified.pop(group.relu), self.steps[group.relu].limit
             gradient = through_relu(gradient, output, tape.rule, limit, in_place=joined.owned)
         if group.add is not None and group.partner in self._on_the_way:
-            frame = input_frame(self.steps[group.add], frames[group.add], extents[group.partner])
+            frame = self.windowed.needed[group.add, group.partner]
             place = tuple(own.within(held) for own, held in zip(frame, frames[group.partner], strict=True))
             passed.append((group.partner, _Part(gradient, (place[0], place[1]), owned=False)))
         if source not in self._on_the_way:
