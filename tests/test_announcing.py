@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from small_job import rough_picture
 from generator.core.progress import Reporter
 from generator.network import models
 from generator.stages import announcement, profile, time_estimate
+from generator.stages import trials as trials_module
 from generator.stages.opening import drawn_pictures
 from generator.stages.pipeline import compute
 from generator.stages.time_estimate import Estimate, Part, estimate
@@ -91,12 +93,13 @@ def weights(tmp_path_factory) -> Path:
 REALLY_TIMED = (
     "test_a_dry_run_says_all_in_aligned_lines_and_writes_nothing",
     "test_a_dry_run_alters_no_byte_of_what_the_run_makes",
+    "test_trials_run_in_as_many_threads_as_the_job",
 )
 
 
 @pytest.fixture(autouse=True)
 def trials(request, monkeypatch) -> None:
-    """But for two tests trials that say the same on every machine: only what is counted makes a difference."""
+    """But for three tests trials that say the same on every machine: only what is counted makes a difference."""
     if request.node.originalname in REALLY_TIMED:
         return
     for name, seconds in {
@@ -472,6 +475,27 @@ def test_twice_the_work_takes_twice_the_time(small, monkeypatch, capsys, tmp_pat
     assert wide["sprites"].high - start == pytest.approx(2 * (whole["sprites"].high - start))
     # A picture that serves more units has one forward for all of them.
     assert 1.5 < wide["patches and gradients"].high / whole["patches and gradients"].high < 2
+
+
+def test_trials_run_in_as_many_threads_as_the_job(small, monkeypatch, capsys, tmp_path):
+    """Not in one, which is what torch has within a trial; the estimate would be that of a single core."""
+    asked: list[int] = []
+
+    class Pool(ThreadPoolExecutor):
+        def __init__(self, threads: int, **options) -> None:
+            if "initializer" in options:  # of the network's passes, not of the encoding
+                asked.append(threads)
+            super().__init__(threads, **options)
+
+    monkeypatch.setattr(trials_module, "ThreadPoolExecutor", Pool)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        announced(capsys, small, tmp_path / "small")
+    finally:
+        torch.set_num_threads(before)
+    assert asked
+    assert set(asked) == {3}
 
 
 def test_what_runs_in_the_background_takes_time_only_where_it_takes_longer():

@@ -94,7 +94,7 @@ def estimate(
 
     missing: pictures still to be drawn; site: whether pages are rendered afterwards.
     """
-    work = _Work(inputs, run, done, Trials(inputs, run), missing, site)
+    work = _Work(inputs, run, done, Trials.of(inputs, run), missing, site)
     names = [name for name, wanted in work.asked().items() if wanted]
     parts: list[Part] = []
     if run.device.type == "cpu":

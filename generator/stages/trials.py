@@ -47,15 +47,16 @@ DECODED = 8  # pictures read
 @dataclass(frozen=True)
 class Trials:
     """Timings in seconds, each taken once and only where it is needed. On a CPU all threads work at the same time, as
-    in the run; the timing is that of one of them."""
+    in the run; the timing is that of one of them. threads: how many things are computed side by side."""
 
     inputs: Inputs
     run: Run
+    threads: int
 
-    @cached_property
-    def threads(self) -> int:
-        """How many things are computed side by side."""
-        return torch.get_num_threads() if self.run.device.type == "cpu" else 1
+    @classmethod
+    def of(cls, inputs: Inputs, run: Run) -> Trials:
+        """Trials with as many threads as torch has now; within a trial it has one."""
+        return cls(inputs, run, torch.get_num_threads() if run.device.type == "cpu" else 1)
 
     @cached_property
     def _network(self) -> Network:
