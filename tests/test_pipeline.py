@@ -221,9 +221,9 @@ def test_stopped_in_every_stage_again_and_again_it_ends_with_the_same_bytes(
         ("map of the pictures", 90),
         ("connections", 3),
         ("classes", 2),
-        ("categories", 2),
         ("correspondence", 2),
         ("refinement", 2),
+        ("categories", 2),
     ]
     stops += [("patches and gradients", 50), ("sprites", 3), ("sprites", 20)]
     stops += [("residual stream", 9), ("residual stream", 9), ("stream's tables", 2), ("gradient rules", 2)]
