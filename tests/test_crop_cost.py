@@ -33,7 +33,8 @@ workers = 0
 
 
 def _counted(network, pictures: torch.Tensor, layer: str) -> int:
-    forward_switches(network, pictures, layer)  # finds the shapes of maps, by operations that would be counted too
+    # Once uncounted: it finds the shapes of maps by operations that would be counted too.
+    forward_switches(network, pictures, layer)
     with FlopCounterMode(display=False) as counter:
         forward_switches(network, pictures, layer)
     return counter.get_total_flops() // 2  # a multiplication and an addition each

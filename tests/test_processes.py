@@ -29,6 +29,12 @@ SAID = {"doing": "tests", "remedy": "use fewer workers"}
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
+def run_alone(code: str) -> subprocess.CompletedProcess[str]:
+    """What a Python process of its own says."""
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=True)
+
+
 def slowly(seconds: float) -> float:
     time.sleep(seconds)
     return seconds
@@ -162,14 +168,7 @@ def test_none_loads_what_this_process_loaded_for_itself():
         loaded = "[name for name in ('joblib', 'numpy') if name in __import__('sys').modules]"
         print(*(names for _, names in in_processes(eval, [loaded], 1, doing="tests", remedy="none")))
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        capture_output=True,
-        text=True,
-        env=ENVIRONMENT,
-        check=True,
-    )
-    assert done.stdout == "[]\n"
+    assert run_alone(code).stdout == "[]\n"
 
 
 def test_one_helper_serves_all():
@@ -352,13 +351,7 @@ def test_a_process_that_may_have_none_of_its_own_does_all_itself():
         child.start()
         child.join()
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = run_alone(code)
     assert done.stdout == "[1, 2]\n" and "no processes can be started here" in done.stderr
 
 

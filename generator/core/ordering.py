@@ -74,6 +74,17 @@ def tied_runs(ordered: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return start, end
 
 
+def average_ranks(values: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Ranks from 1, equal values having the mean of theirs; (N,) → (N,) float64. order: what sorts the values.
+
+    Not SciPy's rankdata, which takes six times as long for a few hundred values, and half a second to import in every
+    process."""
+    start, end = tied_runs(values[order][None])
+    ranks = np.empty(len(values))
+    ranks[order] = (start[0] + end[0] + 1) / 2
+    return ranks
+
+
 @dataclass(frozen=True)
 class TiedOrder:
     """The order of each column; (C, N) int64 each. order: rows by rising value; start, end: of every row, where the run

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from generator.core.errors import AtlasError
 from generator.core.records import Skipped
 from generator.core.store import fingerprint
+from generator.engine.scan.moments import channel_maxima
 from generator.experiments.block_lesions import (
     Block,
     Lesion,
@@ -135,13 +136,13 @@ class LesionedNetwork:
                 "give a residual network",
             )
         for place, maps in enumerate(outputs):
-            found.scores[WHOLE, place] = maps.amax((2, 3)).numpy()
+            found.scores[WHOLE, place] = channel_maxima(maps).numpy()
         if labels is not None:
             found.correct[WHOLE] = self._correct(outputs[-1], labels)
         for number, lesion in enumerate(self.lesions):
             changed = run_lesion(inputs[lesion.first], self.blocks, lesion)
             for place in self.measured_blocks(lesion):
-                found.scores[number, place] = changed[place - lesion.last].amax((2, 3)).numpy()
+                found.scores[number, place] = channel_maxima(changed[place - lesion.last]).numpy()
             if labels is not None:
                 found.correct[number] = self._correct(changed[-1], labels)
         return found

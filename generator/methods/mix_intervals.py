@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from generator.core.correspondence import shared_pictures
-from generator.core.ordering import tied_runs
+from generator.core.ordering import average_ranks
 from generator.methods.mixing import FEW, SKIPS
 from generator.methods.resampling import (
     ALONE,
@@ -228,7 +228,7 @@ def rank_influence(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray
         count = len(first)
         orders = [np.argsort(values, kind="stable") for values in (first, second)]
         below = [
-            (_ranks(values, order) - 0.5) / count
+            (average_ranks(values, order) - 0.5) / count
             for values, order in zip((first, second), orders, strict=True)
         ]
         centred = [part - part.mean() for part in below]
@@ -242,15 +242,6 @@ def rank_influence(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray
         effect = 12 * (below[0] * below[1] + above[0] + above[1])
         influence[rows, channel] = effect - effect.mean()
     return rho, influence, counted
-
-
-def _ranks(values: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """Ranks from 1, equal values having the mean of theirs; order: what sorts the values. Not SciPy's rankdata, which
-    takes six times as long for a few hundred channels, and half a second to import in every process."""
-    start, end = tied_runs(values[order][None])
-    ranks = np.empty(len(values))
-    ranks[order] = (start[0] + end[0] + 1) / 2
-    return ranks
 
 
 def _influence_error(influence: np.ndarray, counted: np.ndarray) -> np.ndarray:
@@ -295,7 +286,7 @@ def rank_correlation(x: np.ndarray, y: np.ndarray) -> float | None:
     known = np.isfinite(x) & np.isfinite(y)
     if known.sum() < FEW or np.ptp(x[known]) == 0 or np.ptp(y[known]) == 0:
         return None
-    ranks = [_ranks(values, np.argsort(values)) for values in (x[known], y[known])]
+    ranks = [average_ranks(values, np.argsort(values)) for values in (x[known], y[known])]
     centred = [part - part.mean() for part in ranks]
     scale = np.sqrt((centred[0] ** 2).sum() * (centred[1] ** 2).sum())
     return float((centred[0] * centred[1]).sum() / scale)

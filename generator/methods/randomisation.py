@@ -16,7 +16,7 @@ import torch
 from scipy.ndimage import uniform_filter
 from torch import Tensor
 
-from generator.core.ordering import tied_runs
+from generator.core.ordering import average_ranks
 from generator.methods.resampling import SEED
 from generator.network.graph import Graph
 from generator.network.ops import Step
@@ -99,14 +99,9 @@ class Strengths:
 
     @cached_property
     def ranks(self) -> np.ndarray:
-        """(n,) float64: the rank of every seen pixel from the lowest value up, equal values sharing theirs; NaN where
-        one of the values is."""
-        order = np.argsort(self._seen)
-        ordered = self._seen[order]
-        start, end = tied_runs(ordered[None])
-        ranks = np.empty(len(order))
-        ranks[order] = (start[0] + end[0] + 1) / 2
-        return ranks if not np.isnan(ordered[-1:]).any() else np.full_like(ranks, np.nan)
+        """(n,) float64: the rank of every seen pixel; all NaN where one of their values is."""
+        ranks = average_ranks(self._seen, np.argsort(self._seen))
+        return np.full_like(ranks, np.nan) if np.isnan(self._seen).any() else ranks
 
     @cached_property
     def scaled(self) -> np.ndarray | None:

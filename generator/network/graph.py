@@ -298,7 +298,7 @@ class Graph:
         arg_max: dict[int, Tensor] | None = None,
     ) -> Iterator[tuple[int, Tensor]]:
         """Like run, but yielding the wanted steps alone and stopping after the last of them. sums: additions of wanted
-        steps that the caller does.
+        steps that the caller does; arg_max: as of run.
 
         On a CPU a convolution does the addition and the ReLU behind it on its way out, where neither its own output nor
         the sum is wanted: that saves passes over large maps.

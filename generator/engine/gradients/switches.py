@@ -91,17 +91,17 @@ def forward_switches(
     height, width = pictures.shape[2:]
     shapes = graph.shapes((height, width), end)
     switches.sizes.update((i, shape) for i, shape in enumerate(shapes) if graph.is_windowed(i))
-    steps = [(i, graph.steps[i].op) for i in switches.sizes]
-    visited = {i for i, op in steps if op in ("relu", "max_pool")} | keep_steps | {end}
+    switching = {i for i in switches.sizes if graph.steps[i].op in ("relu", "max_pool")}
+    kept = {step for step in keep_steps if step <= end}
     arg_max: dict[int, Tensor] = {}
-    for index, output in graph.visit(pictures, {i for i in visited if i <= end}, arg_max=arg_max):
+    for index, output in graph.visit(pictures, switching | kept | {end}, arg_max=arg_max):
         step = graph.steps[index]
-        if index in switches.sizes and step.op == "relu":
+        if index in switching and step.op == "relu":
             switches.masks[index] = _mask_table(output, step.limit)
-        elif index in switches.sizes and step.op == "max_pool":
+        elif index in switching:
             switches.taps[index] = _tap_table(arg_max[index], step, shapes[step.inputs[0]][2])
         arg_max.clear()
-        if index in keep_steps:
+        if index in kept:
             switches.maps[index] = output.clone()
     return switches
 
